@@ -1,0 +1,1 @@
+"""The window on the engine: shows its steps and touches no tensor."""

@@ -1,0 +1,83 @@
+"""Errors and reasons: a code, its arguments and an English sentence, so that a window can translate them.
+
+Everything the engine has to say to a person is a `Message`; what stops a job is a `SecateurError` that carries one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence for a person.
+
+    Attributes:
+        code: Stable identifier, `area.what`, for translation and tests.
+        template: English sentence with `{named}` fields.
+        arguments: The values of the fields.
+    """
+
+    code: str
+    template: str
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        """The English sentence."""
+        return self.template.format_map(dict(self.arguments))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross a process boundary with plain arguments."""
+        return Message, (self.code, self.template, dict(self.arguments))
+
+
+class SecateurError(Exception):
+    """What stops a job: what happened and what to do, with folded details.
+
+    Attributes:
+        message: The sentence.
+        details: Further lines (a traceback, key names), may be empty.
+    """
+
+    def __init__(self, code: str, template: str, details: str = "", **arguments: Any) -> None:
+        """Take the parts of the sentence; `arguments` fill the template's fields."""
+        self.message = Message(code, template, MappingProxyType(arguments))
+        self.details = details
+        super().__init__(str(self.message))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross a process boundary without losing the code."""
+        return _rebuild, (type(self), self.message.code, self.message.template, self.details, dict(self.message.arguments))
+
+
+def _rebuild(kind: type[SecateurError], code: str, template: str, details: str, arguments: dict[str, Any]) -> SecateurError:
+    return kind(code, template, details, **arguments)
+
+
+class OpenError(SecateurError):
+    """A model, checkpoint or data set could not be opened."""
+
+
+class AnalysisError(SecateurError):
+    """A model could not be recorded or understood."""
+
+
+class PlanError(SecateurError):
+    """A plan asks for something that cannot be."""
+
+
+class VerificationError(SecateurError):
+    """A cut did not do what was planned; nothing was changed."""
+
+
+class TaskError(SecateurError):
+    """The data, loss or metric failed."""
+
+
+class ExportError(SecateurError):
+    """A file could not be written, or does not compute what the model computes."""
+
+
+class EngineLost(SecateurError):
+    """The engine process died; the document is intact."""

@@ -1,0 +1,76 @@
+"""Jobs: work that takes longer than a frame is a generator of `Progress` that returns its result.
+
+A job looks at its `CancelToken` at least a few times a second; a cancelled job leaves everything as it was.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from .errors import SecateurError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a job stands.
+
+    Attributes:
+        text: What is being done, in words ("Fine-tuning, epoch 2 of 3").
+        done: Steps done.
+        total: Steps in all, 0 when unknown.
+        values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "top1": 0.87}.
+    """
+
+    text: str
+    done: int = 0
+    total: int = 0
+    values: dict[str, float] = field(default_factory=dict[str, float])
+
+
+class Cancelled(SecateurError):
+    """The user stopped the job; nothing was changed."""
+
+    def __init__(self) -> None:
+        """Take nothing: there is only one way to be cancelled."""
+        super().__init__("job.cancelled", "Cancelled, nothing changed.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross a process boundary."""
+        return Cancelled, ()
+
+
+class CancelToken(Protocol):
+    """Says whether the job should stop (threading.Event and multiprocessing.Event are ones)."""
+
+    def is_set(self) -> bool:
+        """True once the job should stop."""
+        ...
+
+
+class NeverCancelled:
+    """A token for callers that never cancel."""
+
+    def is_set(self) -> bool:
+        """Always False."""
+        return False
+
+
+def check(token: CancelToken) -> None:
+    """Raise `Cancelled` when the token is set."""
+    if token.is_set():
+        raise Cancelled
+
+
+Result = TypeVar("Result")
+Job = Generator[Progress, None, Result]
+
+
+def finish(job: Job[Result], on_progress: Callable[[Progress], None] | None = None) -> Result:
+    """Run a job to its end in this thread and return its result."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            return stop.value
+        if on_progress is not None:
+            on_progress(progress)

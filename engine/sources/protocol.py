@@ -1,0 +1,51 @@
+"""What to open, as plain data, and what opening gives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Message
+from ..tasks.protocol import TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model to open; plain data for recipes and other processes.
+
+    Attributes:
+        source: "bundled:resnet", "bundled:vit", "torchvision:NAME", "timm:NAME", "path/to/file.py:callable", a project
+            folder, or an export of ours (folder with shapes.json and weights).
+        weights: Checkpoint file, "" for the source's own.
+        input_shape: Example input shape with batch, () when the task or source knows it.
+        arguments: Keyword arguments of the callable (numbers and strings).
+        trust_pickle: The user consented to run the checkpoint's pickle.
+        task: The task it is judged by, None for none.
+    """
+
+    source: str
+    weights: str = ""
+    input_shape: tuple[int, ...] = ()
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    trust_pickle: bool = False
+    task: TaskSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An opened model, in the engine's process.
+
+    Attributes:
+        model: The module with its weights, in eval mode, float32, on the CPU.
+        factory: Makes a fresh module of the same class and shape (weights arbitrary).
+        name: For a person.
+        input_shape: Example input shape with batch (2 or more), () when unknown.
+        task: The task the source itself suggests (the bundled data for bundled models), or None.
+        notes: What happened while opening ("stripped 'module.' from 122 keys", "took 'ema'").
+    """
+
+    model: Any
+    factory: Callable[[], Any]
+    name: str
+    input_shape: tuple[int, ...]
+    task: TaskSpec | None
+    notes: tuple[Message, ...]

@@ -1,0 +1,61 @@
+"""Exact costs of any plan, from the analysis alone: parameters and multiply-accumulates, no trace, no torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .analysis import Analysis, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a model costs.
+
+    Attributes:
+        parameters: Number of parameters (tied ones once).
+        macs: Multiply-accumulates of one sample of the example's shape, as `FlopCounterMode` counts them (half its flops).
+        tensor_sizes: [T] elements of each tensor.
+        operator_macs: [O] multiply-accumulates of each operator.
+    """
+
+    parameters: int
+    macs: int
+    tensor_sizes: NDArray[np.int64]
+    operator_macs: NDArray[np.int64]
+
+
+def costs(analysis: Analysis, removed: Mask | None = None) -> Costs:
+    """Parameters and MACs of the model without the removed structures."""
+    removed = analysis.empty() if removed is None else removed
+    kept = kept_sizes(analysis, removed)
+    sizes = np.empty(len(analysis.tensors), dtype=np.int64)
+    for number, tensor in enumerate(analysis.tensors):
+        size = 1
+        for length, axis in zip(tensor.shape, tensor.axes, strict=True):
+            size *= length if axis < 0 else int(kept[axis])
+        sizes[number] = size
+    gone = analysis.block_tensor[removed[analysis.block_tensor[:, 0]], 1]
+    sizes[gone] = 0
+    operators = analysis.operators
+    factors = np.where(operators.axes < 0, 1, kept[operators.axes])
+    macs = operators.constant * factors.prod(axis=1)
+    macs[analysis.block_operator[removed[analysis.block_operator[:, 0]], 1]] = 0
+    is_parameter = np.array([t.parameter for t in analysis.tensors], dtype=np.bool_)
+    return Costs(int(sizes[is_parameter].sum()), int(macs.sum()), sizes, macs)
+
+
+def kept_sizes(analysis: Analysis, removed: Mask) -> NDArray[np.int64]:
+    """[A + 1] how many positions each axis keeps; one more entry (1) so that -1 indexes something harmless."""
+    gone = analysis.removed_positions(removed)
+    sums = np.concatenate([[0], np.cumsum(~gone)])
+    kept = sums[analysis.axis_start[1:]] - sums[analysis.axis_start[:-1]]
+    return np.concatenate([kept, [1]]).astype(np.int64)
+
+
+def marginal(analysis: Analysis, removed: Mask, structures: NDArray[np.int64] | list[int] | slice) -> tuple[int, int]:
+    """(parameters, MACs) that go when these structures go too, on top of what is removed already."""
+    after = removed.copy()
+    after[structures] = True
+    before_costs, after_costs = costs(analysis, removed), costs(analysis, after)
+    return before_costs.parameters - after_costs.parameters, before_costs.macs - after_costs.macs

@@ -1,0 +1,76 @@
+"""What a cut changed besides the tensors, and the numbers that show that it did what was planned."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Repairs that make a model's code run with the smaller tensors; JSON-able, applied by `runtime.apply_edits`.
+
+    Attributes:
+        identities: Paths of modules replaced by an identity (removed blocks).
+        attributes: (module path, attribute, value): what a module remembers of its sizes.
+        attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
+            (path, number of heads, head dimension of the original for the scale).
+        literals: (module path, operator, k-th call, argument number, values): sizes written in a forward.
+    """
+
+    identities: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str, Any], ...] = ()
+    attention: tuple[tuple[str, int, int], ...] = ()
+    literals: tuple[tuple[str, str, int, int, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison.
+
+    Attributes:
+        name: "removal", "removal, randomised weights", "permutation", "batch 3", "sizes".
+        difference: max|a - b| / max|a|, worst over outputs.
+        effect: The same measure of masked against unmasked original; 0 where it does not apply.
+        tolerance: What the difference must stay below.
+        dtype: "float64" or "float32".
+        detail: Where it differed first, or why it is inconclusive.
+    """
+
+    name: str
+    difference: float
+    effect: float
+    tolerance: float
+    dtype: str
+    detail: str = ""
+
+    @property
+    def conclusive(self) -> bool:
+        """The removed structures had an effect that this comparison could have missed only by a fault of its own."""
+        return self.effect == 0.0 or self.effect >= 100 * self.tolerance
+
+    @property
+    def passed(self) -> bool:
+        """Below the tolerance."""
+        return self.difference < self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """All comparisons of a cut. It says nothing about accuracy.
+
+    Attributes:
+        checks: Every comparison made.
+        skipped: Comparisons that could not be made, with the reason in words.
+    """
+
+    checks: tuple[Check, ...] = ()
+    skipped: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Every comparison passed and at least one was made."""
+        return bool(self.checks) and all(c.passed for c in self.checks)
+
+    @property
+    def difference(self) -> float:
+        """The worst difference."""
+        return max((c.difference for c in self.checks), default=0.0)

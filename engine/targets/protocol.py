@@ -1,0 +1,43 @@
+"""Where a model will run, as plain data, and what a measurement of it says."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """A target.
+
+    Attributes:
+        runtime: "onnxruntime" or "torch".
+        threads: Intra-op threads.
+        batch: Batch size.
+        multiple: Kept widths are multiples of this: what the runtime likes (16 for onnxruntime on a CPU).
+        seconds: About how long one model is measured.
+    """
+
+    runtime: str = "onnxruntime"
+    threads: int = 1
+    batch: int = 1
+    multiple: int = 16
+    seconds: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """A measured latency, from a process of its own.
+
+    Attributes:
+        target: What it was measured on.
+        median: Milliseconds a batch, median.
+        low: 10th percentile in milliseconds.
+        high: 90th percentile in milliseconds.
+        runs: How many runs.
+        machine: Processor, cores and runtime version in words.
+    """
+
+    target: TargetSpec
+    median: float
+    low: float
+    high: float
+    runs: int
+    machine: str

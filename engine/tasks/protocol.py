@@ -1,0 +1,133 @@
+"""What a model is for, as plain data: the task's specification, its samples and its metrics (no torch)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Split(StrEnum):
+    """Named splits: what fits and calibrates, what chooses (early stopping, thresholds), what is reported, once."""
+
+    CALIBRATE = "calibrate"
+    CHOOSE = "choose"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """Where a task comes from; plain data for recipes.
+
+    Attributes:
+        kind: "bundled" (the sample), "arrays" (.npz), "folder" (image folder, one sub-folder a class), "file" (task.py).
+        path: File or folder, "" for the bundled one.
+        mean: Per-channel mean subtracted from pixels scaled to 0..1.
+        std: Per-channel standard deviation divided by.
+        size: (height, width) images are resized to (folders only), None: as they are.
+        batch: Batch size for training and evaluation.
+        options: Further options of the kind.
+    """
+
+    kind: str
+    path: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    size: tuple[int, int] | None = None
+    batch: int = 64
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A measured metric.
+
+    Attributes:
+        name: "top-1", or what the user's `evaluate` calls it.
+        value: The value; a fraction 0..1 when `percent`.
+        count: n, how many samples it was measured on.
+        error: Standard error (binomial for accuracies), 0 when unknown.
+        split: Which split.
+        percent: True when shown as per cent.
+        higher_is_better: Direction.
+    """
+
+    name: str
+    value: float
+    count: int
+    error: float
+    split: Split
+    percent: bool = True
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A preprocessed sample to look at.
+
+    Attributes:
+        image: [H, W] or [H, W, 3] uint8 as the model sees it, contrast-stretched for display; None when it is no image.
+        label: Label in words.
+        predicted: What the original says, "" before it was evaluated.
+        shape: Shape of the preprocessed tensor.
+        low: Smallest value after preprocessing.
+        high: Largest value after preprocessing.
+    """
+
+    image: NDArray[np.uint8] | None
+    label: str
+    predicted: str
+    shape: tuple[int, ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """What the window shows of a task: title, sizes of the splits, class names (may be empty), metric name, five samples."""
+
+    title: str
+    sizes: dict[str, int]
+    classes: tuple[str, ...]
+    metric: str
+    samples: tuple[Sample, ...]
+    labelled: bool = True
+
+
+class Task(Protocol):
+    """What judges and trains a model. Tensors: inputs [N, ...], targets as the loss takes them.
+
+    Built-in tasks and the adapter over a user's `task.py` are the members.
+    """
+
+    spec: TaskSpec
+
+    def info(self, model: Any | None) -> TaskInfo:
+        """What to show; samples carry the model's predictions when a model is given."""
+        ...
+
+    def example_inputs(self) -> tuple[Any, ...]:
+        """Positional example inputs of the model, batch of 2 or more."""
+        ...
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+        """Batches of a split, shuffled by `seed` where given. A batch is (inputs, targets) unless the task's own file says else."""
+        ...
+
+    def batch_count(self, split: Split) -> int:
+        """How many batches a pass has, 0 when unknown."""
+        ...
+
+    def inputs(self, batch: Any) -> tuple[Any, ...]:
+        """The positional model inputs of a batch."""
+        ...
+
+    def loss(self, model: Any, batch: Any) -> Any | None:
+        """Scalar loss tensor of the task, None where the task has none (then recovery distils only)."""
+        ...
+
+    def evaluate(self, predict: Any, split: Split, token: Any) -> Iterator[Any]:
+        """A job (`jobs.Job[Metric]`): `predict(*inputs) -> outputs` is a model, or a session of a file that was exported."""
+        ...

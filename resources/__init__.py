@@ -1,0 +1,1 @@
+"""What the project ships: icons, the sample networks and the sample data."""
