@@ -1,0 +1,87 @@
+"""What the engine process tells the window: small frozen dataclasses, plain data, no torch."""
+
+import signal
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..errors import EngineLost, SecateurError
+from ..jobs import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine process has loaded its libraries and takes calls (calls made before are kept for it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A call got on. Progress is thinned to 30 a second, points of curves are not.
+
+    Attributes:
+        call: Number of the call.
+        progress: The latest progress.
+        points: `Progress.values` of everything since the event before, in order, empty ones left out.
+    """
+
+    call: int
+    progress: Progress
+    points: tuple[dict[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A call ended with a result (plain data)."""
+
+    call: int
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call was stopped by an error, or by the user (`jobs.Cancelled`); nothing was changed."""
+
+    call: int
+    error: SecateurError
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Lines that the user's code or a library wrote to standard output or standard error."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The engine process ended by itself; every call that was under way is gone.
+
+    Attributes:
+        exitcode: As `subprocess` gives it: negative for a signal.
+        error: The sentence, with the last lines of its log as details.
+        calls: Calls that will not be answered.
+    """
+
+    exitcode: int
+    error: EngineLost
+    calls: tuple[int, ...] = ()
+
+
+Event: TypeAlias = Ready | Progressed | Finished | Failed | Logged | Lost
+
+
+def lost(exitcode: int, calls: tuple[int, ...], log: str) -> Lost:
+    """A `Lost` whose sentence says in words how the process ended."""
+    template = "The engine process ended unexpectedly ({cause}). Your work up to the last state is kept."
+    return Lost(exitcode, EngineLost("engine.lost", template, log, cause=describe_exit(exitcode)), calls)
+
+
+def describe_exit(exitcode: int) -> str:
+    """An exit code in words, e.g. "signal SIGKILL, often: out of memory"."""
+    if exitcode >= 0:
+        return f"exit code {exitcode}"
+    hints = {"SIGKILL": ", often: out of memory", "SIGSEGV": ", a crash in native code", "SIGABRT": ", an abort in native code"}
+    try:
+        name = signal.Signals(-exitcode).name
+    except ValueError:
+        return f"signal {-exitcode}"
+    return f"signal {name}{hints.get(name, '')}"

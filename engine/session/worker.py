@@ -1,0 +1,166 @@
+"""The engine process: takes calls over its standard input, runs them one after the other on a session, sends events.
+
+Its own file because it is started as `python -m`: torch, the model and the user's code live here, so that neither a slow
+import nor a crash of theirs touches the window. What they print goes to standard error, which the window reads as log.
+"""
+
+import contextlib
+import faulthandler
+import importlib
+import inspect
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SecateurError
+from ..jobs import Cancelled, CancelToken, Job, check
+from .events import Failed, Finished, Ready
+from .outbox import Outbox
+from .wire import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the session to run, with the event that stops it."""
+
+    number: int
+    method: str
+    arguments: tuple[Any, ...]
+    token: threading.Event
+
+
+class Inbox:
+    """Reads control messages in a thread of its own, so that a cancel arrives while a job runs.
+
+    Attributes:
+        calls: Calls in the order they came.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        """Start reading."""
+        self.calls: queue.Queue[Call | None] = queue.Queue()
+        self._tokens: dict[int, threading.Event] = {}
+        self._wire = wire
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def done(self, number: int) -> None:
+        """Forget a call that was answered."""
+        self._tokens.pop(number, None)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._wire.receive()
+            except (EOFError, OSError):
+                os._exit(0)  # The window is gone: nobody waits for the running job.
+            self._take(message)
+
+    def _take(self, message: tuple[Any, ...]) -> None:
+        match message:
+            case ("call", int(number), str(method), tuple(arguments)):
+                token = self._tokens[number] = threading.Event()
+                self.calls.put(Call(number, method, arguments, token))
+            case ("cancel", int(number)):
+                if token := self._tokens.get(number):
+                    token.set()
+            case _:
+                self.calls.put(None)
+
+
+def serve(session: Any, inbox: Inbox, outbox: Outbox) -> None:
+    """Run calls until the window says that it was the last."""
+    while (call := inbox.calls.get()) is not None:
+        _send(outbox, _answer(session, call, outbox))
+        inbox.done(call.number)
+    session.close()
+
+
+def _send(outbox: Outbox, event: Finished | Failed) -> None:
+    try:
+        outbox.send(event)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        outbox.send(Failed(event.call, _unexpected(error)))
+
+
+def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
+    try:
+        return Finished(call.number, run(session, call, outbox))
+    except SecateurError as error:
+        return Failed(call.number, error)
+    except MemoryError:
+        return Failed(call.number, _out_of_memory())
+    except BaseException as error:  # Also the SystemExit of a user's code: it ends the call, not the engine.
+        return Failed(call.number, _unexpected(error))
+
+
+def run(session: Any, call: Call, outbox: Outbox) -> Any:
+    """Run one call; a job is looked after between its steps. Raises what the call raises."""
+    check(call.token)
+    method: Callable[..., Any] | None = None if call.method.startswith("_") else getattr(session, call.method, None)
+    if method is None:
+        raise SecateurError("engine.unknown_call", "The engine knows no call named {name}.", name=call.method)
+    if not inspect.isgeneratorfunction(method):
+        return method(*call.arguments)
+    return _run_job(method(*call.arguments, token=call.token), call.token, call.number, outbox)
+
+
+def _run_job(job: Job[Any], token: CancelToken, number: int, outbox: Outbox) -> Any:
+    with contextlib.closing(job):
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                return stop.value
+            outbox.progress(number, progress)
+            if token.is_set():
+                raise Cancelled
+
+
+def _out_of_memory() -> SecateurError:
+    return SecateurError("engine.memory", "There is not enough memory for this. Try a smaller batch size or model.", traceback.format_exc())
+
+
+def _unexpected(error: BaseException) -> SecateurError:
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    template = "Something failed that Secateur did not expect: {error}. Nothing was changed; the details say where."
+    return SecateurError("engine.unexpected", template, traceback.format_exc(), error=text)
+
+
+def connect() -> Wire:
+    """Take standard input and output for the wire and give the user's code standard error for both.
+
+    Done on file descriptors, so that what native code prints cannot get between the messages.
+    """
+    source, sink = os.dup(0), os.dup(1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.dup2(2, 1)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    return Wire(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
+
+
+def main() -> None:
+    """Serve until the window closes the pipe or says goodbye."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the window, which then stops us.
+    wire = connect()
+    inbox, outbox = Inbox(wire), Outbox(wire)
+    module, _, name = sys.argv[1].partition(":")
+    session = getattr(importlib.import_module(module), name)(Path(sys.argv[2]))
+    outbox.send(Ready())
+    serve(session, inbox, outbox)
+
+
+if __name__ == "__main__":
+    main()

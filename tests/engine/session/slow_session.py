@@ -1,0 +1,66 @@
+"""A session without a model, for tests of the process around it (imports no torch, so that it starts quickly)."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from secateur.engine.errors import OpenError
+from secateur.engine.jobs import CancelToken, Job, Progress, check
+
+
+class SlowSession:
+    """Jobs that count, spin, print and die."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def where(self) -> str:
+        return str(self.folder)
+
+    def echo(self, value: object) -> object:
+        return value
+
+    def count(self, steps: int, token: CancelToken) -> Job[int]:
+        for step in range(steps):
+            check(token)
+            yield Progress(f"Step {step}", step + 1, steps, {"step": float(step)} if step % 2 else {})
+        return steps
+
+    def spin(self, token: CancelToken) -> Job[None]:
+        while True:
+            end = time.monotonic() + 0.05
+            while time.monotonic() < end:
+                pass
+            yield Progress("Spinning")
+
+    def silent(self, token: CancelToken) -> Job[None]:
+        yield Progress("First")
+        yield Progress("Last news", values={"step": 7.0})
+        while not token.is_set():
+            time.sleep(0.01)
+        check(token)
+
+    def fail(self, token: CancelToken) -> Job[None]:
+        yield Progress("Failing")
+        raise OpenError("open.nothing", "{path} is no model.", details="line 3", path="x.bin")
+
+    def stumble(self) -> None:
+        raise ZeroDivisionError("a bug")
+
+    def leave(self) -> None:
+        sys.exit(3)
+
+    def unpicklable(self) -> object:
+        return lambda: None
+
+    def say(self, text: str) -> None:
+        print(text)
+        print("and an error", file=sys.stderr)
+
+    def die(self) -> None:
+        print("last words", flush=True)
+        os.abort()
+
+    def close(self) -> None:
+        (self.folder / "closed").write_text("yes")
