@@ -1,0 +1,1 @@
+"""The house itself: packages, imports, what is shipped."""

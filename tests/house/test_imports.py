@@ -1,0 +1,54 @@
+"""Who may import whom, and when torch is loaded: the window starts without it, the engine knows no Qt."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HAS_QT, ROOT
+
+needs_qt = pytest.mark.skipif(not HAS_QT, reason="PySide6 is not installed")
+
+
+def _loaded_by(statement: str, folder: Path) -> set[str]:
+    """Top-level names in sys.modules after a statement in a fresh interpreter that stands in an empty folder."""
+    script = f"{statement}\nimport sys, json\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    result = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+
+
+def _names_below(top: str) -> list[str]:
+    """Every module of a top, from the files (walking packages would import them here)."""
+    files = sorted((ROOT / top).rglob("*.py"))
+    parts = [file.relative_to(ROOT).with_suffix("").parts for file in files if file.stem != "__main__"]
+    return [".".join(("secateur", *(names[:-1] if names[-1] == "__init__" else names))) for names in parts]
+
+
+@needs_qt
+def test_no_module_of_the_window_loads_torch(tmp_path: Path):
+    loaded = _loaded_by("import " + ", ".join(_names_below("app")), tmp_path)
+    assert "PySide6" in loaded
+    assert loaded.isdisjoint({"torch", "torchvision", "onnx", "onnxruntime", "onnxscript"})
+
+
+def test_importing_the_engine_loads_neither_torch_nor_qt(tmp_path: Path):
+    loaded = _loaded_by("import secateur.engine", tmp_path)
+    assert loaded.isdisjoint({"torch", "onnxruntime", "PySide6", "pyqtgraph"})
+
+
+def test_no_module_of_the_engine_loads_qt(tmp_path: Path):
+    loaded = _loaded_by("import " + ", ".join(_names_below("engine")), tmp_path)
+    assert "torch" in loaded
+    assert loaded.isdisjoint({"PySide6", "shiboken6", "pyqtgraph"})
+
+
+def test_the_folder_names_stay_free_for_the_users_own_modules(tmp_path: Path):
+    (tmp_path / "engine.py").write_text("MINE = True\n")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("MINE = True\n")
+    assert _loaded_by("import secateur.engine, engine, app; assert engine.MINE and app.MINE", tmp_path) >= {"engine", "app"}

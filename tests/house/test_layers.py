@@ -1,0 +1,52 @@
+"""The import linter sees a violation: with other root packages it stays green on a real one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+VIOLATIONS = {
+    "the window imported by the engine": ("engine/planted.py", "from secateur.app import document\n", "neither the window nor Qt"),
+    "Qt imported by the engine": ("engine/planted.py", "import PySide6.QtCore\n", "neither the window nor Qt"),
+    "torch imported by the window": ("app/planted.py", "def late():\n    import torch\n", "touches no tensor"),
+}
+
+
+def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()", "--no-cache"]
+    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources as `secateur/app` and `secateur/engine`, with the contracts beside them."""
+    folder = tmp_path_factory.mktemp("copy")
+    for top in ("app", "engine"):
+        shutil.copytree(ROOT / top, folder / "secateur" / top, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def test_the_sources_keep_their_layers(copy: Path):
+    result = _lint(copy)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("what", VIOLATIONS)
+def test_a_planted_violation_is_seen(copy: Path, what: str):
+    name, source, contract = VIOLATIONS[what]
+    planted = copy / "secateur" / name
+    planted.write_text(source)
+    try:
+        result = _lint(copy)
+    finally:
+        planted.unlink()
+    broken = [line for line in result.stdout.splitlines() if line.endswith("BROKEN")]
+    assert result.returncode == 1
+    assert len(broken) == 1 and contract in broken[0], result.stdout
