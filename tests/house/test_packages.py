@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPS = ("app", "engine", "resources")
-SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def _folders_with_python(top: str) -> set[str]:
@@ -43,8 +43,9 @@ def test_every_test_folder_is_a_package():
 
 @pytest.mark.parametrize("top", TOPS)
 def test_every_tracked_file_beside_the_code_is_package_data(top: str):
-    patterns = SETTINGS["package-data"][f"secateur.{top}"]
-    others = [path.relative_to(top) for path in _tracked(top) if path.suffix != ".py"]
+    patterns = PROJECT["tool"]["setuptools"]["package-data"][f"secateur.{top}"]
+    licences = {Path(name) for name in PROJECT["project"]["license-files"]}  # the wheel has them beside its metadata
+    others = [path.relative_to(top) for path in _tracked(top) if path.suffix != ".py" and path not in licences]
     forgotten = [str(path) for path in others if not any(_matches(path, pattern) for pattern in patterns)]
     assert forgotten == []
 
