@@ -141,6 +141,27 @@ class Operators:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What an operator's result must measure after any cut: the audit of a cut model compares with it.
+
+    Attributes:
+        op: Operator ("aten.convolution"), spellings of one product alike.
+        module: Module that called it.
+        sizes: Original size of each dimension.
+        axes: Axis of each dimension, -1 where its size stays.
+        scalars: Floating literals, which must not change.
+        call: Number of the call in the record.
+    """
+
+    op: str
+    module: str
+    sizes: tuple[int, ...]
+    axes: tuple[int, ...]
+    scalars: tuple[float, ...]
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """All that can be removed from a model, what goes along, what cannot, and what it costs.
 
@@ -162,6 +183,10 @@ class Analysis:
         block_tensor: [*, 2] int32, (structure, tensor): tensors that vanish with a block.
         block_operator: [*, 2] int32, (structure, operator): operators that vanish with a block.
         notes: Remarks for the user (branches not seen, operators without a rule).
+        steps: The run, for the audit of a cut model.
+        block_calls: (structure, first, last): calls of the record that vanish with a block.
+        sizes: (module, "groups" or "heads", axis, repeats): counts that modules remember; the count is the kept size of
+            the axis divided by repeats.
     """
 
     model: str
@@ -178,6 +203,9 @@ class Analysis:
     block_tensor: NDArray[np.int32]
     block_operator: NDArray[np.int32]
     notes: tuple[Message, ...] = ()
+    steps: tuple[Step, ...] = ()
+    block_calls: tuple[tuple[int, int, int], ...] = ()
+    sizes: tuple[tuple[str, str, int, int], ...] = ()
 
     @property
     def count(self) -> int:

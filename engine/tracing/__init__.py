@@ -1,1 +1,1 @@
-"""tracing."""
+"""Run a model once and write down every operator beneath autograd. Knows nothing of pruning."""

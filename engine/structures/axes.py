@@ -1,0 +1,79 @@
+"""Axes: every distinct array of components that a dimension of a tensor has, laid end to end, with who removes what."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .labels import Dim
+from .solve import Solution
+
+
+class Axes:
+    """Gives equal arrays of components one number; arrays of which nothing can go have -1."""
+
+    def __init__(self, solution: Solution) -> None:
+        """Start without axes."""
+        self._solution = solution
+        self._numbers: dict[bytes, int] = {}
+        self._seen: dict[int, tuple[Dim, int]] = {}
+        self.arrays: list[NDArray[np.int64]] = []
+
+    def number(self, dim: Dim) -> int:
+        """The axis of a dimension, -1 where it is untracked or wholly fixed."""
+        if dim is None:
+            return -1
+        known = self._seen.get(id(dim))
+        if known is None:
+            # The array is kept beside its number, so that its id stays taken.
+            known = self._seen[id(dim)] = (dim, self._find(self._solution.component[dim.ravel()]))
+        return known[1]
+
+    def counted(self, dim: Dim) -> tuple[int, int]:
+        """(axis, repeats): the axis with each component once, and how often each occurs in the dimension."""
+        if dim is None:
+            return -1, 1
+        components = self._solution.component[dim.ravel()]
+        distinct, counts = np.unique(components, return_counts=True)
+        if counts[0] > 1 and (counts == counts[0]).all():
+            return self._find(distinct), int(counts[0])
+        return self.number(dim), 1
+
+    def _find(self, components: NDArray[np.int64]) -> int:
+        if (self._solution.reason[components] >= 0).all():
+            return -1
+        key = components.tobytes()
+        if key not in self._numbers:
+            self._numbers[key] = len(self.arrays)
+            self.arrays.append(components)
+        return self._numbers[key]
+
+    def start(self) -> NDArray[np.int64]:
+        """[A + 1] where each axis begins among the positions."""
+        return np.concatenate([[0], np.cumsum([len(a) for a in self.arrays])]).astype(np.int64)
+
+    def pairs(self) -> NDArray[np.int64]:
+        """[2, *] (base component, position): every position that goes with a base."""
+        if not self.arrays:
+            return np.zeros((2, 0), dtype=np.int64)
+        components = np.concatenate(self.arrays)
+        low, high = self._solution.base_start[components], self._solution.base_start[components + 1]
+        lengths = high - low
+        begin = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        index = np.repeat(low - begin, lengths) + np.arange(int(lengths.sum()))
+        return np.stack([self._solution.base[index], np.repeat(np.arange(len(components)), lengths)])
+
+
+def csr(owner: NDArray[np.int64], count: int, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Values sorted by owner, and where each owner's begin ([count + 1])."""
+    order = np.lexsort((values, owner))
+    return np.searchsorted(owner[order], np.arange(count + 1)).astype(np.int64), values[order]
+
+
+def sources_of(numbers: Iterable[tuple[int, int, int]]) -> dict[int, list[tuple[int, int]]]:
+    """From (tensor, dim, axis) triples: axis to its (tensor, dim) pairs."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for tensor, dim, axis in numbers:
+        if axis >= 0:
+            found.setdefault(axis, []).append((tensor, dim))
+    return found

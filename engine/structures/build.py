@@ -1,0 +1,180 @@
+"""Put what was solved into an `Analysis`: numbered structures, axes, costs, fixed axes and the audit's steps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import reasons
+from .analysis import Analysis, CoupledSet, Fixed, Kind, ModuleInfo, Operators, Step, TensorInfo
+from .axes import Axes, csr
+from .blocks import Block, find_blocks
+from .labels import Dim
+from .naming import NamedSet, name_sets
+from .rules import Context
+from .solve import Solution
+
+SAME = {"aten.addmm": "aten.mm", "aten.baddbmm": "aten.bmm", "aten._convolution": "aten.convolution"}
+AUDITED = (
+    "aten.mm", "aten.bmm", "aten.convolution", "aten.native_layer_norm", "aten.native_batch_norm", "aten._softmax",
+    "aten._safe_softmax", "aten.cat", "aten.embedding", "aten.mul", "aten.div", "aten.mean",
+)  # fmt: skip
+"""Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""
+
+
+def build(context: Context, solution: Solution, name: str) -> Analysis:
+    """The analysis of a solved record."""
+    record = context.record
+    axes = Axes(solution)
+    tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
+    operators, costing = _operators(context, axes)
+    steps = tuple(_steps(context, axes))
+    sizes = tuple((module, what, *axes.counted(dim)) for module, what, dim in context.sizes)
+    named = name_sets(context, solution, axes, tensor_axes)
+    blocks = find_blocks(context, solution)
+    sets = _number_sets(context, named, blocks)
+    structure = np.full(len(solution.reason), -1, dtype=np.int64)
+    by_first = {s.first: s for s in sets}
+    for one, first in _first_numbers(sets, named):
+        structure[one.bases] = np.arange(first, first + len(one.bases))
+    count = sum(s.count for s in by_first.values())
+    pairs = axes.pairs()
+    owner = structure[pairs[0]]
+    member_start, member = csr(owner[owner >= 0], count, pairs[1][owner >= 0])
+    first_of_block = {s.name: s.first for s in sets if s.kind is Kind.BLOCK}
+    return Analysis(
+        model=name,
+        input_shapes=record.input_shapes,
+        tensors=tuple(
+            TensorInfo(s.name, s.shape, s.parameter, tensor_axes[n], s.aliases, s.module)
+            for n, s in enumerate(record.sources)
+        ),
+        modules=tuple(ModuleInfo(path, kind, detail) for path, kind, detail, _ in record.modules),
+        sets=tuple(sets),
+        fixed=tuple(_fixed(context, solution)),
+        index=_indices(sets, named, count),
+        axis_start=axes.start(),
+        member_start=member_start,
+        member_position=member,
+        operators=operators,
+        block_tensor=_pairs((first_of_block[b.path], t) for b in blocks for t in b.sources),
+        block_operator=_pairs(
+            (first_of_block[b.path], n) for b in blocks for n, call in enumerate(costing) if b.first <= call < b.last
+        ),
+        steps=steps,
+        block_calls=tuple((first_of_block[b.path], b.first, b.last) for b in blocks),
+        sizes=tuple(sorted(set(sizes))),
+    )
+
+
+def _pairs(pairs: Any) -> NDArray[np.int32]:
+    return np.array(list(pairs), dtype=np.int32).reshape(-1, 2)
+
+
+def _number_sets(context: Context, named: list[NamedSet], blocks: list[Block]) -> list[CoupledSet]:
+    """Sets in tree order: a block stands before the sets of its own layers."""
+    sources = context.record.sources
+    entries: list[tuple[tuple[int, int], Block | NamedSet]] = [((min(b.sources), -len(b.sources)), b) for b in blocks]
+    entries += [((s.touches[0][0], 1), s) for s in named]
+    sets: list[CoupledSet] = []
+    first = 0
+    for _, entry in sorted(entries, key=lambda e: e[0]):
+        if isinstance(entry, Block):
+            sets.append(CoupledSet(Kind.BLOCK, entry.path, -1, entry.path, first, 1, ()))
+        else:
+            tensor, dim = entry.touches[0]
+            module = sources[tensor].module
+            along = dict.fromkeys(sources[t].module for t, _ in entry.touches if sources[t].module != module)
+            sets.append(
+                CoupledSet(
+                    entry.kind, sources[tensor].name, dim, module, first, len(entry.bases), entry.touches, tuple(along)
+                )
+            )
+        first += sets[-1].count
+    return sets
+
+
+def _first_numbers(sets: list[CoupledSet], named: list[NamedSet]) -> list[tuple[NamedSet, int]]:
+    numbered = [s for s in sets if s.kind is not Kind.BLOCK]
+    ordered = sorted(named, key=lambda s: s.touches[0][0])  # stable, as in _number_sets
+    return [(one, s.first) for one, s in zip(ordered, numbered, strict=True)]
+
+
+def _indices(sets: list[CoupledSet], named: list[NamedSet], count: int) -> NDArray[np.int32]:
+    index = np.zeros(count, dtype=np.int32)
+    for one, first in _first_numbers(sets, named):
+        index[first : first + len(one.index)] = one.index
+    return index
+
+
+def _operators(context: Context, axes: Axes) -> tuple[Operators, list[int]]:
+    """The costing operators, and the numbers of their calls."""
+    record = context.record
+    fed = _fed(context)
+    constant: list[int] = []
+    rows: list[list[int]] = []
+    costing: list[int] = []
+    for number, dims in context.costs:
+        macs = record.calls[number].flops // 2
+        row: list[int] = []
+        for dim in dims:
+            axis, _ = axes.counted(dim)
+            if axis >= 0:
+                macs //= len(axes.arrays[axis])
+                row.append(axis)
+        per_sample = number in fed and record.batch > 0 and macs % record.batch == 0
+        constant.append(macs // record.batch if per_sample else macs)
+        rows.append(row + [-1] * (4 - len(row)))
+        costing.append(number)
+    return (
+        Operators(
+            np.array(constant, dtype=np.int64),
+            np.array(rows, dtype=np.int32).reshape(-1, 4),
+            tuple(record.calls[n].module for n in costing),
+            tuple(record.calls[n].op.removeprefix("aten.") for n in costing),
+        ),
+        costing,
+    )
+
+
+def _fed(context: Context) -> set[int]:
+    """Calls that depend on the model's inputs, and so are made once a sample."""
+    values, calls = set(context.record.inputs), set[int]()
+    for number, call in enumerate(context.record.calls):
+        if any(v in values for v in call.refs()):
+            calls.add(number)
+            values.update(call.outputs)
+    return calls
+
+
+def _steps(context: Context, axes: Axes) -> Sequence[Step]:
+    found: list[Step] = []
+    for number, call in enumerate(context.record.calls):
+        op = SAME.get(call.op, call.op)
+        scalars = tuple(a for a in call.arguments.values() if isinstance(a, float))
+        if op not in AUDITED or (op in ("aten.mul", "aten.div") and not scalars):
+            continue
+        dims: list[Dim] = context.dims[call.outputs[0]]
+        shape = context.record.shapes[call.outputs[0]]
+        found.append(Step(op, call.module, shape, tuple(axes.number(d) for d in dims), scalars, number))
+    return found
+
+
+def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
+    """Every dimension of a parameter of which an index must stay, with the first reason of each."""
+    found: list[Fixed] = []
+    statements = context.labels.fixed
+    for number, source in enumerate(context.record.sources):
+        for dim, labels in enumerate(context.dims[source.value]):
+            if labels is None or not source.parameter:
+                continue
+            why = solution.reason[solution.component[labels]]
+            for reason in np.unique(why[why >= 0]):
+                known = reason < len(statements)
+                message = statements[reason].reason if known else reasons.conflict()
+                module = statements[reason].module if known else source.module
+                found.append(Fixed(number, dim, int((why == reason).sum()), message, module))
+    return found
+
+

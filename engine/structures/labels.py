@@ -1,0 +1,137 @@
+"""Index labels: every index of every dimension carries an integer; operators say which labels are equal.
+
+A dimension is an int64 array of labels, one an index, or None where it is untracked (batch, space, sequence). This file
+only collects statements (equal, fixed, split); `solve.py` draws the conclusions.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message
+from .analysis import Kind
+
+LabelArray: TypeAlias = NDArray[np.int64]
+Dim: TypeAlias = LabelArray | None
+Dims: TypeAlias = list[Dim]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A flat axis seen as several factors: flat[i, j, ...] goes iff one of factor0[i], factor1[j], ... goes.
+
+    Attributes:
+        flat: [f0, f1, ...] labels of the flat axis, in row-major order.
+        factors: One label array per factor, [f0], [f1], ...
+    """
+
+    flat: LabelArray
+    factors: tuple[LabelArray, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FixedLabels:
+    """Labels that must stay, why, and the module whose operator said so."""
+
+    labels: LabelArray
+    reason: Message
+    module: str
+
+
+class Labels:
+    """All statements about labels that one record makes.
+
+    Attributes:
+        count: Labels given out so far.
+        equal: Pairs of equally long arrays whose labels are equal one by one.
+        fixed: What must stay.
+        relations: Splits and merges.
+        hints: (kind, labels): what the structures on these labels are called.
+        position: Index that each label stands for on the axis for which it was made.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.count = 0
+        self.equal: list[tuple[LabelArray, LabelArray]] = []
+        self.fixed: list[FixedLabels] = []
+        self.relations: list[Relation] = []
+        self.hints: list[tuple[Kind, LabelArray]] = []
+        self._positions: list[LabelArray] = []
+
+    def new(self, size: int) -> LabelArray:
+        """Fresh labels for an axis of `size` indices."""
+        made = np.arange(self.count, self.count + size, dtype=np.int64)
+        self.count += size
+        self._positions.append(np.arange(size, dtype=np.int64))
+        return made
+
+    @property
+    def position(self) -> LabelArray:
+        """[count] index of each label on its first axis."""
+        return np.concatenate(self._positions) if self._positions else np.zeros(0, dtype=np.int64)
+
+    def tie(self, first: LabelArray, second: LabelArray) -> None:
+        """The labels of two equally long axes are equal, one by one."""
+        if first is not second and not np.array_equal(first, second):
+            self.equal.append((first.ravel(), second.ravel()))
+
+    def fix(self, dim: Dim, reason: Message, module: str) -> None:
+        """The labels of an axis must stay; nothing to do for an untracked one."""
+        if dim is not None:
+            self.fixed.append(FixedLabels(dim.ravel(), reason, module))
+
+    def hint(self, kind: Kind, dim: Dim) -> None:
+        """What structures on this axis are called."""
+        if dim is not None:
+            self.hints.append((kind, dim.ravel()))
+
+    def meet(self, dims: list[Dim], reason: Message, module: str) -> Dim:
+        """Axes of equal length that are combined index by index: all tracked, or all must stay."""
+        tracked = [d for d in dims if d is not None]
+        if len(tracked) < len(dims):
+            for dim in tracked:
+                self.fix(dim, reason, module)
+            return None
+        for dim in tracked[1:]:
+            self.tie(tracked[0], dim)
+        return tracked[0] if tracked else None
+
+    def split(self, dim: Dim, sizes: tuple[int, ...]) -> Dims:
+        """An axis becomes several: factors along which its labels repeat are untracked, the rest is one relation."""
+        if dim is None:
+            return [None] * len(sizes)
+        grid = dim.reshape(sizes)
+        varying = [a for a in range(len(sizes)) if sizes[a] > 1 and not _repeats(grid, a)]
+        flat = grid[tuple(slice(None) if a in varying else 0 for a in range(len(sizes)))]
+        factors: Dims = [None] * len(sizes)
+        if len(varying) == 1:
+            factors[varying[0]] = flat
+        elif varying:
+            made = tuple(self.new(sizes[a]) for a in varying)
+            self.relations.append(Relation(flat, made))
+            for axis, factor in zip(varying, made, strict=True):
+                factors[axis] = factor
+        return factors
+
+    def merge(self, dims: Dims, sizes: tuple[int, ...]) -> Dim:
+        """Several axes become one: the inverse of `split`."""
+        tracked = [a for a, d in enumerate(dims) if d is not None]
+        if not tracked:
+            return None
+        kept = tuple(sizes[a] for a in tracked)
+        factors = tuple(d for d in dims if d is not None)
+        if len(tracked) == 1:
+            flat = factors[0]
+        else:
+            flat = self.new(int(np.prod(kept))).reshape(kept)
+            self.relations.append(Relation(flat, factors))
+        shape = tuple(sizes[a] if a in tracked else 1 for a in range(len(sizes)))
+        return np.ascontiguousarray(np.broadcast_to(flat.reshape(shape), sizes)).ravel()
+
+
+def _repeats(grid: LabelArray, axis: int) -> bool:
+    first = grid.take([0], axis=axis)
+    return bool((grid == first).all())

@@ -1,0 +1,117 @@
+"""Sort free components into coupled sets: what they are called, where they belong, in which order they stand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .analysis import Kind
+from .axes import Axes, sources_of
+from .rules import Context
+from .solve import Solution
+
+PRIORITY = (Kind.HEAD, Kind.HEAD_DIM, Kind.GROUP, Kind.WIDTH, Kind.FILTER, Kind.NEURON, Kind.CHANNEL)
+"""A component that several hints name is called by the first of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """A coupled set before structures have numbers: kind, touched (tensor, dim) pairs, base components, their indices."""
+
+    kind: Kind
+    touches: tuple[tuple[int, int], ...]
+    bases: NDArray[np.int64]
+    index: NDArray[np.int64]
+
+
+def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: list[tuple[int, ...]]) -> list[NamedSet]:
+    """The coupled sets in order of their first parameter."""
+    kinds = _kinds(context, solution)
+    on_axis = sources_of((t, d, a) for t, dims in enumerate(tensor_axes) for d, a in enumerate(dims))
+    pairs = axes.pairs()
+    axis_of = np.repeat(np.arange(len(axes.arrays)), [len(a) for a in axes.arrays])[pairs[1]]
+    signature = _signatures(len(solution.reason), pairs[0], axis_of, on_axis, kinds)
+    touched = np.flatnonzero(signature)
+    offset = pairs[1] - axes.start()[axis_of]
+    position = _label_index(context, solution)
+    found: list[NamedSet] = []
+    order = np.argsort(signature[touched], kind="stable")
+    groups = np.split(touched[order], np.flatnonzero(np.diff(signature[touched][order])) + 1) if len(touched) else []
+    by_base = np.argsort(pairs[0], kind="stable")
+    sorted_base = pairs[0][by_base]
+    for bases in groups:
+        low, high = np.searchsorted(sorted_base, [bases[0], bases[0] + 1])
+        member = by_base[low:high]
+        touches = _touches(context, {int(a) for a in axis_of[member]}, on_axis)
+        index = position[bases]
+        if kinds[bases[0]] not in (0, 1, 2):  # not a factor: its index on the first parameter
+            index = _first_index(bases, pairs[0], axis_of, offset, tensor_axes[touches[0][0]][touches[0][1]])
+        arranged = np.argsort(index, kind="stable")
+        found.append(NamedSet(PRIORITY[kinds[bases[0]]], touches, bases[arranged], index[arranged]))
+    return sorted(found, key=lambda s: (*s.touches[0], PRIORITY.index(s.kind), int(s.index[0])))
+
+
+def _kinds(context: Context, solution: Solution) -> NDArray[np.int64]:
+    """[components] number in PRIORITY."""
+    kinds = np.full(len(solution.reason), len(PRIORITY) - 1, dtype=np.int64)
+    named = [(kind, dim) for kind, dim in context.labels.hints]
+    named += [(Kind(kind), dim) for kind, dim in context.producers if dim is not None]
+    for kind, dim in named:
+        np.minimum.at(kinds, solution.component[dim.ravel()], PRIORITY.index(kind))
+    return kinds
+
+
+def _signatures(
+    count: int,
+    base: NDArray[np.int64],
+    axis_of: NDArray[np.int64],
+    on_axis: dict[int, list[tuple[int, int]]],
+    kinds: NDArray[np.int64],
+) -> NDArray[np.uint64]:
+    """[components] a number that is equal for structures of one set; 0 for what touches no parameter."""
+    random = np.random.default_rng(0)
+    axis_hash = np.zeros(int(axis_of.max(initial=-1)) + 1, dtype=np.uint64)
+    for axis in on_axis:
+        axis_hash[axis] = random.integers(1, 2**63, dtype=np.uint64)
+    kind_hash = random.integers(1, 2**63, size=len(PRIORITY), dtype=np.uint64)
+    signature = np.zeros(count, dtype=np.uint64)
+    np.add.at(signature, base, axis_hash[axis_of])
+    signature[signature != 0] += kind_hash[kinds[signature != 0]]
+    return signature
+
+
+def _touches(
+    context: Context, member_axes: set[int], on_axis: dict[int, list[tuple[int, int]]]
+) -> tuple[tuple[int, int], ...]:
+    """(tensor, dim) pairs, what makes the axis before what reads it."""
+    makers = {int(dim.ravel()[0]) for _, dim in context.producers if dim is not None}
+    touches = [t for axis in member_axes for t in on_axis.get(axis, [])]
+
+    def rank(touch: tuple[int, int]) -> tuple[bool, bool, int, int]:
+        source = context.record.sources[touch[0]]
+        dim = context.dims[source.value][touch[1]]
+        makes = dim is not None and int(dim.ravel()[0]) in makers
+        return (not makes, not source.parameter, *touch)
+
+    return tuple(sorted(touches, key=rank))
+
+
+def _label_index(context: Context, solution: Solution) -> NDArray[np.int64]:
+    """[components] smallest position of its labels on the axes for which they were made."""
+    position = np.full(len(solution.reason), np.iinfo(np.int64).max, dtype=np.int64)
+    np.minimum.at(position, solution.component, context.labels.position)
+    return position
+
+
+def _first_index(
+    bases: NDArray[np.int64],
+    base: NDArray[np.int64],
+    axis_of: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    axis: int,
+) -> NDArray[np.int64]:
+    """Smallest place of each base on an axis."""
+    at = axis_of == axis
+    place = np.full(int(base.max()) + 1, np.iinfo(np.int64).max, dtype=np.int64)
+    np.minimum.at(place, base[at], offset[at])
+    return place[bases]

@@ -1,0 +1,73 @@
+"""Why an axis is fixed: one function a reason, each a code with an English sentence."""
+
+from ..errors import Message
+
+
+def output() -> Message:
+    """The model's answer."""
+    return Message("fixed.output", "It is the model's output: removing an index would change what the model answers.")
+
+
+def model_input(op: str) -> Message:
+    """Reads an axis that no parameter made."""
+    return Message(
+        "fixed.input",
+        "It reads the model's input, or an axis of space or sequence, which keeps its size ({op}).",
+        {"op": op},
+    )
+
+
+def combined(op: str) -> Message:
+    """Combined with an untracked axis."""
+    return Message(
+        "fixed.combined", "{op} combines it with an axis that cannot shrink (input, space or sequence).", {"op": op}
+    )
+
+
+def no_rule(op: str) -> Message:
+    """Unknown operator."""
+    return Message("fixed.no_rule", "{op} has no rule, so nothing that it touches is removed.", {"op": op})
+
+
+def reduced(op: str) -> Message:
+    """Summed, averaged or normalised over."""
+    return Message("fixed.reduced", "{op} runs over this axis, so its result depends on every index.", {"op": op})
+
+
+def sliced(op: str) -> Message:
+    """Cut at positions that the code names."""
+    return Message("fixed.sliced", "The forward takes a part of this axis at fixed positions ({op}).", {"op": op})
+
+
+def vocabulary() -> Message:
+    """Rows addressed by input values."""
+    return Message("fixed.vocabulary", "Each index belongs to one value of the model's input (a token or a position).")
+
+
+def unused() -> Message:
+    """No path to the outputs."""
+    return Message("fixed.unused", "No output of the model depends on it for the example input.")
+
+
+def kernel() -> Message:
+    """Space, not structure."""
+    return Message("fixed.kernel", "It is the extent of a kernel in space, not a channel.")
+
+
+def conflict() -> Message:
+    """Two incompatible views of one axis."""
+    return Message("fixed.conflict", "The model splits this axis in two ways that do not fit together.")
+
+
+def not_floating() -> Message:
+    """Integer and boolean buffers."""
+    return Message("fixed.integer", "It holds whole numbers or flags, which are positions rather than weights.")
+
+
+def unrepaired(detail: str) -> Message:
+    """The model's code could not be made to run with it."""
+    return Message(
+        "fixed.unrepaired",
+        "The model's code keeps this size where no repair reaches it ({detail}), so it stays.",
+        {"detail": detail},
+    )

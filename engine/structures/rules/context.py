@@ -1,0 +1,75 @@
+"""What a rule sees: the labels of values, the shapes of the record, and one operator call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ...tracing.record import Call, Record, Ref
+from ..labels import Dim, Dims, Labels
+
+
+@dataclass(slots=True)
+class Context:
+    """The state of the walk over a record.
+
+    Attributes:
+        record: The run.
+        labels: Statements so far.
+        dims: Labels of each value's dimensions.
+        parameters: Values that are parameters or buffers, or plain views of them.
+        producers: Label arrays of parameter dimensions that make an axis (a filter's own dimension).
+        costs: For each costing call (number of the call, the axes whose product it costs).
+        sizes: (module path, "groups" or "heads", their labels): counts that modules remember.
+        number: Number of the call at hand.
+    """
+
+    record: Record
+    labels: Labels
+    dims: dict[int, Dims] = field(default_factory=dict[int, Dims])
+    parameters: set[int] = field(default_factory=set[int])
+    producers: list[tuple[str, Dim]] = field(default_factory=list[tuple[str, Dim]])
+    costs: list[tuple[int, tuple[Dim, ...]]] = field(default_factory=list[tuple[int, tuple[Dim, ...]]])
+    sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
+    number: int = 0
+
+    @property
+    def call(self) -> Call:
+        """The call at hand."""
+        return self.record.calls[self.number]
+
+    def value(self, name: str) -> int | None:
+        """Value number of a tensor argument, None where it is absent."""
+        argument = self.call.arguments.get(name)
+        return argument.value if isinstance(argument, Ref) else None
+
+    def of(self, name: str) -> Dims:
+        """Labels of a tensor argument."""
+        argument = self.call.arguments[name]
+        assert isinstance(argument, Ref)
+        return self.dims[argument.value]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor argument."""
+        argument = self.call.arguments[name]
+        assert isinstance(argument, Ref)
+        return self.record.shapes[argument.value]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A literal argument."""
+        return self.call.arguments.get(name, default)
+
+    def out_shape(self, number: int = 0) -> tuple[int, ...]:
+        """Shape of a result."""
+        return self.record.shapes[self.call.outputs[number]]
+
+    def give(self, dims: Sequence[Dim], number: int = 0) -> None:
+        """Set the labels of a result."""
+        self.dims[self.call.outputs[number]] = list(dims)
+
+    def give_untracked(self, first: int = 0) -> None:
+        """The results from `first` on are untracked."""
+        for number in range(first, len(self.call.outputs)):
+            self.give([None] * len(self.out_shape(number)), number)
+
+
+Rule: TypeAlias = Callable[[Context], None]

@@ -1,0 +1,43 @@
+"""Operators that combine tensors index by index, with broadcasting."""
+
+from .. import reasons
+from ..analysis import Kind
+from ..labels import Dim
+from .context import Context
+
+UNTAGGED = (
+    "clone", "copy_", "detach", "detach_", "alias", "lift_fresh", "lift_fresh_copy", "_to_copy", "contiguous",
+    "hardswish", "hardswish_", "hardtanh_", "dropout", "native_dropout", "zeros_like", "ones_like", "empty_like",
+    "full_like", "fill_", "zero_", "where", "masked_fill", "masked_fill_", "_local_scalar_dense",
+)  # fmt: skip
+"""Index by index though torch does not tag them so."""
+
+
+def pointwise(context: Context) -> None:
+    """Every operand's index i is the result's index i; a size of one is spread over the axis."""
+    call, labels = context.call, context.labels
+    operands = list(dict.fromkeys(call.refs()))
+    if not call.outputs:
+        return
+    shape = context.out_shape()
+    adds = call.op in ("aten.add", "aten.add_", "aten.sub", "aten.sub_")
+    result: list[Dim] = []
+    for dim, size in enumerate(shape):
+        behind = len(shape) - dim
+        meeting = [(v, context.dims[v][-behind]) for v in operands if _size(context, v, behind) == size]
+        joined = None if size == 1 else labels.meet([d for _, d in meeting], reasons.combined(call.op), call.module)
+        if adds and joined is not None and sum(v not in context.parameters for v, _ in meeting) > 1:
+            labels.hint(Kind.WIDTH, joined)
+        result.append(joined)
+    context.give(result)
+    context.give_untracked(1)
+    if operands and all(v in context.parameters for v in operands):
+        context.parameters.update(call.outputs)
+
+
+def _size(context: Context, value: int, behind: int) -> int:
+    dims = context.dims[value]
+    return context.record.shapes[value][-behind] if behind <= len(dims) else 0
+
+
+RULES = {f"aten.{name}": pointwise for name in UNTAGGED}

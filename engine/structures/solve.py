@@ -1,0 +1,223 @@
+"""Draw the conclusions from statements about labels: which are the same, which must stay, which go when others go.
+
+Connected components over the equalities; fixed labels spread; split relations to a fixpoint. The result names, for
+every label, the *bases* whose removal removes it: one for a plain channel, several for an index of a flat axis that is
+heads times head dimensions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .labels import LabelArray, Labels, Relation
+
+MAX_ROUNDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What follows from the statements.
+
+    Attributes:
+        component: [labels] component of each label.
+        reason: [components] number of the fixed statement that fixes it, -1 where it is free;
+            `len(labels.fixed)` for a conflict between relations.
+        base_start: [components + 1] CSR over the bases of each component.
+        base: Components whose removal removes the component (itself, for a plain one); none for fixed ones.
+    """
+
+    component: NDArray[np.int64]
+    reason: NDArray[np.int64]
+    base_start: NDArray[np.int64]
+    base: NDArray[np.int64]
+
+
+def solve(labels: Labels) -> Solution:
+    """Components, fixed ones and bases."""
+    edges = [np.stack([a, b]) for a, b in labels.equal]
+    forced: list[tuple[LabelArray, NDArray[np.int64]]] = [
+        (f.labels, np.full(len(f.labels), n, dtype=np.int64)) for n, f in enumerate(labels.fixed)
+    ]
+    component = np.zeros(0, dtype=np.int64)
+    reason = np.zeros(0, dtype=np.int64)
+    for _ in range(MAX_ROUNDS):
+        component = _components(labels.count, edges)
+        reason = _reasons(component, forced)
+        new_edges, new_forced = _relate(labels, component, reason)
+        if not new_edges and not new_forced:
+            break
+        edges += new_edges
+        forced += new_forced
+    else:
+        # Not settled: what the relations touch stays, which is never wrong.
+        everything = [r.flat.ravel() for r in labels.relations] + [f for r in labels.relations for f in r.factors]
+        forced += [(e, np.full(len(e), len(labels.fixed), dtype=np.int64)) for e in everything]
+        reason = _reasons(component, forced)
+    start, base = _bases(labels, component, reason)
+    return Solution(component, reason, start, base)
+
+
+def _components(count: int, edges: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    if not edges:
+        return np.arange(count, dtype=np.int64)
+    pairs = np.concatenate(edges, axis=1)
+    graph = coo_array((np.ones(pairs.shape[1], dtype=np.int8), (pairs[0], pairs[1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _reasons(
+    component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArray[np.int64]]]
+) -> NDArray[np.int64]:
+    """The first statement that fixes each component, -1 for none."""
+    far = np.iinfo(np.int64).max
+    found = np.full(int(component.max(initial=-1)) + 1, far, dtype=np.int64)
+    for label, why in forced:
+        np.minimum.at(found, component[label], why)
+    found[found == far] = -1
+    return found
+
+
+def _relate(
+    labels: Labels, component: NDArray[np.int64], reason: NDArray[np.int64]
+) -> tuple[list[NDArray[np.int64]], list[tuple[LabelArray, NDArray[np.int64]]]]:
+    """What the relations add, given what is known so far."""
+    edges: list[NDArray[np.int64]] = []
+    forced: list[tuple[LabelArray, NDArray[np.int64]]] = []
+    for relation in labels.relations:
+        _spread_fixed(relation, component, reason, forced)
+        _collapse(relation, component, reason, edges, forced)
+    if not edges and not forced:
+        _agree(labels.relations, component, reason, len(labels.fixed), edges, forced)
+    return edges, forced
+
+
+def _grids(relation: Relation) -> list[LabelArray]:
+    """Each factor's labels spread over the flat grid."""
+    rank = relation.flat.ndim
+    return [
+        np.broadcast_to(f.reshape([-1 if a == n else 1 for a in range(rank)]), relation.flat.shape)
+        for n, f in enumerate(relation.factors)
+    ]
+
+
+def _spread_fixed(
+    relation: Relation,
+    component: NDArray[np.int64],
+    reason: NDArray[np.int64],
+    forced: list[tuple[LabelArray, NDArray[np.int64]]],
+) -> None:
+    """A flat index that must stay keeps every factor's index."""
+    why = reason[component[relation.flat]]
+    if (why < 0).all():
+        return
+    for grid in _grids(relation):
+        at = (why >= 0) & (reason[component[grid]] < 0)
+        if at.any():
+            forced.append((grid[at], why[at]))
+
+
+def _collapse(
+    relation: Relation,
+    component: NDArray[np.int64],
+    reason: NDArray[np.int64],
+    edges: list[NDArray[np.int64]],
+    forced: list[tuple[LabelArray, NDArray[np.int64]]],
+) -> None:
+    """Where all factors but one must stay, the flat index is that one; where all must stay, so must it."""
+    grids = _grids(relation)
+    why = np.stack([reason[component[g]] for g in grids])
+    free = (why < 0).sum(axis=0)
+    flat_why = reason[component[relation.flat]]
+    none_free = (free == 0) & (flat_why < 0)
+    if none_free.any():
+        forced.append((relation.flat[none_free], why.max(axis=0)[none_free]))
+    for number, grid in enumerate(grids):
+        at = (free == 1) & (why[number] < 0) & (component[relation.flat] != component[grid])
+        if at.any():
+            edges.append(np.stack([relation.flat[at], grid[at]]))
+
+
+def _agree(
+    relations: list[Relation],
+    component: NDArray[np.int64],
+    reason: NDArray[np.int64],
+    conflict: int,
+    edges: list[NDArray[np.int64]],
+    forced: list[tuple[LabelArray, NDArray[np.int64]]],
+) -> None:
+    """Flat indices that are the same fall into the same factors: equal factorings are tied, others must stay."""
+    flat, number, place = _flat_positions(relations, component, reason)
+    if not len(flat):
+        return
+    order = np.argsort(flat, kind="stable")
+    flat, number, place = flat[order], number[order], place[order]
+    leader = np.searchsorted(flat, flat, side="left")
+    same = leader != np.arange(len(flat))
+    pairs = np.unique(np.stack([number[leader[same]], number[same]], axis=1), axis=0) if same.any() else []
+    for first, second in pairs:
+        at = same & (number == second) & (number[leader] == first)
+        one, other = relations[first], relations[second]
+        if one.flat.shape != other.flat.shape:
+            label = other.flat.ravel()[place[at]]
+            forced.append((label, np.full(len(label), conflict, dtype=np.int64)))
+            continue
+        for grid, grid2 in zip(_grids(one), _grids(other), strict=True):
+            a, b = grid.ravel()[place[leader[at]]], grid2.ravel()[place[at]]
+            differs = component[a] != component[b]
+            if differs.any():
+                edges.append(np.stack([a[differs], b[differs]]))
+
+
+def _flat_positions(
+    relations: list[Relation], component: NDArray[np.int64], reason: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(component, relation, place in it) of every free flat index with at least two free factors."""
+    empty = np.zeros(0, dtype=np.int64)
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = [(empty, empty, empty)]
+    for number, relation in enumerate(relations):
+        free = np.stack([reason[component[g]] < 0 for g in _grids(relation)]).sum(axis=0).ravel()
+        place = np.flatnonzero((free >= 2) & (reason[component[relation.flat.ravel()]] < 0))
+        parts.append((component[relation.flat.ravel()[place]], np.full(len(place), number, dtype=np.int64), place))
+    joined = [np.concatenate(p) for p in zip(*parts, strict=True)]
+    return joined[0], joined[1], joined[2]
+
+
+def _bases(
+    labels: Labels, component: NDArray[np.int64], reason: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """CSR of the bases: derived components stand for those of their factors, down to plain ones."""
+    count = len(reason)
+    flat, number, place = _flat_positions(labels.relations, component, reason)
+    first = np.unique(flat, return_index=True)[1]
+    pairs: list[NDArray[np.int64]] = [np.zeros((2, 0), dtype=np.int64)]
+    for relation_number in np.unique(number[first]):
+        at = first[number[first] == relation_number]
+        for grid in _grids(labels.relations[relation_number]):
+            factor = component[grid.ravel()[place[at]]]
+            free = reason[factor] < 0
+            pairs.append(np.stack([flat[at][free], factor[free]]))
+    derived = np.zeros(count, dtype=np.bool_)
+    derived[flat] = True
+    plain = np.flatnonzero(~derived & (reason < 0))
+    known = np.concatenate([*pairs, np.stack([plain, plain])], axis=1)
+    for _ in range(8):
+        nested = derived[known[1]]
+        if not nested.any():
+            break
+        known = np.concatenate([known[:, ~nested], _expand(known[:, nested], known)], axis=1)
+    known = np.unique(known[:, ~derived[known[1]]], axis=1)
+    start = np.searchsorted(known[0], np.arange(count + 1))
+    return start.astype(np.int64), known[1]
+
+
+def _expand(nested: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Replace each (component, derived) pair by (component, its factors)."""
+    order = np.argsort(known[0], kind="stable")
+    owner, factor = known[0][order], known[1][order]
+    low, high = np.searchsorted(owner, nested[1], "left"), np.searchsorted(owner, nested[1], "right")
+    lengths = high - low
+    index = np.repeat(low - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
+    return np.stack([np.repeat(nested[0], lengths), factor[index]])

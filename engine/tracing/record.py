@@ -1,0 +1,100 @@
+"""The record of one run of a model, as plain data: operators with shapes and literals, the module calls around them.
+
+`recorder.py` makes it from a live model; everything after it works on these dataclasses and needs no torch.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor value of the run, by number. In-place operators give the number of the tensor they change."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operator call.
+
+    Attributes:
+        op: Operator without overload ("aten.convolution").
+        arguments: Every argument of the schema by name, defaults included; tensors are `Ref`s (also inside lists).
+        outputs: Value numbers of the tensor results, in order.
+        module: Path of the innermost module whose forward was running.
+        pointwise: The operator carries torch's `pointwise` tag.
+        flops: Floating point operations as `torch.utils.flop_counter` counts them, 0 for what it does not count.
+    """
+
+    op: str
+    arguments: Mapping[str, Any]
+    outputs: tuple[int, ...]
+    module: str
+    pointwise: bool
+    flops: int
+
+    def refs(self) -> Iterator[int]:
+        """Value numbers of all tensor arguments."""
+        for argument in self.arguments.values():
+            yield from _refs(argument)
+
+
+def _refs(argument: Any) -> Iterator[int]:
+    if isinstance(argument, Ref):
+        yield argument.value
+    elif isinstance(argument, (list, tuple)):
+        for one in argument:  # pyright: ignore[reportUnknownVariableType]
+            yield from _refs(one)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleCall:
+    """One call of a module's forward: its tensor inputs and outputs, and the calls first..last (exclusive) inside it."""
+
+    path: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A parameter or buffer: canonical name, tied names, owner and what it is."""
+
+    name: str
+    aliases: tuple[str, ...]
+    module: str
+    value: int
+    shape: tuple[int, ...]
+    parameter: bool
+    floating: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run.
+
+    Attributes:
+        calls: Operators in order.
+        module_calls: Module calls in order of their end.
+        sources: Parameters and buffers in state-dict order.
+        modules: (path, class name, detail, is a list of steps) in definition order, root first.
+        shapes: Shape of each value, at its creation.
+        inputs: Values of the tensor inputs.
+        outputs: Values of the tensor outputs.
+        batch: Size of the inputs' first dimension.
+        input_shapes: Shapes of the inputs.
+    """
+
+    calls: tuple[Call, ...]
+    module_calls: tuple[ModuleCall, ...]
+    sources: tuple[Source, ...]
+    modules: tuple[tuple[str, str, str, bool], ...]
+    shapes: tuple[tuple[int, ...], ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    batch: int
+    input_shapes: tuple[tuple[int, ...], ...]

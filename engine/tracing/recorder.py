@@ -1,0 +1,193 @@
+"""Make a `Record`: run the model once, in eval mode, under a dispatch mode that sees every operator beneath autograd."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakIdKeyDictionary
+
+from ..errors import AnalysisError
+from .record import Call, ModuleCall, Record, Ref, Source
+
+
+def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
+    """Run `model(*inputs)` once and return what happened. The model is left as it was found.
+
+    Raises:
+        AnalysisError: The forward raised, or gave no tensor.
+    """
+    recorder = _Recorder(model)
+    with quiet_forward(model), _hooks(model, recorder), recorder:
+        try:
+            result = model(*inputs)
+        except Exception as error:
+            raise AnalysisError(
+                "analysis.forward",
+                "The model's forward raised {kind}: {text}. Check the input shape {shapes}.",
+                details=_traceback(error),
+                kind=type(error).__name__,
+                text=str(error).splitlines()[0] if str(error) else "no text",
+                shapes=", ".join("x".join(map(str, s.shape)) for s in _tensors(inputs)),
+            ) from error
+    outputs = _tensors(result)
+    if not outputs:
+        raise AnalysisError("analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep.")
+    given = _tensors(inputs)
+    return Record(
+        calls=tuple(recorder.calls),
+        module_calls=tuple(recorder.module_calls),
+        sources=tuple(recorder.sources),
+        modules=tuple(_modules(model)),
+        shapes=tuple(recorder.shapes),
+        inputs=tuple(recorder.number(t) for t in given),
+        outputs=tuple(recorder.number(t) for t in outputs),
+        batch=given[0].shape[0] if given and given[0].ndim else 1,
+        input_shapes=tuple(tuple(t.shape) for t in given),
+    )
+
+
+@contextmanager
+def quiet_forward(model: nn.Module) -> Iterator[None]:
+    """Eval mode, no gradients, attention as plain products; everything as before afterwards."""
+    training = {m: m.training for m in model.modules()}
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        torch.backends.mha.set_fastpath_enabled(False)
+        model.eval()
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+            for module, flag in training.items():
+                module.training = flag
+
+
+class _Recorder(TorchDispatchMode):
+    """Numbers every tensor that it meets and notes every operator."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self.module_calls: list[ModuleCall] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.sources: list[Source] = []
+        self.stack: list[tuple[str, tuple[int, ...], int]] = []
+        self._numbers: Any = WeakIdKeyDictionary()
+        self._note_sources(model)
+
+    def number(self, tensor: torch.Tensor) -> int:
+        """The number of a tensor, a new one if it was not met yet."""
+        found = self._numbers.get(tensor)
+        if found is None:
+            found = len(self.shapes)
+            self._numbers[tensor] = found
+            self.shapes.append(tuple(tensor.shape))
+        return found
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        bound = {a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}
+        bound.update(zip((a.name for a in func._schema.arguments), args, strict=False))
+        bound.update(kwargs)
+        # Tensors are numbered before the call: an in-place one may change their shapes.
+        arguments = {name: tree_map(self._plain, value) for name, value in bound.items()}
+        result = func(*args, **kwargs)
+        outputs = _tensors(result)
+        counted = flop_registry.get(func.overloadpacket)
+        flops = int(counted(*args, **kwargs, out_val=result)) if counted is not None else 0
+        self.calls.append(
+            Call(
+                op=str(func.overloadpacket),
+                arguments=arguments,
+                outputs=tuple(self.number(t) for t in outputs),
+                module=self.stack[-1][0] if self.stack else "",
+                pointwise=torch.Tag.pointwise in func.tags,
+                flops=flops,
+            )
+        )
+        return result
+
+    def enter(self, path: str, inputs: Any) -> None:
+        """A module's forward begins."""
+        self.stack.append((path, tuple(self.number(t) for t in _tensors(inputs)), len(self.calls)))
+
+    def leave(self, outputs: Any) -> None:
+        """A module's forward ends."""
+        path, inputs, first = self.stack.pop()
+        ended = ModuleCall(path, inputs, tuple(self.number(t) for t in _tensors(outputs)), first, len(self.calls))
+        self.module_calls.append(ended)
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return Ref(self.number(value))
+        return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)
+
+    def _note_sources(self, model: nn.Module) -> None:
+        names: dict[int, list[str]] = {}
+        found: dict[int, tuple[torch.Tensor, bool]] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            names.setdefault(id(parameter), []).append(name)
+            found[id(parameter)] = (parameter, True)
+        for name, buffer in model.named_buffers(remove_duplicate=False):
+            names.setdefault(id(buffer), []).append(name)
+            found[id(buffer)] = (buffer, False)
+        for key, (tensor, is_parameter) in found.items():
+            first, *aliases = names[key]
+            owner = first.rpartition(".")[0]
+            self.sources.append(
+                Source(
+                    first, tuple(aliases), owner, self.number(tensor), tuple(tensor.shape), is_parameter,
+                    tensor.is_floating_point(),
+                )
+            )  # fmt: skip
+
+
+@contextmanager
+def _hooks(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
+    handles: list[Any] = []
+
+    def before(path: str) -> Any:
+        return lambda _m, args, kwargs: recorder.enter(path, (args, kwargs))
+
+    for path, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(before(path), with_kwargs=True))
+        handles.append(module.register_forward_hook(lambda _m, _a, result: recorder.leave(result)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:
+    for path, module in model.named_modules():
+        steps = isinstance(module, (nn.Sequential, nn.ModuleList))
+        yield path, type(module).__name__, _detail(module), steps
+
+
+def _detail(module: nn.Module) -> str:
+    kernel = getattr(module, "kernel_size", None)
+    if isinstance(kernel, tuple):
+        stride = getattr(module, "stride", (1,))
+        size = "x".join(str(k) for k in kernel)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        strided = isinstance(stride, tuple) and any(s != 1 for s in stride)  # pyright: ignore[reportUnknownVariableType]
+        return f"{size}, stride {stride[0]}" if strided else size
+    return ""
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [t for t in tree_flatten(value)[0] if isinstance(t, torch.Tensor)]
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error)[-8:])
