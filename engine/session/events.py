@@ -79,7 +79,11 @@ def describe_exit(exitcode: int) -> str:
     """An exit code in words, e.g. "signal SIGKILL, often: out of memory"."""
     if exitcode >= 0:
         return f"exit code {exitcode}"
-    hints = {"SIGKILL": ", often: out of memory", "SIGSEGV": ", a crash in native code", "SIGABRT": ", an abort in native code"}
+    hints = {
+        "SIGKILL": ", often: out of memory",
+        "SIGSEGV": ", a crash in native code",
+        "SIGABRT": ", an abort in native code",
+    }
     try:
         name = signal.Signals(-exitcode).name
     except ValueError:

@@ -1,6 +1,6 @@
 """The history as plain data: states, each with what is needed to come back to it, and what was measured of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..recovery.protocol import RecoverySettings
@@ -20,6 +20,46 @@ class StateKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that was written, loaded again in a fresh process and compared.
+
+    Attributes:
+        format: "onnx" or "pytorch".
+        files: What was written.
+        difference: max|a - b| / max|a| of file against PyTorch model on real inputs.
+        metric: The metric measured on the file itself, None without a task.
+        bytes: Size of the files.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    difference: float
+    metric: Metric | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanIntent:
+    """What a plan was made for, so that a recipe can make it again; the defaults mean: marked by hand.
+
+    Attributes:
+        criterion: Scores it was ranked by, "" for none.
+        keep_macs: Share of the original's MACs to keep at most, 0 without such a goal.
+        multiple: Kept widths are multiples of this.
+        locked: What must not be removed, by set key, original indices.
+        kinds: Kinds of structures that might go, () for all.
+        seed: Of what is random in the scores.
+    """
+
+    criterion: str = ""
+    keep_macs: float = 0.0
+    multiple: int = 1
+    locked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    kinds: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """A point in the history whose weights lie on disk.
 
@@ -36,6 +76,8 @@ class State:
         recovery: Settings it was recovered with.
         metrics: Measured metrics.
         timings: Measured latencies.
+        plan: What the cut's plan was made for, None for states that are no cut.
+        exports: Files written from this state.
     """
 
     id: str
@@ -50,6 +92,8 @@ class State:
     recovery: RecoverySettings | None = None
     metrics: tuple[Metric, ...] = ()
     timings: tuple[Timing, ...] = ()
+    plan: PlanIntent | None = None
+    exports: tuple[Exported, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +113,3 @@ class OpenedModel:
     state: State
     notes: tuple[str, ...]
     task: TaskInfo | None
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A file that was written, loaded again in a fresh process and compared.
-
-    Attributes:
-        format: "onnx" or "pytorch".
-        files: What was written.
-        difference: max|a - b| / max|a| of file against PyTorch model on real inputs.
-        metric: The metric measured on the file itself, None without a task.
-        bytes: Size of the files.
-    """
-
-    format: str
-    files: tuple[str, ...]
-    difference: float
-    metric: Metric | None
-    bytes: int

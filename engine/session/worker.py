@@ -1,7 +1,7 @@
 """The engine process: takes calls over its standard input, runs them one after the other on a session, sends events.
 
-Its own file because it is started as `python -m`: torch, the model and the user's code live here, so that neither a slow
-import nor a crash of theirs touches the window. What they print goes to standard error, which the window reads as log.
+Its own file because it is started as `python -m`: torch, the model and the user's code live here, so that neither a
+slow import nor a crash of theirs touches the window. What they print goes to standard error, which the window reads as log.
 """
 
 import contextlib
@@ -64,15 +64,16 @@ class Inbox:
             self._take(message)
 
     def _take(self, message: tuple[Any, ...]) -> None:
-        match message:
-            case ("call", int(number), str(method), tuple(arguments)):
-                token = self._tokens[number] = threading.Event()
-                self.calls.put(Call(number, method, arguments, token))
-            case ("cancel", int(number)):
-                if token := self._tokens.get(number):
-                    token.set()
-            case _:
-                self.calls.put(None)
+        what, *rest = message
+        if what == "call":
+            number, method, arguments = rest
+            token = self._tokens[number] = threading.Event()
+            self.calls.put(Call(number, method, arguments, token))
+        elif what == "cancel":
+            if token := self._tokens.get(rest[0]):
+                token.set()
+        else:
+            self.calls.put(None)
 
 
 def serve(session: Any, inbox: Inbox, outbox: Outbox) -> None:
@@ -125,7 +126,11 @@ def _run_job(job: Job[Any], token: CancelToken, number: int, outbox: Outbox) -> 
 
 
 def _out_of_memory() -> SecateurError:
-    return SecateurError("engine.memory", "There is not enough memory for this. Try a smaller batch size or model.", traceback.format_exc())
+    return SecateurError(
+        "engine.memory",
+        "There is not enough memory for this. Try a smaller batch size or model.",
+        traceback.format_exc(),
+    )
 
 
 def _unexpected(error: BaseException) -> SecateurError:

@@ -55,11 +55,11 @@ class SlowSession:
         return lambda: None
 
     def say(self, text: str) -> None:
-        print(text)
-        print("and an error", file=sys.stderr)
+        sys.stdout.write(f"{text}\n")
+        sys.stderr.write("and an error\n")
 
     def die(self) -> None:
-        print("last words", flush=True)
+        sys.stdout.write("last words\n")
         os.abort()
 
     def close(self) -> None:

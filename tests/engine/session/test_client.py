@@ -104,14 +104,26 @@ def test_a_call_cancelled_before_it_began_does_nothing(client: EngineClient) -> 
 def test_an_error_arrives_with_its_sentence_and_details(client: EngineClient) -> None:
     failed = answer(client, "fail")
     assert isinstance(failed, Failed) and isinstance(failed.error, OpenError)
-    assert (str(failed.error), failed.error.details, failed.error.message.code) == ("x.bin is no model.", "line 3", "open.nothing")
+    assert (str(failed.error), failed.error.details, failed.error.message.code) == (
+        "x.bin is no model.",
+        "line 3",
+        "open.nothing",
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "words"),
-    [("stumble", "ZeroDivisionError: a bug"), ("leave", "SystemExit: 3"), ("nothing", "nothing"), ("_private", "_private"), ("unpicklable", "lambda")],
+    [
+        ("stumble", "ZeroDivisionError: a bug"),
+        ("leave", "SystemExit: 3"),
+        ("nothing", "nothing"),
+        ("_private", "_private"),
+        ("unpicklable", "lambda"),
+    ],
 )
-def test_what_nobody_expected_is_a_sentence_and_the_process_lives(client: EngineClient, method: str, words: str) -> None:
+def test_what_nobody_expected_is_a_sentence_and_the_process_lives(
+    client: EngineClient, method: str, words: str
+) -> None:
     failed = answer(client, method)
     assert isinstance(failed, Failed) and words in str(failed.error) and "\n" not in str(failed.error)
     assert answer(client, "echo", 5) == Finished(2, 5)

@@ -1,0 +1,70 @@
+"""Atomic writing: a file is there whole or not at all, also when the power goes."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import SecateurError
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[Path]:
+    """Give a temporary name in the same folder; when the block ends well, what lies there becomes `path`.
+
+    Raises SecateurError with a sentence when the folder cannot be written or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _sync(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise not_written(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    with being_written(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy a file atomically; a hard link where the file system has them, as files here are never changed in place."""
+    if path.exists():
+        return
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, path)
+        return
+    with being_written(path) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def not_written(path: Path, error: OSError) -> SecateurError:
+    """The sentence for a path that could not be written."""
+    reason = error.strerror or str(error)
+    template = "{path} could not be written: {reason}. Choose another folder or make room."
+    return SecateurError("session.not_written", template, details=repr(error), path=str(path), reason=reason)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

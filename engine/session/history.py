@@ -1,0 +1,155 @@
+"""The history of a session: the tree of states, kept in memory and in the event log; the log is written first.
+
+Reading the log again gives the same history, so that a session goes on after a crash where it stood.
+"""
+
+import platform
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from ..errors import OpenError, PlanError
+from ..sources.protocol import ModelSpec
+from ..tasks.protocol import Metric, TaskSpec
+from .files import write
+from .log import EventLog
+from .paths import absolute_to, change_model, change_task, relative_to
+from .plain import from_plain, to_json, to_plain
+from .states import State
+
+SCHEMA = 1
+LOG = "events.jsonl"
+
+
+class History:
+    """What was opened, and the states that came of it.
+
+    Attributes:
+        folder: The session's folder.
+        spec: What was opened, None before.
+        task: The task that judges it, None without one.
+        states: States by id, in the order they were made; "s0" is the original.
+        versions: Versions of what the session was made with.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take a session folder; nothing is read before `read`."""
+        self.folder = folder
+        self.spec: ModelSpec | None = None
+        self.task: TaskSpec | None = None
+        self.states: dict[str, State] = {}
+        self.versions: dict[str, str] = {}
+        self._log = EventLog(folder / LOG)
+
+    def open(self, spec: ModelSpec, task: TaskSpec | None, original: State) -> None:
+        """Begin anew with a model."""
+        record = _opened(spec, task, original, versions(), self.folder)
+        self._log.append(record)
+        self._apply(record)
+
+    def attach_task(self, task: TaskSpec, original: State) -> None:
+        """Another task judges the states from now on; what an earlier one measured is gone."""
+        self._append({"event": "task", "task": to_plain(change_task(task, relative_to(self.folder)))})
+        self.put(original)
+
+    def put(self, state: State) -> State:
+        """Add a state, or replace the one of the same id by what was measured of it."""
+        self._append({"event": "state", "state": to_plain(state)})
+        return state
+
+    def add_metric(self, state: str, metric: Metric) -> State:
+        """Keep a measured metric; an earlier one of the same name and split is replaced."""
+        one = self.state(state)
+        others = (m for m in one.metrics if (m.name, m.split) != (metric.name, metric.split))
+        return self.put(replace(one, metrics=(*others, metric)))
+
+    def state(self, state: str) -> State:
+        """A state by its id."""
+        if state not in self.states:
+            raise PlanError("session.no_state", "There is no state {state} in this session.", state=state)
+        return self.states[state]
+
+    def next_id(self) -> str:
+        """The id of the next state."""
+        return f"s{len(self.states)}"
+
+    def path_to(self, state: str) -> list[State]:
+        """The states from the original to this one."""
+        path = [self.state(state)]
+        while path[0].parent:
+            path.insert(0, self.state(path[0].parent))
+        return path
+
+    def read(self) -> None:
+        """Read the log; raises OpenError when there is none or it does not fit this version."""
+        records = self._log.read()
+        if not any(record.get("event") == "opened" for record in records):
+            raise OpenError("session.empty", "{folder} holds no session to restore.", folder=str(self.folder))
+        try:
+            for record in records:
+                self._apply(record)
+        except (msgspec.ValidationError, KeyError, TypeError) as error:
+            template = "The history in {folder} has a shape that this version does not know: {error}"
+            raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
+
+    def write_to(self, folder: Path) -> None:
+        """Write a compact log of the same history into another folder, atomically; consent to pickles stays behind."""
+        assert self.spec is not None
+        original, *others = self.states.values()
+        spec = replace(self.spec, trust_pickle=False)
+        lines = [_opened(spec, self.task, original, self.versions, folder)]
+        lines += [{"event": "state", "state": to_plain(state)} for state in others]
+        write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
+
+    def _append(self, record: dict[str, Any]) -> None:
+        self._log.append(record)
+        self._apply(record)
+
+    def _apply(self, record: dict[str, Any]) -> None:
+        match record["event"]:
+            case "opened":
+                self._begin(record)
+            case "task":
+                self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
+                self.states = {key: replace(state, metrics=()) for key, state in self.states.items()}
+            case "state":
+                state = from_plain(record["state"], State)
+                self.states[state.id] = state
+            case _:  # Written by a later version that added an event: nothing that this one needs.
+                pass
+
+    def _begin(self, record: dict[str, Any]) -> None:
+        if record["schema"] > SCHEMA:
+            template = "{folder} was written by a later version of Secateur. Update Secateur to open it."
+            raise OpenError("session.later", template, folder=str(self.folder))
+        spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
+        original = from_plain(record["state"], State)
+        self.spec, self.task, self.states = spec, spec.task, {original.id: original}
+        self.versions = cast("dict[str, str]", record["versions"])
+
+
+def is_project(path: str) -> bool:
+    """Whether a path is a folder with a session in it."""
+    return (Path(path) / LOG).is_file()
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("secateur", "torch", "numpy", "onnxruntime"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _opened(
+    spec: ModelSpec, task: TaskSpec | None, original: State, made_with: dict[str, str], folder: Path
+) -> dict[str, Any]:
+    written = change_model(replace(spec, task=task), relative_to(folder))
+    fields = {"spec": to_plain(written), "state": to_plain(original), "versions": made_with}
+    return {"event": "opened", "schema": SCHEMA, **fields}

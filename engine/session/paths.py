@@ -1,0 +1,55 @@
+"""Paths inside specifications: absolute while the program runs, relative to the file that they are written in.
+
+A project folder or a recipe that is moved together with the model's code and data still finds them.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ..sources.protocol import ModelSpec
+from ..tasks.protocol import TaskSpec
+
+Change = Callable[[str], str]
+
+
+def absolute_to(folder: Path) -> Change:
+    """A change that reads paths as relative to a folder."""
+    return lambda path: os.path.normpath(folder.resolve() / Path(path).expanduser())
+
+
+def relative_to(folder: Path) -> Change:
+    """A change that writes paths as relative to a folder, with forward slashes; absolute where none exists."""
+
+    def change(path: str) -> str:
+        try:
+            return Path(os.path.relpath(path, folder.resolve())).as_posix()
+        except ValueError:  # Another drive.
+            return Path(path).as_posix()
+
+    return change
+
+
+def change_model(spec: ModelSpec, change: Change) -> ModelSpec:
+    """A model's specification with its paths changed, the task's too."""
+    return replace(
+        spec,
+        source=change_source(spec.source, change),
+        weights=change(spec.weights) if spec.weights else "",
+        task=None if spec.task is None else change_task(spec.task, change),
+    )
+
+
+def change_task(spec: TaskSpec, change: Change) -> TaskSpec:
+    """A task's specification with its path changed."""
+    return replace(spec, path=change(spec.path)) if spec.path else spec
+
+
+def change_source(source: str, change: Change) -> str:
+    """A source with its path changed: `path/to/file.py:callable` or a folder; names (`torchvision:resnet18`) have none."""
+    file, colon, name = source.rpartition(":")
+    if file.endswith(".py"):
+        return change(file) + colon + name
+    is_name = bool(colon) and not os.path.exists(change(source)) and len(file) > 1
+    return source if is_name or not source else change(source)

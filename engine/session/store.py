@@ -1,0 +1,89 @@
+"""The weights of a session's states: safetensors files named by the sha256 of what is in them.
+
+Equal weights are stored once, and a file that is there is whole. Tied tensors are written once, with their other names.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import OpenError
+from .files import being_written, copy
+
+GIGABYTE = 1_000_000_000
+_ALIASES = "secateur.aliases"
+
+
+class WeightStore:
+    """A folder of weights.
+
+    Attributes:
+        folder: Where the files lie.
+        bound: Bytes above which weights that no state needs are removed.
+    """
+
+    def __init__(self, folder: Path, bound: int = 4 * GIGABYTE) -> None:
+        """Take a folder, which need not exist."""
+        self.folder = folder
+        self.bound = bound
+
+    def put(self, state_dict: Mapping[str, torch.Tensor]) -> str:
+        """Write a state dict; returns its sha256."""
+        tensors, aliases = _once_each(state_dict)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with being_written(self.folder / "new") as temporary:
+            # One entry only: safetensors writes several in random order, and equal weights would differ.
+            save_file(tensors, temporary, {_ALIASES: json.dumps(aliases, sort_keys=True)})
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        (self.folder / "new").replace(self.path(digest))
+        return digest
+
+    def get(self, digest: str) -> dict[str, torch.Tensor]:
+        """Read a state dict back, tied names included."""
+        try:
+            with safe_open(self.path(digest), framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                aliases: dict[str, str] = json.loads((file.metadata() or {}).get(_ALIASES, "{}"))
+        except (OSError, SafetensorError) as error:
+            template = "The weights {path} of this session are missing or damaged."
+            raise OpenError("session.weights", template, details=str(error), path=str(self.path(digest))) from error
+        return tensors | {alias: tensors[name] for alias, name in aliases.items()}
+
+    def path(self, digest: str) -> Path:
+        """The file of a sha256."""
+        return self.folder / f"{digest}.safetensors"
+
+    def take(self, digest: str, other: "WeightStore") -> None:
+        """Copy weights from another store."""
+        copy(other.path(digest), self.path(digest))
+
+    def collect(self, needed: set[str]) -> int:
+        """While above the bound, remove the oldest weights that no state needs; returns the bytes that stay."""
+        files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+        size = sum(path.stat().st_size for path in files)
+        for path in files:
+            if size > self.bound and path.stem not in needed:
+                size -= path.stat().st_size
+                path.unlink()
+        return size
+
+
+def _once_each(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """(tensors with memory of their own, alias -> the name that has its tensor); what is no tensor is left out."""
+    tensors: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    seen: dict[tuple[object, ...], str] = {}
+    for name, value in ((n, v) for n, v in state_dict.items() if torch.is_tensor(v)):
+        identity = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
+        if value.numel() and identity in seen:
+            aliases[name] = seen[identity]
+        else:
+            seen[identity] = name
+            tensors[name] = value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+    return tensors, aliases
