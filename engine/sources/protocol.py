@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from ..errors import Message
+from ..jobs import CancelToken
 from ..tasks.protocol import TaskSpec
 
 
@@ -41,6 +43,7 @@ class Opened:
         input_shape: Example input shape with batch (2 or more), () when unknown.
         task: The task the source itself suggests (the bundled data for bundled models), or None.
         notes: What happened while opening ("stripped 'module.' from 122 keys", "took 'ema'").
+        spec: The specification as it was opened, with the arguments that the checkpoint asked for (its number of classes).
     """
 
     model: Any
@@ -49,3 +52,33 @@ class Opened:
     input_shape: tuple[int, ...]
     task: TaskSpec | None
     notes: tuple[Message, ...]
+    spec: ModelSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryCode:
+    """Python that makes the model where Secateur is not installed; an export's README shows it and its check runs it.
+
+    Attributes:
+        lines: Imports and the definition of `make_model()`.
+        copies: Files that the lines import from the folder they run in, to be copied beside them.
+    """
+
+    lines: str
+    copies: tuple[Path, ...] = ()
+
+
+class Source(Protocol):
+    """A place models come from. One file each, and a line in `open.SOURCES`."""
+
+    def matches(self, source: str) -> bool:
+        """True when `ModelSpec.source` names something of this kind."""
+        ...
+
+    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+        """Open it; raises OpenError with a sentence."""
+        ...
+
+    def code(self, spec: ModelSpec) -> FactoryCode:
+        """How to make the same module, weights aside, without Secateur."""
+        ...

@@ -1,6 +1,10 @@
 """Where a model will run, as plain data, and what a measurement of it says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +45,31 @@ class Timing:
     high: float
     runs: int
     machine: str
+
+
+class Run(Protocol):
+    """A loaded model: runs one batch and waits until it is done."""
+
+    def __call__(self, inputs: Sequence[NDArray[Any]]) -> object:
+        """Run on arrays [N, ...], one for each model input."""
+        ...
+
+
+class Target(Protocol):
+    """A runtime. One file each, and a line in `table.TARGETS`; the runtime is imported only when a model is loaded.
+
+    Attributes:
+        title: For a person ("ONNX Runtime").
+        takes: What it runs: "onnx" (a file) or "parcel" (a folder that `export.parcel` packed).
+    """
+
+    title: str
+    takes: str
+
+    def version(self) -> str:
+        """The runtime with its version."""
+        ...
+
+    def load(self, path: str, threads: int) -> Run:
+        """Load a model onto `threads` intra-op threads and one inter-op thread."""
+        ...

@@ -1,0 +1,33 @@
+"""Run an ONNX file in a process that never saw the model, and compare. Imports onnxruntime, not torch."""
+
+from typing import Any
+
+from ..errors import ExportError
+from ..jobs import Job, Progress
+from ..targets.onnxruntime_target import open_session
+from .compare import difference, read_cases
+
+
+def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
+    """Run `job["path"]` on `job["cases"]`; returns {"difference": the worst one}."""
+    yield Progress("Checking the file in a fresh process", 3, 4)
+    try:
+        session = open_session(job["path"])
+    except Exception as error:
+        raise ExportError(
+            "export.onnx_load", "ONNX Runtime cannot load the exported file: {error}", error=str(error)
+        ) from error
+    names = [one.name for one in session.get_inputs()]
+    worst = 0.0
+    for inputs, expected in read_cases(job["cases"]):
+        try:
+            found = session.run(None, dict(zip(names, inputs, strict=True)))
+        except Exception as error:
+            raise ExportError(
+                "export.onnx_run",
+                "The exported file does not run at batch {batch}: {error}",
+                batch=len(inputs[0]),
+                error=str(error),
+            ) from error
+        worst = max(worst, difference(expected, found))
+    return {"difference": worst}

@@ -1,0 +1,96 @@
+"""Export to ONNX: written by a killable process, run by onnxruntime in a fresh one, and put in place when it agrees."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import ExportError
+from ..jobs import CancelToken, Job, Progress
+from ..process import run_killable
+from ..session.states import Exported
+from ..targets.onnxruntime_target import open_session
+from .cases import at_batch, cases
+from .compare import TOLERANCE, write_cases
+from .destination import check_destination, staged_file
+from .parcel import pack
+from .protocol import ExportRequest, Predictor
+
+TRACED_BATCH = 2
+"""Batch size of the trace; 1 would be frozen into the graph."""
+
+
+class OnnxExporter:
+    """Writes one .onnx file with its weights inside and a free batch size."""
+
+    title = "ONNX"
+    suffix = ".onnx"
+
+    def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
+        """Write `request.path`; see `export_onnx`."""
+        return export_onnx(request, token)
+
+    def predictor(self, path: str, threads: int = 1) -> Predictor:
+        """The file as a function; see `predictor`."""
+        return predictor(path, threads)
+
+
+def export_onnx(request: ExportRequest, token: CancelToken) -> Job[Exported]:
+    """Write an ONNX file that computes what the model computes, at any batch size.
+
+    Raises:
+        ExportError: Nothing is left behind, an older file of that name is still there.
+    """
+    path = Path(request.path).expanduser().absolute()
+    check_destination(path, 2 * _bytes(request.model))
+    yield Progress("Packing the model", 0, 4)
+    with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
+        folder = Path(place)
+        write_cases(folder / "cases.npz", cases(request.model, request.inputs))
+        pack(folder, request.model, request.edits, request.spec, tuple(request.inputs[0].shape))
+        yield from _write(request, folder, temporary, token)
+        difference = yield from _check(temporary, folder, token)
+    return Exported("onnx", (str(path),), difference, None, path.stat().st_size)
+
+
+def predictor(path: str, threads: int = 1) -> Predictor:
+    """An ONNX file as a function of tensors [N, ...]: returns its output, or a tuple where it has several."""
+    session = open_session(path, threads)
+    names = [one.name for one in session.get_inputs()]
+
+    def predict(*inputs: Any) -> Any:
+        found = session.run(None, {name: np.asarray(one) for name, one in zip(names, inputs, strict=True)})
+        tensors = tuple(torch.from_numpy(one) for one in found)
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    return predict
+
+
+def _bytes(model: torch.nn.Module) -> int:
+    return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, torch.Tensor))
+
+
+def _write(request: ExportRequest, folder: Path, temporary: Path, token: CancelToken) -> Job[None]:
+    inputs = folder / "inputs.npz"
+    np.savez(inputs, *(np.asarray(one) for one in at_batch(request.inputs, TRACED_BATCH)))
+    parameters = sum(p.numel() for p in request.model.parameters())
+    properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
+    job = {"parcel": str(folder), "inputs": str(inputs), "path": str(temporary), "properties": properties}
+    yield from run_killable("secateur.engine.export.write_onnx:main", job, token, "The export", error=ExportError)
+
+
+def _check(temporary: Path, folder: Path, token: CancelToken) -> Job[float]:
+    job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
+    what = "The check of the file"
+    result = yield from run_killable("secateur.engine.export.check_onnx:main", job, token, what, error=ExportError)
+    if not result["difference"] < TOLERANCE:
+        raise ExportError(
+            "export.differs",
+            "The exported file does not compute what the model computes: it differs by {difference:.1e} "
+            "(at most {tolerance:.0e} is allowed). Nothing was written.",
+            difference=result["difference"],
+            tolerance=TOLERANCE,
+        )
+    return result["difference"]

@@ -1,0 +1,58 @@
+"""What is exported, as data, and what an exporter is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..jobs import CancelToken, Job
+from ..session.states import Exported
+from ..sources.protocol import ModelSpec
+from ..surgery.protocol import Edits
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """A model to write to disk, in the engine's process.
+
+    Attributes:
+        model: The live module, in eval mode, float32, on the CPU. It is not touched.
+        inputs: Real inputs [N, ...], a tensor for each of the model's inputs; the file is compared on these.
+        path: File, or folder, to write.
+        spec: Where the original came from, so that another process can build it; None when it was handed over as an
+            object, then the module must be picklable.
+        edits: The repairs of the cut, all of them.
+        name: For a person; stored in the file.
+        macs: Multiply-accumulates of one sample; stored in the file.
+    """
+
+    model: Any
+    inputs: tuple[Any, ...]
+    path: str
+    spec: ModelSpec | None = None
+    edits: Edits = Edits()
+    name: str = "model"
+    macs: int = 0
+
+
+Predictor = Callable[..., Any]
+"""Takes the model's inputs as tensors [N, ...] and returns its outputs: a tensor, or a tuple of them."""
+
+
+class Exporter(Protocol):
+    """A format. One file each, and a line in `table.EXPORTERS`.
+
+    Attributes:
+        title: For a person ("ONNX").
+        suffix: Of the file (".onnx"), "" for a folder.
+    """
+
+    title: str
+    suffix: str
+
+    def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
+        """Write, load again in a fresh process, compare, put in place; raises ExportError and leaves nothing otherwise."""
+        ...
+
+    def predictor(self, path: str, threads: int = 1) -> Predictor:
+        """What was written as a function, so that a task measures its metric on the files themselves."""
+        ...

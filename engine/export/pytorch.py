@@ -1,0 +1,149 @@
+"""Export to PyTorch: a folder of weights, shapes and one file that loads them into the user's own class, without Secateur."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import ExportError
+from ..jobs import CancelToken, Job, Progress
+from ..process import run_command
+from ..session.states import Exported
+from ..sources.checkpoint import read_checkpoint
+from ..sources.exported import SHAPES
+from ..sources.matching import match, require_fit
+from ..sources.open import factory_code
+from ..sources.protocol import FactoryCode, ModelSpec
+from .cases import cases
+from .compare import TOLERANCE, write_cases
+from .destination import check_destination, staged_folder
+from .parcel import pack, unpack
+from .protocol import ExportRequest, Predictor
+
+LOADER, README = "load_pruned.py", "README.txt"
+CHECK = Path(__file__).with_name("check_folder.py")
+
+
+class PyTorchExporter:
+    """Writes a folder: weights.safetensors, shapes.json, load_pruned.py, README.txt."""
+
+    title = "PyTorch"
+    suffix = ""
+
+    def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
+        """Write the folder `request.path`; see `export_pytorch`."""
+        return export_pytorch(request, token)
+
+    def predictor(self, path: str, threads: int = 1) -> Predictor:
+        """The model that the folder holds, rebuilt in this process (with the threads that it has)."""
+        model = unpack(path)
+
+        def predict(*inputs: Tensor) -> object:
+            with torch.inference_mode():
+                return model(*inputs)
+
+        return predict
+
+
+def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
+    """Write the folder, then follow its README in a process that cannot import Secateur, and compare.
+
+    Raises:
+        ExportError: Nothing is left behind, an older export of that name is still there.
+    """
+    path = Path(request.path).expanduser().absolute()
+    if request.spec is None:
+        raise ExportError(
+            "export.no_source",
+            "The model was handed over as an object: without its source nobody could load the export. Open it by file and "
+            "callable, or write its weights yourself.",
+        )
+    check_destination(path, 2 * _bytes(request.model), folder=True)
+    yield Progress("Writing weights and shapes", 0, 2)
+    with staged_folder(path, _is_export) as folder:
+        pack(folder, request.model, request.edits, request.spec, tuple(request.inputs[0].shape))
+        code = _add_loader(folder, request.spec)
+        difference = yield from _check(folder, code, request, token)
+    files = sorted(one for one in path.iterdir() if one.is_file())
+    return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
+
+
+def read_weights(
+    path: str | Path, shapes: Mapping[str, tuple[int, ...]], trust_pickle: bool = False
+) -> dict[str, Tensor]:
+    """Weights that were trained elsewhere, for a model of these shapes.
+
+    Args:
+        path: A checkpoint, or the folder of a PyTorch export.
+        shapes: What the model needs: state-dict name to shape (`sources.matching.shapes_of`).
+        trust_pickle: The user consented to run the checkpoint's pickle.
+
+    Raises:
+        OpenError: The file is no checkpoint, or its tensors have other names or shapes; the details list them.
+    """
+    path = Path(path).expanduser()
+    if (path / SHAPES).is_file():
+        path = path / "weights.safetensors"
+    found = match(read_checkpoint(path, trust_pickle), shapes, str(path))
+    require_fit(found)
+    return found.tensors
+
+
+def _bytes(model: torch.nn.Module) -> int:
+    return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, Tensor))
+
+
+def _is_export(folder: Path) -> bool:
+    return (folder / SHAPES).is_file() and (folder / LOADER).is_file()
+
+
+def _add_loader(folder: Path, spec: ModelSpec) -> str:
+    """Copy the loader and what the factory needs, write the README; returns the code that stands in it."""
+    from ..surgery import runtime
+
+    shutil.copyfile(runtime.__file__, folder / LOADER)
+    made = factory_code(spec)
+    for file in made.copies:
+        shutil.copyfile(file, folder / file.name)
+    code = _code(made)
+    (folder / README).write_text(
+        "The pruned model: weights.safetensors (its tensors) and shapes.json (their shapes, and what was repaired).\n"
+        "This loads it; only torch and safetensors are needed, and the model's own class:\n\n"
+        + "".join(
+            f"    {line}".rstrip() + "\n" for line in ['folder = "."  # where this file lies', *code.splitlines()]
+        ),
+        encoding="utf-8",
+    )
+    return code
+
+
+def _code(made: FactoryCode) -> str:
+    """What the README shows, but for its first line, which names the folder."""
+    return (
+        "import sys\n\nsys.path.insert(0, folder)\nfrom load_pruned import load_pruned\n\n"
+        f"{made.lines}\n\n\n"
+        'model = load_pruned(make_model, f"{folder}/shapes.json", f"{folder}/weights.safetensors")\n'
+    )
+
+
+def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) -> Job[float]:
+    yield Progress("Loading the folder in a fresh process", 1, 2)
+    with tempfile.TemporaryDirectory(prefix="secateur-") as place:
+        file = Path(place) / "cases.npz"
+        write_cases(file, cases(request.model, request.inputs))
+        job = {"folder": str(folder), "code": code, "cases": str(file)}
+        command = [sys.executable, "-I", "-B", str(CHECK)]
+        result = yield from run_command(command, job, token, "Loading the exported folder", error=ExportError)
+    if not result["difference"] < TOLERANCE:
+        raise ExportError(
+            "export.differs",
+            "The exported folder does not compute what the model computes: it differs by {difference:.1e} "
+            "(at most {tolerance:.0e} is allowed). Nothing was written.",
+            difference=result["difference"],
+            tolerance=TOLERANCE,
+        )
+    return result["difference"]

@@ -1,0 +1,53 @@
+"""The two networks that come with Secateur, trained, with the data that judges them."""
+
+import inspect
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import OpenError
+from ..jobs import CancelToken
+from ..tasks.protocol import TaskSpec
+from .build import Origin, opened
+from .protocol import FactoryCode, ModelSpec, Opened
+
+PREFIX = "bundled:"
+TITLES = {"resnet": "Small ResNet", "vit": "Small ViT"}
+INPUT_SHAPE = (2, 1, 28, 28)
+
+
+class Bundled:
+    """`bundled:resnet` and `bundled:vit`."""
+
+    def matches(self, source: str) -> bool:
+        """True for `bundled:...`."""
+        return source.startswith(PREFIX)
+
+    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+        """Open a bundled network with its bundled weights and task."""
+        from ...resources import models
+        from ...resources.fashion_mnist import MEAN, STD
+
+        name = _name(spec.source)
+        origin = Origin(
+            make=models.FACTORIES[name],
+            name=TITLES[name],
+            input_shape=INPUT_SHAPE,
+            weights=str(files("secateur.resources") / "data" / f"{name}.safetensors"),
+            task=TaskSpec("bundled", mean=(MEAN,), std=(STD,)),
+        )
+        return opened(origin, spec, token)
+
+    def code(self, spec: ModelSpec) -> FactoryCode:
+        """The networks' source file is plain PyTorch: it goes along as `models.py`."""
+        from ...resources import models
+
+        lines = f"from models import {_name(spec.source)} as make_model"
+        return FactoryCode(lines, (Path(inspect.getfile(models)),))
+
+
+def _name(source: str) -> str:
+    name = source.removeprefix(PREFIX)
+    if name not in TITLES:
+        known = ", ".join(PREFIX + one for one in TITLES)
+        raise OpenError("source.bundled", "There is no {source}; bundled are {known}.", source=source, known=known)
+    return name

@@ -1,0 +1,142 @@
+"""Read a checkpoint file without running what is in it: safetensors, or torch's own format with `weights_only`.
+
+A pickle that needs more than tensors is refused until the user consents; a file that is none says so in a sentence.
+"""
+
+import pickle
+import pickletools
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ..errors import OpenError
+
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+
+
+def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
+    """The content of a checkpoint file, tensors on the CPU.
+
+    Args:
+        path: A safetensors file or what `torch.save` wrote.
+        trust_pickle: The user consented to run what the file's pickle asks for.
+
+    Raises:
+        OpenError: With a sentence for each kind of file that is no checkpoint; `checkpoint.pickle` when it needs consent.
+    """
+    path = Path(path)
+    start = _first_bytes(path)
+    if start.startswith(ZIP):
+        return _read_zip(path, trust_pickle)
+    if start.startswith(PICKLE):
+        return _read_pickle(path, trust_pickle)
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        return _read_safetensors(path)
+    raise OpenError(
+        "checkpoint.unknown",
+        "{path} is no checkpoint: it is neither a safetensors file nor one that torch.save wrote.",
+        path=str(path),
+    )
+
+
+def _first_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise OpenError("checkpoint.folder", "{path} is a folder. Name the checkpoint file in it.", path=str(path))
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        raise OpenError("checkpoint.missing", "There is no file {path}.", path=str(path)) from None
+    except OSError as error:
+        raise OpenError(
+            "checkpoint.unreadable",
+            "{path} cannot be read: {error}.",
+            path=str(path),
+            error=error.strerror or str(error),
+        ) from error
+    if not start:
+        raise OpenError("checkpoint.empty", "{path} is empty. Copy or download it again.", path=str(path))
+    return start
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _truncated(path, error) from error
+
+
+def _read_zip(path: Path, trust_pickle: bool) -> Any:
+    if not zipfile.is_zipfile(path):
+        raise _truncated(path)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise OpenError(
+            "checkpoint.script",
+            "{path} is a TorchScript archive, not a checkpoint. Save the state_dict() of the model it was made from.",
+            path=str(path),
+        )
+    if not any(name.endswith("data.pkl") for name in names):
+        raise OpenError("checkpoint.zip", "{path} is a zip archive, but not one that torch.save wrote.", path=str(path))
+    return _torch_load(path, trust_pickle)
+
+
+def _read_pickle(path: Path, trust_pickle: bool) -> Any:
+    if not _is_whole_pickle(path):
+        raise _truncated(path)
+    return _torch_load(path, trust_pickle)
+
+
+def _is_whole_pickle(path: Path) -> bool:
+    """True when the first pickle of the file is read to its end; nothing is executed."""
+    with path.open("rb") as file:
+        try:
+            for _ in pickletools.genops(file):
+                pass
+        except (ValueError, EOFError, UnicodeDecodeError):
+            return False
+    return True
+
+
+def _torch_load(path: Path, trust_pickle: bool) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle's protocol; nothing a user could do
+            return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+    except pickle.UnpicklingError as error:
+        raise (_truncated(path, error) if trust_pickle else _needs_consent(path, error)) from error
+    except (EOFError, OSError, RuntimeError, KeyError, ValueError) as error:
+        raise _truncated(path, error) from error
+    except Exception as error:  # a trusted pickle runs anything, so anything can be raised
+        raise OpenError(
+            "checkpoint.pickle_failed",
+            "{path} could not be loaded: {kind}: {error}. It may need the code it was saved with.",
+            path=str(path),
+            kind=type(error).__name__,
+            error=str(error),
+        ) from error
+
+
+def _needs_consent(path: Path, error: Exception) -> OpenError:
+    return OpenError(
+        "checkpoint.pickle",
+        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes from, "
+        "allow it (--trust-pickle); otherwise save only the state_dict().",
+        details=str(error).rpartition("WeightsUnpickler error:")[2].strip(),
+        path=str(path),
+    )
+
+
+def _truncated(path: Path, error: Exception | None = None) -> OpenError:
+    return OpenError(
+        "checkpoint.damaged",
+        "{path} is damaged or was not copied to its end. Copy or download it again.",
+        details=str(error or ""),
+        path=str(path),
+    )

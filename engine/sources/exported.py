@@ -1,0 +1,77 @@
+"""An earlier export of ours: the recorded source builds the original, its shapes and repairs make it small again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import OpenError
+from ..jobs import CancelToken
+from .build import Origin, opened
+from .protocol import FactoryCode, ModelSpec, Opened
+
+SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
+
+
+class ExportedFolder:
+    """The folder of a PyTorch export, which holds `shapes.json` and `weights.safetensors`."""
+
+    def matches(self, source: str) -> bool:
+        """True for a folder with a `shapes.json`, or the `shapes.json` itself."""
+        return (_folder(source) / SHAPES).is_file()
+
+    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+        """Open the recorded original and cut it to the recorded shapes."""
+        from ..surgery import runtime
+        from .open import source_of
+
+        folder, document = _folder(spec.source), read_shapes(spec.source)
+        recorded = recorded_source(document, folder)
+        base = source_of(recorded.source).open(recorded, token)
+
+        def make() -> Any:
+            return runtime.load_pruned(base.factory, str(folder / SHAPES), str(folder / WEIGHTS))
+
+        shape = tuple(int(n) for n in document.get("input_shape", ())) or base.input_shape
+        origin = Origin(make=make, name=f"{base.name}, pruned", input_shape=shape, task=base.task)
+        return opened(origin, spec, token)
+
+    def code(self, spec: ModelSpec) -> FactoryCode:
+        """The original's code: an export of an export repeats the recorded source."""
+        from .open import factory_code
+
+        return factory_code(recorded_source(read_shapes(spec.source), _folder(spec.source)))
+
+
+def read_shapes(source: str) -> dict[str, Any]:
+    """The content of an export's `shapes.json`."""
+    path = _folder(source) / SHAPES
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OpenError(
+            "source.export_damaged", "{path} cannot be read: {error}. Export again.", path=str(path), error=str(error)
+        ) from error
+    if not isinstance(document, dict) or document.get("schema") != 1:
+        raise OpenError(
+            "source.export_schema", "{path} is not an export that this version of Secateur reads.", path=str(path)
+        )
+    return document
+
+
+def recorded_source(document: dict[str, Any], folder: Path) -> ModelSpec:
+    """The source that an export recorded."""
+    try:
+        return msgspec.convert(document["source"], ModelSpec)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise OpenError(
+            "source.export_unnamed",
+            "{folder} does not say from which model it was made. Load it with load_pruned.py as its README says.",
+            folder=str(folder),
+        ) from error
+
+
+def _folder(source: str) -> Path:
+    path = Path(source).expanduser()
+    return path.parent if path.name == SHAPES else path

@@ -1,0 +1,40 @@
+"""Open a model: the table of sources, and the one function that asks them in turn."""
+
+from ..errors import OpenError
+from ..jobs import CancelToken, NeverCancelled, check
+from .bundled import Bundled
+from .exported import ExportedFolder
+from .protocol import FactoryCode, ModelSpec, Opened, Source
+from .python_file import PythonFile
+from .timm_models import TimmModels
+from .torchvision_models import TorchvisionModels
+
+SOURCES: tuple[Source, ...] = (Bundled(), TorchvisionModels(), TimmModels(), PythonFile(), ExportedFolder())
+"""Asked in this order; the first that matches opens."""
+
+
+def open_model(spec: ModelSpec, token: CancelToken | None = None) -> Opened:
+    """Open what `spec` names: in eval mode, float32, on the CPU, with its weights. Raises OpenError."""
+    token = token or NeverCancelled()
+    check(token)
+    opened = source_of(spec.source).open(spec, token)
+    check(token)
+    return opened
+
+
+def factory_code(spec: ModelSpec) -> FactoryCode:
+    """Python that makes the model of `spec` without Secateur, weights aside."""
+    return source_of(spec.source).code(spec)
+
+
+def source_of(source: str) -> Source:
+    """The source that `ModelSpec.source` names; raises OpenError when nothing matches."""
+    for one in SOURCES:
+        if one.matches(source):
+            return one
+    raise OpenError(
+        "source.unknown",
+        "{source!r} is no model: give path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "
+        "bundled:vit or the folder of an export.",
+        source=source,
+    )

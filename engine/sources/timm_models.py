@@ -1,0 +1,71 @@
+"""timm's models by name, where timm is installed. Weights come from a file, never from the network."""
+
+import difflib
+from importlib.util import find_spec
+from typing import Any
+
+from torch import nn
+
+from ..errors import Message, OpenError
+from ..jobs import CancelToken
+from .build import Origin, opened
+from .protocol import FactoryCode, ModelSpec, Opened
+
+PREFIX = "timm:"
+
+
+class TimmModels:
+    """`timm:NAME` for all that `timm.list_models()` lists."""
+
+    def matches(self, source: str) -> bool:
+        """True for `timm:...`."""
+        return source.startswith(PREFIX)
+
+    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+        """Open a timm model."""
+        name = _name(spec.source)
+        import timm
+
+        def make(**arguments: Any) -> nn.Module:
+            return timm.create_model(name, pretrained=False, **arguments)
+
+        random = Message(
+            "source.random",
+            "The weights of {name} are random: nothing is downloaded. Give a checkpoint to prune a trained model.",
+            {"name": name},
+        )
+        origin = Origin(
+            make=make,
+            name=name,
+            input_shape=_input_shape(name),
+            class_argument="num_classes",
+            notes=() if spec.weights else (random,),
+        )
+        return opened(origin, spec, token)
+
+    def code(self, spec: ModelSpec) -> FactoryCode:
+        """`timm.create_model`."""
+        words = "".join(f", {key}={value!r}" for key, value in spec.arguments.items())
+        return FactoryCode(
+            "import timm\n\n\n"
+            f"def make_model():\n    return timm.create_model({_name(spec.source)!r}, pretrained=False{words})"
+        )
+
+
+def _name(source: str) -> str:
+    name = source.removeprefix(PREFIX)
+    if find_spec("timm") is None:
+        raise OpenError("source.timm_missing", "timm is not installed. Install it with: pip install timm", name=name)
+    import timm
+
+    if not timm.is_model(name):
+        near = ", ".join(difflib.get_close_matches(name, timm.list_models(), 3)) or "resnet18, vit_tiny_patch16_224"
+        raise OpenError("source.timm", "timm has no model {name!r}. Near it: {near}.", name=name, near=near)
+    return name
+
+
+def _input_shape(name: str) -> tuple[int, ...]:
+    import timm
+
+    settings = timm.get_pretrained_cfg(name)
+    return (2, *settings.input_size) if settings is not None else (2, 3, 224, 224)

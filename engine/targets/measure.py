@@ -1,0 +1,70 @@
+"""Measure the latency of models in a process of its own, where nothing else of Secateur runs.
+
+All models of one call are measured in turns, so that a machine that slows down slows all of them down.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import SecateurError
+from ..jobs import CancelToken, Job
+from ..process import run_killable
+from .protocol import TargetSpec, Timing
+from .table import target_named
+
+
+def measure(
+    models: Sequence[str | Path], inputs: Sequence[Any], target: TargetSpec, token: CancelToken
+) -> Job[tuple[Timing, ...]]:
+    """Latency of each model on the target, interleaved.
+
+    Args:
+        models: What `TARGETS[target.runtime].takes`: ONNX files, or folders that `export.parcel.pack` wrote.
+        inputs: Example inputs of the models, arrays or tensors [N, ...]; repeated or cut to `target.batch`.
+        target: Runtime, threads, batch and seconds a model.
+        token: Kills the process within a tenth of a second.
+    """
+    runtime = target_named(target.runtime)
+    _check(models, inputs, target)
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        path = Path(folder) / "inputs.npz"
+        np.savez(path, *(np.asarray(one) for one in inputs))
+        job = {"models": [str(Path(m).absolute()) for m in models], "inputs": str(path), "target": asdict(target)}
+        what = f"The measurement with {runtime.title}"
+        result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
+    machine = f"{processor()}, {os.cpu_count()} cores, {runtime.version()}"
+    return tuple(_timing(target, times, machine) for times in result["times"])
+
+
+def processor() -> str:
+    """What the processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = list[str]()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    import platform
+
+    return next(named, platform.processor() or platform.machine())
+
+
+def _check(models: Sequence[str | Path], inputs: Sequence[Any], target: TargetSpec) -> None:
+    if target.threads < 1 or target.batch < 1:
+        raise SecateurError("target.numbers", "Threads and batch of a target must be at least 1.")
+    if not inputs:
+        raise SecateurError("target.inputs", "Nothing to measure with: the model has no example inputs.")
+    for model in models:
+        if not Path(model).exists():
+            raise SecateurError("target.missing", "There is no file {path} to measure.", path=str(model))
+
+
+def _timing(target: TargetSpec, times: list[float], machine: str) -> Timing:
+    """From seconds a run to milliseconds."""
+    low, median, high = (float(v) * 1e3 for v in np.percentile(times, [10, 50, 90]))
+    return Timing(target, median, low, high, len(times), machine)

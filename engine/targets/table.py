@@ -1,0 +1,17 @@
+"""The targets that Secateur measures on, by name. To add one is to add a file and a line here."""
+
+from ..errors import SecateurError
+from .onnxruntime_target import OnnxRuntime
+from .protocol import Target
+from .torch_target import TorchEager
+
+TARGETS: dict[str, Target] = {"onnxruntime": OnnxRuntime(), "torch": TorchEager()}
+
+
+def target_named(name: str) -> Target:
+    """The target of that name; raises SecateurError with the names there are."""
+    if name not in TARGETS:
+        raise SecateurError(
+            "target.unknown", "There is no target {name!r}; known are {known}.", name=name, known=", ".join(TARGETS)
+        )
+    return TARGETS[name]
