@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
 from secateur.engine.errors import Message
 from secateur.engine.structures.analysis import (
     Analysis,
@@ -27,12 +28,12 @@ WIDTH, HIDDEN, HEADS, HEAD_DIM, CLASSES, SIDE = 16, 24, 4, 4, 3, 8
 PIXELS = SIDE * SIDE
 INNER = HEADS * HEAD_DIM
 AXIS_LENGTHS = (WIDTH, HIDDEN, HIDDEN, 3 * INNER, INNER, HEADS, HEAD_DIM)
-"""Axes: 0 residual width, 1 and 2 hidden filters, 3 qkv outputs, 4 inputs of the projection, 5 heads, 6 head dimensions."""
+"""Axes: 0 residual width, 1 and 2 filters, 3 qkv outputs, 4 inputs of the projection, 5 heads, 6 head dimensions."""
 AXIS_START = np.concatenate([[0], np.cumsum(AXIS_LENGTHS)]).astype(np.int64)
 
 
 def tiny_analysis() -> Analysis:
-    """The analysis of `TinyNet`: residual width, filters, heads, head dimensions, three blocks, fixed input and output."""
+    """The analysis of `TinyNet`: width, filters, heads, head dimensions, three blocks, fixed input and output."""
     tensors = _tensors()
     number = {t.name: n for n, t in enumerate(tensors)}
     sets, members, index = _sets(number)
@@ -182,7 +183,9 @@ def _operators() -> Operators:
     rows.append(("attn.proj", "aten.addmm", PIXELS, (4, 0)))
     rows.append(("fc", "aten.addmm", CLASSES, (0,)))
     axes = np.array([(*a, -1, -1, -1, -1)[:4] for _, _, _, a in rows], np.int32)
-    return Operators(np.array([r[2] for r in rows], np.int64), axes, tuple(r[0] for r in rows), tuple(r[1] for r in rows))
+    return Operators(
+        np.array([r[2] for r in rows], np.int64), axes, tuple(r[0] for r in rows), tuple(r[1] for r in rows)
+    )
 
 
 def _held(sets: tuple[CoupledSet, ...], modules: tuple[str, ...] | list[str]) -> NDArray[np.int32]:

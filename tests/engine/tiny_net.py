@@ -38,7 +38,8 @@ class TinyAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add the attention to its input."""
         n, length, _ = x.shape
-        q, k, v = self.qkv(x).reshape(n, length, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)  # [N, heads, L, d]
+        parts = self.qkv(x).reshape(n, length, 3, self.heads, self.head_dim)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)  # [N, heads, L, d]
         weights = (q @ k.transpose(-2, -1) * HEAD_DIM**-0.5).softmax(-1)  # [N, heads, L, L]
         return x + self.proj((weights @ v).transpose(1, 2).reshape(n, length, -1))
 

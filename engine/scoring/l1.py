@@ -1,0 +1,27 @@
+"""Magnitude, L1: the mean absolute value of the weights that compute a structure (Li et al. 2016)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import CancelToken, Job, Progress, check
+from .aggregate import structure_sums
+from .protocol import Criterion, Subject
+from .weights import as_array
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] mean |w|; the mean, not the sum, so that layers of equal shape compare after cuts of different size."""
+    check(token)
+    yield Progress("Reading weights")
+    sums, counts = structure_sums(subject.producers, lambda name: np.abs(as_array(subject, name)))
+    return sums / counts
+
+
+L1 = Criterion(
+    name="l1",
+    title="Magnitude, L1",
+    formula="mean |w| over the weights that compute the structure",
+    paper="Li et al., Pruning Filters for Efficient ConvNets, 2016",
+    needs_data=False,
+    rate=rate,
+)

@@ -1,0 +1,27 @@
+"""Magnitude, L2: the root mean square of the weights that compute a structure (Li et al. 2016 compare it with L1)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import CancelToken, Job, Progress, check
+from .aggregate import structure_sums
+from .protocol import Criterion, Subject
+from .weights import as_array
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] root of the mean of w^2: the L2 norm over the root of the number of weights."""
+    check(token)
+    yield Progress("Reading weights")
+    sums, counts = structure_sums(subject.producers, lambda name: np.square(as_array(subject, name)))
+    return np.sqrt(sums / counts)
+
+
+L2 = Criterion(
+    name="l2",
+    title="Magnitude, L2",
+    formula="root mean square of the weights that compute the structure",
+    paper="Li et al., Pruning Filters for Efficient ConvNets, 2016",
+    needs_data=False,
+    rate=rate,
+)

@@ -1,0 +1,168 @@
+"""Scores are what the papers' formulas say, in original coordinates, and leave nothing behind in the model."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur.engine.errors import AnalysisError, SecateurError, TaskError
+from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.scoring.criteria import CRITERIA, score
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+from secateur.engine.tasks.protocol import Split
+from tests.engine.builders import HEAD_DIM, INNER, tiny_analysis, tiny_cut, tiny_net
+from tests.engine.toy_task import ToyTask
+
+ANALYSIS = tiny_analysis()
+
+
+def _set(name: str, kind: Kind, analysis: Analysis = ANALYSIS) -> CoupledSet:
+    return next(s for s in analysis.sets if s.name == name and s.kind is kind)
+
+
+def _flags(model: nn.Module) -> list[Any]:
+    hooks = [h for m in model.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks, *m._backward_hooks)]
+    modes = [m.training for m in model.modules()]
+    return [hooks, modes, [(p.requires_grad, p.grad is None) for p in model.parameters()], _bits(model)]
+
+
+def _bits(model: nn.Module) -> list[bytes]:
+    return [v.numpy().tobytes() for v in model.state_dict().values()]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "norm"), [("l1", lambda w: w.abs().mean()), ("l2", lambda w: w.square().mean().sqrt())]
+)
+def test_magnitude_of_a_filter_is_that_of_its_kernel(criterion: str, norm: Any) -> None:
+    net = tiny_net()
+    scores = finish(score(net, ANALYSIS, ANALYSIS.empty(), criterion))
+    kernels = net.layer1[1].conv1.weight.detach()
+    assert np.allclose(scores[_set("layer1.1.conv1.weight", Kind.FILTER).structures], [norm(k) for k in kernels])
+
+
+def test_magnitude_of_a_head_covers_its_rows_of_query_key_and_value() -> None:
+    net = tiny_net()
+    scores = finish(score(net, ANALYSIS, ANALYSIS.empty(), "l1"))
+    rows = net.attn.qkv.weight.detach().reshape(3, INNER // HEAD_DIM, HEAD_DIM, -1)
+    heads = _set("attn.qkv.weight", Kind.HEAD)
+    assert np.allclose(scores[heads.structures], [rows[:, h].abs().mean() for h in range(heads.count)])
+
+
+def test_magnitude_of_residual_width_covers_every_weight_that_writes_to_it() -> None:
+    net = tiny_net()
+    scores = finish(score(net, ANALYSIS, ANALYSIS.empty(), "l1"))
+    writers = [net.conv1, net.layer1[0].conv2, net.layer1[1].conv2, net.attn.proj]
+    channel = torch.cat([m.weight.detach()[3].flatten() for m in writers]).abs().mean()
+    assert np.isclose(scores[_set("conv1.weight", Kind.WIDTH).first + 3], channel)
+
+
+def test_taylor_of_a_filter_is_the_gradient_of_a_gate_on_its_activation() -> None:
+    net, task = tiny_net(), ToyTask(64, 32)
+    scores = finish(score(net, ANALYSIS, ANALYSIS.empty(), "taylor", task))
+    hidden = _set("layer1.0.conv1.weight", Kind.FILTER)
+    squares = torch.zeros(hidden.count)
+    for images, labels in task.batches(Split.CALIBRATE, seed=0):
+        gate = torch.ones(hidden.count, requires_grad=True)
+        handle = net.layer1[0].conv2.register_forward_pre_hook(lambda _, x, g=gate: (x[0] * g[:, None, None],))
+        nn.functional.cross_entropy(net(images), labels).backward()
+        handle.remove()
+        assert gate.grad is not None
+        squares += gate.grad.square()
+    assert np.allclose(scores[hidden.structures], (squares / 2).sqrt(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("criterion", list(CRITERIA))
+def test_scores_of_a_cut_model_come_in_original_coordinates(criterion: str) -> None:
+    removed = ANALYSIS.empty()
+    for one in ANALYSIS.sets:
+        removed[one.first + 1 : one.first + (0 if one.kind is Kind.BLOCK else 3)] = True
+    net = tiny_cut(tiny_net(), ANALYSIS, removed)
+    scores = finish(score(net, ANALYSIS, removed, criterion, ToyTask(64)))
+    assert np.isnan(scores[removed]).all() and np.isfinite(scores[~removed]).all()
+    if criterion == "l1":
+        filters = _set("layer1.0.conv1.weight", Kind.FILTER)
+        kept = np.flatnonzero(~removed[filters.structures])
+        assert np.allclose(scores[filters.first + kept], net.layer1[0].conv1.weight.detach().abs().mean((1, 2, 3)))
+
+
+def test_a_block_gets_the_mean_of_what_it_holds() -> None:
+    scores = finish(score(tiny_net(), ANALYSIS, ANALYSIS.empty(), "l2"))
+    block, filters = _set("layer1.0", Kind.BLOCK), _set("layer1.0.conv1.weight", Kind.FILTER)
+    assert np.isclose(scores[block.first], scores[filters.structures].mean())
+
+
+def test_what_vanished_with_a_block_has_no_score() -> None:
+    net, removed = tiny_net(), ANALYSIS.empty()
+    removed[_set("layer1.1", Kind.BLOCK).first] = True
+    net.layer1[1] = nn.Identity()
+    scores = finish(score(net, ANALYSIS, removed, "taylor", ToyTask(64)))
+    assert np.isnan(scores[_set("layer1.1.conv1.weight", Kind.FILTER).structures]).all()
+    assert np.isfinite(scores[_set("layer1.0.conv1.weight", Kind.FILTER).structures]).all()
+
+
+def test_scoring_leaves_modes_flags_gradients_and_weights_alone() -> None:
+    net = tiny_net()
+    net.layer1.train()
+    net.fc.weight.requires_grad_(False)
+    before = _flags(net)
+    for criterion in CRITERIA:
+        finish(score(net, ANALYSIS, ANALYSIS.empty(), criterion, ToyTask(64)))
+    assert _flags(net) == before
+
+
+def test_a_cancelled_score_leaves_nothing_behind() -> None:
+    net, token = tiny_net().train(), threading.Event()
+    net.fc.weight.requires_grad_(False)
+    before = _flags(net)
+    job = score(net, ANALYSIS, ANALYSIS.empty(), "taylor", ToyTask(), token)
+    next(job)
+    token.set()
+    with pytest.raises(Cancelled):
+        next(job)
+    assert _flags(net) == before
+
+
+def test_an_abandoned_score_leaves_nothing_behind() -> None:
+    net = tiny_net().train()
+    before = _flags(net)
+    job = score(net, ANALYSIS, ANALYSIS.empty(), "taylor", ToyTask())
+    next(job)
+    job.close()
+    assert _flags(net) == before
+
+
+def test_a_model_that_raises_is_told_in_a_sentence_and_left_alone() -> None:
+    def raises(outputs: Tensor, targets: Tensor) -> Tensor:
+        raise IndexError("Target 7 is out of bounds.")
+
+    net = tiny_net().train()
+    before = _flags(net)
+    with pytest.raises(TaskError, match="Target 7 is out of bounds") as caught:
+        finish(score(net, ANALYSIS, ANALYSIS.empty(), "taylor", ToyTask(loss_of=raises)))
+    assert "Traceback" in caught.value.details
+    assert _flags(net) == before
+
+
+@pytest.mark.parametrize(
+    ("criterion", "task", "sentence"),
+    [
+        ("l3", None, "choose one of l1, l2, taylor"),
+        ("taylor", None, "attach a task first"),
+        ("taylor", ToyTask(loss_of=None), "this task has none"),
+        ("taylor", ToyTask(loss_of=lambda x, y: x.sum() * float("nan")), "not a number"),
+        ("taylor", ToyTask(0), "empty"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_in_a_sentence(criterion: str, task: ToyTask | None, sentence: str) -> None:
+    with pytest.raises(SecateurError, match=sentence):
+        finish(score(tiny_net(), ANALYSIS, ANALYSIS.empty(), criterion, task))
+
+
+def test_a_model_of_another_state_is_refused() -> None:
+    removed = ANALYSIS.empty()
+    removed[0] = True
+    with pytest.raises(AnalysisError, match=r"conv1\.weight is not what this state"):
+        finish(score(tiny_net(), ANALYSIS, removed, "l1"))
