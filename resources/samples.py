@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 NETS = ("resnet", "vit")
+PACKAGE = __name__.rpartition(".")[0]
 
 
 def path(name: str) -> Path:
     """A file of the data folder: `resnet.safetensors`, `vit.safetensors`, `fashion_mnist.npz`, `samples.json`."""
-    return Path(str(files(__package__) / "data" / name))
+    return Path(str(files(PACKAGE) / "data" / name))
 
 
 def weights(net: str) -> Path:
@@ -22,7 +23,7 @@ def weights(net: str) -> Path:
 
 def model_source() -> str:
     """The file that defines the networks; `FILE:resnet` and `FILE:vit` open them like anyone's own."""
-    return str(files(__package__) / "models.py")
+    return str(files(PACKAGE) / "models.py")
 
 
 def arrays() -> Path:

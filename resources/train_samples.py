@@ -79,7 +79,9 @@ def train(name: str, settings: Settings, folder: Path) -> None:
     log.info("%s: %s", name, json.dumps(entry))
 
 
-def _fit(model: nn.Module, settings: Settings, fit: Images, validation: Images) -> tuple[dict[str, Tensor], list[float]]:
+def _fit(
+    model: nn.Module, settings: Settings, fit: Images, validation: Images
+) -> tuple[dict[str, Tensor], list[float]]:
     """The weights of the epoch that was best on the validation images, and the accuracy there after every epoch."""
     steps = len(fit.y) // settings.batch
     optimizer = _optimizer(model, settings)

@@ -1,0 +1,61 @@
+"""From stored pixels to a model's input, and back to something to look at."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import TaskError
+from .protocol import Sample, TaskSpec
+
+
+def channels_first(x: NDArray[Any]) -> NDArray[Any]:
+    """[N, H, W] or [N, H, W, C] to [N, C, H, W]; what is no image stays as it is."""
+    if x.ndim == 3 and np.issubdtype(x.dtype, np.uint8):
+        return x[:, None]
+    if x.ndim == 4 and x.shape[1] not in (1, 3, 4) and x.shape[-1] in (1, 3, 4):
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    return x
+
+
+def normalise(x: NDArray[Any], spec: TaskSpec) -> torch.Tensor:
+    """Bytes to 0..1, then minus mean over std per channel; other integers (tokens) and prepared floats stay what they are."""
+    if np.issubdtype(x.dtype, np.integer) and x.dtype != np.uint8:
+        return torch.from_numpy(x.astype(np.int64))
+    result = torch.from_numpy(x.astype(np.float32))
+    if x.dtype == np.uint8:
+        result /= 255
+    return standardise(result, spec)
+
+
+def standardise(x: torch.Tensor, spec: TaskSpec) -> torch.Tensor:
+    """Subtract the mean and divide by the deviation of each channel of [N, C, ...]; nothing where none is given."""
+    if not spec.mean and not spec.std:
+        return x
+    mean, std = _per_channel(spec.mean or (0.0,), x), _per_channel(spec.std or (1.0,), x)
+    if not bool((std > 0).all()):
+        raise TaskError("task.std", "The standard deviations {std} must be above 0.", std=list(spec.std))
+    return (x - mean) / std
+
+
+def _per_channel(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
+    if len(values) not in (1, x.shape[1]):
+        raise TaskError(
+            "task.channels", "The data has {channels} channels, but {given} values of mean or standard deviation were given.",
+            channels=x.shape[1], given=len(values),
+        )  # fmt: skip
+    return torch.tensor(values, dtype=x.dtype).reshape(1, -1, *([1] * (x.ndim - 2)))
+
+
+def sample(x: torch.Tensor, label: str, predicted: str) -> Sample:
+    """A preprocessed input [C, H, W] to look at; anything else has no picture."""
+    low, high = float(x.min()), float(x.max())
+    return Sample(_picture(x, low, high), label, predicted, tuple(x.shape), low, high)
+
+
+def _picture(x: torch.Tensor, low: float, high: float) -> NDArray[np.uint8] | None:
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        return None
+    stretched = ((x - low) / max(high - low, 1e-12) * 255).round().to(torch.uint8).numpy()
+    return stretched[0] if len(stretched) == 1 else np.ascontiguousarray(stretched.transpose(1, 2, 0))

@@ -1,0 +1,61 @@
+"""Divides data that comes without named splits: 80 % to calibrate and fit, 10 % to choose, 10 % to report, by a seed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TaskError
+from .protocol import Split, TaskSpec
+
+ALIASES: Mapping[str, Split] = {
+    "calibrate": Split.CALIBRATE,
+    "train": Split.CALIBRATE,
+    "training": Split.CALIBRATE,
+    "choose": Split.CHOOSE,
+    "val": Split.CHOOSE,
+    "valid": Split.CHOOSE,
+    "validation": Split.CHOOSE,
+    "report": Split.REPORT,
+    "test": Split.REPORT,
+}
+"""What people call their splits."""
+
+SHARES = {Split.CALIBRATE: 0.8, Split.CHOOSE: 0.1, Split.REPORT: 0.1}
+
+
+def seed_of(spec: TaskSpec) -> int:
+    """The seed of the division: the option "seed", 0 by default."""
+    given = dict(spec.options).get("seed", "0")
+    if not given.isdigit():
+        raise TaskError("task.seed", "The seed of the splits must be a whole number, not {given}.", given=given)
+    return int(given)
+
+
+def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, NDArray[np.int64]]]:
+    """Rows of every split.
+
+    Args:
+        given: Number of samples of each split that the data names; CALIBRATE alone when it names none.
+        seed: Of the shuffle.
+
+    Returns:
+        For each split, which given split its rows lie in, and the rows. A split that is given is taken whole, except that
+        the missing ones are drawn from CALIBRATE; no sample is in two splits.
+    """
+    missing = [split for split in Split if split not in given]
+    source = Split.CALIBRATE if Split.CALIBRATE in given else next(iter(given))
+    pool = np.arange(given[source])
+    if missing:
+        pool = np.random.default_rng(seed).permutation(pool)
+    rows = {split: (split, np.arange(count)) for split, count in given.items()}
+    for split in missing:
+        count = max(1, round(SHARES[split] * given[source])) if split is not Split.CALIBRATE else len(pool) // 2
+        rows[split], pool = (source, np.sort(pool[:count])), pool[count:]
+    rows[source] = (source, np.sort(pool))
+    for split, (_, taken) in rows.items():
+        if not len(taken):
+            raise TaskError(
+                "task.too_few", "There are too few samples: none is left for the split {split}.", split=split.value
+            )
+    return rows

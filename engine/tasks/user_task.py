@@ -1,0 +1,186 @@
+"""The user's own `task.py`: any of `model()`, `example_inputs()`, `batches(split)`, `loss(model, batch)`, `evaluate(model)`.
+
+What the file does not define has a default: without a loss recovery distils; without `evaluate` the metric is top-1 where batches
+are (inputs, class numbers), and otherwise agreement with the original. A further `inputs(batch)` is for batches of another form.
+"""
+
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import TaskError
+from ..jobs import CancelToken, Job, Progress, check
+from .answers import ask, evaluating, logits
+from .pixels import sample
+from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
+from .top1 import measure
+from .user_file import UserFile
+from .user_metric import Answering, to_metric
+
+SHOWN = 5
+
+
+def open_file(spec: TaskSpec) -> "UserTask":
+    """Load a task.py."""
+    return UserTask(spec, UserFile(spec.path))
+
+
+class UserTask:
+    """A `Task` over the functions of the user's file.
+
+    Attributes:
+        spec: Where it came from.
+        file: The file's functions.
+    """
+
+    def __init__(self, spec: TaskSpec, file: UserFile) -> None:
+        """Judge and train by the functions of `file`."""
+        self.spec = spec
+        self.file = file
+        self._original: Any = None
+        self._counts: dict[Split, int] = {}
+
+    def info(self, model: Any | None) -> TaskInfo:
+        """Title, sizes as far as they are known, and five samples; the first model shown is the original."""
+        if model is not None and self._original is None:
+            self._original = model
+        samples = self._samples(model) if self.file.defines("batches") else ()
+        names = self.file.value("classes", ())
+        return TaskInfo(
+            title=Path(self.spec.path).name,
+            sizes=dict.fromkeys((split.value for split in Split), 0),
+            classes=tuple(str(name) for name in names),
+            metric="evaluate" if self.file.defines("evaluate") else "top-1" if self._has_labels() else "agreement",
+            samples=samples,
+            labelled=self.file.defines("evaluate") or self._has_labels(),
+        )
+
+    def example_inputs(self) -> tuple[Any, ...]:
+        """What the file gives, or the inputs of its first calibrate batch, cut to two samples where they are tensors."""
+        if self.file.defines("example_inputs"):
+            given = self.file.call("example_inputs")
+            return tuple(given) if isinstance(given, list | tuple) else (given,)
+        inputs = self.inputs(self._first(Split.CALIBRATE))
+        return tuple(x[:2] if isinstance(x, torch.Tensor) and x.ndim else x for x in inputs)
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
+        """The file's batches; `seed` reaches it where its function takes one, otherwise the order is its own."""
+        count = 0
+        for batch in self.file.iterate("batches", split.value, **self._seed(seed)):
+            count += 1
+            yield batch
+        self._counts[split] = count
+
+    def batch_count(self, split: Split) -> int:
+        """As many as the file's object says, or as there were in the last whole pass; 0 before."""
+        if split not in self._counts and self.file.defines("batches"):
+            given = self.file.call("batches", split.value)
+            if isinstance(given, Sized):
+                self._counts[split] = len(given)
+        return self._counts.get(split, 0)
+
+    def inputs(self, batch: Any) -> tuple[Any, ...]:
+        """The model's positional inputs: the file's `inputs(batch)`, a bare tensor, or the first of a pair."""
+        if self.file.defines("inputs"):
+            given = self.file.call("inputs", batch)
+            return tuple(given) if isinstance(given, list | tuple) else (given,)
+        if isinstance(batch, torch.Tensor):
+            return (batch,)
+        if isinstance(batch, list | tuple) and batch:
+            return tuple(batch[0]) if isinstance(batch[0], list | tuple) else (batch[0],)
+        template = (
+            "{file} gives batches of type {kind}. Define inputs(batch) there, which returns what the model takes."
+        )
+        raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(batch).__name__)
+
+    def loss(self, model: Any, batch: Any) -> Any | None:
+        """The file's loss, a scalar; None where it has none."""
+        if not self.file.defines("loss"):
+            return None
+        loss = self.file.call("loss", model, batch)
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            given = f"a tensor {list(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            template = "loss in {file} returned {given}; a tensor with one value is needed."
+            raise TaskError("task.file.loss", template, file=self.spec.path, given=given)
+        return loss.reshape(())
+
+    def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
+        """The file's metric, or top-1, or agreement with the original."""
+        check(token)
+        with evaluating(predict):
+            if self.file.defines("evaluate"):
+                yield Progress(f"Evaluating by {Path(self.spec.path).name}")
+                return to_metric(self._own(predict, split, token), split, self.spec.path)
+            with evaluating(self._original):
+                name = "top-1" if self._has_labels() else "agreement"
+                return (yield from measure(self._judged(predict, split), 0, split, name, token))
+
+    def _own(self, predict: Any, split: Split, token: CancelToken) -> Any:
+        """What the file's `evaluate` returns; its model looks at the token at every call, so that it can be stopped."""
+        model = Answering(predict, token)
+        accepted = {"split": split.value} if self.file.accepts("evaluate", "split") else {}
+        with torch.no_grad():
+            return self.file.call("evaluate", model, **accepted)
+
+    def _judged(self, predict: Any, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        labelled = self._has_labels()
+        if not labelled and self._original is None:
+            template = "{file} has neither labels nor evaluate(model), and there is no original to agree with yet."
+            raise TaskError("task.no_original", template, file=self.spec.path)
+        for batch in self.batches(split):
+            inputs = self.inputs(batch)
+            answers = logits(ask(predict, inputs))
+            yield answers, batch[1] if labelled else logits(ask(self._original, inputs)).argmax(1)
+
+    def _has_labels(self) -> bool:
+        """True where a batch is (inputs, class numbers [N])."""
+        if not self.file.defines("batches"):
+            return False
+        return _labels(self._first(Split.CALIBRATE)) is not None
+
+    def _first(self, split: Split) -> Any:
+        for batch in self.file.iterate("batches", split.value):
+            return batch
+        raise TaskError(
+            "task.no_batches", "batches({split!r}) in {file} gives none.", split=split.value, file=self.spec.path
+        )
+
+    def _seed(self, seed: int | None) -> dict[str, int]:
+        return {"seed": seed} if seed is not None and self.file.accepts("batches", "seed") else {}
+
+    def _samples(self, model: Any | None) -> tuple[Sample, ...]:
+        """The first samples of the first batch of the choose split, with what the model says of them."""
+        batch = self._first(Split.CHOOSE)
+        inputs, labels = self.inputs(batch), _labels(batch)
+        predicted: list[str] = []
+        if model is not None:
+            with evaluating(model):
+                outputs = ask(model, inputs)
+            predicted = _words(outputs)
+        x = inputs[0]
+        if not isinstance(x, torch.Tensor) or not x.ndim:
+            return ()
+        return tuple(
+            sample(x[i], str(int(labels[i])) if labels is not None else "", predicted[i] if i < len(predicted) else "")
+            for i in range(min(SHOWN, len(x)))
+        )
+
+
+def _labels(batch: Any) -> torch.Tensor | None:
+    """Class numbers [N] of a batch (inputs, class numbers), None for other batches."""
+    if not isinstance(batch, list | tuple) or len(batch) != 2:
+        return None
+    labels = batch[1]
+    if isinstance(labels, torch.Tensor) and labels.ndim == 1 and not labels.is_floating_point():
+        return labels
+    return None
+
+
+def _words(outputs: Any) -> list[str]:
+    """The most likely class of each sample; nothing for outputs that are no classification."""
+    try:
+        return [str(int(number)) for number in logits(outputs).argmax(1)]
+    except TaskError:
+        return []
