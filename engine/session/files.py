@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ..errors import SecateurError
 
 
 @contextmanager
-def being_written(path: Path) -> Iterator[Path]:
+def being_written(path: Path) -> Generator[Path]:
     """Give a temporary name in the same folder; when the block ends well, what lies there becomes `path`.
 
     Raises SecateurError with a sentence when the folder cannot be written or the disk is full.

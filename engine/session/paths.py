@@ -47,7 +47,7 @@ def change_task(spec: TaskSpec, change: Change) -> TaskSpec:
 
 
 def change_source(source: str, change: Change) -> str:
-    """A source with its path changed: `path/to/file.py:callable` or a folder; names (`torchvision:resnet18`) have none."""
+    """A source with its path changed: `path/to/file.py:callable` or a folder; `torchvision:resnet18` has none."""
     file, colon, name = source.rpartition(":")
     if file.endswith(".py"):
         return change(file) + colon + name

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from ..errors import OpenError
 from .files import being_written, copy
@@ -47,8 +47,8 @@ class WeightStore:
     def get(self, digest: str) -> dict[str, torch.Tensor]:
         """Read a state dict back, tied names included."""
         try:
+            tensors = load_file(self.path(digest))
             with safe_open(self.path(digest), framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 aliases: dict[str, str] = json.loads((file.metadata() or {}).get(_ALIASES, "{}"))
         except (OSError, SafetensorError) as error:
             template = "The weights {path} of this session are missing or damaged."

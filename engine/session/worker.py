@@ -1,7 +1,7 @@
 """The engine process: takes calls over its standard input, runs them one after the other on a session, sends events.
 
 Its own file because it is started as `python -m`: torch, the model and the user's code live here, so that neither a
-slow import nor a crash of theirs touches the window. What they print goes to standard error, which the window reads as log.
+slow import nor a crash of theirs touches the window. What they print goes to standard error: the window's log.
 """
 
 import contextlib

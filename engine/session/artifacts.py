@@ -1,0 +1,57 @@
+"""The files of states that runtimes measure: exported once, kept by content beside the session."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..export.parcel import pack
+from ..export.protocol import ExportRequest
+from ..export.table import exporter_named
+from ..jobs import CancelToken, Job
+from ..targets.protocol import TargetSpec
+from ..targets.table import target_named
+from .opening import Prepared
+from .states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Exports of the states of one opened model.
+
+    Attributes:
+        folder: Where they are kept.
+        prepared: The opened model.
+    """
+
+    folder: Path
+    prepared: Prepared
+
+    def request(self, model: Any, state: State, path: str) -> ExportRequest:
+        """What an exporter needs to know of a state."""
+        spec, name = self.prepared.spec, self.prepared.opened.name
+        return ExportRequest(model, self.prepared.inputs, path, spec, state.edits, name, state.macs)
+
+    def file(self, model: Any, state: State, target: TargetSpec, token: CancelToken) -> Job[Path]:
+        """What a target takes of a state: an ONNX file or a parcel."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if target_named(target.runtime).takes == "onnx":
+            return (yield from self._onnx(model, state, token))
+        return self._parcel(model, state)
+
+    def _onnx(self, model: Any, state: State, token: CancelToken) -> Job[Path]:
+        path = self.folder / f"{state.weights}.onnx"
+        if not path.exists():
+            yield from exporter_named("onnx").export(self.request(model, state, str(path)), token)
+        return path
+
+    def _parcel(self, model: Any, state: State) -> Path:
+        path = self.folder / state.weights
+        if not path.exists():
+            unfinished = self.folder / f"{state.weights}.part"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            shape = tuple(self.prepared.inputs[0].shape)
+            pack(unfinished, model, state.edits, self.prepared.spec, shape)
+            unfinished.rename(path)
+        return path

@@ -1,0 +1,140 @@
+"""From a specification to a model that can be worked on: opened, with its task, its example inputs and its analysis.
+
+The task comes before the analysis: wrong preprocessing or other classes are found in seconds, before anything is built
+on them.
+"""
+
+import traceback
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import OpenError, SecateurError, TaskError
+from ..jobs import CancelToken, Job, Progress, check
+from ..sources.open import open_model
+from ..sources.protocol import ModelSpec, Opened
+from ..structures.analyse import analyse
+from ..structures.analysis import Analysis
+from ..tasks.open import open_task
+from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+
+SMALL_BATCH = 2
+"""Examples the model is recorded with: the smallest batch that is no 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An opened model with what it is run on.
+
+    Attributes:
+        spec: As it was opened, the task that the source suggested included.
+        opened: The model and how to make another.
+        task: What judges it, None without one.
+        inputs: Example inputs [2, ...].
+    """
+
+    spec: ModelSpec
+    opened: Opened
+    task: Task | None
+    inputs: tuple[Any, ...]
+
+
+def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
+    """Open a model and its task; raises OpenError or TaskError with a sentence."""
+    yield Progress("Opening the model")
+    opened = open_model(spec, token)
+    check(token)
+    as_opened = replace(opened.spec or spec, task=spec.task or opened.task)
+    yield Progress("Opening the data")
+    task = None if as_opened.task is None else open_task(as_opened.task)
+    check(token)
+    inputs = example_inputs(spec.input_shape, task, opened.input_shape)
+    if task is not None:
+        check_outputs(opened.model, inputs, task)
+    return Prepared(as_opened, opened, task, inputs)
+
+
+def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
+    """The analysis of a prepared model."""
+    yield Progress("Recording the model")
+    return analyse(prepared.opened.model, prepared.inputs, prepared.opened.name, token)
+
+
+def judged(task: Task, model: Any, split: Split, token: CancelToken, text: str) -> Job[Metric]:
+    """Evaluate; an error of the model or the data becomes a TaskError."""
+    yield Progress(text)
+    try:
+        return (yield from task.evaluate(model, split, token))
+    except SecateurError:
+        raise
+    except Exception as error:
+        raise _failed(error) from error
+
+
+def described(task: Task, model: Any) -> TaskInfo:
+    """What to show of a task, with the model's predictions; an error of the model or the data becomes a TaskError."""
+    try:
+        return task.info(model)
+    except SecateurError:
+        raise
+    except Exception as error:
+        raise _failed(error) from error
+
+
+def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[int, ...]) -> tuple[Any, ...]:
+    """Example inputs with a small batch: of the shape that was asked for, from the task, or of the source's shape."""
+    if not asked and task is not None:
+        return tuple(_few(one) for one in task.example_inputs())
+    shape = asked or suggested
+    if not shape:
+        raise OpenError(
+            "open.no_input",
+            "The model has to be run once to be understood, and nobody said what its input looks like. Give the shape, "
+            "for example --input 1x3x224x224, or the data with --task.",
+        )
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),)
+
+
+def check_outputs(model: Any, inputs: tuple[Any, ...], task: Task) -> None:
+    """Raise TaskError when the data has more or fewer classes than the model."""
+    classes = len(task.info(None).classes)
+    try:
+        with torch.no_grad():
+            found = model(*inputs)
+    except Exception as error:
+        raise _failed(error) from error
+    outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else classes
+    if classes and outputs != classes:
+        template = (
+            "The data has {classes} classes and the model {outputs} outputs. Open the data that it was trained on."
+        )
+        raise TaskError("open.classes", template, classes=classes, outputs=outputs)
+
+
+def same_shape(inputs: tuple[Any, ...], analysis: Analysis, spec: TaskSpec) -> None:
+    """Raise TaskError when a task's inputs are not of the shape that the model was analysed with."""
+    shapes = tuple(tuple(one.shape[1:]) for one in inputs if isinstance(one, Tensor))
+    known = tuple(shape[1:] for shape in analysis.input_shapes)
+    if shapes != known:
+        template = (
+            "{task} gives inputs of shape {shapes}, the model was opened with {known}. Open it again with this data."
+        )
+        words = {"shapes": _in_words(shapes), "known": _in_words(known)}
+        raise TaskError("open.shapes", template, task=spec.path or "The data", **words)
+
+
+def _few(value: Any) -> Any:
+    return value[:SMALL_BATCH] if isinstance(value, Tensor) and value.ndim else value
+
+
+def _in_words(shapes: tuple[tuple[int, ...], ...]) -> str:
+    return ", ".join("x".join(map(str, shape)) for shape in shapes)
+
+
+def _failed(error: Exception) -> TaskError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    template = "The model could not be run on the data: {error}. Check the preprocessing and the size of the inputs."
+    return TaskError("open.run", template, details=traceback.format_exc(), error=first.rstrip("."))

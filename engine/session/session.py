@@ -1,0 +1,307 @@
+"""A session: one opened model, the task that judges it, and the tree of states that came of it, on disk and in memory.
+
+The window talks to it through `client`, in a process of its own; the command line and tests use it directly. Long
+methods are jobs; a job that fails or is cancelled leaves everything as it was.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..errors import OpenError, PlanError, TaskError, VerificationError
+from ..export.table import exporter_named
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..planning.goal import check_plan
+from ..recovery.finetune import recover as fine_tune
+from ..recovery.protocol import RecoverySettings
+from ..scoring.criteria import score as rate
+from ..sources.checkpoint import read_checkpoint
+from ..sources.matching import apply, match, shapes_of
+from ..sources.protocol import ModelSpec
+from ..structures.analysis import Analysis, Mask, from_identities, identities
+from ..structures.costs import costs
+from ..surgery.cut import cut as operate
+from ..surgery.protocol import Edits, Verification
+from ..surgery.verify import verify
+from ..targets.measure import measure as time_files
+from ..targets.protocol import TargetSpec, Timing
+from ..tasks.open import open_task
+from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+from .artifacts import Artifacts
+from .history import History, is_project
+from .live import Live
+from .opening import analysed, check_outputs, described, example_inputs, judged, prepare, same_shape
+from .paths import absolute_to, change_model, change_task
+from .recipe import RECIPE, recipe_of, write_recipe
+from .states import Exported, OpenedModel, PlanIntent, State, StateKind
+from .steps import Recipe
+from .store import GIGABYTE, WeightStore
+
+NEVER = NeverCancelled()
+
+
+class Session:
+    """One opened model and its states.
+
+    Attributes:
+        folder: Where the log and the weights lie.
+        history: The tree of states.
+        store: The weights of the states.
+    """
+
+    def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE) -> None:
+        """Work in a folder, or in a temporary one that `close` removes; `disk_bound` in bytes."""
+        self._temporary = folder is None
+        self.folder = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
+        self.history = History(self.folder)
+        self.store = WeightStore(self.folder / "weights", disk_bound)
+        self._live: Live | None = None
+
+    def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
+        """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states."""
+        here = absolute_to(Path.cwd())
+        spec = change_model(spec, here)
+        if is_project(spec.source):
+            self._adopt(Path(spec.source))
+            return (yield from self.restore(token=token))
+        prepared = yield from prepare(spec, token)
+        metrics, info = tuple[Metric, ...](), None
+        if prepared.task is not None and evaluate:
+            metrics, info = yield from self._first_look(prepared.task, prepared.opened.model, token)
+        analysis = yield from analysed(prepared, token)
+        yield Progress("Keeping the original")
+        original = self._original(prepared.opened.model, analysis, metrics)
+        self.history.open(prepared.spec, prepared.spec.task, original)
+        self._live = Live(prepared, analysis, prepared.task, info)
+        return self._opened()
+
+    def restore(self, token: CancelToken = NEVER) -> Job[OpenedModel]:
+        """Reopen the model of this session's folder with every state; nothing is trained or evaluated again."""
+        self.history.read()
+        assert self.history.spec is not None
+        prepared = yield from prepare(replace(self.history.spec, task=self.history.task), token)
+        original = self.history.state("s0")
+        prepared.opened.model.load_state_dict(self.store.get(original.weights))
+        analysis = yield from analysed(prepared, token)
+        _, missing = from_identities(analysis, _all_removed(self.history))
+        if missing:
+            template = (
+                "The model's code has changed: it no longer has {count} of the structures that the session removed."
+            )
+            raise OpenError("session.changed", template, details="\n".join(missing), count=len(missing))
+        info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
+        self._live = Live(prepared, analysis, prepared.task, info)
+        return self._opened()
+
+    def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
+        """Let a task judge the model; the original is evaluated on it first."""
+        live = self._need()
+        yield Progress("Opening the data")
+        spec = change_task(spec, absolute_to(Path.cwd()))
+        task, original = open_task(spec), live.prepared.opened.model
+        same_shape(example_inputs((), task, ()), live.analysis, spec)
+        check_outputs(original, live.prepared.inputs, task)
+        metrics, info = yield from self._first_look(task, original, token)
+        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
+        live.task, live.info = task, info
+        return info
+
+    def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
+        """Measure a state's metric; it is kept in the state."""
+        task, model = self._need_task(), self._model(state)
+        metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
+        self.history.add_metric(state, metric)
+        return metric
+
+    def score(self, state: str, criterion: str, token: CancelToken = NEVER) -> Job[NDArray[np.float64]]:
+        """[S] scores of a state by a criterion, NaN where removed."""
+        live, one = self._need(), self.history.state(state)
+        return (yield from rate(self._model(state), live.analysis, live.mask(one), criterion, live.task, token))
+
+    def measure(
+        self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
+    ) -> Job[tuple[Timing, ...]]:
+        """Latencies of states on a target, interleaved; they are kept in the states."""
+        files: list[Path] = []
+        for state in states:
+            model, one = self._model(state), self.history.state(state)
+            files.append((yield from self._artifacts().file(model, one, target, token)))
+        yield Progress("Measuring")
+        timings = yield from time_files(files, self._need().prepared.inputs, target, token)
+        for state, timing in zip(states, timings, strict=True):
+            one = self.history.state(state)
+            others = tuple(t for t in one.timings if t.target != target)
+            self.history.put(replace(one, timings=(*others, timing)))
+        return timings
+
+    def cut(self, state: str, removed: Mask, plan: PlanIntent | None = None, token: CancelToken = NEVER) -> Job[State]:
+        """Remove structures from a state and verify the cut; raises and changes nothing when it does not hold.
+
+        Args:
+            state: Where to start.
+            removed: [S] what should be gone, in original coordinates; what is gone already stays gone.
+            plan: What the plan was made for, for the recipe.
+            token: Cancels.
+        """
+        live, parent = self._need(), self.history.state(state)
+        before = live.mask(parent)
+        after = before | removed
+        if not (after & ~before).any():
+            raise PlanError("session.nothing_marked", "Nothing is marked. Mark what should go, or suggest a plan.")
+        check_plan(live.analysis, after)
+        yield Progress("Cutting")
+        model, inputs = self._model(state), live.prepared.inputs
+        done = operate(model, live.analysis, before, after, parent.edits, inputs)
+        yield Progress("Verifying the cut")
+        verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token)
+        _require(verification)
+        check(token)
+        fields = {"verification": verification, "plan": plan or PlanIntent()}
+        return self._keep(done.model, parent, StateKind.CUT, identities(live.analysis, after), done.edits, fields)
+
+    def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
+        """Fine-tune a state with the original as teacher."""
+        live, task, parent = self._need(), self._need_task(), self.history.state(state)
+        student, teacher = self._fresh(parent), live.prepared.opened.model
+        result = yield from fine_tune(student, teacher, task, settings, token)
+        check(token)
+        student.load_state_dict(result.state_dict)
+        metrics = () if result.metric is None else (result.metric,)
+        fields = {"recovery": settings, "metrics": metrics}
+        return self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
+
+    def attach(self, state: str, weights: str, token: CancelToken = NEVER) -> Job[State]:
+        """Take weights for a state that were trained elsewhere."""
+        parent, trust = self.history.state(state), self._need().prepared.spec.trust_pickle
+        yield Progress("Reading the weights")
+        model = self._fresh(parent)
+        path = absolute_to(Path.cwd())(weights)
+        apply(match(read_checkpoint(path, trust), shapes_of(model), path), model)
+        check(token)
+        return self._keep(model, parent, StateKind.ATTACHED, parent.removed, parent.edits, {})
+
+    def export(self, state: str, format: str, path: str, token: CancelToken = NEVER) -> Job[Exported]:
+        """Write a state as a file, compare the file with the model, and measure the metric on the file."""
+        live, one = self._need(), self.history.state(state)
+        exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
+        exported = yield from exporter.export(self._artifacts().request(self._model(state), one, path), token)
+        if live.task is not None:
+            text = "Measuring the metric on the file"
+            metric = yield from judged(live.task, exporter.predictor(path), Split.REPORT, token, text)
+            exported = replace(exported, metric=metric)
+        self.history.put(replace(one, exports=(*one.exports, exported)))
+        return exported
+
+    def states(self) -> tuple[State, ...]:
+        """All states in the order they were made, the original first."""
+        return tuple(self.history.states.values())
+
+    def recipe(self, state: str) -> Recipe:
+        """The steps from the original to a state."""
+        return recipe_of(self.history, state, self._need().analysis)
+
+    def save(self, folder: str, state: str) -> str:
+        """Write a project: every state with its weights, and the recipe of one. Returns the folder."""
+        target = Path(folder).expanduser().absolute()
+        store = WeightStore(target / "weights")
+        for digest in {one.weights for one in self.states()}:
+            store.take(digest, self.store)
+        write_recipe(target / RECIPE, self.recipe(state))
+        self.history.write_to(target)
+        return str(target)
+
+    def close(self) -> None:
+        """Forget the model; a temporary folder is removed."""
+        self._live = None
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _need(self) -> Live:
+        if self._live is None:
+            raise OpenError("session.closed", "No model is open. Open one first.")
+        return self._live
+
+    def _need_task(self) -> Task:
+        task = self._need().task
+        if task is None:
+            raise TaskError("session.no_task", "This needs data: say which with --task, or attach it in the window.")
+        return task
+
+    def _adopt(self, project: Path) -> None:
+        """Copy another project's states into this session's folder."""
+        other = History(project)
+        other.read()
+        if project.resolve() == self.folder.resolve():
+            return
+        for one in other.states.values():
+            self.store.take(one.weights, WeightStore(project / "weights"))
+        other.write_to(self.folder)
+
+    def _first_look(self, task: Task, model: nn.Module, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
+        metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
+        return (metric,), described(task, model)
+
+    def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
+        total, weights = costs(analysis), self.store.put(model.state_dict())
+        identity = ("s0", "", StateKind.ORIGINAL, dict[str, list[int]](), Edits(), weights)
+        return State(*identity, total.parameters, total.macs, metrics=metrics)
+
+    def _opened(self) -> OpenedModel:
+        live = self._need()
+        notes = tuple(str(note) for note in (*live.prepared.opened.notes, *live.analysis.notes))
+        return OpenedModel(live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
+
+    def _artifacts(self) -> Artifacts:
+        return Artifacts(self.folder / "artifacts", self._need().prepared)
+
+    def _model(self, state: str) -> nn.Module:
+        return self._need().model(self.history.state(state), self.store)
+
+    def _fresh(self, state: State) -> nn.Module:
+        return self._need().fresh(state, self.store)
+
+    def _keep(
+        self,
+        model: nn.Module,
+        parent: State,
+        kind: StateKind,
+        removed: dict[str, list[int]],
+        edits: Edits,
+        fields: Mapping[str, Any],
+    ) -> State:
+        """Write a new state's weights, then the state; only then it exists."""
+        live = self._need()
+        total = costs(live.analysis, from_identities(live.analysis, removed)[0])
+        weights = self.store.put(model.state_dict())
+        identity = (self.history.next_id(), parent.id, kind, removed, edits, weights)
+        state = self.history.put(State(*identity, total.parameters, total.macs, **fields))
+        live.present = (state.id, model.eval())
+        self.store.collect({one.weights for one in self.states()})
+        return state
+
+
+def _require(verification: Verification) -> None:
+    if verification.passed:
+        return
+    failed = next((one for one in verification.checks if not one.passed), None)
+    why = (
+        "no comparison could be made" if failed is None else f"{failed.name}: {failed.difference:.1e}, {failed.detail}"
+    )
+    template = "The cut does not equal the masked model, so nothing was changed ({why}). Please report this model."
+    details = "\n".join([*(str(one) for one in verification.checks), *verification.skipped])
+    raise VerificationError("session.verification", template, details, why=why.rstrip(", "))
+
+
+def _all_removed(history: History) -> dict[str, list[int]]:
+    found: dict[str, set[int]] = {}
+    for state in history.states.values():
+        for key, indices in state.removed.items():
+            found.setdefault(key, set()).update(indices)
+    return {key: sorted(indices) for key, indices in found.items()}
