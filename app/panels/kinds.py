@@ -1,0 +1,58 @@
+"""What structures are called on the screen, and names shortened for rows."""
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+
+
+def one_of(kind: Kind) -> str:
+    """The name of one structure: "filter"."""
+    say = QCoreApplication.translate
+    return {
+        Kind.FILTER: say("kinds", "filter"),
+        Kind.NEURON: say("kinds", "neuron"),
+        Kind.HEAD: say("kinds", "head"),
+        Kind.HEAD_DIM: say("kinds", "head dimension"),
+        Kind.WIDTH: say("kinds", "width channel"),
+        Kind.GROUP: say("kinds", "convolution group"),
+        Kind.CHANNEL: say("kinds", "channel"),
+        Kind.BLOCK: say("kinds", "whole block"),
+    }[kind]
+
+
+def many_of(kind: Kind) -> str:
+    """The name of many structures: "filters"."""
+    say = QCoreApplication.translate
+    return {
+        Kind.FILTER: say("kinds", "filters"),
+        Kind.NEURON: say("kinds", "neurons"),
+        Kind.HEAD: say("kinds", "heads"),
+        Kind.HEAD_DIM: say("kinds", "head dimensions"),
+        Kind.WIDTH: say("kinds", "channels of residual width"),
+        Kind.GROUP: say("kinds", "convolution groups"),
+        Kind.CHANNEL: say("kinds", "channels"),
+        Kind.BLOCK: say("kinds", "blocks"),
+    }[kind]
+
+
+def title_of(kind: Kind) -> str:
+    """The name of a coupled set: "residual width"."""
+    return QCoreApplication.translate("kinds", "residual width") if kind is Kind.WIDTH else many_of(kind)
+
+
+def counted(kind: Kind, number: int) -> str:
+    """"1 filter", "64 filters"."""
+    return f"{number:,} {one_of(kind) if number == 1 else many_of(kind)}"
+
+
+def structure_name(analysis: Analysis, structure: int, one: CoupledSet | None = None) -> str:
+    """"filter 42"; a block has no number."""
+    one = analysis.set_of(structure) if one is None else one
+    name = one_of(one.kind)
+    return name if one.count == 1 else f"{name} {int(analysis.index[structure])}"
+
+
+def short_path(path: str) -> str:
+    """The last part of a module path, with the one before where it is only a number: "layer2.1"."""
+    parts = path.split(".")
+    return ".".join(parts[-2:]) if parts[-1].isdigit() and len(parts) > 1 else parts[-1]

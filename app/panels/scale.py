@@ -1,0 +1,38 @@
+"""How scores become lengths and colours: one scale for the whole model, so that layers can be compared by eye."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..widgets.numbers import three
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreScale:
+    """From scores to 0..1.
+
+    Attributes:
+        top: The score at which a bar is full: the 99th percentile, so that a few outliers do not empty all others.
+    """
+
+    top: float
+
+    @classmethod
+    def of(cls, scores: NDArray[np.float64] | None) -> "ScoreScale":
+        """The scale of a model's scores; 1 when there are none."""
+        finite = np.zeros(0) if scores is None else scores[np.isfinite(scores)]
+        top = float(np.percentile(finite, 99)) if len(finite) else 0.0
+        if len(finite) and top <= 0:
+            top = float(finite.max())
+        return cls(top if top > 0 else 1.0)
+
+    def fractions(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[n] lengths 0..1, NaN where the score is unknown."""
+        return np.clip(scores / self.top, 0.0, 1.0)
+
+    def text(self, score: float) -> str:
+        """The number beside a bar: two decimals where that says something, else three digits."""
+        if score != score:
+            return ""
+        return f"{score:.2f}" if 0.05 <= self.top < 100 else three(score)

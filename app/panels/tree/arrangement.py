@@ -1,0 +1,91 @@
+"""Which rows are shown and in which order: index arithmetic between a row's place and its number, in flat arrays.
+
+Numbers: nodes are 0..N, structures N..N + S. No object is made per row, so hundreds of thousands cost a few arrays.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.structures.analysis import Analysis, Mask
+
+from .rows import Rows
+
+Ints = NDArray[np.int32]
+
+
+class Arrangement:
+    """Places of all shown rows.
+
+    Attributes:
+        nodes: N, and with that the number of structure 0's row.
+    """
+
+    def __init__(self, analysis: Analysis, rows: Rows, structures: Mask, shown: NDArray[np.bool_], keys: NDArray | None) -> None:
+        """Lay out the shown structures ([S] mask) and nodes ([N] mask); `keys` [S] sort structures within their set."""
+        self.nodes = rows.count
+        self._rows = rows
+        self._expands = np.where(_counts(analysis)[rows.owner] > 1, rows.owner, -1)
+        self._lay_nodes(rows, shown)
+        self._lay_structures(analysis, rows, structures, keys)
+
+    def _lay_nodes(self, rows: Rows, shown: NDArray[np.bool_]) -> None:
+        numbers = np.flatnonzero(shown)
+        above = rows.parent[numbers]
+        module_rows = numbers < rows.module_count  # coupled sets in rows of their own come before the modules beside them
+        order = np.lexsort((numbers, module_rows, above))
+        self._below = numbers[order].astype(np.int32)
+        counts = np.bincount(above + 1, minlength=self.nodes + 1)
+        self._below_start = np.concatenate([[0], np.cumsum(counts)])
+        self._place = np.full(self.nodes, -1, np.int32)
+        self._place[self._below] = np.arange(len(self._below)) - self._below_start[above[order] + 1]
+
+    def _lay_structures(self, analysis: Analysis, rows: Rows, structures: Mask, keys: NDArray | None) -> None:
+        numbers = np.flatnonzero(structures)
+        if keys is not None:
+            numbers = numbers[np.lexsort((keys[numbers], rows.set_of[numbers]))]
+        self._structures = numbers.astype(np.int32)
+        counts = np.bincount(rows.set_of[numbers], minlength=len(analysis.sets))
+        self._structure_start = np.concatenate([[0], np.cumsum(counts)])
+        self._structure_place = np.full(analysis.count, -1, np.int32)
+        self._structure_place[numbers] = np.arange(len(numbers)) - self._structure_start[rows.set_of[numbers]]
+
+    def count(self, above: int) -> int:
+        """How many rows a node has below it (-1: the top)."""
+        if above >= self.nodes:
+            return 0
+        own = int(self._below_start[above + 2] - self._below_start[above + 1])
+        if own or above < 0 or self._expands[above] < 0:
+            return own
+        number = self._expands[above]
+        return int(self._structure_start[number + 1] - self._structure_start[number])
+
+    def below(self, above: int, place: int) -> int:
+        """The row at a place below a node."""
+        start, end = self._below_start[above + 1], self._below_start[above + 2]
+        if end > start:
+            return int(self._below[start + place])
+        return self.nodes + int(self._structures[self._structure_start[self._expands[above]] + place])
+
+    def above(self, row: int) -> int:
+        """The node above a row, -1 at the top."""
+        if row < self.nodes:
+            return int(self._rows.parent[row])
+        return int(self._rows.set_node[self._rows.set_of[row - self.nodes]])
+
+    def place(self, row: int) -> int:
+        """Where a row is below its node, -1 when it is not shown."""
+        return int(self._place[row] if row < self.nodes else self._structure_place[row - self.nodes])
+
+    def row_of_structure(self, structure: int) -> int:
+        """The row that shows a structure: its own, or its set's where the set has only this one."""
+        node = int(self._rows.set_node[self._rows.set_of[structure]])
+        return node if self._expands[node] < 0 else self.nodes + structure
+
+    def structures_shown(self) -> int:
+        """How many structures are shown."""
+        return len(self._structures)
+
+
+def _counts(analysis: Analysis) -> NDArray[np.int64]:
+    """[K + 1] structures a set; one more entry (0) so that -1 indexes something harmless."""
+    return np.array([*(s.count for s in analysis.sets), 0], np.int64)

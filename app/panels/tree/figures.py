@@ -1,0 +1,69 @@
+"""The numbers of the rows for the present state and plan: recomputed at once in numpy whenever marks or scores change."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.structures.analysis import Analysis, Mask
+from secateur.engine.structures.costs import Costs, costs, kept_sizes
+
+from ..scale import ScoreScale
+from .rows import Rows
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """N nodes, K coupled sets, S structures.
+
+    Attributes:
+        gone: [S] removed or marked.
+        kept: [K] structures that stay.
+        outputs: [A + 1] positions each axis keeps.
+        scores: [S] scores, NaN where unknown.
+        node_scores: [N] mean score of what the present state has in or below a row, NaN where unknown.
+        scale: From scores to bars.
+        shares: [N] share of the plan's MACs in or below a row.
+        total: MACs of the plan.
+    """
+
+    gone: Mask
+    kept: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    scores: Floats
+    node_scores: Floats
+    scale: ScoreScale
+    shares: Floats
+    total: int
+
+
+def figures_of(analysis: Analysis, rows: Rows, removed: Mask, marked: Mask, scores: Floats | None, plan: Costs) -> Figures:
+    """All numbers of all rows but the costs of single structures."""
+    gone = removed | marked
+    known = np.full(analysis.count, np.nan) if scores is None else scores
+    sets = len(analysis.sets)
+    kept = np.bincount(rows.set_of, weights=~gone, minlength=sets).astype(np.int64)
+    counts = np.isfinite(known) & ~removed
+    sums = np.bincount(rows.set_of, weights=np.where(counts, known, 0.0), minlength=sets)
+    numbers = np.bincount(rows.set_of, weights=counts, minlength=sets)
+    nodes, below = rows.below_set
+    node_sums = np.bincount(nodes, weights=sums[below], minlength=rows.count)
+    node_numbers = np.bincount(nodes, weights=numbers[below], minlength=rows.count)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        node_scores = np.where(node_numbers > 0, node_sums / node_numbers, np.nan)
+    nodes, below = rows.below_operator
+    macs = np.bincount(nodes, weights=plan.operator_macs[below].astype(np.float64), minlength=rows.count)
+    outputs = kept_sizes(analysis, gone)
+    scale = ScoreScale.of(scores)
+    return Figures(gone, kept, outputs, known, node_scores, scale, macs / max(plan.macs, 1), plan.macs)
+
+
+def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:
+    """Share of the plan's MACs that goes with a structure and all that is coupled with it; exact, NaN when it is gone."""
+    if figures.gone[structure] or not figures.total:
+        return float("nan")
+    after = figures.gone.copy()
+    after[structure] = True
+    return (figures.total - costs(analysis, after).macs) / figures.total

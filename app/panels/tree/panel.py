@@ -1,0 +1,143 @@
+"""The tree with its filter box, chips and the line that says why something was refused."""
+
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtWidgets import QButtonGroup, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
+
+from ...document import Aspect, Document
+from ...widgets.buttons import Chip
+from ...widgets.card import Card
+from ...widgets.empty_state import EmptyState
+from ...widgets.flow import FlowLayout
+from ...widgets.labels import label
+from .model import TreeModel
+from .query import parse, state_mask
+from .view import StructureTree
+
+TYPING = 150
+"""Milliseconds after the last key before the tree is filtered."""
+
+
+class TreePanel(Card):
+    """What the model consists of and what is marked in it.
+
+    Attributes:
+        model: The rows.
+        view: The tree itself.
+        search: The filter box.
+        chips: By state ("" for all).
+        hint: Why the last gesture was refused.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show what the document has open."""
+        super().__init__(parent, margin=10)
+        self.document = document
+        self.model = TreeModel(document, self)
+        self.view = StructureTree(document, self.model, self)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText(self.tr("Filter by name, kind, marked, score < 0.1"))
+        self.search.setAccessibleName(self.tr("Filter the layers and structures"))
+        self.search.setClearButtonEnabled(True)
+        self.chips: dict[str, Chip] = {}
+        self._empty = EmptyState(
+            self.tr("Layers and structures"), self.tr("Open a model to see its layers, and what can be removed from them.")
+        )
+        self._nothing = label(self.tr("Nothing matches this filter."), "muted", wrap=True)
+        self.hint = label(role="marked", wrap=True)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(TYPING)
+        self.setMinimumWidth(280)
+        self._lay_out()
+        self._timer.timeout.connect(self.filter)
+        self.search.textChanged.connect(self._typed)
+        self.model.refused.connect(self.refuse)
+        self.view.refused.connect(self.refuse)
+        document.changed.connect(self._changed)
+        self._changed(frozenset({Aspect.MODEL}))
+
+    def _lay_out(self) -> None:
+        tree = QWidget()
+        inner = QVBoxLayout(tree)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(8)
+        inner.addWidget(self.search)
+        inner.addLayout(self._chip_row())
+        inner.addWidget(self.view, 1)
+        inner.addWidget(self._nothing)
+        inner.addWidget(self.hint)
+        self._stack = QStackedLayout()
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(tree)
+        self.body.addLayout(self._stack)
+        self.hint.hide()
+        self._nothing.hide()
+
+    def _chip_row(self) -> FlowLayout:
+        row = FlowLayout()
+        group = QButtonGroup(self)
+        titles = {
+            "": self.tr("All"),
+            "prunable": self.tr("Prunable"),
+            "marked": self.tr("Marked"),
+            "locked": self.tr("Locked"),
+            "fixed": self.tr("Fixed"),
+        }
+        for state, title in titles.items():
+            chip = self.chips[state] = Chip(title)
+            group.addButton(chip)
+            row.addWidget(chip)
+            chip.clicked.connect(self.filter)
+        self.chips[""].setChecked(True)
+        return row
+
+    @Slot()
+    def filter(self) -> None:
+        """Show what box and chip ask for."""
+        self._timer.stop()
+        chosen = next((s for s, chip in self.chips.items() if chip.isChecked()), "")
+        self.model.set_query(parse(f"{self.search.text()} {chosen}"))
+        self._nothing.setVisible(self.document.analysis is not None and self.model.rowCount() == 0)
+
+    @Slot(str)
+    def refuse(self, sentence: str) -> None:
+        """Say why something cannot be, until the next change."""
+        self.hint.setText(sentence)
+        self.hint.show()
+
+    @Slot()
+    def _typed(self) -> None:
+        self._timer.start()
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.MODEL in aspects:
+            self._stack.setCurrentIndex(int(self.document.analysis is not None))
+            self.model.reload()
+            self._tell()
+        elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.STATES}:
+            self.model.refresh()
+            self._tell()
+            self.hint.hide()
+        if Aspect.SELECTION in aspects:
+            self.view.show_selection(self.document.selection)
+            self.hint.hide()
+
+    def _tell(self) -> None:
+        """Numbers on the chips, and in words what they count."""
+        if self.document.analysis is None:
+            return
+        facts = self.model.facts()
+        numbers = {s: int(state_mask(s, facts).sum()) for s in ("prunable", "marked", "locked")}
+        numbers[""] = self.document.analysis.count
+        rows = self.model.rows
+        numbers["fixed"] = 0 if rows is None else int((rows.fixed >= 0).sum())
+        words = {
+            "": self.tr("{0} structures in all"),
+            "prunable": self.tr("{0} structures that can be removed"),
+            "marked": self.tr("{0} structures marked for removal"),
+            "locked": self.tr("{0} structures locked"),
+            "fixed": self.tr("{0} layers with fixed outputs"),
+        }
+        for state, chip in self.chips.items():
+            chip.tell(f"{numbers[state]:,}", words[state].format(f"{numbers[state]:,}"))

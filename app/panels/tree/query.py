@@ -1,0 +1,119 @@
+"""What was typed into the filter box, and which rows it means: a whole model is searched in numpy, no row by row.
+
+Words match names and kinds; "marked", "locked", "gone", "fixed" and "prunable" match states; "score < 0.1" compares.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.structures.analysis import Analysis, Kind, Mask
+
+from .rows import Rows
+
+_COMPARISON = re.compile(r"score\s*(<=|>=|<|>)\s*(\d*\.?\d+(?:e-?\d+)?)", re.IGNORECASE)
+_STATES = ("marked", "locked", "gone", "fixed", "prunable")
+_KINDS = {
+    "filter": Kind.FILTER,
+    "neuron": Kind.NEURON,
+    "head": Kind.HEAD,
+    "dimension": Kind.HEAD_DIM,
+    "width": Kind.WIDTH,
+    "group": Kind.GROUP,
+    "channel": Kind.CHANNEL,
+    "block": Kind.BLOCK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A filter.
+
+    Attributes:
+        words: Each must occur in the name or be the kind.
+        states: Each must hold.
+        scores: (comparison, value), each must hold.
+    """
+
+    words: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    scores: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Matches everything."""
+        return not (self.words or self.states or self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a query looks at: [S] scores (or None) and masks."""
+
+    scores: NDArray[np.float64] | None
+    removed: Mask
+    marked: Mask
+    locked: Mask
+
+
+def parse(text: str) -> Query:
+    """Read what was typed."""
+    scores = tuple((sign, float(value)) for sign, value in _COMPARISON.findall(text))
+    words = _COMPARISON.sub(" ", text).lower().split()
+    return Query(tuple(w for w in words if w not in _STATES), tuple(w for w in words if w in _STATES), scores)
+
+
+def matches(query: Query, analysis: Analysis, rows: Rows, facts: Facts) -> tuple[Mask, NDArray[np.bool_]]:
+    """([S] structures that match, [N] rows that are shown: those that match, and all above a match)."""
+    structures = np.ones(analysis.count, np.bool_)
+    nodes = np.ones(rows.count, np.bool_)
+    for word in query.words:
+        named = np.char.find(rows.path, word) >= 0
+        nodes &= named
+        structures &= named[rows.set_node][rows.set_of] | _kind_or_number(word, analysis, rows)
+    for state in query.states:
+        structures &= state_mask(state, facts)
+        nodes &= rows.fixed >= 0 if state == "fixed" else False
+    for sign, value in query.scores:
+        structures &= _compare(sign, value, facts.scores, analysis.count)
+        nodes[:] = False
+    nodes[rows.set_node[rows.set_of[structures]]] = True
+    return structures, _with_ancestors(nodes, rows)
+
+
+def state_mask(state: str, facts: Facts) -> Mask:
+    """[S] where a state holds."""
+    return {
+        "marked": facts.marked,
+        "locked": facts.locked,
+        "gone": facts.removed,
+        "fixed": np.zeros_like(facts.removed),
+        "prunable": ~(facts.removed | facts.locked),
+    }[state]
+
+
+def _kind_or_number(word: str, analysis: Analysis, rows: Rows) -> Mask:
+    if word.isdigit():
+        return analysis.index == int(word)
+    kind = _KINDS.get(word[:-1] if word.endswith("s") else word)
+    return np.array([one.kind is kind for one in analysis.sets], np.bool_)[rows.set_of]
+
+
+def _compare(sign: str, value: float, scores: NDArray[np.float64] | None, count: int) -> Mask:
+    if scores is None:
+        return np.zeros(count, np.bool_)
+    compare = {"<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal}[sign]
+    with np.errstate(invalid="ignore"):
+        return compare(scores, value)
+
+
+def _with_ancestors(nodes: NDArray[np.bool_], rows: Rows) -> NDArray[np.bool_]:
+    shown = nodes.copy()
+    found = np.flatnonzero(shown)
+    while len(found):
+        above = np.unique(rows.parent[found])
+        found = above[(above >= 0)]
+        found = found[~shown[found]]
+        shown[found] = True
+    return shown

@@ -1,0 +1,165 @@
+"""The rows of the tree as flat arrays, made once a model: nodes (modules and coupled sets) and, below them, structures.
+
+A module with a single coupled set and no modules below is one row with it. Modules that neither cost nor hold a set
+(norms, activations) get no row: what they hold goes along with others and is shown there.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.structures.analysis import Analysis, Kind, ModuleInfo
+
+from ..kinds import one_of, short_path, title_of
+
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """N nodes, S structures, K coupled sets.
+
+    Attributes:
+        parent: [N] node above, -1 at the top.
+        owner: [N] coupled set that the row shows, -1 for none.
+        lead: [N] coupled set that the row's outputs go along with, -1 for none.
+        axis: [N] axis of the row's outputs, -1 for none.
+        fixed: [N] entry of `Analysis.fixed` for its outputs, -1 for none.
+        path: [N] module path, as numpy strings in lower case for searching.
+        modules: Module path of each node.
+        names: Short name of each node.
+        details: A few words for each node.
+        module_count: How many of the nodes are modules; coupled sets in rows of their own follow.
+        set_node: [K] node that shows a set.
+        set_of: [S] set of each structure.
+        below_set: ([*], [*]) nodes and the sets in or below them.
+        below_operator: ([*], [*]) nodes and the operators in or below them.
+    """
+
+    parent: Ints
+    owner: Ints
+    lead: Ints
+    axis: Ints
+    fixed: Ints
+    path: NDArray[np.str_]
+    modules: tuple[str, ...]
+    names: tuple[str, ...]
+    details: tuple[str, ...]
+    module_count: int
+    set_node: Ints
+    set_of: Ints
+    below_set: tuple[Ints, Ints]
+    below_operator: tuple[Ints, Ints]
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.parent)
+
+
+def rows_of(analysis: Analysis) -> Rows:
+    """All rows of an analysis, in the order of the model."""
+    shown = _shown(analysis)
+    infos = {m.path: m for m in analysis.modules}
+    modules = [m.path for m in analysis.modules if m.path in shown and m.path]
+    has_below = {_above(p, shown) for p in modules}
+    by_module: dict[str, list[int]] = {}
+    for number, one in enumerate(analysis.sets):
+        by_module.setdefault(one.module, []).append(number)
+    merged = {p: n[0] for p, n in by_module.items() if p and len(n) == 1 and p not in has_below}
+    apart = [n for p, numbers in by_module.items() if p not in merged for n in numbers]
+    node_of = {p: n for n, p in enumerate(modules)}
+    paths = [*modules, *(analysis.sets[n].module for n in apart)]
+    parent = [node_of.get(_above(p, shown), -1) for p in modules] + [node_of.get(analysis.sets[n].module, -1) for n in apart]
+    owner = [merged.get(p, -1) for p in modules] + apart
+    set_node = np.zeros(len(analysis.sets), np.int32)
+    for node, number in enumerate(owner):
+        if number >= 0:
+            set_node[number] = node
+    axis, lead, fixed = _outputs(analysis, modules, len(apart))
+    below_set = [(a, k) for k, n in enumerate(set_node) for a in _upwards(int(n), parent)]
+    operators = [(a, o) for o, p in enumerate(analysis.operators.module) for a in _upwards(node_of.get(p, -1), parent)]
+    details = [_detail(infos[p]) for p in modules] + [""] * len(apart)
+    names = [short_path(p) for p in modules] + [_set_name(analysis, n) for n in apart]
+    whole = [f"{p} {d}".lower() for p, d in zip(paths, details, strict=True)]
+    return Rows(
+        parent=_ints(parent),
+        owner=_ints(owner),
+        lead=np.where(_ints(owner) < 0, lead, -1).astype(np.int32),
+        axis=axis,
+        fixed=np.where((_ints(owner) < 0) & (lead < 0), fixed, -1).astype(np.int32),
+        path=np.array(whole, dtype=np.str_),
+        modules=tuple(paths),
+        names=tuple(names),
+        details=tuple(details),
+        module_count=len(modules),
+        set_node=set_node,
+        set_of=analysis.set_numbers(),
+        below_set=_pairs(below_set),
+        below_operator=_pairs(operators),
+    )
+
+
+def _shown(analysis: Analysis) -> set[str]:
+    """Paths of modules that cost or hold a set, and all above them."""
+    found: set[str] = set()
+    for path in {*analysis.operators.module, *(s.module for s in analysis.sets)}:
+        parts = path.split(".")
+        found.update(".".join(parts[: n + 1]) for n in range(len(parts)))
+    return found
+
+
+def _above(path: str, shown: set[str]) -> str:
+    """The nearest shown module above a path, "" at the top."""
+    while path:
+        path = path.rpartition(".")[0]
+        if path in shown:
+            return path
+    return ""
+
+
+def _upwards(node: int, parent: list[int]) -> list[int]:
+    """A node and all above it."""
+    found: list[int] = []
+    while node >= 0:
+        found.append(node)
+        node = parent[node]
+    return found
+
+
+def _outputs(analysis: Analysis, modules: list[str], further: int) -> tuple[Ints, Ints, Ints]:
+    """For each module: axis of the outputs of its first parameter, the set that lies on it, its fixed entry; then -1s."""
+    first: dict[str, int] = {}
+    for number, tensor in enumerate(analysis.tensors):
+        if tensor.parameter and tensor.shape:
+            first.setdefault(tensor.module, number)
+    on = {place: n for n in reversed(range(len(analysis.sets))) for place in analysis.sets[n].touches}
+    fixed = {(f.tensor, f.dim): n for n, f in reversed(list(enumerate(analysis.fixed)))}
+    found = np.full((3, len(modules) + further), -1, np.int32)
+    for node, path in enumerate(modules):
+        if path in first:
+            place = (first[path], 0)
+            axis = analysis.tensors[place[0]].axes[0]
+            found[:, node] = axis, on.get(place, -1), fixed.get(place, -1)
+    return found[0], found[1], found[2]
+
+
+def _detail(info: ModuleInfo) -> str:
+    if info.detail:
+        return info.detail
+    return "" if info.type_name in ("Sequential", "ModuleList", "Conv2d", "Linear") else info.type_name
+
+
+def _set_name(analysis: Analysis, number: int) -> str:
+    one = analysis.sets[number]
+    return title_of(one.kind) if one.kind is not Kind.BLOCK or one.count > 1 else one_of(one.kind)
+
+
+def _ints(values: list[int]) -> Ints:
+    return np.array(values, np.int32)
+
+
+def _pairs(values: list[tuple[int, int]]) -> tuple[Ints, Ints]:
+    both = np.array(values, np.int32).reshape(-1, 2)
+    return both[:, 0], both[:, 1]

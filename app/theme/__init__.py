@@ -1,0 +1,19 @@
+"""How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
+
+from .scores import score_colours, score_table
+from .theme import Scheme, Theme, apply, theme, tokens
+from .tokens import DARK, LIGHT, Tokens, contrast
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Scheme",
+    "Theme",
+    "Tokens",
+    "apply",
+    "contrast",
+    "score_colours",
+    "score_table",
+    "theme",
+    "tokens",
+]

@@ -1,0 +1,126 @@
+"""The one style sheet of the window, from the tokens. Labels and buttons say what they are by a `role` property."""
+
+from .tokens import BODY, CAPTION, HEADING, NUMBER, RADIUS, Tokens
+
+
+def style_sheet(tokens: Tokens) -> str:
+    """The whole sheet."""
+    return _text(tokens) + _surfaces(tokens) + _buttons(tokens) + _fields(tokens) + _views(tokens) + _tabs(tokens) + _bars(tokens)
+
+
+def _text(t: Tokens) -> str:
+    return f"""
+QLabel[role="caption"] {{ font-size: {CAPTION}px; color: {t.muted}; }}
+QLabel[role="muted"] {{ color: {t.muted}; }}
+QLabel[role="strong"] {{ font-weight: 600; }}
+QLabel[role="heading"] {{ font-size: {HEADING}px; font-weight: 600; }}
+QLabel[role="number"] {{ font-size: {NUMBER}px; font-weight: 600; }}
+QLabel[role="good"] {{ font-weight: 600; color: {t.accent}; }}
+QLabel[role="marked"] {{ font-weight: 600; color: {t.marked}; }}
+QLabel[role="code"] {{ font-size: {CAPTION}px; color: {t.muted}; }}
+QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; padding: 4px 6px; }}
+"""
+
+
+def _surfaces(t: Tokens) -> str:
+    return f"""
+QMainWindow, QDialog {{ background: {t.window}; }}
+QFrame[role="card"] {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
+QFrame[role="error"] {{ background: {t.panel}; border: 1px solid {t.marked}; border-radius: {RADIUS}px; }}
+QSplitter::handle {{ background: transparent; }}
+QScrollArea, QScrollArea > QWidget > QWidget[role="page"] {{ background: transparent; border: 0; }}
+QMenu {{ background: {t.raised}; border: 1px solid {t.edge}; padding: 4px; }}
+QMenu::item {{ padding: 5px 24px 5px 16px; border-radius: 4px; }}
+QMenu::item:selected {{ background: {t.selection}; color: {t.text}; }}
+QMenu::item:disabled {{ color: {t.muted}; }}
+QMenu::separator {{ height: 1px; background: {t.line}; margin: 4px 8px; }}
+QMenuBar {{ background: {t.window}; }}
+QMenuBar::item {{ padding: 4px 8px; background: transparent; border-radius: 4px; }}
+QMenuBar::item:selected {{ background: {t.selection}; }}
+QStatusBar {{ color: {t.muted}; }}
+QStatusBar::item {{ border: 0; }}
+"""
+
+
+def _buttons(t: Tokens) -> str:
+    return f"""
+QPushButton {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; border-radius: 6px;
+    padding: 5px 12px; min-height: 16px; }}
+QPushButton:hover {{ border-color: {t.muted}; }}
+QPushButton:pressed {{ background: {t.line}; }}
+QPushButton:focus {{ border-color: {t.accent}; }}
+QPushButton:disabled {{ color: {t.muted}; background: transparent; border-color: {t.line}; }}
+QPushButton[role="primary"] {{ background: {t.accent}; color: {t.on_accent}; border-color: {t.accent}; font-weight: 600; }}
+QPushButton[role="primary"]:hover, QPushButton[role="primary"]:focus {{ border-color: {t.text}; }}
+QPushButton[role="primary"]:disabled {{ background: {t.line}; color: {t.muted}; border-color: {t.line}; }}
+QPushButton[role="chip"] {{ border-radius: 10px; padding: 1px 9px; min-height: 16px; font-size: {CAPTION}px; }}
+QPushButton[role="chip"]:checked {{ background: {t.accent}; color: {t.on_accent}; border-color: {t.accent}; }}
+QPushButton[role="chip"]:checked:focus {{ border-color: {t.text}; }}
+QPushButton[role="link"] {{ background: transparent; border: 1px solid transparent; color: {t.accent}; padding: 0 3px;
+    min-height: 14px; font-weight: 600; border-radius: 4px; }}
+QPushButton[role="link"]:hover {{ text-decoration: underline; }}
+QPushButton[role="link"]:focus {{ border-color: {t.accent}; }}
+QPushButton[role="link"]:disabled {{ color: {t.muted}; }}
+QToolButton {{ border: 1px solid transparent; border-radius: 4px; padding: 3px; }}
+QToolButton:hover {{ background: {t.hover}; }}
+QToolButton:focus {{ border-color: {t.accent}; }}
+"""
+
+
+def _fields(t: Tokens) -> str:
+    field = "QLineEdit, QAbstractSpinBox, QComboBox"
+    focused = "QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus"
+    return f"""
+{field} {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; border-radius: 6px;
+    padding: 4px 8px; min-height: 18px; selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
+{focused} {{ border-color: {t.accent}; }}
+QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {t.muted}; border-color: {t.line}; }}
+QAbstractSpinBox {{ padding: 4px 20px 4px 8px; }}
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 18px; border: 0; background: transparent; }}
+QAbstractSpinBox::up-arrow, QAbstractSpinBox::down-arrow {{ image: none; width: 0; height: 0; }}
+QComboBox {{ padding: 4px 24px 4px 10px; }}
+QComboBox::drop-down {{ width: 22px; border: 0; background: transparent; }}
+QComboBox::down-arrow {{ image: none; width: 0; height: 0; }}
+QComboBox QAbstractItemView {{ background: {t.raised}; border: 1px solid {t.edge}; padding: 4px; outline: 0;
+    selection-background-color: {t.selection}; selection-color: {t.text}; }}
+QPlainTextEdit {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: 6px; padding: 4px; }}
+QAbstractItemView QLineEdit {{ padding: 0 4px; min-height: 0; border-radius: 3px; }}
+"""
+
+
+def _views(t: Tokens) -> str:
+    return f"""
+QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0; show-decoration-selected: 1; }}
+QTreeView::item {{ height: 22px; }}
+QHeaderView {{ background: {t.panel}; border: 0; }}
+QHeaderView::section {{ background: {t.panel}; color: {t.muted}; border: 0; border-bottom: 1px solid {t.line};
+    padding: 4px 4px; font-size: {CAPTION}px; font-weight: normal; }}
+"""
+
+
+def _tabs(t: Tokens) -> str:
+    return f"""
+QTabWidget::pane {{ border: 0; border-top: 1px solid {t.line}; }}
+QTabBar {{ background: transparent; font-size: {BODY}px; }}
+QTabBar::tab {{ background: transparent; color: {t.muted}; border: 0; border-bottom: 2px solid transparent;
+    padding: 7px 12px 6px 12px; }}
+QTabBar::tab:hover {{ color: {t.text}; }}
+QTabBar::tab:selected {{ color: {t.text}; border-bottom-color: {t.accent}; }}
+QTabBar::tab:focus {{ color: {t.accent}; }}
+"""
+
+
+def _bars(t: Tokens) -> str:
+    return f"""
+QProgressBar {{ background: {t.line}; border: 0; border-radius: 2px; max-height: 5px; min-height: 5px; }}
+QProgressBar::chunk {{ background: {t.accent}; border-radius: 2px; }}
+QScrollBar {{ background: transparent; border: 0; margin: 0; }}
+QScrollBar:vertical {{ width: 10px; }}
+QScrollBar:horizontal {{ height: 10px; }}
+QScrollBar::handle {{ background: {t.edge}; border-radius: 3px; margin: 2px; }}
+QScrollBar::handle:vertical {{ min-height: 28px; }}
+QScrollBar::handle:horizontal {{ min-width: 28px; }}
+QScrollBar::handle:hover {{ background: {t.muted}; }}
+QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
+QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
+"""

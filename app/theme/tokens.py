@@ -1,0 +1,90 @@
+"""The colours and sizes of the window, once for light and once for dark; everything else takes them from here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A look. Colours are "#rrggbb".
+
+    Attributes:
+        dark: True for the dark one.
+        window: Behind the cards.
+        panel: Cards.
+        raised: Fields, buttons and menus.
+        line: Hairlines, bar tracks and grids.
+        edge: Borders of what can be clicked, a little stronger than a hairline.
+        text: Text.
+        muted: Captions, fixed and locked rows; still 4.5:1.
+        accent: What acts, and what is good.
+        on_accent: Text on the accent.
+        marked: Marked for removal, and the goal.
+        selection: Behind a selected row.
+        hover: Behind the row under the mouse.
+    """
+
+    dark: bool
+    window: str
+    panel: str
+    raised: str
+    line: str
+    edge: str
+    text: str
+    muted: str
+    accent: str
+    on_accent: str
+    marked: str
+    selection: str
+    hover: str
+
+
+LIGHT = Tokens(
+    dark=False,
+    window="#f4f4f1",
+    panel="#ffffff",
+    raised="#fafaf8",
+    line="#e3e3de",
+    edge="#d2d3cd",
+    text="#1f2328",
+    muted="#5d6470",
+    accent="#1f7a5c",
+    on_accent="#ffffff",
+    marked="#c2410c",
+    selection="#e6f1ec",
+    hover="#f4f5f2",
+)
+
+DARK = Tokens(
+    dark=True,
+    window="#15171b",
+    panel="#1c1f24",
+    raised="#23272e",
+    line="#2f343c",
+    edge="#414853",
+    text="#e7e9ec",
+    muted="#98a1ad",
+    accent="#4cc38a",
+    on_accent="#08130d",
+    marked="#ff9f43",
+    selection="#22372f",
+    hover="#22262c",
+)
+
+BODY, CAPTION, NUMBER, HEADING = 12, 11, 18, 13
+"""Font sizes in device-independent pixels."""
+
+GAP, RADIUS = 10, 8
+"""Gap between cards and radius of their corners, in device-independent pixels."""
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of "#rrggbb" (WCAG 2.2)."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)

@@ -1,0 +1,112 @@
+"""Fields whose arrows are drawn and whose text is never clipped: combo box and spin boxes."""
+
+from PySide6.QtCore import QPointF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QSpinBox, QWidget
+
+from ..theme import tokens
+from .chevron import chevron
+
+
+class ComboBox(QComboBox):
+    """A combo box as wide as its widest entry."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        """`name` is what a screen reader says."""
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.setMinimumContentsLength(4)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for the widest entry, its padding and the arrow."""
+        texts = [self.itemText(i) for i in range(self.count())] or [""]
+        widest = max(self.fontMetrics().horizontalAdvance(t) for t in texts)
+        return QSize(widest + 42, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """The same: a combo box that elides its choice hides what was chosen."""
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The field as the style paints it, and the arrow."""
+        super().paintEvent(event)
+        colour = tokens().text if self.isEnabled() else tokens().muted
+        chevron(QPainter(self), QPointF(self.width() - 14.5, self.height() / 2), "down", colour)
+
+    def wheelEvent(self, event) -> None:  # noqa: ANN001
+        """Turn only what has the focus: a wheel that scrolls past must change nothing."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class SpinBox(QSpinBox):
+    """Whole numbers."""
+
+    def __init__(self, name: str, low: int, high: int, suffix: str = "", parent: QWidget | None = None) -> None:
+        """`name` is what a screen reader says; `suffix` is shown after the number."""
+        super().__init__(parent)
+        self.setRange(low, high)
+        _prepare(self, name, suffix)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for its widest value."""
+        return _size(self, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """The same."""
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The field as the style paints it, and the arrows."""
+        super().paintEvent(event)
+        _arrows(self)
+
+
+class DoubleSpinBox(QDoubleSpinBox):
+    """Numbers with decimals."""
+
+    def __init__(
+        self, name: str, low: float, high: float, decimals: int, suffix: str = "", parent: QWidget | None = None
+    ) -> None:
+        """`name` is what a screen reader says; `suffix` is shown after the number."""
+        super().__init__(parent)
+        self.setDecimals(decimals)
+        self.setRange(low, high)
+        _prepare(self, name, suffix)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for its widest value."""
+        return _size(self, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """The same."""
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The field as the style paints it, and the arrows."""
+        super().paintEvent(event)
+        _arrows(self)
+
+
+def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:
+    box.setAccessibleName(name)
+    box.setSuffix(suffix)
+    box.setKeyboardTracking(False)
+    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel: scrolling past must change nothing
+
+
+def _size(box: QSpinBox | QDoubleSpinBox, height: int) -> QSize:
+    texts = [box.prefix() + box.textFromValue(v) + box.suffix() for v in (box.minimum(), box.maximum())]
+    texts.append(box.specialValueText())
+    return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + 38, height)
+
+
+def _arrows(box: QAbstractSpinBox) -> None:
+    colour = tokens().text if box.isEnabled() and not box.isReadOnly() else tokens().muted
+    painter = QPainter(box)
+    middle = box.height() / 2
+    chevron(painter, QPointF(box.width() - 11.5, middle - 4.0), "up", colour, 0.8)
+    chevron(painter, QPointF(box.width() - 11.5, middle + 4.0), "down", colour, 0.8)
