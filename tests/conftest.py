@@ -1,7 +1,7 @@
 """What every test is held to: no unexpected log line, no thread, process, hook or window left behind.
 
-Qt runs on its offscreen platform unless the environment names another; where PySide6 is not installed, the window's tests are
-not collected and the engine's run all the same.
+Qt runs on its offscreen platform unless the environment names another. Where PySide6 is not installed, the window's
+tests are not collected and the engine's run all the same.
 """
 
 import importlib.util

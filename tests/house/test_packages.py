@@ -1,4 +1,4 @@
-"""The wheel holds what the folders hold: a sub-package or a resource that is forgotten breaks only what people install."""
+"""The wheel holds what the folders hold: what is forgotten breaks only the program that people install."""
 
 import subprocess
 import sys
@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPS = ("app", "engine", "resources")
+SETUP = "import setuptools, runpy; setuptools.setup = lambda packages: print(*packages); runpy.run_path('setup.py')"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -26,8 +27,7 @@ def _tracked(top: str) -> list[Path]:
 
 
 def _packages_that_setup_lists() -> set[str]:
-    script = "import setuptools, runpy; setuptools.setup = lambda packages: print(*packages); runpy.run_path('setup.py')"
-    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", SETUP], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(result.stdout.split())
 
 
