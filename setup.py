@@ -1,6 +1,7 @@
-"""The packages' names: the folders app/, engine/ and resources/ are imported as `secateur.app`, `secateur.engine`, `secateur.resources`.
+"""The packages' names: the folders app/, engine/ and resources/ are imported as `secateur.app` and so on.
 
-Everything else stands in pyproject.toml, whose `find` cannot give found packages a prefix. tests/house holds this list against the folders.
+Everything else stands in pyproject.toml, whose `find` cannot give the packages that it finds a prefix. A test in
+tests/house holds this list against the folders.
 """
 
 from setuptools import find_packages, setup
