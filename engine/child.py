@@ -1,7 +1,7 @@
 """The other side of `process.run_killable`: take one job from standard input, run it, write progress and the result.
 
-Runs as `python -m secateur.engine.child package.module:function`. What user code prints goes to the error output, so that
-it cannot get between the lines of the protocol.
+Runs as `python -m secateur.engine.child package.module:function`. What user code prints goes to the error output,
+so that it cannot get between the lines of the protocol.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""Run a function in a further process that can be killed at any moment: for work that cannot be interrupted, or not disturbed.
+"""Run a function in a further process that can be killed: for work that cannot be interrupted, or not disturbed.
 
-The job goes in as one line of JSON on standard input, progress and the result come back as lines of JSON; `child.py` is the
-other side. When the process dies by itself, the end of its error output becomes the details of the error.
+The job goes in as one line of JSON on standard input, progress and the result come back as lines of JSON; `child.py` is
+the other side. When the process dies by itself, the end of its error output becomes the details of the error.
 """
 
 import contextlib

@@ -15,7 +15,7 @@ Case = tuple[list[NDArray[Any]], list[NDArray[Any]]]
 
 
 def difference(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
-    """max|a - b| / max|a|, worst over the outputs; infinite where number, shape or finiteness differ, 0 for 0 against 0."""
+    """max|a - b| / max|a|, worst over the outputs; infinite where number, shape or finiteness differ."""
     if len(expected) != len(found):
         return float("inf")
     return max((_one(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
@@ -33,7 +33,7 @@ def _one(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 def write_cases(path: Path, cases: Sequence[Case]) -> None:
     """Store cases in one .npz."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for number, case in enumerate(cases):
         for role, values in zip(("in", "out"), case, strict=True):
             arrays |= {f"{number}.{role}.{place}": value for place, value in enumerate(values)}

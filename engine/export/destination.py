@@ -1,4 +1,4 @@
-"""Put a file or folder in its place as the last step: written under a temporary name beside it, moved when it is checked.
+"""Put a file or folder in its place as the last step: written under a temporary name beside it, moved once checked.
 
 Whatever goes wrong before leaves nothing behind, and what cannot be written is refused before minutes of work.
 """
@@ -9,14 +9,14 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ..errors import ExportError
 
 
 @contextlib.contextmanager
-def staged_file(path: Path) -> Iterator[Path]:
+def staged_file(path: Path) -> Generator[Path]:
     """A temporary name in the folder of `path`; becomes `path` at the end, vanishes on any exception."""
     temporary = _temporary(path)
     with _sentences(path):
@@ -29,7 +29,7 @@ def staged_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
+def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path]:
     """A new folder beside `path` that becomes `path` at the end; an older one is replaced when `is_ours` says so."""
     temporary = _temporary(path)
     with _sentences(path):
@@ -93,7 +93,7 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _sentences(path: Path) -> Iterator[None]:
+def _sentences(path: Path) -> Generator[None]:
     """Say what an `OSError` means for the export to `path`."""
     try:
         yield

@@ -1,7 +1,7 @@
-"""A model packed as files, so that another process can rebuild it: for exports, for timing, and as the PyTorch export itself.
+"""A model packed as files, so that another process can rebuild it: for timing, and as an export.
 
-The other process opens the same source, brings the module to the recorded shapes and loads the weights. A module that came
-without a source is pickled instead; such a parcel never leaves this machine.
+The other process opens the same source, brings the module to the recorded shapes and loads the weights. A module that
+came without a source is pickled instead; such a parcel never leaves this machine.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
 from ..errors import ExportError
@@ -85,6 +85,6 @@ def _pickle(path: Path, model: nn.Module) -> None:
     except Exception as error:  # pickling runs the user's code
         raise ExportError(
             "export.not_picklable",
-            "The model cannot be handed to another process ({error}). Open it by file and callable instead of as an object.",
+            "The model cannot be handed to another process ({error}). Open it by file and callable, not as an object.",
             error=str(error),
         ) from error

@@ -1,7 +1,7 @@
 """What is exported, as data, and what an exporter is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..jobs import CancelToken, Job
@@ -29,7 +29,7 @@ class ExportRequest:
     inputs: tuple[Any, ...]
     path: str
     spec: ModelSpec | None = None
-    edits: Edits = Edits()
+    edits: Edits = field(default_factory=Edits)
     name: str = "model"
     macs: int = 0
 
@@ -50,7 +50,7 @@ class Exporter(Protocol):
     suffix: str
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
-        """Write, load again in a fresh process, compare, put in place; raises ExportError and leaves nothing otherwise."""
+        """Write, load again in a fresh process, compare, put in place; or raises ExportError and leaves nothing."""
         ...
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:

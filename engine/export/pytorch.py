@@ -1,4 +1,4 @@
-"""Export to PyTorch: a folder of weights, shapes and one file that loads them into the user's own class, without Secateur."""
+"""Export to PyTorch: weights, shapes, and one file that loads them into the user's own class without Secateur."""
 
 import shutil
 import sys
@@ -59,8 +59,8 @@ def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     if request.spec is None:
         raise ExportError(
             "export.no_source",
-            "The model was handed over as an object: without its source nobody could load the export. Open it by file and "
-            "callable, or write its weights yourself.",
+            "The model was handed over as an object: without its source nobody could load the export. Open it "
+            "by file and callable, or write its weights yourself.",
         )
     check_destination(path, 2 * _bytes(request.model), folder=True)
     yield Progress("Writing weights and shapes", 0, 2)

@@ -7,16 +7,19 @@ import pickle
 import pickletools
 import warnings
 import zipfile
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import OpenError
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+LEGACY_MAGIC, LEGACY_PICKLES = 0x1950A86A20F9469CFC6C, 5
+"""torch's format before archives: a magic number, versions, the content and the storages' keys, a pickle each."""
 
 
 def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
@@ -27,7 +30,7 @@ def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
         trust_pickle: The user consented to run what the file's pickle asks for.
 
     Raises:
-        OpenError: With a sentence for each kind of file that is no checkpoint; `checkpoint.pickle` when it needs consent.
+        OpenError: A sentence for each kind of file that is no checkpoint; `checkpoint.pickle` when it needs consent.
     """
     path = Path(path)
     start = _first_bytes(path)
@@ -94,11 +97,12 @@ def _read_pickle(path: Path, trust_pickle: bool) -> Any:
 
 
 def _is_whole_pickle(path: Path) -> bool:
-    """True when the first pickle of the file is read to its end; nothing is executed."""
+    """True when the file's pickles are there to their ends; nothing is executed."""
     with path.open("rb") as file:
         try:
-            for _ in pickletools.genops(file):
-                pass
+            count = LEGACY_PICKLES if LEGACY_MAGIC in [argument for _, argument, _ in pickletools.genops(file)] else 1
+            for _ in range(count - 1):
+                deque(pickletools.genops(file), maxlen=0)
         except (ValueError, EOFError, UnicodeDecodeError):
             return False
     return True
@@ -114,6 +118,8 @@ def _torch_load(path: Path, trust_pickle: bool) -> Any:
     except (EOFError, OSError, RuntimeError, KeyError, ValueError) as error:
         raise _truncated(path, error) from error
     except Exception as error:  # a trusted pickle runs anything, so anything can be raised
+        if not trust_pickle:
+            raise _truncated(path, error) from error
         raise OpenError(
             "checkpoint.pickle_failed",
             "{path} could not be loaded: {kind}: {error}. It may need the code it was saved with.",
@@ -126,8 +132,8 @@ def _torch_load(path: Path, trust_pickle: bool) -> Any:
 def _needs_consent(path: Path, error: Exception) -> OpenError:
     return OpenError(
         "checkpoint.pickle",
-        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes from, "
-        "allow it (--trust-pickle); otherwise save only the state_dict().",
+        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
+        "from, allow it (--trust-pickle); otherwise save only the state_dict().",
         details=str(error).rpartition("WeightsUnpickler error:")[2].strip(),
         path=str(path),
     )

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -48,7 +48,7 @@ def read_shapes(source: str) -> dict[str, Any]:
     """The content of an export's `shapes.json`."""
     path = _folder(source) / SHAPES
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OpenError(
             "source.export_damaged", "{path} cannot be read: {error}. Export again.", path=str(path), error=str(error)
@@ -57,7 +57,7 @@ def read_shapes(source: str) -> dict[str, Any]:
         raise OpenError(
             "source.export_schema", "{path} is not an export that this version of Secateur reads.", path=str(path)
         )
-    return document
+    return cast("dict[str, Any]", document)
 
 
 def recorded_source(document: dict[str, Any], folder: Path) -> ModelSpec:

@@ -1,13 +1,13 @@
 """Find in a checkpoint the state dict that fits a model, and load it.
 
-Checkpoints wrap their tensors ("state_dict", "model", "ema") and prefix their names ("module.", "_orig_mod.", "model.").
-Rather than to guess from names, every candidate is compared with the model's own keys, and the one that fits best is taken.
+Checkpoints wrap their tensors ("state_dict", "model", "ema") and prefix their names ("module.", "_orig_mod.", "net.").
+Rather than to guess from names, every candidate is compared with the model's own keys, and the best fit is taken.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from torch import Tensor, nn
 
@@ -104,12 +104,12 @@ def _state_dicts(content: Any, where: str = "", depth: int = 0) -> Iterator[tupl
         content = content.state_dict()
     if not isinstance(content, Mapping) or depth > 3:
         return
-    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    named = {k: v for k, v in cast("Mapping[Any, Any]", content).items() if isinstance(k, str)}
+    tensors = {key: value for key, value in named.items() if isinstance(value, Tensor)}
     if tensors:
         yield where, tensors
-    for key, value in content.items():
-        if isinstance(key, str):
-            yield from _state_dicts(value, f"{where}.{key}" if where else key, depth + 1)
+    for key, value in named.items():
+        yield from _state_dicts(value, f"{where}.{key}" if where else key, depth + 1)
 
 
 def _compare(where: str, tensors: dict[str, Tensor], own: Shapes, path: str) -> Match:
@@ -136,7 +136,7 @@ def _unwrapped(name: str) -> str:
 
 
 def _prefix(names: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
-    """What stands before the own names in most of `names`, the shortest among equals; None when none ends in an own name."""
+    """What stands before the own names in most of `names`, the shortest among equals; None when nothing matches."""
     votes: Counter[str] = Counter()
     for name in names:
         place = 0

@@ -43,7 +43,7 @@ class Opened:
         input_shape: Example input shape with batch (2 or more), () when unknown.
         task: The task the source itself suggests (the bundled data for bundled models), or None.
         notes: What happened while opening ("stripped 'module.' from 122 keys", "took 'ema'").
-        spec: The specification as it was opened, with the arguments that the checkpoint asked for (its number of classes).
+        spec: The specification as it was opened, with arguments that the checkpoint asked for (number of classes).
     """
 
     model: Any

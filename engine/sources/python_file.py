@@ -1,4 +1,4 @@
-"""A model of the user's own: `path/to/file.py:callable`, where the callable is a function, a class or a module itself."""
+"""A model of the user's own: `path/to/file.py:callable`, the callable being a function, a class or a module itself."""
 
 import inspect
 import re

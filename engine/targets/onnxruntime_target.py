@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU, on exported files."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
@@ -35,7 +35,7 @@ def open_session(path: str, threads: int = 1) -> Any:
     """An `InferenceSession` on the CPU with pinned threads, quiet."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    options = cast("Any", onnxruntime).SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
