@@ -1,0 +1,61 @@
+"""The plain data that the document shows to its views: what changed, what is selected, jobs and curve points."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Aspect(StrEnum):
+    """What changed, so that each view decides whether to refresh."""
+
+    MODEL = "model"  # another model: everything
+    TASK = "task"
+    TARGET = "target"
+    GOAL = "goal"
+    SCORES = "scores"
+    MARKS = "marks"  # marked or locked structures, and with them the plan's costs
+    STATES = "states"  # states, their metrics and timings, or which one is present
+    SELECTION = "selection"
+    HOVER = "hover"
+    JOBS = "jobs"
+    CURVE = "curve"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the inspector shows: a module path, and within it perhaps a set and a structure (numbers of the analysis, -1 none)."""
+
+    module: str = ""
+    set_number: int = -1
+    structure: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Keep at most this share of the original's MACs, and lose at most this many points of the metric."""
+
+    keep_macs: float = 0.5
+    lose: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as the window shows it (times in seconds, `left` is -1 when unknown)."""
+
+    id: int
+    title: str
+    text: str
+    done: int
+    total: int
+    elapsed: float
+    left: float
+    cancelling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A point of the live recovery curves; loss or metric is NaN where that point has none."""
+
+    step: int
+    loss: float
+    metric: float

@@ -1,0 +1,122 @@
+"""What a document holds, as one record without behaviour of Qt: the opened model, its states, the plan, the scores.
+
+The document changes it and announces the change; jobs read from it what they were started on.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.session.states import Exported, OpenedModel, State
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import Analysis, Mask, from_identities
+from secateur.engine.structures.costs import Costs, costs
+from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.tasks.protocol import TaskInfo
+
+from .aspects import Goal
+from .history import Snapshot
+
+EMPTY = np.zeros(0, dtype=np.bool_)
+
+
+@dataclass(slots=True)
+class Contents:
+    """All that is open.
+
+    Attributes:
+        spec: Where the model came from, None in an empty window.
+        name: For a person.
+        analysis: What can be removed.
+        task: What the attached task shows.
+        notes: Remarks from opening.
+        states: By id, in order of making.
+        present: Id of the present state.
+        removed: [S] what the present state lacks.
+        marked: [S] the plan, on top of `removed`.
+        locked: [S] protected by the user.
+        by_hand: [S] decided by hand; the solver leaves it.
+        goal: Keep and lose.
+        target: Where the model will run.
+        criterion: How structures are rated.
+        scores: By (state, criterion), [S] with NaN where unknown.
+        exports: By state, the last file written of it.
+    """
+
+    spec: ModelSpec | None = None
+    name: str = ""
+    analysis: Analysis | None = None
+    task: TaskInfo | None = None
+    notes: tuple[str, ...] = ()
+    states: dict[str, State] = field(default_factory=dict[str, State])
+    present: str = ""
+    removed: Mask = field(default_factory=EMPTY.copy)
+    marked: Mask = field(default_factory=EMPTY.copy)
+    locked: Mask = field(default_factory=EMPTY.copy)
+    by_hand: Mask = field(default_factory=EMPTY.copy)
+    goal: Goal = field(default_factory=Goal)
+    target: TargetSpec = field(default_factory=TargetSpec)
+    criterion: str = "l1"
+    scores: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict[tuple[str, str], "NDArray[np.float64]"])
+    exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
+
+    @property
+    def state(self) -> State | None:
+        """The present state."""
+        return self.states.get(self.present)
+
+    @property
+    def original(self) -> State | None:
+        """The state without a parent."""
+        return next((s for s in self.states.values() if not s.parent), None)
+
+    def snapshot(self) -> Snapshot:
+        """What undo would bring back."""
+        return Snapshot(self.present, self.marked, self.locked, self.by_hand, self.goal)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go to a snapshot."""
+        if snapshot.state != self.present:
+            self.go_to(snapshot.state)
+        self.marked, self.locked, self.by_hand = snapshot.marked, snapshot.locked, snapshot.by_hand
+        self.goal = snapshot.goal
+
+    def go_to(self, state: str) -> None:
+        """Make a state the present one, without marks."""
+        assert self.analysis is not None
+        self.present = state
+        self.removed, _ = from_identities(self.analysis, self.states[state].removed)
+        self.marked = self.analysis.empty()
+
+    def plan_costs(self) -> Costs | None:
+        """Costs of what the plan leaves."""
+        return None if self.analysis is None else costs(self.analysis, self.removed | self.marked)
+
+
+def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
+    """The contents of a model that was just opened; target and goal stay as the user had them."""
+    empty = model.analysis.empty()
+    fresh = Contents(
+        spec=spec,
+        name=model.name,
+        analysis=model.analysis,
+        task=model.task,
+        notes=model.notes,
+        states={model.state.id: model.state},
+        marked=empty,
+        locked=empty,
+        by_hand=empty,
+        goal=before.goal,
+        target=before.target,
+        criterion="taylor" if model.task is not None else "l1",
+    )
+    fresh.go_to(model.state.id)
+    return fresh
+
+
+def measured(state: State, metrics: tuple = (), timings: tuple = ()) -> State:
+    """The state with further measurements; one of the same kind (name and split, target) replaces the older."""
+    kept_metrics = tuple(m for m in state.metrics if not any((m.name, m.split) == (n.name, n.split) for n in metrics))
+    kept_timings = tuple(t for t in state.timings if not any(t.target == n.target for n in timings))
+    return replace(state, metrics=kept_metrics + tuple(metrics), timings=kept_timings + tuple(timings))

@@ -1,0 +1,22 @@
+"""Where the window keeps things: one folder per session in the user's data folder, the autosave."""
+
+import time
+import uuid
+from pathlib import Path
+
+from PySide6.QtCore import QStandardPaths
+
+
+def data_folder() -> Path:
+    """The application's data folder of this user."""
+    return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppLocalDataLocation))
+
+
+def sessions_folder() -> Path:
+    """Where session folders lie."""
+    return data_folder() / "sessions"
+
+
+def new_session_folder() -> Path:
+    """A name for a new session's folder (the engine makes it)."""
+    return sessions_folder() / f"{time.strftime('%Y-%m-%d %H.%M.%S')} {uuid.uuid4().hex[:6]}"

@@ -1,0 +1,370 @@
+"""The document's jobs: calls to the engine, each tied to what it was started from, and what their results become.
+
+Nothing here waits. A job that changes states blocks edits until it ends; one that fails or is cancelled leaves the
+document as it was. Background jobs (scores, measurements) step aside when the user asks for something.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Slot
+
+from secateur.engine.errors import EngineLost, SecateurError
+from secateur.engine.jobs import Cancelled
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.events import Progressed
+from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import identities
+from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
+
+from .aspects import Aspect, CurvePoint
+from .board import Board, Running
+from .folders import new_session_folder
+from .suggestion import Suggestion
+
+if TYPE_CHECKING:
+    from .document import Document
+
+REFRESH = 80
+"""Milliseconds between two announcements of progress."""
+CHEAP = 2_000_000_000
+"""MACs of one sample up to which latencies are measured without being asked."""
+
+
+class Work(QObject):
+    """Runs jobs for a document.
+
+    Attributes:
+        board: Jobs in flight.
+        curve: Points of the running or last recovery.
+        asked: What was asked to be opened last.
+        folder: The session's folder, None before the engine was started.
+        engine: What the engine does, in words, for the status bar.
+    """
+
+    def __init__(self, document: "Document", link: Any) -> None:
+        """Work for a document; `link` is an `EngineLink`, or None where there is no engine."""
+        super().__init__(document)
+        self.document = document
+        self.link = link
+        self.board = Board()
+        self.curve: list[CurvePoint] = []
+        self.asked: ModelSpec | None = None
+        self.folder: Path | None = None
+        self.engine = self.tr("engine not started")
+        self._suggest_later = False
+        self._suggestion = Suggestion(self)
+        self._suggestion.ready.connect(self._suggested)
+        self._suggestion.failed.connect(self._not_suggested)
+        self._pulse = QTimer(self, interval=REFRESH, singleShot=True)
+        self._pulse.timeout.connect(self._tell_progress)
+        self._clock = QTimer(self, interval=500)
+        self._clock.timeout.connect(self._tell_progress)
+        if link is not None:
+            self._listen(link)
+
+    def _listen(self, link: Any) -> None:
+        link.ready.connect(self._ready)
+        link.progressed.connect(self._progressed)
+        link.finished.connect(self._finished)
+        link.failed.connect(self._failed)
+        link.lost.connect(self._lost)
+        link.restored.connect(self._restored)
+        link.given_up.connect(self._given_up)
+        link.logged.connect(self._logged)
+
+    # The engine.
+
+    def start(self, folder: Path | None = None) -> None:
+        """Start the engine on a session folder."""
+        if self.link is not None and self.folder is None:
+            self.folder = folder or new_session_folder()
+            self.engine = self.tr("starting the engine")
+            self.link.start(self.folder)
+            self.document.announce(Aspect.JOBS)
+
+    def close(self) -> None:
+        """End the engine."""
+        self._clock.stop()
+        self._pulse.stop()
+        self._suggestion.close()
+        if self.link is not None:
+            self.link.close()
+
+    # Jobs.
+
+    def open(self, spec: ModelSpec) -> None:
+        """Open a model."""
+        self.asked = spec
+        title = self.tr("Open {name}").format(name=Path(spec.source).name or spec.source)
+        self._ask(title, lambda model: self._opened(model, spec), "open", spec, changes=True)
+
+    def attach_task(self, spec: TaskSpec) -> None:
+        """Attach data and metric."""
+        self._ask(self.tr("Open the data"), self._attached, "attach_task", spec, changes=True)
+
+    def evaluate(self, state: str) -> None:
+        """Measure a state's metric on the split that the original was judged on."""
+        if self.document.task is None or not state:
+            return
+        first = next(iter(self.document.original.metrics), None) if self.document.original else None
+        split = first.split if first is not None else Split.REPORT
+
+        def apply(metric: Metric) -> None:
+            self.document.take_measurements(state, metrics=(metric,))
+
+        self._ask(self.tr("Evaluate {state}").format(state=state), apply, "evaluate", state, split)
+
+    def score(self) -> None:
+        """Rate the structures of the present state, unless that is known or under way."""
+        document = self.document
+        state, criterion = document.contents.present, document.criterion
+        title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
+        known = document.scores is not None or any(job.title == title for job in self.board.running())
+        if state and not known and self.link is not None:
+            self._ask(title, lambda scores: self._scored(state, criterion, scores), "score", state, criterion)
+
+    def measure(self, background: bool = False) -> None:
+        """Measure original and present state on the target, interleaved."""
+        document, target = self.document, self.document.target
+        if document.original is None or document.state is None:
+            return
+        states = tuple(dict.fromkeys((document.original.id, document.state.id)))
+
+        def apply(timings: Any) -> None:
+            for state, timing in zip(states, timings, strict=True):
+                document.take_measurements(state, timings=(timing,))
+
+        self._ask(self.tr("Measure on the target"), apply, "measure", states, target, background=background)
+
+    def cut(self) -> None:
+        """Cut what is marked."""
+        document, contents = self.document, self.document.contents
+        if document.analysis is None or not contents.marked.any():
+            return self._say(self.tr("Nothing is marked. Mark what should go, or suggest a plan."))
+        count = int(contents.marked.sum())
+        locked = identities(document.analysis, document.locked)
+        plan = PlanIntent(document.criterion, document.goal.keep_macs, document.target.multiple, locked)
+        text = self.tr("cut %n structure(s)", "", count)
+        title = self.tr("Cut %n structure(s)", "", count)
+        asked = contents.removed | contents.marked
+        self._ask(title, lambda s: self._made(s, text), "cut", contents.present, asked, plan, changes=True)
+
+    def recover(self, settings: RecoverySettings) -> None:
+        """Fine-tune the present state."""
+        self.curve.clear()
+        self.document.announce(Aspect.CURVE)
+        text = self.tr("recover, %n epoch(s)", "", settings.epochs)
+        title = self.tr("Recover, %n epoch(s)", "", settings.epochs)
+        state = self.document.contents.present
+        self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True)
+
+    def attach(self, path: str) -> None:
+        """Take weights that were trained elsewhere."""
+        text = self.tr("attach weights {name}").format(name=Path(path).name)
+        title = self.tr("Attach weights")
+        self._ask(title, lambda s: self._made(s, text), "attach", self.document.contents.present, path, changes=True)
+
+    def export(self, format: str, path: str) -> None:
+        """Write the present state as a file."""
+        state = self.document.contents.present
+
+        def apply(exported: Any) -> None:
+            self.document.take_export(state, exported)
+            self._say(self.tr("Written and checked: {files}").format(files=", ".join(exported.files)))
+
+        self._ask(self.tr("Export {name}").format(name=Path(path).name), apply, "export", state, format, path)
+
+    def save(self, folder: str) -> None:
+        """Write a project into a folder."""
+        place = self.document.history.position
+
+        def apply(written: str) -> None:
+            self.document.saved(written, place)
+
+        self._ask(self.tr("Save the project"), apply, "save", folder, self.document.contents.present)
+
+    def suggest(self) -> None:
+        """Plan for the goal; once scores are there."""
+        document = self.document
+        if document.analysis is None:
+            return
+        if document.scores is None:
+            self._suggest_later = True
+            self._say(self.tr("Structures are being scored; the plan follows."))
+            return self.score()
+        self._suggestion.start(document.contents, document.scores, document.revision)
+
+    def cancel(self, number: int) -> None:
+        """Stop a job."""
+        job = self.board.get(number)
+        if job is not None and not job.cancelling and self.link is not None:
+            job.cancelling = True
+            self.link.cancel(number)
+            self.document.announce(Aspect.JOBS)
+
+    def _ask(
+        self,
+        title: str,
+        apply: Callable[[Any], None],
+        method: str,
+        *arguments: Any,
+        changes: bool = False,
+        background: bool = False,
+    ) -> None:
+        if self.link is None:
+            return self.document.fail(EngineLost("window.no_engine", "The engine is not running. Start Secateur again."))
+        if changes and self.document.busy:
+            return self._say(self.tr("Wait for the running job, or cancel it."))
+        if not background:
+            self._step_aside()
+        self.document.cancel_preview()
+        self.start()
+        number = self.link.call(method, *arguments)
+        self.board.add(Running(number, title, changes, self.document.revision, apply, background=background))
+        self._clock.start()
+        self.document.announce(Aspect.JOBS)
+
+    def _step_aside(self) -> None:
+        for job in self.board.running():
+            if job.background:
+                self.cancel(job.id)
+
+    # Results.
+
+    def _opened(self, model: OpenedModel, spec: ModelSpec) -> None:
+        self._suggest_later = False
+        self.document.adopt(model, spec)
+        self._say(self.tr("{name} is open").format(name=model.name))
+        if Path(spec.source).is_dir():
+            self._ask(self.tr("Read the history"), self._history, "states")
+        else:
+            self._look()
+
+    def _history(self, states: tuple[State, ...]) -> None:
+        self.document.take_states(states)
+        self._look()
+
+    def _attached(self, task: TaskInfo) -> None:
+        self.document.take_task(task)
+        self._ask(self.tr("Read the metric"), self.document.take_metrics, "states")
+        self._look()
+
+    def _look(self) -> None:
+        """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""
+        document, state = self.document, self.document.state
+        self.score()
+        first = document.metric(document.original)
+        judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
+        if state is not None and document.task is not None and not judged:
+            self.evaluate(state.id)
+        if document.original is not None and document.original.macs <= CHEAP:
+            self.measure(background=True)
+
+    def _scored(self, state: str, criterion: str, scores: Any) -> None:
+        self.document.take_scores(state, criterion, scores)
+        if self._suggest_later and self.document.scores is not None:
+            self._suggest_later = False
+            self.suggest()
+
+    def _made(self, state: State, text: str) -> None:
+        self.document.add_state(state, text)
+        if state.kind is StateKind.CUT and state.verification is not None:
+            words = self.tr("Cut verified: equals the masked original, {difference:.0e}. This says nothing about accuracy.")
+            self._say(words.format(difference=state.verification.difference))
+        self._look()
+
+    @Slot(object, int)
+    def _suggested(self, marked: Any, revision: int) -> None:
+        document = self.document
+        if revision != document.revision or document.busy:
+            return
+        if not (marked & ~document.removed).any():
+            return self._say(self.tr("The present state meets the goal already. Ask for less to cut more."))
+        document.apply_plan(marked, self.tr("suggest plan"))
+
+    @Slot(object, int)
+    def _not_suggested(self, error: SecateurError, revision: int) -> None:
+        self.document.fail(error)
+
+    # What the engine says.
+
+    @Slot()
+    def _ready(self) -> None:
+        self.engine = self.tr("engine ready")
+        self.document.announce(Aspect.JOBS)
+
+    @Slot(object, object)
+    def _progressed(self, number: int, event: Progressed) -> None:
+        self.board.progressed(number, event.progress)
+        for point in event.points:
+            if "step" in point and len(point) > 1:
+                self.curve.append(_curve_point(point))
+        if not self._pulse.isActive():
+            self._pulse.start()
+
+    @Slot(object, object)
+    def _finished(self, number: int, result: Any) -> None:
+        job = self._take(number)
+        if job is not None:
+            job.apply(result)
+
+    @Slot(object, object)
+    def _failed(self, number: int, error: SecateurError) -> None:
+        job = self._take(number)
+        if job is None or job.background or isinstance(error, EngineLost):
+            return
+        if isinstance(error, Cancelled):
+            return self._say(self.tr("Cancelled: {job}. Nothing was changed.").format(job=job.title))
+        self._suggest_later = False
+        self.document.fail(error)
+
+    @Slot(object, bool, bool)
+    def _lost(self, error: SecateurError, asked: bool, again: bool) -> None:
+        self.engine = self.tr("restoring the session") if again else self.tr("engine stopped")
+        if asked:
+            self._say(self.tr("The job did not stop in time, so the engine was started again. Nothing was changed."))
+        else:
+            self.document.fail(error)
+        self.document.announce(Aspect.JOBS)
+
+    @Slot()
+    def _restored(self) -> None:
+        self.engine = self.tr("engine ready")
+        self._say(self.tr("The engine runs again, with everything up to the last state."))
+        self.document.announce(Aspect.JOBS)
+        self.score()
+
+    @Slot(object)
+    def _given_up(self, error: SecateurError) -> None:
+        self.engine = self.tr("engine stopped")
+        self.document.fail(error)
+        self.document.announce(Aspect.JOBS)
+
+    @Slot(str)
+    def _logged(self, text: str) -> None:
+        self.document.note(text)
+
+    @Slot()
+    def _tell_progress(self) -> None:
+        self.document.announce(Aspect.JOBS, Aspect.CURVE)
+
+    def _take(self, number: int) -> Running | None:
+        job = self.board.take(number)
+        if not len(self.board):
+            self._clock.stop()
+        if job is not None:
+            self.document.announce(Aspect.JOBS)
+        return job
+
+    def _say(self, sentence: str) -> None:
+        self.document.note(sentence)
+        self.document.announced.emit(sentence)
+
+
+def _curve_point(point: dict[str, float]) -> CurvePoint:
+    """The step with its loss, and whatever else it has as the metric."""
+    metric = next((value for name, value in point.items() if name not in ("step", "loss", "epoch")), float("nan"))
+    return CurvePoint(int(point["step"]), point.get("loss", float("nan")), metric)
