@@ -1,0 +1,95 @@
+"""Marks by hand: keep n of a set, everything under a threshold; and the check of any plan. Numpy only."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PlanError
+from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ..structures.costs import kept_sizes
+
+
+def keep(
+    analysis: Analysis,
+    scores: NDArray[np.float64] | None,
+    removed: Mask,
+    set_number: int,
+    count: int,
+    locked: Mask | None = None,
+) -> Mask:
+    """Keep the `count` best of what remains in a set.
+
+    Args:
+        analysis: Of the original model.
+        scores: [S], NaN where unknown: such structures are marked last, the higher index first.
+        removed: [S] what is gone; a set's earlier marks must not be in it if they are to be replaced.
+        set_number: Which set.
+        count: How many stay.
+        locked: [S] what stays in any case.
+
+    Returns:
+        [S] `removed` and the marks in that set.
+    """
+    one = analysis.sets[set_number]
+    here = one.first + np.flatnonzero(~removed[one.structures])
+    free = here if locked is None else here[~locked[here]]
+    if not len(here) - len(free) <= count <= len(here) or (count < 1 and one.kind is not Kind.BLOCK):
+        lowest = max(len(here) - len(free), int(one.kind is not Kind.BLOCK))
+        raise PlanError(
+            "plan.keep",
+            "{where} can keep {lowest} to {highest}, not {count}.",
+            where=_where(one),
+            lowest=lowest,
+            highest=len(here),
+            count=count,
+        )
+    values = np.zeros(len(free)) if scores is None else np.where(np.isfinite(scores[free]), scores[free], np.inf)
+    weakest_first = free[np.lexsort((-free, values))]
+    marked = removed.copy()
+    marked[weakest_first[: len(here) - count]] = True
+    return marked
+
+
+def below(analysis: Analysis, scores: NDArray[np.float64], set_numbers: Iterable[int], threshold: float) -> Mask:
+    """[S] the structures of these sets that score under the threshold; the best of each set always stays."""
+    marked = analysis.empty()
+    for number in set_numbers:
+        one = analysis.sets[number]
+        values = scores[one.structures]
+        marked[one.structures] = values < threshold
+        if one.kind is not Kind.BLOCK and marked[one.structures].all():
+            marked[one.first + int(np.argmax(values))] = False
+    return marked
+
+
+def check_plan(analysis: Analysis, removed: Mask) -> None:
+    """Raise `PlanError` when a plan does not fit the analysis or would empty a layer that stays."""
+    if removed.shape != (analysis.count,):
+        raise PlanError(
+            "plan.shape",
+            "This plan is for a model with {given} structures, this one has {count}. Plan again.",
+            given=removed.size,
+            count=analysis.count,
+        )
+    vanished = set(analysis.block_tensor[removed[analysis.block_tensor[:, 0]], 1].tolist())
+    for one in analysis.sets:
+        stays = any(t not in vanished for t, _ in one.touches)
+        if one.kind is not Kind.BLOCK and stays and removed[one.structures].all():
+            raise _emptied(_where(one))
+    _check_axes(analysis, kept_sizes(analysis, removed), vanished)
+
+
+def _check_axes(analysis: Analysis, kept: NDArray[np.int64], vanished: set[int]) -> None:
+    """Sets that overlap can empty an axis together."""
+    for number, tensor in enumerate(analysis.tensors):
+        if number not in vanished and any(a >= 0 and kept[a] == 0 for a in tensor.axes):
+            raise _emptied(tensor.module)
+
+
+def _where(one: CoupledSet) -> str:
+    return f"{one.module} ({one.kind})"
+
+
+def _emptied(where: str) -> PlanError:
+    return PlanError("plan.empty", "The plan removes everything from {where}. Keep at least one there.", where=where)

@@ -1,0 +1,166 @@
+"""A suggested plan meets its goal from below in whole steps, takes the weakest, and keeps its hands off locks."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secateur.engine.errors import PlanError
+from secateur.engine.planning.classes import candidates, isomorphic_class, step
+from secateur.engine.planning.goal import DEFAULT_KINDS, macs, suggest
+from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
+from secateur.engine.structures.costs import costs
+from tests.engine.builders import tiny_analysis, tiny_scores
+from tests.engine.planning.stacks import stack
+
+ANALYSIS = tiny_analysis()
+SCORES = tiny_scores(ANALYSIS)
+NONE = ANALYSIS.empty()
+ALL = costs(ANALYSIS).macs
+
+
+def _set(name: str, kind: Kind) -> CoupledSet:
+    return next(s for s in ANALYSIS.sets if s.name == name and s.kind is kind)
+
+
+def _kept(mask: Mask, one: CoupledSet) -> int:
+    return int((~mask[one.structures]).sum())
+
+
+@given(st.floats(0.1, 1.0), st.sampled_from([1, 2, 4, 8, 16]), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_any_goal_is_met_from_below_or_refused_with_how_far_one_gets(keep: float, multiple: int, seed: int) -> None:
+    scores = tiny_scores(ANALYSIS, seed)
+    try:
+        plan = suggest(ANALYSIS, scores, keep, NONE, NONE, multiple)
+    except PlanError as refused:
+        lowest = refused.message.arguments["lowest"]
+        assert keep < lowest
+        assert costs(ANALYSIS, suggest(ANALYSIS, scores, lowest, NONE, NONE, multiple)).macs <= lowest * ALL
+        return
+    assert costs(ANALYSIS, plan).macs <= keep * ALL + 1
+    for one in ANALYSIS.sets:
+        if one.kind in DEFAULT_KINDS:
+            assert _kept(plan, one) > 0 and _kept(plan, one) % step(ANALYSIS, one, multiple) == 0
+            gone, stays = scores[one.structures][plan[one.structures]], scores[one.structures][~plan[one.structures]]
+            assert gone.max(initial=-np.inf) < stays.min()
+        else:
+            assert not plan[one.structures].any()
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.5, 0.8])
+def test_nothing_fits_between_the_plan_and_the_goal(keep: float) -> None:
+    plan = suggest(ANALYSIS, SCORES, keep, NONE, NONE)
+    back = np.flatnonzero(plan)
+    for structure in back:
+        less = plan.copy()
+        less[structure] = False
+        assert costs(ANALYSIS, less).macs > keep * ALL
+
+
+def test_sets_of_equal_shape_compete_and_others_do_not() -> None:
+    scores = np.ones(ANALYSIS.count)
+    weak = _set("layer1.0.conv1.weight", Kind.FILTER)
+    strong = _set("layer1.1.conv1.weight", Kind.FILTER)
+    scores[strong.structures] = 2.0 + np.arange(strong.count)
+    scores[weak.structures] = 1.0 + np.arange(weak.count) / 100
+    width = _set("conv1.weight", Kind.WIDTH)
+    scores[width.structures] = 1e-9 * (1 + np.arange(width.count))
+    plan = suggest(ANALYSIS, scores, 0.7, NONE, NONE)
+    assert _kept(plan, weak) < _kept(plan, strong) == strong.count
+    assert _kept(plan, width) > width.count // 2
+
+
+def test_locked_structures_are_never_marked() -> None:
+    locked = NONE.copy()
+    filters = _set("layer1.0.conv1.weight", Kind.FILTER)
+    locked[filters.first + np.argsort(SCORES[filters.structures])[:20]] = True
+    for multiple in (1, 8):
+        plan = suggest(ANALYSIS, SCORES, 0.5, NONE, locked, multiple)
+        assert not (plan & locked).any() and costs(ANALYSIS, plan).macs <= 0.5 * ALL
+
+
+def test_what_is_removed_stays_removed_and_widths_stay_multiples() -> None:
+    first = suggest(ANALYSIS, SCORES, 0.7, NONE, NONE, 4)
+    scores = np.where(first, np.nan, SCORES)
+    second = suggest(ANALYSIS, scores, 0.4, first, NONE, 4)
+    assert (second & first).sum() == first.sum() < second.sum()
+    assert all(_kept(second, s) % 4 == 0 for s in ANALYSIS.sets if s.kind in (Kind.FILTER, Kind.WIDTH))
+
+
+def test_a_goal_that_is_met_already_marks_nothing() -> None:
+    removed = suggest(ANALYSIS, SCORES, 0.5, NONE, NONE)
+    assert (suggest(ANALYSIS, SCORES, 0.6, removed, NONE) == removed).all()
+    assert not suggest(ANALYSIS, SCORES, 1.0, NONE, NONE).any()
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
+def test_a_share_that_cannot_be_is_refused(share: float) -> None:
+    with pytest.raises(PlanError, match="more than 0 and at most 100"):
+        suggest(ANALYSIS, SCORES, share, NONE, NONE)
+
+
+def test_an_unreachable_goal_says_how_far_one_gets() -> None:
+    locked = ~NONE
+    with pytest.raises(PlanError, match=r"the lowest is 100\.0%.*unlock some structures"):
+        suggest(ANALYSIS, SCORES, 0.5, NONE, locked)
+
+
+def test_structures_without_a_score_are_never_marked() -> None:
+    scores = SCORES.copy()
+    width = _set("conv1.weight", Kind.WIDTH)
+    scores[width.structures] = np.nan
+    assert not suggest(ANALYSIS, scores, 0.5, NONE, NONE)[width.structures].any()
+
+
+def test_blocks_go_only_when_asked_and_never_all_of_a_class() -> None:
+    scores = np.where(np.isnan(SCORES), 1.0, SCORES)
+    scores[_set("layer1.1", Kind.BLOCK).first] = 0.5
+    plan = suggest(ANALYSIS, scores, 0.65, NONE, NONE, kinds=frozenset({Kind.BLOCK}))
+    assert [ANALYSIS.set_of(int(s)).module for s in np.flatnonzero(plan)] == ["layer1.1"]
+    with pytest.raises(PlanError):
+        suggest(ANALYSIS, scores, 0.2, NONE, NONE, kinds=frozenset({Kind.BLOCK}))
+
+
+def test_heads_and_head_dimensions_in_one_plan_are_counted_exactly() -> None:
+    kinds = frozenset({Kind.HEAD, Kind.HEAD_DIM, Kind.BLOCK, Kind.FILTER})
+    scores = np.where(np.isnan(SCORES), 5.0, SCORES)
+    for keep in (0.5, 0.7, 0.9):
+        assert costs(ANALYSIS, suggest(ANALYSIS, scores, keep, NONE, NONE, kinds=kinds)).macs <= keep * ALL
+
+
+def test_a_multiple_counts_the_channels_that_a_head_owns() -> None:
+    heads, filters = _set("attn.qkv.weight", Kind.HEAD), _set("layer1.0.conv1.weight", Kind.FILTER)
+    assert [step(ANALYSIS, heads, m) for m in (1, 4, 8)] == [1, 1, 2]  # heads of 4 channels
+    assert [step(ANALYSIS, filters, m) for m in (1, 8, 16)] == [1, 8, 8]  # 24 filters have no two steps of 16
+
+
+def test_layers_of_equal_shape_are_one_class() -> None:
+    first, second = (_set(f"layer1.{b}.conv1.weight", Kind.FILTER) for b in (0, 1))
+    assert isomorphic_class(ANALYSIS, first) == isomorphic_class(ANALYSIS, second)
+    others = {isomorphic_class(ANALYSIS, s) for s in ANALYSIS.sets if s.kind is not Kind.BLOCK}
+    assert len(others) == 4
+
+
+def test_the_lock_raises_the_lowest_count_to_a_whole_step() -> None:
+    filters = _set("layer1.0.conv1.weight", Kind.FILTER)
+    locked = NONE.copy()
+    locked[filters.first : filters.first + 9] = True
+    found = candidates(ANALYSIS, SCORES, NONE, locked, 8, DEFAULT_KINDS)
+    assert next(c for c in found if c.one is filters).allowed.tolist() == [16, 24]
+
+
+def test_fast_macs_are_those_of_costs() -> None:
+    removed = np.random.default_rng(0).random(ANALYSIS.count) < 0.4
+    assert macs(ANALYSIS, removed) == costs(ANALYSIS, removed).macs
+
+
+def test_a_plan_for_26000_structures_takes_well_under_a_second() -> None:
+    analysis = stack(layers=53, width=490)
+    scores = np.random.default_rng(0).random(analysis.count)
+    start = time.process_time()
+    for multiple in (1, 16):
+        suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty(), multiple)
+    assert (time.process_time() - start) / 2 < 0.5
