@@ -126,11 +126,11 @@ class UserTask:
 
     def _judged(self, predict: Any, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         labelled = self._has_labels()
-        if not labelled and self._original is None:
-            template = "{file} has neither labels nor evaluate(model), and there is no original to agree with yet."
-            raise TaskError("task.no_original", template, file=self.spec.path)
         for batch in self.batches(split):
             inputs = self.inputs(batch)
+            if not labelled and self._original is None:
+                template = "{file} has neither labels nor evaluate(model), and there is no original to agree with yet."
+                raise TaskError("task.no_original", template, file=self.spec.path)
             answers = logits(ask(predict, inputs))
             yield answers, batch[1] if labelled else logits(ask(self._original, inputs)).argmax(1)
 

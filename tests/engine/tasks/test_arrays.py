@@ -1,0 +1,124 @@
+"""Reading, dividing, normalising and refusing arrays."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from secateur.engine.errors import TaskError
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import Split
+
+from .makers import bands, rows_of, spec, write_npz
+
+Y = np.arange(100) % 4
+
+
+def test_undivided_arrays_are_divided_by_the_seed_without_overlap(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", x=bands(Y, 4), y=Y)
+    parts = {
+        seed: [rows_of(open_task(spec("arrays", path, options=(("seed", seed),))), split) for split in Split]
+        for seed in "01"
+    }
+    calibrate, choose, report = parts["0"]
+    assert (len(calibrate), len(choose), len(report)) == (80, 10, 10)
+    assert len(calibrate | choose | report) == 100
+    assert parts["0"] == [rows_of(open_task(spec("arrays", path)), split) for split in Split]
+    assert parts["0"] != parts["1"]
+
+
+def test_labels_stay_with_their_samples(tmp_path: Path) -> None:
+    task = open_task(spec("arrays", write_npz(tmp_path / "a.npz", x=bands(Y, 4), y=Y), batch=7))
+    for split in Split:
+        for x, y in task.batches(split, seed=5):
+            assert torch.equal(x.mean((1, 3)).unflatten(1, (4, 2)).mean(2).argmax(1), y)
+
+
+def test_train_val_and_test_are_understood(tmp_path: Path) -> None:
+    x = bands(Y, 4)
+    path = write_npz(
+        tmp_path / "a.npz", x_train=x[:60], y_train=Y[:60], x_val=x[60:80], y_val=Y[60:80], x_test=x[80:], y_test=Y[80:]
+    )
+    assert open_task(spec("arrays", path)).info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+
+
+def test_a_missing_split_is_taken_from_the_training_samples_never_from_the_test(tmp_path: Path) -> None:
+    x = bands(Y, 4)
+    path = write_npz(tmp_path / "a.npz", x_train=x[:80], y_train=Y[:80], x_test=x[80:], y_test=Y[80:])
+    task = open_task(spec("arrays", path))
+    assert task.info(None).sizes == {"calibrate": 72, "choose": 8, "report": 20}
+    assert not rows_of(task, "calibrate") & rows_of(task, "choose")
+    assert rows_of(task, "report") == {row.tobytes() for row in (x[80:, None] / np.float32(255)).astype(np.float32)}
+
+
+def test_bytes_are_scaled_and_standardised_per_channel(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 5)).astype(np.uint8)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    path = write_npz(tmp_path / "a.npz", x_calibrate=x, x_choose=x, x_report=x)
+    (given, _), *_ = open_task(spec("arrays", path, mean=mean, std=std)).batches(Split.REPORT)
+    expected = (x / 255 - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
+    assert np.allclose(given.numpy(), expected, atol=1e-6)
+
+
+def test_channels_last_are_moved_to_the_front(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (20, 8, 9, 3)).astype(np.uint8)
+    path = write_npz(tmp_path / "a.npz", x_calibrate=x, x_choose=x, x_report=x)
+    (given, _), *_ = open_task(spec("arrays", path)).batches(Split.REPORT)
+    assert given.shape == (20, 3, 8, 9)
+    assert np.allclose(given[7, 1].numpy() * 255, x[7, :, :, 1], atol=1e-4)
+
+
+def test_prepared_floats_and_tokens_stay_what_they_are(tmp_path: Path) -> None:
+    floats, tokens = np.random.default_rng(0).normal(size=(20, 6)), np.arange(120, dtype=np.int32).reshape(20, 6)
+    for x, kind in ((floats, torch.float32), (tokens, torch.int64)):
+        path = write_npz(tmp_path / f"{kind}.npz", x_calibrate=x, x_choose=x, x_report=x)
+        task = open_task(spec("arrays", path))
+        (given, _), *_ = task.batches(Split.REPORT)
+        assert given.dtype == kind
+        assert np.allclose(given.numpy(), x)
+        assert task.info(None).samples[0].image is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"images": np.zeros((9, 4)), "labels": np.zeros(9, int)}, "holds images, labels. Expected: x_calibrate"),
+        ({"x": np.zeros((30, 4)), "y": np.zeros(29, int)}, "30 samples but labels of shape"),
+        ({"x": np.zeros((30, 4)), "y": np.zeros(30)}, "class numbers"),
+        ({"x": np.zeros((30, 4)), "y": np.full(30, -1)}, "class numbers"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0, int)}, r"shape \(0, 4\)"),
+        ({"x": np.zeros((2, 4)), "y": np.zeros(2, int)}, "too few"),
+        ({"x": np.array([["a", "b"]] * 30)}, "bytes, integers or floats"),
+        ({"x_train": np.zeros((30, 4)), "y_train": np.zeros(30, int), "x_test": np.zeros((9, 4))}, "same splits"),
+        ({"x_train": np.zeros((30, 4)), "x_test": np.zeros((9, 5))}, "different shapes: calibrate"),
+        ({"x": np.array([{"a": 1}] * 30, object)}, "never unpickles"),
+    ],
+)
+def test_arrays_that_cannot_be_used_are_refused_with_the_reason(tmp_path: Path, arrays: dict, sentence: str) -> None:
+    with pytest.raises(TaskError, match=sentence):
+        open_task(spec("arrays", write_npz(tmp_path / "a.npz", **arrays)))
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    whole = Path(write_npz(tmp_path / "a.npz", x=bands(Y, 4), y=Y)).read_bytes()
+    for content in (b"", b"hello, I am no archive", whole[: len(whole) // 2], whole[:2000] + bytes(200) + whole[2200:]):
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(TaskError, match="damaged"):
+            open_task(spec("arrays", tmp_path / "a.npz"))
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((9, 4)))
+    with pytest.raises(TaskError, match="single array"):
+        open_task(spec("arrays", tmp_path / "a.npy"))
+
+
+def test_wrong_means_and_seeds_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", x=bands(Y, 4), y=Y)
+    with pytest.raises(TaskError, match="1 channels, but 3 values"):
+        open_task(spec("arrays", path, mean=(0.1, 0.2, 0.3))).info(None)
+    with pytest.raises(TaskError, match="above 0"):
+        open_task(spec("arrays", path, std=(0.0,))).info(None)
+    with pytest.raises(TaskError, match="whole number"):
+        open_task(spec("arrays", path, options=(("seed", "tomorrow"),)))

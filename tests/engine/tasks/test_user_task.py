@@ -1,0 +1,213 @@
+"""The user's own task.py: what it may define, what stands in for the rest, and how its errors are told."""
+
+from pathlib import Path
+from threading import Event
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import Split, Task
+
+from .makers import spec
+
+BATCHES = """
+import torch
+
+def batches(split):
+    torch.manual_seed({"calibrate": 0, "choose": 1, "report": 2}[split])
+    for _ in range(3):
+        x = torch.randn(4, 5)
+        yield x, x.argmax(1)
+"""
+
+
+def written(folder: Path, text: str) -> Task:
+    (folder / "task.py").write_text(text)
+    return open_task(spec("file", folder / "task.py"))
+
+
+def line_of(text: str, part: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+def test_batches_with_class_numbers_are_enough(tmp_path: Path) -> None:
+    task = written(tmp_path, BATCHES)
+    info = task.info(nn.Identity())
+    assert (info.metric, info.labelled, len(info.samples)) == ("top-1", True, 4)
+    assert all(sample.label == sample.predicted for sample in info.samples)
+    assert task.example_inputs()[0].shape == (2, 5)
+    metric = finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+    assert (metric.name, metric.value, metric.count) == ("top-1", 1.0, 12)
+    reversed_answers = finish(task.evaluate(lambda x: -x, Split.REPORT, NeverCancelled()))
+    assert reversed_answers.value == 0.0
+    assert task.loss(nn.Identity(), next(task.batches(Split.CALIBRATE))) is None
+
+
+def test_without_labels_the_metric_is_agreement(tmp_path: Path) -> None:
+    task = written(tmp_path, BATCHES.replace("yield x, x.argmax(1)", "yield x"))
+    assert task.info(nn.Identity()).metric == "agreement"
+    assert finish(task.evaluate(nn.Identity(), Split.CHOOSE, NeverCancelled())).value == 1.0
+    assert finish(task.evaluate(lambda x: -x, Split.CHOOSE, NeverCancelled())).value == 0.0
+
+
+def test_the_files_own_loss_and_metric_are_used(tmp_path: Path) -> None:
+    text = BATCHES + (
+        "def loss(model, batch):\n    return (model(batch[0]) ** 2).mean()\n"
+        "def evaluate(model, split):\n    assert not model.training\n"
+        "    return {'rmse': 0.25, 'n': 7, 'standard_error': 0.01, 'where': split}\n"
+    )
+    task = written(tmp_path, text)
+    x, y = next(task.batches(Split.CALIBRATE))
+    assert task.loss(nn.Identity(), (x, y)).item() == pytest.approx((x**2).mean().item())
+    metric = finish(task.evaluate(nn.Identity().train(), Split.CHOOSE, NeverCancelled()))
+    assert (metric.name, metric.value, metric.count, metric.error) == ("rmse", 0.25, 7, 0.01)
+    assert (metric.percent, metric.higher_is_better) == (False, False)
+
+
+def test_a_share_is_shown_as_per_cent(tmp_path: Path) -> None:
+    task = written(tmp_path, "def evaluate(model):\n    return {'accuracy': 0.5}\n")
+    metric = finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+    assert (metric.percent, metric.higher_is_better, metric.count) == (True, True, 0)
+
+
+def test_evaluate_takes_a_session_of_a_file_as_a_module(tmp_path: Path) -> None:
+    text = (
+        "import torch\ndef evaluate(model):\n    device = next(model.parameters()).device\n    model.eval()\n"
+        "    return {'score': model(torch.ones(2, 3, device=device)).sum()}\n"
+    )
+    assert finish(written(tmp_path, text).evaluate(lambda x: 2 * x, Split.REPORT, NeverCancelled())).value == 12.0
+
+
+def test_the_users_evaluate_can_be_stopped(tmp_path: Path) -> None:
+    token, calls = Event(), []
+    task = written(tmp_path, "def evaluate(model):\n    while True:\n        model(1)\n")
+
+    def predict(x: int) -> int:
+        calls.append(x)
+        if len(calls) == 3:
+            token.set()
+        return x
+
+    with pytest.raises(Cancelled):
+        finish(task.evaluate(predict, Split.REPORT, token))
+    assert len(calls) == 3
+
+
+def test_neighbours_keep_their_names(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text("SCORE = 0.75\n")
+    (tmp_path / "utils.py").write_text("NAME = 'accuracy'\n")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("def half(x):\n    return x / 2\n")
+    text = "import engine, utils\ndef evaluate(model):\n    from app import half\n    return {utils.NAME: half(engine.SCORE)}\n"
+    assert finish(written(tmp_path, text).evaluate(nn.Identity(), Split.REPORT, NeverCancelled())).value == 0.375
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "sentence"),
+    [
+        (
+            "import torch\n\nrows = 3\nrows.append(4)\n",
+            "append",
+            "AttributeError: 'int' object has no attribute 'append'",
+        ),
+        ("def loss(model, batch)\n    return 0\n", "def loss", "SyntaxError"),
+        ("import torch\nimport absent_package\n", "absent", "ModuleNotFoundError: No module named 'absent_package'"),
+    ],
+)
+def test_an_error_on_loading_names_file_line_and_cause(tmp_path: Path, text: str, part: str, sentence: str) -> None:
+    with pytest.raises(TaskError) as caught:
+        written(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path / 'task.py'}, line {line_of(text, part)}: ")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("function", ["batches", "loss", "evaluate", "example_inputs"])
+def test_an_error_in_a_function_names_its_line(tmp_path: Path, function: str) -> None:
+    text = BATCHES + (
+        "def loss(model, batch):\n    return batch.absent\n"
+        "def evaluate(model):\n    return {'a': 1 / 0}\n"
+        "def example_inputs():\n    raise ValueError('no inputs today')\n"
+    )
+    if function == "batches":
+        text = text.replace("        yield x", "        x.absent_too\n        yield x")
+    task = written(tmp_path, text)
+    part = {"batches": "absent_too", "loss": "batch.absent", "evaluate": "1 / 0", "example_inputs": "no inputs"}[
+        function
+    ]
+    calls = {
+        "batches": lambda: list(task.batches(Split.CALIBRATE)),
+        "loss": lambda: task.loss(nn.Identity(), (1, 2)),
+        "evaluate": lambda: finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled())),
+        "example_inputs": task.example_inputs,
+    }
+    with pytest.raises(TaskError) as caught:
+        calls[function]()
+    assert str(caught.value).startswith(f"{tmp_path / 'task.py'}, line {line_of(text, part)}: ")
+    assert "Traceback" in caught.value.details
+
+
+def test_an_error_in_a_neighbour_names_the_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "scoring.py").write_text("def score():\n    return [][0]\n")
+    task = written(tmp_path, "import scoring\ndef evaluate(model):\n    return scoring.score()\n")
+    with pytest.raises(TaskError, match=r"scoring\.py, line 2: IndexError: list index out of range"):
+        finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("answer = 42\n", "defines none of model"),
+        ("def evaluate(model):\n    return 'good'\n", "returned str; a dict"),
+        ("def evaluate(model):\n    return {'verdict': 'good'}\n", "holds no number"),
+        ("def evaluate(model):\n    return {'loss': float('nan')}\n", "is not a number"),
+        ("def loss(model, batch):\n    return 0\n", "no function batches"),
+        ("def batches(split):\n    return []\n", "gives none"),
+        ("def batches(split):\n    return [{'x': 1}]\n", r"Define inputs\(batch\)"),
+    ],
+)
+def test_files_that_say_too_little_are_told_what_is_needed(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(TaskError, match=sentence):
+        task = written(tmp_path, text)
+        finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+        task.example_inputs()
+
+
+def test_a_loss_that_is_no_scalar_is_refused(tmp_path: Path) -> None:
+    task = written(tmp_path, BATCHES + "def loss(model, batch):\n    return batch[0]\n")
+    with pytest.raises(TaskError, match=r"returned a tensor \[4, 5\]"):
+        task.loss(nn.Identity(), next(task.batches(Split.CALIBRATE)))
+
+
+def test_batches_of_another_form_are_taken_by_the_files_own_inputs(tmp_path: Path) -> None:
+    text = (
+        "import torch\ndef batches(split):\n    return [{'a': torch.ones(4, 2), 'b': torch.zeros(4, 2)}] * 3\n"
+        "def inputs(batch):\n    return batch['a'], batch['b']\n"
+    )
+    task = written(tmp_path, text)
+    assert [x.shape for x in task.example_inputs()] == [(2, 2), (2, 2)]
+    assert task.batch_count(Split.CALIBRATE) == 3
+
+
+def test_a_seed_reaches_batches_that_take_one(tmp_path: Path) -> None:
+    text = "import torch\ndef batches(split, seed=None):\n    return [torch.full((2, 2), -1.0 if seed is None else seed)]\n"
+    task = written(tmp_path, text)
+    assert [batch[0, 0].item() for seed in (None, 3) for batch in task.batches(Split.CALIBRATE, seed)] == [-1, 3]
+
+
+def test_the_count_of_lazy_batches_is_known_after_a_pass(tmp_path: Path) -> None:
+    task = written(tmp_path, BATCHES)
+    assert task.batch_count(Split.CALIBRATE) == 0
+    assert len(list(task.batches(Split.CALIBRATE))) == 3
+    assert task.batch_count(Split.CALIBRATE) == 3
+
+
+def test_gradients_flow_through_the_files_loss(tmp_path: Path) -> None:
+    task = written(tmp_path, BATCHES + "def loss(model, batch):\n    return model(batch[0]).pow(2).mean()\n")
+    model = nn.Linear(5, 5)
+    task.loss(model, next(task.batches(Split.CALIBRATE))).backward()
+    assert model.weight.grad is not None
+    assert torch.isfinite(model.weight.grad).all()
