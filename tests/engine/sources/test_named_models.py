@@ -1,0 +1,138 @@
+"""The bundled networks, torchvision's and timm's models by name, and what matches nothing."""
+
+import sys
+
+import pytest
+import torch
+
+from secateur.engine.errors import OpenError
+from secateur.engine.jobs import Cancelled
+from secateur.engine.sources.open import factory_code, open_model, source_of
+from secateur.engine.sources.protocol import ModelSpec
+
+
+class Set:
+    """A token that is set."""
+
+    def is_set(self):
+        return True
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """torch's cache of downloads, empty."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Any download fails the test."""
+
+    def refuse(*args, **options):
+        raise AssertionError("tried to download")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+
+
+def notes_of(opened):
+    return " ".join(map(str, opened.notes))
+
+
+@pytest.mark.parametrize("name", ["resnet", "vit"])
+def test_bundled_networks_open_trained_and_with_their_task(name):
+    opened = open_model(ModelSpec(f"bundled:{name}"))
+    assert opened.input_shape == (2, 1, 28, 28)
+    assert opened.task is not None and opened.task.kind == "bundled" and len(opened.task.mean) == 1
+    fresh = opened.factory()
+    assert any(not torch.equal(a, b) for a, b in zip(opened.model.parameters(), fresh.parameters()))
+    with torch.no_grad():
+        assert opened.model(torch.zeros(opened.input_shape)).shape == (2, 10)
+
+
+def test_torchvision_models_say_that_they_are_random(hub):
+    opened = open_model(ModelSpec("torchvision:mobilenet_v3_small", input_shape=(1, 3, 64, 64)))
+    assert "random" in notes_of(opened) and opened.input_shape == (2, 3, 64, 64)
+    assert open_model(ModelSpec("torchvision:squeezenet1_1")).input_shape == (2, 3, 224, 224)
+
+
+def test_torchvision_takes_what_torch_has_already_downloaded(hub):
+    from torchvision import models
+
+    torch.manual_seed(5)
+    trained = models.resnet18().state_dict()
+    torch.save(trained, hub / models.ResNet18_Weights.DEFAULT.url.rpartition("/")[2])
+    opened = open_model(ModelSpec("torchvision:resnet18"))
+    assert torch.equal(opened.model.conv1.weight, trained["conv1.weight"])
+    assert "cache" in notes_of(opened) and "random" not in notes_of(opened)
+
+
+def test_torchvision_with_a_checkpoint_of_other_classes(hub, tmp_path):
+    from torchvision import models
+
+    torch.save(models.resnet18(num_classes=7).state_dict(), tmp_path / "w.pt")
+    opened = open_model(ModelSpec("torchvision:resnet18", weights=str(tmp_path / "w.pt")))
+    assert opened.model.fc.out_features == 7 and "7 classes" in notes_of(opened)
+    assert "num_classes=7" in factory_code(opened.spec).lines
+
+
+def test_detection_models_do_not_fetch_their_backbone(hub):
+    opened = open_model(ModelSpec("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"))
+    assert opened.input_shape == ()
+
+
+@pytest.mark.parametrize("source, near", [("torchvision:resnet19", "resnet18"), ("timm:resnett18", "resnet18")])
+def test_a_misspelt_name_is_answered_with_near_ones(source, near):
+    if source.startswith("timm"):
+        pytest.importorskip("timm")
+    with pytest.raises(OpenError, match=near):
+        open_model(ModelSpec(source))
+
+
+def test_timm_models_open_with_their_own_size():
+    pytest.importorskip("timm")
+    opened = open_model(ModelSpec("timm:test_vit", arguments={"num_classes": 5}))
+    assert opened.input_shape == (2, 3, 160, 160) and "random" in notes_of(opened)
+    with torch.no_grad():
+        assert opened.model(torch.zeros(opened.input_shape)).shape == (2, 5)
+
+
+def test_without_timm_the_sentence_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setattr("secateur.engine.sources.timm_models.find_spec", lambda name: None)
+    with pytest.raises(OpenError, match="pip install timm"):
+        open_model(ModelSpec("timm:resnet18"))
+
+
+@pytest.mark.parametrize("source", ["", "resnet18", "a/folder", "file.txt:make", "torchvision", "http://x/y.pt"])
+def test_what_is_no_model_is_answered_with_what_is(source):
+    with pytest.raises(OpenError, match=r"torchvision:NAME.*bundled:resnet"):
+        source_of(source)
+
+
+def test_an_unknown_bundled_name_lists_those_there_are():
+    with pytest.raises(OpenError, match="bundled:resnet, bundled:vit"):
+        open_model(ModelSpec("bundled:bert"))
+
+
+def test_opening_is_cancelled_by_its_token():
+    with pytest.raises(Cancelled):
+        open_model(ModelSpec("bundled:resnet"), Set())
+
+
+@pytest.mark.parametrize("source", ["bundled:vit", "torchvision:resnet18"])
+def test_factory_code_makes_the_same_module(source, tmp_path, monkeypatch, hub):
+    import shutil
+
+    spec = ModelSpec(source)
+    code = factory_code(spec)
+    for file in code.copies:
+        shutil.copyfile(file, tmp_path / file.name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = {}
+    exec(code.lines, names)
+    made, opened = names["make_model"](), open_model(spec).model
+    assert {k: v.shape for k, v in made.state_dict().items()} == {k: v.shape for k, v in opened.state_dict().items()}
+    sys.modules.pop("models", None)
