@@ -162,6 +162,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Literal:
+    """A size or scale that a module's forward hands to a torch function, where a repair may replace it.
+
+    Attributes:
+        module: Path of the module.
+        function: Name ("reshape").
+        number: The module's k-th call of it.
+        sizes: Literal sizes as given.
+        axes: Axis of each size, -1 where it stays.
+        scalar: Floating literal, None where there is none.
+    """
+
+    module: str
+    function: str
+    number: int
+    sizes: tuple[int, ...]
+    axes: tuple[int, ...]
+    scalar: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """All that can be removed from a model, what goes along, what cannot, and what it costs.
 
@@ -187,6 +208,7 @@ class Analysis:
         block_calls: (structure, first, last): calls of the record that vanish with a block.
         sizes: (module, "groups" or "heads", axis, repeats): counts that modules remember; the count is the kept size of
             the axis divided by repeats.
+        literals: Sizes and scales written in forwards.
     """
 
     model: str
@@ -206,6 +228,7 @@ class Analysis:
     steps: tuple[Step, ...] = ()
     block_calls: tuple[tuple[int, int, int], ...] = ()
     sizes: tuple[tuple[str, str, int, int], ...] = ()
+    literals: tuple[Literal, ...] = ()
 
     @property
     def count(self) -> int:

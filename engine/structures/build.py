@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import reasons
-from .analysis import Analysis, CoupledSet, Fixed, Kind, ModuleInfo, Operators, Step, TensorInfo
+from .analysis import Analysis, CoupledSet, Fixed, Kind, Literal, ModuleInfo, Operators, Step, TensorInfo
 from .axes import Axes, csr
 from .blocks import Block, find_blocks
 from .labels import Dim
@@ -30,6 +30,7 @@ def build(context: Context, solution: Solution, name: str) -> Analysis:
     tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
+    literals = tuple(_literals(context, axes))
     sizes = tuple((module, what, *axes.counted(dim)) for module, what, dim in context.sizes)
     named = name_sets(context, solution, axes, tensor_axes)
     blocks = find_blocks(context, solution)
@@ -65,6 +66,7 @@ def build(context: Context, solution: Solution, name: str) -> Analysis:
         steps=steps,
         block_calls=tuple((first_of_block[b.path], b.first, b.last) for b in blocks),
         sizes=tuple(sorted(set(sizes))),
+        literals=literals,
     )
 
 
@@ -158,6 +160,23 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
         dims: list[Dim] = context.dims[call.outputs[0]]
         shape = context.record.shapes[call.outputs[0]]
         found.append(Step(op, call.module, shape, tuple(axes.number(d) for d in dims), scalars, number))
+    return found
+
+
+def _literals(context: Context, axes: Axes) -> Sequence[Literal]:
+    found: list[Literal] = []
+    for call in context.record.functions:
+        dims, shape = context.dims.get(call.output, []), context.record.shapes[call.output]
+        numbers = [axes.number(d) for d in dims]
+        if call.function == "split":  # its one size is that of the axis which it shortens
+            numbers = [next((a for a, s in zip(numbers, shape, strict=True) if a >= 0 and s == size), -1) for size in call.sizes]
+        if call.sizes and len(numbers) != len(call.sizes):
+            continue
+        site = Literal(
+            call.module, call.function, call.number, call.sizes, tuple(numbers) if call.sizes else (), call.scalar
+        )
+        if call.scalar is not None or any(a >= 0 for a in site.axes):
+            found.append(site)
     return found
 
 

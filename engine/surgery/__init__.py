@@ -1,1 +1,1 @@
-"""surgery."""
+"""Cut: plan and model in, smaller model out, verified. The original is never touched."""

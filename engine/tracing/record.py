@@ -61,6 +61,27 @@ class ModuleCall:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """A call of a torch function that a module's own forward made with literals in it.
+
+    Attributes:
+        module: Path of the module.
+        function: Name ("reshape").
+        number: It was the module's k-th call of this function.
+        sizes: Literal sizes as given (-1 kept), () where it has none.
+        scalar: Floating literal; the default scale for attention that was given none.
+        output: Value of the (first) result.
+    """
+
+    module: str
+    function: str
+    number: int
+    sizes: tuple[int, ...]
+    scalar: float | None
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A parameter or buffer: canonical name, tied names, owner and what it is."""
 
@@ -87,6 +108,7 @@ class Record:
         outputs: Values of the tensor outputs.
         batch: Size of the inputs' first dimension.
         input_shapes: Shapes of the inputs.
+        functions: Calls with literals, where a repair may replace one.
     """
 
     calls: tuple[Call, ...]
@@ -98,3 +120,4 @@ class Record:
     outputs: tuple[int, ...]
     batch: int
     input_shapes: tuple[tuple[int, ...], ...]
+    functions: tuple[FunctionCall, ...] = ()

@@ -1,19 +1,23 @@
 """Make a `Record`: run the model once, in eval mode, under a dispatch mode that sees every operator beneath autograd."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import AnalysisError
-from .record import Call, ModuleCall, Record, Ref, Source
+from ..surgery.runtime import COUNTED, SCALARS, SIZES
+from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
 
 
 def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
@@ -22,19 +26,16 @@ def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
     Raises:
         AnalysisError: The forward raised, or gave no tensor.
     """
-    recorder = _Recorder(model)
-    with quiet_forward(model), _hooks(model, recorder), recorder:
-        try:
-            result = model(*inputs)
-        except Exception as error:
-            raise AnalysisError(
-                "analysis.forward",
-                "The model's forward raised {kind}: {text}. Check the input shape {shapes}.",
-                details=_traceback(error),
-                kind=type(error).__name__,
-                text=str(error).splitlines()[0] if str(error) else "no text",
-                shapes=", ".join("x".join(map(str, s.shape)) for s in _tensors(inputs)),
-            ) from error
+    recorder, result, error = _run(model, inputs)
+    if error is not None:
+        raise AnalysisError(
+            "analysis.forward",
+            "The model's forward raised {kind}: {text}. Check the input shape {shapes}.",
+            details=_traceback(error),
+            kind=type(error).__name__,
+            text=str(error).splitlines()[0] if str(error) else "no text",
+            shapes=", ".join("x".join(map(str, s.shape)) for s in _tensors(inputs)),
+        ) from error
     outputs = _tensors(result)
     if not outputs:
         raise AnalysisError("analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep.")
@@ -49,7 +50,42 @@ def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
         outputs=tuple(recorder.number(t) for t in outputs),
         batch=given[0].shape[0] if given and given[0].ndim else 1,
         input_shapes=tuple(tuple(t.shape) for t in given),
+        functions=tuple(recorder.functions),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A run that may have failed.
+
+    Attributes:
+        calls: Operators in order, up to the failure.
+        shapes: Shape of each value.
+        error: What the forward raised, None when it ended.
+        module: Path of the module whose forward raised.
+    """
+
+    calls: tuple[Call, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    error: Exception | None
+    module: str
+
+
+def attempt(model: nn.Module, inputs: tuple[Any, ...]) -> Attempt:
+    """Run a model that may not work yet, and say how far it came."""
+    recorder, _, error = _run(model, inputs)
+    module = recorder.stack[-1][0] if recorder.stack else ""
+    return Attempt(tuple(recorder.calls), tuple(recorder.shapes), error, module)
+
+
+def _run(model: nn.Module, inputs: tuple[Any, ...]) -> tuple["_Recorder", Any, Exception | None]:
+    recorder = _Recorder(model)
+    functions = _Functions(recorder)
+    with quiet_forward(model), _hooks(model, recorder), recorder, functions:
+        try:
+            return recorder, model(*inputs), None
+        except Exception as error:  # whatever the model's own code raises
+            return recorder, None, error
 
 
 @contextmanager
@@ -76,10 +112,11 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self.functions: list[FunctionCall] = []
         self.module_calls: list[ModuleCall] = []
         self.shapes: list[tuple[int, ...]] = []
         self.sources: list[Source] = []
-        self.stack: list[tuple[str, tuple[int, ...], int]] = []
+        self.stack: list[tuple[str, tuple[int, ...], int, Counter[str]]] = []
         self._numbers: Any = WeakIdKeyDictionary()
         self._note_sources(model)
 
@@ -117,11 +154,11 @@ class _Recorder(TorchDispatchMode):
 
     def enter(self, path: str, inputs: Any) -> None:
         """A module's forward begins."""
-        self.stack.append((path, tuple(self.number(t) for t in _tensors(inputs)), len(self.calls)))
+        self.stack.append((path, tuple(self.number(t) for t in _tensors(inputs)), len(self.calls), Counter()))
 
     def leave(self, outputs: Any) -> None:
         """A module's forward ends."""
-        path, inputs, first = self.stack.pop()
+        path, inputs, first, _ = self.stack.pop()
         ended = ModuleCall(path, inputs, tuple(self.number(t) for t in _tensors(outputs)), first, len(self.calls))
         self.module_calls.append(ended)
 
@@ -148,6 +185,39 @@ class _Recorder(TorchDispatchMode):
                     tensor.is_floating_point(),
                 )
             )  # fmt: skip
+
+
+class _Functions(TorchFunctionMode):
+    """Notes the literals that each module's own forward hands to torch functions."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name in COUNTED:
+            outputs = _tensors(result)
+            if outputs and self._recorder.stack:
+                module, _, _, counts = self._recorder.stack[-1]
+                number = counts[name]
+                counts[name] += 1
+                sizes, scalar = _literals(name, args, kwargs)
+                self._recorder.functions.append(FunctionCall(module, name, number, sizes, scalar, self._recorder.number(outputs[0])))
+        return result
+
+
+def _literals(name: str, args: Any, kwargs: Any) -> tuple[tuple[int, ...], float | None]:
+    if name == "scaled_dot_product_attention":
+        given = kwargs.get("scale")
+        return (), float(args[0].shape[-1] ** -0.5 if given is None and args else given or 0.0)
+    if name in SCALARS:
+        return (), next((a for a in args if isinstance(a, float)), None)
+    given = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, (int, tuple, list))]
+    sizes = given[0] if given and isinstance(given[0], (tuple, list)) else given
+    return (tuple(int(s) for s in sizes) if name in SIZES else ()), None
 
 
 @contextmanager

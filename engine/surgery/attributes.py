@@ -1,0 +1,59 @@
+"""What modules of torch remember of their sizes: one function a class, read off the weights after a cut."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+
+def remembered(module: nn.Module, groups: int | None) -> dict[str, Any]:
+    """The attributes that a module of torch should have for the tensors that it has now.
+
+    Args:
+        module: Any module.
+        groups: New number of convolution groups where the analysis knows one.
+    """
+    for kind, rule in RULES:
+        if isinstance(module, kind):
+            return rule(module, groups)
+    return {}
+
+
+def _linear(module: Any, _groups: int | None) -> dict[str, Any]:
+    return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
+
+
+def _convolution(module: Any, groups: int | None) -> dict[str, Any]:
+    groups = module.groups if groups is None else groups
+    first, second = int(module.weight.shape[0]), int(module.weight.shape[1])
+    out, into = (second * groups, first) if module.transposed else (first, second * groups)
+    return {"out_channels": out, "in_channels": into, "groups": groups}
+
+
+def _batch_norm(module: Any, _groups: int | None) -> dict[str, Any]:
+    tensor = module.weight if module.weight is not None else module.running_mean
+    return {} if tensor is None else {"num_features": tensor.shape[0]}
+
+
+def _layer_norm(module: Any, _groups: int | None) -> dict[str, Any]:
+    return {} if module.weight is None else {"normalized_shape": tuple(module.weight.shape)}
+
+
+def _embedding(module: Any, _groups: int | None) -> dict[str, Any]:
+    return {"num_embeddings": module.weight.shape[0], "embedding_dim": module.weight.shape[1]}
+
+
+def _attention(module: Any, _groups: int | None) -> dict[str, Any]:
+    width = int(module.out_proj.weight.shape[0])
+    return {"embed_dim": width, **({"kdim": width, "vdim": width} if module.in_proj_weight is not None else {})}
+
+
+RULES: tuple[tuple[Any, Callable[[Any, int | None], dict[str, Any]]], ...] = (
+    (nn.Linear, _linear),
+    (nn.modules.conv._ConvNd, _convolution),  # pyright: ignore[reportPrivateUsage] - the common class of six
+    (nn.modules.batchnorm._NormBase, _batch_norm),  # pyright: ignore[reportPrivateUsage]
+    (nn.LayerNorm, _layer_norm),
+    (nn.RMSNorm, _layer_norm),
+    (nn.Embedding, _embedding),
+    (nn.MultiheadAttention, _attention),
+)

@@ -1,0 +1,77 @@
+"""Compare what a cut model does, operator by operator, with what the analysis predicts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ..structures.analysis import Analysis, Mask, Step
+from ..structures.build import AUDITED, SAME
+from ..structures.costs import kept_sizes
+from ..tracing.recorder import attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How far a cut model behaves as predicted.
+
+    Attributes:
+        matched: Operators that did, in order.
+        total: Operators predicted.
+        module: Where the first difference is ("" is the model itself).
+        text: What differs, "" when nothing does.
+        scalars: The difference is a literal number, not a size.
+        error: What the forward raised.
+    """
+
+    matched: int
+    total: int
+    module: str = ""
+    text: str = ""
+    scalars: bool = False
+    error: Exception | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Everything is as predicted."""
+        return not self.text
+
+
+def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: tuple[Any, ...]) -> Audit:
+    """Run the cut model on the analysis's own example inputs and compare shapes and literals of every product and norm."""
+    run = attempt(model, inputs)
+    expected = _expected(analysis, removed)
+    done = [
+        (SAME.get(c.op, c.op), run.shapes[c.outputs[0]], tuple(a for a in c.arguments.values() if isinstance(a, float)), c.module)
+        for c in run.calls
+        if SAME.get(c.op, c.op) in AUDITED
+    ]  # fmt: skip
+    done = [d for d in done if d[0] not in ("aten.mul", "aten.div") or d[2]]
+    for number, ((step, sizes), (op, shape, scalars, module)) in enumerate(zip(expected, done, strict=False)):
+        if op != step.op or shape != sizes:
+            text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"
+            return Audit(number, len(expected), module, text, error=run.error)
+        if len(scalars) != len(step.scalars) or not np.allclose(scalars, step.scalars, rtol=1e-9, atol=0):
+            return Audit(number, len(expected), module, f"{op} uses {scalars}, before {step.scalars}", True, run.error)
+    matched = min(len(done), len(expected))
+    if run.error is not None:
+        text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
+        return Audit(matched, len(expected), run.module, text, error=run.error)
+    if len(done) != len(expected):
+        return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
+    return Audit(matched, len(expected))
+
+
+def _expected(analysis: Analysis, removed: Mask) -> list[tuple[Step, tuple[int, ...]]]:
+    kept = kept_sizes(analysis, removed)
+    gone = [(first, last) for structure, first, last in analysis.block_calls if removed[structure]]
+    return [
+        (step, tuple(s if a < 0 else int(kept[a]) for s, a in zip(step.sizes, step.axes, strict=True)))
+        for step in analysis.steps
+        if not any(first <= step.call < last for first, last in gone)
+    ]
+
+
+def _x(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,177 @@
+"""Cut a model: slice its tensors, drop its blocks, repair what its modules remember, audit that it runs as predicted."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import PlanError, VerificationError
+from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.costs import kept_sizes
+from . import runtime
+from .attributes import remembered
+from .audit import audit
+from .protocol import Edits
+from .repair import Repair, merge_attributes
+from .slicing import Keeps, relative_keeps, slice_tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A smaller model and all repairs since the original."""
+
+    model: nn.Module
+    edits: Edits
+
+
+def cut(
+    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: tuple[Any, ...]
+) -> Cut:
+    """A new, smaller model; the given one is not touched.
+
+    Args:
+        model: The model at the state in which `before` is gone, with `edits` applied.
+        analysis: Of the original.
+        before: What is gone already.
+        after: What shall be gone, with all of `before`.
+        edits: Repairs so far.
+        inputs: The example inputs that the analysis was made with.
+
+    Raises:
+        PlanError: The plan is empty, empties a coupled set or brings something back.
+        VerificationError: The smaller model could not be made to run as predicted.
+    """
+    check_plan(analysis, before, after)
+    smaller = copy_model(model)
+    _slice(smaller, relative_keeps(analysis, before, after))
+    edits = _with_known_repairs(smaller, analysis, after, edits)
+    edits = Repair(smaller, analysis, after, edits, lambda: audit(smaller, analysis, after, inputs)).until_it_runs()
+    return Cut(smaller, edits)
+
+
+def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
+    """Refuse plans that cannot be cut."""
+    if (before & ~after).any():
+        raise PlanError("plan.restores", "A cut cannot bring structures back: go back to an earlier state instead.")
+    if not (after & ~before).any():
+        raise PlanError("plan.empty", "Nothing is marked for removal.")
+    kept = kept_sizes(analysis, after)[:-1]
+    gone_blocks = [s.name + "." for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
+    for tensor in analysis.tensors:
+        if tensor.parameter and not any(tensor.name.startswith(b) for b in gone_blocks):
+            for dim, axis in enumerate(tensor.axes):
+                if axis >= 0 and kept[axis] == 0:
+                    raise PlanError(
+                        "plan.empties",
+                        "The plan removes all {count} indices of {name} (dimension {dim}). Keep at least one.",
+                        count=tensor.shape[dim],
+                        name=tensor.name,
+                        dim=dim,
+                    )
+
+
+def copy_model(model: nn.Module) -> nn.Module:
+    """A deep copy that shares nothing with the model.
+
+    Raises:
+        VerificationError: The model cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise VerificationError(
+            "cut.copy",
+            "The model cannot be copied ({text}), so it cannot be cut without touching the original.",
+            text=f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def rebuild(
+    factory: Callable[[], nn.Module],
+    analysis: Analysis,
+    removed: Mask,
+    edits: Edits,
+    state_dict: Mapping[str, torch.Tensor],
+) -> nn.Module:
+    """A state's model again, from a fresh module of the original's class and shape.
+
+    Args:
+        factory: Makes the original network.
+        analysis: Of the original.
+        removed: All that is gone in the state.
+        edits: The state's repairs.
+        state_dict: The state's weights.
+    """
+    model = factory()
+    runtime.apply_edits(model, asdict(edits))
+    runtime.resize(model, shapes(analysis, removed))
+    _missing, unexpected = model.load_state_dict(dict(state_dict), strict=False)
+    if unexpected:
+        raise VerificationError(
+            "rebuild.unexpected", "The stored weights hold {names}, which the model lacks.", names=unexpected[:5]
+        )
+    return model.eval()
+
+
+def shapes(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
+    """Shape of every tensor, under each of its names, in a state; those of removed blocks are left out."""
+    kept = analysis.kept_indices(removed)
+    found: dict[str, list[int]] = {}
+    for tensor in analysis.tensors:
+        dims = kept.get(tensor.name, ())
+        if dims is not None:
+            shape = [s if k is None else len(k) for s, k in zip(tensor.shape, dims or [None] * len(tensor.shape), strict=True)]
+            found.update(dict.fromkeys((tensor.name, *tensor.aliases), shape))
+    return found
+
+
+def _slice(model: nn.Module, keeps: Keeps) -> None:
+    tensors: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
+    tensors.update(model.named_buffers(remove_duplicate=False))
+    made: dict[int, torch.Tensor] = {}
+    for name, kept in keeps.items():
+        old = tensors.get(name)
+        if old is None or kept is None:
+            continue
+        new = slice_tensor(old.data, kept)
+        made[id(old)] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
+    runtime.replace(model, made)
+
+
+def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edits: Edits) -> Edits:
+    """Blocks, and what the modules of torch remember; applied to the model."""
+    blocks = tuple(s.name for s in analysis.sets if s.kind is Kind.BLOCK and removed[s.first])
+    kept = kept_sizes(analysis, removed)
+    counts = {(m, what): int(kept[axis]) for m, what, axis, _ in analysis.sizes if axis >= 0}
+    edits = replace(edits, identities=blocks)
+    runtime.apply_edits(model, {"identities": blocks})
+    attention = {a[0]: a for a in edits.attention}
+    attributes: list[tuple[str, str, Any]] = []
+    for path, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and (path, "heads") in counts:
+            if path in attention or _is_cut(analysis, path, removed):
+                head_dim = attention[path][2] if path in attention else int(module.head_dim)
+                attention[path] = (path, counts[path, "heads"], head_dim)
+        for name, value in remembered(module, counts.get((path, "groups"))).items():
+            if getattr(module, name, value) != value:
+                attributes.append((path, name, value))
+    edits = replace(
+        edits, attention=tuple(attention.values()), attributes=merge_attributes(edits.attributes, tuple(attributes))
+    )
+    runtime.apply_edits(model, {"attention": edits.attention, "attributes": attributes})
+    return edits
+
+
+def _is_cut(analysis: Analysis, path: str, removed: Mask) -> bool:
+    kept = kept_sizes(analysis, removed)[:-1]
+    full = np.diff(analysis.axis_start)
+    return any(
+        axis >= 0 and kept[axis] != full[axis]
+        for tensor in analysis.tensors
+        if tensor.module == path or tensor.module.startswith(f"{path}.")
+        for axis in tensor.axes
+    )

@@ -1,0 +1,55 @@
+"""The permutation check: structures of a coupled set may change places without changing the function.
+
+It tests the analysis itself: no surgery, no zeros, and it goes through every normalisation.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..structures.analysis import Analysis, Kind, Mask
+
+
+def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> None:
+    """Shuffle, in place, the structures of every set of which one is chosen, over all tensors that they touch.
+
+    Args:
+        model: A private copy at state `before`.
+        analysis: Of the original.
+        before: What is gone already.
+        chosen: Structures whose sets are shuffled.
+        rng: Source of the order.
+    """
+    order = _orders(analysis, before, chosen, rng)
+    gone = analysis.removed_positions(before)
+    tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
+    tensors.update(model.named_buffers())
+    for info in analysis.tensors:
+        tensor = tensors.get(info.name)
+        if tensor is None:
+            continue
+        for dim, axis in enumerate(info.axes):
+            if axis >= 0:
+                low, high = analysis.axis_start[axis], analysis.axis_start[axis + 1]
+                kept = np.flatnonzero(~gone[low:high])
+                places = np.searchsorted(kept, order[low:high][kept] - low)
+                if (places != np.arange(len(places))).any():
+                    tensor.data = tensor.data.index_select(dim, torch.from_numpy(places))
+
+
+def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> NDArray[np.int64]:
+    """[P] for each position of an axis, the position whose values it takes."""
+    order = np.arange(int(analysis.axis_start[-1]), dtype=np.int64)
+    for one in analysis.sets:
+        if one.kind is Kind.BLOCK or not chosen[one.structures].any():
+            continue
+        present = one.first + np.flatnonzero(~before[one.structures])
+        step = np.arange(len(order), dtype=np.int64)
+        for old, new in zip(present, rng.permutation(present), strict=True):
+            a = analysis.member_position[analysis.member_start[old] : analysis.member_start[old + 1]]
+            b = analysis.member_position[analysis.member_start[new] : analysis.member_start[new + 1]]
+            if len(a) == len(b):
+                step[a] = b
+        order = order[step]
+    return order

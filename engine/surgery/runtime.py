@@ -1,0 +1,294 @@
+"""Load a pruned model without Secateur: this one file needs torch and safetensors only, and may be copied anywhere.
+
+    model = load_pruned(make_model, "shapes.json", "weights.safetensors")
+
+`make_model` builds the original, unpruned network (your class); `shapes.json` says what its tensors measure now and
+which repairs its code needs. The result is an ordinary trainable module of your class.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+SCHEMA = 1
+
+
+def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weights_file: str) -> nn.Module:
+    """Build the original network, give it the pruned shapes, repair its code and load the weights.
+
+    Args:
+        model_factory: Makes the original network.
+        shapes_file: The JSON file of the export.
+        weights_file: The safetensors file of the export, or of weights trained elsewhere since.
+
+    Returns:
+        The pruned network in eval mode.
+
+    Raises:
+        ValueError: The file is of another schema, or the tensors do not fit.
+    """
+    from safetensors.torch import load_file
+
+    described = json.loads(Path(shapes_file).read_text(encoding="utf-8"))
+    if described.get("schema") != SCHEMA:
+        raise ValueError(f"{shapes_file} has schema {described.get('schema')}, this file reads {SCHEMA}.")
+    model = model_factory()
+    apply_edits(model, described["edits"])
+    resize(model, described["shapes"])
+    missing, unexpected = model.load_state_dict(load_file(weights_file), strict=False)
+    tied = _tied_names(model)
+    lost = [name for name in missing if not any(name in names and len(names) > 1 for names in tied)]
+    if lost or unexpected:
+        raise ValueError(f"The weights do not fit: missing {lost[:5]}, unexpected {list(unexpected)[:5]}.")
+    return model.eval()
+
+
+def resize(model: nn.Module, shapes: dict[str, Any]) -> None:
+    """Give the named parameters and buffers new shapes (values zero); tied ones stay tied."""
+    made: dict[int, torch.Tensor] = {}
+    for name, tensor in _named_tensors(model):
+        shape = shapes.get(name)
+        if shape is not None and list(tensor.shape) != list(shape) and id(tensor) not in made:
+            fresh = torch.zeros(tuple(shape), dtype=tensor.dtype, device=tensor.device)
+            made[id(tensor)] = nn.Parameter(fresh, tensor.requires_grad) if _is_parameter(tensor) else fresh
+    replace(model, made)
+
+
+def replace(model: nn.Module, new: dict[int, torch.Tensor]) -> None:
+    """Put other tensors wherever a module of the model holds one; `new` maps id(old tensor) to the new one."""
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for name, tensor in store.items():
+                if tensor is not None and id(tensor) in new:
+                    store[name] = new[id(tensor)]  # type: ignore[assignment]
+        if isinstance(module, nn.RNNBase):  # LSTM and GRU keep a second list of their weights
+            module._flat_weights = [getattr(module, n, None) for n in module._flat_weights_names]  # type: ignore
+
+
+def _named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+
+
+def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
+    """Make the model's code run with its new sizes.
+
+    Args:
+        model: A network with the original's modules.
+        edits: {"identities": [path], "attributes": [[path, name, value]], "attention": [[path, heads, head dimension]],
+            "literals": [[path, function, call, argument, value]]}
+    """
+    removed: tuple[str, ...] = ()
+    for path in sorted(edits.get("identities", ()), key=len):  # an outer block before those inside it
+        if not path.startswith(removed):
+            model.set_submodule(path, nn.Identity())
+            removed += (f"{path}.",)
+    for path, heads, head_dim in edits.get("attention", ()):
+        if not f"{path}.".startswith(removed):
+            _size_from_weights(model.get_submodule(path), int(heads), int(head_dim))
+    for path, name, value in edits.get("attributes", ()):
+        if not f"{path}.".startswith(removed):
+            setattr(model.get_submodule(path), name, tuple(value) if isinstance(value, list) else value)
+    literals: dict[str, dict[tuple[str, int], list[tuple[int, Any]]]] = {}
+    for path, function, call, argument, value in edits.get("literals", ()):
+        literals.setdefault(path, {}).setdefault((function, int(call)), []).append((int(argument), value))
+    for path, sites in literals.items():
+        if not f"{path}.".startswith(removed):
+            _replace_literals(model.get_submodule(path), sites)
+
+
+class PrunedAttention(nn.MultiheadAttention):
+    """`nn.MultiheadAttention` that takes its sizes from its weights, so that heads and head dimensions may be missing."""
+
+    pruned_heads: int
+    pruned_scale: float
+    pruned_packed: bool
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: torch.Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As in the base class: (output, weights or None)."""
+        batched = query.dim() == 3
+        if not batched:
+            query, key, value = (t.unsqueeze(0) for t in (query, key, value))
+        elif not self.batch_first:
+            query, key, value = (t.transpose(0, 1) for t in (query, key, value))
+        q, k, v = self._project(query, key, value)
+        if self.bias_k is not None and self.bias_v is not None:
+            k = torch.cat([k, self.bias_k.expand(k.shape[0], 1, -1)], dim=1)
+            v = torch.cat([v, self.bias_v.expand(v.shape[0], 1, -1)], dim=1)
+        if self.add_zero_attn:
+            k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
+        q, k, v = (t.unflatten(-1, (self.pruned_heads, -1)).transpose(1, 2) for t in (q, k, v))
+        # The base class takes is_causal as a hint that goes with an attn_mask, never as a mask of its own.
+        mask = self._mask(attn_mask, key_padding_mask, q, k)
+        dropout = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            scores = (q * self.pruned_scale) @ k.transpose(-2, -1)
+            weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+            mixed = F.dropout(weights, dropout) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.pruned_scale)
+        result = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        if weights is not None and average_attn_weights:
+            weights = weights.mean(dim=1)
+        if not batched:
+            return result.squeeze(0), None if weights is None else weights.squeeze(0)
+        return result if self.batch_first else result.transpose(0, 1), weights
+
+    def _project(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        if not self.pruned_packed:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        elif query is key and key is value:
+            return F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        else:
+            weights = self.in_proj_weight.chunk(3)
+        return tuple(F.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))
+
+    def _mask(
+        self, attn_mask: torch.Tensor | None, padding: torch.Tensor | None, q: torch.Tensor, k: torch.Tensor
+    ) -> torch.Tensor | None:
+        masks: list[torch.Tensor] = []
+        if attn_mask is not None:
+            added = self._additive(attn_mask, q)
+            masks.append(added if added.dim() == 2 else added.view(q.shape[0], self.pruned_heads, *added.shape[1:]))
+        if padding is not None:
+            masks.append(self._additive(padding.view(q.shape[0], 1, 1, -1), q))
+        more = 0 if not masks else k.shape[2] - masks[0].shape[-1]
+        masks = [F.pad(m, (0, more)) for m in masks]
+        return None if not masks else masks[0] if len(masks) == 1 else masks[0] + masks[1]
+
+    @staticmethod
+    def _additive(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        if mask.dtype is not torch.bool:
+            return mask.to(like.dtype)
+        return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, float("-inf"))
+
+
+def _size_from_weights(module: nn.Module, heads: int, head_dim: int) -> None:
+    if not isinstance(module, nn.MultiheadAttention):
+        raise ValueError(f"{type(module).__name__} is no nn.MultiheadAttention: the factory builds another network.")
+    if not isinstance(module, PrunedAttention):
+        # nn.TransformerEncoderLayer has a fast path that would read embed_dim; without this flag it does not take it.
+        module.__dict__["pruned_packed"] = module._qkv_same_embed_dim
+        module._qkv_same_embed_dim = False
+        module.__class__ = PrunedAttention
+    module.__dict__["pruned_heads"] = module.__dict__["num_heads"] = heads
+    module.__dict__["pruned_scale"] = head_dim**-0.5
+
+
+class OwnCalls(TorchFunctionMode):
+    """Counts the calls of torch functions that a module's own forward makes (not its children's), and may change them.
+
+    Attributes:
+        literals: For (function, k-th call): the arguments to replace.
+    """
+
+    def __init__(self, literals: dict[tuple[str, int], list[tuple[int, Any]]]) -> None:
+        """Take the replacements."""
+        super().__init__()
+        self.literals = literals
+        self._counts: Counter[str] = Counter()
+        self._depth = 0
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Any:
+        """Begin a forward."""
+        hooks = nn.modules.module
+        self._handles = [
+            hooks.register_module_forward_pre_hook(lambda _m, _a: self._deeper(1)),
+            hooks.register_module_forward_hook(lambda _m, _a, _r: self._deeper(-1)),
+        ]
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        """End a forward."""
+        for handle in self._handles:
+            handle.remove()
+        super().__exit__(*error)
+
+    def _deeper(self, by: int) -> None:
+        self._depth += by
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function, with other arguments where so asked."""
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if self._depth == 0 and name in COUNTED:
+            number = self._counts[name]
+            self._counts[name] += 1
+            for argument, value in self.literals.get((name, number), ()):
+                args, kwargs = with_literal(name, args, kwargs, argument, value)
+        return func(*args, **kwargs)
+
+
+SIZES = ("reshape", "view", "expand", "split")
+SCALARS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide")
+COUNTED = (*SIZES, *SCALARS, "scaled_dot_product_attention")
+
+
+def with_literal(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], argument: int, value: Any) -> Any:
+    """(args, kwargs) of a call with one literal replaced: the `argument`-th size, the scalar, or attention's scale."""
+    if name == "scaled_dot_product_attention":
+        return args, {**kwargs, "scale": value}
+    if name in SCALARS:
+        return tuple(value if isinstance(a, float) else a for a in args), kwargs
+    at = 1
+    keyword = {"reshape": "shape", "view": "size", "expand": "size"}.get(name, "split_size")
+    if name == "split" and "split_size_or_sections" in kwargs:
+        keyword = "split_size_or_sections"
+    given = kwargs.get(keyword, args[at] if len(args) > at else None)
+    if isinstance(given, (list, tuple)):
+        changed: Any = [value if n == argument else s for n, s in enumerate(given)]
+    elif keyword in kwargs or name == "split":
+        changed = value
+    else:  # sizes given one by one
+        return tuple(value if n == argument + at else a for n, a in enumerate(args)), kwargs
+    if keyword in kwargs:
+        return args, {**kwargs, keyword: changed}
+    return (*args[:at], changed, *args[at + 1 :]), kwargs
+
+
+class _Replaced:
+    """Mixed into a module's class: its forward runs with other literals."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the class's own forward."""
+        with OwnCalls(self.__dict__["pruned_literals"]):
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+
+def _replace_literals(module: nn.Module, sites: dict[tuple[str, int], list[tuple[int, Any]]]) -> None:
+    if "forward" in module.__dict__:
+        raise ValueError(f"{type(module).__name__} sets its own forward on the instance, which cannot be repaired.")
+    if not isinstance(module, _Replaced):
+        own = type(module)
+        module.__class__ = type(own.__name__, (_Replaced, own), {"__module__": own.__module__})
+    module.__dict__["pruned_literals"] = sites
+
+
+def _is_parameter(tensor: torch.Tensor) -> bool:
+    return isinstance(tensor, nn.Parameter)
+
+
+def _tied_names(model: nn.Module) -> list[set[str]]:
+    names: dict[int, set[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), set()).add(name)
+    return list(names.values())

@@ -1,0 +1,55 @@
+"""Which indices each tensor of a state keeps when it is cut further, and the tensors cut by them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..structures.analysis import Analysis, Mask
+
+Keeps = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
+
+
+def relative_keeps(analysis: Analysis, before: Mask, after: Mask) -> Keeps:
+    """For each tensor that changes from `before` to `after`: per dimension the places it keeps, in `before`'s numbering.
+
+    None for a dimension: all of it; None for a tensor: it vanishes with a block.
+    """
+    had, has = analysis.kept_indices(before), analysis.kept_indices(after)
+    keeps: Keeps = {}
+    for name, dims in has.items():
+        old = had.get(name, ())
+        if old is None:
+            continue
+        if dims is None:
+            keeps[name] = None
+            continue
+        relative = tuple(_relative(old[n] if old else None, kept) for n, kept in enumerate(dims))
+        if any(r is not None for r in relative):
+            keeps[name] = relative
+    return keeps
+
+
+def _relative(old: NDArray[np.int64] | None, kept: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    if kept is None or old is None:
+        return kept
+    return None if len(old) == len(kept) else np.searchsorted(old, kept)
+
+
+def slice_tensor(tensor: torch.Tensor, keeps: tuple[NDArray[np.int64] | None, ...]) -> torch.Tensor:
+    """The tensor with only the kept places of each dimension; a copy, contiguous."""
+    for dim, kept in enumerate(keeps):
+        if kept is not None:
+            tensor = tensor.index_select(dim, torch.from_numpy(kept).to(tensor.device))
+    return tensor.detach().clone()
+
+
+def slice_state(state: Mapping[str, torch.Tensor], keeps: Keeps) -> dict[str, torch.Tensor]:
+    """A state dict cut; tensors of removed blocks are left out."""
+    cut: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        kept = keeps.get(name, ())
+        if kept is not None:
+            cut[name] = slice_tensor(tensor, kept) if kept else tensor
+    return cut

@@ -1,0 +1,269 @@
+"""Show that a cut did exactly what was planned, by comparisons that share no code with the cut.
+
+Removal (the cut model against the masked original), on the weights as they are and with everything randomised, at two
+batch sizes and two input sizes; permutation of the coupled sets; in float64 where it fits, and in float32. It says
+nothing about accuracy.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import VerificationError
+from ..jobs import CancelToken, Job, Progress, check
+from ..structures.analysis import Analysis, Mask
+from ..tracing.recorder import quiet_forward
+from .cut import copy_model
+from .masking import masked
+from .permuting import permute
+from .protocol import Check, Verification
+from .slicing import relative_keeps, slice_state
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+FITS = 400_000_000
+"""Parameters up to which four copies in float64 are made."""
+
+
+@dataclass(slots=True)
+class _Pair:
+    """Private copies of the model before and after the cut, in one dtype, holding matching weights."""
+
+    before: nn.Module
+    after: nn.Module
+    dtype: torch.dtype
+
+
+def verify(
+    original: nn.Module,
+    cut_model: nn.Module,
+    analysis: Analysis,
+    before: Mask,
+    after: Mask,
+    inputs: tuple[Any, ...],
+    token: CancelToken,
+) -> Job[Verification]:
+    """All comparisons of a cut.
+
+    Args:
+        original: The model that was cut, at state `before`; not touched.
+        cut_model: What the cut gave; not touched.
+        analysis: Of the original.
+        before: What was gone already.
+        after: What is gone now.
+        inputs: Example inputs.
+        token: Stops the job.
+
+    Returns:
+        Numbers for each comparison; look at `passed`.
+    """
+    size = sum(p.numel() for p in original.parameters())
+    dtype = torch.float64 if size <= FITS else torch.float32
+    checks: list[Check] = []
+    skipped: list[str] = []
+    total = 5
+    pair = _Pair(copy_model(original).to(dtype).eval(), copy_model(cut_model).to(dtype).eval(), dtype)
+    plan = (analysis, before, after)
+
+    yield Progress("Verifying: removal on the weights as they are", 0, total)
+    checks.append(_removal("removal", pair, plan, _cast(inputs, dtype)))
+    check(token)
+    yield Progress("Verifying: removal with everything randomised", 1, total)
+    _randomise(pair, analysis, before, after)
+    other_batch = _resized(inputs, batch=_batch(inputs) + 1)
+    checks.append(_removal("removal, randomised weights, another batch size", pair, plan, _cast(other_batch, dtype)))
+    check(token)
+    yield Progress("Verifying: permutation of the coupled sets", 2, total)
+    checks.append(_permutation(pair, plan, _cast(inputs, dtype)))
+    check(token)
+    yield Progress("Verifying: another input size", 3, total)
+    if dtype is torch.float64:
+        pair = _Pair(copy_model(original).float().eval(), copy_model(cut_model).float().eval(), torch.float32)
+    yield from _other_size(pair, plan, inputs, checks, skipped)
+    check(token)
+    yield Progress("Verified", total, total)
+    return Verification(tuple(checks), tuple(skipped))
+
+
+def require(verification: Verification) -> None:
+    """Refuse a cut that failed.
+
+    Raises:
+        VerificationError: A comparison failed, or none could have.
+    """
+    for one in verification.checks:
+        if not one.passed:
+            raise VerificationError(
+                "verify.failed",
+                "The cut failed its verification ({name}: difference {difference:.1e}, allowed {tolerance:.0e}). "
+                "Nothing was changed. First difference: {detail}.",
+                name=one.name,
+                difference=one.difference,
+                tolerance=one.tolerance,
+                detail=one.detail or "the outputs",
+            )
+    if not verification.passed:
+        raise VerificationError(
+            "verify.inconclusive",
+            "The verification is inconclusive: removing these structures changes the outputs by less than could be "
+            "measured. Nothing was changed.",
+        )
+
+
+def _removal(name: str, pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: tuple[Any, ...]) -> Check:
+    with masked(pair.before, *plan):
+        reference = _Run(pair.before, inputs)
+    plain = _Run(pair.before, inputs)
+    smaller = _Run(pair.after, inputs)
+    difference, detail = reference.compare(smaller)
+    effect = _difference(reference.outputs, plain.outputs)
+    return Check(name, difference, effect, TOLERANCE[pair.dtype], _name(pair.dtype), detail)
+
+
+def _permutation(pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: tuple[Any, ...]) -> Check:
+    analysis, before, after = plan
+    plain = _Run(pair.before, inputs)
+    permute(pair.before, analysis, before, after & ~before, np.random.default_rng(1))
+    permuted = _Run(pair.before, inputs)
+    difference = _difference(plain.outputs, permuted.outputs)
+    return Check("permutation, randomised weights", difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
+
+
+def _other_size(
+    pair: _Pair,
+    plan: tuple[Analysis, Mask, Mask],
+    inputs: tuple[Any, ...],
+    checks: list[Check],
+    skipped: list[str],
+) -> Iterator[Progress]:
+    """In float32 on the weights as they are, at another input size if the original runs at one."""
+    resized = _resized(inputs, scale=0.75)
+    name = "removal, another input size"
+    try:
+        if resized is None:
+            raise ValueError("its inputs have no size in space")
+        _Run(pair.before, resized)
+    except Exception as error:  # the original itself, at a size for which it may not be made
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        skipped.append(f"another input size: the original runs only at the given one ({text})")
+        resized, name = inputs, "removal in float32"
+    yield Progress("Verifying: " + name, 4, 5)
+    assert resized is not None
+    checks.append(_removal(name, pair, plan, _cast(resized, torch.float32)))
+
+
+class _Run:
+    """One forward: outputs, and the results of every module on the way."""
+
+    def __init__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self.trail: dict[str, list[torch.Tensor]] = {}
+        handles = [
+            module.register_forward_hook(lambda _m, _a, result, path=path: self._note(path, result))
+            for path, module in model.named_modules()
+            if path
+        ]
+        try:
+            with quiet_forward(model):
+                self.outputs = _tensors(model(*inputs))
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _note(self, path: str, result: Any) -> None:
+        # Copies: a later operator may change a result in place.
+        self.trail.setdefault(path, []).extend(t.clone() for t in _tensors(result))
+
+    def compare(self, other: "_Run") -> tuple[float, str]:
+        """Worst difference over outputs and over results of equal shape on the way, and the first that stands out."""
+        worst, detail = _difference(self.outputs, other.outputs), ""
+        for path, results in self.trail.items():
+            others = other.trail.get(path)
+            if others is None or [r.shape for r in results] != [o.shape for o in others]:
+                continue
+            difference = _difference(results, others)
+            tolerance = TOLERANCE.get(results[0].dtype, 1e-4) if results else 1.0
+            if difference >= tolerance and not detail:
+                detail = f"result of {path} differs by {difference:.1e}"
+            worst = max(worst, difference)
+        return worst, detail
+
+
+def _difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
+    """max|a - b| / max|a|, the worst over tensors; infinite where shapes differ or numbers are not finite."""
+    if [t.shape for t in first] != [t.shape for t in second]:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(first, second, strict=True):
+        if not a.is_floating_point() or not a.numel():
+            continue
+        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+            return float("inf")
+        scale, gap = float(a.abs().max()), float((a - b).abs().max())
+        worst = max(worst, gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf")))
+    return worst
+
+
+def _randomise(pair: _Pair, analysis: Analysis, before: Mask, after: Mask) -> None:
+    """Every parameter and floating buffer anew in both models: the cut one gets the other's, sliced."""
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in (*pair.before.named_parameters(), *pair.before.named_buffers()):
+        if tensor.is_floating_point():
+            tensor.data = _random_like(name, tensor, generator)
+    state = pair.before.state_dict()
+    cut = slice_state(state, relative_keeps(analysis, before, after))
+    own = pair.after.state_dict()
+    pair.after.load_state_dict({n: t for n, t in cut.items() if n in own}, strict=False)
+
+
+def _random_like(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
+
+    if name.endswith("running_var") or (tensor.dim() == 1 and name.endswith("weight")):
+        return uniform(0.5, 1.5)
+    if tensor.dim() <= 1:
+        return uniform(-0.3, 0.3)
+    spread = (6.0 / max(1, tensor[0].numel())) ** 0.5  # variance 2 / fan-in (He et al. 2015)
+    return uniform(-spread, spread)
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    from torch.utils._pytree import tree_flatten
+
+    return [t for t in tree_flatten(value)[0] if isinstance(t, torch.Tensor)]
+
+
+def _cast(inputs: Any, dtype: torch.dtype) -> tuple[Any, ...]:
+    return tuple(i.to(dtype) if isinstance(i, torch.Tensor) and i.is_floating_point() else i for i in inputs)
+
+
+def _batch(inputs: tuple[Any, ...]) -> int:
+    return next((i.shape[0] for i in inputs if isinstance(i, torch.Tensor) and i.dim()), 1)
+
+
+def _resized(inputs: tuple[Any, ...], batch: int | None = None, scale: float = 1.0) -> Any:
+    """Inputs of another batch (fresh noise; whole numbers are repeated), or another size in space; None if they have none."""
+    generator = torch.Generator().manual_seed(2)
+    made: list[Any] = []
+    spatial = False
+    for one in inputs:
+        if not isinstance(one, torch.Tensor) or not one.dim():
+            made.append(one)
+            continue
+        shape = list(one.shape)
+        shape[0] = shape[0] if batch is None else batch
+        if scale != 1.0 and one.is_floating_point() and one.dim() >= 4:
+            shape[2:] = [max(1, round(s * scale / 8) * 8 if s >= 16 else s) for s in shape[2:]]
+            spatial = True
+        if one.is_floating_point():
+            made.append(torch.randn(shape, generator=generator, dtype=one.dtype))
+        else:
+            made.append(one[torch.arange(shape[0]) % one.shape[0]])
+    return tuple(made) if scale == 1.0 or spatial else None
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
