@@ -1,1 +1,207 @@
-"""Secateur's engine: open, analyse, score, plan, cut, verify, recover, measure, export. Knows no Qt; loads torch on use."""
+"""Secateur's engine: open, analyse, score, plan, cut, verify, recover, measure, export.
+
+Knows no Qt; loads torch on use.
+
+The window, the command line and this module are three faces of the same few functions. Step by step, everything in
+memory:
+
+    from secateur.engine import ModelSpec, TaskSpec, analyse, costs, cut, finish, open_model, score, suggest, verify
+
+    opened = open_model(ModelSpec("torchvision:resnet18"))
+    inputs = (torch.randn(2, 3, 224, 224),)
+    analysis = analyse(opened.model, inputs)
+    scores = finish(score(opened.model, analysis, analysis.empty(), "l1"))
+    nothing = analysis.empty()
+    marked = suggest(analysis, scores, keep_macs=0.5, removed=nothing, locked=nothing, multiple=16)
+    print(costs(analysis, marked).macs)
+    smaller = cut(opened.model, analysis, nothing, marked, Edits(), inputs)
+    print(finish(verify(opened.model, smaller.model, analysis, nothing, marked, inputs, NeverCancelled())).difference)
+
+Or as a session, which keeps every state on disk and verifies each cut by itself:
+
+    session = Session()
+    opened = finish(session.open(ModelSpec("bundled:resnet")))
+    scores = finish(session.score("s0", "taylor"))
+    nothing = opened.analysis.empty()
+    marked = suggest(opened.analysis, scores, keep_macs=0.5, removed=nothing, locked=nothing, multiple=16)
+    smaller = finish(session.cut("s0", marked))
+    recovered = finish(session.recover(smaller.id, RecoverySettings(epochs=3)))
+    finish(session.export(recovered.id, "onnx", "smaller.onnx"))
+
+Long functions return a `Job`, a generator of `Progress`; `finish` runs it to its end. Every name is loaded when it is
+first used, so that importing this module costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        AnalysisError,
+        EngineLost,
+        ExportError,
+        Message,
+        OpenError,
+        PlanError,
+        SecateurError,
+        TaskError,
+        VerificationError,
+    )
+    from .export.onnx import export_onnx
+    from .export.protocol import ExportRequest
+    from .export.pytorch import export_pytorch
+    from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
+    from .planning.goal import check_plan, keep, suggest
+    from .recovery.finetune import recover
+    from .recovery.protocol import RecoverySettings
+    from .scoring.criteria import CRITERIA, score
+    from .session.recipe import read_recipe, write_recipe
+    from .session.replay import run_recipe
+    from .session.session import Session
+    from .session.states import Exported, OpenedModel, PlanIntent, State
+    from .sources.open import open_model
+    from .sources.protocol import ModelSpec, Opened
+    from .structures.analyse import analyse
+    from .structures.analysis import Analysis, Kind, from_identities, identities
+    from .structures.costs import costs, marginal
+    from .surgery.cut import cut
+    from .surgery.protocol import Edits, Verification
+    from .surgery.runtime import load_pruned
+    from .surgery.verify import verify
+    from .targets.measure import measure
+    from .targets.protocol import TargetSpec, Timing
+    from .tasks.open import open_task
+    from .tasks.protocol import Metric, Split, TaskInfo, TaskSpec
+
+_HOME = {
+    "CRITERIA": "scoring.criteria",
+    "Analysis": "structures.analysis",
+    "AnalysisError": "errors",
+    "CancelToken": "jobs",
+    "Cancelled": "jobs",
+    "Edits": "surgery.protocol",
+    "EngineLost": "errors",
+    "ExportError": "errors",
+    "ExportRequest": "export.protocol",
+    "Exported": "session.states",
+    "Job": "jobs",
+    "Kind": "structures.analysis",
+    "Message": "errors",
+    "Metric": "tasks.protocol",
+    "ModelSpec": "sources.protocol",
+    "NeverCancelled": "jobs",
+    "OpenError": "errors",
+    "Opened": "sources.protocol",
+    "OpenedModel": "session.states",
+    "PlanError": "errors",
+    "PlanIntent": "session.states",
+    "Progress": "jobs",
+    "RecoverySettings": "recovery.protocol",
+    "SecateurError": "errors",
+    "Session": "session.session",
+    "Split": "tasks.protocol",
+    "State": "session.states",
+    "TargetSpec": "targets.protocol",
+    "TaskError": "errors",
+    "TaskInfo": "tasks.protocol",
+    "TaskSpec": "tasks.protocol",
+    "Timing": "targets.protocol",
+    "Verification": "surgery.protocol",
+    "VerificationError": "errors",
+    "analyse": "structures.analyse",
+    "check_plan": "planning.goal",
+    "costs": "structures.costs",
+    "cut": "surgery.cut",
+    "export_onnx": "export.onnx",
+    "export_pytorch": "export.pytorch",
+    "finish": "jobs",
+    "from_identities": "structures.analysis",
+    "identities": "structures.analysis",
+    "keep": "planning.goal",
+    "load_pruned": "surgery.runtime",
+    "marginal": "structures.costs",
+    "measure": "targets.measure",
+    "open_model": "sources.open",
+    "open_task": "tasks.open",
+    "read_recipe": "session.recipe",
+    "recover": "recovery.finetune",
+    "run_recipe": "session.replay",
+    "score": "scoring.criteria",
+    "suggest": "planning.goal",
+    "verify": "surgery.verify",
+    "write_recipe": "session.recipe",
+}
+"""Where each public name is defined."""
+
+__all__ = [
+    "CRITERIA",
+    "Analysis",
+    "AnalysisError",
+    "CancelToken",
+    "Cancelled",
+    "Edits",
+    "EngineLost",
+    "ExportError",
+    "ExportRequest",
+    "Exported",
+    "Job",
+    "Kind",
+    "Message",
+    "Metric",
+    "ModelSpec",
+    "NeverCancelled",
+    "OpenError",
+    "Opened",
+    "OpenedModel",
+    "PlanError",
+    "PlanIntent",
+    "Progress",
+    "RecoverySettings",
+    "SecateurError",
+    "Session",
+    "Split",
+    "State",
+    "TargetSpec",
+    "TaskError",
+    "TaskInfo",
+    "TaskSpec",
+    "Timing",
+    "Verification",
+    "VerificationError",
+    "analyse",
+    "check_plan",
+    "costs",
+    "cut",
+    "export_onnx",
+    "export_pytorch",
+    "finish",
+    "from_identities",
+    "identities",
+    "keep",
+    "load_pruned",
+    "marginal",
+    "measure",
+    "open_model",
+    "open_task",
+    "read_recipe",
+    "recover",
+    "run_recipe",
+    "score",
+    "suggest",
+    "verify",
+    "write_recipe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on its first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names."""
+    return list(__all__)

@@ -28,6 +28,7 @@ class Replay:
         exported: Files that were written.
         missing: Structures that the recipe names and the model no longer has, "key[index]".
         notes: What differs from when the recipe was made, in words.
+        complete: False when marks that a hand made could not be made again.
     """
 
     opened: OpenedModel
@@ -35,6 +36,7 @@ class Replay:
     exported: tuple[Exported, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
+    complete: bool = True
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class _Run:
     exported: list[Exported] = field(default_factory=list[Exported])
     missing: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
+    complete: bool = True
 
     @property
     def state(self) -> str:
@@ -66,12 +69,14 @@ def run_recipe(
         trust_pickle: Consent to run a checkpoint's pickle; a recipe cannot give it.
         token: Cancels.
     """
-    return (yield from replay(read_recipe(path), session, trust_pickle, token or NeverCancelled()))
+    return (yield from replay(read_recipe(path), session, trust_pickle, token))
 
 
-def replay(recipe: Recipe, session: Session, trust_pickle: bool, token: CancelToken) -> Job[Replay]:
+def replay(
+    recipe: Recipe, session: Session, trust_pickle: bool = False, token: CancelToken | None = None
+) -> Job[Replay]:
     """Run a recipe's steps on a session."""
-    first = recipe.steps[0]
+    first, token = recipe.steps[0], token or NeverCancelled()
     assert isinstance(first, Open)
     opened = yield from session.open(replace(first.intent.model, trust_pickle=trust_pickle), token=token)
     run = _Run(session, opened, [opened.state.id], opened.analysis.empty(), notes=_differences(first, opened))
@@ -79,7 +84,7 @@ def replay(recipe: Recipe, session: Session, trust_pickle: bool, token: CancelTo
         yield Progress(f"Step {number} of {len(recipe.steps)}", number, len(recipe.steps))
         yield from _apply(step, run, token)
     states = tuple(session.history.state(one) for one in run.made)
-    return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes))
+    return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
 
 
 def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:

@@ -1,0 +1,143 @@
+"""The arguments of the commands, and the specifications that they mean."""
+
+import argparse
+from pathlib import Path
+
+from ..sources.protocol import ModelSpec
+from ..tasks.protocol import TaskSpec
+
+MODEL = (
+    "a project or an export of Secateur, bundled:resnet, bundled:vit, torchvision:NAME, timm:NAME, "
+    "or path/to/file.py:callable"
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(prog="secateur", description="Structured pruning: smaller dense models, verified.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
+    _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
+    _run(commands.add_parser("run", help="do again what a recipe recorded"))
+    return top
+
+
+def model_spec(arguments: argparse.Namespace) -> ModelSpec:
+    """The model that the arguments name, with its task."""
+    return ModelSpec(
+        source=arguments.model,
+        weights=arguments.weights or "",
+        input_shape=arguments.input or (),
+        trust_pickle=arguments.trust_pickle,
+        task=task_spec(arguments),
+    )
+
+
+def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
+    """The task that the arguments name, None without one."""
+    from ..tasks.open import kind_of
+
+    if arguments.task is None:
+        return None
+    path = "" if arguments.task == "bundled" else arguments.task
+    shape = arguments.input or ()
+    size = (shape[2], shape[3]) if len(shape) == 4 else None
+    kind = kind_of(path)
+    numbers = {"mean": arguments.mean or (), "std": arguments.std or (), "size": size if kind == "folder" else None}
+    return TaskSpec(kind, path, **numbers)
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """1x3x224x224 as numbers."""
+    try:
+        numbers = tuple(int(part) for part in text.lower().replace("×", "x").split("x"))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write it with its batch like 1x3x224x224")
+    return numbers
+
+
+def share(text: str) -> float:
+    """50%, 50 % or 0.5 as 0.5."""
+    digits = text.strip()
+    try:
+        value = float(digits.rstrip("% ")) / 100 if digits.endswith("%") else float(digits)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; write it like 50%")
+    return value
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """0.485,0.456,0.406 as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers; write them like 0.485,0.456,0.406") from None
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _at_least(text, 1)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0."""
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    if not text.strip().isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+    return int(text)
+
+
+def _inspect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    _about_model(command)
+    _about_run(command)
+
+
+def _prune(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add = command.add_argument
+    add("--keep-macs", type=share, default=0.5, metavar="50%", help="share of the multiply-accumulates to keep at most")
+    add(
+        "--criterion", choices=["taylor", "l1", "l2"], help="what rates structures (default: taylor with data, else l1)"
+    )
+    add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
+    recovery = command.add_mutually_exclusive_group()
+    recovery.add_argument("--epochs", type=natural, help="epochs of fine-tuning with the original as teacher")
+    recovery.add_argument("--no-recover", action="store_true", help="do not fine-tune")
+    add("--export", metavar="PATH", help="write the result: an .onnx file, or a folder for PyTorch")
+    add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    add("--seed", type=natural, default=0, help="of what is random (default: 0)")
+    _about_model(command)
+    _about_run(command)
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe.json, or a project that holds one")
+    command.add_argument("--model", metavar="MODEL", help="another version of the model: " + MODEL)
+    command.add_argument("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    _about_model(command)
+    _about_run(command)
+
+
+def _about_model(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--weights", metavar="FILE", help="checkpoint to load")
+    add("--task", metavar="PATH", help="task.py, a folder of images (one sub-folder a class), an .npz, or: bundled")
+    add("--input", type=shape, metavar="1x3x224x224", help="shape of the input, where it cannot be found out")
+    add("--mean", type=numbers, help="per channel, subtracted from pixels of 0..1")
+    add("--std", type=numbers, help="per channel, divided by")
+    add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
+
+
+def _about_run(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--threads", type=positive, help="threads to compute with")
+    add("--json", action="store_true", help="print the result as one JSON object")
+    add("--verbose", action="store_true", help="print the details of an error")

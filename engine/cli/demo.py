@@ -1,0 +1,82 @@
+"""The demonstration where there is no display: prunes the bundled ResNet, and writes a report and an ONNX file."""
+
+from contextlib import closing
+from pathlib import Path
+
+from ..session.files import write
+from ..session.plain import to_json, to_plain
+from ..session.session import Session
+from ..session.states import Exported, State
+from ..sources.protocol import ModelSpec
+from ..targets.protocol import TargetSpec, Timing
+from .output import Reporter, standard_output_kept
+from .prune import Goal, Pruned, check_export, pruned, write_export
+from .report import comparison, costs_of, metrics_of, verification_of, verified, wrote
+
+BATCH = 64
+"""Batch size that the demonstration measures at."""
+
+
+def demo(folder: Path, goal: Goal | None = None) -> int:
+    """Prune `bundled:resnet` to half of its MACs, recover, measure, export; returns an exit code."""
+    goal, reporter = goal or Goal(), Reporter()
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx = str(folder / "resnet-pruned.onnx")
+    check_export(onnx)
+    reporter.note("There is no display, so the demonstration runs without the window: pruning the bundled ResNet.")
+    with standard_output_kept(), closing(Session()) as session:
+        opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
+        done = pruned(session, opened, goal, reporter)
+        exported = write_export(session, done.result, onnx, reporter)
+        assert exported is not None
+        target = TargetSpec(batch=BATCH)
+        timings = reporter.finish(session.measure((opened.state.id, done.result.id), target))
+        states = (session.history.state(opened.state.id), session.history.state(done.result.id))
+    files = _write(folder, done, states, exported, timings)
+    for file in files:
+        reporter.note(f"wrote {file}")
+    return 0
+
+
+def _write(
+    folder: Path, done: Pruned, states: tuple[State, State], exported: Exported, timings: tuple[Timing, ...]
+) -> tuple[Path, ...]:
+    content = {
+        "model": done.opened.name,
+        "before": costs_of(states[0]),
+        "after": costs_of(states[1]),
+        "verification": verification_of(done.cut.verification),
+        "metrics": metrics_of((("original", states[0]), ("result", states[1]))),
+        "timings": to_plain(timings),
+        "export": to_plain(exported),
+    }
+    text = "\n".join(
+        [
+            "# The bundled ResNet with half of its multiply-accumulates",
+            "",
+            "```",
+            comparison(*states),
+            *_times(timings),
+            "```",
+            "",
+            f"{verified(done.cut.verification)}.",
+            "",
+            f"{wrote(exported)}.",
+            "",
+        ]
+    )
+    report, data = folder / "report.md", folder / "report.json"
+    write(report, text.encode())
+    write(data, to_json(content, indent=2) + b"\n")
+    return report, data, *(Path(file) for file in exported.files)
+
+
+def _times(timings: tuple[Timing, ...]) -> list[str]:
+    before, after = timings
+    speed = before.median / after.median
+    times = f"{before.median:.3g} ms -> {after.median:.3g} ms a batch of {BATCH}, {speed:.2f} times as fast"
+    return [
+        "",
+        times,
+        f"({before.target.runtime}, {before.target.threads} thread, median of {before.runs} runs, {before.machine})",
+    ]

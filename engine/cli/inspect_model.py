@@ -1,0 +1,89 @@
+"""`secateur inspect`: what can be removed from a model, module by module, what is fixed and why, and what it costs."""
+
+import argparse
+from collections import Counter
+from contextlib import closing
+from typing import Any
+
+from ..session.session import Session
+from ..structures.analysis import Analysis, CoupledSet
+from ..structures.costs import Costs, costs
+from .arguments import model_spec
+from .output import Outcome, Reporter
+from .report import columns, size, thousands
+from .threads import use_threads
+
+
+def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Open and analyse a model; nothing is evaluated."""
+    use_threads(arguments.threads)
+    with closing(Session()) as session:
+        opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
+    total = costs(opened.analysis)
+    content = {
+        "command": "inspect",
+        "model": opened.name,
+        **_content(opened.analysis, total),
+        "notes": list(opened.notes),
+    }
+    return Outcome(content, _text(opened.name, opened.analysis, total, opened.notes))
+
+
+def _content(analysis: Analysis, total: Costs) -> dict[str, Any]:
+    return {
+        "parameters": total.parameters,
+        "macs": total.macs,
+        "input_shapes": [list(shape) for shape in analysis.input_shapes],
+        "structures": analysis.count,
+        "sets": [_set(one) for one in analysis.sets],
+        "fixed": [
+            {
+                "tensor": analysis.tensors[one.tensor].name,
+                "dim": one.dim,
+                "count": one.count,
+                "reason": str(one.reason),
+                "module": one.module,
+            }
+            for one in analysis.fixed
+        ],
+    }
+
+
+def _set(one: CoupledSet) -> dict[str, Any]:
+    named = {"key": one.key, "kind": str(one.kind), "module": one.module, "parameter": one.name}
+    return {**named, "count": one.count, "along": list(one.along)}
+
+
+def _text(name: str, analysis: Analysis, total: Costs, notes: tuple[str, ...]) -> str:
+    kinds = Counter[str]()
+    for one in analysis.sets:
+        kinds[str(one.kind)] += one.count
+    totals = ", ".join(_plural(count, kind) for kind, count in kinds.items())
+    head = f"{name}: {size(total.parameters)} parameters, {size(total.macs)} MACs; can remove {totals or 'nothing'}"
+    parts = [head, _sets(analysis), _fixed(analysis), "\n".join(notes)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _sets(analysis: Analysis) -> str:
+    rows = [["can be removed", "", "goes along with"]]
+    rows += [[one.module or "(model)", _plural(one.count, str(one.kind)), _along(one)] for one in analysis.sets]
+    return columns(rows, left=3) if len(rows) > 1 else ""
+
+
+def _fixed(analysis: Analysis) -> str:
+    rows = [["fixed", "", "why"]]
+    for one in analysis.fixed:
+        tensor = analysis.tensors[one.tensor]
+        rows.append([tensor.name, f"dimension {one.dim}, {one.count} of {tensor.shape[one.dim]}", str(one.reason)])
+    return columns(rows, left=3) if len(rows) > 1 else ""
+
+
+def _along(one: CoupledSet) -> str:
+    shown = ", ".join(one.along[:4])
+    return f"{shown} and {len(one.along) - 4} more" if len(one.along) > 4 else shown
+
+
+def _plural(count: int, kind: str) -> str:
+    if count == 1:
+        return f"1 {kind}"
+    return f"{thousands(count)} {kind}" + ("" if kind.endswith("width") else "s")

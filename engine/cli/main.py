@@ -1,0 +1,84 @@
+"""The entry of the command line: parse, run one command, print what came out, return the exit code."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from ..errors import SecateurError
+from ..session.plain import to_json
+from .arguments import parser
+from .output import Outcome, Reporter, standard_output_kept
+
+COMMANDS = ("inspect", "prune", "run")
+"""First words that mean the command line; everything else is for the window."""
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 only when what was asked was done, 1 when not, 2 for wrong usage, 130 after Ctrl-C."""
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else USAGE
+    reporter = Reporter(quiet=arguments.json)
+    try:
+        with standard_output_kept():
+            outcome = _command(arguments.command)(arguments, reporter)
+    except KeyboardInterrupt:
+        reporter.clear()
+        sys.stderr.write("Stopped; nothing was written.\n")
+        return INTERRUPTED
+    except SecateurError as error:
+        return _failed(error, arguments)
+    except Exception as error:
+        return _failed(_unexpected(error), arguments)
+    return _printed(outcome, arguments)
+
+
+def _command(name: str) -> Callable[[argparse.Namespace, Reporter], Outcome]:
+    """The function of a command, loaded now: `--help` and wrong usage need no torch."""
+    match name:
+        case "inspect":
+            from .inspect_model import inspect_model
+
+            return inspect_model
+        case "prune":
+            from .prune import prune
+
+            return prune
+        case _:
+            from .run import run
+
+            return run
+
+
+def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:
+    text = to_json(outcome.content).decode() if arguments.json else outcome.text
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+    if outcome.shortfall:
+        sys.stderr.write(outcome.shortfall + "\n")
+    return FAILED if outcome.shortfall else DONE
+
+
+def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
+    sys.stderr.write(f"{error}\n")
+    is_traceback = "Traceback (most recent" in error.details
+    if error.details and (arguments.verbose or not is_traceback):
+        sys.stderr.write("".join(f"  {line}\n" for line in error.details.splitlines()))
+    if arguments.json:
+        content = {"code": error.message.code, "message": str(error), "details": error.details}
+        sys.stdout.write(to_json({"error": content}).decode() + "\n")
+    return FAILED
+
+
+def _unexpected(error: Exception) -> SecateurError:
+    words = (str(error).strip().splitlines() or [""])[0]
+    template = "Something failed that Secateur did not expect: {error}. --verbose prints where."
+    text = f"{type(error).__name__}: {words}".rstrip(": .")
+    return SecateurError("cli.unexpected", template, traceback.format_exc(), error=text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""What a command says: progress on standard error while it works, its result on standard output when it is done.
+
+Models and tasks are other people's code and print; while a command works, their output goes to standard error too, on
+the level of file descriptors, so that standard output holds the result and nothing else.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, TextIO, TypeVar
+
+from ..jobs import Job, Progress, finish
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command did.
+
+    Attributes:
+        content: The JSON object, plain data.
+        text: The same for a person.
+        shortfall: Why what was asked was not done, "" when it was.
+    """
+
+    content: dict[str, Any]
+    text: str
+    shortfall: str = ""
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Runs jobs and shows their progress: one line that is rewritten on a terminal, a line for each new text elsewhere.
+
+    Attributes:
+        stream: Where to.
+        quiet: Say nothing.
+    """
+
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    quiet: bool = False
+    _text: str = ""
+    _last: float = 0.0
+
+    def finish(self, job: Job[Result]) -> Result:
+        """Run a job to its end."""
+        try:
+            return finish(job, self._show)
+        finally:
+            self.clear()
+
+    def note(self, text: str) -> None:
+        """Say a sentence that stays."""
+        self.clear()
+        if not self.quiet:
+            self.stream.write(text + "\n")
+
+    def clear(self) -> None:
+        """Remove the line that is rewritten."""
+        if self._text and self.stream.isatty() and not self.quiet:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+        self._text = ""
+
+    def _show(self, progress: Progress) -> None:
+        if self.quiet:
+            return
+        if self.stream.isatty():
+            self._rewrite(progress)
+        elif progress.text != self._text:
+            self.stream.write(progress.text + "\n")
+        self._text = progress.text
+
+    def _rewrite(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.text == self._text and now - self._last < 0.1:
+            return
+        self._last = now
+        share = f"  {progress.done}/{progress.total}" if progress.total else ""
+        width = os.get_terminal_size(self.stream.fileno()).columns if self.stream.isatty() else 80
+        self.stream.write(f"\r\x1b[K{(progress.text + share)[: width - 1]}")
+        self.stream.flush()
+
+
+@contextlib.contextmanager
+def standard_output_kept() -> Generator[None]:
+    """Send what is printed to standard error until the block ends."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -1,0 +1,115 @@
+"""Numbers in words: aligned tables for a person, and the same numbers as plain data for `--json`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..session.plain import to_plain
+from ..session.states import Exported, State
+from ..surgery.protocol import Verification
+from ..tasks.protocol import Metric, Split
+
+
+def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Rows as lines with aligned columns, the first `left` of them to the left, the others to the right."""
+    count = max((len(row) for row in rows), default=0)
+    widths = [max((len(row[n]) for row in rows if n < len(row)), default=0) for n in range(count)]
+    lines = (
+        "  ".join(cell.ljust(widths[n]) if n < left else cell.rjust(widths[n]) for n, cell in enumerate(row))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def thousands(number: int) -> str:
+    """12345 as 12,345."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """A count with three significant digits and M or G: 1.82 G."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= limit:
+            return f"{number / limit:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def percent(value: float) -> str:
+    """0.914 as 91.4 %."""
+    return f"{100 * value:.1f} %"
+
+
+def metric_value(metric: Metric | None) -> str:
+    """A metric's value with its standard error."""
+    if metric is None:
+        return ""
+    if not metric.percent:
+        return f"{metric.value:.4g}"
+    error = f" ± {100 * metric.error:.1f}" if metric.error else ""
+    return f"{100 * metric.value:.1f}{error} %"
+
+
+def reported(state: State) -> Metric | None:
+    """A state's metric on the report split."""
+    return next((metric for metric in state.metrics if metric.split is Split.REPORT), None)
+
+
+def comparison(before: State, after: State) -> str:
+    """A table of the original against a result."""
+    rows = [
+        ["", "original", "pruned", ""],
+        ["parameters", size(before.parameters), size(after.parameters), percent(after.parameters / before.parameters)],
+        ["MACs", size(before.macs), size(after.macs), percent(after.macs / max(before.macs, 1))],
+    ]
+    first, last = reported(before), reported(after)
+    if first is not None:
+        label = f"{first.name} (n = {thousands(first.count)})"
+        rows.append([label, metric_value(first), metric_value(last), _change(first, last)])
+    return columns(rows)
+
+
+def verified(verification: Verification | None) -> str:
+    """What a verification shows, in one line."""
+    if verification is None:
+        return ""
+    count = len(verification.checks)
+    skipped = "".join(f"\n  not compared: {reason}" for reason in verification.skipped)
+    return (
+        f"cut verified: equals the masked original, {verification.difference:.0e} in {count} comparisons "
+        f"(says nothing about accuracy){skipped}"
+    )
+
+
+def wrote(exported: Exported) -> str:
+    """What was written, in one line."""
+    metric = exported.metric
+    on_file = f", {metric.name} on the file {metric_value(metric)}" if metric is not None else ""
+    files = ", ".join(exported.files)
+    return (
+        f"wrote {files} ({exported.bytes / 1e6:.2f} MB, differs from the model by {exported.difference:.0e}{on_file})"
+    )
+
+
+def costs_of(state: State) -> dict[str, int]:
+    """A state's costs for JSON."""
+    return {"parameters": state.parameters, "macs": state.macs}
+
+
+def verification_of(verification: Verification | None) -> dict[str, Any] | None:
+    """A verification for JSON, with its verdict."""
+    if verification is None:
+        return None
+    numbers = {"passed": verification.passed, "difference": verification.difference}
+    return numbers | to_plain(verification)
+
+
+def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
+    """The reported metrics by the name of the state, for JSON."""
+    found = ((name, reported(state)) for name, state in states)
+    return {name: to_plain(metric) for name, metric in found if metric is not None}
+
+
+def _change(first: Metric, last: Metric | None) -> str:
+    if last is None or not first.percent:
+        return ""
+    points = 100 * (last.value - first.value)
+    return f"{points:+.1f} points".replace("-", "−")

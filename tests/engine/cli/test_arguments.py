@@ -1,0 +1,58 @@
+"""Wrong usage is told before anything is loaded: exit code 2, a line that says what would be right."""
+
+import subprocess
+import sys
+
+import pytest
+
+from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "dance"),
+        (["inspect"], "MODEL"),
+        (["prune", "m", "--keep-macs", "120%"], "like 50%"),
+        (["prune", "m", "--keep-macs", "0"], "like 50%"),
+        (["prune", "m", "--keep-macs", "many"], "like 50%"),
+        (["prune", "m", "--multiple", "0"], "whole number"),
+        (["prune", "m", "--epochs", "-1"], "whole number"),
+        (["prune", "m", "--epochs", "3", "--no-recover"], "not allowed"),
+        (["prune", "m", "--criterion", "luck"], "luck"),
+        (["inspect", "m", "--input", "3,224,224"], "1x3x224x224"),
+        (["inspect", "m", "--input", "1x0x3"], "1x3x224x224"),
+        (["inspect", "m", "--mean", "a,b"], "0.485"),
+    ],
+)
+def test_wrong_usage_is_code_2_with_a_hint(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err and "Traceback" not in captured.err and captured.out == ""
+
+
+def test_help_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", "--help"]) == 0
+    assert "--keep-macs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("50%", 0.5), ("50 %", 0.5), ("0.5", 0.5), ("100%", 1.0), ("12.5%", 0.125)]
+)
+def test_shares_are_read_as_people_write_them(text: str, value: float) -> None:
+    assert parser().parse_args(["prune", "m", "--keep-macs", text]).keep_macs == value
+
+
+def test_shapes_and_channels_are_read_as_people_write_them() -> None:
+    arguments = parser().parse_args(["prune", "m", "--input", "1x3x224x224", "--mean", "0.5,0.4,0.3"])
+    assert arguments.input == (1, 3, 224, 224) and arguments.mean == (0.5, 0.4, 0.3)
+
+
+def test_usage_loads_neither_torch_nor_qt() -> None:
+    code = (
+        "import sys; from secateur.engine.cli.main import main; main(['prune', '--help']); main(['dance'])\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'PySide6', 'onnx')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
