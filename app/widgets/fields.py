@@ -101,7 +101,7 @@ def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:
 def _size(box: QSpinBox | QDoubleSpinBox, height: int) -> QSize:
     texts = [box.prefix() + box.textFromValue(v) + box.suffix() for v in (box.minimum(), box.maximum())]
     texts.append(box.specialValueText())
-    return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + 38, height)
+    return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + 46, height)
 
 
 def _arrows(box: QAbstractSpinBox) -> None:

@@ -1,0 +1,285 @@
+"""The inspector panel: lays out what is known of the selection, and sends gestures to the document."""
+
+from dataclasses import replace
+
+import numpy as np
+from PySide6.QtCore import QSignalBlocker, Qt, Slot
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+
+from ...document import Aspect, Document, Selection
+from ...widgets.buttons import button
+from ...widgets.card import Card
+from ...widgets.empty_state import EmptyState
+from ...widgets.fields import SpinBox
+from ...widgets.labels import ElidedLabel, label
+from ..kinds import many_of, structure_name
+from ..scale import ScoreScale
+from .histogram import Histogram, Spread
+from .patterns import lines
+from .score_map import ScoreMap
+from .slice_list import SliceList
+from .subject import costs_note, costs_text, goes_title, subject_of
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET})
+
+
+class InspectorPanel(Card):
+    """What is selected.
+
+    Attributes:
+        histogram: Scores of the set with the threshold.
+        map: The set's structures as cells.
+        slices: What goes along.
+        keep: How many to keep.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's selection."""
+        super().__init__(parent)
+        self.document = document
+        self._make()
+        self._lay_out()
+        self._connect()
+        self.setMinimumWidth(232)
+        self.refresh()
+
+    def _make(self) -> None:
+        self.title = ElidedLabel(role="heading")
+        self.words = label(role="caption", wrap=True)
+        self.coupled = label(role="caption", wrap=True)
+        self.keep = SpinBox(self.tr("How many to keep"), 1, 1)
+        self._keep_name = label(self.tr("Keep"), "muted")
+        self._multiple = label(role="caption", wrap=True)
+        self.histogram = Histogram()
+        self._map_title = label(role="caption", wrap=True)
+        self.map = ScoreMap()
+        self._goes = label(role="heading", wrap=True)
+        self.slices = SliceList()
+        self.costs = label(role="good", wrap=True)
+        self._note = label(role="caption", wrap=True)
+        self._why_title = label(role="heading", wrap=True)
+        self.why = label(role="caption", wrap=True)
+        self.lock = button(self.tr("Lock"))
+        self.mark = button(self.tr("Mark"))
+        self.below = button(self.tr("Mark all below"))
+        self._empty = EmptyState("", "")
+
+    def _lay_out(self) -> None:
+        page, shown = QWidget(), QWidget()
+        page.setProperty("role", "page")
+        inner = QVBoxLayout(page)
+        inner.setContentsMargins(0, 0, 6, 0)
+        inner.setSpacing(6)
+        for each in (self.title, self.words, self.coupled):
+            inner.addWidget(each)
+        inner.addLayout(_row(self._keep_name, self.keep, self._multiple))
+        inner.addWidget(self.histogram, 2)
+        inner.addWidget(self._map_title)
+        inner.addWidget(self.map)
+        for each in (self._goes, self.slices, self.costs, self._note, self._why_title, self.why):
+            inner.addWidget(each)
+        inner.addStretch(1)
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(page)
+        outer = QVBoxLayout(shown)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area, 1)
+        outer.addWidget(self.below)
+        actions = _row(self.mark, self.lock)
+        actions.setStretch(0, 1)
+        outer.addLayout(actions)
+        self._stack = QStackedLayout()
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(shown)
+        self.body.addLayout(self._stack)
+
+    def _connect(self) -> None:
+        self.histogram.previewed.connect(self._preview)
+        self.histogram.committed.connect(self._commit)
+        self.histogram.cancelled.connect(self.document.cancel_preview)
+        self.map.picked.connect(self._pick)
+        self.map.hovered.connect(self._hover)
+        self.keep.valueChanged.connect(self._keep)
+        self.lock.clicked.connect(self._lock)
+        self.mark.clicked.connect(self._mark)
+        self.below.clicked.connect(self._below)
+        self.document.changed.connect(self._changed)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN:
+            self.refresh()
+        elif Aspect.HOVER in aspects and self.document.analysis is not None:
+            self._show_structure(self.document.analysis)
+
+    def refresh(self) -> None:
+        """Show the selection anew."""
+        document = self.document
+        analysis, plan = document.analysis, document.plan_costs
+        nothing = document.selection == Selection()
+        self._stack.setCurrentIndex(int(not (nothing or analysis is None or plan is None)))
+        if analysis is None or plan is None:
+            self._empty.say(self.tr("Inspector"), self.tr("Open a model; what you select in it is explained here."))
+            return
+        if nothing:
+            self._empty.say(
+                self.tr("Nothing selected"),
+                self.tr("Select a layer or a filter: here stand its scores, what goes along with it, and why not."),
+            )
+            return
+        subject = subject_of(analysis, document.selection, document.removed, plan)
+        self.title.setText(subject.title)
+        _say(self.words, subject.words)
+        _say(self.coupled, subject.coupled)
+        _say(self._why_title, subject.why_title)
+        _say(self.why, subject.why)
+        self._show_set(analysis, self._set())
+        self._show_structure(analysis)
+
+    def _set(self) -> CoupledSet | None:
+        number, analysis = self.document.selection.set_number, self.document.analysis
+        return analysis.sets[number] if analysis is not None and number >= 0 else None
+
+    def _show_set(self, analysis: Analysis, one: CoupledSet | None) -> None:
+        several = one is not None and one.count > 1
+        scored = several and self.document.scores is not None
+        for each in (self.keep, self._keep_name, self._multiple, self._map_title, self.map):
+            each.setVisible(several)
+        self.histogram.setVisible(scored)
+        self.below.setVisible(scored)
+        self.lock.setVisible(one is not None)
+        if one is None or not several:
+            return
+        self._show_keep(one)
+        place, document = one.structures, self.document
+        scores = np.full(one.count, np.nan) if document.scores is None else document.scores[place]
+        scale = ScoreScale.of(document.scores)
+        present = np.isfinite(scores) & ~document.removed[place]
+        self.histogram.show_spread(Spread(scores[present], document.marked[place][present], scale))
+        self._say_below()
+        states = np.select(
+            [document.removed[place], document.marked[place], document.locked[place]], ["gone", "marked", "locked"], ""
+        )
+        current = document.selection.structure - one.first
+        self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
+        title = self.tr("{0} in their own order, bright: important, struck: marked")
+        _say(self._map_title, title.format(many_of(one.kind).capitalize()))
+        self.map.setAccessibleName(self._map_title.text())
+
+    def _show_keep(self, one: CoupledSet) -> None:
+        document, place = self.document, one.structures
+        left = int(np.count_nonzero(~document.removed[place]))
+        with QSignalBlocker(self.keep):
+            self.keep.setRange(1, max(1, left))
+            self.keep.setValue(int(np.count_nonzero(~(document.removed | document.marked)[place])))
+        self.keep.setEnabled(not (document.locked | document.removed)[place].all())
+        self.keep.updateGeometry()
+        words = self.tr("of {0}, best a multiple of {1}") if document.target.multiple > 1 else self.tr("of {0}")
+        self._multiple.setText(words.format(left, document.target.multiple))
+
+    def _structure(self) -> int:
+        """What the list of slices is about: the one under the mouse, else the selected, else the set's first."""
+        document, one = self.document, self._set()
+        if document.hovered >= 0:
+            return document.hovered
+        if document.selection.structure >= 0 or one is None:
+            return document.selection.structure
+        left = np.flatnonzero(~(document.removed | document.marked)[one.structures])
+        return one.first + int(left[0]) if len(left) else one.first
+
+    def _show_structure(self, analysis: Analysis) -> None:
+        structure, document = self._structure(), self.document
+        for each in (self._goes, self.slices, self.costs, self._note):
+            each.setVisible(structure >= 0)
+        chosen = document.selection.structure
+        self.mark.setVisible(chosen >= 0)
+        if structure < 0:
+            return
+        gone = document.removed | document.marked
+        self._goes.setText(goes_title(analysis, structure))
+        self.slices.show_lines(lines(analysis, structure))
+        self.costs.setText(costs_text(analysis, gone, structure))
+        self._note.setText(costs_note(bool(document.marked[structure]), bool(document.removed[structure])))
+        if chosen >= 0:
+            self.mark.setEnabled(not (document.removed | document.locked)[chosen])
+            verb = self.tr("Spare {0}") if document.marked[chosen] else self.tr("Mark {0}")
+            _name(self.mark, verb.format(structure_name(analysis, chosen)))
+        locked = document.locked[self._lockable()].all()
+        _name(self.lock, self.tr("Unlock") if locked else self.tr("Lock"))
+
+    def _lockable(self) -> list[int]:
+        """What Lock is about: the selected structure, else the whole set."""
+        one, chosen = self._set(), self.document.selection.structure
+        if chosen >= 0 or one is None:
+            return [chosen] if chosen >= 0 else []
+        return list(range(one.first, one.first + one.count))
+
+    def _say_below(self) -> None:
+        text = self.histogram.spread.scale.text(self.histogram.threshold)
+        _name(self.below, self.tr("Mark all below {0}").format(text))
+        below = int(np.count_nonzero(self.histogram.spread.scores < self.histogram.threshold))
+        marked = int(np.count_nonzero(self.histogram.spread.marked))
+        self.below.setEnabled(below not in (0, marked))
+        self.below.setToolTip(self.tr("{0} of this set score below the line").format(below))
+
+    @Slot(float)
+    def _preview(self, threshold: float) -> None:
+        self.document.preview_below([self.document.selection.set_number], threshold)
+        self._say_below()
+
+    @Slot(float)
+    def _commit(self, threshold: float) -> None:
+        self.document.mark_below([self.document.selection.set_number], threshold)
+
+    @Slot()
+    def _below(self) -> None:
+        self._commit(self.histogram.threshold)
+
+    @Slot(int)
+    def _pick(self, cell: int) -> None:
+        if (one := self._set()) is not None:
+            self.document.select(replace(self.document.selection, structure=one.first + cell))
+
+    @Slot(int)
+    def _hover(self, cell: int) -> None:
+        one = self._set()
+        self.document.hover(one.first + cell if one is not None and cell >= 0 else -1)
+
+    @Slot(int)
+    def _keep(self, count: int) -> None:
+        self.document.keep(self.document.selection.set_number, count)
+
+    @Slot()
+    def _lock(self) -> None:
+        chosen = self._lockable()
+        self.document.lock(chosen, not self.document.locked[chosen].all())
+
+    @Slot()
+    def _mark(self) -> None:
+        chosen = self.document.selection.structure
+        self.document.mark([chosen], not self.document.marked[chosen])
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets side by side; the last takes the rest."""
+    row = QHBoxLayout()
+    row.setSpacing(8)
+    for each in widgets:
+        row.addWidget(each, int(each is widgets[-1]))
+    return row
+
+
+def _say(where, text: str) -> None:  # noqa: ANN001
+    where.setText(text)
+    where.setVisible(bool(text))
+
+
+def _name(which, text: str) -> None:  # noqa: ANN001
+    which.setText(text)
+    which.setAccessibleName(text)

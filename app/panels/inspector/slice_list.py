@@ -1,0 +1,53 @@
+"""A list of slices, painted: quick enough to follow the mouse over the tree."""
+
+from PySide6.QtCore import QPoint, QRect, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from ...theme import tokens
+from ...theme.tokens import CAPTION
+from .patterns import Line
+
+ROW = 18
+"""Height of a line in device-independent pixels."""
+
+
+class SliceList(QWidget):
+    """Names at the left, elided in the middle where they must be; patterns right after."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start empty."""
+        super().__init__(parent)
+        self.lines: list[Line] = []
+        font = self.font()
+        font.setPixelSize(CAPTION)
+        self.setFont(font)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def show_lines(self, lines: list[Line]) -> None:
+        """Show these."""
+        self.lines = lines
+        said = "; ".join(f"{line.name} {line.pattern}" for line in lines)
+        self.setAccessibleName(self.tr("Goes along: {0}").format(said))
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """As tall as all lines."""
+        return QSize(160, ROW * len(self.lines))
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the lines that are visible."""
+        painter, measure, look = QPainter(self), self.fontMetrics(), tokens()
+        left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+        first, last = event.rect().top() // ROW, event.rect().bottom() // ROW + 1
+        for number in range(first, min(last, len(self.lines))):
+            line = self.lines[number]
+            where = QRect(QPoint(0, number * ROW), QSize(self.width(), ROW))
+            wanted = measure.horizontalAdvance(line.pattern)
+            room = max(60, self.width() - wanted - 10)
+            name = measure.elidedText(line.name, Qt.TextElideMode.ElideMiddle, room)
+            painter.setPen(QColor(look.muted))
+            painter.drawText(where, left, name)
+            painter.setPen(QColor(look.text))
+            painter.drawText(where.adjusted(measure.horizontalAdvance(name) + 8, 0, 0, 0), left, line.pattern)

@@ -1,0 +1,129 @@
+"""The ledger: what the original costs and scores against the present state or plan; each cell says how it is known."""
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+
+from ..document import Aspect, Document
+from ..widgets.buttons import button
+from ..widgets.card import Card
+from ..widgets.labels import label, set_role
+from ..widgets.share_bar import ShareBar
+from .figures import Figure, ledger_figures
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
+NARROW = 226
+"""Cells narrower than this show the original's number in a line of its own."""
+
+
+class Cell(Card):
+    """One figure.
+
+    Signals:
+        stepped: Its small button (Measure, Evaluate) was pressed.
+    """
+
+    stepped = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start empty."""
+        super().__init__(parent, margin=10)
+        self.figure = Figure("", "")
+        self.title = label(role="caption")
+        self.source = label(role="caption")
+        self.before = label(role="caption")
+        self.number = label(role="number")
+        self.error = label(role="caption")
+        self.change = label(role="good")
+        self.below = label(role="caption")
+        self.number.setMinimumHeight(24)
+        self.step = button("", "link")
+        self.bar = ShareBar()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.step.clicked.connect(self.stepped)
+        self.body.setSpacing(3)
+        self.body.addLayout(_row(self.title, None, self.source))
+        self.body.addLayout(_row(self.before, self.number, self.error, None, self.change, self.step))
+        self.body.addWidget(self.below)
+        self.body.addStretch(1)
+        self.body.addWidget(self.bar)
+
+    def show_figure(self, figure: Figure) -> None:
+        """Show a figure."""
+        self.figure = figure
+        self.number.setText(figure.number)
+        set_role(self.number, "number" if figure.known else "strong")
+        self.change.setText(figure.change)
+        set_role(self.change, "good" if figure.good else "marked")
+        self.step.setText(figure.step)
+        self.step.setAccessibleName(figure.step)
+        self.step.setVisible(bool(figure.step))
+        self.change.setVisible(bool(figure.change))
+        self.bar.show_share(figure.share)
+        self.setToolTip(figure.tip)
+        self.setAccessibleName(figure.spoken)
+        self._fit()
+
+    def resizeEvent(self, event) -> None:  # noqa: ANN001, N802
+        """Decide again where the original's number stands."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        figure, narrow = self.figure, self.width() < NARROW
+        self.title.setText(figure.short if narrow else figure.title)
+        self.before.setText(f"{figure.before} >" if figure.before else "")
+        self.source.setText(figure.source if narrow else figure.origin)
+        self.error.setText(figure.error)
+        original = self.tr("original {0}").format(figure.before) if figure.before else ""
+        self.below.setText(", ".join(t for t in (figure.state, original) if t) or " ")
+        self.before.setVisible(not narrow and bool(figure.before))
+        self.error.setVisible(bool(figure.error) and (not narrow or not figure.change))
+        self.below.setVisible(narrow)
+
+
+class LedgerPanel(QWidget):
+    """Five cells: parameters, MACs, file, latency, metric.
+
+    Attributes:
+        cells: By name: parameters, macs, file, latency, metric.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's figures."""
+        super().__init__(parent)
+        self.document = document
+        self.cells = {name: Cell() for name in ("parameters", "macs", "file", "latency", "metric")}
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        for cell in self.cells.values():
+            row.addWidget(cell, 1)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.cells["latency"].stepped.connect(document.measure)
+        self.cells["metric"].stepped.connect(document.evaluate)
+        document.changed.connect(self._changed)
+        self.refresh()
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show all figures anew."""
+        for name, figure in ledger_figures(self.document).items():
+            self.cells[name].show_figure(figure)
+
+
+def _row(*widgets: QWidget | None) -> QHBoxLayout:
+    """Widgets side by side; None takes the rest."""
+    row = QHBoxLayout()
+    row.setSpacing(5)
+    for each in widgets:
+        if each is None:
+            row.addStretch(1)
+        else:
+            row.addWidget(each)
+    return row
+
+

@@ -1,0 +1,81 @@
+"""Which measurement of a state is shown, and its words: the same everywhere in the window."""
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.session.states import State, StateKind
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric, Split
+
+from ..widgets.numbers import PLUS_MINUS, percent, three
+
+say = QCoreApplication.translate
+
+
+def metric_of(state: State | None, split: Split | None = None) -> Metric | None:
+    """The metric that is compared: on the choose split where it was measured there, else on any (or on `split` only)."""
+    if state is None:
+        return None
+    by_split = {m.split: m for m in state.metrics}
+    order = (Split.CHOOSE, Split.REPORT, Split.CALIBRATE) if split is None else (split,)
+    return next((by_split[s] for s in order if s in by_split), None)
+
+
+def timing_of(state: State | None, target: TargetSpec) -> Timing | None:
+    """The latency on a target, None when it was not measured there."""
+    if state is None:
+        return None
+    same = (target.runtime, target.threads, target.batch)
+    return next((t for t in state.timings if (t.target.runtime, t.target.threads, t.target.batch) == same), None)
+
+
+def value_text(metric: Metric) -> str:
+    """87.4 %, or the bare number."""
+    return percent(metric.value) if metric.percent else three(metric.value)
+
+
+def error_text(metric: Metric) -> str:
+    """\u00b1 0.33 (points for per cents), "" when unknown."""
+    if not metric.error:
+        return ""
+    return f"{PLUS_MINUS} {100 * metric.error:.2f}" if metric.percent else f"{PLUS_MINUS} {three(metric.error)}"
+
+
+def metric_text(metric: Metric) -> str:
+    """87.4 % \u00b1 0.33, n = 10,000."""
+    return f"{value_text(metric)} {error_text(metric)}".strip() + f", n = {metric.count:,}"
+
+
+def kind_text(kind: StateKind) -> str:
+    """A kind of state in a word."""
+    return {
+        StateKind.ORIGINAL: say("states", "original"),
+        StateKind.CUT: say("states", "cut"),
+        StateKind.RECOVERED: say("states", "recovered"),
+        StateKind.ATTACHED: say("states", "attached"),
+    }[kind]
+
+
+def target_text(target: TargetSpec) -> str:
+    """onnxruntime, batch 1, 1 thread."""
+    threads = say("states", "1 thread") if target.threads == 1 else say("states", "{0} threads").format(target.threads)
+    return say("states", "{0}, batch {1}, {2}").format(target.runtime, target.batch, threads)
+
+
+def path_to(states: tuple[State, ...], present: State) -> list[State]:
+    """From the original to a state."""
+    by_id = {s.id: s for s in states}
+    path = [present]
+    while path[0].parent in by_id:
+        path.insert(0, by_id[path[0].parent])
+    return path
+
+
+def road(states: tuple[State, ...], present: State) -> list[State]:
+    """The path to the present state and on along the latest of what was made from it, up to the next cut."""
+    rank = {StateKind.ORIGINAL: 0, StateKind.CUT: 1, StateKind.RECOVERED: 2, StateKind.ATTACHED: 2}
+    path = path_to(states, present)
+    while True:
+        after = [s for s in states if s.parent == path[-1].id and rank[s.kind] > rank[path[-1].kind]]
+        if not after:
+            return path
+        path.append(after[-1])
