@@ -51,6 +51,16 @@ def check_destination(path: Path, need: int, folder: bool = False) -> None:
         need: Bytes that it will take, about.
         folder: Whether a folder is to be written.
     """
+    with _sentences(path):
+        _check_kinds(path, folder)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        free = shutil.disk_usage(path.parent).free
+    if free < need:
+        raise _disk_full(path, need, free)
+
+
+def _check_kinds(path: Path, folder: bool) -> None:
     parent = path.parent
     if not parent.is_dir():
         raise ExportError(
@@ -60,11 +70,6 @@ def check_destination(path: Path, need: int, folder: bool = False) -> None:
         raise ExportError("export.is_folder", "{path} is a folder. Name a file.", path=str(path))
     if folder and path.exists() and not path.is_dir():
         raise ExportError("export.is_file", "{path} is a file. Name a folder.", path=str(path))
-    with _sentences(path), tempfile.TemporaryFile(dir=parent):
-        pass
-    free = shutil.disk_usage(parent).free
-    if free < need:
-        raise _disk_full(path, need, free)
 
 
 def _temporary(path: Path) -> Path:

@@ -42,6 +42,7 @@ def export_onnx(request: ExportRequest, token: CancelToken) -> Job[Exported]:
 
     Raises:
         ExportError: Nothing is left behind, an older file of that name is still there.
+        OpenError: The source that the model came from is not there any more; the same holds.
     """
     path = Path(request.path).expanduser().absolute()
     check_destination(path, 2 * _bytes(request.model))

@@ -1,0 +1,120 @@
+"""ONNX files compute what PyTorch computes, say what they are, and appear whole or not at all."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from secateur.engine.errors import ExportError, OpenError
+from secateur.engine.export.onnx import export_onnx, predictor
+from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.sources.protocol import ModelSpec
+
+from .nets import inputs, request
+
+
+def refused(asked):
+    with pytest.raises(ExportError) as caught:
+        finish(export_onnx(asked, NeverCancelled()))
+    return caught.value
+
+
+def left(folder):
+    return sorted(p.name for p in folder.iterdir() if p.name not in ("net.py", "__pycache__"))
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_onnxruntime_agrees_with_pytorch_at_any_batch(onnx_export, batch):
+    asked, exported = onnx_export
+    session = onnxruntime.InferenceSession(exported.files[0])
+    (found,) = session.run(None, {"input": inputs(batch).numpy()})
+    expected = asked.model(inputs(batch)).detach().numpy()
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    assert exported.difference < 1e-5
+
+
+def test_the_file_is_one_whole_and_small_as_the_cut_model(onnx_export):
+    _, exported = onnx_export
+    path = Path(exported.files[0])
+    assert left(path.parent) == ["net.onnx"] and exported.bytes == path.stat().st_size
+    weights = {tuple(w.dims) for w in onnx.load(path).graph.initializer}
+    assert (6, 3, 3, 3) in weights and not any(12 in shape for shape in weights)
+
+
+def test_the_file_says_what_it_holds_and_nothing_of_this_machine(onnx_export):
+    asked, exported = onnx_export
+    model = onnx.load(exported.files[0])
+    count = sum(p.numel() for p in asked.model.parameters())
+    told = {p.key: p.value for p in model.metadata_props}
+    assert told == {"name": "a net", "parameters": str(count), "macs": "123"}
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    assert str(Path(exported.files[0]).parent).encode() not in Path(exported.files[0]).read_bytes()
+
+
+def test_the_predictor_of_a_file_is_the_model(onnx_export):
+    asked, exported = onnx_export
+    found = predictor(exported.files[0])(inputs(7))
+    assert isinstance(found, torch.Tensor)
+    assert torch.allclose(found, asked.model(inputs(7)), rtol=1e-4)
+
+
+def test_several_inputs_and_nested_outputs_are_exported_in_order(tmp_path):
+    asked = request(tmp_path, tmp_path / "two.onnx", "TwoHeads")
+    scale = torch.rand(4, 1)
+    asked = dataclasses.replace(asked, inputs=(inputs(4), scale))
+    exported = finish(export_onnx(asked, NeverCancelled()))
+    expected = asked.model(inputs(4), scale)
+    logits, softmax = predictor(exported.files[0])(inputs(4), scale)
+    assert torch.allclose(logits, expected["logits"], rtol=1e-4)
+    assert torch.allclose(softmax, expected["softmax"][0], rtol=1e-3, atol=1e-6)
+
+
+def test_a_file_that_computes_something_else_is_refused_and_the_old_one_stays(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_text("an older file")
+    error = refused(request(tmp_path, path, "Forgetful"))
+    assert error.message.code == "export.differs" and "Nothing was written" in str(error)
+    assert left(tmp_path) == ["net.onnx"] and path.read_text() == "an older file"
+
+
+def test_cancelling_an_export_kills_it_and_leaves_nothing(tmp_path):
+    class Token:
+        on = False
+
+        def is_set(self):
+            return self.on
+
+    token = Token()
+    job = export_onnx(request(tmp_path, tmp_path / "net.onnx"), token)
+    while next(job).text != "Exporting to ONNX":
+        pass
+    token.on, start = True, time.monotonic()
+    with pytest.raises(Cancelled):
+        finish(job)
+    assert time.monotonic() - start < 1 and left(tmp_path) == []
+
+
+def test_a_model_that_cannot_be_rebuilt_elsewhere_leaves_nothing(tmp_path):
+    asked = request(tmp_path, tmp_path / "net.onnx")
+    asked = dataclasses.replace(asked, spec=ModelSpec(str(tmp_path / "gone.py")))
+    with pytest.raises(OpenError, match=r"gone\.py"):
+        finish(export_onnx(asked, NeverCancelled()))
+    assert left(tmp_path) == []
+
+
+def test_an_object_that_cannot_be_pickled_says_what_to_do(tmp_path):
+    asked = request(tmp_path, tmp_path / "net.onnx")
+    asked.model.extra = lambda: None
+    error = refused(dataclasses.replace(asked, spec=None))
+    assert "by file and callable" in str(error) and left(tmp_path) == []
+
+
+def test_a_forward_that_raises_says_so_before_anything_is_written(tmp_path):
+    asked = request(tmp_path, tmp_path / "net.onnx")
+    error = refused(dataclasses.replace(asked, inputs=(torch.ones(2, 4, 8, 8),)))
+    assert error.message.code == "export.forward" and left(tmp_path) == []

@@ -1,0 +1,155 @@
+"""Latency: sane numbers from a process of its own, refusals, and a cancel that kills it. No bar on times."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.targets.measure import measure, processor
+from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.table import TARGETS
+from secateur.engine.targets.worker import at_batch
+
+NEVER = NeverCancelled()
+QUICK = TargetSpec(seconds=0.3)
+
+
+def matmuls(path, count, batch="batch", width=256):
+    """An ONNX file of `count` matrix products, each of the same MACs."""
+    rng = np.random.default_rng(0)
+    nodes, weights = [], []
+    for n in range(count):
+        weights.append(onnx.numpy_helper.from_array(rng.normal(0, 0.05, (width, width)).astype(np.float32), f"w{n}"))
+        nodes.append(helper.make_node("MatMul", [f"x{n}", f"w{n}"], [f"x{n + 1}"]))
+    ends = [helper.make_tensor_value_info(f"x{n}", TensorProto.FLOAT, [batch, width]) for n in (0, count)]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, path)
+    return str(path)
+
+
+@pytest.fixture
+def example():
+    return (np.ones((2, 256), dtype=np.float32),)
+
+
+def test_ten_times_the_macs_take_longer_and_the_numbers_are_ordered(tmp_path, example):
+    target = TargetSpec(batch=8, seconds=0.4)
+    files = [matmuls(tmp_path / "one.onnx", 2), matmuls(tmp_path / "ten.onnx", 20)]
+    seen = []
+    one, ten = finish(measure(files, example, target, NEVER), seen.append)
+    assert ten.median > 2 * one.median
+    for timing in (one, ten):
+        assert 0 < timing.low <= timing.median <= timing.high and timing.runs >= 10 and timing.target == target
+    assert "onnxruntime" in one.machine and "cores" in one.machine and processor() in one.machine
+    done = [p.done for p in seen]
+    assert done == sorted(done) and seen[-1].done == 100
+
+
+def test_eager_torch_is_measured_from_a_parcel(tmp_path):
+    from secateur.engine.export.parcel import pack
+    from secateur.engine.sources.open import open_model
+    from secateur.engine.sources.protocol import ModelSpec
+    from secateur.engine.surgery.protocol import Edits
+
+    spec = ModelSpec("bundled:resnet")
+    pack(tmp_path, open_model(spec).model, Edits(), spec, (2, 1, 28, 28))
+    inputs = (np.zeros((2, 1, 28, 28), dtype=np.float32),)
+    (timing,) = finish(measure([tmp_path], inputs, TargetSpec("torch", seconds=0.2), NEVER))
+    assert timing.median > 0 and "torch" in timing.machine
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """[(process, options)] of the processes that are started."""
+    found = []
+    original = subprocess.Popen
+
+    def watched(command, **options):
+        process = original(command, **options)
+        found.append((process, options))
+        return process
+
+    monkeypatch.setattr("secateur.engine.process.subprocess.Popen", watched)
+    return found
+
+
+def test_cancelling_kills_the_worker_within_a_second(tmp_path, example, started):
+    class Token:
+        on = False
+
+        def is_set(self):
+            return self.on
+
+    token = Token()
+    job = measure([matmuls(tmp_path / "a.onnx", 2)], example, TargetSpec(seconds=60), token)
+    while next(job).text != "Measuring":
+        pass
+    ((process, _),) = started
+    os.kill(process.pid, 0)
+    token.on, start = True, time.monotonic()
+    with pytest.raises(Cancelled):
+        finish(job)
+    assert time.monotonic() - start < 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        (TargetSpec("tensorrt"), "target.unknown"),
+        (TargetSpec(threads=0), "target.numbers"),
+        (TargetSpec(batch=0), "target.numbers"),
+    ],
+)
+def test_targets_that_cannot_be_are_refused(tmp_path, example, target, code):
+    with pytest.raises(SecateurError) as caught:
+        finish(measure([matmuls(tmp_path / "a.onnx", 1)], example, target, NEVER))
+    assert caught.value.message.code == code
+
+
+def test_a_file_that_is_not_there_and_one_that_is_no_model(tmp_path, example):
+    with pytest.raises(SecateurError, match=r"no file .*gone\.onnx"):
+        finish(measure([tmp_path / "gone.onnx"], example, QUICK, NEVER))
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(SecateurError, match=r"ONNX Runtime cannot load .*text\.onnx"):
+        finish(measure([tmp_path / "text.onnx"], example, QUICK, NEVER))
+
+
+def test_a_model_that_cannot_run_at_the_targets_batch_says_so(tmp_path, example):
+    with pytest.raises(SecateurError, match=r"cannot run at batch 3"):
+        finish(measure([matmuls(tmp_path / "a.onnx", 1, batch=2)], example, TargetSpec(batch=3, seconds=0.2), NEVER))
+
+
+def test_no_inputs_is_a_sentence(tmp_path):
+    with pytest.raises(SecateurError, match="example inputs"):
+        finish(measure([matmuls(tmp_path / "a.onnx", 1)], (), QUICK, NEVER))
+
+
+def test_inputs_are_repeated_or_cut_to_the_batch():
+    rows = np.arange(6.0).reshape(3, 2)
+    assert at_batch([rows], 2)[0].tolist() == rows[:2].tolist()
+    assert at_batch([rows], 4)[0].tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
+
+
+def test_threads_are_pinned_before_the_runtime_loads(tmp_path, example, started):
+    finish(measure([matmuls(tmp_path / "a.onnx", 1)], example, TargetSpec(threads=2, seconds=0.05), NEVER))
+    assert started[0][1]["env"]["OMP_NUM_THREADS"] == "2"
+
+
+def test_the_table_of_targets_is_known_without_importing_a_runtime():
+    code = (
+        "import sys, json; from secateur.engine.targets.table import TARGETS; import secateur.engine.targets.measure;"
+        "print(json.dumps([list(TARGETS), [m for m in ('torch', 'onnxruntime') if m in sys.modules]]))"
+    )
+    out = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert json.loads(out) == [list(TARGETS), []]
