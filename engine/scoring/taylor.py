@@ -26,11 +26,11 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root mean square over batches of the sum of w g: the change of the loss, in units of the loss."""
     assert subject.task is not None
     squares, batches = np.zeros(subject.analysis.count), 0
-    total = min(subject.task.batch_count(Split.CALIBRATE) or BATCHES, BATCHES)
+    total = min(subject.task.batch_count(Split.CALIBRATE), BATCHES)
     counts = structure_sums(subject.consumers, lambda name: np.abs(as_array(subject, name)))[1]
     for batch in islice(subject.task.batches(Split.CALIBRATE, seed=0), BATCHES):
         check(token)
-        changes = _changes(subject, batch)
+        changes = _changes(subject, batch, token)
         squares += np.square(structure_sums(subject.consumers, changes.get)[0])
         batches += 1
         yield Progress("Measuring how the loss depends on each structure", batches, total)
@@ -39,14 +39,16 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     return np.where(counts > 0, np.sqrt(squares / batches), np.nan)
 
 
-def _changes(subject: Subject, batch: Any) -> dict[str, NDArray[np.float32]]:
+def _changes(subject: Subject, batch: Any, token: CancelToken) -> dict[str, NDArray[np.float32]]:
     """Tensor name -> w g of each element, for one batch."""
     import torch
+
+    from .interrupt import interruptible
 
     assert subject.task is not None
     names = sorted({p.tensor for p in subject.consumers.places})
     weights = [subject.parameters[n] for n in names]
-    with torch.enable_grad():
+    with torch.enable_grad(), interruptible(token, weights):
         loss = _loss(subject.task, subject.model, batch)
         gradients: tuple[Any, ...] = torch.autograd.grad(loss, weights, allow_unused=True)
     pairs = zip(names, weights, gradients, strict=True)

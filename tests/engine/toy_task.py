@@ -76,5 +76,5 @@ def _images(count: int, seed: int) -> tuple[Tensor, Tensor]:
     labels = torch.randint(3, (count,), generator=random)
     images = torch.randn(count, 1, 8, 8, generator=random)
     for column in range(3):
-        images[labels == column, :, :, column * 3 : column * 3 + 2] += 0.7
+        images[labels == column, :, :, column * 3 : column * 3 + 2] += 1.2
     return images, labels

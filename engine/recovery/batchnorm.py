@@ -1,0 +1,78 @@
+"""The first step of recovery: measure BatchNorm again, because a cut changes what flows into it. Loads torch."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # what all of them share
+
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..scoring.interrupt import interruptible
+from ..tasks.protocol import Split, Task
+from .isolation import modes_kept
+
+BATCHES = 32
+"""At most so many calibrate batches: means and variances settle early."""
+
+
+def norms_of(model: nn.Module) -> list[_BatchNorm]:
+    """BatchNorm modules that keep running statistics."""
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+
+
+def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None = None) -> Job[int]:
+    """Recompute the running statistics of BatchNorm as the plain average over calibrate batches, in place.
+
+    Everything else stays in eval mode and no weight is touched; cancelled or failed, the statistics are as they were.
+
+    Returns:
+        How many batches were used; 0 where the model has no such layer.
+    """
+    norms, done = norms_of(model), 0
+    if not norms:
+        return done
+    before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
+    total = min(task.batch_count(Split.CALIBRATE), BATCHES)
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average, not an exponential one
+        for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
+            _observe(model, norms, task.inputs(batch), token or NeverCancelled())
+            done += 1
+            yield Progress("Measuring BatchNorm statistics", done, total)
+    except BaseException:
+        done = 0
+        raise
+    finally:
+        for norm, momentum, buffers in before:
+            norm.momentum = momentum
+            _restore(norm, buffers, counters_only=done > 0)
+    return done
+
+
+def trainable_batches(model: nn.Module, task: Task, seed: int, limit: int | None = None) -> Iterator[Any]:
+    """Shuffled calibrate batches; for BatchNorm those of one sample are left out, they have no variance."""
+    alone = bool(norms_of(model))
+    for batch in islice(task.batches(Split.CALIBRATE, seed=seed), limit):
+        first = next((x for x in task.inputs(batch) if isinstance(x, torch.Tensor)), None) if alone else None
+        if first is None or not first.ndim or len(first) > 1:
+            yield batch
+
+
+def _observe(model: nn.Module, norms: list[_BatchNorm], inputs: tuple[Any, ...], token: CancelToken) -> None:
+    """One forward in which only BatchNorm is in train mode."""
+    check(token)
+    with modes_kept(model), torch.no_grad(), interruptible(token):
+        model.eval()
+        for norm in norms:
+            norm.training = True
+        model(*inputs)
+
+
+def _restore(norm: _BatchNorm, buffers: list[torch.Tensor], counters_only: bool) -> None:
+    for buffer, value in zip(norm.buffers(), buffers, strict=True):
+        if not (counters_only and buffer.is_floating_point()):
+            buffer.copy_(value)

@@ -1,0 +1,104 @@
+"""The steps of a recovery: forward of student and teacher, loss, gradient, update. Loads torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import SecateurError, TaskError
+from ..jobs import CancelToken, check
+from ..scoring.interrupt import interruptible
+from ..tasks.protocol import Task
+from .distil import distillation_loss
+from .isolation import modes_kept
+from .protocol import RecoverySettings
+from .schedule import one_cycle
+
+GRADIENT_NORM = 1.0
+"""Gradients are clipped to this norm over all parameters."""
+
+
+@dataclass(slots=True)
+class Training:
+    """A student that is being trained.
+
+    Attributes:
+        student: The copy that changes.
+        teacher: The original.
+        task: Gives the loss, if it has one.
+        settings: As asked.
+        optimizer: AdamW over the student's trainable parameters.
+        steps: Steps in all, for the schedule.
+        token: Cancels.
+        step: Steps done.
+    """
+
+    student: nn.Module
+    teacher: nn.Module
+    task: Task
+    settings: RecoverySettings
+    optimizer: torch.optim.Optimizer
+    steps: int
+    token: CancelToken
+    step: int = 0
+
+    def train_on(self, batch: Any) -> float:
+        """One update on a batch; returns its loss."""
+        check(self.token)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * one_cycle(self.step, self.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        with modes_kept(self.student, self.teacher), torch.enable_grad(), interruptible(self.token, parameters):
+            self.student.train()
+            self.teacher.eval()
+            loss = self._loss(batch)
+            self._require_finite(loss)
+            loss.backward()
+        nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+        self.optimizer.step()
+        self.step += 1
+        return float(loss.detach())
+
+    def _loss(self, batch: Any) -> Tensor:
+        """The task's own loss and the distance to the teacher, in one forward of the student."""
+        share = self.settings.distillation
+        heard: list[Any] = []
+        handle = self.student.register_forward_hook(lambda _module, _inputs, outputs: heard.append(outputs))
+        try:
+            own = self.task.loss(self.student, batch) if share < 1.0 else None
+            if share == 0.0 and own is not None:
+                return own
+            outputs = heard[-1] if heard else self.student(*self.task.inputs(batch))
+        finally:
+            handle.remove()
+        with torch.no_grad():
+            taught = self.teacher(*self.task.inputs(batch))
+        distance = distillation_loss(outputs, taught, self.settings.temperature)
+        return distance if own is None else (1.0 - share) * own + share * distance
+
+    def _require_finite(self, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise SecateurError(
+                "recovery.diverged",
+                "Fine-tuning diverged: the loss is {loss} at step {step}. Try a learning rate under {rate}.",
+                loss=float(loss.detach()),
+                step=self.step,
+                rate=self.settings.learning_rate,
+            )
+        if not loss.requires_grad:
+            raise TaskError(
+                "recovery.no_gradient", "The loss does not depend on the model: return a tensor of its outputs."
+            )
+
+
+def adamw(student: nn.Module, settings: RecoverySettings) -> torch.optim.AdamW:
+    """AdamW over what was trainable (everything, where nothing was); vectors such as biases and norms do not decay."""
+    floating = [p for p in student.parameters() if p.is_floating_point()]
+    chosen = [p for p in floating if p.requires_grad] or [p.requires_grad_(True) for p in floating]
+    groups = [
+        {"params": [p for p in chosen if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in chosen if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)

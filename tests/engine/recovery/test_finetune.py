@@ -1,0 +1,247 @@
+"""A recovery learns, chooses by the metric, repeats itself, and leaves the models and the process as they were."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur.engine.errors import SecateurError, TaskError
+from secateur.engine.jobs import Cancelled, Progress, finish
+from secateur.engine.recovery.finetune import Recovered, recover
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.tasks.protocol import Metric, Split
+from tests.engine.tiny_net import TinyNet
+from tests.engine.toy_task import ToyTask
+
+
+def _teacher() -> TinyNet:
+    """A small network that has learnt the toy task."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = TinyNet(width=12, hidden=(8, 8), heads=2)
+        optimizer = torch.optim.AdamW(net.parameters(), 5e-3)
+        for batch in [*ToyTask().batches(Split.CALIBRATE)] * 8:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(batch[0]), batch[1]).backward()
+            optimizer.step()
+    for parameter in net.parameters():
+        parameter.grad = None
+    return net.eval()
+
+
+TEACHER = _teacher()
+
+
+def _student() -> TinyNet:
+    """The teacher with half of a layer's filters damaged."""
+    net = TinyNet(width=12, hidden=(8, 8), heads=2)
+    net.load_state_dict(TEACHER.state_dict())
+    with torch.no_grad():
+        net.layer1[1].conv2.weight[:, ::2] *= -3.0
+        net.fc.weight[:, ::2] *= -1.0
+    return net.eval()
+
+
+def _traces(model: nn.Module) -> list[Any]:
+    hooks = [h for m in model.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks, *m._backward_hooks)]
+    tensors = [v.numpy().tobytes() for v in model.state_dict().values()]
+    parameters = [(p.requires_grad, p.grad is None, bool(p._backward_hooks)) for p in model.parameters()]
+    return [hooks, [m.training for m in model.modules()], tensors, parameters]
+
+
+def _process() -> list[Any]:
+    hooks = nn.modules.module
+    return [
+        torch.get_rng_state().tolist(),
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+        list(hooks._global_forward_pre_hooks),
+    ]
+
+
+def _settings(**changes: Any) -> RecoverySettings:
+    return RecoverySettings(**{"epochs": 2, "learning_rate": 5e-3, "threads": 1, **changes})
+
+
+def _choose(net: nn.Module, state: dict[str, Tensor]) -> float:
+    net.load_state_dict(state)
+    return finish(ToyTask().evaluate(net.eval(), Split.CHOOSE, threading.Event())).value
+
+
+def test_recovery_brings_back_what_the_cut_cost() -> None:
+    before = _choose(_student(), _student().state_dict())
+    result = finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=4)))
+    assert before < 0.6 < 0.85 < result.metric.value
+    assert result.metric.split is Split.CHOOSE and result.steps == 4 * 8
+
+
+def test_the_metric_is_that_of_the_weights_given_back() -> None:
+    result = finish(recover(_student(), TEACHER, ToyTask(), _settings()))
+    assert _choose(_student(), result.state_dict) == result.metric.value
+
+
+def test_the_same_seed_and_threads_give_the_same_weights() -> None:
+    def weights(seed: int) -> list[bytes]:
+        state = finish(recover(_student(), TEACHER, ToyTask(), _settings(seed=seed))).state_dict
+        return [v.numpy().tobytes() for v in state.values()]
+
+    torch.rand(7)  # whatever came before does not matter
+    assert weights(3) == weights(3) != weights(4)
+
+
+def test_nothing_worse_than_the_input_is_given_back() -> None:
+    result = finish(recover(TEACHER, TEACHER, ToyTask(loss_of=lambda x, _: -x.sum() * 9), _settings(distillation=0.0)))
+    before = _choose(_student(), TEACHER.state_dict())
+    assert result.metric.value >= before > 0.9 and result.best_epoch == 0
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_models_and_process_are_left_as_found(same: bool) -> None:
+    teacher = _student().train()
+    student = teacher if same else _student()
+    student.layer1.train()
+    teacher.fc.weight.requires_grad_(False)
+    before = [_traces(student), _traces(teacher), _process()]
+    finish(recover(student, teacher, ToyTask(), _settings()))
+    assert [_traces(student), _traces(teacher), _process()] == before
+
+
+def test_what_the_user_froze_is_not_trained() -> None:
+    student = _student()
+    student.conv1.weight.requires_grad_(False)
+    result = finish(recover(student, TEACHER, ToyTask(), _settings(epochs=1)))
+    assert torch.equal(result.state_dict["conv1.weight"], student.conv1.weight)
+    assert not torch.equal(result.state_dict["fc.weight"], student.fc.weight)
+
+
+def test_a_cancel_stops_before_the_next_batch_and_leaves_nothing() -> None:
+    student, teacher, task, token = _student(), _student(), ToyTask(), threading.Event()
+    before = [_traces(student), _traces(teacher), _process()]
+    job = recover(student, teacher, task, _settings(epochs=50), token)
+    _until_training(job)
+    served = task.served
+    token.set()
+    with pytest.raises(Cancelled):
+        next(job)
+    assert task.served <= served + 1
+    assert [_traces(student), _traces(teacher), _process()] == before
+
+
+def test_a_cancel_stops_inside_a_batch() -> None:
+    token = threading.Event()
+
+    class Slow(nn.Module):
+        passed = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            Slow.passed += 1
+            if torch.is_grad_enabled():
+                token.set()  # as a person would, in the middle of a long forward
+            return x
+
+    student = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), Slow(), Slow(), Slow())
+    job = recover(student, TEACHER, ToyTask(), _settings(), token)
+    with pytest.raises(Cancelled):
+        finish(job)
+    assert Slow.passed % 3 == 1
+
+
+def test_an_abandoned_recovery_leaves_nothing() -> None:
+    student, teacher = _student(), _student().train()
+    before = [_traces(student), _traces(teacher), _process()]
+    job = recover(student, teacher, ToyTask(), _settings())
+    _until_training(job)
+    job.close()
+    assert [_traces(student), _traces(teacher), _process()] == before
+
+
+def test_curves_show_losses_and_the_metric_after_each_epoch() -> None:
+    seen: list[Progress] = []
+    finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=3)), seen.append)
+    losses = [p.values for p in seen if "loss" in p.values]
+    metrics = [p.values["step"] for p in seen if "metric" in p.values]
+    assert metrics == [0, 0, 8, 16, 24]  # as given, with new statistics, then each epoch
+    assert losses[-1]["loss"] < losses[0]["loss"] and losses[-1]["step"] <= 24
+
+
+def test_without_a_loss_the_teacher_alone_teaches() -> None:
+    result = finish(recover(_student(), TEACHER, ToyTask(loss_of=None), _settings(epochs=4)))
+    assert result.metric.value > 0.85
+
+
+def test_without_a_teacher_weight_the_task_alone_teaches() -> None:
+    deaf = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))  # another number of classes: it cannot be compared with
+    result = finish(recover(_student(), deaf, ToyTask(), _settings(epochs=4, distillation=0.0)))
+    assert result.metric.value > 0.85
+
+
+def test_a_loss_that_is_no_number_is_told_with_what_to_do() -> None:
+    student, before = _student(), _process()
+    nan = ToyTask(loss_of=lambda x, _: x.sum() * float("nan"))
+    with pytest.raises(SecateurError, match=r"the loss is nan at step 0\. Try a learning rate under"):
+        finish(recover(student, TEACHER, nan, _settings()))
+    assert _process() == before
+
+
+def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
+    def raises(outputs: Tensor, targets: Tensor) -> Tensor:
+        raise IndexError("Target 7 is out of bounds.")
+
+    with pytest.raises(TaskError, match="Target 7 is out of bounds") as caught:
+        finish(recover(_student(), TEACHER, ToyTask(loss_of=raises), _settings()))
+    assert "Traceback" in caught.value.details
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": -1}, {"learning_rate": 0.0}, {"temperature": -1.0}, {"distillation": 1.5}]
+)
+def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SecateurError, match="Fine-tuning needs"):
+        finish(recover(_student(), TEACHER, ToyTask(), _settings(**wrong)))
+
+
+def test_no_epochs_only_measure_the_statistics_again() -> None:
+    student = _student()
+    result = finish(recover(student, TEACHER, ToyTask(), _settings(epochs=0)))
+    assert result.steps == 0 and torch.equal(result.state_dict["fc.weight"], student.fc.weight)
+
+
+def test_a_model_that_cannot_be_copied_gets_its_weights_back() -> None:
+    class Uncopied(TinyNet):
+        def __deepcopy__(self, memo: dict[int, Any]) -> "Uncopied":
+            raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol")
+
+    student = Uncopied(width=12, hidden=(8, 8), heads=2)
+    student.load_state_dict(_student().state_dict())
+    before = _traces(student)
+    result = finish(recover(student, TEACHER, ToyTask(), _settings(epochs=1)))
+    assert _traces(student) == before
+    assert not torch.equal(result.state_dict["fc.weight"], student.fc.weight)
+
+
+def test_a_task_that_does_not_know_its_length_is_counted() -> None:
+    class Unknown(ToyTask):
+        def batch_count(self, split: Split) -> int:
+            return 0
+
+    seen: list[Progress] = []
+    result = finish(recover(_student(), TEACHER, Unknown(), _settings()), seen.append)
+    assert result.steps == 16 and max(p.total for p in seen) == 16
+
+
+def test_a_metric_for_which_lower_is_better_chooses_the_lowest() -> None:
+    class Error(ToyTask):
+        def evaluate(self, predict: Any, split: Split, token: Any) -> Iterator[Any]:
+            right = yield from super().evaluate(predict, split, token)
+            return Metric("error", 1 - right.value, right.count, 0.0, split, higher_is_better=False)
+
+    result: Recovered = finish(recover(_student(), TEACHER, Error(), _settings(epochs=4)))
+    assert result.metric.value < 0.15
+
+
+def _until_training(job: Any) -> None:
+    while "loss" not in next(job).values:
+        pass
