@@ -1,7 +1,7 @@
 """The official Fashion-MNIST files (Xiao et al. 2017), read and checked, and how the project divides them.
 
-The official 60,000 training images become 55,000 to fit and 5,000 to choose by; the 10,000 test images are for reports only.
-A Debian package, dataset-fashion-mnist, installs the files that are read here.
+The official 60,000 training images become 55,000 to fit and 5,000 to choose by; the 10,000 test images are for reports
+only. A Debian package, dataset-fashion-mnist, installs the files that are read here.
 """
 
 import gzip

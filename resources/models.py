@@ -1,7 +1,7 @@
 """The two bundled networks, in plain PyTorch: a small ResNet and a small ViT for 28 x 28 grey images of ten classes.
 
-They are ordinary modules as a user would write them, nothing in them knows of pruning. The only module of `resources` that
-imports torch; the weights beside it are reached through `samples`.
+They are ordinary modules as a user would write them, nothing in them knows of pruning. What only finds files imports no
+torch: the weights are reached through `samples`.
 """
 
 from collections.abc import Callable

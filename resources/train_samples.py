@@ -1,7 +1,8 @@
-"""Trains the two bundled networks and writes `resources/data`: `python -m secateur.resources.train_samples --data FOLDER`.
+"""Trains the two bundled networks: `python -m secateur.resources.train_samples --data FOLDER` writes `resources/data`.
 
-Each network is trained on 55,000 images to its plateau, the best epoch is chosen on 5,000 others, and the 10,000 official test
-images are read once, at the end. `--nets resnet` and `--nets vit` may run side by side; each adds its entry to samples.json.
+Each network is trained on 55,000 images to its plateau, the best epoch is chosen on 5,000 others, and the 10,000
+official test images are read once, at the end. `--nets resnet` and `--nets vit` may run side by side; each adds its
+entry to samples.json.
 """
 
 import argparse
@@ -59,7 +60,8 @@ SETTINGS = {
 def train(name: str, settings: Settings, folder: Path) -> None:
     """Train one network and write its weights and its entry."""
     torch.manual_seed(settings.seed)
-    model = FACTORIES[name]().to(memory_format=torch.channels_last)
+    model = FACTORIES[name]()
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in the stubs
     fit, validation = fashion_mnist.read_train(folder)
     best, history = _fit(model, settings, fit, validation)
     model.load_state_dict(best)
@@ -117,10 +119,10 @@ def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and n != "positions"]
     plain = [p for n, p in model.named_parameters() if p.ndim <= 1 or n == "positions"]
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-    rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, **rates)
-    return torch.optim.SGD(groups, momentum=0.9, nesterov=True, **rates)
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(groups, lr=rate, weight_decay=decay, momentum=0.9, nesterov=True)
 
 
 def augment(x: NDArray[np.uint8], shift: int, random: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
-"""Writes what `resources/data` holds: the images that ship, the weights, and samples.json that says where they come from.
+"""Writes what `resources/data` holds: the images that ship, the weights, and samples.json that says what they are.
 
-Every file appears whole or not at all. The images are a part of the official ones: 10,000 of the 55,000 that the networks were
-fitted on (calibrate), 2,000 of the 5,000 validation images (choose), and 2,000 of the test images (report).
+Every file appears whole or not at all. The images are a part of the official ones: 10,000 of the 55,000 that the
+networks were fitted on (calibrate), 2,000 of the 5,000 validation images (choose), 2,000 of the test images (report).
 """
 
 import hashlib

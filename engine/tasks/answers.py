@@ -1,37 +1,43 @@
-"""What a model answers: the logits among its outputs, asked in evaluation mode, with sentences for what can go wrong."""
+"""What a model answers: the logits among its outputs, in evaluation mode, with sentences for what can go wrong."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import SecateurError, TaskError
 
 
 def logits(outputs: Any) -> torch.Tensor:
-    """The logits [N, classes] among a model's or a runtime's outputs: the tensor itself, `.logits`, or the first of several."""
-    if isinstance(outputs, Mapping) and outputs:
-        outputs = outputs.get("logits", next(iter(outputs.values())))
-    elif hasattr(outputs, "logits"):
-        outputs = outputs.logits
-    while isinstance(outputs, list | tuple) and outputs:
-        outputs = outputs[0]
-    if isinstance(outputs, np.ndarray):
-        outputs = torch.from_numpy(outputs)
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
-        given = f"a tensor {list(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+    """The logits [N, classes] among what a model answers: the tensor itself, `.logits`, or the first of several."""
+    found = _main(outputs)
+    if not isinstance(found, torch.Tensor) or found.ndim != 2:
+        given = f"a tensor {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         template = (
             "The model answers with {given}; a classification needs [N, classes]. Describe the task in a task.py."
         )
         raise TaskError("task.outputs", template, given=given)
-    return outputs
+    return found
+
+
+def _main(outputs: Any) -> Any:
+    """The one output that counts, arrays as tensors."""
+    if isinstance(outputs, np.ndarray):
+        return torch.from_numpy(cast("NDArray[Any]", outputs))
+    named = dict(cast("Mapping[Any, Any]", outputs)) if isinstance(outputs, Mapping) else {}
+    several = list(cast("Sequence[Any]", outputs)) if isinstance(outputs, list | tuple) else list(named.values())
+    by_name: Any = named.get("logits", getattr(cast("Any", outputs), "logits", None))
+    if by_name is None and not several:
+        return cast("Any", outputs)
+    return _main(several[0] if by_name is None else by_name)
 
 
 @contextmanager
-def evaluating(predict: Any) -> Iterator[None]:
+def evaluating(predict: Any) -> Generator[None]:
     """Put a module into evaluation mode, and every part of it back as it was afterwards."""
     modules = list(predict.modules()) if isinstance(predict, nn.Module) else []
     were_training = [module for module in modules if module.training]
@@ -47,7 +53,7 @@ def evaluating(predict: Any) -> Iterator[None]:
 def ask(predict: Any, inputs: tuple[Any, ...]) -> Any:
     """The outputs for a batch, without gradients.
 
-    The mode is entered for this one call: a job is a generator, and a mode entered around a `yield` would leak to its caller.
+    The mode is entered for this one call: a job is a generator, and a mode around a `yield` would leak to its caller.
     """
     with torch.inference_mode():
         try:
@@ -68,7 +74,7 @@ def _refused(predict: Any, inputs: tuple[Any, ...], error: Exception) -> TaskErr
         )
         return TaskError("task.channels", template, details=str(error), channels=shapes[0][1], wanted=wanted)
     shape = ", ".join(str(list(s)) for s in shapes)
-    template = "The model cannot take a batch of shape {shape}: {error}. Check the size, the channels and the type of the data."
+    template = "The model cannot take a batch of shape {shape}: {error}. Check size, channels and type of the data."
     return TaskError("task.batch", template, details=repr(error), shape=shape, error=str(error).strip().rstrip("."))
 
 

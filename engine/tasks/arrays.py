@@ -103,7 +103,7 @@ def _named(arrays: Mapping[str, NDArray[Any]], letter: str) -> BySplit:
 
 def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) -> None:
     """Refuse a file without samples, with labels for some splits only, or with samples of different shapes."""
-    named = {"path": str(path), "expected": EXPECTED}
+    named: dict[str, Any] = {"path": str(path), "expected": EXPECTED}
     if not x:
         names = ", ".join(arrays) or "nothing"
         raise TaskError("task.arrays.names", "{path} holds {names}. Expected: {expected}.", names=names, **named)
@@ -117,7 +117,7 @@ def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) 
 
 def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
     """Refuse arrays that are empty or do not belong together."""
-    named = {"split": split.value, "shape": x.shape}
+    named: dict[str, Any] = {"split": split.value, "shape": x.shape}
     if x.ndim < 2 or not len(x):
         template = "The samples of the split {split} have the shape {shape}; [N, ...] with N of 1 or more is needed."
         raise TaskError("task.arrays.empty", template, **named)

@@ -41,7 +41,7 @@ class Classification:
         self._original: Any = None
 
     def info(self, model: Any | None) -> TaskInfo:
-        """Title, sizes and five samples of different classes; the first model shown is the original that agreement is with."""
+        """Title, sizes, samples of different classes; the first model given is the original that others agree with."""
         if model is not None and self._original is None:
             self._original = model
         return TaskInfo(
@@ -109,7 +109,7 @@ class Classification:
         """Refuse labels that the model has no output for."""
         outputs = answers.shape[1]
         if self._classes > outputs:
-            template = "The data has {classes} classes, the model answers with {outputs}. Open the data that it was trained for."
+            template = "The data has {classes} classes, the model answers with {outputs}. Open the data of this model."
             raise TaskError("task.classes", template, classes=self._classes, outputs=outputs)
 
     def _labels(self, split: Split) -> NDArray[np.int64]:

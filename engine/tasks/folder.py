@@ -1,8 +1,9 @@
 """A folder of images with one sub-folder a class, below `train`, `val` and `test` where the data is divided already.
 
-Images are decoded when they are read and kept as bytes while they fit into `CACHE_BYTES`, so that a second epoch is quick.
+Images are decoded when they are read, and kept as bytes while they fit into `CACHE_BYTES` for a quick second epoch.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,15 @@ class Images:
     def __init__(self, title: str, found: dict[Split, ImageFolder], spec: TaskSpec) -> None:
         """Divide the images that were found."""
         self.title = title
-        self.classes = tuple(next(iter(found.values())).classes)
-        divided = divide({split: len(images) for split, images in found.items()}, seed_of(spec))
-        self._files = {split: [found[source].samples[row] for row in rows] for split, (source, rows) in divided.items()}
+        self.classes = tuple(_names(next(iter(found.values()))))
+        listed: dict[Split, list[tuple[str, int]]] = {split: images.samples for split, images in found.items()}
+        divided = divide({split: len(files) for split, files in listed.items()}, seed_of(spec))
+        self._files: dict[Split, list[tuple[str, int]]] = {}
+        for split, (source, rows) in divided.items():
+            self._files[split] = [listed[source][row] for row in rows]
         self._spec = spec
         self._decode = _decoder(spec)
-        self._load = next(iter(found.values())).loader
+        self._load: Callable[[str], Any] = next(iter(found.values())).loader
         self._cache: dict[str, torch.Tensor] = {}
         self._room = CACHE_BYTES
 
@@ -47,11 +51,11 @@ class Images:
 
     def labels(self, split: Split) -> NDArray[np.int64]:
         """Class numbers [N], in the order of the sub-folders."""
-        return np.array([label for _, label in self._files[split]], np.int64)
+        return np.array([file[1] for file in self._files[split]], np.int64)
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Preprocessed images [n, C, H, W] float32."""
-        images = [self._image(self._files[split][row][0]) for row in rows]
+        images = [self._image(self._files[split][row][0]) for row in rows.tolist()]
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
@@ -108,15 +112,19 @@ def _images(folder: Path) -> ImageFolder:
 
 def _check_classes(root: Path, found: dict[Split, ImageFolder]) -> None:
     """Class numbers come from the order of the names: every split must have the same ones."""
-    every = [set(images.classes) for images in found.values()]
-    odd = set.union(*every) - set.intersection(*every)
+    every = [set(_names(images)) for images in found.values()]
+    odd = set[str]().union(*every) - every[0].intersection(*every)
     if odd:
         template = "The splits in {path} do not have the same classes; not in all of them: {names}."
         raise TaskError("task.folder.classes", template, path=str(root), names=", ".join(sorted(odd)[:5]))
 
 
+def _names(images: ImageFolder) -> list[str]:
+    return images.classes
+
+
 def _decoder(spec: TaskSpec) -> Any:
-    """From a Pillow image to [C, H, W] uint8: grey where one mean is given, resized (the short side first) and centred."""
+    """From a Pillow image to [C, H, W] uint8: grey where one mean is given, resized to cover the size and centred."""
     grey = max(len(spec.mean), len(spec.std)) == 1
     steps: list[Any] = [v2.PILToTensor(), v2.Grayscale(1)] if grey else [v2.PILToTensor()]
     if spec.size is not None:

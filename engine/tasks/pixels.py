@@ -20,7 +20,7 @@ def channels_first(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def normalise(x: NDArray[Any], spec: TaskSpec) -> torch.Tensor:
-    """Bytes to 0..1, then minus mean over std per channel; other integers (tokens) and prepared floats stay what they are."""
+    """Bytes to 0..1, then minus mean over std per channel; other integers (tokens) stay what they are."""
     if np.issubdtype(x.dtype, np.integer) and x.dtype != np.uint8:
         return torch.from_numpy(x.astype(np.int64))
     result = torch.from_numpy(x.astype(np.float32))
@@ -41,10 +41,8 @@ def standardise(x: torch.Tensor, spec: TaskSpec) -> torch.Tensor:
 
 def _per_channel(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
     if len(values) not in (1, x.shape[1]):
-        raise TaskError(
-            "task.channels", "The data has {channels} channels, but {given} values of mean or standard deviation were given.",
-            channels=x.shape[1], given=len(values),
-        )  # fmt: skip
+        template = "The data has {channels} channels, but {given} values of mean or standard deviation were given."
+        raise TaskError("task.means", template, channels=x.shape[1], given=len(values))
     return torch.tensor(values, dtype=x.dtype).reshape(1, -1, *([1] * (x.ndim - 2)))
 
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jobs import CancelToken, Job
+
 
 class Split(StrEnum):
     """Named splits: what fits and calibrates, what chooses (early stopping, thresholds), what is reported, once."""
@@ -22,7 +24,7 @@ class TaskSpec:
     """Where a task comes from; plain data for recipes.
 
     Attributes:
-        kind: "bundled" (the sample), "arrays" (.npz), "folder" (image folder, one sub-folder a class), "file" (task.py).
+        kind: "bundled" (the sample), "arrays" (.npz), "folder" (images, one sub-folder a class), "file" (task.py).
         path: File or folder, "" for the bundled one.
         mean: Per-channel mean subtracted from pixels scaled to 0..1.
         std: Per-channel standard deviation divided by.
@@ -86,7 +88,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """What the window shows of a task: title, sizes of the splits, class names (may be empty), metric name, five samples."""
+    """What the window shows of a task: title, sizes of the splits, class names (may be empty), metric, five samples."""
 
     title: str
     sizes: dict[str, int]
@@ -113,7 +115,7 @@ class Task(Protocol):
         ...
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
-        """Batches of a split, shuffled by `seed` where given. A batch is (inputs, targets) unless the task's own file says else."""
+        """Batches of a split, shuffled by `seed` where given: (inputs, targets) unless the task's file says else."""
         ...
 
     def batch_count(self, split: Split) -> int:
@@ -128,6 +130,6 @@ class Task(Protocol):
         """Scalar loss tensor of the task, None where the task has none (then recovery distils only)."""
         ...
 
-    def evaluate(self, predict: Any, split: Split, token: Any) -> Iterator[Any]:
-        """A job (`jobs.Job[Metric]`): `predict(*inputs) -> outputs` is a model, or a session of a file that was exported."""
+    def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
+        """Measure `predict(*inputs) -> outputs`: a model, or a session of a file that was exported."""
         ...

@@ -1,4 +1,4 @@
-"""Divides data that comes without named splits: 80 % to calibrate and fit, 10 % to choose, 10 % to report, by a seed."""
+"""Divides data without named splits: 80 % to calibrate and fit, 10 % to choose, 10 % to report, by a seed."""
 
 from collections.abc import Mapping
 
@@ -40,8 +40,8 @@ def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, ND
         seed: Of the shuffle.
 
     Returns:
-        For each split, which given split its rows lie in, and the rows. A split that is given is taken whole, except that
-        the missing ones are drawn from CALIBRATE; no sample is in two splits.
+        For each split, which given split its rows lie in, and the rows. A split that is given is taken whole, except
+        that the missing ones are drawn from CALIBRATE; no sample is in two splits.
     """
     missing = [split for split in Split if split not in given]
     source = Split.CALIBRATE if Split.CALIBRATE in given else next(iter(given))

@@ -1,8 +1,8 @@
-"""Runs the functions of a Python file of the user's; every error in it becomes a sentence with the file, the line and the cause."""
+"""Runs the functions of a Python file of the user's; an error in it becomes a sentence with file, line and cause."""
 
 import inspect
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class UserFile:
         return getattr(self._module, name)
 
     @contextmanager
-    def _located(self) -> Iterator[None]:
+    def _located(self) -> Generator[None]:
         """Turn an error inside the user's code into a sentence with its line."""
         try:
             yield

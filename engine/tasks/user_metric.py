@@ -1,8 +1,8 @@
-"""What the user's `evaluate(model) -> dict` gets and gives: a module that can be stopped, and a metric made of the dict."""
+"""What the user's `evaluate(model) -> dict` gets and gives: a module that can be stopped, and a metric."""
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -44,15 +44,16 @@ class Answering(nn.Module):
 def to_metric(given: Any, split: Split, file: str) -> Metric:
     """The first number of the dict as a metric.
 
-    "n", "standard_error", "higher_is_better" and "percent" beside it say more about it; where they are absent, the last two are
-    read off its name.
+    "n", "standard_error", "higher_is_better" and "percent" beside it say more about it; where they are absent, the last
+    two are read off its name.
     """
     if isinstance(given, Real | torch.Tensor):
         given = {"metric": given}
     if not isinstance(given, Mapping):
         template = "evaluate in {file} returned {kind}; a dict such as {{'accuracy': 0.91, 'n': 1000}} is needed."
         raise TaskError("task.file.evaluate", template, file=file, kind=type(given).__name__)
-    numbers = {str(name): float(value) for name, value in given.items() if _is_number(value)}
+    entries = {str(name): value for name, value in cast("Mapping[Any, Any]", given).items()}
+    numbers = {name: float(value) for name, value in entries.items() if _is_number(value)}
     name = next((name for name in numbers if name not in BESIDE), None)
     if name is None:
         raise TaskError("task.file.evaluate", "The dict that evaluate in {file} returned holds no number.", file=file)
@@ -66,8 +67,8 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
         count=int(numbers.get("n", numbers.get("count", 0))),
         error=numbers.get("standard_error", 0.0),
         split=split,
-        percent=bool(given.get("percent", is_share)),
-        higher_is_better=bool(given.get("higher_is_better", not any(part in lower for part in SMALLER_IS_BETTER))),
+        percent=bool(entries.get("percent", is_share)),
+        higher_is_better=bool(entries.get("higher_is_better", not any(part in lower for part in SMALLER_IS_BETTER))),
     )
 
 

@@ -1,12 +1,13 @@
-"""The user's own `task.py`: any of `model()`, `example_inputs()`, `batches(split)`, `loss(model, batch)`, `evaluate(model)`.
+"""The user's `task.py`: any of `model`, `example_inputs`, `batches(split)`, `loss(model, batch)`, `evaluate(model)`.
 
-What the file does not define has a default: without a loss recovery distils; without `evaluate` the metric is top-1 where batches
-are (inputs, class numbers), and otherwise agreement with the original. A further `inputs(batch)` is for batches of another form.
+What the file does not define has a default: without a loss recovery distils; without `evaluate` the metric is top-1
+where batches are (inputs, class numbers), and otherwise agreement with the original. A further `inputs(batch)` is for
+batches of another form, and `classes` may hold the names of the classes.
 """
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -58,10 +59,9 @@ class UserTask:
         )
 
     def example_inputs(self) -> tuple[Any, ...]:
-        """What the file gives, or the inputs of its first calibrate batch, cut to two samples where they are tensors."""
+        """What the file gives, or the inputs of its first calibrate batch, two samples of each tensor."""
         if self.file.defines("example_inputs"):
-            given = self.file.call("example_inputs")
-            return tuple(given) if isinstance(given, list | tuple) else (given,)
+            return _several(self.file.call("example_inputs"))
         inputs = self.inputs(self._first(Split.CALIBRATE))
         return tuple(x[:2] if isinstance(x, torch.Tensor) and x.ndim else x for x in inputs)
 
@@ -84,16 +84,15 @@ class UserTask:
     def inputs(self, batch: Any) -> tuple[Any, ...]:
         """The model's positional inputs: the file's `inputs(batch)`, a bare tensor, or the first of a pair."""
         if self.file.defines("inputs"):
-            given = self.file.call("inputs", batch)
-            return tuple(given) if isinstance(given, list | tuple) else (given,)
+            return _several(self.file.call("inputs", batch))
         if isinstance(batch, torch.Tensor):
             return (batch,)
         if isinstance(batch, list | tuple) and batch:
-            return tuple(batch[0]) if isinstance(batch[0], list | tuple) else (batch[0],)
+            return _several(_several(batch)[0])
         template = (
             "{file} gives batches of type {kind}. Define inputs(batch) there, which returns what the model takes."
         )
-        raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(batch).__name__)
+        raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
 
     def loss(self, model: Any, batch: Any) -> Any | None:
         """The file's loss, a scalar; None where it has none."""
@@ -168,11 +167,15 @@ class UserTask:
         )
 
 
+def _several(given: Any) -> tuple[Any, ...]:
+    """The members of a list or tuple; anything else is one."""
+    return tuple(cast("Sequence[Any]", given)) if isinstance(given, list | tuple) else (given,)
+
+
 def _labels(batch: Any) -> torch.Tensor | None:
     """Class numbers [N] of a batch (inputs, class numbers), None for other batches."""
-    if not isinstance(batch, list | tuple) or len(batch) != 2:
-        return None
-    labels = batch[1]
+    members = _several(batch)
+    labels = members[1] if len(members) == 2 else None
     if isinstance(labels, torch.Tensor) and labels.ndim == 1 and not labels.is_floating_point():
         return labels
     return None

@@ -45,7 +45,9 @@ def test_pixels_arrive_standardised(tmp_path: Path) -> None:
     expected = set()
     for file in tmp_path.rglob("*.png"):
         pixels = np.asarray(Image.open(file)).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-        standard = (pixels - np.float32([[[0.5]], [[0.4]], [[0.3]]])) / np.float32([[[0.2]], [[0.3]], [[0.4]]])
+        standard = (pixels - np.array([[[0.5]], [[0.4]], [[0.3]]], np.float32)) / np.array(
+            [[[0.2]], [[0.3]], [[0.4]]], np.float32
+        )
         expected.add(standard.round(4).tobytes())
     given = {row.numpy().round(4).tobytes() for split in Split for x, _ in task.batches(split) for row in x}
     assert given == expected
@@ -86,7 +88,7 @@ def test_a_model_is_judged_on_images(tmp_path: Path) -> None:
 def test_mixed_sizes_ask_for_a_size(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 9}, size=(8, 8))
     write_folder(tmp_path, {"b": 9}, size=(9, 7))
-    with pytest.raises(TaskError, match="different sizes .*Give the size"):
+    with pytest.raises(TaskError, match=r"different sizes .*Give the size"):
         list(open_task(spec("folder", tmp_path)).batches(Split.CALIBRATE))
 
 
@@ -119,7 +121,7 @@ def test_splits_with_different_classes_are_refused(tmp_path: Path) -> None:
 
 
 def test_more_folders_than_outputs_are_refused(tmp_path: Path) -> None:
-    write_folder(tmp_path, {name: 9 for name in "abcd"})
+    write_folder(tmp_path, dict.fromkeys("abcd", 9))
     with pytest.raises(TaskError, match="4 classes, the model answers with 2"):
         open_task(spec("folder", tmp_path)).info(Brightest(2, channels=3))
 

@@ -62,7 +62,9 @@ def test_the_files_own_loss_and_metric_are_used(tmp_path: Path) -> None:
     )
     task = written(tmp_path, text)
     x, y = next(task.batches(Split.CALIBRATE))
-    assert task.loss(nn.Identity(), (x, y)).item() == pytest.approx((x**2).mean().item())
+    loss = task.loss(nn.Identity(), (x, y))
+    assert loss is not None
+    assert loss.item() == pytest.approx((x**2).mean().item())
     metric = finish(task.evaluate(nn.Identity().train(), Split.CHOOSE, NeverCancelled()))
     assert (metric.name, metric.value, metric.count, metric.error) == ("rmse", 0.25, 7, 0.01)
     assert (metric.percent, metric.higher_is_better) == (False, False)
@@ -102,7 +104,10 @@ def test_neighbours_keep_their_names(tmp_path: Path) -> None:
     (tmp_path / "utils.py").write_text("NAME = 'accuracy'\n")
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("def half(x):\n    return x / 2\n")
-    text = "import engine, utils\ndef evaluate(model):\n    from app import half\n    return {utils.NAME: half(engine.SCORE)}\n"
+    text = (
+        "import engine, utils\ndef evaluate(model):\n    from app import half\n"
+        "    return {utils.NAME: half(engine.SCORE)}\n"
+    )
     assert finish(written(tmp_path, text).evaluate(nn.Identity(), Split.REPORT, NeverCancelled())).value == 0.375
 
 
@@ -193,7 +198,10 @@ def test_batches_of_another_form_are_taken_by_the_files_own_inputs(tmp_path: Pat
 
 
 def test_a_seed_reaches_batches_that_take_one(tmp_path: Path) -> None:
-    text = "import torch\ndef batches(split, seed=None):\n    return [torch.full((2, 2), -1.0 if seed is None else seed)]\n"
+    text = (
+        "import torch\ndef batches(split, seed=None):\n"
+        "    return [torch.full((2, 2), -1.0 if seed is None else seed)]\n"
+    )
     task = written(tmp_path, text)
     assert [batch[0, 0].item() for seed in (None, 3) for batch in task.batches(Split.CALIBRATE, seed)] == [-1, 3]
 
@@ -208,6 +216,8 @@ def test_the_count_of_lazy_batches_is_known_after_a_pass(tmp_path: Path) -> None
 def test_gradients_flow_through_the_files_loss(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES + "def loss(model, batch):\n    return model(batch[0]).pow(2).mean()\n")
     model = nn.Linear(5, 5)
-    task.loss(model, next(task.batches(Split.CALIBRATE))).backward()
+    loss = task.loss(model, next(task.batches(Split.CALIBRATE)))
+    assert loss is not None
+    loss.backward()
     assert model.weight.grad is not None
     assert torch.isfinite(model.weight.grad).all()
