@@ -1,0 +1,1 @@
+"""Benchmarks: measured on demand, not part of the test run."""
