@@ -1,10 +1,13 @@
 """From a live model to its `Analysis`: record once, walk, solve, build. Loads torch."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
+from ..errors import Message
 from ..jobs import CancelToken, NeverCancelled, check
+from ..tracing.record import Record
 from ..tracing.recorder import record
 from .analysis import Analysis
 from .build import build
@@ -28,9 +31,13 @@ def analyse(
         Cancelled: The token was set.
     """
     token = NeverCancelled() if token is None else token
-    seen = record(model, inputs)
+    return understand(record(model, inputs), name, token)({})
+
+
+def understand(seen: Record, name: str, token: CancelToken) -> Callable[[Mapping[str, Message]], Analysis]:
+    """Solve a record; the result makes the analysis without the sets that are refused (set key to reason)."""
     check(token)
     context = walk(seen, token)
     solution = solve(context.labels)
     check(token)
-    return build(context, solution, name)
+    return lambda refused: build(context, solution, name, refused)

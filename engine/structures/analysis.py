@@ -87,7 +87,7 @@ class CoupledSet:
     @property
     def key(self) -> str:
         """Identity that survives a new analysis: kind, parameter and dimension."""
-        return f"{self.kind}|{self.name}|{self.dim}"
+        return set_key(self.kind, self.name, self.dim)
 
     @property
     def structures(self) -> slice:
@@ -287,6 +287,11 @@ class Analysis:
     def block_tensors(self, structure: int) -> tuple[str, ...]:
         """Names of the tensors that vanish with a block."""
         return tuple(self.tensors[t].name for s, t in self.block_tensor if s == structure)
+
+
+def set_key(kind: Kind, name: str, dim: int) -> str:
+    """Identity of a coupled set: kind, first parameter, dimension."""
+    return f"{kind}|{name}|{dim}"
 
 
 def identities(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:

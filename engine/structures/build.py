@@ -1,13 +1,14 @@
 """Put what was solved into an `Analysis`: numbered structures, axes, costs, fixed axes and the audit's steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from . import reasons
-from .analysis import Analysis, CoupledSet, Fixed, Kind, Literal, ModuleInfo, Operators, Step, TensorInfo
+from .analysis import Analysis, CoupledSet, Fixed, Kind, Literal, ModuleInfo, Operators, Step, TensorInfo, set_key
 from .axes import Axes, csr
 from .blocks import Block, find_blocks
 from .labels import Dim
@@ -23,8 +24,8 @@ AUDITED = (
 """Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""
 
 
-def build(context: Context, solution: Solution, name: str) -> Analysis:
-    """The analysis of a solved record."""
+def build(context: Context, solution: Solution, name: str, refused: Mapping[str, Message]) -> Analysis:
+    """The analysis of a solved record, without the sets that are refused (set key to reason)."""
     record = context.record
     axes = Axes(solution)
     tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
@@ -32,8 +33,8 @@ def build(context: Context, solution: Solution, name: str) -> Analysis:
     steps = tuple(_steps(context, axes))
     literals = tuple(_literals(context, axes))
     sizes = tuple((module, what, *axes.counted(dim)) for module, what, dim in context.sizes)
-    named = name_sets(context, solution, axes, tensor_axes)
-    blocks = find_blocks(context, solution)
+    named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
+    blocks = [b for b in find_blocks(context, solution) if set_key(Kind.BLOCK, b.path, -1) not in refused]
     sets = _number_sets(context, named, blocks)
     structure = np.full(len(solution.reason), -1, dtype=np.int64)
     by_first = {s.first: s for s in sets}
@@ -53,7 +54,7 @@ def build(context: Context, solution: Solution, name: str) -> Analysis:
         ),
         modules=tuple(ModuleInfo(path, kind, detail) for path, kind, detail, _ in record.modules),
         sets=tuple(sets),
-        fixed=tuple(_fixed(context, solution)),
+        fixed=(*_fixed(context, solution), *left_out),
         index=_indices(sets, named, count),
         axis_start=axes.start(),
         member_start=member_start,
@@ -68,6 +69,23 @@ def build(context: Context, solution: Solution, name: str) -> Analysis:
         sizes=tuple(sorted(set(sizes))),
         literals=literals,
     )
+
+
+def _refuse(
+    context: Context, named: list[NamedSet], refused: Mapping[str, Message]
+) -> tuple[list[NamedSet], list[Fixed]]:
+    """Sets that stay, and what the others fix."""
+    stay: list[NamedSet] = []
+    fixed: list[Fixed] = []
+    for one in named:
+        tensor, dim = one.touches[0]
+        source = context.record.sources[tensor]
+        reason = refused.get(set_key(one.kind, source.name, dim))
+        if reason is None:
+            stay.append(one)
+        else:
+            fixed.append(Fixed(tensor, dim, source.shape[dim], reason, source.module))
+    return stay, fixed
 
 
 def _pairs(pairs: Any) -> NDArray[np.int32]:

@@ -152,6 +152,16 @@ def unbind(context: Context) -> None:
         context.give(dims, number)
 
 
+def moved(context: Context) -> None:
+    """roll, flip: indices change places along the named axes, which must stay."""
+    dims = list(context.of("self"))
+    named = context.get("dims") or list(range(len(dims)))
+    for axis in [named] if isinstance(named, int) else named:
+        context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
+        dims[axis] = None
+    context.give(dims)
+
+
 def _keep_parameter(context: Context) -> None:
     if context.value("self") in context.parameters:
         context.parameters.update(context.call.outputs)
@@ -173,4 +183,6 @@ RULES = {
     "aten.split": parts,
     "aten.split_with_sizes": parts,
     "aten.unbind": unbind,
+    "aten.roll": moved,
+    "aten.flip": moved,
 }
