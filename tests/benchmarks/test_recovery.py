@@ -6,8 +6,8 @@ from .recovery import Result, Run, Speed, table
 
 SPEED = Speed(batch=64, original=9.0, again=11.0, pruned=5.0, machine="a machine")
 RESULT = Result(
-    net="resnet", epochs=3, test=10_000, original=0.93, cut=0.5, parameters=(400, 200), macs=(1000, 480), verified=1e-13,
-    runs=(Run(0, pruned=0.92, baseline=0.93), Run(1, pruned=0.925, baseline=0.93)), speeds=(SPEED,),
+    net="resnet", epochs=3, test=10_000, original=0.93, cut=0.5, parameters=(400, 200), macs=(1000, 480),
+    verified=1e-13, runs=(Run(0, pruned=0.92, baseline=0.93), Run(1, pruned=0.925, baseline=0.93)), speeds=(SPEED,),
 )  # fmt: skip
 
 
