@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from ..errors import ExportError
 from ..jobs import NeverCancelled
-from ..sources.exported import SHAPES, WEIGHTS, read_shapes, recorded_source
+from ..sources.exported import SHAPES, WEIGHTS, ExportedFolder, read_shapes, recorded_source
 from ..sources.open import source_of
 from ..sources.protocol import ModelSpec
 from ..sources.python_file import PATTERN, parse
 from ..surgery.protocol import Edits
 
 MODULE = "module.pt"
+EDIT_PLACES = {"attributes": 2, "attention": 1, "literals": 4}
+"""How many first fields of a repair say where it is."""
 
 
 def pack(
@@ -40,7 +42,8 @@ def pack(
         _pickle(folder / MODULE, model)
         return
     write_weights(folder / WEIGHTS, model)
-    text = json.dumps(_document(model, edits, spec, input_shape), indent=1)
+    source, earlier = _original(spec)
+    text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape), indent=1)
     (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
 
 
@@ -62,10 +65,34 @@ def write_weights(path: Path, model: nn.Module) -> None:
     save_file(tensors, path)
 
 
-def _document(model: nn.Module, edits: Edits, spec: ModelSpec, input_shape: tuple[int, ...]) -> dict[str, Any]:
+def _document(
+    model: nn.Module, edits: dict[str, Any], source: ModelSpec, input_shape: tuple[int, ...]
+) -> dict[str, Any]:
     shapes = {name: list(t.shape) for name, t in model.state_dict().items() if isinstance(t, Tensor)}
-    source = asdict(_portable(spec))
-    return {"schema": 1, "source": source, "input_shape": list(input_shape), "edits": asdict(edits), "shapes": shapes}
+    return {
+        "schema": 1,
+        "source": asdict(_portable(source)),
+        "input_shape": list(input_shape),
+        "edits": edits,
+        "shapes": shapes,
+    }
+
+
+def _original(spec: ModelSpec) -> tuple[ModelSpec, dict[str, Any]]:
+    """The source that builds the uncut network, and the repairs that an earlier export already needed."""
+    if not ExportedFolder().matches(spec.source):
+        return spec, {}
+    document = read_shapes(spec.source)
+    return recorded_source(document, Path(spec.source)), dict(document["edits"])
+
+
+def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Repairs of two cuts, one after the other: of the same place (all but the value) the later one counts."""
+    merged: dict[str, Any] = {"identities": [*dict.fromkeys([*earlier.get("identities", ()), *later["identities"]])]}
+    for name, place in EDIT_PLACES.items():
+        both = {tuple(edit[:place]): list(edit) for edit in (*earlier.get(name, ()), *later[name])}
+        merged[name] = [*both.values()]
+    return merged
 
 
 def _portable(spec: ModelSpec) -> ModelSpec:

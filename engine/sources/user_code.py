@@ -68,7 +68,7 @@ def _insert(root: Path, folder: Path) -> None:
 
 
 def _claim(folder: Path) -> None:
-    """Let the project's folders without `__init__.py` win over packages elsewhere: Python prefers those, wherever they are.
+    """Let the project's folders without `__init__.py` win over packages elsewhere, which Python prefers.
 
     Started from a clone of Secateur, `import app` would otherwise find Secateur's own folder.
     """

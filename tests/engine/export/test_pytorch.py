@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError, OpenError
+from secateur.engine.export.parcel import pack
 from secateur.engine.export.pytorch import PyTorchExporter, export_pytorch, read_weights
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.matching import shapes_of
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.surgery.protocol import Edits
 
 from .nets import inputs, request
 
@@ -131,3 +133,22 @@ def test_an_export_whose_source_was_not_recorded_says_how_to_load_it(tmp_path):
     (tmp_path / "shapes.json").write_text('{"schema": 1, "shapes": {}, "edits": {}}')
     with pytest.raises(OpenError, match="load_pruned"):
         open_model(ModelSpec(str(tmp_path)))
+
+
+def test_an_export_that_is_cut_and_exported_again_keeps_the_repairs_of_both(pytorch_export, tmp_path):
+    asked, _ = pytorch_export
+    first = Edits(attributes=(("conv", "out_channels", 6), ("bn", "num_features", 6)), attention=(("a", 4, 32),))
+    folder, again = tmp_path / "first", tmp_path / "second"
+    folder.mkdir()
+    again.mkdir()
+    pack(folder, asked.model, first, asked.spec)
+    second = Edits(attributes=(("conv", "out_channels", 3),), literals=(("fc", "view", 0, 1, 3),))
+    pack(again, asked.model, second, ModelSpec(str(folder)))
+    document = json.loads((again / "shapes.json").read_text())
+    assert document["source"]["source"] == asked.spec.source
+    assert document["edits"] == {
+        "identities": [],
+        "attributes": [["conv", "out_channels", 3], ["bn", "num_features", 6]],
+        "attention": [["a", 4, 32]],
+        "literals": [["fc", "view", 0, 1, 3]],
+    }

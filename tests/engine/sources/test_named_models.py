@@ -75,7 +75,7 @@ def test_torchvision_with_a_checkpoint_of_other_classes(hub, tmp_path):
     torch.save(models.resnet18(num_classes=7).state_dict(), tmp_path / "w.pt")
     opened = open_model(ModelSpec("torchvision:resnet18", weights=str(tmp_path / "w.pt")))
     assert opened.model.fc.out_features == 7 and "7 classes" in notes_of(opened)
-    assert "num_classes=7" in factory_code(opened.spec).lines
+    assert opened.spec is not None and "num_classes=7" in factory_code(opened.spec).lines
 
 
 def test_detection_models_do_not_fetch_their_backbone(hub):

@@ -201,7 +201,7 @@ def test_a_checkpoint_with_other_classes_builds_the_model_for_them(tmp_path):
     assert found.model.fc.out_features == 9 and found.factory().fc.out_features == 9
     assert torch.equal(found.model.fc.weight, weights["fc.weight"] + 1)
     assert any("9 classes" in str(n) for n in found.notes)
-    assert found.spec.arguments == {"num_classes": 9}
+    assert found.spec is not None and found.spec.arguments == {"num_classes": 9}
 
 
 def test_other_classes_are_refused_where_the_callable_has_no_argument_for_them(tmp_path):

@@ -22,7 +22,7 @@ NEVER = NeverCancelled()
 QUICK = TargetSpec(seconds=0.3)
 
 
-def matmuls(path, count, batch="batch", width=256):
+def matmuls(path, count, batch: int | str = "batch", width=256):
     """An ONNX file of `count` matrix products, each of the same MACs."""
     rng = np.random.default_rng(0)
     nodes, weights = [], []
