@@ -25,6 +25,7 @@ from . import marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
 from .contents import Contents, measured, opened
 from .history import Entry, History
+from .words import counted
 from .work import Work
 
 __all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection"]
@@ -55,6 +56,7 @@ class Document(QObject):
         self.selection = Selection()
         self.hovered = -1
         self.log: tuple[str, ...] = ()
+        self.recovery = RecoverySettings()
         self.revision = 0
         self._before_preview: Mask | None = None
         self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
@@ -224,7 +226,8 @@ class Document(QObject):
         touched = asked & ~self.locked
         if (asked & self.locked).any():
             self.announced.emit(self.tr("What is locked stays as it is. Unlock it first."))
-        text = self.tr("mark %n structure(s)", "", int(touched.sum())) if on else self.tr("spare %n structure(s)", "", int(touched.sum()))
+        words = self.tr("mark {0}") if on else self.tr("spare {0}")
+        text = words.format(self._counted(touched))
         self._plan(text, np.where(touched, on, self.marked), touched)
 
     def keep(self, set_number: int, count: int) -> None:
@@ -277,7 +280,7 @@ class Document(QObject):
         if self._refuses() or self.analysis is None:
             return
         touched = marking.as_mask(self.analysis, structures)
-        text = self.tr("lock %n structure(s)", "", int(touched.sum())) if on else self.tr("unlock %n structure(s)", "", int(touched.sum()))
+        text = (self.tr("lock {0}") if on else self.tr("unlock {0}")).format(self._counted(touched))
         by_hand = self.by_hand if on else self.by_hand & ~touched
         self.step(text, locked=np.where(touched, on, self.locked), by_hand=by_hand)
 
@@ -324,6 +327,12 @@ class Document(QObject):
             self.contents.target = target
             self.revision += 1
             self.announce(Aspect.TARGET)
+
+    def set_recovery(self, settings: RecoverySettings) -> None:
+        """Choose how the next recovery is done."""
+        if settings != self.recovery:
+            self.recovery = settings
+            self.announce(Aspect.JOBS)
 
     def set_criterion(self, name: str) -> None:
         """Rate structures by another rule."""
@@ -498,6 +507,9 @@ class Document(QObject):
         self.announced.emit(words.format(step=entry.text))
         self.announce(*PLAN)
         self.work.score()
+
+    def _counted(self, structures: Mask) -> str:
+        return counted(int(structures.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
 
     def _base(self) -> Mask:
         return self.marked if self._before_preview is None else self._before_preview

@@ -23,6 +23,7 @@ from .aspects import Aspect, CurvePoint
 from .board import Board, Running
 from .folders import new_session_folder
 from .suggestion import Suggestion
+from .words import counted
 
 if TYPE_CHECKING:
     from .document import Document
@@ -84,6 +85,11 @@ class Work(QObject):
             self.engine = self.tr("starting the engine")
             self.link.start(self.folder)
             self.document.announce(Aspect.JOBS)
+
+    def status(self) -> str:
+        """What runs, or what the engine does, for the status bar."""
+        jobs = self.board.views()
+        return f"{jobs[0].title}: {jobs[0].text}" if jobs and jobs[0].text else self.engine
 
     def close(self) -> None:
         """End the engine."""
@@ -147,8 +153,8 @@ class Work(QObject):
         count = int(contents.marked.sum())
         locked = identities(document.analysis, document.locked)
         plan = PlanIntent(document.criterion, document.goal.keep_macs, document.target.multiple, locked)
-        text = self.tr("cut %n structure(s)", "", count)
-        title = self.tr("Cut %n structure(s)", "", count)
+        text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
+        title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
         asked = contents.removed | contents.marked
         self._ask(title, lambda s: self._made(s, text), "cut", contents.present, asked, plan, changes=True)
 
@@ -156,8 +162,8 @@ class Work(QObject):
         """Fine-tune the present state."""
         self.curve.clear()
         self.document.announce(Aspect.CURVE)
-        text = self.tr("recover, %n epoch(s)", "", settings.epochs)
-        title = self.tr("Recover, %n epoch(s)", "", settings.epochs)
+        text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
+        title = counted(settings.epochs, self.tr("Recover, {count} epoch"), self.tr("Recover, {count} epochs"))
         state = self.document.contents.present
         self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True)
 

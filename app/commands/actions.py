@@ -1,0 +1,68 @@
+"""QActions from the table: menus and shortcuts, enabled and worded by the document."""
+
+from typing import Any
+
+from PySide6.QtCore import QObject, Slot
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMainWindow
+
+from .command import Command, say
+from .table import COMMANDS, MENUS
+
+MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?"}
+"""Second shortcuts that people know from elsewhere."""
+
+
+class Actions(QObject):
+    """One action per command, kept up to date.
+
+    Attributes:
+        by_id: The actions by command id.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Make actions and menus for a window."""
+        super().__init__(window)
+        self._window = window
+        self.by_id: dict[str, QAction] = {one.id: self._action(one) for one in COMMANDS}
+        window.document.changed.connect(self._changed)
+        self.refresh()
+
+    def fill_menus(self, window: QMainWindow) -> None:
+        """Put every action into its menu."""
+        for title in MENUS:
+            menu = window.menuBar().addMenu(say(title))
+            menu.setToolTipsVisible(True)
+            for one in COMMANDS:
+                if one.menu == title:
+                    menu.addAction(self.by_id[one.id])
+
+    def refresh(self) -> None:
+        """Enable and word every action as the document stands."""
+        document = self._window.document
+        for one in COMMANDS:
+            action, reason = self.by_id[one.id], one.enabled(document)
+            action.setText(one.shown(document))
+            action.setEnabled(not reason)
+            action.setToolTip(reason or say(one.tooltip))
+
+    def run(self, command: Command) -> None:
+        """Run a command unless it cannot be done now; then say why."""
+        reason = command.enabled(self._window.document)
+        if reason:
+            self._window.document.announced.emit(reason)
+        else:
+            command.run(self._window)
+
+    def _action(self, command: Command) -> QAction:
+        action = QAction(say(command.title), self._window)
+        action.setObjectName(command.id)
+        keys = [command.shortcut, MORE_KEYS.get(command.id, "")]
+        action.setShortcuts([QKeySequence(k) for k in keys if k])
+        action.triggered.connect(lambda _checked=False, one=command: self.run(one))
+        self._window.addAction(action)
+        return action
+
+    @Slot(object)
+    def _changed(self, _aspects: object) -> None:
+        self.refresh()

@@ -1,0 +1,52 @@
+"""What a command is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QCoreApplication
+
+if TYPE_CHECKING:
+    from ..document import Document
+
+CONTEXT = "Command"
+"""Translation context of titles, tooltips and reasons."""
+
+
+def say(text: str) -> str:
+    """A text of this folder in the user's language."""
+    return QCoreApplication.translate(CONTEXT, text)
+
+
+def always(document: "Document") -> str:
+    """Enabled whatever the document holds."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An action.
+
+    Attributes:
+        id: Stable name, "area.what".
+        menu: Menu it stands in (one of `table.MENUS`).
+        title: What a menu shows.
+        tooltip: A sentence: what it does.
+        run: Does it, given the window.
+        shortcut: Keys ("Ctrl+Z"), "" for none.
+        enabled: Given the document the reason why it cannot be done now, "" when it can.
+        words: Given the document a title that says more ("Undo cut 96 structures"), None for the plain one.
+    """
+
+    id: str
+    menu: str
+    title: str
+    tooltip: str
+    run: Callable[[Any], None]
+    shortcut: str = ""
+    enabled: Callable[["Document"], str] = always
+    words: Callable[["Document"], str] | None = None
+
+    def shown(self, document: "Document") -> str:
+        """The title in the user's language, as it is worded for this document."""
+        return self.words(document) if self.words is not None else say(self.title)

@@ -1,0 +1,109 @@
+"""Commands that change the plan, and undo."""
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP
+
+from . import reasons
+from .command import CONTEXT, Command, say
+
+if TYPE_CHECKING:
+    from ..document import Document
+
+MENU = QT_TRANSLATE_NOOP(CONTEXT, "Edit")
+
+
+def selected(document: "Document") -> slice:
+    """The structures of the selection, as a slice of [S] arrays."""
+    chosen = document.selection
+    assert document.analysis is not None
+    if chosen.structure >= 0:
+        return slice(chosen.structure, chosen.structure + 1)
+    return document.analysis.sets[chosen.set_number].structures
+
+
+def _mask(document: "Document") -> Any:
+    assert document.analysis is not None
+    mask = document.analysis.empty()
+    mask[selected(document)] = True
+    return mask
+
+
+def _mark(window: Any) -> None:
+    document = window.document
+    document.mark(_mask(document), not document.marked[selected(document)].any())
+
+
+def _lock(window: Any) -> None:
+    document = window.document
+    document.lock(_mask(document), not document.locked[selected(document)].all())
+
+
+def _undo_words(document: "Document") -> str:
+    return say("Undo {step}").format(step=document.undo_text).rstrip()
+
+
+def _redo_words(document: "Document") -> str:
+    return say("Redo {step}").format(step=document.redo_text).rstrip()
+
+
+_EDITABLE = reasons.all_of(reasons.opened, reasons.idle)
+
+EDIT = (
+    Command(
+        "edit.undo",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Undo"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Take the last step back, a cut or a recovery too. Never trains again."),
+        lambda window: window.document.undo(),
+        "Ctrl+Z",
+        reasons.all_of(reasons.undoable, reasons.idle),
+        _undo_words,
+    ),
+    Command(
+        "edit.redo",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Redo"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Do again what was undone. Never trains again."),
+        lambda window: window.document.redo(),
+        "Ctrl+Shift+Z",
+        reasons.all_of(reasons.redoable, reasons.idle),
+        _redo_words,
+    ),
+    Command(
+        "edit.suggest",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Suggest plan"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark what matters least until the goal is met. What you decided by hand stays."),
+        lambda window: window.document.suggest_plan(),
+        "Ctrl+G",
+        _EDITABLE,
+    ),
+    Command(
+        "edit.mark",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark or spare selection"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark the selected layer's structures for removal, or spare them."),
+        _mark,
+        "Ctrl+M",
+        reasons.all_of(_EDITABLE, reasons.chosen),
+    ),
+    Command(
+        "edit.lock",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Lock or unlock selection"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Protect the selected structures from being marked."),
+        _lock,
+        "Ctrl+L",
+        reasons.all_of(_EDITABLE, reasons.chosen),
+    ),
+    Command(
+        "edit.clear",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Empty the plan. Locks stay."),
+        lambda window: window.document.clear_marks(),
+        "",
+        reasons.all_of(_EDITABLE, reasons.marked),
+    ),
+)

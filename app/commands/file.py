@@ -1,0 +1,167 @@
+"""Commands that open, save and export."""
+
+from typing import Any
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP
+
+from . import reasons
+from .command import CONTEXT, Command
+
+MENU = QT_TRANSLATE_NOOP(CONTEXT, "File")
+
+
+def _sample(name: str) -> Any:
+    def run(window: Any) -> None:
+        from secateur.engine.sources.protocol import ModelSpec
+
+        window.open(ModelSpec(f"bundled:{name}"))
+
+    return run
+
+
+def _ask_model(window: Any) -> None:
+    from ..dialogs.open_model import ask
+
+    ask(window)
+
+
+def _ask_project(window: Any) -> None:
+    from ..dialogs.project import ask_folder
+
+    ask_folder(window)
+
+
+def _ask_data(window: Any) -> None:
+    from ..dialogs.attach_data import ask
+
+    ask(window)
+
+
+def _ask_target(window: Any) -> None:
+    from ..dialogs.target import ask
+
+    ask(window)
+
+
+def _ask_weights(window: Any) -> None:
+    from ..dialogs.attach_weights import ask
+
+    ask(window)
+
+
+def _export(format: str) -> Any:
+    def run(window: Any) -> None:
+        from ..dialogs.export import ask
+
+        ask(window, format)
+
+    return run
+
+
+def _save(window: Any) -> None:
+    from ..dialogs.project import ask_save
+
+    ask_save(window)
+
+
+_WRITABLE = reasons.all_of(reasons.opened, reasons.idle)
+
+FILE = (
+    Command(
+        "file.open",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Open model..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Open a model of your own: Python file, torchvision, timm, checkpoint."),
+        _ask_model,
+        "Ctrl+O",
+        reasons.idle,
+    ),
+    Command(
+        "file.open_project",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Open project..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Open a project folder that was saved before, with all its states."),
+        _ask_project,
+        "",
+        reasons.idle,
+    ),
+    Command(
+        "file.resnet",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Open sample ResNet"),
+        QT_TRANSLATE_NOOP(CONTEXT, "A small ResNet on Fashion-MNIST, to try every step in a minute."),
+        _sample("resnet"),
+        "",
+        reasons.idle,
+    ),
+    Command(
+        "file.vit",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Open sample ViT"),
+        QT_TRANSLATE_NOOP(CONTEXT, "A small vision transformer on Fashion-MNIST: heads, head dimensions, neurons."),
+        _sample("vit"),
+        "",
+        reasons.idle,
+    ),
+    Command(
+        "file.data",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Attach data..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Say which data and metric judge the model; the original is evaluated at once."),
+        _ask_data,
+        "Ctrl+D",
+        _WRITABLE,
+    ),
+    Command(
+        "file.target",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Target..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Say where the model will run: runtime, threads, batch size."),
+        _ask_target,
+        "Ctrl+T",
+    ),
+    Command(
+        "file.save",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Save project..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write every state with its weights, and the recipe, into a folder."),
+        _save,
+        "Ctrl+S",
+        _WRITABLE,
+    ),
+    Command(
+        "file.export_onnx",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Export ONNX..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write an ONNX file, run it in a fresh process and compare it."),
+        _export("onnx"),
+        "Ctrl+E",
+        reasons.all_of(_WRITABLE, reasons.no_plan),
+    ),
+    Command(
+        "file.export_pytorch",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Export PyTorch..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write weights, shapes and one file that loads them without Secateur."),
+        _export("pytorch"),
+        "Ctrl+Shift+E",
+        reasons.all_of(_WRITABLE, reasons.no_plan),
+    ),
+    Command(
+        "file.weights",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Attach weights..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Take weights for the present state that were trained elsewhere."),
+        _ask_weights,
+        "",
+        reasons.all_of(_WRITABLE, reasons.no_plan),
+    ),
+    Command(
+        "file.quit",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Quit"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Close the window. The session is kept."),
+        lambda window: window.close(),
+        "Ctrl+Q",
+    ),
+)

@@ -1,0 +1,29 @@
+"""What to do next: the one primary action, worded with what it will do."""
+
+from typing import TYPE_CHECKING
+
+from secateur.engine.session.states import StateKind
+
+from .command import Command
+from .table import command_named
+
+if TYPE_CHECKING:
+    from ..document import Document
+
+
+def next_step(document: "Document") -> Command:
+    """The command that the primary button runs now."""
+    return command_named(_name(document))
+
+
+def _name(document: "Document") -> str:
+    state = document.state
+    if state is None:
+        return "file.open"
+    if document.marked.any():
+        return "run.cut"
+    if state.kind is StateKind.ORIGINAL:
+        return "edit.suggest"
+    if state.kind is StateKind.CUT and document.task is not None:
+        return "run.recover"
+    return "file.export_onnx"

@@ -1,0 +1,92 @@
+"""The command palette: type a few letters of any command; what cannot be done now is greyed, with the reason."""
+
+from typing import Any
+
+from PySide6.QtCore import QEvent, QObject, Qt, Slot
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout
+
+from .command import Command, say
+from .table import COMMANDS
+
+MOVES = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
+
+
+def rank(query: str, title: str) -> int:
+    """How well a title answers a query, smaller is better; -1 where its letters do not occur in that order."""
+    text, at, cost = title.casefold(), -1, 0
+    for letter in query.casefold().replace(" ", ""):
+        found = text.find(letter, at + 1)
+        if found < 0:
+            return -1
+        starts = found == 0 or not text[found - 1].isalnum()
+        cost += 0 if found == at + 1 or starts else found - at
+        at = found
+    return cost
+
+
+class Palette(QDialog):
+    """A box to type into and the commands that match."""
+
+    def __init__(self, window: Any) -> None:
+        """Show all commands of a window."""
+        super().__init__(window)
+        self._window = window
+        self.setWindowTitle(self.tr("Command palette"))
+        self.resize(560, 420)
+        self.box = QLineEdit(placeholderText=self.tr("Type a command"))
+        self.box.setAccessibleName(self.tr("Command to find"))
+        self.list = QListWidget()
+        self.list.setAccessibleName(self.tr("Commands"))
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.box)
+        layout.addWidget(self.list)
+        self.box.textChanged.connect(self.fill)
+        self.box.returnPressed.connect(self.choose)
+        self.list.itemActivated.connect(self.choose)
+        self.box.installEventFilter(self)
+        self.fill("")
+
+    @Slot(str)
+    def fill(self, query: str) -> None:
+        """List what matches, best first."""
+        document = self._window.document
+        ranked = [(rank(query, one.shown(document)), number, one) for number, one in enumerate(COMMANDS)]
+        self.list.clear()
+        for _, _, one in sorted(entry for entry in ranked if entry[0] >= 0):
+            self.list.addItem(self._item(one))
+        self.list.setCurrentRow(0)
+
+    def _item(self, command: Command) -> QListWidgetItem:
+        document = self._window.document
+        reason = command.enabled(document)
+        text = command.shown(document) + (f"\t{command.shortcut}" if command.shortcut else "")
+        item = QListWidgetItem(f"{text}\n    {reason}" if reason else text)
+        item.setToolTip(reason or say(command.tooltip))
+        item.setData(Qt.ItemDataRole.UserRole, command.id)
+        if reason:
+            item.setForeground(self.palette().placeholderText())
+        return item
+
+    @Slot()
+    def choose(self) -> None:
+        """Run the chosen command; one that cannot be done now stays where it is, with its reason."""
+        item = self.list.currentItem()
+        command = next((c for c in COMMANDS if item and c.id == item.data(Qt.ItemDataRole.UserRole)), None)
+        if command is not None and not command.enabled(self._window.document):
+            self.accept()
+            command.run(self._window)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Arrow keys in the box move in the list."""
+        if isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress and event.key() in MOVES:
+            self.list.event(event)
+            return True
+        return super().eventFilter(watched, event)
+
+
+def show_palette(window: Any) -> None:
+    """Open the palette over a window."""
+    palette = Palette(window)
+    palette.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    palette.open()

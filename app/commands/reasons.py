@@ -1,0 +1,70 @@
+"""Why a command cannot be done now, in words; "" when it can. One small function a condition, and their conjunction."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .command import say
+
+if TYPE_CHECKING:
+    from ..document import Document
+
+Reason = Callable[["Document"], str]
+
+
+def all_of(*reasons: Reason) -> Reason:
+    """The first reason that holds."""
+
+    def reason(document: "Document") -> str:
+        return next((why for one in reasons if (why := one(document))), "")
+
+    return reason
+
+
+def opened(document: "Document") -> str:
+    """A model is open."""
+    return "" if document.analysis is not None else say("Open a model first.")
+
+
+def idle(document: "Document") -> str:
+    """No job that changes states runs."""
+    return say("Wait for the running job, or cancel it.") if document.busy else ""
+
+
+def judged(document: "Document") -> str:
+    """A task is attached."""
+    return "" if document.task is not None else say("Attach data first.")
+
+
+def marked(document: "Document") -> str:
+    """The plan is not empty."""
+    return "" if document.marked.any() else say("Nothing is marked. Mark what should go, or suggest a plan.")
+
+
+def no_plan(document: "Document") -> str:
+    """The plan is empty: what follows works on the state, not on the plan."""
+    return say("Cut what is marked first, or clear the marks.") if document.marked.any() else ""
+
+
+def smaller(document: "Document") -> str:
+    """The present state is not the original."""
+    return "" if document.state is not None and document.state.parent else say("Cut something first.")
+
+
+def chosen(document: "Document") -> str:
+    """Structures are selected."""
+    return "" if document.selection.set_number >= 0 else say("Select a layer or a structure first.")
+
+
+def undoable(document: "Document") -> str:
+    """There is a step to undo."""
+    return "" if document.undo_text else say("There is nothing to undo.")
+
+
+def redoable(document: "Document") -> str:
+    """There is a step to redo."""
+    return "" if document.redo_text else say("There is nothing to redo.")
+
+
+def running(document: "Document") -> str:
+    """A job runs."""
+    return "" if document.jobs else say("No job is running.")

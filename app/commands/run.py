@@ -1,0 +1,81 @@
+"""Commands that start and stop jobs."""
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP
+
+from ..words import counted
+from . import reasons
+from .command import CONTEXT, Command, say
+
+if TYPE_CHECKING:
+    from ..document import Document
+
+MENU = QT_TRANSLATE_NOOP(CONTEXT, "Run")
+
+
+def _cancel(window: Any) -> None:
+    jobs = window.document.jobs
+    if jobs:
+        window.document.cancel(jobs[0].id)
+
+
+def _cut_words(document: "Document") -> str:
+    count = int(document.marked.sum())
+    return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
+
+
+def _recover_words(document: "Document") -> str:
+    epochs = document.recovery.epochs
+    return counted(epochs, say("Recover, {count} epoch"), say("Recover, {count} epochs"))
+
+
+RUN = (
+    Command(
+        "run.cut",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Remove what is marked and verify the result. Undo brings it back."),
+        lambda window: window.document.cut(),
+        "Ctrl+Return",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.marked),
+        _cut_words,
+    ),
+    Command(
+        "run.recover",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Recover"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the present state with the original as teacher."),
+        lambda window: window.document.recover(window.document.recovery),
+        "Ctrl+R",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.smaller, reasons.no_plan),
+        _recover_words,
+    ),
+    Command(
+        "run.evaluate",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Evaluate"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the present state again."),
+        lambda window: window.document.evaluate(),
+        "",
+        reasons.all_of(reasons.opened, reasons.judged),
+    ),
+    Command(
+        "run.measure",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure on the target"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of original and present state, interleaved."),
+        lambda window: window.document.measure(),
+        "Ctrl+Shift+M",
+        reasons.opened,
+    ),
+    Command(
+        "run.cancel",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Cancel job"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Stop the running job. It leaves everything as it was."),
+        _cancel,
+        "Esc",
+        reasons.running,
+    ),
+)

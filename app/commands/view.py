@@ -1,0 +1,83 @@
+"""Commands of the window itself: look, palette, help."""
+
+from typing import Any
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP
+
+from .command import CONTEXT, Command
+
+MENU = QT_TRANSLATE_NOOP(CONTEXT, "View")
+HELP = QT_TRANSLATE_NOOP(CONTEXT, "Help")
+
+
+def _palette(window: Any) -> None:
+    from .palette import show_palette
+
+    show_palette(window)
+
+
+def _shortcuts(window: Any) -> None:
+    from .sheet import show_sheet
+
+    show_sheet(window)
+
+
+def _about(window: Any) -> None:
+    from ..dialogs.about import show_about
+
+    show_about(window)
+
+
+VIEW = (
+    Command(
+        "view.palette",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Command palette..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Find any command by its name."),
+        _palette,
+        "Ctrl+Shift+P",
+    ),
+    Command(
+        "view.system",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Theme of the system"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Light or dark, as the system has it."),
+        lambda window: window.dress("system"),
+    ),
+    Command(
+        "view.light",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Light theme"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Always light."),
+        lambda window: window.dress("light"),
+    ),
+    Command(
+        "view.dark",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Dark theme"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Always dark."),
+        lambda window: window.dress("dark"),
+    ),
+    Command(
+        "view.reset",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Reset layout"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Put every panel back to where it was at first."),
+        lambda window: window.reset_layout(),
+    ),
+    Command(
+        "help.shortcuts",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "Keyboard shortcuts"),
+        QT_TRANSLATE_NOOP(CONTEXT, "All shortcuts on one page."),
+        _shortcuts,
+        "F1",
+    ),
+    Command(
+        "help.about",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "About Secateur"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Versions and folders, to copy into a report."),
+        _about,
+    ),
+)

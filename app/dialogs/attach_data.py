@@ -1,0 +1,36 @@
+"""Attach data: which data and metric judge the model. The original is evaluated on it at once."""
+
+from typing import Any
+
+from .data_rows import DataRows
+from .form import FormDialog
+
+
+class AttachData(FormDialog):
+    """The dialog.
+
+    Attributes:
+        data: The rows of the data.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        sentence = self.tr(
+            "The original is evaluated at once: look at the samples and at the number it should score, because wrong "
+            "preprocessing is found there."
+        )
+        super().__init__(window, self.tr("Attach data"), sentence, self.tr("Attach and evaluate"))
+        self.data = DataRows(self, optional=False)
+        self.problem = self.data.problem
+        self.act = lambda: self._attach(window)
+        self.check()
+
+    def _attach(self, window: Any) -> None:
+        spec = self.data.spec()
+        if spec is not None:
+            window.document.attach_task(spec)
+
+
+def ask(window: Any) -> None:
+    """Open the dialog over a window."""
+    AttachData(window).open()

@@ -1,0 +1,35 @@
+"""Attach weights that were trained elsewhere to the present state."""
+
+from pathlib import Path
+from typing import Any
+
+from .form import FormDialog
+
+
+class AttachWeights(FormDialog):
+    """The dialog.
+
+    Attributes:
+        path: The checkpoint.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        sentence = self.tr(
+            "Export PyTorch, train the smaller model with your own trainer, then bring its checkpoint back here. Names "
+            "and shapes must be those of the present state."
+        )
+        super().__init__(window, self.tr("Attach weights"), sentence, self.tr("Attach weights"))
+        self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
+        self.problem = self._problem
+        self.act = lambda: window.document.attach_weights(self.path.text())
+        self.check()
+
+    def _problem(self) -> str:
+        is_file = Path(self.path.text()).expanduser().is_file()
+        return "" if is_file else self.tr("Say which file.")
+
+
+def ask(window: Any) -> None:
+    """Open the dialog over a window."""
+    AttachWeights(window).open()

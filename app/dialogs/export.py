@@ -1,0 +1,66 @@
+"""Export the present state: format and path. What is written is loaded again in a fresh process and compared."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..widgets.fields import ComboBox
+from .form import FormDialog
+
+FORMATS = {"onnx": ("ONNX", ".onnx"), "pytorch": ("PyTorch", "")}
+"""What stands on the screen, and the suffix of the file ("" for a folder)."""
+
+
+class Export(FormDialog):
+    """The dialog.
+
+    Attributes:
+        format: Combo box of formats.
+        path: File or folder to write.
+    """
+
+    def __init__(self, window: Any, format: str) -> None:
+        """Ask in a window."""
+        sentence = self.tr("The file is loaded again in a fresh process, compared with the model, and its metric measured.")
+        super().__init__(window, self.tr("Export"), sentence, self.tr("Export"))
+        self._document = window.document
+        self.format = ComboBox(self.tr("Format"))
+        for name, (title, _) in FORMATS.items():
+            self.format.addItem(title, name)
+        self.format.setCurrentIndex(list(FORMATS).index(format))
+        self.form.addRow(self.tr("Format"), self.format)
+        self.path = self.add_path(self.tr("Write to"), default_path(self._document, format), pick="save")
+        self.format.currentIndexChanged.connect(self._chosen)
+        self.problem = self._problem
+        self.act = lambda: self._document.export(self.format.currentData(), self.path.text().strip())
+        self.path.setFocus()
+        self.path.selectAll()
+        self.check()
+
+    def _chosen(self) -> None:
+        suffix = FORMATS[self.format.currentData()][1]
+        self.path.setText(str(Path(self.path.text()).with_suffix(suffix)))
+
+    def _problem(self) -> str:
+        path = Path(self.path.text().strip()).expanduser()
+        if not self.path.text().strip():
+            return self.tr("Say where to write.")
+        if not path.parent.is_dir():
+            return self.tr("The folder {folder} does not exist.").format(folder=path.parent)
+        if not os.access(path.parent, os.W_OK):
+            return self.tr("You may not write into {folder}. Choose another folder.").format(folder=path.parent)
+        return ""
+
+
+def default_path(document: Any, format: str) -> str:
+    """A name in the home folder that says model and what is kept: resnet-50-percent.onnx."""
+    name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
+    state, original = document.state, document.original
+    kept = round(100 * state.macs / original.macs) if original and original.macs else 100
+    return str(Path.home() / f"{name}-{kept}-percent{FORMATS[format][1]}")
+
+
+def ask(window: Any, format: str) -> None:
+    """Open the dialog over a window."""
+    Export(window, format).open()

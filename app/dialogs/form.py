@@ -1,0 +1,100 @@
+"""The frame of every dialog that asks: a sentence, a form, what is still missing, and one button worded with what it does."""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+
+from ..widgets.buttons import PrimaryButton, button
+from ..widgets.labels import label
+
+
+class FormDialog(QDialog):
+    """A form that checks itself while it is filled in.
+
+    Attributes:
+        form: Rows to add to.
+        problem: Given nothing what is missing, in words; "" when it can be accepted.
+        act: What the button does; the dialog closes after it.
+    """
+
+    def __init__(self, parent: QWidget, title: str, sentence: str, verb: str) -> None:
+        """Take the words; `verb` stands on the button."""
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(560)
+        self.problem: Callable[[], str] = lambda: ""
+        self.act: Callable[[], None] = lambda: None
+        self.form = QFormLayout()
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.form.setHorizontalSpacing(14)
+        self.form.setVerticalSpacing(8)
+        self.missing = label("", "muted", wrap=True)
+        self.accept_button = PrimaryButton(verb)
+        self.accept_button.setDefault(True)
+        self.cancel_button = button(self.tr("Cancel"))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(12)
+        layout.addWidget(label(sentence, "muted", wrap=True))
+        layout.addLayout(self.form)
+        layout.addWidget(self.missing)
+        layout.addStretch(1)
+        layout.addLayout(self._buttons())
+        self.accept_button.clicked.connect(self.accept)
+        self.cancel_button.clicked.connect(self.reject)
+
+    def _buttons(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self.cancel_button)
+        row.addWidget(self.accept_button)
+        return row
+
+    @Slot()
+    def check(self) -> None:
+        """Say what is missing, and enable the button when nothing is."""
+        problem = self.problem()
+        self.missing.setText(problem)
+        self.missing.setVisible(bool(problem))
+        self.accept_button.setEnabled(not problem)
+
+    def accept(self) -> None:
+        """Act and close."""
+        if not self.problem():
+            super().accept()
+            self.act()
+
+    def add_line(self, title: str, text: str = "", hint: str = "") -> QLineEdit:
+        """A row with a line of text."""
+        line = QLineEdit(text, placeholderText=hint)
+        line.setAccessibleName(title)
+        line.textChanged.connect(self.check)
+        self.form.addRow(title, line)
+        return line
+
+    def add_path(self, title: str, text: str = "", hint: str = "", pick: str = "file", filters: str = "") -> QLineEdit:
+        """A row with a path and a button to look for it; `pick` is "file", "folder" or "save"."""
+        line = QLineEdit(text, placeholderText=hint)
+        line.setAccessibleName(title)
+        line.textChanged.connect(self.check)
+        browse = button(self.tr("Browse..."), tip=self.tr("Look for it on disk"))
+        browse.clicked.connect(lambda: self._browse(line, pick, filters))
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(line, 1)
+        row.addWidget(browse)
+        self.form.addRow(title, holder)
+        return line
+
+    def _browse(self, line: QLineEdit, pick: str, filters: str) -> None:
+        dialog = QFileDialog(self, line.accessibleName(), line.text(), filters)
+        modes = {"folder": QFileDialog.FileMode.Directory, "save": QFileDialog.FileMode.AnyFile}
+        dialog.setFileMode(modes.get(pick, QFileDialog.FileMode.ExistingFile))
+        if pick == "save":
+            dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(line.setText)
+        dialog.open()

@@ -1,0 +1,114 @@
+"""Open a model: where it comes from, its checkpoint, its input shape, and the data that judges it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
+
+from secateur.engine.sources.protocol import ModelSpec
+
+from ..drops import WEIGHTS
+from ..widgets.fields import ComboBox
+from .data_rows import DataRows
+from .form import FormDialog
+from .texts import is_valid, shape
+
+CONTEXT = "OpenModel"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of source: what the combo shows, what stands before its name in a `ModelSpec`, and an example."""
+
+    title: str
+    prefix: str
+    example: str
+
+
+KINDS = (
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to/model.py:make_model"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Project or export of Secateur"), "", "path/to/folder"),
+)
+FILE, FOLDER = KINDS[0], KINDS[-1]
+
+
+class OpenModel(FormDialog):
+    """The dialog.
+
+    Attributes:
+        kind: Combo box of kinds of sources.
+        name: Name, or path and callable.
+        weights: Checkpoint file.
+        input_shape: Example input shape.
+        data: The rows of the data.
+    """
+
+    def __init__(self, window: Any, source: str = "") -> None:
+        """Ask in a window; `source` is what is known already."""
+        super().__init__(
+            window,
+            self.tr("Open a model"),
+            self.tr("Nothing runs in this window: the model is opened in a process of its own."),
+            self.tr("Open"),
+        )
+        self._window = window
+        self.kind = ComboBox(self.tr("Source"))
+        for one in KINDS:
+            self.kind.addItem(QCoreApplication.translate(CONTEXT, one.title), one)
+        self.form.addRow(self.tr("Source"), self.kind)
+        self.name = self.add_path(self.tr("Model"))
+        self.weights = self.add_path(self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty"))
+        self.input_shape = self.add_line(self.tr("Input shape"), hint=self.tr("1x3x224x224; empty: from the data"))
+        self.problem = self._problem
+        self.act = lambda: window.open(self.spec())
+        self.data = DataRows(self, optional=True)
+        self.kind.currentIndexChanged.connect(self._chosen)
+        self._take(source)
+        self._chosen()
+
+    def _take(self, source: str) -> None:
+        if source.lower().endswith(WEIGHTS):
+            self.weights.setText(source)
+        else:
+            self.name.setText(source)
+
+    def _chosen(self) -> None:
+        kind = self.kind.currentData()
+        self.name.setPlaceholderText(kind.example)
+        self.form.setRowVisible(self.weights.parentWidget(), kind is not FOLDER)
+        self.form.setRowVisible(self.input_shape, kind is not FOLDER)
+        self.check()
+
+    def spec(self) -> ModelSpec:
+        """What was asked for."""
+        kind, name = self.kind.currentData(), self.name.text().strip()
+        source = kind.prefix + name.removeprefix(kind.prefix)
+        if kind is FOLDER:
+            return ModelSpec(source, task=self.data.spec())
+        return ModelSpec(source, self.weights.text().strip(), shape(self.input_shape.text()), task=self.data.spec())
+
+    def _problem(self) -> str:
+        kind, name = self.kind.currentData(), self.name.text().strip()
+        file, _, callable_ = name.rpartition(":")
+        if not name:
+            return self.tr("Say which model, for example {example}.").format(example=kind.example)
+        if kind is FILE and not (file.endswith(".py") and callable_):
+            return self.tr("Say the file and the callable in it that makes the model: path/to/model.py:make_model.")
+        if kind is FILE and not Path(file).expanduser().is_file():
+            return self.tr("{file} does not exist.").format(file=file)
+        if kind is FOLDER and not Path(name).expanduser().is_dir():
+            return self.tr("{name} is no folder.").format(name=name)
+        if self.weights.text() and not Path(self.weights.text()).expanduser().is_file():
+            return self.tr("{file} does not exist.").format(file=self.weights.text())
+        if not is_valid(shape, self.input_shape.text()):
+            return self.tr("The input shape is whole numbers with x between them, batch first: 1x3x224x224.")
+        return self.data.problem()
+
+
+def ask(window: Any, source: str = "") -> None:
+    """Open the dialog over a window."""
+    OpenModel(window, source).open()

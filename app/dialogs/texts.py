@@ -1,0 +1,24 @@
+"""What people type into forms, as data: shapes, numbers, and the same in words."""
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """ "1x3x224x224" (also with commas or spaces) as numbers; raises ValueError."""
+    parts = text.lower().replace("x", " ").replace("×", " ").replace(",", " ").split()
+    numbers = tuple(int(part) for part in parts)
+    if any(number < 1 for number in numbers):
+        raise ValueError(text)
+    return numbers
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """ "0.485, 0.456, 0.406" as numbers; raises ValueError."""
+    return tuple(float(part) for part in text.replace(",", " ").split())
+
+
+def is_valid(read: object, text: str) -> bool:
+    """Whether a reader takes a text."""
+    try:
+        read(text)  # type: ignore[operator]
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,203 @@
+"""The window: wires the document to bars, panels and dialogs, and nothing else.
+
+The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QEvent, QTimer, Signal, Slot
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from secateur.engine.sources.protocol import ModelSpec
+
+from . import settings, theme
+from .aspects import Aspect
+from .commands.actions import Actions
+from .document import Document
+from .drops import source_of
+from .start_page import StartPage
+from .top_bar import TopBar
+from .widgets.error_bar import ErrorBar
+
+SMALLEST = (1024, 700)
+FIRST = (1440, 900)
+
+
+class MainWindow(QMainWindow):
+    """The window of one document.
+
+    Attributes:
+        document: What is shown.
+        commands: The commands as actions.
+        area: The panels, None until they are built.
+
+    Signals:
+        painted: The window was painted for the first time.
+        built: All panels stand.
+    """
+
+    painted = Signal()
+    built = Signal()
+
+    def __init__(self, document: Document) -> None:
+        """Show a document."""
+        super().__init__()
+        self.document = document
+        self.commands = Actions(self)
+        self.area: Any = None
+        self._area: Any = None
+        self._painted = False
+        self.setObjectName("main")
+        self.setMinimumSize(*SMALLEST)
+        self.setAcceptDrops(True)
+        self.setWindowTitle("Secateur[*]")
+        self.top_bar = TopBar(self)
+        self.errors = ErrorBar()
+        self.start_page = StartPage(self)
+        self._lay_out()
+        self.commands.fill_menus(self)
+        document.failed.connect(self._failed)
+        document.announced.connect(self._announced)
+        document.changed.connect(self._changed)
+        self._restore()
+
+    def _lay_out(self) -> None:
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.start_page)
+        central = QWidget()
+        layout = QVBoxLayout(central)
+        layout.setContentsMargins(12, 10, 12, 4)
+        layout.setSpacing(10)
+        layout.addWidget(self.top_bar)
+        layout.addWidget(self.errors)
+        layout.addWidget(self.pages, 1)
+        self.setCentralWidget(central)
+        self.engine = QLabel()
+        self.engine.setAccessibleName(self.tr("State of the engine"))
+        self.statusBar().addPermanentWidget(self.engine)
+        self._changed(frozenset({Aspect.JOBS}))
+
+    # After the first paint.
+
+    def event(self, event: QEvent) -> bool:
+        """Note the first paint: what is slow begins only then."""
+        handled = super().event(event)
+        if event.type() is QEvent.Type.Paint and not self._painted:
+            self._painted = True
+            QTimer.singleShot(0, self._after_first_paint)
+        return handled
+
+    @Slot()
+    def _after_first_paint(self) -> None:
+        self.painted.emit()
+        self.document.work.start()
+        QTimer.singleShot(0, self._build)
+
+    @Slot()
+    def _build(self) -> None:
+        """One panel a turn of the event loop, so that the window answers meanwhile."""
+        if self._area is None:
+            from .work_area import WorkArea
+
+            self._area = WorkArea(self.document)
+        if self._area.add_next():
+            QTimer.singleShot(0, self._build)
+            return
+        self.area = self._area
+        self.pages.addWidget(self.area)
+        self._show_page()
+        self.built.emit()
+
+    # What commands and drops ask for.
+
+    def open(self, spec: ModelSpec) -> None:
+        """Open a model; the errors of an earlier try are gone."""
+        self.errors.hide()
+        self.document.open(spec)
+
+    def open_source(self, source: str) -> None:
+        """Open what a path or name says; asks where more must be known."""
+        spec = source_of(source)
+        if spec is not None:
+            self.open(spec)
+        else:
+            from .dialogs.open_model import ask
+
+            ask(self, source)
+
+    def dress(self, scheme: str) -> None:
+        """Choose the look, now and for the next start."""
+        settings.settings().setValue("theme", scheme)
+        theme.theme().choose(theme.Scheme(scheme))
+
+    def reset_layout(self) -> None:
+        """Panels as at first."""
+        if self.area is not None:
+            self.area.reset()
+
+    # What the document says.
+
+    @Slot(object)
+    def _failed(self, error: Any) -> None:
+        if error.message.code == "checkpoint.pickle" and self.document.work.asked is not None:
+            from .dialogs.consent import ask
+
+            ask(self, self.document.work.asked, error)
+            return
+        self.errors.show_error(str(error), error.details)
+
+    @Slot(str)
+    def _announced(self, sentence: str) -> None:
+        self.statusBar().showMessage(sentence, 12_000)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.JOBS in aspects:
+            self.engine.setText(self.document.work.status())
+        if Aspect.MODEL in aspects:
+            self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
+            self._show_page()
+            self._opened()
+        if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
+            self.setWindowModified(not self.document.clean)
+
+    def _opened(self) -> None:
+        spec = self.document.contents.spec
+        if spec is not None:
+            settings.remember(self.document.model_name, spec.source)
+            if self.area is not None:
+                self.area.show_tab("samples" if self.document.task is not None else "log")
+
+    def _show_page(self) -> None:
+        shown = self.area is not None and self.document.analysis is not None
+        self.pages.setCurrentIndex(1 if shown else 0)
+
+    # Drag and drop, geometry.
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files."""
+        if event.mimeData().hasUrls() and not self.document.busy:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open the first file."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            self.open_source(paths[0])
+
+    def _restore(self) -> None:
+        if not self.restoreGeometry(settings.load("geometry")):
+            room = self.screen().availableSize()
+            self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height()))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Keep the geometry, end the engine. The session's folder stays."""
+        settings.settings().setValue("geometry", self.saveGeometry())
+        if self.area is not None:
+            self.area.remember()
+        self.document.work.close()
+        super().closeEvent(event)
+
+

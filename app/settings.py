@@ -1,0 +1,47 @@
+"""What the window remembers between starts: geometry, splitters, theme, what was opened."""
+
+import json
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QSettings
+
+RECENT = 8
+
+
+def settings() -> QSettings:
+    """The settings file of this user."""
+    return QSettings()
+
+
+def recent() -> list[tuple[str, str]]:
+    """(title, source) of what was opened, newest first; files that are gone are left out."""
+    try:
+        stored = json.loads(str(settings().value("recent", "[]")))
+        entries = [(str(title), str(source)) for title, source in stored]
+    except (ValueError, TypeError):
+        return []
+    return [(title, source) for title, source in entries if _exists(source)]
+
+
+def remember(title: str, source: str) -> None:
+    """Put something at the head of what was opened."""
+    entries = [(title, source)] + [e for e in recent() if e[1] != source]
+    settings().setValue("recent", json.dumps(entries[:RECENT]))
+
+
+def load(name: str) -> QByteArray:
+    """A stored geometry, empty when there is none."""
+    value = settings().value(name)
+    return value if isinstance(value, QByteArray) else QByteArray()
+
+
+def theme_choice() -> str:
+    """The look that was chosen: system, light or dark."""
+    chosen = str(settings().value("theme", "system"))
+    return chosen if chosen in ("system", "light", "dark") else "system"
+
+
+def _exists(source: str) -> bool:
+    file = source.rpartition(":")[0] if ".py:" in source else source
+    is_name = ":" in source and ".py:" not in source and not Path(source).exists()
+    return is_name or Path(file).exists()

@@ -1,0 +1,51 @@
+"""Starts the application: look, document, link, window, then the model that was asked for."""
+
+import signal
+import sys
+
+from PySide6.QtCore import QCoreApplication, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from . import settings, theme
+from .document import Document
+from .link import EngineLink
+from .main_window import MainWindow
+
+NAME = "secateur"
+
+
+def make_application() -> QApplication:
+    """The application with its names and look."""
+    QCoreApplication.setOrganizationName(NAME)
+    QCoreApplication.setApplicationName(NAME)
+    QGuiApplication.setDesktopFileName("org.secateur.Secateur")
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(application, QApplication)
+    application.setApplicationDisplayName("")
+    theme.apply(application, settings.theme_choice())
+    return application
+
+
+def make_window() -> MainWindow:
+    """A window on an empty document with an engine of its own (started after the first paint)."""
+    return MainWindow(Document(EngineLink()))
+
+
+def start(model: str) -> int:
+    """Show the window, open a model, serve until the window is closed."""
+    application = make_application()
+    _end_on_interrupt(application)
+    window = make_window()
+    window.show()
+    if model:
+        window.painted.connect(lambda: window.open_source(model))
+    return application.exec()
+
+
+def _end_on_interrupt(application: QApplication) -> None:
+    """Ctrl-C in the terminal ends the program; Python sees it only while it runs, hence the timer."""
+    signal.signal(signal.SIGINT, lambda *_: application.quit())
+    timer = QTimer(application, interval=300)
+    timer.timeout.connect(lambda: None)
+    timer.start()

@@ -1,0 +1,190 @@
+"""The top bar: what I have (model, data, target), what I want (goal), and one primary action: the next step."""
+
+from typing import Any
+
+from PySide6.QtCore import QSignalBlocker, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from secateur.engine.targets.protocol import TargetSpec
+
+from .aspects import Aspect, Goal
+from .commands.command import say
+from .commands.next_step import next_step
+from .commands.table import command_named
+from .widgets.buttons import PrimaryButton, button
+from .widgets.fields import ComboBox, DoubleSpinBox
+from .widgets.labels import label
+
+NARROW = 1290
+"""Width in pixels below which the goal gets a row of its own."""
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
+
+TARGETS = (
+    TargetSpec("onnxruntime", 1, 1, 16),
+    TargetSpec("onnxruntime", 1, 64, 16),
+    TargetSpec("torch", 1, 1, 16),
+    TargetSpec("torch", 1, 64, 16),
+)
+
+
+class TopBar(QWidget):
+    """Open, data, target, goal, plan, undo, next step.
+
+    Attributes:
+        primary: The next step.
+        keep: Share of the MACs to keep at most, in per cent.
+        lose: Points of the metric that may be lost.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Stand in a window."""
+        super().__init__(window)
+        self._window, self._document = window, window.document
+        self.data = button("", tip=say(command_named("file.data").tooltip))
+        self.target = ComboBox(self.tr("Target"))
+        self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of MACs"), 1, 100, 0, self.tr(" % of MACs"))
+        self.keep.setPrefix(self.tr("keep at most "))
+        self.keep.setSingleStep(5)
+        self.lose = DoubleSpinBox(self.tr("Lose at most, points"), 0, 100, 1, self.tr(" points"))
+        self.lose.setPrefix(self.tr("lose at most "))
+        self.lose.setSingleStep(0.1)
+        self.primary = PrimaryButton("")
+        self._lay_out()
+        self.data.clicked.connect(lambda: self._run("file.data"))
+        self.target.activated.connect(self._target_chosen)
+        self.keep.valueChanged.connect(self._goal_changed)
+        self.lose.valueChanged.connect(self._goal_changed)
+        self.primary.clicked.connect(self._next)
+        self._document.changed.connect(self._changed)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        self._buttons = {name: self._button(name) for name in ("file.open", "edit.suggest", "edit.undo", "edit.redo")}
+        self._buttons["file.open"].setText(self.tr("Open"))
+        self._have, self._want, self._do = QWidget(), QWidget(), QWidget()
+        caption = [label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))]
+        _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
+        _row(self._want, caption[2], self.keep, self.lose, self._buttons["edit.suggest"])
+        _row(self._do, self._buttons["edit.undo"], self._buttons["edit.redo"], self.primary)
+        self._rows = QHBoxLayout(), QHBoxLayout()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+        for row in self._rows:
+            row.setSpacing(14)
+            layout.addLayout(row)
+        self._rows[0].addWidget(self._have)
+        self._rows[0].addStretch(1)
+        self._rows[0].addWidget(self._do)
+        self._rows[0].insertWidget(1, self._want)
+        self._wide = True
+
+    def _button(self, name: str) -> QPushButton:
+        made = button(say(command_named(name).title).removesuffix("..."))
+        made.clicked.connect(lambda: self._run(name))
+        return made
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the goal its own row where one row is too short."""
+        super().resizeEvent(event)
+        wide = event.size().width() >= NARROW
+        if wide != self._wide:
+            self._wide = wide
+            self._rows[1 - wide].insertWidget(1 if wide else 0, self._want)
+            self._rows[not wide].update()
+            self._stretch_second(not wide)
+
+    def _stretch_second(self, on: bool) -> None:
+        row = self._rows[1]
+        if on and row.count() == 1:
+            row.addStretch(1)
+        elif not on and row.count():
+            row.takeAt(row.count() - 1)
+
+    def refresh(self) -> None:
+        """Show what the document has."""
+        document = self._document
+        for name, made in self._buttons.items():
+            command = command_named(name)
+            reason = command.enabled(document)
+            made.setEnabled(not reason)
+            made.setToolTip(reason or command.shown(document))
+        self._show_data()
+        self._show_target()
+        self._show_goal()
+        self._show_next()
+
+    def _show_data(self) -> None:
+        task, opened = self._document.task, self._document.analysis is not None
+        self.data.setText(task.title if task else self.tr("Attach data..."))
+        self.data.setAccessibleName(self.tr("Data: {title}").format(title=task.title if task else self.tr("none")))
+        self.data.setEnabled(opened and not self._document.busy)
+
+    def _show_target(self) -> None:
+        specs = list(dict.fromkeys((*TARGETS, self._document.target)))
+        with QSignalBlocker(self.target):
+            self.target.clear()
+            for spec in specs:
+                self.target.addItem(target_words(spec), spec)
+            self.target.addItem(self.tr("Other..."), None)
+            self.target.setCurrentIndex(specs.index(self._document.target))
+
+    def _show_goal(self) -> None:
+        goal = self._document.goal
+        task = self._document.task
+        for box, value in ((self.keep, goal.keep_macs * 100), (self.lose, goal.lose)):
+            with QSignalBlocker(box):
+                box.setValue(value)
+            box.setEnabled(not self._document.busy)
+        self.lose.setToolTip(
+            self.tr("Points of {metric} that may be lost").format(metric=task.metric if task else self.tr("the metric"))
+        )
+
+    def _show_next(self) -> None:
+        document = self._document
+        command = next_step(document)
+        reason = command.enabled(document)
+        words = command.shown(document).removesuffix("...")
+        self.primary.say(self.tr("Open a model") if command.id == "file.open" else words)
+        self.primary.setEnabled(not reason)
+        self.primary.setToolTip(reason or say(command.tooltip))
+
+    def _run(self, name: str) -> None:
+        self._window.commands.run(command_named(name))
+
+    @Slot()
+    def _next(self) -> None:
+        self._window.commands.run(next_step(self._document))
+
+    @Slot()
+    def _goal_changed(self) -> None:
+        self._document.set_goal(Goal(self.keep.value() / 100, self.lose.value()))
+
+    @Slot(int)
+    def _target_chosen(self, index: int) -> None:
+        spec = self.target.itemData(index)
+        if spec is None:
+            self._show_target()
+            self._run("file.target")
+        else:
+            self._document.set_target(spec)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN:
+            self.refresh()
+
+
+def target_words(spec: TargetSpec) -> str:
+    """A target in words: "onnxruntime, 1 thread, batch 64"."""
+    threads = say("1 thread") if spec.threads == 1 else say("{threads} threads").format(threads=spec.threads)
+    return say("{runtime}, {threads}, batch {batch}").format(runtime=spec.runtime, threads=threads, batch=spec.batch)
+
+
+def _row(widget: QWidget, *children: QWidget) -> None:
+    layout = QHBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    for child in children:
+        layout.addWidget(child)
