@@ -50,14 +50,20 @@ def test_any_goal_is_met_from_below_or_refused_with_how_far_one_gets(keep: float
             assert not plan[one.structures].any()
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.5, 0.8])
-def test_nothing_fits_between_the_plan_and_the_goal(keep: float) -> None:
-    plan = suggest(ANALYSIS, SCORES, keep, NONE, NONE)
-    back = np.flatnonzero(plan)
-    for structure in back:
-        less = plan.copy()
-        less[structure] = False
-        assert costs(ANALYSIS, less).macs > keep * ALL
+@given(st.floats(0.2, 0.95), st.sampled_from([1, 2, 4, 8]), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_no_single_step_back_fits_between_the_plan_and_the_goal(keep: float, multiple: int, seed: int) -> None:
+    scores = tiny_scores(ANALYSIS, seed)
+    try:
+        plan = suggest(ANALYSIS, scores, keep, NONE, NONE, multiple)
+    except PlanError:
+        return
+    for one in ANALYSIS.sets:
+        marked = one.first + np.flatnonzero(plan[one.structures])
+        if len(marked):
+            less = plan.copy()
+            less[marked[np.argsort(scores[marked])][-step(ANALYSIS, one, multiple) :]] = False
+            assert costs(ANALYSIS, less).macs > int(keep * ALL + 0.5)
 
 
 def test_sets_of_equal_shape_compete_and_others_do_not() -> None:
