@@ -15,8 +15,8 @@ from ..errors import OpenError, SecateurError, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
-from ..structures.analyse import analyse
 from ..structures.analysis import Analysis
+from ..surgery.settle import settle
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 
@@ -57,9 +57,8 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
 
 
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
-    """The analysis of a prepared model."""
-    yield Progress("Recording the model")
-    return analyse(prepared.opened.model, prepared.inputs, prepared.opened.name, token)
+    """The analysis of a prepared model: what it offers has been cut on trial."""
+    return (yield from settle(prepared.opened.model, prepared.inputs, prepared.opened.name, token))
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, text: str) -> Job[Metric]:
