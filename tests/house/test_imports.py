@@ -34,6 +34,12 @@ def test_no_module_of_the_window_loads_torch(tmp_path: Path):
     assert loaded.isdisjoint({"torch", "torchvision", "onnx", "onnxruntime", "onnxscript"})
 
 
+def test_the_command_line_loads_neither_qt_nor_torch_before_it_knows_its_task(tmp_path: Path):
+    loaded = _loaded_by("from secateur.app.main import main\nmain(['inspect', '--help'])", tmp_path)
+    assert "secateur" in loaded
+    assert loaded.isdisjoint({"torch", "PySide6"})
+
+
 def test_importing_the_engine_loads_neither_torch_nor_qt(tmp_path: Path):
     loaded = _loaded_by("import secateur.engine", tmp_path)
     assert loaded.isdisjoint({"torch", "onnxruntime", "PySide6", "pyqtgraph"})

@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +27,12 @@ def test_a_command_is_one_line_under_its_mark(name: str, end: str):
     command = re.search(rf"<!-- {name} command -->\n```sh\n(.+)\n```\n", README)
     assert command is not None
     assert command[1].endswith(f".venv/bin/{end}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_python_example_runs_as_it_stands(tmp_path: Path):
+    example = re.search(r"```python\n(from secateur.+?)```", README, re.DOTALL)
+    assert example is not None
+    subprocess.run([sys.executable, "-c", example[1]], cwd=tmp_path, check=True)
+    assert (tmp_path / "smaller.onnx").stat().st_size > 10_000
