@@ -5,12 +5,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings
 
+NAME = "secateur"
 RECENT = 8
 
 
 def settings() -> QSettings:
     """The settings file of this user."""
-    return QSettings()
+    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, NAME, NAME)
 
 
 def recent() -> list[tuple[str, str]]:

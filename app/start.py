@@ -12,13 +12,10 @@ from .document import Document
 from .link import EngineLink
 from .main_window import MainWindow
 
-NAME = "secateur"
-
-
 def make_application() -> QApplication:
     """The application with its names and look."""
-    QCoreApplication.setOrganizationName(NAME)
-    QCoreApplication.setApplicationName(NAME)
+    QCoreApplication.setOrganizationName(settings.NAME)
+    QCoreApplication.setApplicationName(settings.NAME)
     QGuiApplication.setDesktopFileName("org.secateur.Secateur")
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)

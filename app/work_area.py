@@ -3,6 +3,7 @@
 from typing import Any
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from . import settings
@@ -27,6 +28,7 @@ class WorkArea(QWidget):
         """Make the splitters; `add_next` makes the panels, one after the other."""
         super().__init__(parent)
         self._document = document
+        self._sized = False
         self.panels: dict[str, QWidget] = {}
         self.top = QVBoxLayout()
         self.columns = QSplitter(Qt.Orientation.Horizontal)
@@ -66,14 +68,20 @@ class WorkArea(QWidget):
             self.columns.addWidget(panel)
 
     def _finish(self) -> None:
-        """Put the columns in order and give them the sizes of the sketch, or those that were left."""
+        """Put the columns in order and give the middle whatever room there is."""
         self.columns.insertWidget(1, self.rows)
         for splitter, stretch in ((self.columns, (0, 1, 0)), (self.rows, (1, 0))):
             for number, factor in enumerate(stretch):
                 splitter.setStretchFactor(number, factor)
-        self.reset()
-        self.columns.restoreState(settings.load("columns"))
-        self.rows.restoreState(settings.load("rows"))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Sizes mean something only now that the window gave this area its own."""
+        super().showEvent(event)
+        if not self._sized:
+            self._sized = True
+            self.reset()
+            self.columns.restoreState(settings.load("columns"))
+            self.rows.restoreState(settings.load("rows"))
 
     def reset(self) -> None:
         """The sizes of the sketch."""
