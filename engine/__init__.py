@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from .export.protocol import ExportRequest
     from .export.pytorch import export_pytorch
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
-    from .planning.goal import check_plan, keep, suggest
+    from .planning.goal import suggest
+    from .planning.marks import check_plan, keep
     from .recovery.finetune import recover
     from .recovery.protocol import RecoverySettings
     from .scoring.criteria import CRITERIA, score
@@ -109,7 +110,7 @@ _HOME = {
     "Verification": "surgery.protocol",
     "VerificationError": "errors",
     "analyse": "structures.analyse",
-    "check_plan": "planning.goal",
+    "check_plan": "planning.marks",
     "costs": "structures.costs",
     "cut": "surgery.cut",
     "export_onnx": "export.onnx",
@@ -117,7 +118,7 @@ _HOME = {
     "finish": "jobs",
     "from_identities": "structures.analysis",
     "identities": "structures.analysis",
-    "keep": "planning.goal",
+    "keep": "planning.marks",
     "load_pruned": "surgery.runtime",
     "marginal": "structures.costs",
     "measure": "targets.measure",

@@ -40,11 +40,9 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     if arguments.task is None:
         return None
     path = "" if arguments.task == "bundled" else arguments.task
-    shape = arguments.input or ()
-    size = (shape[2], shape[3]) if len(shape) == 4 else None
-    kind = kind_of(path)
-    numbers = {"mean": arguments.mean or (), "std": arguments.std or (), "size": size if kind == "folder" else None}
-    return TaskSpec(kind, path, **numbers)
+    kind, given = kind_of(path), arguments.input or ()
+    size = (given[2], given[3]) if kind == "folder" and len(given) == 4 else None
+    return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size)
 
 
 def shape(text: str) -> tuple[int, ...]:

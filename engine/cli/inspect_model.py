@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -71,16 +72,23 @@ def _sets(analysis: Analysis) -> str:
 
 
 def _fixed(analysis: Analysis) -> str:
-    rows = [["fixed", "", "why"]]
+    """What is fixed, the dimensions with the same reason on one line."""
+    places: dict[str, list[str]] = {}
     for one in analysis.fixed:
         tensor = analysis.tensors[one.tensor]
-        rows.append([tensor.name, f"dimension {one.dim}, {one.count} of {tensor.shape[one.dim]}", str(one.reason)])
-    return columns(rows, left=3) if len(rows) > 1 else ""
+        part = "" if one.count == tensor.shape[one.dim] else f" ({one.count} of {tensor.shape[one.dim]})"
+        places.setdefault(str(one.reason), []).append(f"{tensor.name} dimension {one.dim}{part}")
+    lines = [f"{reason}\n  {_shortened(found)}" for reason, found in places.items()]
+    return "\n".join(["fixed", *lines]) if lines else ""
 
 
 def _along(one: CoupledSet) -> str:
-    shown = ", ".join(one.along[:4])
-    return f"{shown} and {len(one.along) - 4} more" if len(one.along) > 4 else shown
+    return _shortened(one.along)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:4])
+    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
 
 
 def _plural(count: int, kind: str) -> str:

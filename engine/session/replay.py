@@ -120,6 +120,7 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     if not recorded.any():
         template = "The recipe's plan names no structure that this model has, and no goal to plan for."
         raise PlanError("recipe.no_plan", template, details="\n".join(missing))
+    run.complete = False
     run.notes.append(
         f"{len(missing)} of the structures that were marked by hand are not in this model; they were left out."
     )

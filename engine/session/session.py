@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..errors import OpenError, PlanError, TaskError, VerificationError
+from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..planning.goal import check_plan
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
 from ..scoring.criteria import score as rate
@@ -28,8 +27,8 @@ from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Mask, from_identities, identities
 from ..structures.costs import costs
 from ..surgery.cut import cut as operate
-from ..surgery.protocol import Edits, Verification
-from ..surgery.verify import verify
+from ..surgery.protocol import Edits
+from ..surgery.verify import require, verify
 from ..targets.measure import measure as time_files
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
@@ -40,6 +39,7 @@ from .live import Live
 from .opening import analysed, check_outputs, described, example_inputs, judged, prepare, same_shape
 from .paths import absolute_to, change_model, change_task
 from .recipe import RECIPE, recipe_of, write_recipe
+from .reopening import check_structures, load_original
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
 from .steps import Recipe
 from .store import GIGABYTE, WeightStore
@@ -87,15 +87,9 @@ class Session:
         self.history.read()
         assert self.history.spec is not None
         prepared = yield from prepare(replace(self.history.spec, task=self.history.task), token)
-        original = self.history.state("s0")
-        prepared.opened.model.load_state_dict(self.store.get(original.weights))
+        load_original(prepared.opened.model, self.store.get(self.history.state("s0").weights))
         analysis = yield from analysed(prepared, token)
-        _, missing = from_identities(analysis, _all_removed(self.history))
-        if missing:
-            template = (
-                "The model's code has changed: it no longer has {count} of the structures that the session removed."
-            )
-            raise OpenError("session.changed", template, details="\n".join(missing), count=len(missing))
+        check_structures(analysis, self.history)
         info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
         self._live = Live(prepared, analysis, prepared.task, info)
         return self._opened()
@@ -153,15 +147,12 @@ class Session:
         live, parent = self._need(), self.history.state(state)
         before = live.mask(parent)
         after = before | removed
-        if not (after & ~before).any():
-            raise PlanError("session.nothing_marked", "Nothing is marked. Mark what should go, or suggest a plan.")
-        check_plan(live.analysis, after)
         yield Progress("Cutting")
         model, inputs = self._model(state), live.prepared.inputs
         done = operate(model, live.analysis, before, after, parent.edits, inputs)
         yield Progress("Verifying the cut")
         verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token)
-        _require(verification)
+        require(verification)
         check(token)
         fields = {"verification": verification, "plan": plan or PlanIntent()}
         return self._keep(done.model, parent, StateKind.CUT, identities(live.analysis, after), done.edits, fields)
@@ -173,8 +164,7 @@ class Session:
         result = yield from fine_tune(student, teacher, task, settings, token)
         check(token)
         student.load_state_dict(result.state_dict)
-        metrics = () if result.metric is None else (result.metric,)
-        fields = {"recovery": settings, "metrics": metrics}
+        fields = {"recovery": settings, "metrics": (result.metric,)}
         return self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
 
     def attach(self, state: str, weights: str, token: CancelToken = NEVER) -> Job[State]:
@@ -245,8 +235,9 @@ class Session:
         other.write_to(self.folder)
 
     def _first_look(self, task: Task, model: nn.Module, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
+        info = described(task, model)  # First: data without labels is judged by what the original says.
         metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
-        return (metric,), described(task, model)
+        return (metric,), info
 
     def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
         total, weights = costs(analysis), self.store.put(model.state_dict())
@@ -285,23 +276,3 @@ class Session:
         live.present = (state.id, model.eval())
         self.store.collect({one.weights for one in self.states()})
         return state
-
-
-def _require(verification: Verification) -> None:
-    if verification.passed:
-        return
-    failed = next((one for one in verification.checks if not one.passed), None)
-    why = (
-        "no comparison could be made" if failed is None else f"{failed.name}: {failed.difference:.1e}, {failed.detail}"
-    )
-    template = "The cut does not equal the masked model, so nothing was changed ({why}). Please report this model."
-    details = "\n".join([*(str(one) for one in verification.checks), *verification.skipped])
-    raise VerificationError("session.verification", template, details, why=why.rstrip(", "))
-
-
-def _all_removed(history: History) -> dict[str, list[int]]:
-    found: dict[str, set[int]] = {}
-    for state in history.states.values():
-        for key, indices in state.removed.items():
-            found.setdefault(key, set()).update(indices)
-    return {key: sorted(indices) for key, indices in found.items()}

@@ -1,0 +1,29 @@
+"""A session's model opened again: is it still the model that the states were made from?"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ..errors import OpenError
+from ..structures.analysis import Analysis, from_identities
+from .history import History
+
+
+def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give the original its stored weights, whatever its checkpoint holds by now; raises OpenError on a misfit."""
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise _changed("its layers no longer fit the stored weights", str(error)) from error
+
+
+def check_structures(analysis: Analysis, history: History) -> None:
+    """Raise OpenError when the model lacks structures that a state has removed."""
+    missing = {name for state in history.states.values() for name in from_identities(analysis, state.removed)[1]}
+    if missing:
+        raise _changed(f"it lacks {len(missing)} of the structures that were removed", "\n".join(sorted(missing)))
+
+
+def _changed(what: str, details: str) -> OpenError:
+    template = "The model's code has changed since the session was made: {what}. Restore it, or open the model anew."
+    return OpenError("session.changed", template, details, what=what)

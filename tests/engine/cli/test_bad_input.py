@@ -1,0 +1,112 @@
+"""Bad input on the command line: one sentence that says what to do, no traceback, no half-written file, exit code 1."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from secateur.engine.cli.main import main
+from tests.engine.session.small import write_project
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    write_project(folder)
+    code, data = folder / "model.py", folder / "data.npz"
+    (folder / "truncated.npz").write_bytes(data.read_bytes()[:-400])
+    torch.save({"state_dict": {"w": torch.ones(1000)}}, folder / "w.pt")
+    (folder / "truncated.pt").write_bytes((folder / "w.pt").read_bytes()[:-300])
+    torch.save({"fc.weight": torch.ones(3, 99)}, folder / "misfit.pt")
+    torch.save(os.path.join, folder / "pickle.pt")
+    raising = code.read_text().replace("return self.fc(", "raise ValueError('no such thing') or self.fc(")
+    (folder / "raises.py").write_text(raising)
+    (folder / "broken.py").write_text("import torch\ndef make(:\n")
+    (folder / "task.py").write_text("def batches(split):\n    x = 1\n    return undefined_name\n")
+    (folder / "notes.txt").write_text("no model")
+    (folder / "recipe.json").write_text('{"schema": 1, "steps": [')
+    return folder
+
+
+MAKE = "{mine}/model.py:make"
+SHAPE = ["--input", "1x1x8x8"]
+
+CASES: dict[str, tuple[list[str], str]] = {
+    "no such model": (["inspect", "nothing:at all"], "is no model"),
+    "a file that is no model": (["inspect", "{mine}/notes.txt"], "no"),
+    "a torchvision name that does not exist": (["inspect", "torchvision:resnet19"], "resnet19"),
+    "a callable that does not exist": (["inspect", "{mine}/model.py:build"], "build"),
+    "a file with a syntax error": (["inspect", "{mine}/broken.py:make"], "line 2"),
+    "no input shape": (["inspect", MAKE], "--input 1x3x224x224"),
+    "an input that does not fit": (["inspect", MAKE, "--input", "1x3x8x8"], "channels"),
+    "a forward that raises": (["inspect", "{mine}/raises.py:make", *SHAPE], "no such thing"),
+    "a truncated checkpoint": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/truncated.pt"], "damaged"),
+    "a missing checkpoint": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/none.pt"], "none.pt"),
+    "a checkpoint that is none": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/notes.txt"], "no checkpoint"),
+    "a checkpoint of another model": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/misfit.pt"], "does not fit"),
+    "a pickle without consent": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/pickle.pt"], "--trust-pickle"),
+    "truncated data": (["prune", MAKE, "--task", "{mine}/truncated.npz"], "truncated.npz"),
+    "missing data": (["prune", MAKE, "--task", "{mine}/none.npz"], "does not exist"),
+    "a task that raises": (["prune", MAKE, "--task", "{mine}/task.py", *SHAPE], "line 3"),
+    "a goal that cannot be reached": (["prune", MAKE, *SHAPE, "--keep-macs", "0.01%"], "MACs"),
+    "epochs without data": (["prune", MAKE, *SHAPE, "--epochs", "2"], "--task"),
+    "an export into no folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/none/out.onnx"], "no folder"),
+    "an export below a file": (["prune", MAKE, *SHAPE, "--export", "{mine}/notes.txt/out.onnx"], "no folder"),
+    "an export over a folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/dir.onnx"], "is a folder"),
+    "a recipe that is no JSON": (["run", "{mine}/recipe.json"], "not JSON"),
+    "a missing recipe": (["run", "{mine}/none.json"], "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_a_sentence_and_leaves_nothing_behind(mine: Path, case: str, capsys: Capture) -> None:
+    (mine / "dir.onnx").mkdir()
+    argv, words = CASES[case]
+    before = [p for p in sorted(mine.rglob("*")) if "__pycache__" not in p.parts]
+    assert main([part.format(mine=mine) for part in argv] + ["--json"]) == 1
+    captured = capsys.readouterr()
+    message = json.loads(captured.out)["error"]["message"]
+    assert words in message and message in captured.err
+    assert "Traceback" not in captured.err and "\n" not in message
+    assert [p for p in sorted(mine.rglob("*")) if "__pycache__" not in p.parts] == before
+
+
+def test_data_with_other_classes_is_a_sentence(mine: Path, capsys: Capture) -> None:
+    code = mine / "model.py"
+    code.write_text(code.read_text().replace("make(classes=3)", "make(classes=5)"))
+    assert main(["prune", f"{code}:make", "--task", str(mine / "data.npz")]) == 1
+    assert "3 classes and the model 5 outputs" in capsys.readouterr().err
+
+
+def test_details_name_the_keys_of_a_misfit(mine: Path, capsys: Capture) -> None:
+    assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", f"{mine}/misfit.pt"]) == 1
+    err = capsys.readouterr().err
+    assert "fc.weight: [3, 16] in the model, [3, 99] in the checkpoint" in err and "missing: stem.weight" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_an_export_folder_without_permission_is_refused_before_the_work(mine: Path, capsys: Capture) -> None:
+    locked = mine / "locked"
+    locked.mkdir(mode=0o500)
+    assert main(["prune", f"{mine}/model.py:make", *SHAPE, "--export", str(locked / "out.onnx")]) == 1
+    captured = capsys.readouterr()
+    assert "may not be written" in captured.err and "Recording" not in captured.err
+
+
+def test_a_failure_after_the_work_leaves_no_file(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    from secateur.engine.export import onnx
+
+    def broken(*_: object) -> Callable[..., object]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(onnx, "_write", broken)
+    before = sorted(p for p in mine.rglob("*") if "__pycache__" not in p.parts)
+    argv = ["prune", f"{mine}/model.py:make", *SHAPE, "--multiple", "1", "--export", str(mine / "out.onnx")]
+    assert main(argv) == 1
+    assert "disk is full" in capsys.readouterr().err
+    assert sorted(p for p in mine.rglob("*") if "__pycache__" not in p.parts) == before

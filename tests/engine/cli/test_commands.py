@@ -1,0 +1,159 @@
+"""Each command's contract: one JSON object or a readable summary, files that exist, exit code 0 only when done."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from secateur.engine.cli.main import main
+from secateur.engine.session.history import is_project
+from tests.engine.session.small import write_project
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    write_project(tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def model_and_task(mine: Path) -> list[str]:
+    return [f"{mine / 'model.py'}:make", "--task", str(mine / "data.npz"), "--threads", "1"]
+
+
+def one_object(capsys: Capture) -> dict[str, Any]:
+    """Standard output, which holds one JSON object and nothing else."""
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and out.endswith("\n")
+    return json.loads(out)
+
+
+def test_inspect_lists_what_can_be_removed_and_what_not(mine: Path, capsys: Capture) -> None:
+    assert main(["inspect", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--json"]) == 0
+    found = one_object(capsys)
+    weights = 16 * 9 + 16 + 2 * 16 * 24 * 9 + 2 * 24 + 2 * 16 + 16 * 3 + 3
+    assert (found["command"], found["parameters"]) == ("inspect", weights)
+    kinds = {one["key"]: (one["kind"], one["count"], one["module"]) for one in found["sets"]}
+    assert kinds["filter|block.conv1.weight|0"] == ("filter", 24, "block.conv1")
+    assert found["structures"] == sum(one["count"] for one in found["sets"])
+    assert any(one["tensor"] == "fc.weight" and one["dim"] == 0 and "output" in one["reason"] for one in found["fixed"])
+
+
+def test_inspect_reads_well(mine: Path, capsys: Capture) -> None:
+    assert main(["inspect", f"{mine / 'model.py'}:make", "--input", "1x1x8x8"]) == 0
+    captured = capsys.readouterr()
+    assert "7.2 k parameters" in captured.out and "24 filters" in captured.out and "model's output" in captured.out
+    assert "Recording" not in captured.out and max(map(len, captured.out.splitlines())) < 160
+
+
+def test_prune_does_what_was_asked_and_says_it_as_json(mine: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "out.onnx"
+    goal = ["--keep-macs", "60%", "--criterion", "l1", "--multiple", "4", "--epochs", "1", "--seed", "3"]
+    assert main(["prune", *model_and_task(mine), *goal, "--export", str(out), "--json"]) == 0
+    done = one_object(capsys)
+    assert done["after"]["macs"] <= 0.6 * done["before"]["macs"] and done["got"]["keep_macs"] <= 0.6
+    assert done["asked"]["keep_macs"] == 0.6 and done["asked"]["multiple"] == 4 and done["got"]["criterion"] == "l1"
+    assert done["verification"]["passed"] and done["verification"]["difference"] < 1e-4
+    assert {m["n"] for m in done["metrics"].values()} == {48} and set(done["metrics"]) == {"original", "result"}
+    assert done["recovery"]["seed"] == 3 and done["files"] == [str(out)] and done["export"]["metric"]["n"] == 48
+    session = onnxruntime.InferenceSession(str(out))
+    (logits,) = session.run(None, {session.get_inputs()[0].name: np.zeros((5, 1, 8, 8), np.float32)})
+    assert np.asarray(logits).shape == (5, 3)
+
+
+def test_prune_reads_well_and_keeps_progress_off_standard_output(mine: Path, tmp_path: Path, capsys: Capture) -> None:
+    argv = ["prune", *model_and_task(mine), "--keep-macs", "70%", "--no-recover", "--multiple", "1"]
+    assert main([*argv, "--save", str(tmp_path / "project")]) == 0
+    captured = capsys.readouterr()
+    assert "cut verified: equals the masked original" in captured.out and "says nothing about accuracy" in captured.out
+    assert "top-1 (n = 48)" in captured.out and "Cutting" not in captured.out
+    assert "Cutting" in captured.err and "\r" not in captured.err
+    rows = [line for line in captured.out.splitlines() if line.startswith(("parameters", "MACs", "top-1"))]
+    assert len(rows) == 3
+    assert is_project(str(tmp_path / "project")) and (tmp_path / "project" / "recipe.json").exists()
+
+
+def test_a_project_goes_on_from_its_last_state(mine: Path, tmp_path: Path, capsys: Capture) -> None:
+    first = ["prune", *model_and_task(mine), "--keep-macs", "80%", "--no-recover", "--multiple", "1"]
+    assert main([*first, "--save", str(tmp_path / "project"), "--json"]) == 0
+    before = one_object(capsys)
+    assert (
+        main(["prune", str(tmp_path / "project"), "--keep-macs", "50%", "--no-recover", "--multiple", "1", "--json"])
+        == 0
+    )
+    after = one_object(capsys)
+    assert after["before"] == before["before"] and after["after"]["macs"] <= 0.5 * after["before"]["macs"]
+    assert main(["prune", str(tmp_path / "project"), "--keep-macs", "90%", "--no-recover"]) == 1
+    assert "nothing to remove" in capsys.readouterr().err
+
+
+def test_taylor_without_data_falls_back_to_l1_and_says_so(mine: Path, capsys: Capture) -> None:
+    argv = ["prune", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--criterion", "taylor", "--multiple", "1"]
+    assert main([*argv, "--json"]) == 0
+    done = one_object(capsys)
+    assert done["got"]["criterion"] == "l1" and done["metrics"] == {} and done["recovery"] is None
+    assert any("l1" in note for note in done["notes"]) and any("recovered" in note for note in done["notes"])
+
+
+def test_run_does_a_recipe_again(mine: Path, tmp_path: Path, capsys: Capture) -> None:
+    first = ["prune", *model_and_task(mine), "--keep-macs", "60%", "--epochs", "1", "--multiple", "4"]
+    assert main([*first, "--save", str(tmp_path / "project"), "--json"]) == 0
+    recorded = one_object(capsys)
+    assert main(["run", str(tmp_path / "project" / "recipe.json"), "--threads", "1", "--json"]) == 0
+    done = one_object(capsys)
+    assert (done["after"], done["metrics"]["result"]["value"]) == (
+        recorded["after"],
+        recorded["metrics"]["result"]["value"],
+    )
+    assert done["got"]["missing"] == [] and all(one["passed"] for one in done["verification"])
+    assert main(["run", str(tmp_path / "project"), "--threads", "1"]) == 0
+    assert "cut verified" in capsys.readouterr().out
+
+
+def test_run_on_the_next_version_of_the_model(mine: Path, tmp_path: Path, capsys: Capture) -> None:
+    first = ["prune", *model_and_task(mine), "--keep-macs", "60%", "--no-recover", "--multiple", "4"]
+    assert main([*first, "--save", str(tmp_path / "project")]) == 0
+    (mine / "next.py").write_text((mine / "model.py").read_text().replace("24", "16"))
+    capsys.readouterr()
+    assert main(["run", str(tmp_path / "project"), "--model", f"{mine / 'next.py'}:make", "--json"]) == 0
+    done = one_object(capsys)
+    assert done["got"]["missing"] and done["got"]["keep_macs"] <= 0.6
+    assert any("Planned again" in note for note in done["notes"])
+
+
+def test_what_models_print_stays_off_standard_output(mine: Path) -> None:
+    code = mine / "model.py"
+    code.write_text("import os\nprint('hello')\nos.write(1, b'from below\\n')\n" + code.read_text())
+    argv = [sys.executable, "-m", "secateur.engine.cli.main", "inspect", f"{code}:make", "--input", "1x1x8x8", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=os.environ, cwd=mine)
+    assert done.returncode == 0 and json.loads(done.stdout)["parameters"] > 0
+    assert "hello" in done.stderr and "from below" in done.stderr
+
+
+def test_the_bundled_model_is_pruned_without_a_word_more(tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "resnet"
+    assert main(["prune", "bundled:resnet", "--no-recover", "--export", str(out), "--threads", "1", "--json"]) == 0
+    done = one_object(capsys)
+    assert done["got"]["criterion"] == "taylor" and done["got"]["keep_macs"] <= 0.5
+    assert done["verification"]["passed"] and (out / "weights.safetensors").exists()
+    assert main(["inspect", str(out), "--json"]) == 0
+    assert one_object(capsys)["macs"] == done["after"]["macs"]
+
+
+def test_ctrl_c_is_130(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    from secateur.engine.cli import inspect_model
+
+    def stopped(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inspect_model, "model_spec", stopped)
+    assert main(["inspect", f"{mine / 'model.py'}:make"]) == 130
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == "Stopped; nothing was written.\n"

@@ -1,0 +1,334 @@
+"""A session on a user's own small model: each step, what it keeps, and that what fails changes nothing."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from secateur.engine.errors import OpenError, PlanError, SecateurError, TaskError, VerificationError
+from secateur.engine.jobs import Cancelled, Job, finish
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session import session as session_module
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import Kind, Mask, from_identities
+from secateur.engine.structures.costs import costs
+from secateur.engine.surgery.protocol import Check, Verification
+from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.tasks.protocol import Split, TaskSpec
+
+from .small import write_project
+
+SETTINGS = RecoverySettings(epochs=1, threads=1)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> ModelSpec:
+    return write_project(tmp_path / "mine")
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    session = Session(tmp_path / "session")
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def opened(session: Session, spec: ModelSpec) -> OpenedModel:
+    return finish(session.open(spec))
+
+
+def first_of(opened: OpenedModel, kind: Kind, count: int) -> Mask:
+    """The first structures of the first set of a kind."""
+    one = next(s for s in opened.analysis.sets if s.kind is kind)
+    mask = opened.analysis.empty()
+    mask[one.first : one.first + count] = True
+    return mask
+
+
+def log_of(session: Session) -> bytes:
+    return (session.folder / "events.jsonl").read_bytes()
+
+
+def weights_of(session: Session, state: str) -> dict[str, torch.Tensor]:
+    return session.store.get(session.history.state(state).weights)
+
+
+def test_opening_evaluates_the_original_first_and_shows_five_samples(session: Session, spec: ModelSpec) -> None:
+    texts: list[str] = []
+    opened = finish(session.open(spec), lambda progress: texts.append(progress.text))
+    assert texts.index("Evaluating the original") < texts.index("Recording the model")
+    assert opened.state.metrics[0].split is Split.REPORT and opened.state.metrics[0].count == 48
+    assert opened.task is not None and len(opened.task.samples) == 5
+    assert all(sample.predicted and sample.label for sample in opened.task.samples)
+    assert session.states() == (opened.state,) and opened.state.id == "s0"
+
+
+def test_costs_of_the_original_are_those_of_the_network(opened: OpenedModel) -> None:
+    weights = 16 * 9 + 16 + 2 * 16 * 24 * 9 + 2 * 24 + 2 * 16 + 16 * 3 + 3
+    assert opened.state.parameters == weights
+    assert opened.state.macs == 64 * (16 * 9 + 2 * 16 * 24 * 9) + 16 * 3
+
+
+def test_a_cut_is_verified_smaller_and_kept_in_original_coordinates(session: Session, opened: OpenedModel) -> None:
+    mask = first_of(opened, Kind.FILTER, 8)
+    state = finish(session.cut("s0", mask, PlanIntent("l1", 0.7)))
+    assert state.verification is not None and state.verification.passed
+    assert all(one.difference < (1e-9 if one.dtype == "float64" else 1e-4) for one in state.verification.checks)
+    assert (state.parent, state.kind, state.plan) == ("s0", StateKind.CUT, PlanIntent("l1", 0.7))
+    assert (from_identities(opened.analysis, state.removed)[0] == mask).all()
+    assert state.parameters == sum(t.numel() for n, t in weights_of(session, state.id).items() if not _is_buffer(n))
+    assert state.parameters == costs(opened.analysis, mask).parameters < opened.state.parameters
+
+
+def test_cuts_compose_and_what_is_gone_stays_gone(session: Session, opened: OpenedModel) -> None:
+    one, two = first_of(opened, Kind.FILTER, 4), first_of(opened, Kind.FILTER, 9)
+    once = finish(session.cut(finish(session.cut("s0", one)).id, two & ~one))
+    at_once = finish(session.cut("s0", two))
+    assert once.removed == at_once.removed and once.weights == at_once.weights
+    assert [s.parent for s in session.states()] == ["", "s0", "s1", "s0"]
+
+
+def test_the_original_is_never_touched(session: Session, opened: OpenedModel) -> None:
+    before = weights_of(session, "s0")
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    finish(session.recover(cut.id, SETTINGS))
+    model = session._need().prepared.opened.model
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_recovery_learns_and_leaves_the_cut_state_as_it_was(session: Session, opened: OpenedModel) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    before = weights_of(session, cut.id)
+    points: list[dict[str, float]] = []
+    settings = replace(SETTINGS, epochs=8, distillation=0.0, learning_rate=1e-2)
+    state = finish(session.recover(cut.id, settings), lambda progress: points.append(progress.values))
+    assert (state.parent, state.kind, state.recovery, state.removed) == (cut.id, "recovered", settings, cut.removed)
+    assert [point["metric"] for point in points if "metric" in point]
+    assert finish(session.evaluate(state.id, Split.REPORT)).value > 0.8 > opened.state.metrics[0].value
+    assert all(torch.equal(before[n], v) for n, v in session._model(cut.id).state_dict().items())
+
+
+def test_a_measured_metric_belongs_to_its_state(session: Session, opened: OpenedModel) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    metric = finish(session.evaluate(cut.id, Split.REPORT))
+    assert session.history.state(cut.id).metrics == (metric,)
+    assert session.history.state("s0").metrics == opened.state.metrics
+
+
+def test_scores_of_a_cut_state_are_nan_where_removed(session: Session, opened: OpenedModel) -> None:
+    mask = first_of(opened, Kind.FILTER, 8)
+    cut = finish(session.cut("s0", mask))
+    for criterion in ("l1", "taylor"):
+        scores = finish(session.score(cut.id, criterion))
+        assert np.isnan(scores[mask]).all() and np.isfinite(scores[~mask]).any()
+
+
+def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
+    session: Session, opened: OpenedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    recovered = finish(session.recover(cut.id, SETTINGS))
+    finish(session.evaluate(recovered.id, Split.REPORT))
+    states = {one.id: session._model(one.id).state_dict() for one in session.states()}
+    monkeypatch.setattr(session_module, "fine_tune", _forbidden)
+    monkeypatch.setattr(session_module, "judged", _forbidden)
+    other = Session(session.folder)
+    again = finish(other.restore())
+    assert other.states() == session.states()
+    assert again.state == session.history.state("s0") and again.task is not None and again.name == opened.name
+    for one in (recovered.id, "s0", cut.id, recovered.id):
+        model = other._model(one)
+        assert all(torch.equal(value, model.state_dict()[name]) for name, value in states[one].items())
+
+
+def test_a_restored_session_goes_on_where_it_stood(session: Session, opened: OpenedModel) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    other = Session(session.folder)
+    finish(other.restore())
+    more = finish(other.cut(cut.id, first_of(opened, Kind.WIDTH, 4)))
+    assert (more.id, more.parent) == ("s2", cut.id) and more.verification is not None and more.verification.passed
+
+
+def test_restoring_after_the_code_has_changed_is_a_sentence(
+    session: Session, opened: OpenedModel, spec: ModelSpec
+) -> None:
+    finish(session.cut("s0", first_of(opened, Kind.FILTER, 24 - 1)))
+    code = Path(spec.source.rpartition(":")[0])
+    code.write_text(code.read_text().replace("24", "20"))
+    with pytest.raises(OpenError, match="has changed"):
+        finish(Session(session.folder).restore())
+
+
+def test_a_failed_verification_changes_nothing(
+    session: Session, opened: OpenedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = log_of(session), sorted(session.store.folder.iterdir())
+
+    def wrong(*_: object) -> Job[Verification]:
+        yield from ()
+        return Verification((Check("removal", 0.1, 1.0, 1e-9, "float64", "at conv2"),))
+
+    monkeypatch.setattr(session_module, "verify", wrong)
+    with pytest.raises(VerificationError):
+        finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    assert (log_of(session), sorted(session.store.folder.iterdir())) == before and len(session.states()) == 1
+
+
+def test_a_plan_that_empties_a_layer_or_marks_nothing_is_refused(session: Session, opened: OpenedModel) -> None:
+    before = log_of(session)
+    for mask in (first_of(opened, Kind.FILTER, 24), opened.analysis.empty()):
+        with pytest.raises(PlanError):
+            finish(session.cut("s0", mask))
+    assert log_of(session) == before
+
+
+@pytest.mark.parametrize("job", ["cut", "recover", "attach_task", "export"])
+def test_a_job_cancelled_anywhere_leaves_everything_as_it_was(
+    session: Session, opened: OpenedModel, tmp_path: Path, job: str
+) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    before = log_of(session), session.states(), sorted(session.store.folder.iterdir())
+    out = tmp_path / "out.onnx"
+    start = {
+        "cut": lambda token: session.cut(cut.id, first_of(opened, Kind.WIDTH, 4), token=token),
+        "recover": lambda token: session.recover(cut.id, replace(SETTINGS, epochs=2), token),
+        "attach_task": lambda token: session.attach_task(TaskSpec("arrays", str(tmp_path / "mine/data.npz")), token),
+        "export": lambda token: session.export(cut.id, "onnx", str(out), token),
+    }[job]
+    steps = range(100) if job != "export" else (1, 3)
+    for after in steps:
+        token = threading.Event()
+        if not _cancelled(start(token), token, after):
+            break
+        assert (log_of(session), session.states(), sorted(session.store.folder.iterdir())) == before
+        assert list(tmp_path.glob("*out*")) == []
+    assert job == "export" or log_of(session) != before[0]
+
+
+def test_cancelling_an_open_keeps_the_model_that_was_open(
+    session: Session, opened: OpenedModel, spec: ModelSpec
+) -> None:
+    before = log_of(session)
+    token = threading.Event()
+    assert _cancelled(session.open(replace(spec, input_shape=(1, 1, 16, 16)), token=token), token, 2)
+    assert log_of(session) == before and session.states() == (opened.state,)
+
+
+def test_a_task_attached_later_is_evaluated_first(session: Session, spec: ModelSpec) -> None:
+    opened = finish(session.open(replace(spec, task=None, input_shape=(1, 1, 8, 8))))
+    assert opened.task is None and opened.state.metrics == ()
+    with pytest.raises(TaskError, match="--task"):
+        finish(session.evaluate("s0", Split.REPORT))
+    assert spec.task is not None
+    info = finish(session.attach_task(spec.task))
+    assert len(info.samples) == 5 and session.history.state("s0").metrics[0].count == 48
+    other = Session(session.folder)
+    again = finish(other.restore()).task
+    assert again is not None and repr(again) == repr(info) and other.states() == session.states()
+
+
+def test_a_model_whose_input_nobody_gave_says_how_to_give_it(session: Session, spec: ModelSpec) -> None:
+    with pytest.raises(OpenError, match="--input 1x3x224x224"):
+        finish(session.open(replace(spec, task=None)))
+
+
+def test_data_with_other_classes_is_a_sentence(session: Session, spec: ModelSpec) -> None:
+    with pytest.raises(TaskError, match="3 classes and the model 5 outputs"):
+        finish(session.open(replace(spec, arguments={"classes": 5})))
+    assert session.states() == () and not (session.folder / "events.jsonl").exists()
+
+
+def test_data_of_another_shape_cannot_be_attached(session: Session, spec: ModelSpec) -> None:
+    finish(session.open(replace(spec, task=None, input_shape=(1, 1, 12, 12))))
+    assert spec.task is not None
+    with pytest.raises(TaskError, match=r"1x8x8.*1x12x12"):
+        finish(session.attach_task(spec.task))
+
+
+def test_a_forward_that_raises_is_a_sentence(session: Session, spec: ModelSpec) -> None:
+    with pytest.raises(SecateurError) as raised:
+        finish(session.open(replace(spec, task=None, input_shape=(1, 5, 8, 8))))
+    assert "channels" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_weights_trained_elsewhere_are_attached(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    trained = {f"module.{name}": value + 1 for name, value in weights_of(session, cut.id).items()}
+    save_file(trained, tmp_path / "trained.safetensors")
+    state = finish(session.attach(cut.id, str(tmp_path / "trained.safetensors")))
+    assert state.kind is StateKind.ATTACHED and state.edits == cut.edits
+    assert all(torch.equal(v, trained[f"module.{n}"]) for n, v in weights_of(session, state.id).items())
+    with pytest.raises(OpenError):
+        finish(session.attach("s0", str(tmp_path / "trained.safetensors")))
+
+
+def test_an_export_is_kept_with_the_metric_of_the_file(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    exported = finish(session.export(cut.id, "onnx", str(tmp_path / "m.onnx")))
+    metric = finish(session.evaluate(cut.id, Split.REPORT))
+    assert exported.metric is not None and abs(exported.metric.value - metric.value) < 0.03
+    assert session.history.state(cut.id).exports == (exported,) and Path(exported.files[0]).exists()
+
+
+def test_timings_belong_to_their_states(session: Session, opened: OpenedModel) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    target = TargetSpec(runtime="torch", seconds=0.05)
+    timings = finish(session.measure(("s0", cut.id), target))
+    assert [session.history.state(s).timings for s in ("s0", cut.id)] == [(t,) for t in timings]
+
+
+def test_a_saved_project_opens_elsewhere_with_all_its_states(
+    session: Session, opened: OpenedModel, tmp_path: Path
+) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    recovered = finish(session.recover(cut.id, SETTINGS))
+    session.save(str(tmp_path / "project"), recovered.id)
+    session.save(str(tmp_path / "project"), recovered.id)
+    assert sorted(p.name for p in (tmp_path / "project").iterdir()) == ["events.jsonl", "recipe.json", "weights"]
+    other = Session(tmp_path / "other")
+    again = finish(other.open(ModelSpec(str(tmp_path / "project"))))
+    assert other.states() == session.states() and again.state == opened.state
+    assert all(
+        torch.equal(v, other._model(recovered.id).state_dict()[n])
+        for n, v in session._model(recovered.id).state_dict().items()
+    )
+
+
+def test_closing_removes_a_temporary_folder_only(tmp_path: Path) -> None:
+    temporary, kept = Session(), Session(tmp_path)
+    temporary.close()
+    kept.close()
+    assert not temporary.folder.exists() and tmp_path.exists()
+
+
+def test_a_closed_session_says_that_nothing_is_open(session: Session) -> None:
+    with pytest.raises(OpenError, match="No model is open"):
+        finish(session.recover("s0", SETTINGS))
+
+
+def _is_buffer(name: str) -> bool:
+    return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def _forbidden(*_: object) -> None:
+    raise AssertionError("must not run")
+
+
+def _cancelled(job: Job[object], token: threading.Event, after: int) -> bool:
+    """Run a job for some steps and set its token; whether it stopped (it did not when it had no so many steps)."""
+    try:
+        for number, _ in enumerate(job):
+            if number == after:
+                token.set()
+    except Cancelled:
+        return True
+    assert not token.is_set() or number == after, "it went on after it was cancelled"
+    return False
