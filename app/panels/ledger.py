@@ -63,7 +63,7 @@ class Cell(Card):
         self.setAccessibleName(figure.spoken)
         self._fit()
 
-    def resizeEvent(self, event) -> None:  # noqa: ANN001, N802
+    def resizeEvent(self, event) -> None:  # noqa: ANN001
         """Decide again where the original's number stands."""
         super().resizeEvent(event)
         self._fit()
@@ -81,7 +81,7 @@ class Cell(Card):
         self.below.setVisible(narrow)
 
 
-class LedgerPanel(QWidget):
+class Ledger(QWidget):
     """Five cells: parameters, MACs, file, latency, metric.
 
     Attributes:

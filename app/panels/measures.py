@@ -12,11 +12,11 @@ say = QCoreApplication.translate
 
 
 def metric_of(state: State | None, split: Split | None = None) -> Metric | None:
-    """The metric that is compared: on the choose split where it was measured there, else on any (or on `split` only)."""
+    """The metric that is compared: on the report split, as the original was judged, else on any (or on `split` only)."""
     if state is None:
         return None
     by_split = {m.split: m for m in state.metrics}
-    order = (Split.CHOOSE, Split.REPORT, Split.CALIBRATE) if split is None else (split,)
+    order = (Split.REPORT, Split.CHOOSE, Split.CALIBRATE) if split is None else (split,)
     return next((by_split[s] for s in order if s in by_split), None)
 
 

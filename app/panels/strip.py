@@ -44,16 +44,16 @@ class Step(QAbstractButton):
         self.updateGeometry()
         self.update()
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """Wide enough for title and caption."""
         widest = max(self._width(self.text(), HEADING, True), self._width(self.caption, CAPTION, False))
         return QSize(widest + DOT + 6, 36)
 
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
+    def minimumSizeHint(self) -> QSize:
         """The same: nothing is clipped."""
         return self.sizeHint()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Dot, title, caption."""
         painter, look = QPainter(self), tokens()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -94,13 +94,13 @@ class _Line(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumSize(8, 36)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """A line at the height of the dots."""
         look = tokens()
         QPainter(self).fillRect(QRectF(2, 9, self.width() - 4, 2), QColor(look.accent if self.gone else look.line))
 
 
-class StripPanel(Card):
+class Strip(Card):
     """Where the model stands on its way.
 
     Attributes:

@@ -78,7 +78,7 @@ QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {t.m
 QAbstractSpinBox {{ padding: 4px 20px 4px 8px; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 18px; border: 0; background: transparent; }}
 QAbstractSpinBox::up-arrow, QAbstractSpinBox::down-arrow {{ image: none; width: 0; height: 0; }}
-QComboBox {{ padding: 4px 24px 4px 10px; }}
+QComboBox {{ padding: 4px 2px 4px 10px; }}
 QComboBox::drop-down {{ width: 22px; border: 0; background: transparent; }}
 QComboBox::down-arrow {{ image: none; width: 0; height: 0; }}
 QComboBox QAbstractItemView {{ background: {t.raised}; border: 1px solid {t.edge}; padding: 4px; outline: 0;
@@ -93,6 +93,7 @@ def _views(t: Tokens) -> str:
     return f"""
 QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0; show-decoration-selected: 1; }}
 QTreeView::item {{ height: 22px; }}
+QTreeView::branch {{ image: none; border-image: none; background: transparent; }}
 QHeaderView {{ background: {t.panel}; border: 0; }}
 QHeaderView::section {{ background: {t.panel}; color: {t.muted}; border: 0; border-bottom: 1px solid {t.line};
     padding: 4px 4px; font-size: {CAPTION}px; font-weight: normal; }}

@@ -16,7 +16,7 @@ class ShareBar(QWidget):
         self.share = float("nan")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """Thin."""
         return QSize(40, 5)
 
@@ -25,7 +25,7 @@ class ShareBar(QWidget):
         self.share = share
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Track and bar."""
         painter, look = QPainter(self), tokens()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -1,5 +1,5 @@
 """The inspector: what is selected, how its scores are spread, what goes along with it, and why what is fixed is fixed."""
 
-from .panel import InspectorPanel
+from .panel import Inspector
 
-__all__ = ["InspectorPanel"]
+__all__ = ["Inspector"]

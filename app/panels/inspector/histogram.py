@@ -76,7 +76,7 @@ class Histogram(QWidget):
         self.setAccessibleName(self.tr("Scores, with a threshold: arrow keys move it"))
         self.setToolTip(self.tr("Drag the line: what scores below it is marked. Arrow keys move it one structure at a time."))
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """Wide enough for forty bars."""
         return QSize(240, 136)
 
@@ -96,7 +96,7 @@ class Histogram(QWidget):
         """Where a score lies, in pixels from the left."""
         return self.area().left() + self.area().width() * score / self.spread.high
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw bars, axis and line."""
         painter = QPainter(self)
         paint.bars(painter, self.area(), self.spread.scores, self.spread.marked, self.spread.scale, self.spread.high)
@@ -104,23 +104,23 @@ class Histogram(QWidget):
         text = self.spread.scale.text(self.threshold)
         paint.threshold(painter, self.area(), self.position(self.threshold), text, self.hasFocus())
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         """Take the line."""
         if event.button() is Qt.MouseButton.LeftButton and len(self.spread.scores):
             self._moving = True
             self._move_to(event.position().x())
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Move the line."""
         if self._moving:
             self._move_to(event.position().x())
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let the line go."""
         if self._moving and event.button() is Qt.MouseButton.LeftButton:
             self._finish()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         """Left and right move the line past one structure, Escape takes it back."""
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()), 0)
         if step and len(self.spread.scores):
@@ -132,14 +132,14 @@ class Histogram(QWidget):
         else:
             super().keyPressEvent(event)
 
-    def keyReleaseEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """The key is up: take the plan as it is."""
         if self._moving and not event.isAutoRepeat() and event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right):
             self._finish()
         else:
             super().keyReleaseEvent(event)
 
-    def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
+    def focusOutEvent(self, event: QFocusEvent) -> None:
         """Whoever leaves has let go."""
         if self._moving:
             self._finish()

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+from secateur.engine.structures.analysis import Analysis, CoupledSet
 
 from ...document import Aspect, Document, Selection
 from ...widgets.buttons import button
@@ -25,7 +25,7 @@ from .subject import costs_note, costs_text, goes_title, subject_of
 SHOWN = frozenset({Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET})
 
 
-class InspectorPanel(Card):
+class Inspector(Card):
     """What is selected.
 
     Attributes:

@@ -43,16 +43,16 @@ class ScoreMap(QWidget):
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """As tall as the cells need at the present width."""
         width = max(self.width(), 200)
         return QSize(200, self.heightForWidth(width))
 
-    def hasHeightForWidth(self) -> bool:  # noqa: N802
+    def hasHeightForWidth(self) -> bool:
         """Cells wrap."""
         return True
 
-    def heightForWidth(self, width: int) -> int:  # noqa: N802
+    def heightForWidth(self, width: int) -> int:
         """Rows of the largest cells, up to a limit beyond which the cells get smaller."""
         return min(TALLEST, LARGEST * math.ceil(max(1, len(self.fractions)) / max(1, width // LARGEST)))
 
@@ -83,7 +83,7 @@ class ScoreMap(QWidget):
         number = row * columns + column
         return number if 0 <= column < columns and 0 <= number < len(self.fractions) else -1
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw all cells."""
         painter, look = QPainter(self), tokens()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -115,22 +115,22 @@ class ScoreMap(QWidget):
             painter.setBrush(QColor(look.panel))
             painter.drawEllipse(where.center(), 2.5, 2.5)
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         """Pick a cell."""
         number = self.cell_at(event.position().x(), event.position().y())
         if number >= 0 and event.button() is Qt.MouseButton.LeftButton:
             self.picked.emit(number)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Tell what is under the mouse."""
         self.hovered.emit(self.cell_at(event.position().x(), event.position().y()))
 
-    def leaveEvent(self, event) -> None:  # noqa: ANN001, N802
+    def leaveEvent(self, event) -> None:  # noqa: ANN001
         """Nothing is under the mouse any more."""
         super().leaveEvent(event)
         self.hovered.emit(-1)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrow keys go from cell to cell."""
         columns, _ = self.grid()
         steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Up: -columns, Qt.Key.Key_Down: columns}

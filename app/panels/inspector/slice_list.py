@@ -32,11 +32,11 @@ class SliceList(QWidget):
         self.updateGeometry()
         self.update()
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """As tall as all lines."""
         return QSize(160, ROW * len(self.lines))
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the lines that are visible."""
         painter, measure, look = QPainter(self), self.fontMetrics(), tokens()
         left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft

@@ -59,7 +59,7 @@ class StructureTree(QTreeView):
         header.setMinimumSectionSize(40)
         header.sectionClicked.connect(self._sort)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the names enough room."""
         narrow = event.size().width() < NARROW
         self.setIndentation(10 if narrow else 14)

@@ -1,0 +1,89 @@
+"""The states as a tree: each with what is known of it; a click or Return goes there."""
+
+from PySide6.QtCore import QModelIndex, Qt, Slot
+from PySide6.QtGui import QStandardItem, QStandardItemModel
+from PySide6.QtWidgets import QHeaderView, QStackedLayout, QTreeView, QWidget
+
+from secateur.engine.session.states import State, StateKind
+
+from ..document import Aspect, Document
+from ..widgets.empty_state import EmptyState
+from ..widgets.numbers import milliseconds, scaled
+from .measures import kind_text, metric_text, timing_of
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES})
+STATE = Qt.ItemDataRole.UserRole + 1
+
+
+class History(QWidget):
+    """All states.
+
+    Attributes:
+        view: The tree.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's states."""
+        super().__init__(parent)
+        self.document = document
+        self._model = QStandardItemModel(self)
+        self.view = QTreeView()
+        self.view.setModel(self._model)
+        self.view.setAccessibleName(self.tr("States; Return goes to one"))
+        self.view.setEditTriggers(QTreeView.EditTrigger.NoEditTriggers)
+        self.view.setItemsExpandable(False)
+        self.view.setRootIsDecorated(False)
+        self.view.setAllColumnsShowFocus(True)
+        self._stack = QStackedLayout(self)
+        words = self.tr("Every cut and every recovery becomes a state that you can come back to.")
+        self._stack.addWidget(EmptyState(self.tr("History"), words))
+        self._stack.addWidget(self.view)
+        self.view.clicked.connect(self._go)
+        self.view.activated.connect(self._go)
+        document.changed.connect(self._changed)
+        self.refresh()
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show all states anew."""
+        self._model.clear()
+        titles = (self.tr("State"), self.tr("Metric"), self.tr("Latency"), self.tr("MACs"), self.tr("Parameters"))
+        self._model.setHorizontalHeaderLabels(titles)
+        rows: dict[str, QStandardItem] = {}
+        for state in self.document.states:
+            items = self._items(state)
+            rows[state.id] = items[0]
+            (rows[state.parent] if state.parent in rows else self._model.invisibleRootItem()).appendRow(items)
+        self.view.expandAll()
+        header = self.view.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._stack.setCurrentIndex(int(bool(rows)))
+
+    def _items(self, state: State) -> list[QStandardItem]:
+        document, present = self.document, state is self.document.state
+        name = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
+        metric, timing = document.metric(state), timing_of(state, document.target)
+        texts = (
+            self.tr("{0}, present").format(name) if present else name,
+            self.tr("not measured") if metric is None else metric_text(metric),
+            self.tr("not measured") if timing is None else milliseconds(timing.median),
+            scaled(state.macs),
+            scaled(state.parameters),
+        )
+        items = [QStandardItem(text) for text in texts]
+        for item in items:
+            item.setData(state.id, STATE)
+            font = item.font()
+            font.setBold(present)
+            item.setFont(font)
+        return items
+
+    @Slot(QModelIndex)
+    def _go(self, index: QModelIndex) -> None:
+        self.document.go_to(str(index.data(STATE)))

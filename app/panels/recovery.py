@@ -1,0 +1,148 @@
+"""Recovery: settings and what to expect before it, live curves and a way to stop while it runs, the best afterwards."""
+
+from dataclasses import replace
+
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+
+from secateur.engine.recovery.protocol import RecoverySettings
+
+from ..document import Aspect, Document, JobView
+from ..widgets.buttons import button
+from ..widgets.empty_state import EmptyState
+from ..widgets.fields import DoubleSpinBox, SpinBox
+from ..widgets.labels import label
+from .recovery_curves import Curves
+from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.CURVE})
+FRAME = 33
+"""Least milliseconds between two drawings of the curves."""
+
+
+class Recovery(QWidget):
+    """Fine-tuning of the present state.
+
+    Attributes:
+        curves: Loss and metric.
+        epochs: How many epochs.
+        rate: Peak learning rate.
+        start: Starts.
+        cancel: Stops.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's recovery."""
+        super().__init__(parent)
+        self.document = document
+        defaults = RecoverySettings()
+        self.curves = Curves()
+        self.epochs = SpinBox(self.tr("Epochs"), 1, 500)
+        self.epochs.setValue(defaults.epochs)
+        self.rate = DoubleSpinBox(self.tr("Peak learning rate"), 0.00001, 1.0, 5)
+        self.rate.setSingleStep(0.0005)
+        self.rate.setValue(defaults.learning_rate)
+        self.start = button(self.tr("Recover"))
+        self.cancel = button(self.tr("Cancel"))
+        self.text = label(role="caption", wrap=True)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setAccessibleName(self.tr("Progress of the recovery"))
+        self.best = label(role="good", wrap=True)
+        self._settings = QWidget()
+        self._timer = QTimer(self, singleShot=True, interval=FRAME)
+        self._lay_out()
+        self._timer.timeout.connect(self.refresh)
+        self.start.clicked.connect(self._start)
+        self.cancel.clicked.connect(self._cancel)
+        self.epochs.valueChanged.connect(self.refresh)
+        document.changed.connect(self._changed)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        waiting = EmptyState(self.tr("Recovery"), self.tr("Loss and metric are drawn here while a model is fine-tuned."))
+        self._left = QStackedLayout()
+        self._left.addWidget(waiting)
+        self._left.addWidget(self.curves)
+        fields = QHBoxLayout(self._settings)
+        fields.setContentsMargins(0, 0, 0, 0)
+        fields.setSpacing(6)
+        for name, field in ((self.tr("Epochs"), self.epochs), (self.tr("Learning rate"), self.rate)):
+            fields.addWidget(label(name, "caption"))
+            fields.addWidget(field)
+        fields.addStretch(1)
+        page = QWidget()
+        page.setProperty("role", "page")
+        inner = QVBoxLayout(page)
+        inner.setContentsMargins(0, 0, 4, 0)
+        inner.setSpacing(5)
+        inner.addWidget(label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True))
+        for each in (self.text, self.progress, self.best):
+            inner.addWidget(each)
+        inner.addStretch(1)
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setWidget(page)
+        right = QVBoxLayout()
+        right.setSpacing(6)
+        right.addWidget(area, 1)
+        right.addWidget(self._settings)
+        right.addWidget(self.start)
+        right.addWidget(self.cancel)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 6, 6, 6)
+        row.setSpacing(12)
+        row.addLayout(self._left, 11)
+        row.addLayout(right, 10)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN and not self._timer.isActive():
+            self._timer.start()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show curves and progress anew."""
+        document, job = self.document, recovery_job(self.document)
+        points = document.curve
+        self._left.setCurrentIndex(int(bool(points) or job is not None))
+        self.curves.show_points(points, document.metric(document.original))
+        self.best.setText(best_text(points, document.metric(document.original)))
+        self.best.setVisible(bool(self.best.text()))
+        for each in (self._settings, self.start):
+            each.setVisible(job is None)
+        for each in (self.progress, self.cancel):
+            each.setVisible(job is not None)
+        if job is None:
+            self._show_waiting()
+        else:
+            self._show_running(job)
+
+    def _show_waiting(self) -> None:
+        reason = reason_not(self.document)
+        self.text.setText(reason or expect_text())
+        self.start.setEnabled(not reason)
+        self.start.setToolTip(reason)
+        count = self.epochs.value()
+        words = self.tr("Recover, 1 epoch") if count == 1 else self.tr("Recover, {0} epochs").format(count)
+        self.start.setText(words)
+        self.start.setAccessibleName(words)
+
+    def _show_running(self, job: JobView) -> None:
+        self.text.setText(progress_text(job, self.document.curve))
+        self.progress.setRange(0, max(job.total, 0))
+        self.progress.setValue(job.done)
+        self.cancel.setEnabled(not job.cancelling)
+        self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
+        self.cancel.setAccessibleName(self.tr("Cancel the recovery"))
+
+    @Slot()
+    def _start(self) -> None:
+        settings = RecoverySettings()
+        self.document.recover(replace(settings, epochs=self.epochs.value(), learning_rate=self.rate.value()))
+
+    @Slot()
+    def _cancel(self) -> None:
+        if (job := recovery_job(self.document)) is not None:
+            self.document.cancel(job.id)

@@ -1,0 +1,75 @@
+"""Two live curves, loss and metric: items made once and given new data, so that drawing stays cheap."""
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from secateur.engine.tasks.protocol import Metric
+
+from ..document import CurvePoint
+from ..theme import theme, tokens
+from ..widgets.labels import label
+from ..widgets.plot import Plot, line
+
+
+class Curves(QWidget):
+    """Loss at the left, metric with the original's dashed line at the right.
+
+    Attributes:
+        loss: Curve of the loss.
+        metric: Curve of the metric.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make empty plots."""
+        super().__init__(parent)
+        self._loss_plot, self._metric_plot = Plot(self.tr("Loss by step")), Plot(self.tr("Metric by step"))
+        self._loss_title, self._metric_title = label(self.tr("loss"), "caption"), label(self.tr("metric"), "caption")
+        self.loss, self.metric = pg.PlotDataItem(), pg.PlotDataItem(symbol="o", symbolSize=5)
+        self._original = pg.InfiniteLine(angle=0)
+        self._original.setVisible(False)
+        self._loss_plot.addItem(self.loss)
+        self._metric_plot.addItem(self._original)
+        self._metric_plot.addItem(self.metric)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        for title, plot in ((self._loss_title, self._loss_plot), (self._metric_title, self._metric_plot)):
+            column = QVBoxLayout()
+            column.setSpacing(2)
+            column.addWidget(title)
+            column.addWidget(plot, 1)
+            plot.setMinimumSize(90, 60)
+            row.addLayout(column, 1)
+        self._recolour()
+        theme().changed.connect(self._recolour)
+
+    def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None) -> None:
+        """Show these points; metrics that are fractions are drawn in per cent."""
+        scale = 100.0 if original is None or original.percent else 1.0
+        table = np.array([(p.step, p.loss, p.metric * scale) for p in points], dtype=float).reshape(-1, 3)
+        for curve, column in ((self.loss, 1), (self.metric, 2)):
+            known = np.isfinite(table[:, column])
+            curve.setData(table[known, 0], table[known, column])
+        self._original.setVisible(original is not None)
+        if original is not None:
+            self._original.setValue(original.value * scale)
+            self._show_range(table[:, 2], original.value * scale)
+            unit = ", %" if original.percent else ""
+            self._metric_title.setText(self.tr("{0}{1}, dashed: original").format(original.name, unit))
+
+    def _show_range(self, values: np.ndarray, original: float) -> None:
+        """Both the curve and the original's line, which pyqtgraph's own range leaves out."""
+        known = [*values[np.isfinite(values)], original]
+        pad = max(max(known) - min(known), 1e-3 * abs(original), 1e-6) * 0.12
+        self._metric_plot.setYRange(min(known) - pad, max(known) + pad, padding=0)
+
+    @Slot()
+    def _recolour(self) -> None:
+        look = tokens()
+        self.loss.setPen(line(look.accent))
+        self.metric.setPen(line(look.accent))
+        self.metric.setSymbolBrush(look.accent)
+        self.metric.setSymbolPen(line(look.panel, width=1))
+        self._original.setPen(line(look.muted, dashed=True, width=1))

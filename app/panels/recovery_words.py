@@ -1,0 +1,64 @@
+"""What the recovery panel says: what to expect, why it cannot start, where it stands, what was best."""
+
+import math
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.session.states import StateKind
+from secateur.engine.tasks.protocol import Metric
+
+from ..document import CurvePoint, Document, JobView
+from ..widgets.numbers import duration, percent, three
+
+say = QCoreApplication.translate
+
+
+def recovery_job(document: Document) -> JobView | None:
+    """The recovery among the jobs, None when none runs."""
+    starts = say("Work", "Recover, {count} epoch").split("{count}")[0]
+    return next((j for j in document.jobs if j.title.startswith(starts)), None)
+
+
+def expect_text() -> str:
+    """What to expect, before the first run."""
+    return say(
+        "recovery",
+        "What to expect: the cut model sees the calibration data again and learns to answer as the original does. "
+        "Most of what was lost usually comes back in the first epochs. A cancel changes nothing.",
+    )
+
+
+def reason_not(document: Document) -> str:
+    """Why a recovery cannot start, "" when it can."""
+    if document.state is None:
+        return say("recovery", "Open a model first.")
+    if document.task is None:
+        return say("recovery", "Attach data first: fine-tuning needs images to learn from.")
+    if document.state.kind is StateKind.ORIGINAL:
+        return say("recovery", "Cut first: there is nothing to recover from in the original.")
+    return say("recovery", "Another job runs; it changes states.") if document.busy else ""
+
+
+def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:
+    """Epoch, step and time left."""
+    parts = [job.text] if job.text else [say("recovery", "waiting for the engine")]
+    if points:
+        parts.append(say("recovery", "step {0}").format(f"{points[-1].step:,}"))
+    if job.left >= 0:
+        parts.append(say("recovery", "{0} left").format(duration(job.left)))
+    return ", ".join(parts)
+
+
+def best_text(points: tuple[CurvePoint, ...], original: Metric | None) -> str:
+    """The best metric so far and at which step, "" before the first."""
+    known = [p for p in points if not math.isnan(p.metric)]
+    if not known:
+        return ""
+    higher = original is None or original.higher_is_better
+    best = max(known, key=lambda p: p.metric if higher else -p.metric)
+    value = percent(best.metric) if original is None or original.percent else three(best.metric)
+    text = say("recovery", "best {0} at step {1}").format(value, f"{best.step:,}")
+    if original is None:
+        return text
+    before = percent(original.value) if original.percent else three(original.value)
+    return text + say("recovery", ", original {0}").format(before)

@@ -1,0 +1,172 @@
+"""The baseline check: what the original scores, what it should score, and five samples as the model sees them.
+
+Wrong preprocessing is found here, before anything was pruned.
+"""
+
+from PySide6.QtCore import QRectF, QSize, Qt, Slot
+from PySide6.QtGui import QImage, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+
+from secateur.engine.tasks.protocol import Metric, Sample
+
+from ..document import Aspect, Document
+from ..widgets.empty_state import EmptyState
+from ..widgets.fields import DoubleSpinBox
+from ..widgets.labels import label, set_role
+from ..widgets.numbers import signed, three
+from .measures import metric_text
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES})
+SIDE = 64
+"""Side of a sample's picture in device-independent pixels."""
+
+
+class Picture(QWidget):
+    """A sample's image, enlarged without smoothing: every value that the model sees is a square."""
+
+    def __init__(self, sample: Sample, parent: QWidget | None = None) -> None:
+        """Show a sample."""
+        super().__init__(parent)
+        self._image = _image(sample)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(self.tr("Image labelled {0}").format(sample.label))
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """A square."""
+        return QSize(SIDE, SIDE)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the image."""
+        if self._image is not None:
+            painter = QPainter(self)
+            scaled = self._image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self._image.width() > SIDE)
+            painter.drawImage(QRectF(0, 0, scaled.width(), scaled.height()), self._image)
+
+
+class Samples(QWidget):
+    """Is the original judged as it should be?
+
+    Attributes:
+        scores: What the original scores.
+        expected: What it should score, in per cent.
+        verdict: How the two compare.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's task."""
+        super().__init__(parent)
+        self.document = document
+        self.scores = label(role="heading", wrap=True)
+        self._ask = label(self.tr("It should score"), "caption")
+        self.expected = DoubleSpinBox(self.tr("What the original should score, in per cent"), 0.0, 100.0, 1, " %")
+        self.expected.setSpecialValueText("\u2013")
+        self.verdict = label(role="caption", wrap=True)
+        self._range = label(role="caption", wrap=True)
+        self._pictures = QHBoxLayout()
+        self._empty = EmptyState("", "")
+        self._lay_out()
+        self.expected.valueChanged.connect(self._compare)
+        self._empty.stepped.connect(document.evaluate)
+        document.changed.connect(self._changed)
+        self._changed(SHOWN)
+
+    def _lay_out(self) -> None:
+        ask = QHBoxLayout()
+        ask.setSpacing(6)
+        ask.addWidget(self._ask)
+        ask.addWidget(self.expected)
+        ask.addStretch(1)
+        page = QWidget()
+        page.setProperty("role", "page")
+        words = QVBoxLayout()
+        words.setSpacing(6)
+        words.addWidget(self.scores)
+        words.addLayout(ask)
+        for each in (self.verdict, self._range):
+            words.addWidget(each)
+        words.addStretch(1)
+        self._pictures.setSpacing(12)
+        inner = QHBoxLayout(page)
+        inner.setContentsMargins(6, 6, 6, 6)
+        inner.setSpacing(16)
+        inner.addLayout(words, 1)
+        inner.addLayout(self._pictures)
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setWidget(page)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(area)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & {Aspect.MODEL, Aspect.TASK}:
+            self._show_samples()
+        if aspects & SHOWN:
+            self._compare()
+
+    def _show_samples(self) -> None:
+        task = self.document.task
+        self._stack.setCurrentIndex(int(task is not None))
+        self._empty.say(
+            self.tr("Samples"), self.tr("Attach data: five images are shown as the model sees them, with what it says.")
+        )
+        while self._pictures.count():
+            item = self._pictures.takeAt(0)
+            if item.widget() is not None:
+                item.widget().deleteLater()
+        for sample in task.samples if task is not None else ():
+            self._pictures.addWidget(_card(sample), 0, Qt.AlignmentFlag.AlignTop)
+        if task is not None and task.samples:
+            self._range.setText(self._values(task.samples))
+
+    def _values(self, samples: tuple[Sample, ...]) -> str:
+        shape = "x".join(map(str, samples[0].shape))
+        words = self.tr("After preprocessing: {0}, values {1} to {2}; contrast is stretched for display.")
+        return words.format(shape, three(min(s.low for s in samples)), three(max(s.high for s in samples)))
+
+    @Slot()
+    def _compare(self) -> None:
+        metric = self.document.metric(self.document.original)
+        percent = metric is None or metric.percent
+        for each in (self._ask, self.expected):
+            each.setVisible(metric is not None and percent)
+        if metric is None:
+            self.scores.setText(self.tr("The original was not evaluated yet."))
+            self.verdict.setText(self.tr("It is evaluated before anything is pruned: everything is compared with it."))
+            return
+        self.scores.setText(self.tr("The original scores {0}; what should it score?").format(metric_text(metric)))
+        words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
+        self.verdict.setText(words or self.tr("Type what the model's authors, or your own evaluation, report."))
+        set_role(self.verdict, "caption" if not words else "good" if good else "marked")
+
+    def _judge(self, metric: Metric) -> tuple[str, bool]:
+        difference = 100 * metric.value - self.expected.value()
+        if abs(difference) <= max(200 * metric.error, 0.3):
+            return self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}"), True
+        words = self.tr("{0} points from what you expected. Look at mean, deviation, size and channel order below first.")
+        return words.format(signed(difference, 1)), False
+
+
+def _card(sample: Sample) -> QWidget:
+    card = QWidget()
+    inner = QVBoxLayout(card)
+    inner.setContentsMargins(0, 0, 0, 0)
+    inner.setSpacing(2)
+    inner.addWidget(Picture(sample))
+    inner.addWidget(label(sample.label, "strong"))
+    if sample.predicted:
+        right = sample.predicted == sample.label
+        inner.addWidget(label(card.tr("says {0}").format(sample.predicted), "caption" if right else "marked"))
+    return card
+
+
+def _image(sample: Sample) -> QImage | None:
+    if sample.image is None:
+        return None
+    pixels = sample.image
+    kind = QImage.Format.Format_Grayscale8 if pixels.ndim == 2 else QImage.Format.Format_RGB888
+    stride = pixels.shape[1] * (1 if pixels.ndim == 2 else 3)
+    return QImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], stride, kind).copy()

@@ -1,0 +1,88 @@
+"""The trade-off: metric against cost, with original, states and plan as points; a click opens a state."""
+
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
+
+from ..document import Aspect, Document
+from ..widgets.empty_state import EmptyState
+from ..widgets.fields import ComboBox
+from ..widgets.labels import label
+from .measures import metric_of
+from .tradeoff_plot import TradeOffPlot
+from .tradeoff_points import Cost, axis_title, best_cost, trade_off
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
+
+
+class TradeOff(QWidget):
+    """Metric against cost.
+
+    Attributes:
+        plot: The plot.
+        cost: What x is; automatic until one is chosen.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's states."""
+        super().__init__(parent)
+        self.document = document
+        self.plot = TradeOffPlot(self.tr("Metric against cost, states as points"))
+        self.cost = ComboBox(self.tr("Cost on the horizontal axis"))
+        self.cost.addItem(self.tr("Cost: automatic"), None)
+        self.cost.addItem(self.tr("Latency"), Cost.LATENCY)
+        self.cost.addItem(self.tr("MACs"), Cost.MACS)
+        self.cost.addItem(self.tr("Parameters"), Cost.PARAMETERS)
+        self._note = label(role="caption", wrap=True)
+        self._empty = EmptyState("", "")
+        self._lay_out()
+        self.cost.currentIndexChanged.connect(self.refresh)
+        self.plot.opened.connect(document.go_to)
+        self._empty.stepped.connect(document.evaluate)
+        document.changed.connect(self._changed)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        shown = QWidget()
+        inner = QVBoxLayout(shown)
+        inner.setContentsMargins(6, 8, 6, 4)
+        row = QHBoxLayout()
+        row.addWidget(self._note, 1)
+        row.addWidget(self.cost)
+        inner.addLayout(row)
+        inner.addWidget(self.plot, 1)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(shown)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN:
+            self.refresh()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show all points anew."""
+        document = self.document
+        chosen = self.cost.currentData() or best_cost(document)
+        shown = trade_off(document, Cost(chosen))
+        plottable = shown is not None and len(shown.points) > 0
+        self._stack.setCurrentIndex(int(plottable))
+        if shown is None or not plottable:
+            self._say_empty(shown is not None)
+            return
+        self.plot.label_axis("left", f"{shown.metric}, %" if shown.percent else shown.metric)
+        self.plot.label_axis("bottom", axis_title(shown, document))
+        self.plot.show_trade_off(shown)
+        self._note.setText(shown.missing or self.tr("Up and to the left is better. Click a point to go to its state."))
+
+    def _say_empty(self, judged: bool) -> None:
+        title = self.tr("What it costs, what it scores")
+        if self.document.analysis is None:
+            self._empty.say(title, self.tr("Open a model: its states appear here, metric against cost."))
+        elif self.document.task is None:
+            self._empty.say(title, self.tr("Attach data and a metric: without them nobody can say what pruning costs."))
+        elif judged or metric_of(self.document.original) is not None:
+            self._empty.say(title, self.tr("Nothing was measured on this target yet. Choose another cost, or measure."))
+        else:
+            words = self.tr("The original has to be judged first: everything is compared with it.")
+            self._empty.say(title, words, self.tr("Evaluate the original"))

@@ -1,0 +1,168 @@
+"""The points of the trade-off as plain data: what is known of each state and of the plan, on the chosen cost."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.session.states import State, StateKind
+from secateur.engine.tasks.protocol import Metric
+
+from ..document import Document
+from ..widgets.numbers import change, milliseconds, scaled
+from .measures import kind_text, metric_of, metric_text, timing_of
+
+say = QCoreApplication.translate
+
+
+class Cost(StrEnum):
+    """What the metric is drawn against."""
+
+    LATENCY = "latency"
+    MACS = "macs"
+    PARAMETERS = "parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A state, or the plan.
+
+    Attributes:
+        state: Id of the state, "" for the plan.
+        parent: Id of the state it was made from.
+        x: Cost in the unit of the axis.
+        y: Metric in the unit of the axis, NaN when it is not known.
+        error: Standard error of y.
+        kind: How it came about; None for the plan.
+        label: Words beside the point.
+        tip: All of it.
+        present: The document is there.
+    """
+
+    state: str
+    parent: str
+    x: float
+    y: float
+    error: float
+    kind: StateKind | None
+    label: str
+    tip: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TradeOff:
+    """All that the plot shows.
+
+    Attributes:
+        cost: What x is.
+        unit: Size of one on the x axis (1e6 for millions).
+        points: States and plan.
+        goal_x: The goal's cost in the unit of the axis, NaN for none.
+        goal_y: The least metric that the goal accepts, NaN for none.
+        metric: Name of the metric.
+        percent: y is in per cent.
+        missing: Why some states or the plan are not in the plot, "" when all are.
+    """
+
+    cost: Cost
+    unit: float
+    points: tuple[Point, ...]
+    goal_x: float
+    goal_y: float
+    metric: str
+    percent: bool
+    missing: str
+
+
+def best_cost(document: Document) -> Cost:
+    """Measured latency when every state and no unmeasured plan has it, else MACs."""
+    timed = all(timing_of(s, document.target) is not None for s in document.states)
+    return Cost.LATENCY if timed and document.states and not document.marked.any() else Cost.MACS
+
+
+def trade_off(document: Document, cost: Cost) -> TradeOff | None:
+    """The points, None while the original's metric is not known."""
+    original = document.original
+    first = metric_of(original)
+    if original is None or first is None:
+        return None
+    unit = _unit(cost, original)
+    found = [p for s in document.states if (p := _point(document, s, first, cost, unit)) is not None]
+    plan = _plan(document, cost, unit)
+    if plan is not None:
+        found.append(plan)
+    scale = 100.0 if first.percent else 1.0
+    goal_y = scale * first.value - document.goal.lose * (1 if first.higher_is_better else -1)
+    goal_x = document.goal.keep_macs * original.macs / unit if cost is Cost.MACS else float("nan")
+    missing = _missing(document, cost, len(document.states) - len([p for p in found if p.kind is not None]))
+    return TradeOff(cost, unit, tuple(found), goal_x, goal_y, first.name, first.percent, missing)
+
+
+def axis_title(shown: TradeOff, document: Document) -> str:
+    """What x is, with its unit."""
+    prefix = {1.0: "", 1e3: "k", 1e6: "M", 1e9: "G", 1e12: "T"}[shown.unit]
+    if shown.cost is Cost.LATENCY:
+        target = document.target
+        threads = say("tradeoff", "1 thread") if target.threads == 1 else say("tradeoff", "{0} threads").format(target.threads)
+        return say("tradeoff", "latency, ms ({0}, batch {1}, {2})").format(target.runtime, target.batch, threads)
+    if shown.cost is Cost.MACS:
+        return say("tradeoff", "{0}MACs of one sample").format(f"{prefix} " if prefix else "")
+    return say("tradeoff", "{0}parameters").format(f"{prefix} " if prefix else "")
+
+
+def _unit(cost: Cost, original: State) -> float:
+    if cost is Cost.LATENCY:
+        return 1.0
+    whole = original.macs if cost is Cost.MACS else original.parameters
+    return next((u for u in (1e12, 1e9, 1e6, 1e3) if whole >= u), 1.0)
+
+
+def _value(document: Document, state: State, cost: Cost) -> float | None:
+    if cost is Cost.LATENCY:
+        timing = timing_of(state, document.target)
+        return None if timing is None else timing.median
+    return float(state.macs if cost is Cost.MACS else state.parameters)
+
+
+def _point(document: Document, state: State, first: Metric, cost: Cost, unit: float) -> Point | None:
+    value, metric = _value(document, state, cost), metric_of(state, first.split)
+    if value is None:
+        return None
+    scale = 100.0 if first.percent else 1.0
+    y, error = (float("nan"), 0.0) if metric is None else (scale * metric.value, scale * metric.error)
+    name = f"{kind_text(state.kind)} {state.id}" if state.kind is not StateKind.ORIGINAL else kind_text(state.kind)
+    label = name if metric is not None else say("tradeoff", "{0}, metric not measured").format(name)
+    present = state is document.state and not document.marked.any()
+    return Point(
+        state.id, state.parent, value / unit, y, error, state.kind, label, _tip(document, state, metric, name), present
+    )
+
+
+def _tip(document: Document, state: State, metric: Metric | None, name: str) -> str:
+    lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_text(metric)]
+    lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
+    timing = timing_of(state, document.target)
+    if timing is not None:
+        lines.append(milliseconds(timing.median))
+    if state is not document.state:
+        lines.append(say("tradeoff", "Click to go to this state."))
+    return "\n".join(lines)
+
+
+def _plan(document: Document, cost: Cost, unit: float) -> Point | None:
+    plan, original, state = document.plan_costs, document.original_costs, document.state
+    if not document.marked.any() or plan is None or original is None or state is None or cost is Cost.LATENCY:
+        return None
+    now, before = (plan.macs, original.macs) if cost is Cost.MACS else (plan.parameters, original.parameters)
+    label = say("tradeoff", "plan, {0}, metric not known yet").format(change(before, now))
+    tip = say("tradeoff", "The plan's cost is exact. Its metric is not known until it is cut and measured.")
+    return Point("", state.id, now / unit, float("nan"), 0.0, None, label, tip, True)
+
+
+def _missing(document: Document, cost: Cost, states: int) -> str:
+    if cost is Cost.LATENCY and document.marked.any():
+        return say("tradeoff", "The plan has no latency until it is cut and measured.")
+    if states > 0:
+        return say("tradeoff", "States without a measurement are not shown: {0}.").format(states)
+    return ""

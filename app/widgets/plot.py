@@ -1,0 +1,58 @@
+"""A plot in the colours of the window: recolours itself when the look switches, and leaves mouse gestures to panels."""
+
+import pyqtgraph as pg
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QColor, QFont
+from PySide6.QtWidgets import QWidget
+
+from ..theme import theme, tokens
+from ..theme.tokens import CAPTION
+
+
+class Plot(pg.PlotWidget):
+    """Axes left and bottom, a faint grid; subclasses and panels add items and recolour them in `recolour`."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        """`name` is what a screen reader says."""
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setAntialiasing(True)
+        self.setMenuEnabled(False)
+        self.setMouseEnabled(False, False)
+        self.hideButtons()
+        self.setFrameShape(self.Shape.NoFrame)
+        font = QFont(self.font())
+        font.setPixelSize(CAPTION)
+        for side in ("left", "bottom"):
+            axis = self.getAxis(side)
+            axis.setTickFont(font)
+            axis.enableAutoSIPrefix(False)
+            axis.setStyle(tickLength=-4, maxTickLevel=0)
+        self.recolour()
+        theme().changed.connect(self._theme_changed)
+
+    def recolour(self) -> None:
+        """Take the present colours."""
+        look = tokens()
+        self.setBackground(look.panel)
+        for side in ("left", "bottom"):
+            axis = self.getAxis(side)
+            axis.setPen(pg.mkPen(look.edge))
+            axis.setTextPen(pg.mkPen(look.muted))
+            axis.setGrid(70 if look.dark else 90)
+
+    def label_axis(self, side: str, text: str) -> None:
+        """Say what an axis shows."""
+        self.getAxis(side).setLabel(text, **{"font-size": f"{CAPTION}px"})
+
+    @Slot()
+    def _theme_changed(self) -> None:
+        self.recolour()
+
+
+def line(colour: str, dashed: bool = False, width: float = 1.5) -> object:
+    """A pen."""
+    pen = pg.mkPen(QColor(colour), width=width)
+    if dashed:
+        pen.setStyle(Qt.PenStyle.DashLine)
+    return pen
