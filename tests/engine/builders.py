@@ -173,7 +173,7 @@ def _fixed(number: dict[str, int]) -> tuple[Fixed, ...]:
 
 
 def _operators() -> Operators:
-    rows = [("conv1", "aten.convolution", 9 * PIXELS, (0,))]
+    rows: list[tuple[str, str, int, tuple[int, ...]]] = [("conv1", "aten.convolution", 9 * PIXELS, (0,))]
     for block, hidden in (("layer1.0", 1), ("layer1.1", 2)):
         rows.append((f"{block}.conv1", "aten.convolution", 9 * PIXELS, (0, hidden)))
         rows.append((f"{block}.conv2", "aten.convolution", 9 * PIXELS, (hidden, 0)))

@@ -1,5 +1,7 @@
 """The torch module that `builders.tiny_analysis` describes, and a cut of it written out by hand."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -57,8 +59,8 @@ class TinyNet(nn.Module):
         """Take the sizes."""
         super().__init__()
         self.conv1 = nn.Conv2d(1, width, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = nn.Sequential(*(TinyBlock(width, h) for h in hidden))
+        self.bn1: Any = nn.BatchNorm2d(width)  # Any, so that tests may reach into them
+        self.layer1: Any = nn.Sequential(*(TinyBlock(width, h) for h in hidden))
         self.attn = TinyAttention(width, heads, head_dim)
         self.fc = nn.Linear(width, CLASSES)
 

@@ -1,7 +1,6 @@
 """A recovery learns, chooses by the metric, repeats itself, and leaves the models and the process as they were."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.errors import SecateurError, TaskError
-from secateur.engine.jobs import Cancelled, Progress, finish
+from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.finetune import Recovered, recover
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.tasks.protocol import Metric, Split
@@ -63,7 +62,8 @@ def _process() -> list[Any]:
 
 
 def _settings(**changes: Any) -> RecoverySettings:
-    return RecoverySettings(**{"epochs": 2, "learning_rate": 5e-3, "threads": 1, **changes})
+    given: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-3, "threads": 1, **changes}
+    return RecoverySettings(**given)
 
 
 def _choose(net: nn.Module, state: dict[str, Tensor]) -> float:
@@ -234,7 +234,7 @@ def test_a_task_that_does_not_know_its_length_is_counted() -> None:
 
 def test_a_metric_for_which_lower_is_better_chooses_the_lowest() -> None:
     class Error(ToyTask):
-        def evaluate(self, predict: Any, split: Split, token: Any) -> Iterator[Any]:
+        def evaluate(self, predict: Any, split: Split, token: Any) -> Job[Metric]:
             right = yield from super().evaluate(predict, split, token)
             return Metric("error", 1 - right.value, right.count, 0.0, split, higher_is_better=False)
 
