@@ -2,9 +2,10 @@
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from secateur.engine.structures.analysis import Kind, Mask
 from secateur.engine.structures.costs import costs
-from torch.utils.flop_counter import FlopCounterMode
 
 from .builders import tiny_analysis, tiny_cut, tiny_net
 
