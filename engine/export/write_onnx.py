@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..errors import ExportError
 from ..jobs import Job, Progress
 from .parcel import unpack
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 LARGEST = 2**31 - 2**20
 """Bytes that one protobuf file can hold."""
 
@@ -71,7 +73,7 @@ def _exported(model: nn.Module, inputs: tuple[Tensor, ...]) -> onnx.ModelProto:
             raise ExportError(
                 "export.onnx",
                 "PyTorch cannot export this model to ONNX: {error}",
-                str(error),
+                COLOUR.sub("", str(error)),
                 error=_first_line(error),
             ) from error
     assert program is not None

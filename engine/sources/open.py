@@ -1,5 +1,7 @@
 """Open a model: the table of sources, and the one function that asks them in turn."""
 
+from pathlib import Path
+
 from ..errors import OpenError
 from ..jobs import CancelToken, NeverCancelled, check
 from .bundled import Bundled
@@ -32,6 +34,15 @@ def source_of(source: str) -> Source:
     for one in SOURCES:
         if one.matches(source):
             return one
+    if Path(source).is_file():
+        raise OpenError(
+            "source.file",
+            "{source} is no model: a checkpoint holds weights, not the class they belong to. "
+            "Name what builds the model (path/to/file.py:callable) and give this file as its weights.",
+            source=source,
+        )
+    if source and Path(source).is_dir():
+        raise OpenError("source.folder", "The folder {source} holds no export of Secateur.", source=source)
     raise OpenError(
         "source.unknown",
         "{source!r} is no model: give path/to/file.py:callable, torchvision:NAME, timm:NAME, bundled:resnet, "

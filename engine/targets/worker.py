@@ -18,8 +18,8 @@ WARM_UP = 0.2
 """Seconds each model runs before anything counts."""
 TURN = 0.02
 """Seconds of one model's turn: long against what the model before left in the caches, short against drift."""
-LEAST = 10
-"""Turns each model gets at least."""
+LEAST = 5
+"""Turns each model gets at least, however slow it is."""
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
@@ -59,7 +59,7 @@ def _warm(run: Run, inputs: list[NDArray[Any]], path: str) -> float:
     """Run for a while; returns seconds a run."""
     count, start = 0, time.perf_counter()
     try:
-        while count < 3 or time.perf_counter() - start < WARM_UP:
+        while count < 2 or time.perf_counter() - start < WARM_UP:
             run(inputs)
             count += 1
     except Exception as error:
@@ -91,8 +91,9 @@ def _in_turns(
 
 
 def _turn(run: Run, inputs: list[NDArray[Any]], count: int) -> list[float]:
-    """One run that only fills the caches, then `count` timed ones, in seconds."""
-    run(inputs)
+    """`count` timed runs in seconds; before several short ones, one that only fills the caches again."""
+    if count > 1:
+        run(inputs)
     times = list[float]()
     for _ in range(count):
         start = time.perf_counter()

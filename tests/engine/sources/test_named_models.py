@@ -112,6 +112,14 @@ def test_what_is_no_model_is_answered_with_what_is(source):
         source_of(source)
 
 
+def test_a_checkpoint_or_a_folder_in_place_of_a_model_says_what_is_missing(tmp_path):
+    (tmp_path / "w.pt").write_bytes(b"PK")
+    with pytest.raises(OpenError, match="not the class"):
+        source_of(str(tmp_path / "w.pt"))
+    with pytest.raises(OpenError, match="no export"):
+        source_of(str(tmp_path))
+
+
 def test_an_unknown_bundled_name_lists_those_there_are():
     with pytest.raises(OpenError, match="bundled:resnet, bundled:vit"):
         open_model(ModelSpec("bundled:bert"))
