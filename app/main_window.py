@@ -4,6 +4,7 @@ The first paint shows the top bar and the start page; panels are imported and th
 """
 
 from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QEvent, QTimer, Signal, Slot
@@ -49,6 +50,7 @@ class MainWindow(QMainWindow):
         self.area: Any = None
         self._area: Any = None
         self._painted = False
+        self._following = False
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
         self.setAcceptDrops(True)
@@ -107,8 +109,21 @@ class MainWindow(QMainWindow):
             return
         self.area = self._area
         self.pages.addWidget(self.area)
+        self._wire(self.area.panels["recovery"])
         self._show_page()
+        self._first_tab()
         self.built.emit()
+
+    def _wire(self, recovery: Any) -> None:
+        """The command recovers with what the panel says."""
+        recovery.epochs.valueChanged.connect(self._recovery_chosen)
+        recovery.rate.valueChanged.connect(self._recovery_chosen)
+
+    @Slot()
+    def _recovery_chosen(self) -> None:
+        panel = self.area.panels["recovery"]
+        chosen = replace(self.document.recovery, epochs=panel.epochs.value(), learning_rate=panel.rate.value())
+        self.document.set_recovery(chosen)
 
     # What commands and drops ask for.
 
@@ -156,19 +171,35 @@ class MainWindow(QMainWindow):
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.JOBS in aspects:
             self.engine.setText(self.document.work.status())
+        if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
+            self._following = True
+            self.area.show_tab("recovery")
+        if not self.document.busy:
+            self._following = False
         if Aspect.MODEL in aspects:
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._show_page()
-            self._opened()
+            self._first_tab()
+        if aspects & {Aspect.MODEL, Aspect.STATES}:
+            self._remember()
         if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
             self.setWindowModified(not self.document.clean)
 
-    def _opened(self) -> None:
-        spec = self.document.contents.spec
-        if spec is not None:
-            settings.remember(self.document.model_name, spec.source)
-            if self.area is not None:
-                self.area.show_tab("samples" if self.document.task is not None else "log")
+    def _first_tab(self) -> None:
+        """After opening with data comes the baseline check."""
+        if self.area is not None and self.document.analysis is not None:
+            self.area.show_tab("samples" if self.document.task is not None else "log")
+
+    def _remember(self) -> None:
+        """The model can be opened again, and once there are states, so can this session."""
+        document = self.document
+        if document.contents.spec is None:
+            return
+        if len(document.states) > 1 and document.work.folder is not None:
+            title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
+            settings.remember(title, str(document.work.folder))
+        elif len(document.states) == 1:
+            settings.remember(document.model_name, document.contents.spec.source)
 
     def _show_page(self) -> None:
         shown = self.area is not None and self.document.analysis is not None

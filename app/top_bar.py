@@ -146,7 +146,11 @@ class TopBar(QWidget):
         command = next_step(document)
         reason = command.enabled(document)
         words = command.shown(document).removesuffix("...")
-        self.primary.say(self.tr("Open a model") if command.id == "file.open" else words)
+        if document.busy:
+            words = next(job.title for job in document.work.board.running() if job.changes) + " \u2026"
+        elif command.id == "file.open":
+            words = self.tr("Open a model")
+        self.primary.say(words)
         self.primary.setEnabled(not reason)
         self.primary.setToolTip(reason or say(command.tooltip))
 

@@ -56,6 +56,7 @@ class Work(QObject):
         self.folder: Path | None = None
         self.engine = self.tr("engine not started")
         self._suggest_later = False
+        self._told = 0
         self._suggestion = Suggestion(self)
         self._suggestion.ready.connect(self._suggested)
         self._suggestion.failed.connect(self._not_suggested)
@@ -355,7 +356,8 @@ class Work(QObject):
 
     @Slot()
     def _tell_progress(self) -> None:
-        self.document.announce(Aspect.JOBS, Aspect.CURVE)
+        fresh, self._told = len(self.curve) != self._told, len(self.curve)
+        self.document.announce(Aspect.JOBS, *((Aspect.CURVE,) if fresh else ()))
 
     def _take(self, number: int) -> Running | None:
         job = self.board.take(number)

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from secateur.app import marking
+from secateur.engine.errors import PlanError
+from secateur.engine.structures.analysis import Kind
+
+from .demo_analysis import scores_of, small_resnet
+
+ANALYSIS = small_resnet()
+SCORES = scores_of(ANALYSIS)
+NONE = ANALYSIS.empty()
+FILTERS = next(n for n, s in enumerate(ANALYSIS.sets) if s.kind is Kind.FILTER)
+PLACE = ANALYSIS.sets[FILTERS].structures
+
+
+def locking(numbers: list[int]) -> np.ndarray:
+    mask = ANALYSIS.empty()
+    mask[numbers] = True
+    return mask
+
+
+def test_a_threshold_marks_exactly_what_scores_below_it():
+    middle = float(np.median(SCORES[PLACE]))
+    after = marking.below(ANALYSIS, SCORES, NONE, NONE, NONE, [FILTERS], middle)
+    assert (after[PLACE] == (SCORES[PLACE] < middle)).all()
+    assert after.sum() == after[PLACE].sum()
+
+
+def test_a_lower_threshold_spares_again_and_the_given_marks_are_untouched():
+    high = marking.below(ANALYSIS, SCORES, NONE, NONE, NONE, [FILTERS], 0.9)
+    before = high.copy()
+    low = marking.below(ANALYSIS, SCORES, high, NONE, NONE, [FILTERS], 0.0)
+    assert not low.any() and (high == before).all()
+
+
+def test_a_threshold_above_everything_leaves_the_best_of_what_is_there():
+    removed = locking([PLACE.start + int(np.argmax(SCORES[PLACE]))])
+    after = marking.below(ANALYSIS, SCORES, NONE, removed, NONE, [FILTERS], np.inf)
+    left = np.flatnonzero(~after[PLACE] & ~removed[PLACE])
+    assert len(left) == 1
+    assert SCORES[PLACE][left[0]] == np.sort(SCORES[PLACE])[-2]
+
+
+def test_what_is_locked_or_unknown_is_not_marked_by_a_threshold():
+    scores = SCORES.copy()
+    scores[PLACE.start] = np.nan
+    locked = locking([PLACE.start + 1])
+    after = marking.below(ANALYSIS, scores, NONE, NONE, locked, [FILTERS], np.inf)
+    assert not after[PLACE.start] and not after[PLACE.start + 1]
+
+
+def test_keeping_four_keeps_the_four_best():
+    after = marking.keep(ANALYSIS, SCORES, NONE, NONE, NONE, FILTERS, 4)
+    best = np.sort(SCORES[PLACE])[-4:]
+    assert (np.sort(SCORES[PLACE][~after[PLACE]]) == best).all()
+
+
+def test_keeping_more_again_spares_marks_of_before():
+    few = marking.keep(ANALYSIS, SCORES, NONE, NONE, NONE, FILTERS, 4)
+    more = marking.keep(ANALYSIS, SCORES, few, NONE, NONE, FILTERS, 20)
+    assert (~more[PLACE]).sum() == 20
+
+
+def test_keeping_none_is_refused():
+    with pytest.raises(PlanError):
+        marking.keep(ANALYSIS, SCORES, NONE, NONE, NONE, FILTERS, 0)
