@@ -162,7 +162,8 @@ class Supervisor:
         if again:
             self._start_again()
         else:
-            template = "The engine ended {count} times in a row, so it was not started again. Save what you need and restart."
+            self.client.close()
+            template = "The engine ended {count} times in a row, so it is not started again. Close the window and open it anew."
             self.tell("given_up", 0, EngineLost("engine.given_up", template, event.error.details, count=self.losses))
 
     def _start_again(self) -> None:

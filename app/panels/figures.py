@@ -157,7 +157,9 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     title = document.task.metric if document.task is not None else _titles()["metric"]
     title = title[:1].upper() + title[1:]
     if document.task is None:
-        return Figure(title, say("ledger", "no data yet"), title, known=False, tip=say("ledger", "Attach data and a metric."))
+        return Figure(
+            title, say("ledger", "no data yet"), title, known=False, tip=say("ledger", "Attach data and a metric.")
+        )
     first, now = metric_of(document.original), metric_of(None if planned else state)
     if now is not None and first is not None and first.split != now.split:
         first = metric_of(document.original, now.split)
@@ -180,7 +182,9 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         points,
         good=round(100 * lost, 6) >= -document.goal.lose,
         share=now.value if now.percent else UNKNOWN,
-        tip=say("ledger", "{0} on the {1} split; the uncertainty is one standard error").format(metric_text(now), now.split),
+        tip=say("ledger", "{0} on the {1} split; the uncertainty is one standard error").format(
+            metric_text(now), now.split
+        ),
     )
 
 

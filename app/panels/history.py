@@ -9,7 +9,7 @@ from secateur.engine.session.states import State, StateKind
 from ..document import Aspect, Document
 from ..widgets.empty_state import EmptyState
 from ..widgets.numbers import milliseconds, scaled
-from .measures import kind_text, metric_text, timing_of
+from .measures import error_text, kind_text, metric_text, timing_of, value_text
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES})
 STATE = Qt.ItemDataRole.UserRole + 1
@@ -60,9 +60,8 @@ class History(QWidget):
             (rows[state.parent] if state.parent in rows else self._model.invisibleRootItem()).appendRow(items)
         self.view.expandAll()
         header = self.view.header()
-        header.setStretchLastSection(False)
+        header.setStretchLastSection(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self._stack.setCurrentIndex(int(bool(rows)))
 
     def _items(self, state: State) -> list[QStandardItem]:
@@ -71,7 +70,7 @@ class History(QWidget):
         metric, timing = document.metric(state), timing_of(state, document.target)
         texts = (
             self.tr("{0}, present").format(name) if present else name,
-            self.tr("not measured") if metric is None else metric_text(metric),
+            self.tr("not measured") if metric is None else f"{value_text(metric)} {error_text(metric)}",
             self.tr("not measured") if timing is None else milliseconds(timing.median),
             scaled(state.macs),
             scaled(state.parameters),
@@ -79,6 +78,7 @@ class History(QWidget):
         items = [QStandardItem(text) for text in texts]
         for item in items:
             item.setData(state.id, STATE)
+            item.setToolTip("" if metric is None else metric_text(metric))
             font = item.font()
             font.setBold(present)
             item.setFont(font)

@@ -43,7 +43,10 @@ class JobRow(QWidget):
         """Show where it stands."""
         self.job = job
         self._title.setText(job.title)
-        parts = [job.text or self.tr("waiting"), self.tr("{0} so far").format(duration(job.elapsed)) if job.elapsed else ""]
+        parts = [
+            job.text or self.tr("waiting"),
+            self.tr("{0} so far").format(duration(job.elapsed)) if job.elapsed else "",
+        ]
         parts.append(self.tr("{0} left").format(duration(job.left)) if job.left >= 0 else "")
         self._text.setText(", ".join(p for p in parts if p))
         self._bar.setRange(0, job.total if job.total or job.elapsed else 1)
@@ -81,7 +84,10 @@ class Jobs(QWidget):
         area.setWidget(page)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(
-            EmptyState(self.tr("No job is running"), self.tr("What takes longer than a moment is listed here, and can be stopped."))
+            EmptyState(
+                self.tr("No job is running"),
+                self.tr("What takes longer than a moment is listed here, and can be stopped."),
+            )
         )
         self._stack.addWidget(area)
         document.changed.connect(self._changed)

@@ -59,7 +59,7 @@ class LayerMap(QWidget):
         self.setMinimumSize(200, 120)
         self.setAccessibleName(self.tr("Layers as bars; arrow keys go from one to the next"))
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """Room for the sketch's map."""
         return QSize(560, 360)
 
@@ -74,7 +74,7 @@ class LayerMap(QWidget):
         found = int((x - 8) // max(self.bar_area(0).width(), 0.01))
         return found if 0 <= found < len(self.bars) and x >= 8 else -1
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw all bars and the names of the stages."""
         painter = QPainter(self)
         widest = max((b.width for b in self.bars), default=1)
@@ -82,12 +82,12 @@ class LayerMap(QWidget):
             paint.bar(painter, self.bar_area(number), bar, widest, number == self.current, self.hasFocus())
         paint.stages(painter, [(b.module.split(".")[0], self.bar_area(n)) for n, b in enumerate(self.bars)])
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         """Pick a bar."""
         if event.button() is Qt.MouseButton.LeftButton and (found := self.bar_at(event.position().x())) >= 0:
             self.picked.emit(found)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         """Left and right."""
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()), 0)
         if step and self.bars:
@@ -129,7 +129,10 @@ class Layers(QWidget):
         inner = QVBoxLayout(shown)
         inner.setContentsMargins(6, 8, 6, 6)
         inner.addWidget(self.map, 1)
-        legend = self.tr("Height: outputs of a layer. Colour: mean score of what is kept, blue low, yellow high. Pale: removed or marked.")
+        legend = self.tr(
+            "Height: outputs of a layer. Colour: mean score of what is kept, blue low, yellow high. "
+            "Pale: removed or marked."
+        )
         inner.addWidget(label(legend, "caption", wrap=True))
         self._stack = QStackedLayout(self)
         words = self.tr("Open a model: every layer becomes a bar that shows its width and what the plan keeps of it.")

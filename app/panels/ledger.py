@@ -125,5 +125,3 @@ def _row(*widgets: QWidget | None) -> QHBoxLayout:
         else:
             row.addWidget(each)
     return row
-
-

@@ -11,6 +11,7 @@ from ..document import Aspect, Document, JobView
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import DoubleSpinBox, SpinBox
+from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
 from .recovery_curves import Curves
 from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job
@@ -60,17 +61,15 @@ class Recovery(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        waiting = EmptyState(self.tr("Recovery"), self.tr("Loss and metric are drawn here while a model is fine-tuned."))
+        waiting = EmptyState(
+            self.tr("Recovery"), self.tr("Loss and metric are drawn here while a model is fine-tuned.")
+        )
         self._left = QStackedLayout()
         self._left.addWidget(waiting)
         self._left.addWidget(self.curves)
-        fields = QHBoxLayout(self._settings)
-        fields.setContentsMargins(0, 0, 0, 0)
-        fields.setSpacing(6)
+        fields = FlowLayout(self._settings, gap=8)
         for name, field in ((self.tr("Epochs"), self.epochs), (self.tr("Learning rate"), self.rate)):
-            fields.addWidget(label(name, "caption"))
-            fields.addWidget(field)
-        fields.addStretch(1)
+            fields.addWidget(_named(name, field))
         page = QWidget()
         page.setProperty("role", "page")
         inner = QVBoxLayout(page)
@@ -146,3 +145,14 @@ class Recovery(QWidget):
     def _cancel(self) -> None:
         if (job := recovery_job(self.document)) is not None:
             self.document.cancel(job.id)
+
+
+def _named(name: str, field: QWidget) -> QWidget:
+    """A field with its name before it, kept together when a row breaks."""
+    pair = QWidget()
+    row = QHBoxLayout(pair)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(6)
+    row.addWidget(label(name, "caption"))
+    row.addWidget(field)
+    return pair

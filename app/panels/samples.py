@@ -31,11 +31,11 @@ class Picture(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(self.tr("Image labelled {0}").format(sample.label))
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """A square."""
         return QSize(SIDE, SIDE)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the image."""
         if self._image is not None:
             painter = QPainter(self)
@@ -57,8 +57,8 @@ class Samples(QWidget):
         """Show the document's task."""
         super().__init__(parent)
         self.document = document
-        self.scores = label(role="heading", wrap=True)
-        self._ask = label(self.tr("It should score"), "caption")
+        self.scores = label(role="strong", wrap=True)
+        self._ask = label(self.tr("What should it score?"), "caption")
         self.expected = DoubleSpinBox(self.tr("What the original should score, in per cent"), 0.0, 100.0, 1, " %")
         self.expected.setSpecialValueText("\u2013")
         self.verdict = label(role="caption", wrap=True)
@@ -83,15 +83,19 @@ class Samples(QWidget):
         words.setSpacing(6)
         words.addWidget(self.scores)
         words.addLayout(ask)
-        for each in (self.verdict, self._range):
-            words.addWidget(each)
+        words.addWidget(self.verdict)
         words.addStretch(1)
+        right = QVBoxLayout()
+        right.setSpacing(6)
+        right.addLayout(self._pictures)
+        right.addWidget(self._range)
+        right.addStretch(1)
         self._pictures.setSpacing(12)
         inner = QHBoxLayout(page)
         inner.setContentsMargins(6, 6, 6, 6)
         inner.setSpacing(16)
         inner.addLayout(words, 1)
-        inner.addLayout(self._pictures)
+        inner.addLayout(right)
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
@@ -124,7 +128,7 @@ class Samples(QWidget):
 
     def _values(self, samples: tuple[Sample, ...]) -> str:
         shape = "x".join(map(str, samples[0].shape))
-        words = self.tr("After preprocessing: {0}, values {1} to {2}; contrast is stretched for display.")
+        words = self.tr("As the model sees them: {0}, values {1} to {2}; contrast stretched.")
         return words.format(shape, three(min(s.low for s in samples)), three(max(s.high for s in samples)))
 
     @Slot()
@@ -137,7 +141,7 @@ class Samples(QWidget):
             self.scores.setText(self.tr("The original was not evaluated yet."))
             self.verdict.setText(self.tr("It is evaluated before anything is pruned: everything is compared with it."))
             return
-        self.scores.setText(self.tr("The original scores {0}; what should it score?").format(metric_text(metric)))
+        self.scores.setText(self.tr("The original scores {0}.").format(metric_text(metric)))
         words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
         self.verdict.setText(words or self.tr("Type what the model's authors, or your own evaluation, report."))
         set_role(self.verdict, "caption" if not words else "good" if good else "marked")
@@ -146,7 +150,7 @@ class Samples(QWidget):
         difference = 100 * metric.value - self.expected.value()
         if abs(difference) <= max(200 * metric.error, 0.3):
             return self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}"), True
-        words = self.tr("{0} points from what you expected. Look at mean, deviation, size and channel order below first.")
+        words = self.tr("{0} points from what you expected. Look at mean, deviation, size and channel order first.")
         return words.format(signed(difference, 1)), False
 
 

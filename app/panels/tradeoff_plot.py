@@ -1,4 +1,4 @@
-"""The plot of the trade-off: items made once, given new data on every change, and labels that keep clear of each other."""
+"""The plot of the trade-off: items made once, new data on every change, labels that keep clear of each other."""
 
 import math
 
@@ -89,7 +89,9 @@ class TradeOffPlot(Plot):
         pairs = [q for p in known if p.parent in by_state for q in (by_state[p.parent], p)]
         self._path.setData([p.x for p in pairs], [p.y for p in pairs])
         self._errors.setData(
-            x=np.array([p.x for p in known]), y=np.array([p.y for p in known]), height=np.array([2 * p.error for p in known])
+            x=np.array([p.x for p in known]),
+            y=np.array([p.y for p in known]),
+            height=np.array([2 * p.error for p in known]),
         )
 
     def _height_of(self, point: Point) -> float:

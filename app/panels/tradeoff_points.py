@@ -104,7 +104,11 @@ def axis_title(shown: TradeOff, document: Document) -> str:
     prefix = {1.0: "", 1e3: "k", 1e6: "M", 1e9: "G", 1e12: "T"}[shown.unit]
     if shown.cost is Cost.LATENCY:
         target = document.target
-        threads = say("tradeoff", "1 thread") if target.threads == 1 else say("tradeoff", "{0} threads").format(target.threads)
+        threads = (
+            say("tradeoff", "1 thread")
+            if target.threads == 1
+            else say("tradeoff", "{0} threads").format(target.threads)
+        )
         return say("tradeoff", "latency, ms ({0}, batch {1}, {2})").format(target.runtime, target.batch, threads)
     if shown.cost is Cost.MACS:
         return say("tradeoff", "{0}MACs of one sample").format(f"{prefix} " if prefix else "")

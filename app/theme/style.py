@@ -5,7 +5,8 @@ from .tokens import BODY, CAPTION, HEADING, NUMBER, RADIUS, Tokens
 
 def style_sheet(tokens: Tokens) -> str:
     """The whole sheet."""
-    return _text(tokens) + _surfaces(tokens) + _buttons(tokens) + _fields(tokens) + _views(tokens) + _tabs(tokens) + _bars(tokens)
+    parts = (_text, _surfaces, _buttons, _fields, _views, _tabs, _bars)
+    return "".join(part(tokens) for part in parts)
 
 
 def _text(t: Tokens) -> str:
@@ -50,7 +51,8 @@ QPushButton:hover {{ border-color: {t.muted}; }}
 QPushButton:pressed {{ background: {t.line}; }}
 QPushButton:focus {{ border-color: {t.accent}; }}
 QPushButton:disabled {{ color: {t.muted}; background: transparent; border-color: {t.line}; }}
-QPushButton[role="primary"] {{ background: {t.accent}; color: {t.on_accent}; border-color: {t.accent}; font-weight: 600; }}
+QPushButton[role="primary"] {{ background: {t.accent}; color: {t.on_accent}; border-color: {t.accent};
+    font-weight: 600; }}
 QPushButton[role="primary"]:hover, QPushButton[role="primary"]:focus {{ border-color: {t.text}; }}
 QPushButton[role="primary"]:disabled {{ background: {t.line}; color: {t.muted}; border-color: {t.line}; }}
 QPushButton[role="chip"] {{ border-radius: 10px; padding: 1px 9px; min-height: 16px; font-size: {CAPTION}px; }}
@@ -103,7 +105,7 @@ QHeaderView::section {{ background: {t.panel}; color: {t.muted}; border: 0; bord
 def _tabs(t: Tokens) -> str:
     return f"""
 QTabWidget::pane {{ border: 0; border-top: 1px solid {t.line}; }}
-QTabBar {{ background: transparent; font-size: {BODY}px; }}
+QTabBar {{ background: transparent; font-size: {BODY}px; qproperty-drawBase: 0; }}
 QTabBar::tab {{ background: transparent; color: {t.muted}; border: 0; border-bottom: 2px solid transparent;
     padding: 7px 12px 6px 12px; }}
 QTabBar::tab:hover {{ color: {t.text}; }}

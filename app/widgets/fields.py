@@ -95,6 +95,7 @@ def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:
     box.setAccessibleName(name)
     box.setSuffix(suffix)
     box.setKeyboardTracking(False)
+    box.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding does not reach the inner line
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel: scrolling past must change nothing
 
 

@@ -34,4 +34,6 @@ class ShareBar(QWidget):
         painter.drawRoundedRect(QRectF(self.rect()), 2.5, 2.5)
         if self.share == self.share:
             painter.setBrush(QColor(look.accent))
-            painter.drawRoundedRect(QRectF(0, 0, self.width() * min(max(self.share, 0.0), 1.0), self.height()), 2.5, 2.5)
+            painter.drawRoundedRect(
+                QRectF(0, 0, self.width() * min(max(self.share, 0.0), 1.0), self.height()), 2.5, 2.5
+            )

@@ -8,7 +8,9 @@ GAP = 9.0
 """From a point to its label, in pixels."""
 
 
-def spread(points: Sequence[QPointF], sizes: Sequence[QSizeF], area: QRectF, taken: Sequence[QRectF] = ()) -> list[QRectF]:
+def spread(
+    points: Sequence[QPointF], sizes: Sequence[QSizeF], area: QRectF, taken: Sequence[QRectF] = ()
+) -> list[QRectF]:
     """A rectangle for each label: the first free place right, left, above or below its point, then further down or up."""
     dots = [QRectF(p.x() - 5, p.y() - 5, 10, 10) for p in points]
     placed: list[QRectF] = []

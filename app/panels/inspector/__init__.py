@@ -1,4 +1,4 @@
-"""The inspector: what is selected, how its scores are spread, what goes along with it, and why what is fixed is fixed."""
+"""The inspector: what is selected, how its scores are spread, what goes along, and why what is fixed is fixed."""
 
 from .panel import Inspector
 

@@ -74,7 +74,9 @@ class Histogram(QWidget):
         self.setMinimumHeight(116)
         self.setMaximumHeight(240)
         self.setAccessibleName(self.tr("Scores, with a threshold: arrow keys move it"))
-        self.setToolTip(self.tr("Drag the line: what scores below it is marked. Arrow keys move it one structure at a time."))
+        self.setToolTip(
+            self.tr("Drag the line: what scores below it is marked. Arrow keys move it one structure at a time.")
+        )
 
     def sizeHint(self) -> QSize:
         """Wide enough for forty bars."""

@@ -1,4 +1,4 @@
-"""How a histogram of scores is drawn: marked parts of a bar in the colour of marks, the rest in the colours of scores."""
+"""How a histogram of scores is drawn: marked parts in the colour of marks, the rest in the colours of scores."""
 
 import math
 

@@ -35,7 +35,7 @@ def indices_text(indices: NDArray[np.int64]) -> str:
 
 
 def pattern(rank: int, dim: int, indices: NDArray[np.int64]) -> str:
-    """[:, 42, :, :]"""
+    """[:, 42, :, :]."""
     return "[" + ", ".join(indices_text(indices) if d == dim else ":" for d in range(rank)) + "]"
 
 
@@ -49,7 +49,9 @@ def lines(analysis: Analysis, structure: int) -> list[Line]:
     joined: list[Line] = []
     for (module, where), same in groupby(parts, key=lambda p: (p[0], p[2])):
         leaves = list(dict.fromkeys(leaf for _, leaf, _ in same))
-        name = f"{module}.{leaves[0]}".lstrip(".") if len(leaves) == 1 else f"{module}  {', '.join(map(_short, leaves))}"
+        name = (
+            f"{module}.{leaves[0]}".lstrip(".") if len(leaves) == 1 else f"{module}  {', '.join(map(_short, leaves))}"
+        )
         joined.append(Line(name, where))
     return joined
 

@@ -1,4 +1,4 @@
-"""What the inspector says about a selection, as plain text: title, words, what couples it, why it is fixed, what it costs."""
+"""What the inspector says about a selection, as plain text: title, words, coupling, costs, why it is fixed."""
 
 from dataclasses import dataclass
 
@@ -60,7 +60,11 @@ def costs_note(marked: bool, gone: bool) -> str:
     """What the costs are counted against."""
     if gone:
         return say("inspector", "Gone in the present state.")
-    return say("inspector", "Marked: already counted in the plan.") if marked else say("inspector", "On top of the plan, exact.")
+    return (
+        say("inspector", "Marked: already counted in the plan.")
+        if marked
+        else say("inspector", "On top of the plan, exact.")
+    )
 
 
 def _less(number: int) -> str:
@@ -70,7 +74,9 @@ def _less(number: int) -> str:
 def _set_words(analysis: Analysis, one: CoupledSet, removed: Mask) -> str:
     if one.kind is Kind.BLOCK:
         number = len(analysis.block_tensors(one.first))
-        return say("inspector", "One block: removed as a whole, its input passes on. {0} tensors vanish with it.").format(number)
+        return say(
+            "inspector", "One block: removed as a whole, its input passes on. {0} tensors vanish with it."
+        ).format(number)
     left = one.count - int(np.count_nonzero(removed[one.structures]))
     shape = _shape_words(next((t for t in analysis.tensors if t.name == one.name), None), one)
     words = counted(one.kind, left) + (f", {shape}" if shape else "")
@@ -88,12 +94,20 @@ def _shape_words(tensor: TensorInfo | None, one: CoupledSet) -> str:
 
 def _container_words(analysis: Analysis, module: str, plan: Costs) -> str:
     inside = [s for s in analysis.sets if _within(s.module, module)]
-    sizes = sum(int(n) for t, n in zip(analysis.tensors, plan.tensor_sizes, strict=True) if t.parameter and _within(t.module, module))
+    sizes = sum(
+        int(n)
+        for t, n in zip(analysis.tensors, plan.tensor_sizes, strict=True)
+        if t.parameter and _within(t.module, module)
+    )
     macs = sum(int(n) for p, n in zip(analysis.operators.module, plan.operator_macs, strict=True) if _within(p, module))
-    words = say("inspector", "{0} parameters, {1} MACs ({2} of the plan)").format(count(sizes), count(macs), share(macs / max(plan.macs, 1)))
+    words = say("inspector", "{0} parameters, {1} MACs ({2} of the plan)").format(
+        count(sizes), count(macs), share(macs / max(plan.macs, 1))
+    )
     if inside:
         found = sum(s.count for s in inside)
-        words += "\n" + say("inspector", "{0} structures in {1} coupled sets can be removed.").format(f"{found:,}", len(inside))
+        words += "\n" + say("inspector", "{0} structures in {1} coupled sets can be removed.").format(
+            f"{found:,}", len(inside)
+        )
     return words
 
 

@@ -20,7 +20,9 @@ class Arrangement:
         nodes: N, and with that the number of structure 0's row.
     """
 
-    def __init__(self, analysis: Analysis, rows: Rows, structures: Mask, shown: NDArray[np.bool_], keys: NDArray | None) -> None:
+    def __init__(
+        self, analysis: Analysis, rows: Rows, structures: Mask, shown: NDArray[np.bool_], keys: NDArray | None
+    ) -> None:
         """Lay out the shown structures ([S] mask) and nodes ([N] mask); `keys` [S] sort structures within their set."""
         self.nodes = rows.count
         self._rows = rows
@@ -31,7 +33,9 @@ class Arrangement:
     def _lay_nodes(self, rows: Rows, shown: NDArray[np.bool_]) -> None:
         numbers = np.flatnonzero(shown)
         above = rows.parent[numbers]
-        module_rows = numbers < rows.module_count  # coupled sets in rows of their own come before the modules beside them
+        module_rows = (
+            numbers < rows.module_count
+        )  # coupled sets in rows of their own come before the modules beside them
         order = np.lexsort((numbers, module_rows, above))
         self._below = numbers[order].astype(np.int32)
         counts = np.bincount(above + 1, minlength=self.nodes + 1)

@@ -83,7 +83,7 @@ class Cells:
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
 
     def state(self, row: int) -> str:
-        """"gone", "marked", "locked", "fixed", "along" or ""."""
+        """ "gone", "marked", "locked", "fixed", "along" or ""."""
         if (structure := self._structure(row)) >= 0:
             return self._structure_state(structure)
         if (owner := int(self._rows.owner[row])) >= 0:
@@ -103,7 +103,9 @@ class Cells:
             return say("tree", "{0} is fixed. {1}").format(path, reason)
         if (lead := int(self._rows.lead[row])) >= 0:
             one = self._analysis.sets[lead]
-            return say("tree", "{0} goes along with the {1} of {2}; edit it there.").format(path, title_of(one.kind), one.module)
+            return say("tree", "{0} goes along with the {1} of {2}; edit it there.").format(
+                path, title_of(one.kind), one.module
+            )
         return path
 
     def spoken(self, row: int) -> str:

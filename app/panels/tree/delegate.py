@@ -14,14 +14,22 @@ MUTED = ("gone", "locked", "fixed", "along")
 class TreeDelegate(QStyledItemDelegate):
     """One for all columns."""
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
         """Draw one cell."""
         look, state = tokens(), index.data(Role.STATE)
         _background(painter, option, look)
         colour = look.marked if state == "marked" else look.muted if state in MUTED else look.text
         area = QRectF(option.rect).adjusted(3, 0, -3, 0)
         if index.column() == Column.SCORE:
-            paint_score_bar(painter, area, index.data(Role.FRACTION), index.data() or "", look.muted if state != "marked" else colour)
+            paint_score_bar(
+                painter,
+                area,
+                index.data(Role.FRACTION),
+                index.data() or "",
+                look.muted if state != "marked" else colour,
+            )
             return
         painter.save()
         painter.setFont(_font(option.font, state, index.column()))
@@ -32,7 +40,9 @@ class TreeDelegate(QStyledItemDelegate):
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, index.data() or "")
         painter.restore()
 
-    def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QWidget:
+    def createEditor(
+        self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> QWidget:
         """A line to type how many to keep."""
         editor = QLineEdit(parent)
         editor.setAlignment(Qt.AlignmentFlag.AlignRight)

@@ -1,4 +1,4 @@
-"""The numbers of the rows for the present state and plan: recomputed at once in numpy whenever marks or scores change."""
+"""The numbers of the rows for the present state and plan: recomputed in numpy whenever marks or scores change."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,9 @@ class Figures:
     total: int
 
 
-def figures_of(analysis: Analysis, rows: Rows, removed: Mask, marked: Mask, scores: Floats | None, plan: Costs) -> Figures:
+def figures_of(
+    analysis: Analysis, rows: Rows, removed: Mask, marked: Mask, scores: Floats | None, plan: Costs
+) -> Figures:
     """All numbers of all rows but the costs of single structures."""
     gone = removed | marked
     known = np.full(analysis.count, np.nan) if scores is None else scores
@@ -61,7 +63,7 @@ def figures_of(analysis: Analysis, rows: Rows, removed: Mask, marked: Mask, scor
 
 
 def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:
-    """Share of the plan's MACs that goes with a structure and all that is coupled with it; exact, NaN when it is gone."""
+    """Share of the plan's MACs that goes with a structure and all that is coupled; exact, NaN when it is gone."""
     if figures.gone[structure] or not figures.total:
         return float("nan")
     after = figures.gone.copy()

@@ -174,7 +174,9 @@ class TreeModel(QAbstractItemModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return (self.tr("Structure"), self.tr("Keeps"), self.tr("Score"), self.tr("MACs"))[section]
         if role == Qt.ItemDataRole.ToolTipRole and section == Column.SHARE:
-            return self.tr("Share of the plan's multiply-accumulates, exact; for one structure, with everything that goes along")
+            return self.tr(
+                "Share of the plan's multiply-accumulates, exact; for one structure, with everything that goes along"
+            )
         if role == Qt.ItemDataRole.TextAlignmentRole and section in (Column.KEEPS, Column.SHARE):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
@@ -184,7 +186,12 @@ class TreeModel(QAbstractItemModel):
         flags = super().flags(index)
         if index.isValid() and self._arrangement is not None and index.internalId() >= self._arrangement.nodes:
             flags |= Qt.ItemFlag.ItemNeverHasChildren
-        if index.isValid() and index.column() == Column.KEEPS and self.cells and self.cells.editable(index.internalId()):
+        if (
+            index.isValid()
+            and index.column() == Column.KEEPS
+            and self.cells
+            and self.cells.editable(index.internalId())
+        ):
             flags |= Qt.ItemFlag.ItemIsEditable
         return flags
 

@@ -1,6 +1,7 @@
 """The tree with its filter box, chips and the line that says why something was refused."""
 
 from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
 
 from ...document import Aspect, Document
@@ -15,6 +16,10 @@ from .view import StructureTree
 
 TYPING = 150
 """Milliseconds after the last key before the tree is filtered."""
+
+
+ROOMY = 340
+"""Width from which the filter box says all that it takes, in device-independent pixels."""
 
 
 class TreePanel(Card):
@@ -35,12 +40,13 @@ class TreePanel(Card):
         self.model = TreeModel(document, self)
         self.view = StructureTree(document, self.model, self)
         self.search = QLineEdit()
-        self.search.setPlaceholderText(self.tr("Filter by name, kind, marked, score < 0.1"))
+        self.search.setToolTip(self.tr("Filter by name, kind, marked, score < 0.1"))
         self.search.setAccessibleName(self.tr("Filter the layers and structures"))
         self.search.setClearButtonEnabled(True)
         self.chips: dict[str, Chip] = {}
         self._empty = EmptyState(
-            self.tr("Layers and structures"), self.tr("Open a model to see its layers, and what can be removed from them.")
+            self.tr("Layers and structures"),
+            self.tr("Open a model to see its layers, and what can be removed from them."),
         )
         self._nothing = label(self.tr("Nothing matches this filter."), "muted", wrap=True)
         self.hint = label(role="marked", wrap=True)
@@ -90,6 +96,12 @@ class TreePanel(Card):
             chip.clicked.connect(self.filter)
         self.chips[""].setChecked(True)
         return row
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Say in the filter box what it takes, as far as there is room."""
+        super().resizeEvent(event)
+        short = self.tr("Name, kind, score < 0.1")
+        self.search.setPlaceholderText(short if self.width() < ROOMY else self.search.toolTip())
 
     @Slot()
     def filter(self) -> None:

@@ -71,7 +71,9 @@ def rows_of(analysis: Analysis) -> Rows:
     apart = [n for p, numbers in by_module.items() if p not in merged for n in numbers]
     node_of = {p: n for n, p in enumerate(modules)}
     paths = [*modules, *(analysis.sets[n].module for n in apart)]
-    parent = [node_of.get(_above(p, shown), -1) for p in modules] + [node_of.get(analysis.sets[n].module, -1) for n in apart]
+    parent = [node_of.get(_above(p, shown), -1) for p in modules] + [
+        node_of.get(analysis.sets[n].module, -1) for n in apart
+    ]
     owner = [merged.get(p, -1) for p in modules] + apart
     set_node = np.zeros(len(analysis.sets), np.int32)
     for node, number in enumerate(owner):
@@ -129,7 +131,7 @@ def _upwards(node: int, parent: list[int]) -> list[int]:
 
 
 def _outputs(analysis: Analysis, modules: list[str], further: int) -> tuple[Ints, Ints, Ints]:
-    """For each module: axis of the outputs of its first parameter, the set that lies on it, its fixed entry; then -1s."""
+    """For each module: axis of the outputs of its first parameter, its set, its fixed entry; then -1s."""
     first: dict[str, int] = {}
     for number, tensor in enumerate(analysis.tensors):
         if tensor.parameter and tensor.shape:

@@ -16,7 +16,8 @@ WIDTHS = {Column.KEEPS: 80, Column.SCORE: 88, Column.SHARE: 56}
 NARROW_WIDTHS = {Column.KEEPS: 74, Column.SCORE: 44, Column.SHARE: 52}
 """In a narrow window: scores as numbers only."""
 
-NARROW = 360
+NARROW, NARROWEST = 360, 290
+"""Widths of the tree below which scores lose their bars, and the share of MACs is left to the inspector."""
 
 
 class StructureTree(QTreeView):
@@ -63,6 +64,7 @@ class StructureTree(QTreeView):
         """Leave the names enough room."""
         narrow = event.size().width() < NARROW
         self.setIndentation(10 if narrow else 14)
+        self.header().setSectionHidden(Column.SHARE, event.size().width() < NARROWEST)
         for column, width in (NARROW_WIDTHS if narrow else WIDTHS).items():
             self.header().resizeSection(column, width)
         super().resizeEvent(event)
@@ -140,7 +142,11 @@ class StructureTree(QTreeView):
         entries = (
             (self.tr("Mark for removal\tDel"), single, lambda: self.mark(True)),
             (self.tr("Spare"), single, lambda: self.mark(False)),
-            (self.tr("Keep a number \u2026\tReturn"), bool(self.rows.flags(keeps) & Qt.ItemFlag.ItemIsEditable), self.edit_keeps),
+            (
+                self.tr("Keep a number \u2026\tReturn"),
+                bool(self.rows.flags(keeps) & Qt.ItemFlag.ItemIsEditable),
+                self.edit_keeps,
+            ),
             (self.tr("Lock"), any_chosen, lambda: self.lock(True)),
             (self.tr("Unlock"), any_chosen, lambda: self.lock(False)),
         )

@@ -1,0 +1,163 @@
+"""Dialogs as a hand fills them in: what they ask the document for, and what they refuse."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QMainWindow
+
+from secateur.app.dialogs.attach_data import AttachData
+from secateur.app.dialogs.consent import Consent
+from secateur.app.dialogs.export import Export
+from secateur.app.dialogs.open_model import KINDS, OpenModel
+from secateur.app.dialogs.target import Target
+from secateur.app.dialogs.texts import numbers, shape
+from secateur.engine.errors import OpenError
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.tasks.protocol import TaskSpec
+
+from . import stand_in
+
+
+class Window(QMainWindow):
+    """Writes down what was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.opened: list[ModelSpec] = []
+        self.document = stand_in.travelled()
+        self.asked = SimpleNamespace(attached=[], exported=[])
+        self.document.attach_task = self.asked.attached.append
+        self.document.export = lambda *arguments: self.asked.exported.append(arguments)
+
+    def open(self, spec):
+        self.opened.append(spec)
+
+
+@pytest.fixture
+def window(qtbot, dressed):
+    window = Window()
+    qtbot.addWidget(window)
+    return window
+
+
+def shown(qtbot, dialog):
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    return dialog
+
+
+def choose(box, title: str):
+    box.setCurrentIndex(next(i for i in range(box.count()) if box.itemText(i).startswith(title)))
+
+
+def press(qtbot, dialog):
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+
+
+def test_a_model_of_ones_own_with_checkpoint_shape_and_data(qtbot, window, tmp_path: Path):
+    code, weights, images = tmp_path / "net.py", tmp_path / "net.pt", tmp_path / "images"
+    code.write_text("")
+    weights.write_text("")
+    images.mkdir()
+    dialog = shown(qtbot, OpenModel(window))
+    assert not dialog.accept_button.isEnabled()
+    qtbot.keyClicks(dialog.name, f"{code}:make")
+    qtbot.keyClicks(dialog.weights, str(weights))
+    qtbot.keyClicks(dialog.input_shape, "1x3x32x32")
+    choose(dialog.data.kind, "Image folder")
+    qtbot.keyClicks(dialog.data.path, str(images))
+    qtbot.keyClicks(dialog.data._mean, "0.5, 0.5, 0.5")
+    qtbot.keyClicks(dialog.data._std, "0.2 0.2 0.2")
+    qtbot.keyClicks(dialog.data._size, "32x32")
+    press(qtbot, dialog)
+    task = TaskSpec("folder", str(images), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), (32, 32))
+    assert window.opened == [ModelSpec(f"{code}:make", str(weights), (1, 3, 32, 32), task=task)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "says"),
+    [
+        ("Python", "net.py", "callable"),
+        ("Python", "missing.py:make", "does not exist"),
+        ("Project", "no/such/folder", "no folder"),
+        ("torchvision", "", "Say which model"),
+    ],
+)
+def test_what_cannot_be_a_model_is_refused_in_words(qtbot, window, kind, name, says):
+    dialog = shown(qtbot, OpenModel(window))
+    choose(dialog.kind, kind)
+    qtbot.keyClicks(dialog.name, name)
+    assert says in dialog.missing.text() and not dialog.accept_button.isEnabled()
+
+
+def test_a_name_of_torchvision_becomes_its_source(qtbot, window):
+    dialog = shown(qtbot, OpenModel(window))
+    choose(dialog.kind, "torchvision")
+    qtbot.keyClicks(dialog.name, "resnet18")
+    press(qtbot, dialog)
+    assert window.opened == [ModelSpec("torchvision:resnet18")]
+
+
+def test_a_dropped_checkpoint_stands_in_its_own_field(qtbot, window, tmp_path):
+    file = tmp_path / "net.th"
+    file.write_text("")
+    dialog = shown(qtbot, OpenModel(window, str(file)))
+    assert dialog.weights.text() == str(file) and dialog.name.text() == ""
+
+
+def test_attaching_the_bundled_data(qtbot, window):
+    dialog = shown(qtbot, AttachData(window))
+    choose(dialog.data.kind, "Bundled")
+    press(qtbot, dialog)
+    assert window.asked.attached == [TaskSpec("bundled")]
+
+
+def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_anything_is_written(qtbot, window, tmp_path):
+    dialog = shown(qtbot, Export(window, "onnx"))
+    dialog.path.setText(str(tmp_path / "missing" / "net.onnx"))
+    assert "does not exist" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    dialog.path.setText(str(tmp_path / "net.onnx"))
+    press(qtbot, dialog)
+    assert window.asked.exported == [("onnx", str(tmp_path / "net.onnx"))]
+
+
+def test_another_format_changes_the_name(qtbot, window):
+    dialog = shown(qtbot, Export(window, "onnx"))
+    assert dialog.path.text().endswith("-percent.onnx")
+    choose(dialog.format, "PyTorch")
+    assert dialog.path.text().endswith("-percent")
+
+
+def test_a_target_is_chosen(qtbot, window):
+    dialog = shown(qtbot, Target(window))
+    dialog.runtime.setCurrentText("torch")
+    dialog.batch.setValue(64)
+    press(qtbot, dialog)
+    assert window.document.target == TargetSpec("torch", 1, 64, 16)
+
+
+def test_a_pickle_is_opened_only_after_consent_and_return_does_not_consent(qtbot, window):
+    spec = ModelSpec("net.py:make", "net.pt")
+    error = OpenError("checkpoint.pickle", "net.pt is a pickle.")
+    dialog = shown(qtbot, Consent(window, spec, error))
+    qtbot.keyClick(dialog.cancel_button, Qt.Key.Key_Return)
+    assert window.opened == []
+    dialog = shown(qtbot, Consent(window, spec, error))
+    press(qtbot, dialog)
+    assert window.opened == [ModelSpec("net.py:make", "net.pt", trust_pickle=True)]
+
+
+def test_every_kind_of_source_has_an_example():
+    assert all(one.title and one.example for one in KINDS)
+
+
+def test_shapes_and_numbers_are_read_as_people_write_them():
+    assert shape("1x3x224x224") == shape("1, 3, 224, 224") == (1, 3, 224, 224)
+    assert numbers("0.5, 0.25") == (0.5, 0.25)
+    for wrong in ("1xa", "0x3"):
+        with pytest.raises(ValueError):
+            shape(wrong)

@@ -1,0 +1,75 @@
+"""How the program starts: what it opens, where it needs no window, and what it says where it cannot show one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from secateur.app import main as program
+from secateur.app.drops import source_of
+from secateur.engine.sources.protocol import ModelSpec
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    return subprocess.run([sys.executable, "-c", code], env=kept | environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [([], "bundled:resnet"), (["--sample"], "bundled:resnet"), (["--empty"], ""), (["torchvision:resnet18"], "torchvision:resnet18")],
+)
+def test_what_the_window_opens(arguments, model):
+    assert program.model_of(arguments) == model
+
+
+def test_the_command_line_loads_no_qt():
+    code = (
+        "import sys\nfrom secateur.app.main import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+        "assert not any(m.startswith('PySide6') for m in sys.modules)"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_window_is_imported_without_torch_scipy_onnx_and_plots():
+    code = (
+        "import sys\nimport secateur.app.start\n"
+        "heavy = {'torch', 'torchvision', 'scipy', 'onnx', 'onnxruntime', 'pyqtgraph', 'msgspec', 'PIL'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = run(code, QT_QPA_PLATFORM="offscreen")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux may have no display")
+def test_without_a_display_it_says_so_and_runs_the_demonstration():
+    code = (
+        "import sys, types\nfake = types.ModuleType('cli')\nfake.demo = lambda *_: 7\n"
+        "sys.modules['secateur.engine.cli.main'] = fake\n"
+        "from secateur.app.main import main\n"
+        "code = main([])\nassert code == 7, code\n"
+        "assert not any(m.startswith('PySide6') for m in sys.modules)"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert "no display" in done.stderr
+
+
+def test_without_pyside_it_says_how_to_get_it():
+    code = (
+        "import importlib.util, sys\n"
+        "importlib.util.find_spec = lambda name: None\n"
+        "from secateur.app.main import main\nsys.exit(main([]))"
+    )
+    done = run(code, QT_QPA_PLATFORM="offscreen")
+    assert done.returncode == 1 and "pip install" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_folders_and_names_are_opened_and_bare_files_are_asked_about(tmp_path):
+    assert source_of(str(tmp_path)) == ModelSpec(str(tmp_path))
+    assert source_of("torchvision:resnet18") == ModelSpec("torchvision:resnet18")
+    assert source_of("net.py:make") == ModelSpec("net.py:make")
+    assert source_of("net.py") is None and source_of("net.th") is None
