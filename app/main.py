@@ -9,39 +9,52 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-COMMANDS = frozenset({"inspect", "prune", "run", "-h", "--help", "--version"})
+if TYPE_CHECKING:
+    from secateur.engine.sources.protocol import ModelSpec
+
+COMMANDS = frozenset({"inspect", "prune", "run"})
 SAMPLE = "bundled:resnet"
+DEMONSTRATION = "secateur-demonstration"
+"""Folder that the demonstration without a window writes into."""
 NO_QT = (
     "The window needs PySide6, which is not installed. Install it with: pip install 'secateur[gui]'\n"
     "The command line works without it: secateur --help"
 )
-NO_DISPLAY = "There is no display here, so the demonstration runs without a window."
+WINDOW_HELP = """\
+secateur [MODEL]   opens the window, on the bundled ResNet without MODEL; takes --weights, --task, --input as below
+secateur --empty   opens an empty window
+
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     multiprocessing.freeze_support()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in ("-h", "--help", "--version"):
+        return _about(arguments)
     if arguments and arguments[0] in COMMANDS:
         return _command_line(arguments)
     _watch_for_crashes()
     if not has_display():
-        return _demonstrate(arguments)
+        return _demonstrate()
     if importlib.util.find_spec("PySide6") is None:
         _tell(NO_QT)
         return 1
-    from .start import start
-
-    return start(model_of(arguments))
+    return _window(arguments)
 
 
-def model_of(arguments: list[str]) -> str:
-    """What the window opens: the model that was named, the bundled one without a name, "" for an empty window."""
-    names = [one for one in arguments if not one.startswith("-")]
+def model_of(arguments: list[str]) -> "ModelSpec | None":
+    """What the window opens: the model that was named, the bundled one without a name, None for an empty window."""
+    from secateur.engine.cli.arguments import model_spec, parser
+
     if "--empty" in arguments:
-        return ""
-    return names[0] if names else SAMPLE
+        return None
+    given = arguments if arguments else [SAMPLE]
+    return model_spec(parser().parse_args(["inspect", *given]))
 
 
 def has_display() -> bool:
@@ -52,17 +65,41 @@ def has_display() -> bool:
     return bool(named or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def _window(arguments: list[str]) -> int:
+    from secateur.engine.errors import SecateurError
+
+    try:
+        spec = model_of(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except SecateurError as error:
+        _tell(str(error))
+        return 2
+    from .start import start
+
+    return start(spec)
+
+
 def _command_line(arguments: list[str]) -> int:
     from secateur.engine.cli.main import main as run
 
     return run(arguments)
 
 
-def _demonstrate(arguments: list[str]) -> int:
-    from secateur.engine.cli.main import demo
+def _about(arguments: list[str]) -> int:
+    from importlib.metadata import version
 
-    _tell(NO_DISPLAY)
-    return demo()
+    if arguments[0] == "--version":
+        sys.stdout.write(f"secateur {version('secateur')}\n")
+        return 0
+    sys.stdout.write(WINDOW_HELP)
+    return _command_line(["--help"])
+
+
+def _demonstrate() -> int:
+    from secateur.engine.cli.demo import demo
+
+    return demo(Path(DEMONSTRATION))
 
 
 def _watch_for_crashes() -> None:

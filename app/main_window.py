@@ -132,6 +132,13 @@ class MainWindow(QMainWindow):
         self.errors.hide()
         self.document.open(spec)
 
+    def begin(self, spec: ModelSpec) -> None:
+        """Open what the command line named; asks where it does not say enough."""
+        if spec == ModelSpec(spec.source):
+            self.open_source(spec.source)
+        else:
+            self.open(spec)
+
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
         spec = source_of(source)

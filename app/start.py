@@ -7,6 +7,8 @@ from PySide6.QtCore import QCoreApplication, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
+from secateur.engine.sources.protocol import ModelSpec
+
 from . import settings, theme
 from .document import Document
 from .link import EngineLink
@@ -29,14 +31,14 @@ def make_window() -> MainWindow:
     return MainWindow(Document(EngineLink()))
 
 
-def start(model: str) -> int:
+def start(spec: ModelSpec | None) -> int:
     """Show the window, open a model, serve until the window is closed."""
     application = make_application()
     _end_on_interrupt(application)
     window = make_window()
     window.show()
-    if model:
-        window.painted.connect(lambda: window.open_source(model))
+    if spec is not None:
+        window.painted.connect(lambda: window.begin(spec))
     return application.exec()
 
 

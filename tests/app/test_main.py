@@ -9,6 +9,7 @@ import pytest
 from secateur.app import main as program
 from secateur.app.drops import source_of
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import TaskSpec
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -18,16 +19,39 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("arguments", "model"),
-    [([], "bundled:resnet"), (["--sample"], "bundled:resnet"), (["--empty"], ""), (["torchvision:resnet18"], "torchvision:resnet18")],
+    [
+        ([], ModelSpec("bundled:resnet")),
+        (["--empty"], None),
+        (["torchvision:resnet18"], ModelSpec("torchvision:resnet18")),
+        (
+            ["net.py:make", "--weights", "net.pt", "--input", "1x3x32x32", "--task", "bundled"],
+            ModelSpec("net.py:make", "net.pt", (1, 3, 32, 32), task=TaskSpec("bundled")),
+        ),
+    ],
 )
 def test_what_the_window_opens(arguments, model):
     assert program.model_of(arguments) == model
 
 
-def test_the_command_line_loads_no_qt():
+def test_an_option_that_does_not_exist_is_told_by_the_exit_code():
+    done = run("import sys\nfrom secateur.app.main import main\nsys.exit(main(['--colour']))", QT_QPA_PLATFORM="offscreen")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_version_and_help_need_neither_qt_nor_torch():
     code = (
         "import sys\nfrom secateur.app.main import main\n"
-        "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+        "assert main(['--version']) == 0 and main(['--help']) == 0\n"
+        "assert not any(m.split('.')[0] in ('PySide6', 'torch') for m in sys.modules)"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("secateur 0") and "secateur [MODEL]" in done.stdout and "prune" in done.stdout
+
+
+def test_the_command_line_loads_no_qt():
+    code = (
+        "import sys\nfrom secateur.app.main import main\nmain(['inspect', '--help'])\n"
         "assert not any(m.startswith('PySide6') for m in sys.modules)"
     )
     done = run(code)
@@ -45,17 +69,17 @@ def test_the_window_is_imported_without_torch_scipy_onnx_and_plots():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux may have no display")
-def test_without_a_display_it_says_so_and_runs_the_demonstration():
+def test_without_a_display_the_demonstration_runs_without_a_window():
     code = (
-        "import sys, types\nfake = types.ModuleType('cli')\nfake.demo = lambda *_: 7\n"
-        "sys.modules['secateur.engine.cli.main'] = fake\n"
+        "import sys, types\nfake = types.ModuleType('demo')\nfake.demo = lambda folder: print(folder) or 7\n"
+        "sys.modules['secateur.engine.cli.demo'] = fake\n"
         "from secateur.app.main import main\n"
         "code = main([])\nassert code == 7, code\n"
         "assert not any(m.startswith('PySide6') for m in sys.modules)"
     )
     done = run(code)
     assert done.returncode == 0, done.stderr
-    assert "no display" in done.stderr
+    assert done.stdout.strip() == program.DEMONSTRATION
 
 
 def test_without_pyside_it_says_how_to_get_it():
