@@ -11,7 +11,7 @@ from ..sources.protocol import ModelSpec
 from ..targets.protocol import TargetSpec, Timing
 from .output import Reporter, standard_output_kept
 from .prune import Goal, Pruned, check_export, pruned, write_export
-from .report import comparison, costs_of, metrics_of, verification_of, verified, wrote
+from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 
 BATCH = 64
 """Batch size that the demonstration measures at."""
@@ -48,7 +48,7 @@ def _write(
         "verification": verification_of(done.cut.verification),
         "metrics": metrics_of((("original", states[0]), ("result", states[1]))),
         "timings": to_plain(timings),
-        "export": to_plain(exported),
+        "export": export_of(exported),
     }
     text = "\n".join(
         [

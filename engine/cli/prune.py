@@ -19,7 +19,7 @@ from ..structures.analysis import Mask, from_identities
 from ..tasks.protocol import Split
 from .arguments import model_spec
 from .output import Outcome, Reporter
-from .report import comparison, costs_of, metrics_of, verification_of, verified, wrote
+from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 from .threads import use_threads
 
 
@@ -173,7 +173,7 @@ def _outcome(done: Pruned, result: State, goal: Goal, exported: Exported | None,
         "verification": verification_of(done.cut.verification),
         "metrics": metrics_of((("original", original), ("result", result))),
         "recovery": to_plain(result.recovery),
-        "export": to_plain(exported),
+        "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
         "notes": [*done.opened.notes, *done.notes],
     }

@@ -104,8 +104,22 @@ def verification_of(verification: Verification | None) -> dict[str, Any] | None:
 
 def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
     """The reported metrics by the name of the state, for JSON."""
-    found = ((name, reported(state)) for name, state in states)
-    return {name: to_plain(metric) for name, metric in found if metric is not None}
+    found = ((name, metric) for name, state in states if (metric := reported(state)) is not None)
+    return {name: metric_of(metric) for name, metric in found}
+
+
+def metric_of(metric: Metric) -> dict[str, Any]:
+    """A metric for JSON, with its n."""
+    plain: dict[str, Any] = to_plain(metric)
+    return {"n" if key == "count" else key: value for key, value in plain.items()}
+
+
+def export_of(exported: Exported | None) -> dict[str, Any] | None:
+    """An export for JSON."""
+    if exported is None:
+        return None
+    metric = None if exported.metric is None else metric_of(exported.metric)
+    return to_plain(exported) | {"metric": metric}
 
 
 def _change(first: Metric, last: Metric | None) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from ..session.paths import absolute_to, change_model
-from ..session.plain import to_plain
 from ..session.recipe import RECIPE, read_recipe
 from ..session.replay import Replay, replay
 from ..session.session import Session
@@ -18,7 +17,7 @@ from ..sources.protocol import ModelSpec
 from .arguments import task_spec
 from .output import Outcome, Reporter
 from .prune import check_export
-from .report import comparison, costs_of, metrics_of, verification_of, verified, wrote
+from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 from .threads import use_threads
 
 
@@ -79,7 +78,7 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
         },
         "verification": [verification_of(state.verification) for state in cuts],
         "metrics": metrics_of((("original", original), ("result", result))),
-        "exports": to_plain(done.exported),
+        "exports": [export_of(one) for one in done.exported],
         "files": [file for one in done.exported for file in one.files] + ([saved] if saved else []),
         "notes": [*done.opened.notes, *done.notes],
     }

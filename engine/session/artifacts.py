@@ -11,8 +11,9 @@ from ..export.table import exporter_named
 from ..jobs import CancelToken, Job
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
+from .files import being_written
 from .opening import Prepared
-from .states import State
+from .states import Exported, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,18 @@ class Artifacts:
             return (yield from self._onnx(model, state, token))
         return self._parcel(model, state)
 
+    def remember(self, state: State, exported: Exported) -> None:
+        """Keep a copy of an ONNX export, so that measuring it later does not write it again."""
+        if exported.format == "onnx":
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with being_written(self._onnx_path(state)) as temporary:
+                shutil.copyfile(exported.files[0], temporary)
+
+    def _onnx_path(self, state: State) -> Path:
+        return self.folder / f"{state.weights}.onnx"
+
     def _onnx(self, model: Any, state: State, token: CancelToken) -> Job[Path]:
-        path = self.folder / f"{state.weights}.onnx"
+        path = self._onnx_path(state)
         if not path.exists():
             yield from exporter_named("onnx").export(self.request(model, state, str(path)), token)
         return path

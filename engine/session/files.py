@@ -52,6 +52,20 @@ def copy(source: Path, path: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
+@contextmanager
+def removed_unless_finished(path: Path) -> Generator[None]:
+    """Remove a file or folder that appears while the block runs and does not end well; an older one stays."""
+    was_there = path.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not was_there:
+            path.unlink(missing_ok=True)
+        raise
+
+
 def not_written(path: Path, error: OSError) -> SecateurError:
     """The sentence for a path that could not be written."""
     reason = error.strerror or str(error)

@@ -34,6 +34,7 @@ from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 from .artifacts import Artifacts
+from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
 from .opening import analysed, check_outputs, described, example_inputs, judged, prepare, same_shape
@@ -181,12 +182,14 @@ class Session:
         """Write a state as a file, compare the file with the model, and measure the metric on the file."""
         live, one = self._need(), self.history.state(state)
         exporter, path = exporter_named(format), absolute_to(Path.cwd())(path)
-        exported = yield from exporter.export(self._artifacts().request(self._model(state), one, path), token)
-        if live.task is not None:
-            text = "Measuring the metric on the file"
-            metric = yield from judged(live.task, exporter.predictor(path), Split.REPORT, token, text)
-            exported = replace(exported, metric=metric)
-        self.history.put(replace(one, exports=(*one.exports, exported)))
+        with removed_unless_finished(Path(path)):
+            exported = yield from exporter.export(self._artifacts().request(self._model(state), one, path), token)
+            if live.task is not None:
+                text = "Measuring the metric on the file"
+                metric = yield from judged(live.task, exporter.predictor(path), Split.REPORT, token, text)
+                exported = replace(exported, metric=metric)
+            self._artifacts().remember(one, exported)
+            self.history.put(replace(one, exports=(*one.exports, exported)))
         return exported
 
     def states(self) -> tuple[State, ...]:

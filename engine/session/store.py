@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import OpenError
 from .files import being_written, copy
@@ -48,8 +49,7 @@ class WeightStore:
         """Read a state dict back, tied names included."""
         try:
             tensors = load_file(self.path(digest))
-            with safe_open(self.path(digest), framework="pt") as file:
-                aliases: dict[str, str] = json.loads((file.metadata() or {}).get(_ALIASES, "{}"))
+            aliases = _aliases(self.path(digest))
         except (OSError, SafetensorError) as error:
             template = "The weights {path} of this session are missing or damaged."
             raise OpenError("session.weights", template, details=str(error), path=str(self.path(digest))) from error
@@ -72,6 +72,14 @@ class WeightStore:
                 size -= path.stat().st_size
                 path.unlink()
         return size
+
+
+def _aliases(path: Path) -> dict[str, str]:
+    """What `put` left out: alias -> the name that has its tensor."""
+    opened: Any = safe_open(path, framework="pt")
+    with opened as file:
+        metadata = cast("dict[str, str] | None", file.metadata())
+    return json.loads((metadata or {}).get(_ALIASES, "{}"))
 
 
 def _once_each(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
