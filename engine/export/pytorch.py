@@ -136,7 +136,7 @@ def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) 
         file = Path(place) / "cases.npz"
         write_cases(file, cases(request.model, request.inputs))
         job = {"folder": str(folder), "code": code, "cases": str(file)}
-        command = [sys.executable, "-I", "-B", str(CHECK)]
+        command = [sys.executable, "-P", "-B", str(CHECK)]
         result = yield from run_command(command, job, token, "Loading the exported folder", error=ExportError)
     if not result["difference"] < TOLERANCE:
         raise ExportError(

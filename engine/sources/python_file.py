@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import OpenError, SecateurError
 from ..jobs import CancelToken
 from .build import Origin, opened
+from .import_path import import_places, package_root
 from .protocol import FactoryCode, ModelSpec, Opened
 from .user_code import failing_line, import_file
 
@@ -30,7 +31,7 @@ class PythonFile:
     def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
         """Import the file and build the model."""
         file, name = parse(spec.source)
-        module = import_file(file)
+        module = import_file(file, afresh=True)
         target = _resolve(module, name, file)
         label = f"{file.name}:{name}"
         try:
@@ -44,9 +45,10 @@ class PythonFile:
         top, *rest = name.split(".")
         target = ".".join(["found", *rest])
         words = ", ".join(f"{key}={value!r}" for key, value in spec.arguments.items())
-        folder, module = _import_name(file.absolute())
+        first, last = import_places(file.absolute())
+        module = ".".join(file.absolute().relative_to(package_root(file.absolute())).with_suffix("").parts)
         return FactoryCode(
-            f"import sys\n\nsys.path.insert(0, {folder!r})\nfrom {module} import {top} as found\n\n\n"
+            f"sys.path[:0] = {first!r}\nsys.path += {last!r}\nfrom {module} import {top} as found\n\n\n"
             f"def make_model():\n    made = {target}\n"
             f"    return made if hasattr(made, 'state_dict') and not isinstance(made, type) else made({words})"
         )
@@ -100,12 +102,3 @@ def _located(error: OpenError, file: Path) -> SecateurError:
         error.details,
         **{**error.message.arguments, "file": place, "line": line},
     )
-
-
-def _import_name(file: Path) -> tuple[str, str]:
-    """Folder for the path, and the dotted name that imports the file from there."""
-    folder, parts = file.parent, [file.stem]
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return str(folder), ".".join(parts)

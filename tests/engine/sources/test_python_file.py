@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from secateur.engine.errors import OpenError
-from secateur.engine.sources.open import open_model
+from secateur.engine.sources.open import factory_code, open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.sources.python_file import parse
+from secateur.engine.sources.user_code import import_file
 
 NET = """
 from torch import nn
@@ -118,6 +119,22 @@ def test_a_file_that_was_edited_is_read_again(tmp_path):
     assert opened(file).model.conv.out_channels == 11
 
 
+def test_a_further_file_joins_the_models_project_and_takes_nothing_from_it(tmp_path):
+    write(tmp_path / "one/utils.py", "WIDTH = 3\n")
+    write(tmp_path / "one/late.py", "SHIFT = 2\n")
+    lazy = "class Lazy(Net):\n    def forward(self, x):\n        import late\n"
+    lazy += "        return super().forward(x) * 0 + late.SHIFT\n"
+    file = write(tmp_path / "one/m.py", NET + "import utils\n" + lazy)
+    model = opened(f"{file}:Lazy").model
+    mine = sys.modules["m"]
+    write(tmp_path / "two/utils.py", "WIDTH = 9\n")
+    task = import_file(write(tmp_path / "two/task.py", "import utils\n"))
+    assert task.utils.WIDTH == 9 and mine.utils.WIDTH == 3
+    assert model(torch.ones(2, 3, 8, 8)).unique().tolist() == [2.0]
+    beside = import_file(write(tmp_path / "one/task.py", "import m\n"))
+    assert beside.m is mine and sys.modules["m"] is mine
+
+
 def test_relative_imports_work_in_a_package(tmp_path):
     write(tmp_path / "zoo/__init__.py", "")
     write(tmp_path / "zoo/nets/__init__.py", "")
@@ -127,6 +144,22 @@ def test_relative_imports_work_in_a_package(tmp_path):
     )
     model = opened(f"{file}:make").model
     assert model.conv.out_channels == 12 and type(model).__module__ == "zoo.nets.m"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_imports_from_the_projects_root_work_in_a_sub_folder(tmp_path, monkeypatch, marked):
+    if marked:
+        write(tmp_path / "pyproject.toml", "")
+    else:
+        monkeypatch.chdir(tmp_path)
+    write(tmp_path / "nets/blocks.py", "WIDTH = 13\n")
+    file = write(
+        tmp_path / "nets/m.py", NET + "from nets.blocks import WIDTH\ndef make():\n    return Net(width=WIDTH)\n"
+    )
+    assert opened(f"{file}:make").model.conv.out_channels == 13
+    names: dict = {"sys": sys}
+    exec(factory_code(ModelSpec(f"{file}:make")).lines, names)
+    assert names["make_model"]().conv.out_channels == 13
 
 
 def test_a_file_named_like_an_installed_package_does_not_replace_it(tmp_path):

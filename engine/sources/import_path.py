@@ -1,0 +1,132 @@
+"""Where a user's file imports from: the path of this process, and what other projects left in its table of modules.
+
+A user's project may have its own `engine.py`, `app/` or `utils.py`; its folders therefore come first on the path. A
+model starts a project afresh; a further file (its `task.py`) joins it without taking the model's modules away.
+"""
+
+import importlib
+import importlib.util
+import itertools
+import sys
+import traceback
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".git")
+"""What stands in the root of a project."""
+
+_inserted: list[str] = []
+"""Folders of the present project; `sys.path` belongs to the process, this remembers what of it is ours."""
+
+
+def enter(file: Path, afresh: bool) -> None:
+    """Make the imports of `file` find its own project.
+
+    Args:
+        file: About to be executed.
+        afresh: The project before is over: its folders leave the path, and modules are read again. Otherwise only
+            modules of the same name from other folders give way.
+    """
+    folders = [file.parent, package_root(file)]
+    for name, module in _foreign(folders):
+        if afresh or not any(module.is_relative_to(folder) for folder in folders):
+            del sys.modules[name]
+    if afresh:
+        _leave()
+    first, last = import_places(file)
+    last = [entry for entry in last if entry not in sys.path]
+    _take_off([entry for entry in first if entry in _inserted])
+    _inserted[:0] = [*first, *last]
+    sys.path[:] = [*first, *sys.path, *last]
+    importlib.invalidate_caches()
+    for entry in first:
+        _claim(Path(entry))
+
+
+def import_places(file: Path) -> tuple[list[str], list[str]]:
+    """Folders that a file's imports come from: those before everything else, and those after it.
+
+    First its own folder and the root of its package, as if it were run as a script or as a module. Last the root of the
+    project, and the working folder where the file lies beneath it: `from models.blocks import Block`.
+    """
+    first = [file.parent, package_root(file)]
+    marked = (folder for folder in file.parents if any((folder / name).exists() for name in ROOT_MARKERS))
+    last = [*itertools.islice(marked, 1), *(folder for folder in (Path.cwd(),) if file.is_relative_to(folder))]
+    return list(dict.fromkeys(map(str, first))), list(dict.fromkeys(str(one) for one in last if one not in first))
+
+
+def package_root(file: Path) -> Path:
+    """The folder from which the file is imported: the first one up that is no package."""
+    folder = file.parent
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        folder = folder.parent
+    return folder
+
+
+def origin(module: ModuleType) -> Path | None:
+    """Where a module was imported from: its file, or the folder of a package without one; None when that is unknown."""
+    spec = module.__dict__.get("__spec__")
+    if not isinstance(spec, ModuleSpec):
+        return None
+    places = [spec.origin if spec.has_location else None, *(spec.submodule_search_locations or ())]
+    return next((Path(place) for place in places if place), None)
+
+
+def _defines(folder: Path, top: str) -> bool:
+    return (folder / f"{top}.py").is_file() or (folder / top).is_dir()
+
+
+def _installed(origin: Path) -> bool:
+    """True for installed packages and the standard library."""
+    if {"site-packages", "dist-packages"} & set(origin.parts):
+        return True
+    return origin.is_relative_to(Path(traceback.__file__).parent)
+
+
+def _foreign(folders: list[Path]) -> Iterator[tuple[str, Path]]:
+    """Modules of the user's, with their origin, under names that `folders` define themselves."""
+    for name, place in _users():
+        if any(_defines(folder, name.partition(".")[0]) for folder in folders):
+            yield name, place
+
+
+def _users() -> Iterator[tuple[str, Path]]:
+    """Imported modules that are neither installed nor ours, with their origin."""
+    for name, module in list(sys.modules.items()):
+        place = origin(module)
+        if place is not None and not _installed(place) and name.partition(".")[0] not in ("__main__", "secateur"):
+            yield name, place
+
+
+def _leave() -> None:
+    """Take the present project's folders off the path and drop what was imported from them."""
+    for name, place in _users():
+        if any(place.is_relative_to(entry) for entry in _inserted):
+            del sys.modules[name]
+    _take_off(list(_inserted))
+
+
+def _take_off(entries: list[str]) -> None:
+    """Take folders that we put there off the path."""
+    for entry in entries:
+        _inserted.remove(entry)
+        if entry in sys.path:
+            sys.path.remove(entry)
+
+
+def _claim(folder: Path) -> None:
+    """Let the project's folders without `__init__.py` win over packages elsewhere, which Python prefers.
+
+    Started from a clone of Secateur, `import app` would otherwise find Secateur's own folder.
+    """
+    for inner in folder.iterdir():
+        if not inner.is_dir() or (inner / "__init__.py").exists() or not any(inner.glob("*.py")):
+            continue
+        found = PathFinder.find_spec(inner.name, sys.path)
+        if found is None or found.origin is None or _installed(Path(found.origin)):
+            continue
+        spec = ModuleSpec(inner.name, None, is_package=True)
+        spec.submodule_search_locations = [str(inner)]
+        sys.modules[inner.name] = importlib.util.module_from_spec(spec)
