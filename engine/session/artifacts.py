@@ -47,6 +47,17 @@ class Artifacts:
             with being_written(self._onnx_path(state)) as temporary:
                 shutil.copyfile(exported.files[0], temporary)
 
+    def collect(self, room: int) -> None:
+        """Remove the oldest files until the others fit into `room` bytes; they are made again when needed."""
+        if not self.folder.exists():
+            return
+        sizes = {path: _bytes(path) for path in sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime)}
+        total = sum(sizes.values())
+        for path, size in sizes.items():
+            if total > room:
+                total -= size
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def _onnx_path(self, state: State) -> Path:
         return self.folder / f"{state.weights}.onnx"
 
@@ -66,3 +77,8 @@ class Artifacts:
             pack(unfinished, model, state.edits, self.prepared.spec, shape)
             unfinished.rename(path)
         return path
+
+
+def _bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -19,6 +19,8 @@ from .events import Event, Failed, Finished, Logged, lost
 from .wire import Wire
 
 SESSION = "secateur.engine.session.session:Session"
+UNREAD = 500
+"""Events that may wait to be read before log lines are left out."""
 
 
 class EngineClient:
@@ -140,6 +142,7 @@ class _Log:
         self.tail: deque[str] = deque(maxlen=40)
         self._source = source
         self._events = events
+        self._left_out = 0
         self.thread = threading.Thread(target=self._read, name="engine log", daemon=True)
         self.thread.start()
 
@@ -154,8 +157,12 @@ class _Log:
     def _tell(self, lines: list[bytes]) -> None:
         texts = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
         self.tail.extend(texts)
-        if texts:
-            self._events.put(Logged("\n".join(texts)))
+        if self._events.qsize() > UNREAD:  # Nobody reads as fast as this is printed.
+            self._left_out += len(texts)
+        elif texts:
+            omitted = [f"({self._left_out} lines left out)"] if self._left_out else []
+            self._left_out = 0
+            self._events.put(Logged("\n".join(omitted + texts)))
 
 
 def _command(session: str, folder: Path) -> list[str]:

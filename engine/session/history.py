@@ -72,6 +72,11 @@ class History:
             raise PlanError("session.no_state", "There is no state {state} in this session.", state=state)
         return self.states[state]
 
+    @property
+    def consent(self) -> bool:
+        """Whether the user allowed the checkpoint to run code."""
+        return self.spec is not None and self.spec.trust_pickle
+
     def next_id(self) -> str:
         """The id of the next state."""
         return f"s{len(self.states)}"

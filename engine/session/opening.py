@@ -72,6 +72,13 @@ def judged(task: Task, model: Any, split: Split, token: CancelToken, text: str) 
         raise _failed(error) from error
 
 
+def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
+    """What the original scores on a task, and what to show of it: wrong preprocessing is found here."""
+    info = described(task, model)  # First: data without labels is judged by what the original says.
+    metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
+    return (metric,), info
+
+
 def described(task: Task, model: Any) -> TaskInfo:
     """What to show of a task, with the model's predictions; an error of the model or the data becomes a TaskError."""
     try:

@@ -1,12 +1,29 @@
 """A session's model opened again: is it still the model that the states were made from?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from ..errors import OpenError
+from ..jobs import CancelToken, Job
 from ..structures.analysis import Analysis, from_identities
 from .history import History
+from .live import Live
+from .opening import analysed, described, prepare
+from .store import WeightStore
+
+
+def reopened(history: History, store: WeightStore, trust_pickle: bool, token: CancelToken) -> Job[Live]:
+    """Open the model of a history again, with the weights that it had; nothing is trained or evaluated."""
+    assert history.spec is not None
+    spec = replace(history.spec, task=history.task, trust_pickle=trust_pickle)
+    prepared = yield from prepare(spec, token)
+    load_original(prepared.opened.model, store.get(history.state("s0").weights))
+    analysis = yield from analysed(prepared, token)
+    check_structures(analysis, history)
+    info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
+    return Live(prepared, analysis, prepared.task, info)
 
 
 def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -37,10 +38,10 @@ from .artifacts import Artifacts
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
-from .opening import analysed, check_outputs, described, example_inputs, judged, prepare, same_shape
+from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape
 from .paths import absolute_to, change_model, change_task
 from .recipe import RECIPE, recipe_of, write_recipe
-from .reopening import check_structures, load_original
+from .reopening import reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
 from .steps import Recipe
 from .store import GIGABYTE, WeightStore
@@ -70,12 +71,11 @@ class Session:
         here = absolute_to(Path.cwd())
         spec = change_model(spec, here)
         if is_project(spec.source):
-            self._adopt(Path(spec.source))
-            return (yield from self.restore(token=token))
+            return (yield from self._open_project(spec, token))
         prepared = yield from prepare(spec, token)
         metrics, info = tuple[Metric, ...](), None
         if prepared.task is not None and evaluate:
-            metrics, info = yield from self._first_look(prepared.task, prepared.opened.model, token)
+            metrics, info = yield from first_look(prepared.task, prepared.opened.model, token)
         analysis = yield from analysed(prepared, token)
         yield Progress("Keeping the original")
         original = self._original(prepared.opened.model, analysis, metrics)
@@ -85,14 +85,10 @@ class Session:
 
     def restore(self, token: CancelToken = NEVER) -> Job[OpenedModel]:
         """Reopen the model of this session's folder with every state; nothing is trained or evaluated again."""
-        self.history.read()
-        assert self.history.spec is not None
-        prepared = yield from prepare(replace(self.history.spec, task=self.history.task), token)
-        load_original(prepared.opened.model, self.store.get(self.history.state("s0").weights))
-        analysis = yield from analysed(prepared, token)
-        check_structures(analysis, self.history)
-        info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
-        self._live = Live(prepared, analysis, prepared.task, info)
+        history = History(self.folder)
+        history.read()
+        self._live = yield from reopened(history, self.store, history.consent, token)
+        self.history = history
         return self._opened()
 
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
@@ -103,7 +99,7 @@ class Session:
         task, original = open_task(spec), live.prepared.opened.model
         same_shape(example_inputs((), task, ()), live.analysis, spec)
         check_outputs(original, live.prepared.inputs, task)
-        metrics, info = yield from self._first_look(task, original, token)
+        metrics, info = yield from first_look(task, original, token)
         self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
         live.task, live.info = task, info
         return info
@@ -161,6 +157,7 @@ class Session:
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
         """Fine-tune a state with the original as teacher."""
         live, task, parent = self._need(), self._need_task(), self.history.state(state)
+        live.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), live.prepared.opened.model
         result = yield from fine_tune(student, teacher, task, settings, token)
         check(token)
@@ -198,7 +195,7 @@ class Session:
 
     def recipe(self, state: str) -> Recipe:
         """The steps from the original to a state."""
-        return recipe_of(self.history, state, self._need().analysis)
+        return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
 
     def save(self, folder: str, state: str) -> str:
         """Write a project: every state with its weights, and the recipe of one. Returns the folder."""
@@ -227,20 +224,21 @@ class Session:
             raise TaskError("session.no_task", "This needs data: say which with --task, or attach it in the window.")
         return task
 
-    def _adopt(self, project: Path) -> None:
-        """Copy another project's states into this session's folder."""
-        other = History(project)
-        other.read()
-        if project.resolve() == self.folder.resolve():
-            return
-        for one in other.states.values():
-            self.store.take(one.weights, WeightStore(project / "weights"))
-        other.write_to(self.folder)
-
-    def _first_look(self, task: Task, model: nn.Module, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
-        info = described(task, model)  # First: data without labels is judged by what the original says.
-        metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
-        return (metric,), info
+    def _open_project(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
+        """Open a project, then copy its states into this session's folder; another task may judge it."""
+        project = History(Path(spec.source))
+        project.read()
+        store = WeightStore(project.folder / "weights")
+        live = yield from reopened(project, store, spec.trust_pickle, token)
+        if project.folder.resolve() != self.folder.resolve():
+            for one in project.states.values():
+                self.store.take(one.weights, store)
+            project.write_to(self.folder)
+        self.history.read()
+        self._live = live
+        if spec.task is not None and spec.task != self.history.task:
+            yield from self.attach_task(spec.task, token)
+        return self._opened()
 
     def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
         total, weights = costs(analysis), self.store.put(model.state_dict())
@@ -277,5 +275,6 @@ class Session:
         identity = (self.history.next_id(), parent.id, kind, removed, edits, weights)
         state = self.history.put(State(*identity, total.parameters, total.macs, **fields))
         live.present = (state.id, model.eval())
-        self.store.collect({one.weights for one in self.states()})
+        size = self.store.collect({one.weights for one in self.states()})
+        self._artifacts().collect(self.store.bound - size)
         return state

@@ -137,6 +137,13 @@ def test_prints_of_the_users_code_become_log_lines(client: EngineClient) -> None
     assert "héllo" in "\n".join(e.text for e in events if isinstance(e, Logged))
 
 
+def test_a_flood_of_prints_neither_fills_the_memory_nor_holds_up_the_answer(client: EngineClient) -> None:
+    client.call("say", "\n".join("x" * 100 for _ in range(200_000)))
+    time.sleep(2)
+    assert client._events.qsize() < 600
+    assert isinstance(until(client, Finished)[-1], Finished)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_killed_process_says_so_and_starts_again(client: EngineClient, tmp_path: Path) -> None:
     call = client.call("spin")

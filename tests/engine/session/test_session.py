@@ -204,7 +204,7 @@ def test_a_job_cancelled_anywhere_leaves_everything_as_it_was(
         "attach_task": lambda token: session.attach_task(TaskSpec("arrays", str(tmp_path / "mine/data.npz")), token),
         "export": lambda token: session.export(cut.id, "onnx", str(out), token),
     }[job]
-    steps = range(100) if job != "export" else (1, 4, 5)
+    steps = range(100) if job != "export" else (1, 5)
     for after in steps:
         token = threading.Event()
         if not _cancelled(start(token), token, after):
@@ -301,6 +301,37 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
         torch.equal(v, other._model(recovered.id).state_dict()[n])
         for n, v in session._model(recovered.id).state_dict().items()
     )
+
+
+def test_a_project_that_cannot_be_opened_leaves_the_open_model_alone(
+    session: Session, opened: OpenedModel, tmp_path: Path
+) -> None:
+    other = Session(tmp_path / "other")
+    finish(other.open(write_project(tmp_path / "theirs")))
+    project = other.save(str(tmp_path / "project"), "s0")
+    (tmp_path / "theirs" / "model.py").unlink()
+    before = log_of(session)
+    with pytest.raises(OpenError):
+        finish(session.open(ModelSpec(project)))
+    assert log_of(session) == before and session.states() == (opened.state,)
+    assert finish(session.cut("s0", first_of(opened, Kind.FILTER, 4))).id == "s1"
+
+
+def test_a_project_may_be_opened_with_another_task(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
+    project = session.save(str(tmp_path / "project"), "s0")
+    other = Session(tmp_path / "other")
+    task = TaskSpec("arrays", str(tmp_path / "mine" / "data.npz"), batch=7)
+    assert finish(other.open(ModelSpec(project, task=task))).task is not None
+    assert other.history.task == task and other.states()[0].metrics == opened.state.metrics
+
+
+def test_a_disk_bound_removes_what_can_be_made_again_and_no_state(session: Session, opened: OpenedModel) -> None:
+    finish(session.measure(("s0",), TargetSpec(runtime="torch", seconds=0.05)))
+    assert list((session.folder / "artifacts").iterdir())
+    session.store.bound = 0
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 4)))
+    assert not list((session.folder / "artifacts").iterdir())
+    assert weights_of(session, "s0") and weights_of(session, cut.id)
 
 
 def test_closing_removes_a_temporary_folder_only(tmp_path: Path) -> None:
