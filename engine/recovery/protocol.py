@@ -17,7 +17,7 @@ class RecoverySettings:
         threads: torch threads, 0: as many as the machine has less one.
     """
 
-    epochs: int = 3
+    epochs: int = 5
     learning_rate: float = 2e-3
     distillation: float = 0.7
     temperature: float = 2.0
