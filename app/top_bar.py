@@ -153,6 +153,7 @@ class TopBar(QWidget):
         self.primary.say(words)
         self.primary.setEnabled(not reason)
         self.primary.setToolTip(reason or say(command.tooltip))
+        self._buttons["edit.suggest"].setVisible(command.id != "edit.suggest")
 
     def _run(self, name: str) -> None:
         self._window.commands.run(command_named(name))

@@ -105,8 +105,12 @@ class Work(QObject):
     def open(self, spec: ModelSpec) -> None:
         """Open a model."""
         self.asked = spec
-        title = self.tr("Open {name}").format(name=Path(spec.source).name or spec.source)
+        title = self.tr("Open {name}").format(name=self._name(spec.source))
         self._ask(title, lambda model: self._opened(model, spec), "open", spec, changes=True)
+
+    def _name(self, source: str) -> str:
+        samples = {"bundled:resnet": self.tr("sample ResNet"), "bundled:vit": self.tr("sample ViT")}
+        return samples.get(source) or Path(source).name or source
 
     def attach_task(self, spec: TaskSpec) -> None:
         """Attach data and metric."""

@@ -51,8 +51,10 @@ class Actions(QObject):
         reason = command.enabled(self._window.document)
         if reason:
             self._window.document.announced.emit(reason)
-        else:
-            command.run(self._window)
+            return
+        if (errors := getattr(self._window, "errors", None)) is not None:
+            errors.hide()  # It was about something before.
+        command.run(self._window)
 
     def _action(self, command: Command) -> QAction:
         action = QAction(say(command.title), self._window)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Slot
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout
+from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout
 
 from .command import Command, say
 from .table import COMMANDS
@@ -33,19 +33,32 @@ class Palette(QDialog):
         super().__init__(window)
         self._window = window
         self.setWindowTitle(self.tr("Command palette"))
-        self.resize(560, 420)
+        self.resize(680, 460)
         self.box = QLineEdit(placeholderText=self.tr("Type a command"))
         self.box.setAccessibleName(self.tr("Command to find"))
-        self.list = QListWidget()
-        self.list.setAccessibleName(self.tr("Commands"))
+        self.list = self._table()
         layout = QVBoxLayout(self)
         layout.addWidget(self.box)
         layout.addWidget(self.list)
+        layout.setContentsMargins(12, 12, 12, 12)
         self.box.textChanged.connect(self.fill)
         self.box.returnPressed.connect(self.choose)
         self.list.itemActivated.connect(self.choose)
         self.box.installEventFilter(self)
         self.fill("")
+
+    def _table(self) -> QTreeWidget:
+        table = QTreeWidget()
+        table.setAccessibleName(self.tr("Commands"))
+        table.setColumnCount(3)
+        table.setHeaderHidden(True)
+        table.setRootIsDecorated(False)
+        table.setUniformRowHeights(True)
+        table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        table.header().setStretchLastSection(False)
+        table.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        table.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        return table
 
     @Slot(str)
     def fill(self, query: str) -> None:
@@ -53,29 +66,30 @@ class Palette(QDialog):
         document = self._window.document
         ranked = [(rank(query, one.shown(document)), number, one) for number, one in enumerate(COMMANDS)]
         self.list.clear()
-        for _, _, one in sorted(entry for entry in ranked if entry[0] >= 0):
-            self.list.addItem(self._item(one))
-        self.list.setCurrentRow(0)
+        self.list.addTopLevelItems([self._item(one) for _, _, one in sorted(r for r in ranked if r[0] >= 0)])
+        self.list.setCurrentItem(self.list.topLevelItem(0))
 
-    def _item(self, command: Command) -> QListWidgetItem:
+    def _item(self, command: Command) -> QTreeWidgetItem:
         document = self._window.document
         reason = command.enabled(document)
-        text = command.shown(document) + (f"\t{command.shortcut}" if command.shortcut else "")
-        item = QListWidgetItem(f"{text}\n    {reason}" if reason else text)
-        item.setToolTip(reason or say(command.tooltip))
-        item.setData(Qt.ItemDataRole.UserRole, command.id)
-        if reason:
-            item.setForeground(self.palette().placeholderText())
+        keys = QKeySequence(command.shortcut).toString(QKeySequence.SequenceFormat.NativeText)
+        item = QTreeWidgetItem([command.shown(document), reason, keys])
+        item.setData(0, Qt.ItemDataRole.UserRole, command.id)
+        muted = self.palette().placeholderText()
+        for column in range(3):
+            item.setToolTip(column, reason or say(command.tooltip))
+            if reason or column == 2:
+                item.setForeground(column, muted)
         return item
 
     @Slot()
     def choose(self) -> None:
         """Run the chosen command; one that cannot be done now stays where it is, with its reason."""
         item = self.list.currentItem()
-        command = next((c for c in COMMANDS if item and c.id == item.data(Qt.ItemDataRole.UserRole)), None)
+        command = next((c for c in COMMANDS if item and c.id == item.data(0, Qt.ItemDataRole.UserRole)), None)
         if command is not None and not command.enabled(self._window.document):
             self.accept()
-            command.run(self._window)
+            self._window.commands.run(command)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Arrow keys in the box move in the list."""

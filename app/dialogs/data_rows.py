@@ -33,7 +33,7 @@ class DataRows(QObject):
         self.kind.addItem(self.tr("Arrays (.npz)"), "arrays")
         self.kind.addItem(self.tr("My own task.py"), "file")
         self.kind.addItem(self.tr("Bundled Fashion-MNIST"), "bundled")
-        dialog.form.addRow(self.tr("Data"), self.kind)
+        dialog.add_row(self.tr("Data"), self.kind)
         self.path = dialog.add_path(self.tr("Path of the data"), hint=self.tr("folder, .npz or task.py"))
         self._mean = dialog.add_line(self.tr("Mean per channel"), hint="0.485, 0.456, 0.406")
         self._std = dialog.add_line(self.tr("Standard deviation"), hint="0.229, 0.224, 0.225")
@@ -59,8 +59,10 @@ class DataRows(QObject):
         kind = self.kind.currentData()
         if kind not in ("folder", "arrays", "file"):
             return ""
-        if not Path(self.path.text()).expanduser().exists() or not self.path.text():
-            return self.tr("Say where the data lies: this path does not exist.")
+        if not self.path.text():
+            return self.tr("Say where the data lies.")
+        if not Path(self.path.text()).expanduser().exists():
+            return self.tr("{path} does not exist.").format(path=self.path.text())
         if kind != "file":
             if not (is_valid(numbers, self._mean.text()) and is_valid(numbers, self._std.text())):
                 return self.tr("Mean and standard deviation are numbers, one a channel, with commas between them.")

@@ -29,7 +29,7 @@ class Export(FormDialog):
         for name, (title, _) in FORMATS.items():
             self.format.addItem(title, name)
         self.format.setCurrentIndex(list(FORMATS).index(format))
-        self.form.addRow(self.tr("Format"), self.format)
+        self.add_row(self.tr("Format"), self.format)
         self.path = self.add_path(self.tr("Write to"), default_path(self._document, format), pick="save")
         self.format.currentIndexChanged.connect(self._chosen)
         self.problem = self._problem

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ..widgets.buttons import PrimaryButton, button
@@ -28,6 +29,7 @@ class FormDialog(QDialog):
         self.act: Callable[[], None] = lambda: None
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.form.setHorizontalSpacing(14)
         self.form.setVerticalSpacing(8)
         self.missing = label("", "muted", wrap=True)
@@ -52,6 +54,12 @@ class FormDialog(QDialog):
         row.addWidget(self.accept_button)
         return row
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Begin in the first field, not on a button."""
+        super().showEvent(event)
+        if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
+            self.focusNextChild()
+
     @Slot()
     def check(self) -> None:
         """Say what is missing, and enable the button when nothing is."""
@@ -66,12 +74,19 @@ class FormDialog(QDialog):
             super().accept()
             self.act()
 
+    def add_row(self, title: str, field: QWidget) -> None:
+        """A row whose title stands level with the field's text."""
+        caption = label(title)
+        caption.setBuddy(field)
+        caption.setMinimumHeight(field.sizeHint().height())
+        self.form.addRow(caption, field)
+
     def add_line(self, title: str, text: str = "", hint: str = "") -> QLineEdit:
         """A row with a line of text."""
         line = QLineEdit(text, placeholderText=hint)
         line.setAccessibleName(title)
         line.textChanged.connect(self.check)
-        self.form.addRow(title, line)
+        self.add_row(title, line)
         return line
 
     def add_path(self, title: str, text: str = "", hint: str = "", pick: str = "file", filters: str = "") -> QLineEdit:
@@ -86,7 +101,7 @@ class FormDialog(QDialog):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(line, 1)
         row.addWidget(browse)
-        self.form.addRow(title, holder)
+        self.add_row(title, holder)
         return line
 
     def _browse(self, line: QLineEdit, pick: str, filters: str) -> None:

@@ -59,7 +59,7 @@ class OpenModel(FormDialog):
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
             self.kind.addItem(QCoreApplication.translate(CONTEXT, one.title), one)
-        self.form.addRow(self.tr("Source"), self.kind)
+        self.add_row(self.tr("Source"), self.kind)
         self.name = self.add_path(self.tr("Model"))
         self.weights = self.add_path(self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty"))
         self.input_shape = self.add_line(self.tr("Input shape"), hint=self.tr("1x3x224x224; empty: from the data"))

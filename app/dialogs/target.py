@@ -27,7 +27,7 @@ class Target(FormDialog):
         for box, value in ((self.threads, spec.threads), (self.batch, spec.batch), (self.multiple, spec.multiple)):
             box.setValue(value)
         for field in (self.runtime, self.threads, self.batch, self.multiple):
-            self.form.addRow(field.accessibleName(), field)
+            self.add_row(field.accessibleName(), field)
         self.multiple.setToolTip(self.tr("Runtimes are fast at some widths only; 16 is good for onnxruntime on a CPU"))
         self.act = lambda: window.document.set_target(self.spec())
         self.check()

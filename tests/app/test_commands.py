@@ -80,7 +80,7 @@ def test_the_palette_finds_a_command_by_a_few_letters_and_runs_it(qtbot, window)
     qtbot.addWidget(palette)
     palette.show()
     qtbot.keyClicks(palette.box, "sugpl")
-    assert palette.list.currentItem().text().startswith("Suggest plan")
+    assert palette.list.currentItem().text(0) == "Suggest plan"
     qtbot.keyClick(palette.box, Qt.Key.Key_Return)
     assert window.document.calls == [("suggest_plan", ())]
 
@@ -90,8 +90,8 @@ def test_the_palette_greys_what_cannot_be_done_with_the_reason_and_does_not_run_
     qtbot.addWidget(palette)
     palette.show()
     qtbot.keyClicks(palette.box, "cut")
-    item = palette.list.findItems("Cut", Qt.MatchFlag.MatchStartsWith)[0]
-    assert "Nothing is marked" in item.text()
+    item = palette.list.findItems("Cut", Qt.MatchFlag.MatchExactly)[0]
+    assert "Nothing is marked" in item.text(1)
     palette.list.setCurrentItem(item)
     qtbot.keyClick(palette.box, Qt.Key.Key_Return)
     assert palette.isVisible() and window.document.calls == []
@@ -102,7 +102,7 @@ def test_arrow_keys_in_the_box_move_in_the_list(qtbot, window):
     qtbot.addWidget(palette)
     palette.show()
     qtbot.keyClick(palette.box, Qt.Key.Key_Down)
-    assert palette.list.currentRow() == 1
+    assert palette.list.indexOfTopLevelItem(palette.list.currentItem()) == 1
 
 
 def test_letters_in_order_match_and_starts_of_words_rank_first():

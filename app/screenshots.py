@@ -1,0 +1,186 @@
+"""Pictures of the window at each step: `python -m secateur.app.screenshots OUT` drives it on the bundled ResNet.
+
+Each look (light, dark) and scale (1x, 2x) is a process of its own, because a scale holds for a whole process.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LOOKS = ("light", "dark")
+SCALES = (1, 2)
+LIMIT = 600.0
+"""Seconds that a step may take."""
+EPOCHS = 1
+
+
+@dataclass(slots=True)
+class Photographer:
+    """Drives one window and keeps pictures of it.
+
+    Attributes:
+        window: The window.
+        application: Its application.
+        folder: Where pictures go.
+        suffix: What stands at the end of their names ("-dark-2x").
+    """
+
+    window: Any
+    application: Any
+    folder: Path
+    suffix: str
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        """Serve events until something holds."""
+        end = time.monotonic() + LIMIT
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(self.window.statusBar().currentMessage())
+            self.application.processEvents()
+            time.sleep(0.01)
+
+    def rest(self, seconds: float = 0.4) -> None:
+        """Let layouts and plots settle."""
+        end = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() > end)
+
+    def take(self, name: str, widget: Any = None) -> None:
+        """Keep a picture of the window, or of a dialog."""
+        self.rest()
+        (widget or self.window).grab().save(str(self.folder / f"{name}{self.suffix}.png"))
+
+    def quiet(self) -> None:
+        """Wait until no job runs."""
+        self.wait(lambda: not self.window.document.jobs)
+
+
+def road(camera: Photographer) -> None:
+    """Every step once, with a picture of each."""
+    window, document = camera.window, camera.window.document
+    camera.take("01-start")
+    window.open_source("bundled:resnet")
+    camera.take("02-opening")
+    camera.wait(lambda: document.scores is not None)
+    camera.quiet()
+    camera.take("03-opened")
+    document.suggest_plan()
+    camera.wait(lambda: document.marked.any())
+    _inspect(camera)
+    camera.take("04-plan")
+    window.area.show_tab("layers")
+    camera.take("05-layers")
+    window.area.show_tab("tradeoff")
+    document.cut()
+    camera.wait(lambda: not document.busy)
+    camera.quiet()
+    camera.take("06-cut")
+    _recover(camera)
+    document.export("onnx", str(Path(tempfile.mkdtemp()) / "resnet.onnx"))
+    camera.quiet()
+    camera.take("09-exported")
+    window.area.show_tab("history")
+    camera.take("10-history")
+    _dialogs(camera)
+    window.resize(1024, 700)
+    camera.take("15-small")
+
+
+def _inspect(camera: Photographer) -> None:
+    from .document import Selection
+
+    document = camera.window.document
+    number = max(n for n, one in enumerate(document.analysis.sets) if one.count > 8)
+    one = document.analysis.sets[number]
+    document.select(Selection(one.module, number, one.first))
+
+
+def _recover(camera: Photographer) -> None:
+    from dataclasses import replace
+
+    window, document = camera.window, camera.window.document
+    document.recover(replace(document.recovery, epochs=EPOCHS))
+    camera.wait(lambda: len(document.curve) > 20 or not document.busy)
+    camera.take("07-recovering")
+    camera.wait(lambda: not document.busy)
+    camera.quiet()
+    camera.take("08-recovered")
+    window.area.show_tab("jobs")
+
+
+def _dialogs(camera: Photographer) -> None:
+    from .commands.palette import Palette
+    from .dialogs.attach_data import AttachData
+    from .dialogs.export import Export
+    from .dialogs.open_model import OpenModel
+
+    window = camera.window
+    dialogs = {
+        "11-open-model": OpenModel(window),
+        "12-attach-data": AttachData(window),
+        "13-export": Export(window, "onnx"),
+        "14-palette": Palette(window),
+    }
+    for name, dialog in dialogs.items():
+        dialog.show()
+        camera.take(name, dialog)
+        dialog.close()
+    window.errors.show_error("net.pt has other shapes than the model: 3 keys, first fc.weight.", "fc.weight: [10, 64]")
+    camera.take("16-error")
+    window.errors.hide()
+
+
+def photograph(folder: Path, look: str, scale: int) -> None:
+    """One road in this process."""
+    from PySide6.QtCore import QSettings
+
+    from . import theme
+    from .start import make_application, make_window
+
+    kept = tempfile.mkdtemp()
+    os.environ.update(XDG_DATA_HOME=f"{kept}/data")
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, kept)
+    application = make_application()
+    theme.apply(application, look)
+    window = make_window()
+    window.resize(1440, 900)
+    window.show()
+    camera = Photographer(window, application, folder, f"-{look}-{scale}x")
+    try:
+        camera.wait(lambda: window.area is not None)
+        road(camera)
+    finally:
+        window.close()
+
+
+def main() -> int:
+    """All looks at all scales, each in its own process; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Makes pictures of the window at each step.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--look", choices=LOOKS)
+    parser.add_argument("--scale", type=int, choices=SCALES)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if arguments.look and arguments.scale:
+        os.environ["QT_SCALE_FACTOR"] = str(arguments.scale)
+        photograph(arguments.folder, arguments.look, arguments.scale)
+        return 0
+    looks = [arguments.look] if arguments.look else LOOKS
+    scales = [arguments.scale] if arguments.scale else SCALES
+    return max(_elsewhere(arguments.folder, look, scale) for look in looks for scale in scales)
+
+
+def _elsewhere(folder: Path, look: str, scale: int) -> int:
+    command = [sys.executable, "-m", "secateur.app.screenshots", str(folder), "--look", look, "--scale", str(scale)]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
