@@ -60,6 +60,7 @@ class History(QWidget):
             (rows[state.parent] if state.parent in rows else self._model.invisibleRootItem()).appendRow(items)
         self.view.expandAll()
         header = self.view.header()
+        header.setAccessibleName(self.tr("Columns of the history"))
         header.setStretchLastSection(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self._stack.setCurrentIndex(int(bool(rows)))

@@ -41,12 +41,12 @@ def title_of(kind: Kind) -> str:
 
 
 def counted(kind: Kind, number: int) -> str:
-    """ "1 filter", "64 filters"."""
+    """Number and name: "1 filter", "64 filters"."""
     return f"{number:,} {one_of(kind) if number == 1 else many_of(kind)}"
 
 
 def structure_name(analysis: Analysis, structure: int, one: CoupledSet | None = None) -> str:
-    """ "filter 42"; a block has no number."""
+    """Name of one: "filter 42"; a block has no number."""
     one = analysis.set_of(structure) if one is None else one
     name = one_of(one.kind)
     return name if one.count == 1 else f"{name} {int(analysis.index[structure])}"

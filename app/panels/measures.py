@@ -12,7 +12,7 @@ say = QCoreApplication.translate
 
 
 def metric_of(state: State | None, split: Split | None = None) -> Metric | None:
-    """The metric that is compared: on the report split, as the original was judged, else on any (or on `split` only)."""
+    """The metric that is compared: on the report split as the original, else on any (or on `split` only)."""
     if state is None:
         return None
     by_split = {m.split: m for m in state.metrics}

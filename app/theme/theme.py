@@ -48,13 +48,16 @@ class Theme(QObject):
         self.scheme = scheme
         app = self.parent()
         assert isinstance(app, QApplication)
-        dark = scheme is Scheme.DARK or (
-            scheme is Scheme.SYSTEM and app.styleHints().colorScheme() is Qt.ColorScheme.Dark
-        )
+        dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
         self.tokens = DARK if dark else LIGHT
         app.setPalette(palette(self.tokens))
         app.setStyleSheet(style_sheet(self.tokens))
         self.changed.emit()
+
+    @staticmethod
+    def _system_scheme() -> Qt.ColorScheme:
+        """What the system says now."""
+        return QApplication.styleHints().colorScheme()
 
     @Slot(Qt.ColorScheme)
     def _system_changed(self, _scheme: Qt.ColorScheme) -> None:

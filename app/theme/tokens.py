@@ -50,7 +50,7 @@ LIGHT = Tokens(
     accent="#1f7a5c",
     on_accent="#ffffff",
     marked="#c2410c",
-    selection="#e6f1ec",
+    selection="#eaf3ef",
     hover="#f4f5f2",
 )
 

@@ -11,7 +11,7 @@ GAP = 9.0
 def spread(
     points: Sequence[QPointF], sizes: Sequence[QSizeF], area: QRectF, taken: Sequence[QRectF] = ()
 ) -> list[QRectF]:
-    """A rectangle for each label: the first free place right, left, above or below its point, then further down or up."""
+    """A rectangle for each label: the first free place right, left, above or below its point, then further away."""
     dots = [QRectF(p.x() - 5, p.y() - 5, 10, 10) for p in points]
     placed: list[QRectF] = []
     for number, (point, size) in enumerate(zip(points, sizes, strict=True)):

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+
 from secateur.engine.errors import Message
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Fixed, Kind, ModuleInfo, Operators, TensorInfo
 
@@ -47,7 +48,9 @@ class _Builder:
         made, members, index = list[CoupledSet](), list[NDArray[np.int64]](), list[int]()
         for kind, first, axis, module in sets:
             count = 1 if axis < 0 else self.axes[axis]
-            touches = tuple((t, d) for t, x in enumerate(self.tensors) for d, a in enumerate(x.axes) if axis >= 0 and a == axis)
+            touches = tuple(
+                (t, d) for t, x in enumerate(self.tensors) for d, a in enumerate(x.axes) if axis >= 0 and a == axis
+            )
             along = tuple(dict.fromkeys(self.tensors[t].module for t, _ in touches if self.tensors[t].module != module))
             made.append(CoupledSet(kind, first, -1 if axis < 0 else 0, module, len(members), count, touches, along))
             members += [np.zeros(0, np.int64)] if axis < 0 else [start[axis] + np.array([i]) for i in range(count)]
@@ -66,7 +69,10 @@ class _Builder:
             member_start=np.concatenate([[0], np.cumsum([len(m) for m in members])]).astype(np.int64),
             member_position=np.concatenate(members).astype(np.int64),
             operators=Operators(
-                np.array([c for _, c, _ in self.operators], np.int64), operator_axes, paths, ("convolution",) * len(paths)
+                np.array([c for _, c, _ in self.operators], np.int64),
+                operator_axes,
+                paths,
+                ("convolution",) * len(paths),
             ),
             block_tensor=_held(made, [t.module for t in self.tensors]),
             block_operator=_held(made, list(paths)),
@@ -97,7 +103,10 @@ def small_resnet(widths: tuple[int, ...] = (32, 64, 128), blocks: int = 2) -> An
     b.tensors.append(TensorInfo("fc.weight", (CLASSES, widths[-1]), True, (-1, width), (), "fc"))
     b.tensors.append(TensorInfo("fc.bias", (CLASSES,), True, (-1,), (), "fc"))
     b.operators.append(("fc", CLASSES, (width,)))
-    said = Message("fixed.output", "Its 10 outputs are the classes of the model's answer: without one of them it would be another model.")
+    said = Message(
+        "fixed.output",
+        "Its 10 outputs are the classes of the model's answer: without one of them it would be another model.",
+    )
     into = Message("fixed.input", "Its input is the image itself, with 1 channel.")
     b.fixed = [Fixed(len(b.tensors) - 2, 0, CLASSES, said, "fc"), Fixed(0, 1, 1, into, "")]
     return b.build("Small ResNet", sets)

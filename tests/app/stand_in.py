@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+
 from secateur.app.document import CurvePoint, Document, JobView
 from secateur.engine.session.states import Exported, OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
@@ -75,7 +76,9 @@ def opened(analysis: Analysis | None = None, task: bool = True, scored: bool = T
     analysis = small_resnet() if analysis is None else analysis
     document = StandIn()
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
-    document.adopt(OpenedModel(analysis.model, analysis, state, (), task_info() if task else None), ModelSpec("bundled:resnet"))
+    document.adopt(
+        OpenedModel(analysis.model, analysis, state, (), task_info() if task else None), ModelSpec("bundled:resnet")
+    )
     if scored:
         document.take_scores("s0", document.criterion, scores_of(analysis))
     return document
@@ -105,7 +108,13 @@ def weak(analysis: Analysis, scores: np.ndarray, threshold: float) -> Mask:
 
 
 def state_of(
-    analysis: Analysis, name: str, parent: str, kind: StateKind, removed: Mask, accuracy: float = 0.0, latency: float = 0.0
+    analysis: Analysis,
+    name: str,
+    parent: str,
+    kind: StateKind,
+    removed: Mask,
+    accuracy: float = 0.0,
+    latency: float = 0.0,
 ) -> State:
     """A state with exact costs and invented measurements (none where 0)."""
     cost = costs(analysis, removed)
@@ -113,7 +122,18 @@ def state_of(
     metrics = (Metric("top-1", accuracy, 2000, error, Split.CHOOSE),) if accuracy else ()
     timings = (Timing(TargetSpec(), latency, latency * 0.97, latency * 1.06, 400, "2 cores"),) if latency else ()
     return State(
-        name, parent, kind, identities(analysis, removed), Edits(), "", cost.parameters, cost.macs, None, None, metrics, timings
+        name,
+        parent,
+        kind,
+        identities(analysis, removed),
+        Edits(),
+        "",
+        cost.parameters,
+        cost.macs,
+        None,
+        None,
+        metrics,
+        timings,
     )
 
 
@@ -127,7 +147,11 @@ def task_info() -> TaskInfo:
     draw = np.random.default_rng(1)
     classes = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
     samples = tuple(
-        Sample((draw.random((28, 28)) * 255).astype(np.uint8), classes[n], classes[n + (n == 3)], (1, 28, 28), -0.81, 2.02)
+        Sample(
+            (draw.random((28, 28)) * 255).astype(np.uint8), classes[n], classes[n + (n == 3)], (1, 28, 28), -0.81, 2.02
+        )
         for n in (0, 3, 5, 6, 9)
     )
-    return TaskInfo("Fashion-MNIST subset", {"calibrate": 6000, "choose": 2000, "report": 10000}, classes, "top-1", samples)
+    return TaskInfo(
+        "Fashion-MNIST subset", {"calibrate": 6000, "choose": 2000, "report": 10000}, classes, "top-1", samples
+    )

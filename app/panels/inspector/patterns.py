@@ -28,7 +28,7 @@ def indices_text(indices: NDArray[np.int64]) -> str:
     steps = np.diff(indices)
     if (steps == steps[0]).all() and steps[0] > 0:
         step = int(steps[0])
-        return f"{numbers[0]}:{numbers[-1] + 1}" + ("" if step == 1 else f":{step}")
+        return f"{numbers[0]}:{numbers[-1] + step}" + ("" if step == 1 else f":{step}")
     if len(numbers) <= FEW:
         return "{" + ", ".join(map(str, numbers)) + "}"
     return "{" + ", ".join(map(str, numbers[:FEW])) + f", \u2026 {len(numbers)} in all}}"

@@ -83,7 +83,7 @@ class Cells:
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
 
     def state(self, row: int) -> str:
-        """ "gone", "marked", "locked", "fixed", "along" or ""."""
+        """State of a row: "gone", "marked", "locked", "fixed", "along" or ""."""
         if (structure := self._structure(row)) >= 0:
             return self._structure_state(structure)
         if (owner := int(self._rows.owner[row])) >= 0:

@@ -1,6 +1,7 @@
 """The tree's item model: row numbers and flat arrays become what the view asks for; edits go to the document."""
 
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,15 @@ class TreeModel(QAbstractItemModel):
         figures_changed: Numbers or states of any rows changed; repaint.
     """
 
+    _answers = MappingProxyType(
+        {
+            int(Role.STATE): Cells.state,
+            int(Role.FRACTION): Cells.fraction,
+            int(Role.DETAIL): Cells.detail,
+            int(Qt.ItemDataRole.ToolTipRole): Cells.tooltip,
+            int(Qt.ItemDataRole.AccessibleTextRole): Cells.spoken,
+        }
+    )
     refused = Signal(str)
     figures_changed = Signal()
 
@@ -150,22 +160,13 @@ class TreeModel(QAbstractItemModel):
         """Text, state or number of a cell."""
         if self.cells is None or not index.isValid():
             return None
-        row, column = index.internalId(), index.column()
+        row = index.internalId()
         if role == Qt.ItemDataRole.DisplayRole:
-            return self.cells.text(row, column)
-        if role == Role.STATE:
-            return self.cells.state(row)
-        if role == Role.FRACTION:
-            return self.cells.fraction(row)
-        if role == Role.DETAIL:
-            return self.cells.detail(row)
-        if role == Qt.ItemDataRole.EditRole and column == Column.KEEPS:
+            return self.cells.text(row, index.column())
+        if role == Qt.ItemDataRole.EditRole and index.column() == Column.KEEPS:
             return self.cells.kept(row)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return self.cells.tooltip(row)
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            return self.cells.spoken(row)
-        return None
+        answer = self._answers.get(role)
+        return None if answer is None else answer(self.cells, row)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Headings."""

@@ -1,0 +1,113 @@
+"""What holds for every panel: names for screen readers, reachable by keys, nothing clipped in the smallest window."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QWidget,
+)  # fmt: skip
+
+import secateur.app
+from secateur.app.document import Selection
+from secateur.app.panels.history import History
+from secateur.app.panels.inspector import Inspector
+from secateur.app.panels.jobs import Jobs
+from secateur.app.panels.layers import Layers
+from secateur.app.panels.ledger import Ledger
+from secateur.app.panels.log import Log
+from secateur.app.panels.recovery import Recovery
+from secateur.app.panels.samples import Samples
+from secateur.app.panels.strip import Strip
+from secateur.app.panels.tradeoff import TradeOff
+from secateur.app.panels.tree import TreePanel
+from secateur.app.widgets.labels import ElidedLabel
+from tests.app.stand_in import opened, travelled
+
+INTERACTIVE = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QAbstractItemView, QPlainTextEdit)
+SMALLEST = {
+    Strip: (1000, 50),
+    Ledger: (1000, 88),
+    TreePanel: (280, 450),
+    TradeOff: (440, 220),
+    Layers: (440, 220),
+    Recovery: (450, 160),
+    Samples: (450, 160),
+    Jobs: (450, 160),
+    History: (450, 160),
+    Log: (450, 160),
+    Inspector: (232, 450),
+}
+"""What is left for each panel in a window of 1024x700."""
+
+
+@pytest.fixture(params=list(SMALLEST), ids=lambda kind: kind.__name__)
+def panel(request, qtbot, dressed) -> QWidget:
+    document = travelled()
+    document.mark(np.arange(45, 55), True)
+    panel = request.param(document)
+    qtbot.addWidget(panel)
+    panel.resize(*SMALLEST[request.param])
+    panel.show()
+    document.select(Selection("layer1.0.conv1", 2, document.analysis.sets[2].first + 3))
+    qtbot.wait(60)
+    return panel
+
+
+def visible(panel: QWidget, kind) -> list:
+    return [w for w in panel.findChildren(QWidget) if isinstance(w, kind) and w.isVisible()]
+
+
+def test_everything_that_can_be_used_has_a_name(panel) -> None:
+    for widget in visible(panel, INTERACTIVE):
+        inner = isinstance(widget, QLineEdit) and isinstance(widget.parent(), QAbstractSpinBox)
+        ours = not widget.objectName().startswith("qt_") and not inner
+        if ours and not (isinstance(widget, QAbstractButton) and isinstance(widget.parent(), QLineEdit)):
+            assert widget.accessibleName(), (type(widget).__name__, widget.objectName())
+
+
+def test_everything_that_can_be_used_is_reached_by_tab(panel) -> None:
+    for widget in visible(panel, INTERACTIVE):
+        inside = isinstance(widget.parent(), (QLineEdit, QAbstractSpinBox, QComboBox))
+        ours = not widget.objectName().startswith("qt_") and type(widget).__name__ != "QHeaderView"
+        if widget.isEnabled() and ours and not inside:
+            assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus, (type(widget).__name__, widget.accessibleName())
+
+
+def test_no_words_are_clipped_in_the_smallest_window(panel) -> None:
+    for widget in visible(panel, QLabel):
+        if isinstance(widget, ElidedLabel) or not widget.text():
+            continue
+        needed = widget.heightForWidth(widget.width()) if widget.wordWrap() else widget.sizeHint().height()
+        assert widget.height() >= needed, (widget.text(), widget.height(), needed)
+        if not widget.wordWrap():
+            assert widget.width() >= widget.sizeHint().width(), (widget.text(), widget.width())
+    for widget in visible(panel, (QAbstractButton, QAbstractSpinBox, QComboBox)):
+        if not widget.objectName().startswith("qt_") and not isinstance(widget.parent(), QLineEdit):
+            assert widget.width() >= widget.minimumSizeHint().width(), widget.accessibleName()
+
+
+def test_panels_fit_side_by_side_into_the_smallest_window(qtbot, dressed) -> None:
+    for kind, (width, height) in SMALLEST.items():
+        panel = kind(opened())
+        qtbot.addWidget(panel)
+        panel.ensurePolished()
+        least = panel.minimumSizeHint()
+        assert least.width() <= width and least.height() <= height, (kind.__name__, least)
+
+
+def test_the_window_imports_no_torch_and_panels_touch_no_session() -> None:
+    for path in Path(secateur.app.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            assert not any(n.split(".")[0] in ("torch", "torchvision", "onnx", "onnxruntime") for n in names), path

@@ -1,0 +1,172 @@
+"""The inspector: the threshold under the mouse, what goes along, why not."""
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+
+from secateur.app.document import Selection
+from secateur.app.panels.inspector import Inspector
+from secateur.app.panels.inspector.patterns import indices_text, lines
+from secateur.engine.structures.costs import marginal
+from tests.app.stand_in import opened
+from tests.engine.builders import tiny_analysis, tiny_scores
+
+CONV = "layer1.0.conv1"
+
+
+@pytest.fixture
+def inspector(qtbot, dressed) -> Inspector:
+    inspector = Inspector(opened())
+    qtbot.addWidget(inspector)
+    inspector.resize(320, 760)
+    inspector.show()
+    inspector.document.select(Selection(CONV, 2))
+    return inspector
+
+
+def place_of(inspector: Inspector, score: float) -> QPoint:
+    histogram = inspector.histogram
+    return QPoint(round(histogram.position(score)), histogram.height() // 2)
+
+
+def expected_below(document, number: int, threshold: float) -> list[int]:
+    place = document.analysis.sets[number].structures
+    return (place.start + np.flatnonzero(document.scores[place] < threshold)).tolist()
+
+
+def test_dragging_the_threshold_marks_while_it_moves_and_is_one_step(inspector, qtbot) -> None:
+    document, histogram = inspector.document, inspector.histogram
+    qtbot.mousePress(histogram, Qt.MouseButton.LeftButton, pos=place_of(inspector, 0.05))
+    for score in (0.1, 0.2, 0.3):
+        qtbot.mouseMove(histogram, place_of(inspector, score))
+        assert document.marked.nonzero()[0].tolist() == expected_below(document, 2, histogram.threshold)
+        assert document.undo_text == ""
+    qtbot.mouseRelease(histogram, Qt.MouseButton.LeftButton, pos=place_of(inspector, 0.3))
+    assert document.marked.nonzero()[0].tolist() == expected_below(document, 2, histogram.threshold)
+    assert 0.25 < histogram.threshold < 0.35
+    document.undo()
+    assert not document.marked.any()
+
+
+def test_arrow_keys_move_the_threshold_by_one_structure(inspector, qtbot) -> None:
+    document = inspector.document
+    for expected in (1, 2):
+        qtbot.keyClick(inspector.histogram, Qt.Key.Key_Right)
+        assert document.marked.sum() == expected
+    qtbot.keyClick(inspector.histogram, Qt.Key.Key_Left)
+    weakest = expected_below(document, 2, np.sort(document.scores[document.analysis.sets[2].structures])[1])
+    assert document.marked.nonzero()[0].tolist() == weakest
+
+
+def test_escape_takes_a_drag_back(inspector, qtbot) -> None:
+    qtbot.mousePress(inspector.histogram, Qt.MouseButton.LeftButton, pos=place_of(inspector, 0.4))
+    assert inspector.document.marked.any()
+    qtbot.keyClick(inspector.histogram, Qt.Key.Key_Escape)
+    assert not inspector.document.marked.any() and inspector.document.undo_text == ""
+
+
+def test_marks_made_elsewhere_move_the_line(inspector) -> None:
+    document = inspector.document
+    document.keep(2, 20)
+    scores = np.sort(document.scores[document.analysis.sets[2].structures])
+    assert scores[11] < inspector.histogram.threshold < scores[12]
+    assert inspector.keep.value() == 20
+
+
+def test_the_keep_field_keeps(inspector, qtbot) -> None:
+    inspector.keep.setFocus()
+    inspector.keep.selectAll()
+    qtbot.keyClicks(inspector.keep, "24")
+    qtbot.keyClick(inspector.keep, Qt.Key.Key_Return)
+    assert inspector.document.marked.sum() == 8
+
+
+def test_every_slice_that_goes_along_is_listed(inspector) -> None:
+    structure = inspector.document.analysis.sets[2].first + 5
+    inspector.document.select(Selection(CONV, 2, structure))
+    assert inspector._goes.text() == "Goes along with filter 5"
+    assert [(line.name, line.pattern) for line in inspector.slices.lines] == [
+        ("layer1.0.conv1.weight", "[5, :, :, :]"),
+        ("layer1.0.bn1  weight, bias, mean, var", "[5]"),
+        ("layer1.0.conv2.weight", "[:, 5, :, :]"),
+    ]
+
+
+def test_costs_are_marginal_against_the_plan(inspector) -> None:
+    document = inspector.document
+    structure = document.analysis.sets[2].first + 5
+    document.mark(np.arange(structure + 1, structure + 9), True)
+    document.select(Selection(CONV, 2, structure))
+    parameters, _macs = marginal(document.analysis, document.marked, [structure])
+    assert inspector.costs.text().startswith(f"\u2212{parameters:,} parameters, \u2212")
+    document.mark([structure], True)
+    assert inspector.costs.text().startswith(f"\u2212{parameters:,} parameters, \u2212")
+    assert "already counted" in inspector._note.text()
+
+
+def test_what_is_under_the_mouse_in_the_tree_is_explained(inspector) -> None:
+    inspector.document.hover(inspector.document.analysis.sets[2].first + 7)
+    assert inspector._goes.text() == "Goes along with filter 7"
+    inspector.document.hover(-1)
+    assert inspector._goes.text() == "Goes along with filter 0"
+
+
+def test_what_is_fixed_says_why(inspector) -> None:
+    inspector.document.select(Selection("fc"))
+    assert inspector._why_title.text() == "Why fc is fixed"
+    assert inspector.why.text().startswith("Its 10 outputs are the classes")
+
+
+def test_a_block_lists_the_tensors_that_vanish(inspector) -> None:
+    analysis = inspector.document.analysis
+    inspector.document.select(Selection("layer1.0", 1, analysis.sets[1].first))
+    named = " ".join(line.name for line in inspector.slices.lines)
+    assert inspector._goes.text() == "Vanishes with the block"
+    assert "layer1.0.conv1.weight" in named and "layer1.0.bn2" in named and "layer1.1" not in named
+
+
+def test_the_map_selects_and_the_buttons_act(inspector, qtbot) -> None:
+    document = inspector.document
+    first = document.analysis.sets[2].first
+    qtbot.mouseClick(inspector.map, Qt.MouseButton.LeftButton, pos=inspector.map.cell(4).center().toPoint())
+    assert document.selection.structure == first + 4
+    qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
+    assert document.marked[first + 4]
+    assert inspector.mark.text() == "Spare filter 4"
+    qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(inspector.lock, Qt.MouseButton.LeftButton)
+    assert document.locked[first + 4] and inspector.lock.text() == "Unlock"
+    assert not inspector.mark.isEnabled()
+
+
+def test_mark_all_below_says_and_marks_what_lies_below(inspector, qtbot) -> None:
+    document = inspector.document
+    inspector.histogram.threshold = 0.25
+    inspector._say_below()
+    assert inspector.below.text() == "Mark all below 0.25"
+    qtbot.mouseClick(inspector.below, Qt.MouseButton.LeftButton)
+    assert document.marked.nonzero()[0].tolist() == expected_below(document, 2, 0.25)
+
+
+def test_heads_go_with_sets_of_indices(qtbot) -> None:
+    analysis = tiny_analysis()
+    heads = next(s for s in analysis.sets if s.kind == "head")
+    shown = {line.name: line.pattern for line in lines(analysis, heads.first + 1)}
+    assert shown["attn.qkv.weight"] == "[{4, 5, 6, 7, \u2026 12 in all}, :]"
+    assert shown["attn.proj.weight"] == "[:, 4:8]"
+
+
+def test_index_sets_are_short() -> None:
+    sets = ([42], [3, 9], range(8, 16), range(0, 64, 4), [1, 5, 9, 12, 40])
+    shown = [indices_text(np.array(list(s))) for s in sets]
+    assert shown == ["42", "{3, 9}", "8:16", "0:64:4", "{1, 5, 9, 12, \u2026 5 in all}"]
+
+
+def test_a_head_in_words(qtbot, dressed) -> None:
+    document = opened(tiny_analysis(), scored=False)
+    document.take_scores("s0", document.criterion, tiny_scores(document.analysis))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    number = next(n for n, s in enumerate(document.analysis.sets) if s.kind == "head")
+    document.select(Selection("attn.qkv", number))
+    assert inspector.words.text() == "4 heads"

@@ -1,0 +1,157 @@
+"""Where the model stands, and what it costs: every number with its state and how it is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+
+from secateur.app.document import Goal
+from secateur.app.panels.ledger import Ledger
+from secateur.app.panels.strip import Strip
+from secateur.app.widgets.numbers import change, scaled
+from tests.app.stand_in import StandIn, exported, opened, travelled
+
+
+def stages(strip: Strip) -> dict[str, str]:
+    return {name: step.stage for name, step in strip.steps.items()}
+
+
+@pytest.fixture
+def strip_of(qtbot, dressed):
+    def make(document) -> Strip:
+        strip = Strip(document)
+        qtbot.addWidget(strip)
+        strip.resize(1000, 60)
+        strip.show()
+        return strip
+
+    return make
+
+
+@pytest.fixture
+def cells_of(qtbot, dressed):
+    kept = []
+
+    def make(document, width: int = 1400):
+        ledger = Ledger(document)
+        kept.append(ledger)
+        qtbot.addWidget(ledger)
+        ledger.resize(width, 90)
+        ledger.show()
+        qtbot.wait(10)
+        return ledger.cells
+
+    return make
+
+
+def test_an_empty_window_has_nothing_lit(strip_of) -> None:
+    assert set(stages(strip_of(StandIn())).values()) == {"todo"}
+
+
+def test_a_plan_is_lit_once_something_is_marked(strip_of) -> None:
+    document = opened()
+    strip = strip_of(document)
+    assert stages(strip)["original"] == "present"
+    document.mark(np.arange(40, 48), True)
+    assert stages(strip) == {
+        "original": "done", "plan": "present", "cut": "todo", "recovered": "todo", "exported": "todo",
+    }  # fmt: skip
+    saved = change(document.original_costs.macs, document.plan_costs.macs)
+    assert strip.steps["plan"].caption == f"{saved} MACs, 8 marked"
+
+
+def test_a_click_goes_to_a_state_and_the_others_stay_in_sight(strip_of, qtbot) -> None:
+    document = travelled()
+    strip = strip_of(document)
+    assert stages(strip)["recovered"] == "present"
+    qtbot.mouseClick(strip.steps["original"], Qt.MouseButton.LeftButton)
+    assert document.state.id == "s0"
+    assert stages(strip)["original"] == "present" and strip.steps["recovered"].state_id == "s2"
+    strip.steps["cut"].setFocus()
+    qtbot.keyClick(strip.steps["cut"], Qt.Key.Key_Space)
+    assert document.state.id == "s1"
+
+
+def test_captions_are_measured_numbers(strip_of) -> None:
+    document = travelled()
+    document.take_export("s2", exported())
+    strip = strip_of(document)
+    assert strip.steps["original"].caption == "91.4 %, 0.760 ms"
+    assert strip.steps["recovered"].caption == "90.9 %, 0.440 ms"
+    assert strip.steps["exported"].caption == "ONNX, 1.53 MB"
+    assert "present state" in strip.steps["recovered"].accessibleName()
+
+
+def test_parameters_and_macs_of_a_plan_are_exact(cells_of) -> None:
+    document = opened()
+    cells = cells_of(document)
+    document.mark(np.arange(40, 60), True)
+    before, now = document.original_costs, document.plan_costs
+    assert cells["parameters"].number.text() == scaled(now.parameters)
+    assert cells["parameters"].change.text() == change(before.parameters, now.parameters)
+    assert cells["parameters"].source.text() == "plan, exact"
+    assert cells["macs"].before.text() == f"{scaled(before.macs)} >"
+
+
+def test_a_file_is_predicted_until_it_was_written(cells_of) -> None:
+    document = travelled()
+    cells = cells_of(document)
+    assert cells["file"].source.text() == "recovered, predicted"
+    document.take_export("s2", exported())
+    assert cells["file"].source.text() == "recovered, measured"
+    assert cells["file"].number.text() == "1.53 MB"
+
+
+def test_no_latency_is_invented(cells_of, qtbot) -> None:
+    document = opened()
+    document.contents.states["s0"] = replace(document.original, timings=())
+    cells = cells_of(document)
+    assert cells["latency"].number.text() == "not measured"
+    qtbot.mouseClick(cells["latency"].step, Qt.MouseButton.LeftButton)
+    assert document.calls == [("measure", ())]
+
+
+def test_a_plan_is_not_cut_yet(cells_of) -> None:
+    document = opened()
+    cells = cells_of(document)
+    document.mark([40], True)
+    assert cells["latency"].number.text() == "not cut yet"
+    assert cells["metric"].number.text() == "not cut yet"
+    assert cells["metric"].step.isHidden()
+
+
+def test_the_metric_comes_with_its_uncertainty_and_n(cells_of) -> None:
+    document = travelled()
+    cells = cells_of(document)
+    assert cells["metric"].title.text() == "Top-1, n = 2,000"
+    assert (cells["metric"].number.text(), cells["metric"].error.text()) == ("90.9 %", "\u00b1 0.64")
+    assert cells["metric"].change.text() == "\u22120.5 pt"
+
+
+def test_a_loss_beyond_the_goal_is_in_the_colour_of_the_goal(cells_of) -> None:
+    document = travelled()
+    cells = cells_of(document)
+    assert cells["metric"].change.property("role") == "good"
+    document.contents.goal = Goal(0.5, 0.1)
+    document.enter("s2", "")
+    assert cells["metric"].change.property("role") == "marked"
+
+
+def test_without_data_there_is_no_metric(cells_of) -> None:
+    assert cells_of(opened(task=False))["metric"].number.text() == "no data yet"
+
+
+@pytest.mark.parametrize("width", [960, 1000, 1400, 2400])
+def test_no_number_is_clipped(cells_of, width) -> None:
+    plan, recovered = opened(), travelled()
+    plan.mark(np.arange(40, 60), True)
+    recovered.take_export("s2", exported())
+    for document in (opened(), plan, recovered):
+        for cell in cells_of(document, width).values():
+            shown = (cell.title, cell.source, cell.before, cell.number, cell.error, cell.change, cell.below, cell.step)
+            for each in shown:
+                if each.isVisible():
+                    needed = each.sizeHint().width()
+                    assert needed <= each.width(), (width, each.text(), needed, each.width())
+                    assert each.geometry().right() < cell.width()

@@ -1,0 +1,183 @@
+"""The tree's rows and numbers against what the analysis says, and edits that reach the document."""
+
+import time
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QModelIndex, Qt
+
+from secateur.app.panels.tree.model import Column, Role, TreeModel
+from secateur.app.panels.tree.query import parse
+from secateur.engine.structures.costs import costs
+from tests.app.demo_analysis import scores_of, wide
+from tests.app.stand_in import opened
+from tests.engine.builders import tiny_analysis, tiny_scores
+
+CONV = "layer1.0.conv1"
+
+
+@pytest.fixture
+def model(qtbot):
+    return TreeModel(opened())
+
+
+def cell(model: TreeModel, index: QModelIndex, column: Column) -> str:
+    return index.siblingAtColumn(column).data()
+
+
+def names(model: TreeModel, above: QModelIndex) -> list[str]:
+    return [model.index(n, 0, above).data() for n in range(model.rowCount(above))]
+
+
+def test_the_model_keeps_the_rules_of_item_models(model, qtmodeltester) -> None:
+    qtmodeltester.check(model)
+
+
+def test_the_rules_hold_with_heads_blocks_filters_and_an_empty_window(qtbot, qtmodeltester) -> None:
+    document = opened(tiny_analysis(), scored=False)
+    document.take_scores("s0", document.criterion, tiny_scores(document.analysis))
+    model = TreeModel(document)
+    qtmodeltester.check(model)
+    model.set_query(parse("head"))
+    qtmodeltester.check(model)
+    model.sort(Column.SCORE, Qt.SortOrder.DescendingOrder)
+    qtmodeltester.check(model)
+
+
+def test_rows_stand_where_the_model_has_them(model) -> None:
+    assert names(model, QModelIndex()) == ["conv1", "layer1", "layer2", "layer3", "fc"]
+    assert names(model, model.index_of("layer1.0")) == ["whole block", "conv1", "conv2"]
+    assert names(model, model.index_of(CONV))[:3] == ["filter 0", "filter 1", "filter 2"]
+    assert model.rowCount(model.index_of(CONV)) == 32
+
+
+def test_heads_and_head_dimensions_stand_apart_under_their_layer(qtbot) -> None:
+    model = TreeModel(opened(tiny_analysis(), scored=False))
+    assert names(model, model.index_of("attn.qkv")) == ["heads", "head dimensions"]
+    assert names(model, model.index(0, 0, model.index_of("attn.qkv"))) == ["head 0", "head 1", "head 2", "head 3"]
+
+
+def test_numbers_of_a_row_are_those_of_the_plan(model) -> None:
+    document = model.document
+    one = document.analysis.sets[2]
+    document.mark(np.arange(one.first, one.first + 8), True)
+    model.refresh()
+    row = model.index_of(CONV)
+    assert cell(model, row, Column.KEEPS) == "24 of 32"
+    assert float(cell(model, row, Column.SCORE)) == pytest.approx(document.scores[one.structures].mean(), abs=0.006)
+    after = costs(document.analysis, document.marked)
+    macs = sum(n for p, n in zip(document.analysis.operators.module, after.operator_macs, strict=True) if p == CONV)
+    assert cell(model, row, Column.SHARE) == f"{100 * macs / after.macs:.2g} %"
+
+
+def test_a_structure_costs_what_goes_along_with_it(model) -> None:
+    document = model.document
+    structure = document.analysis.sets[2].first + 5
+    without = document.analysis.empty()
+    without[structure] = True
+    whole = costs(document.analysis).macs
+    expected = (whole - costs(document.analysis, without).macs) / whole
+    assert cell(model, model.index_of(CONV, 2, structure), Column.SHARE) == f"{100 * expected:.2g} %"
+
+
+def test_states_are_words_as_well_as_colours(model) -> None:
+    document = model.document
+    first = document.analysis.sets[2].first
+    document.mark([first], True)
+    document.lock([first + 1], True)
+    model.refresh()
+    rows = [model.index_of(CONV, 2, first + n) for n in range(3)]
+    assert [r.data(Role.STATE) for r in rows] == ["marked", "locked", ""]
+    assert [cell(model, r, Column.KEEPS) for r in rows] == ["marked", "locked", ""]
+    fixed = model.index_of("fc")
+    assert cell(model, fixed, Column.KEEPS) == "fixed"
+    assert "classes of the model's answer" in fixed.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_outputs_that_go_along_are_told_with_what(model) -> None:
+    row = model.index_of("layer1.0.conv2")
+    assert cell(model, row, Column.KEEPS) == "32 of 32"
+    assert not model.flags(row.siblingAtColumn(Column.KEEPS)) & Qt.ItemFlag.ItemIsEditable
+    assert "residual width of conv1" in row.data(Qt.ItemDataRole.ToolTipRole)
+
+
+@pytest.mark.parametrize("typed", ["20", "20 of 32", " 20 "])
+def test_typing_how_many_to_keep_marks_the_weakest(model, typed) -> None:
+    row = model.index_of(CONV).siblingAtColumn(Column.KEEPS)
+    assert model.setData(row, typed)
+    document, place = model.document, model.document.analysis.sets[2].structures
+    assert document.marked[place].sum() == 12
+    scores = document.scores[place]
+    assert scores[document.marked[place]].max() < scores[~document.marked[place]].min()
+
+
+@pytest.mark.parametrize("typed", ["0", "33", "-4", "many", ""])
+def test_a_number_that_cannot_be_is_refused_with_a_sentence(model, qtbot, typed) -> None:
+    row = model.index_of(CONV).siblingAtColumn(Column.KEEPS)
+    with qtbot.waitSignal(model.refused) as said:
+        assert not model.setData(row, typed)
+    assert said.args == [f"Keep a whole number from 1 to 32 of the filters of {CONV}."]
+    assert not model.document.marked.any()
+
+
+def test_a_filter_keeps_the_rows_above_a_match(model) -> None:
+    model.set_query(parse("layer2.0.conv1"))
+    assert names(model, QModelIndex()) == ["layer2"]
+    assert names(model, model.index_of("layer2")) == ["layer2.0"]
+    assert model.rowCount(model.index_of("layer2.0.conv1")) == 64
+
+
+def test_a_filter_by_score_shows_exactly_the_structures_below(model) -> None:
+    model.set_query(parse("score < 0.1"))
+    document = model.document
+    expected = np.flatnonzero(document.scores < 0.1)
+    assert sorted(structures_shown(model)) == expected.tolist()
+
+
+def test_filters_combine(model) -> None:
+    document = model.document
+    document.mark(np.arange(0, 200, 3), True)
+    model.set_query(parse("marked layer1 score >= 0.2"))
+    inside = np.array(["layer1" in document.analysis.set_of(s).module for s in range(document.analysis.count)])
+    expected = np.flatnonzero(document.marked & inside & (document.scores >= 0.2))
+    assert sorted(structures_shown(model)) == expected.tolist() and len(expected)
+
+
+def test_fixed_shows_the_layers_that_are_fixed(model) -> None:
+    model.set_query(parse("fixed"))
+    assert names(model, QModelIndex()) == ["fc"]
+
+
+def test_sorting_orders_structures_within_their_layer(model) -> None:
+    model.sort(Column.SCORE, Qt.SortOrder.AscendingOrder)
+    layer = model.index_of(CONV)
+    shown = [model.structures(model.index(n, 0, layer))[0] for n in range(32)]
+    scores = model.document.scores[shown]
+    assert (np.diff(scores) >= 0).all()
+    model.sort(Column.NAME)
+    assert names(model, layer)[:2] == ["filter 0", "filter 1"]
+
+
+def test_a_third_of_a_million_structures_are_as_quick_as_a_few(qtbot) -> None:
+    analysis = wide(100, 3500)
+    document = opened(analysis, task=False, scored=False)
+    document.take_scores("s0", document.criterion, scores_of(analysis))
+    model = TreeModel(document)
+    start = time.perf_counter()
+    model.set_query(parse("score < 0.1"))
+    row = model.index_of("layers.50")
+    for n in range(model.rowCount(row)):
+        model.index(n, 0, row)
+    model.index_of("layers.99", 99, analysis.count - 1)
+    assert time.perf_counter() - start < 1.0
+
+
+def structures_shown(model: TreeModel) -> list[int]:
+    found, todo = [], [QModelIndex()]
+    while todo:
+        above = todo.pop()
+        for n in range(model.rowCount(above)):
+            index = model.index(n, 0, above)
+            found.extend(model.structures(index))
+            todo.append(index)
+    return found

@@ -1,0 +1,135 @@
+"""The tree as a hand uses it: keys, clicks, the filter box, hover."""
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QLineEdit
+
+from secateur.app.document import Selection
+from secateur.app.panels.tree import TreePanel
+from secateur.app.panels.tree.model import Column
+from tests.app.stand_in import StandIn, opened
+
+CONV = "layer1.0.conv1"
+
+
+@pytest.fixture
+def panel(qtbot, dressed) -> TreePanel:
+    panel = TreePanel(opened())
+    qtbot.addWidget(panel)
+    panel.resize(430, 600)
+    panel.show()
+    panel.document.select(Selection(CONV, 2))
+    panel.view.setExpanded(panel.model.index_of(CONV), True)
+    return panel
+
+
+def click(qtbot, panel: TreePanel, structure: int, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+    view = panel.view
+    index = panel.model.index_of(CONV, 2, structure)
+    view.scrollTo(index)
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, modifier, view.visualRect(index).center())
+
+
+def test_a_click_selects_in_the_document(panel, qtbot) -> None:
+    structure = panel.document.analysis.sets[2].first + 3
+    click(qtbot, panel, structure)
+    assert panel.document.selection == Selection(CONV, 2, structure)
+
+
+def test_space_marks_what_is_selected_and_spares_it_again(panel, qtbot) -> None:
+    first = panel.document.analysis.sets[2].first
+    click(qtbot, panel, first + 1)
+    click(qtbot, panel, first + 3, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Space)
+    assert panel.document.marked.nonzero()[0].tolist() == [first + 1, first + 2, first + 3]
+    qtbot.keyClick(panel.view, Qt.Key.Key_Space)
+    assert not panel.document.marked.any()
+
+
+def test_delete_marks(panel, qtbot) -> None:
+    first = panel.document.analysis.sets[2].first
+    click(qtbot, panel, first)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Delete)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Delete)
+    assert panel.document.marked.nonzero()[0].tolist() == [first]
+
+
+def test_delete_on_a_layer_says_what_to_do_instead(panel, qtbot) -> None:
+    panel.document.select(Selection("layer1"))
+    panel.view.show_selection(Selection("layer1"))
+    qtbot.keyClick(panel.view, Qt.Key.Key_Delete)
+    assert panel.hint.isVisible() and "type how many stay" in panel.hint.text()
+    assert not panel.document.marked.any()
+
+
+def test_return_edits_how_many_a_layer_keeps(panel, qtbot) -> None:
+    panel.view.setFocus()
+    qtbot.keyClick(panel.view, Qt.Key.Key_Return)
+    editor = panel.view.viewport().findChild(QLineEdit)
+    assert editor.text() == "32" and editor.selectedText() == "32"
+    qtbot.keyClicks(editor, "16")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: panel.document.marked.sum() == 16, timeout=1000)
+    assert panel.model.index_of(CONV).siblingAtColumn(Column.KEEPS).data() == "16 of 32"
+
+
+def test_typing_filters_after_a_pause_and_chips_count(panel, qtbot) -> None:
+    assert panel.chips[""].text() == "All 676"
+    assert panel.chips["fixed"].text() == "Fixed 1"
+    qtbot.keyClicks(panel.search, "layer3.1")
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 1, timeout=2000)
+    panel.search.clear()
+    panel.document.mark([40, 41], True)
+    qtbot.mouseClick(panel.chips["marked"], Qt.MouseButton.LeftButton)
+    assert panel.chips["marked"].text() == "Marked 2"
+    assert panel.model.rowCount(panel.model.index_of(CONV)) == 2
+
+
+def test_a_filter_without_a_match_says_so(panel, qtbot) -> None:
+    qtbot.keyClicks(panel.search, "nosuchlayer")
+    qtbot.waitUntil(lambda: panel._nothing.isVisible(), timeout=2000)
+
+
+def test_open_rows_stay_open_through_a_filter(panel) -> None:
+    panel.search.setText("layer1")
+    panel.filter()
+    assert panel.view.isExpanded(panel.model.index_of(CONV))
+
+
+def test_the_structure_under_the_mouse_is_hovered(panel, qtbot) -> None:
+    structure = panel.document.analysis.sets[2].first + 2
+    index = panel.model.index_of(CONV, 2, structure)
+    panel.view.scrollTo(index)
+    qtbot.mouseMove(panel.view.viewport(), panel.view.visualRect(index).center())
+    assert panel.document.hovered == structure
+    qtbot.mouseMove(panel.view.viewport(), QPoint(20, 5))
+
+
+def test_the_context_menu_offers_what_can_be_done(panel, qtbot) -> None:
+    click(qtbot, panel, panel.document.analysis.sets[2].first)
+    menu = panel.view.menu()
+    offered = {a.text().split("\t")[0]: a.isEnabled() for a in menu.actions()}
+    assert offered == {
+        "Mark for removal": True,
+        "Spare": True,
+        "Keep a number \u2026": False,
+        "Lock": True,
+        "Unlock": True,
+    }
+    menu.actions()[3].trigger()
+    assert panel.document.locked.sum() == 1
+    menu.deleteLater()
+
+
+def test_locking_a_layer_locks_all_of_it(panel) -> None:
+    panel.view.show_selection(Selection(CONV, 2))
+    panel.view.lock(True)
+    assert panel.document.locked[panel.document.analysis.sets[2].structures].all()
+    assert panel.model.index_of(CONV).siblingAtColumn(Column.KEEPS).data() == "32 of 32, locked"
+
+
+def test_an_empty_window_says_what_the_tree_is_for(qtbot, dressed) -> None:
+    panel = TreePanel(StandIn())
+    qtbot.addWidget(panel)
+    panel.show()
+    assert not panel.view.isVisible()

@@ -1,0 +1,221 @@
+"""Trade-off, layers, recovery, samples, jobs, history and log, as they are seen and used."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+
+from secateur.app.document import Aspect, CurvePoint, JobView, Selection
+from secateur.app.panels.history import History
+from secateur.app.panels.jobs import Jobs
+from secateur.app.panels.layers import Layers
+from secateur.app.panels.log import Log
+from secateur.app.panels.recovery import Recovery
+from secateur.app.panels.samples import Samples
+from secateur.app.panels.tradeoff import TradeOff
+from secateur.app.panels.tradeoff_points import Cost, trade_off
+from secateur.app.theme import DARK, Scheme, apply
+from tests.app.stand_in import StandIn, opened, travelled
+
+RUNNING = JobView(7, "Recover, 8 epochs", "epoch 3 of 8", 412, 1100, 80.0, 130.0)
+
+
+@pytest.fixture
+def shown(qtbot, dressed):
+    kept = []
+
+    def make(panel, width: int = 620, height: int = 400):
+        kept.append(panel)
+        qtbot.addWidget(panel)
+        panel.resize(width, height)
+        panel.show()
+        qtbot.waitExposed(panel)
+        return panel
+
+    return make
+
+
+def test_states_are_points_at_their_measured_places(shown) -> None:
+    document = travelled()
+    shown(TradeOff(document))
+    points = {p.state: p for p in trade_off(document, Cost.LATENCY).points}
+    assert (points["s0"].x, points["s0"].y) == (0.76, pytest.approx(91.4))
+    assert points["s2"].present and points["s2"].parent == "s1"
+    assert points["s1"].error == pytest.approx(100 * math.sqrt(0.812 * 0.188 / 2000))
+
+
+def test_a_plan_stands_at_its_exact_cost_and_claims_no_metric(shown) -> None:
+    document = opened()
+    document.mark(np.arange(40, 60), True)
+    trade = trade_off(document, Cost.MACS)
+    plan = next(p for p in trade.points if p.kind is None)
+    assert plan.x * trade.unit == pytest.approx(document.plan_costs.macs)
+    assert math.isnan(plan.y) and "metric not known yet" in plan.label
+    assert all(p.kind is not None for p in trade_off(document, Cost.LATENCY).points)
+
+
+def test_a_click_on_a_point_goes_to_its_state(shown, qtbot) -> None:
+    document = travelled()
+    plot = shown(TradeOff(document)).plot
+    point = next(p for p in trade_off(document, Cost.LATENCY).points if p.state == "s0")
+    qtbot.mouseMove(plot.viewport(), plot.pixel_of(point).toPoint())
+    qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.pixel_of(point).toPoint())
+    qtbot.waitUntil(lambda: document.state.id == "s0", timeout=1000)
+
+
+def test_labels_of_the_trade_off_do_not_collide(shown) -> None:
+    document = travelled()
+    for n in range(3, 7):
+        near = replace(document.contents.states["s2"], id=f"s{n}", macs=document.contents.states["s2"].macs + n * 1000)
+        document.contents.states[near.id] = near
+    document.enter("s2", "")
+    boxes = shown(TradeOff(document), 700, 480).plot.label_boxes()
+    assert len(boxes) >= 7
+    assert not any(a.intersects(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
+
+
+def test_the_trade_off_asks_for_what_is_missing(shown, qtbot) -> None:
+    document = opened()
+    document.contents.states["s0"] = replace(document.original, metrics=())
+    panel = shown(TradeOff(document))
+    assert not panel.plot.isVisible()
+    qtbot.mouseClick(panel._empty.step, Qt.MouseButton.LeftButton)
+    assert document.calls == [("evaluate", ())]
+
+
+def test_plots_recolour_while_they_are_shown(shown, dressed) -> None:
+    plot = shown(TradeOff(travelled())).plot
+    apply(dressed, Scheme.DARK)
+    assert plot.grab().toImage().pixelColor(plot.width() - 3, 3).name() == DARK.panel
+    apply(dressed, Scheme.LIGHT)
+
+
+def test_layers_are_as_tall_as_they_are_wide_and_a_click_selects(shown, qtbot) -> None:
+    document = opened()
+    layers = shown(Layers(document))
+    bars = {b.module: b for b in layers.map.bars}
+    assert (bars["layer3.0.conv1"].width, bars["fc"].width, bars["fc"].fixed) == (128, 10, True)
+    document.keep(2, 20)
+    bars = {b.module: (n, b) for n, b in enumerate(layers.map.bars)}
+    number, bar = bars["layer1.0.conv1"]
+    assert bar.kept == 20
+    qtbot.mouseClick(layers.map, Qt.MouseButton.LeftButton, pos=layers.map.bar_area(number).center().toPoint())
+    assert document.selection == Selection("layer1.0.conv1", 2)
+    qtbot.keyClick(layers.map, Qt.Key.Key_Right)
+    assert document.selection.module == "layer1.0.conv2"
+    assert "20 of 32 outputs kept" in layers.map.words(number)
+
+
+def test_recovery_starts_with_what_the_fields_say(shown, qtbot) -> None:
+    document = travelled()
+    panel = shown(Recovery(document), 640, 190)
+    assert "What to expect" in panel.text.text()
+    panel.epochs.setValue(5)
+    assert panel.start.text() == "Recover, 5 epochs"
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    method, (settings,) = document.calls[0]
+    assert (method, settings.epochs, settings.learning_rate) == ("recover", 5, pytest.approx(0.002))
+
+
+def test_recovery_says_why_it_cannot_start(shown) -> None:
+    for document, words in ((opened(task=False), "Attach data"), (opened(), "Cut first"), (StandIn(), "Open a model")):
+        panel = shown(Recovery(document))
+        assert not panel.start.isEnabled() and words in panel.text.text()
+
+
+def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
+    document = travelled()
+    panel = shown(Recovery(document), 640, 190)
+    document.jobs_shown = (RUNNING,)
+    nan = float("nan")
+    document.points = (
+        CurvePoint(1, 2.0, nan),
+        CurvePoint(2, 1.5, 0.8),
+        CurvePoint(3, 1.2, 0.87),
+        CurvePoint(4, nan, 0.86),
+    )
+    document.announce(Aspect.JOBS, Aspect.CURVE)
+    qtbot.waitUntil(lambda: panel.cancel.isVisible(), timeout=1000)
+    assert panel.text.text() == "epoch 3 of 8, step 4, 2 min 10 s left"
+    assert panel.best.text() == "best 87.0 % at step 3, original 91.4 %"
+    assert panel.curves.loss.getData()[1].tolist() == [2.0, 1.5, 1.2]
+    assert panel.curves.metric.getData()[1].tolist() == pytest.approx([80, 87, 86])
+    assert not panel.start.isVisible()
+    qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
+    assert document.calls == [("cancel", (7,))]
+    document.jobs_shown = (replace(RUNNING, cancelling=True),)
+    document.announce(Aspect.JOBS)
+    qtbot.waitUntil(lambda: not panel.cancel.isEnabled(), timeout=1000)
+
+
+def test_a_flood_of_points_is_drawn_at_most_thirty_times_a_second(shown, qtbot, monkeypatch) -> None:
+    document = travelled()
+    panel = shown(Recovery(document))
+    drawn = []
+    monkeypatch.setattr(panel.curves, "show_points", lambda *a: drawn.append(a))
+    for _ in range(300):
+        document.announce(Aspect.CURVE)
+    qtbot.wait(120)
+    assert len(drawn) <= 4
+
+
+def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
+    panel = shown(Samples(opened()), 640, 190)
+    assert panel.scores.text() == "The original scores 91.4 % \u00b1 0.63, n = 2,000."
+    panel.expected.setFocus()
+    panel.expected.selectAll()
+    qtbot.keyClicks(panel.expected, "95")
+    qtbot.keyClick(panel.expected, Qt.Key.Key_Return)
+    assert panel.verdict.text().startswith("\u22123.6 points from what you expected.")
+    panel.expected.setValue(91.5)
+    assert panel.verdict.text().startswith("As expected")
+
+
+def test_samples_are_shown_with_label_and_prediction(shown) -> None:
+    from PySide6.QtWidgets import QLabel
+
+    panel = shown(Samples(opened()), 640, 190)
+    texts = [each.text() for each in panel.findChildren(QLabel)]
+    assert "Dress" in texts and "says Coat" in texts
+    assert any("1x28x28, values \u22120.810 to 2.02" in t for t in texts)
+
+
+def test_jobs_come_go_and_can_be_cancelled(shown, qtbot) -> None:
+    document = opened()
+    panel = shown(Jobs(document))
+    document.jobs_shown = (RUNNING, JobView(8, "Measure on the target", "", 0, 0, 0.0, -1.0))
+    document.announce(Aspect.JOBS)
+    assert list(panel.rows) == [7, 8]
+    qtbot.mouseClick(panel.rows[7].cancel, Qt.MouseButton.LeftButton)
+    assert document.calls == [("cancel", (7,))]
+    kept = panel.rows[8]
+    document.jobs_shown = (JobView(8, "Measure on the target", "run 3", 3, 9, 2.0, 4.0),)
+    document.announce(Aspect.JOBS)
+    assert panel.rows == {8: kept}
+
+
+def test_history_goes_to_a_state_by_click_and_by_key(shown, qtbot) -> None:
+    document = travelled()
+    panel = shown(History(document))
+    view = panel.view
+    first = view.model().index(0, 0)
+    assert view.model().index(0, 0, first).data() == "cut s1"
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(first).center())
+    assert document.state.id == "s0"
+    view.setCurrentIndex(view.model().index(0, 0, view.model().index(0, 0)))
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    assert document.state.id == "s1"
+
+
+def test_the_log_grows_and_starts_again_with_another_document(shown) -> None:
+    document = StandIn()
+    panel = shown(Log(document))
+    for n in range(3):
+        document.note(f"line {n}")
+    assert panel.text.toPlainText() == "line 0\nline 1\nline 2"
+    document.log = ("other",)
+    document.announce(Aspect.LOG)
+    assert panel.text.toPlainText() == "other"
+    assert panel.text.maximumBlockCount() == 2000

@@ -1,0 +1,55 @@
+"""Numbers as people read them."""
+
+import math
+
+import pytest
+
+from secateur.app.widgets import numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.0571, "0.0571"),
+        (5.714, "5.71"),
+        (57.14, "57.1"),
+        (999.6, "1,000"),
+        (5714, "5,710"),
+        (-12.34, "\u221212.3"),
+        (1.234e-6, "1.23e\u22126"),
+        (math.nan, "\u2013"),
+    ],
+)
+def test_three_significant_digits(value: float, text: str) -> None:
+    assert numbers.three(value) == text
+
+
+def test_units() -> None:
+    assert numbers.scaled(25_557_032) == "25.6 M"
+    assert numbers.scaled(4_120_000_000) == "4.12 G"
+    assert numbers.scaled(999_950) == "1.00 M"
+    assert numbers.size(49_900_000) == "49.9 MB"
+    assert numbers.milliseconds(12.71) == "12.7 ms"
+
+
+def test_small_counts_are_whole_and_large_ones_scaled() -> None:
+    assert numbers.count(1412) == "1,412"
+    assert numbers.count(-1412) == "\u22121,412"
+    assert numbers.count(26_560) == "26.6 k"
+
+
+def test_per_cents_and_changes_have_a_space_and_a_real_minus() -> None:
+    assert numbers.percent(0.874) == "87.4 %"
+    assert numbers.change(25.6, 13.02) == "\u221249.1 %"
+    assert numbers.change(2, 3) == "+50.0 %"
+    assert numbers.change(0, 3) == ""
+    assert numbers.signed(-0.04, 1) == "0.0"
+
+
+def test_shares_get_digits_where_they_are_small() -> None:
+    assert [numbers.share(v) for v in (0.274, 0.0084, 0.00001, 0)] == ["27 %", "0.84 %", "< 0.01 %", "0 %"]
+
+
+def test_durations() -> None:
+    assert [numbers.duration(s) for s in (12.4, 130, 3900)] == ["12 s", "2 min 10 s", "1 h 5 min"]

@@ -1,0 +1,125 @@
+"""The small widgets: nothing clipped, nothing changed by accident, everything with a name."""
+
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSizeF, Qt
+from PySide6.QtGui import QGuiApplication, QWheelEvent
+from PySide6.QtWidgets import QStyle, QStyleOptionComboBox, QWidget
+
+from secateur.app.widgets.buttons import Chip
+from secateur.app.widgets.empty_state import EmptyState
+from secateur.app.widgets.error_bar import ErrorBar
+from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, SpinBox
+from secateur.app.widgets.flow import FlowLayout
+from secateur.app.widgets.labels import ElidedLabel
+from secateur.app.widgets.spread_labels import spread
+
+
+def test_a_combo_box_shows_its_widest_choice_whole(qtbot, dressed) -> None:
+    box = ComboBox("Target")
+    qtbot.addWidget(box)
+    box.addItems(["a", "This CPU, onnxruntime, 1 thread, batch 64"])
+    box.setCurrentIndex(1)
+    box.resize(box.sizeHint())
+    box.show()
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    field = box.style().subControlRect(
+        QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, box
+    )
+    assert box.fontMetrics().horizontalAdvance(box.currentText()) <= field.width()
+
+
+def test_spin_boxes_show_their_widest_value_whole(qtbot, dressed) -> None:
+    for box in (SpinBox("Keep", 1, 14336, " filters"), DoubleSpinBox("Goal", 0, 100, 2, " points")):
+        qtbot.addWidget(box)
+        box.setValue(box.maximum())
+        box.resize(box.sizeHint())
+        box.show()
+        line = box.lineEdit()
+        margins = line.textMargins()
+        room = line.width() - margins.left() - margins.right() - 4
+        assert box.fontMetrics().horizontalAdvance(box.text()) <= room
+
+
+def test_a_wheel_that_scrolls_past_changes_no_field(qtbot) -> None:
+    box = ComboBox("Target")
+    qtbot.addWidget(box)
+    box.addItems(["a", "b"])
+    box.show()
+    box.clearFocus()
+    turned = QWheelEvent(
+        QPointF(5, 5), box.mapToGlobal(QPointF(5, 5)), QPoint(0, -120), QPoint(0, -120), Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QGuiApplication.sendEvent(box, turned)
+    assert box.currentText() == "a"
+
+
+def test_an_error_shows_its_sentence_and_folds_its_details(qtbot) -> None:
+    bar = ErrorBar()
+    qtbot.addWidget(bar)
+    assert bar.isHidden()
+    bar.show_error("The file is no model. Choose another.", "Traceback ...")
+    assert bar.isVisible() and bar.sentence.text() == "The file is no model. Choose another."
+    assert bar.details.isHidden()
+    qtbot.mouseClick(bar.fold, Qt.MouseButton.LeftButton)
+    assert bar.details.isVisible()
+    qtbot.mouseClick(bar.copy, Qt.MouseButton.LeftButton)
+    assert QGuiApplication.clipboard().text() == "The file is no model. Choose another.\n\nTraceback ..."
+    qtbot.mouseClick(bar.dismiss, Qt.MouseButton.LeftButton)
+    assert bar.isHidden()
+
+
+def test_an_error_without_details_offers_none(qtbot) -> None:
+    bar = ErrorBar()
+    qtbot.addWidget(bar)
+    bar.show_error("No.")
+    assert bar.fold.isHidden()
+
+
+def test_an_empty_panel_offers_its_one_step(qtbot) -> None:
+    empty = EmptyState("Title", "What it is for.", "Do it")
+    qtbot.addWidget(empty)
+    empty.show()
+    with qtbot.waitSignal(empty.stepped):
+        qtbot.mouseClick(empty.step, Qt.MouseButton.LeftButton)
+    empty.say("Title", "Nothing to do.")
+    assert empty.step.isHidden()
+
+
+def test_an_elided_label_tells_the_whole_text(qtbot) -> None:
+    label = ElidedLabel("encoder.layer.11.attention.output.dense")
+    qtbot.addWidget(label)
+    label.resize(80, 20)
+    label.show()
+    label.grab()
+    assert label.toolTip() == label.text()
+    label.resize(600, 20)
+    label.grab()
+    assert label.toolTip() == ""
+
+
+def test_chips_wrap_and_say_what_they_count(qtbot) -> None:
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    row = FlowLayout(holder)
+    chips = [Chip(t) for t in ("All", "Prunable", "Marked")]
+    for chip in chips:
+        row.addWidget(chip)
+    chips[0].tell("1,184", "1,184 structures in all")
+    assert chips[0].text() == "All 1,184" and chips[0].accessibleName() == "All, 1,184 structures in all"
+    holder.resize(1000, 80)
+    holder.show()
+    assert len({c.y() for c in chips}) == 1
+    holder.resize(max(c.sizeHint().width() for c in chips) + 10, 200)
+    assert [c.y() for c in chips] == sorted({c.y() for c in chips})
+
+
+def test_labels_of_near_points_do_not_touch() -> None:
+    points = [QPointF(100, 100), QPointF(104, 103), QPointF(98, 96), QPointF(390, 100)]
+    area = QRectF(0, 0, 400, 300)
+    line = QRectF(0, 99, 400, 2)
+    boxes = spread(points, [QSizeF(90, 14)] * 4, area, [line])
+    for n, box in enumerate(boxes):
+        assert area.contains(box)
+        assert not box.intersects(line)
+        assert not any(box.intersects(other) for other in boxes[n + 1 :])
