@@ -23,8 +23,8 @@ def expect_text() -> str:
     """What to expect, before the first run."""
     return say(
         "recovery",
-        "What to expect: the cut model sees the calibration data again and learns to answer as the original does. "
-        "Most of what was lost usually comes back in the first epochs. A cancel changes nothing.",
+        "What to expect: the cut model learns to answer as the original does; most of what was lost usually "
+        "comes back in the first epochs. Cancelling changes nothing.",
     )
 
 

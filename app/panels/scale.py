@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 from ..widgets.numbers import three
 
 
+SAMPLE = 20_000
+"""About how many scores decide the scale: it is asked for at every move of a threshold."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreScale:
     """From scores to 0..1.
@@ -22,6 +26,7 @@ class ScoreScale:
     def of(cls, scores: NDArray[np.float64] | None) -> "ScoreScale":
         """The scale of a model's scores; 1 when there are none."""
         finite = np.zeros(0) if scores is None else scores[np.isfinite(scores)]
+        finite = finite[:: max(1, len(finite) // SAMPLE)]
         top = float(np.percentile(finite, 99)) if len(finite) else 0.0
         if len(finite) and top <= 0:
             top = float(finite.max())

@@ -1,6 +1,7 @@
 """The trade-off: metric against cost, with original, states and plan as points; a click opens a state."""
 
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
@@ -34,6 +35,7 @@ class TradeOff(QWidget):
         self.cost.addItem(self.tr("Parameters"), Cost.PARAMETERS)
         self._note = label(role="caption", wrap=True)
         self._empty = EmptyState("", "")
+        self._stale = False
         self._lay_out()
         self.cost.currentIndexChanged.connect(self.refresh)
         self.plot.opened.connect(document.go_to)
@@ -56,12 +58,20 @@ class TradeOff(QWidget):
 
     @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if aspects & SHOWN:
+        self._stale = self._stale or bool(aspects & SHOWN)
+        if self.isVisible() and self._stale:
+            self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Draw what changed while another tab was in front."""
+        super().showEvent(event)
+        if self._stale:
             self.refresh()
 
     @Slot()
     def refresh(self) -> None:
         """Show all points anew."""
+        self._stale = False
         document = self.document
         chosen = self.cost.currentData() or best_cost(document)
         shown = trade_off(document, Cost(chosen))

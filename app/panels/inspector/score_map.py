@@ -5,13 +5,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QLineF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ...theme import score_colours, tokens
+from ...theme import Tokens, score_colours, tokens
 
 LARGEST, SMALLEST = 22, 3
 """Side of a cell with its gap, in device-independent pixels."""
+
+PLAIN = 8
+"""Cells smaller than this are plain squares without gaps or strokes."""
 
 TALLEST = 176
 """Height of the whole map at most, in device-independent pixels."""
@@ -70,9 +73,9 @@ class ScoreMap(QWidget):
             side -= 0.5
         return max(1, int(self.width() // side)), side
 
-    def cell(self, number: int) -> QRectF:
+    def cell(self, number: int, grid: tuple[int, float] | None = None) -> QRectF:
         """Where a cell is."""
-        columns, side = self.grid()
+        columns, side = self.grid() if grid is None else grid
         gap = 1.0 if side < 8 else 2.0
         return QRectF(number % columns * side, number // columns * side, side - gap, side - gap)
 
@@ -85,21 +88,36 @@ class ScoreMap(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw all cells."""
-        painter, look = QPainter(self), tokens()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter, look, grid = QPainter(self), tokens(), self.grid()
         colours = score_colours(self.fractions)
-        for number, state in enumerate(self.states):
-            self._paint_cell(painter, number, state, QColor(*map(int, colours[number])))
+        if grid[1] < PLAIN:
+            self._paint_plain(painter, look, grid, colours)
+        else:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            for number, state in enumerate(self.states):
+                self._paint_cell(painter, look, self.cell(number, grid), state, colours[number])
         if 0 <= self.current < len(self.states):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(look.accent if self.hasFocus() else look.text), 2))
-            painter.drawRoundedRect(self.cell(self.current).adjusted(0, 0, 0, 0), 2, 2)
+            painter.drawRoundedRect(self.cell(self.current, grid), 2, 2)
 
-    def _paint_cell(self, painter: QPainter, number: int, state: str, colour: QColor) -> None:
-        look, where = tokens(), self.cell(number)
-        known = self.fractions[number] == self.fractions[number]
-        if state == "gone" or not known:
-            colour = QColor(look.line)
+    def _paint_plain(
+        self, painter: QPainter, look: Tokens, grid: tuple[int, float], colours: NDArray[np.uint8]
+    ) -> None:
+        """Thousands of small cells as one image, marked ones in the colour of marks."""
+        columns, side = grid
+        states = np.array(self.states)
+        colours[states == "marked"] = _rgb(look.marked)
+        colours[(states == "gone") | np.isnan(self.fractions)] = _rgb(look.line)
+        rows = math.ceil(len(colours) / columns)
+        pixels = np.tile(np.array(_rgb(look.panel), np.uint8), (rows * columns, 1))
+        pixels[: len(colours)] = colours
+        image = QImage(pixels.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+        painter.drawImage(QRectF(0, 0, columns * side, rows * side), image)
+
+    @staticmethod
+    def _paint_cell(painter: QPainter, look: Tokens, where: QRectF, state: str, rgb: NDArray[np.uint8]) -> None:
+        colour = QColor(*map(int, rgb)) if state != "gone" else QColor(look.line)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
         if state == "gone":
@@ -140,3 +158,7 @@ class ScoreMap(QWidget):
             self.picked.emit(min(max(start + step, 0), len(self.fractions) - 1))
         else:
             super().keyPressEvent(event)
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

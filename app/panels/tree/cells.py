@@ -1,13 +1,14 @@
 """What the cells of the tree say: texts, states and words, computed only for the rows that are looked at."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.structures.analysis import Analysis, Kind
 
 from ...widgets.numbers import share
 from ..kinds import structure_name, title_of
-from .figures import Figures, structure_share
+from .figures import Figures, share_signature, structure_share
 from .query import Facts
 from .rows import Rows
 
@@ -20,7 +21,8 @@ class Cells:
     def __init__(self, analysis: Analysis, rows: Rows, figures: Figures, facts: Facts) -> None:
         """Take the numbers of one moment; made again when they change."""
         self._analysis, self._rows, self._figures, self._facts = analysis, rows, figures, facts
-        self._shares: dict[int, float] = {}
+        self._shares: dict[tuple[int, bytes], float] = {}
+        self._positions: NDArray[np.bool_] | None = None
 
     def text(self, row: int, column: int) -> str:
         """What a cell shows."""
@@ -76,9 +78,7 @@ class Cells:
     def share(self, row: int) -> str:
         """Share of MACs."""
         if (structure := self._structure(row)) >= 0:
-            if structure not in self._shares:
-                self._shares[structure] = structure_share(self._analysis, self._figures, structure)
-            value = self._shares[structure]
+            value = self._structure_share(structure)
             return "" if value != value else share(value)
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
 
@@ -114,6 +114,17 @@ class Cells:
         if self.score(row):
             parts.append(say("tree", "score {0}").format(self.score(row)))
         return ", ".join(p for p in parts if p)
+
+    def _structure_share(self, structure: int) -> float:
+        number = int(self._rows.set_of[structure])
+        if self._figures.gone[structure] or self._analysis.sets[number].kind is Kind.BLOCK:
+            return structure_share(self._analysis, self._figures, structure)
+        if self._positions is None:
+            self._positions = self._analysis.removed_positions(self._figures.gone)
+        key = number, share_signature(self._analysis, self._positions, structure)
+        if key not in self._shares:
+            self._shares[key] = structure_share(self._analysis, self._figures, structure)
+        return self._shares[key]
 
     def _structure_state(self, structure: int) -> str:
         if self._facts.removed[structure]:

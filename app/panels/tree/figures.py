@@ -69,3 +69,18 @@ def structure_share(analysis: Analysis, figures: Figures, structure: int) -> flo
     after = figures.gone.copy()
     after[structure] = True
     return (figures.total - costs(analysis, after).macs) / figures.total
+
+
+def share_signature(analysis: Analysis, gone: NDArray[np.bool_], structure: int) -> bytes:
+    """What a structure's share depends on: how many positions of which axes go with it.
+
+    Structures of a set with the same signature have exactly the same share, so a screen of rows needs few counts.
+
+    Args:
+        analysis: The analysis.
+        gone: [P] positions that are gone already (`Analysis.removed_positions`).
+        structure: Its number.
+    """
+    positions = analysis.member_position[analysis.member_start[structure] : analysis.member_start[structure + 1]]
+    axes = np.searchsorted(analysis.axis_start, positions[~gone[positions]], side="right")
+    return np.sort(axes).tobytes()
