@@ -187,7 +187,10 @@ def _literals(context: Context, axes: Axes) -> Sequence[Literal]:
         dims, shape = context.dims.get(call.output, []), context.record.shapes[call.output]
         numbers = [axes.number(d) for d in dims]
         if call.function == "split":  # its one size is that of the axis which it shortens
-            numbers = [next((a for a, s in zip(numbers, shape, strict=True) if a >= 0 and s == size), -1) for size in call.sizes]
+            numbers = [
+                next((a for a, s in zip(numbers, shape, strict=True) if a >= 0 and s == size), -1)
+                for size in call.sizes
+            ]
         if call.sizes and len(numbers) != len(call.sizes):
             continue
         site = Literal(
@@ -207,11 +210,9 @@ def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
             if labels is None or not source.parameter:
                 continue
             why = solution.reason[solution.component[labels]]
-            for reason in np.unique(why[why >= 0]):
+            for reason in map(int, np.unique(why[why >= 0])):
                 known = reason < len(statements)
                 message = statements[reason].reason if known else reasons.conflict()
                 module = statements[reason].module if known else source.module
                 found.append(Fixed(number, dim, int((why == reason).sum()), message, module))
     return found
-
-

@@ -14,7 +14,7 @@ class Costs:
 
     Attributes:
         parameters: Number of parameters (tied ones once).
-        macs: Multiply-accumulates of one sample of the example's shape, as `FlopCounterMode` counts them (half its flops).
+        macs: Multiply-accumulates of one sample of the example's shape: half the flops that `FlopCounterMode` counts.
         tensor_sizes: [T] elements of each tensor.
         operator_macs: [O] multiply-accumulates of each operator.
     """

@@ -16,7 +16,14 @@ PRIORITY = (Kind.HEAD, Kind.HEAD_DIM, Kind.GROUP, Kind.WIDTH, Kind.FILTER, Kind.
 
 @dataclass(frozen=True, slots=True)
 class NamedSet:
-    """A coupled set before structures have numbers: kind, touched (tensor, dim) pairs, base components, their indices."""
+    """A coupled set before its structures have numbers.
+
+    Attributes:
+        kind: What each structure is.
+        touches: (tensor, dim) pairs, the first parameter first.
+        bases: [count] base component of each structure.
+        index: [count] its index.
+    """
 
     kind: Kind
     touches: tuple[tuple[int, int], ...]

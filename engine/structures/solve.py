@@ -6,11 +6,11 @@ heads times head dimensions.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_array, csgraph
 
 from .labels import LabelArray, Labels, Relation
 
@@ -65,12 +65,10 @@ def _components(count: int, edges: list[NDArray[np.int64]]) -> NDArray[np.int64]
         return np.arange(count, dtype=np.int64)
     pairs = np.concatenate(edges, axis=1)
     graph = coo_array((np.ones(pairs.shape[1], dtype=np.int8), (pairs[0], pairs[1])), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return cast("NDArray[np.int32]", csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
 
 
-def _reasons(
-    component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArray[np.int64]]]
-) -> NDArray[np.int64]:
+def _reasons(component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArray[np.int64]]]) -> NDArray[np.int64]:
     """The first statement that fixes each component, -1 for none."""
     far = np.iinfo(np.int64).max
     found = np.full(int(component.max(initial=-1)) + 1, far, dtype=np.int64)
@@ -156,7 +154,7 @@ def _agree(
     flat, number, place = flat[order], number[order], place[order]
     leader = np.searchsorted(flat, flat, side="left")
     same = leader != np.arange(len(flat))
-    pairs = np.unique(np.stack([number[leader[same]], number[same]], axis=1), axis=0) if same.any() else []
+    pairs: list[list[int]] = np.unique(np.stack([number[leader[same]], number[same]], axis=1), axis=0).tolist()
     for first, second in pairs:
         at = same & (number == second) & (number[leader] == first)
         one, other = relations[first], relations[second]
@@ -193,7 +191,7 @@ def _bases(
     flat, number, place = _flat_positions(labels.relations, component, reason)
     first = np.unique(flat, return_index=True)[1]
     pairs: list[NDArray[np.int64]] = [np.zeros((2, 0), dtype=np.int64)]
-    for relation_number in np.unique(number[first]):
+    for relation_number in map(int, np.unique(number[first])):
         at = first[number[first] == relation_number]
         for grid in _grids(labels.relations[relation_number]):
             factor = component[grid.ravel()[place[at]]]
@@ -216,8 +214,11 @@ def _bases(
 def _expand(nested: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
     """Replace each (component, derived) pair by (component, its factors)."""
     order = np.argsort(known[0], kind="stable")
-    owner, factor = known[0][order], known[1][order]
-    low, high = np.searchsorted(owner, nested[1], "left"), np.searchsorted(owner, nested[1], "right")
-    lengths = high - low
-    index = np.repeat(low - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
+    owner: NDArray[np.int64] = known[0][order]
+    factor: NDArray[np.int64] = known[1][order]
+    derived: NDArray[np.int64] = nested[1]
+    low = np.searchsorted(owner, derived, "left")
+    lengths = np.searchsorted(owner, derived, "right") - low
+    begin = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    index = np.repeat(low - begin, lengths) + np.arange(int(lengths.sum()))
     return np.stack([np.repeat(nested[0], lengths), factor[index]])

@@ -5,7 +5,7 @@ from .context import Context
 
 
 def embedding(context: Context) -> None:
-    """weight [V, C], indices [...] -> [..., C]."""
+    """Weight [V, C], indices [...] -> [..., C]."""
     rows, columns = context.of("weight")
     context.labels.fix(rows, reasons.vocabulary(), context.call.module)
     context.producers.append(("channel", columns))

@@ -20,7 +20,7 @@ def reduction(context: Context) -> None:
 def along(context: Context) -> None:
     """softmax, cumsum, sort ...: every result depends on the whole axis, the shape stays."""
     dims = list(context.of("self"))
-    axis = context.get("dim")
+    axis: int = context.get("dim")
     context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
     dims[axis] = None
     for number in range(len(context.call.outputs)):

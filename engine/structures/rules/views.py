@@ -1,6 +1,7 @@
 """Operators that show the same numbers in another shape or order."""
 
 import math
+from itertools import pairwise
 
 from .. import reasons
 from ..labels import Dim, Dims
@@ -39,7 +40,7 @@ def refine(
     if 0 in before or 0 in after:
         return None
     bounds = sorted(set(_bounds(before)) | set(_bounds(after)))
-    if any(b % a for a, b in zip(bounds, bounds[1:], strict=False)):
+    if any(b % a for a, b in pairwise(bounds)):
         return None
 
     def parts(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -47,7 +48,7 @@ def refine(
         below = 1
         for size in reversed(shape):
             inside = [b for b in bounds if below <= b <= below * size]
-            found.append(tuple(b // a for a, b in zip(inside, inside[1:], strict=False))[::-1])
+            found.append(tuple(b // a for a, b in pairwise(inside))[::-1])
             below *= size
         return found[::-1]
 
@@ -60,8 +61,8 @@ def _bounds(shape: tuple[int, ...]) -> list[int]:
 
 def permute(context: Context) -> None:
     """Axes change places."""
-    dims = context.of("self")
-    context.give([dims[d] for d in context.get("dims")])
+    dims, order = context.of("self"), tuple[int, ...](context.get("dims"))
+    context.give([dims[axis] for axis in order])
     _keep_parameter(context)
 
 
@@ -118,7 +119,8 @@ def select(context: Context) -> None:
 
 def slice_(context: Context) -> None:
     """A range of an axis is taken: of a tracked axis only the whole."""
-    dims, dim = list(context.of("self")), context.get("dim", 0)
+    dims = list(context.of("self"))
+    dim: int = context.get("dim", 0)
     if context.shape("self") != context.out_shape():
         context.labels.fix(dims[dim], reasons.sliced(context.call.op), context.call.module)
         dims[dim] = None
@@ -127,7 +129,8 @@ def slice_(context: Context) -> None:
 
 def parts(context: Context) -> None:
     """split, chunk: an axis falls into parts. Equal parts keep equal indices; unequal ones must stay."""
-    dims, dim = context.of("self"), context.get("dim", 0) % len(context.shape("self"))
+    dims = context.of("self")
+    dim: int = context.get("dim", 0) % len(dims)
     axis = dims[dim]
     sizes = [context.record.shapes[o][dim] for o in context.call.outputs]
     if axis is not None and len(set(sizes)) > 1:

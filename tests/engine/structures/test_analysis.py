@@ -92,7 +92,9 @@ def test_what_is_fixed_says_why() -> None:
     positions = {(second.tensors[f.tensor].name, f.dim): f.reason.code for f in second.fixed}
     assert positions["position", 1] == "fixed.combined"
     rows = analyse(TorchAttention(), tokens())
-    assert any(rows.tensors[f.tensor].name == "embed.weight" and f.reason.code == "fixed.vocabulary" for f in rows.fixed)
+    assert any(
+        rows.tensors[f.tensor].name == "embed.weight" and f.reason.code == "fixed.vocabulary" for f in rows.fixed
+    )
 
 
 def test_an_operator_without_a_rule_fixes_what_it_touches_and_is_named() -> None:

@@ -31,7 +31,7 @@ def test_a_model_in_train_mode_is_left_in_train_mode_without_hooks_or_new_statis
 
 def test_a_forward_that_raises_is_a_sentence_and_leaves_no_hook() -> None:
     model = Residual()
-    with pytest.raises(AnalysisError, match="forward raised RuntimeError.*2x4x32x32"):
+    with pytest.raises(AnalysisError, match=r"forward raised RuntimeError.*2x4x32x32"):
         record(model, (torch.randn(2, 4, 32, 32),))
     assert model.training
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

@@ -1,0 +1,182 @@
+"""What an analysis is made of: tensors, modules, coupled sets, fixed axes, costing operators, steps of the run.
+
+Plain data, no torch. Everybody imports these from `analysis.py`, which puts them together.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message
+
+
+class Kind(StrEnum):
+    """What a structure is called."""
+
+    FILTER = "filter"
+    NEURON = "neuron"
+    HEAD = "head"
+    HEAD_DIM = "head dimension"
+    WIDTH = "residual width"
+    GROUP = "convolution group"
+    CHANNEL = "channel"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A parameter or buffer of the model.
+
+    Attributes:
+        name: Canonical state-dict name (the first of tied names).
+        shape: Original shape.
+        parameter: True for a parameter, False for a buffer.
+        axes: For each dimension the axis it lies on, -1 where it cannot be cut.
+        aliases: Further names of the same tensor (tied weights).
+        module: Path of the module that owns it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parameter: bool
+    axes: tuple[int, ...]
+    aliases: tuple[str, ...]
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleInfo:
+    """A module of the model: path ("layer1.0.conv1", "" for the root), class name and a few words ("3x3, stride 2")."""
+
+    path: str
+    type_name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CoupledSet:
+    """Structures that live on the same axes: `first` to `first + count` of the analysis.
+
+    Attributes:
+        kind: What each structure is.
+        name: Canonical name of the first parameter ("layer1.0.conv1.weight"), for a block the module path.
+        dim: Dimension of that parameter, -1 for a block.
+        module: Module path under which the set is shown.
+        first: Number of the first structure.
+        count: How many structures.
+        touches: (tensor, dimension) pairs the set's structures have slices in, the first parameter first.
+        along: Module paths of the layers that are coupled in this set, besides `module`.
+    """
+
+    kind: Kind
+    name: str
+    dim: int
+    module: str
+    first: int
+    count: int
+    touches: tuple[tuple[int, int], ...]
+    along: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Identity that survives a new analysis: kind, parameter and dimension."""
+        return set_key(self.kind, self.name, self.dim)
+
+    @property
+    def structures(self) -> slice:
+        """The set's structures as a slice of [S] arrays."""
+        return slice(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """An axis of a parameter that cannot be cut, or only in part.
+
+    Attributes:
+        tensor: Tensor number.
+        dim: Its dimension.
+        count: How many of its indices are fixed.
+        reason: Why, in words.
+        module: Module whose operator caused it.
+    """
+
+    tensor: int
+    dim: int
+    count: int
+    reason: Message
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What a structure has in one dimension of one tensor: a set of indices."""
+
+    tensor: str
+    dim: int
+    indices: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """The operators that cost multiply-accumulates: `macs = constant * product of kept sizes`, at batch 1.
+
+    Attributes:
+        constant: [O] int64, what no axis expresses (space, kernel, sequence).
+        axes: [O, 4] int32, axes multiplied, -1 where unused.
+        module: For each operator the path of the module that called it.
+        name: For each operator its name.
+    """
+
+    constant: NDArray[np.int64]
+    axes: NDArray[np.int32]
+    module: tuple[str, ...]
+    name: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an operator's result must measure after any cut: the audit of a cut model compares with it.
+
+    Attributes:
+        op: Operator ("aten.convolution"), spellings of one product alike.
+        module: Module that called it.
+        sizes: Original size of each dimension.
+        axes: Axis of each dimension, -1 where its size stays.
+        scalars: Floating literals, which must not change.
+        call: Number of the call in the record.
+    """
+
+    op: str
+    module: str
+    sizes: tuple[int, ...]
+    axes: tuple[int, ...]
+    scalars: tuple[float, ...]
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A size or scale that a module's forward hands to a torch function, where a repair may replace it.
+
+    Attributes:
+        module: Path of the module.
+        function: Name ("reshape").
+        number: The module's k-th call of it.
+        sizes: Literal sizes as given.
+        axes: Axis of each size, -1 where it stays.
+        scalar: Floating literal, None where there is none.
+    """
+
+    module: str
+    function: str
+    number: int
+    sizes: tuple[int, ...]
+    axes: tuple[int, ...]
+    scalar: float | None
+
+
+def set_key(kind: Kind, name: str, dim: int) -> str:
+    """Identity of a coupled set: kind, first parameter, dimension."""
+    return f"{kind}|{name}|{dim}"
