@@ -18,6 +18,8 @@ from .aspects import Aspect
 from .commands.actions import Actions
 from .document import Document
 from .drops import source_of
+from .places import PLACES
+from .preload import Preload
 from .start_page import StartPage
 from .top_bar import TopBar
 from .widgets.error_bar import ErrorBar
@@ -49,7 +51,10 @@ class MainWindow(QMainWindow):
         self.commands = Actions(self)
         self.area: Any = None
         self._area: Any = None
+        self._preload = Preload(PLACES, self)
+        self._preload.finished.connect(self._build)
         self._painted = False
+        self._closed = False
         self._following = False
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
@@ -94,12 +99,15 @@ class MainWindow(QMainWindow):
     @Slot()
     def _after_first_paint(self) -> None:
         self.painted.emit()
-        self.document.work.start()
-        QTimer.singleShot(0, self._build)
+        if not self._closed:
+            self.document.work.start()
+            self._preload.start()
 
     @Slot()
     def _build(self) -> None:
         """One panel a turn of the event loop, so that the window answers meanwhile."""
+        if self._closed:
+            return
         if self._area is None:
             from .work_area import WorkArea
 
@@ -232,7 +240,9 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep the geometry, end the engine. The session's folder stays."""
+        self._closed = True
         settings.settings().setValue("geometry", self.saveGeometry())
+        self._preload.wait()
         if self.area is not None:
             self.area.remember()
         self.document.work.close()

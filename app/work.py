@@ -55,6 +55,7 @@ class Work(QObject):
         self.asked: ModelSpec | None = None
         self.folder: Path | None = None
         self.engine = self.tr("engine not started")
+        self._closed = False
         self._suggest_later = False
         self._told = 0
         self._suggestion = Suggestion(self)
@@ -81,7 +82,7 @@ class Work(QObject):
 
     def start(self, folder: Path | None = None) -> None:
         """Start the engine on a session folder."""
-        if self.link is not None and self.folder is None:
+        if self.link is not None and self.folder is None and not self._closed:
             self.folder = folder or new_session_folder()
             self.engine = self.tr("starting the engine")
             self.link.start(self.folder)
@@ -93,7 +94,8 @@ class Work(QObject):
         return f"{jobs[0].title}: {jobs[0].text}" if jobs and jobs[0].text else self.engine
 
     def close(self) -> None:
-        """End the engine."""
+        """End the engine, for good."""
+        self._closed = True
         self._clock.stop()
         self._pulse.stop()
         self._suggestion.close()
