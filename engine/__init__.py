@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .surgery.cut import cut
     from .surgery.protocol import Edits, Verification
     from .surgery.runtime import load_pruned
+    from .surgery.settle import settle
     from .surgery.verify import verify
     from .targets.measure import measure
     from .targets.protocol import TargetSpec, Timing
@@ -128,6 +129,7 @@ _HOME = {
     "recover": "recovery.finetune",
     "run_recipe": "session.replay",
     "score": "scoring.criteria",
+    "settle": "surgery.settle",
     "suggest": "planning.goal",
     "verify": "surgery.verify",
     "write_recipe": "session.recipe",
@@ -188,6 +190,7 @@ __all__ = [
     "recover",
     "run_recipe",
     "score",
+    "settle",
     "suggest",
     "verify",
     "write_recipe",
