@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ..widgets.numbers import three
 
-
 SAMPLE = 20_000
 """About how many scores decide the scale: it is asked for at every move of a threshold."""
 

@@ -58,7 +58,7 @@ def share(fraction: float) -> str:
         return "0 %"
     if hundredths < 0.01:
         return "< 0.01 %"
-    return f"{hundredths:.0f} %" if hundredths >= 10 else f"{hundredths:.2g} %"
+    return f"{hundredths:.0f} %" if hundredths >= 10 else f"{hundredths:#.2g}".rstrip(".") + " %"
 
 
 def change(before: float, now: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from secateur.engine.structures.analysis import Analysis, CoupledSet
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 
 from ...document import Aspect, Document, Selection
 from ...widgets.buttons import button
@@ -180,7 +180,8 @@ class Inspector(Card):
             self.keep.setValue(int(np.count_nonzero(~(document.removed | document.marked)[place])))
         self.keep.setEnabled(not (document.locked | document.removed)[place].all())
         self.keep.updateGeometry()
-        words = self.tr("of {0}, best a multiple of {1}") if document.target.multiple > 1 else self.tr("of {0}")
+        likes = document.target.multiple > 1 and one.kind not in (Kind.HEAD, Kind.GROUP)
+        words = self.tr("of {0}, best a multiple of {1}") if likes else self.tr("of {0}")
         self._multiple.setText(words.format(left, document.target.multiple))
 
     def _structure(self) -> int:

@@ -129,7 +129,8 @@ def _coupled(analysis: Analysis, one: CoupledSet) -> str:
 
 
 def _reasons(analysis: Analysis, module: str) -> tuple[str, str]:
-    found = [f for f in analysis.fixed if module and analysis.tensors[f.tensor].module == module]
+    channels = (f for f in analysis.fixed if f.dim < 2)  # beyond: extents of kernels, which nobody would cut
+    found = [f for f in channels if module and analysis.tensors[f.tensor].module == module]
     if not found:
         return "", ""
     outputs = any(f.dim == 0 for f in found)

@@ -213,6 +213,15 @@ class TreeModel(QAbstractItemModel):
             self.document.keep(number, wanted)
         return True
 
+    def widest_keeps(self) -> str:
+        """The longest text that "keeps" can show: its column is made for it."""
+        if self.analysis is None or self.rows is None:
+            return ""
+        axes = np.unique(self.rows.axis[self.rows.axis >= 0])
+        lengths = np.diff(self.analysis.axis_start)[axes]
+        most = max([*(s.count for s in self.analysis.sets), *(int(n) for n in lengths)], default=0)
+        return self.tr("{0} of {1}").format(most, most)
+
     # Numbers of rows.
 
     def structures(self, index: Index) -> tuple[int, ...]:

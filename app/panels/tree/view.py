@@ -10,10 +10,10 @@ from ...widgets.chevron import chevron
 from .delegate import TreeDelegate
 from .model import Column, TreeModel
 
-WIDTHS = {Column.KEEPS: 80, Column.SCORE: 88, Column.SHARE: 56}
-"""Widths in device-independent pixels; the name takes the rest."""
+WIDTHS = {Column.SCORE: 88, Column.SHARE: 56}
+"""Widths in device-independent pixels; Keeps is as wide as its numbers, the name takes the rest."""
 
-NARROW_WIDTHS = {Column.KEEPS: 74, Column.SCORE: 44, Column.SHARE: 52}
+NARROW_WIDTHS = {Column.SCORE: 44, Column.SHARE: 52}
 """In a narrow window: scores as numbers only."""
 
 NARROW, NARROWEST = 360, 290
@@ -63,12 +63,17 @@ class StructureTree(QTreeView):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the names enough room."""
-        narrow = event.size().width() < NARROW
+        self._share_room(event.size().width())
+        super().resizeEvent(event)
+
+    def _share_room(self, whole: int) -> None:
+        narrow = whole < NARROW
         self.setIndentation(10 if narrow else 14)
-        self.header().setSectionHidden(Column.SHARE, event.size().width() < NARROWEST)
+        self.header().setSectionHidden(Column.SHARE, whole < NARROWEST)
         for column, width in (NARROW_WIDTHS if narrow else WIDTHS).items():
             self.header().resizeSection(column, width)
-        super().resizeEvent(event)
+        widest = self.fontMetrics().horizontalAdvance(self.rows.widest_keeps())
+        self.header().resizeSection(Column.KEEPS, max(62, widest + 10))
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
         """An arrow where there is something below, and the row's colour behind it."""
@@ -216,4 +221,5 @@ class StructureTree(QTreeView):
                 if index.internalId() in self._open:
                     self.setExpanded(index, True)
                     todo.append(index)
+        self._share_room(self.viewport().width())
         self.show_selection(self.document.selection)

@@ -1,5 +1,7 @@
 """The inspector: the threshold under the mouse, what goes along, why not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -7,6 +9,8 @@ from PySide6.QtCore import QPoint, Qt
 from secateur.app.document import Selection
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.inspector.patterns import indices_text, lines
+from secateur.engine.errors import Message
+from secateur.engine.structures.analysis import Fixed
 from secateur.engine.structures.costs import marginal
 from tests.app.stand_in import opened
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -117,6 +121,15 @@ def test_what_is_fixed_says_why(inspector) -> None:
     assert inspector.why.text().startswith("Its 10 outputs are the classes")
 
 
+def test_extents_of_kernels_are_not_called_inputs(inspector) -> None:
+    document = inspector.document
+    kernel = Fixed(document.analysis.tensors.index(document.analysis.tensors[0]), 2, 3, Message("k", "A kernel."), "")
+    document.contents.analysis = replace(document.analysis, fixed=(*document.analysis.fixed, kernel))
+    document.select(Selection("conv1", 0))
+    assert inspector._why_title.text() == "Why the inputs of conv1 are fixed"
+    assert "kernel" not in inspector.why.text()
+
+
 def test_a_block_lists_the_tensors_that_vanish(inspector) -> None:
     analysis = inspector.document.analysis
     inspector.document.select(Selection("layer1.0", 1, analysis.sets[1].first))
@@ -170,3 +183,4 @@ def test_a_head_in_words(qtbot, dressed) -> None:
     number = next(n for n, s in enumerate(document.analysis.sets) if s.kind == "head")
     document.select(Selection("attn.qkv", number))
     assert inspector.words.text() == "4 heads"
+    assert inspector._multiple.text() == "of 4", "heads come in any number"

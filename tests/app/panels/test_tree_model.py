@@ -67,7 +67,7 @@ def test_numbers_of_a_row_are_those_of_the_plan(model) -> None:
     assert float(cell(model, row, Column.SCORE)) == pytest.approx(document.scores[one.structures].mean(), abs=0.006)
     after = costs(document.analysis, document.marked)
     macs = sum(n for p, n in zip(document.analysis.operators.module, after.operator_macs, strict=True) if p == CONV)
-    assert cell(model, row, Column.SHARE) == f"{100 * macs / after.macs:.2g} %"
+    assert cell(model, row, Column.SHARE) == f"{100 * macs / after.macs:#.2g} %"
 
 
 def test_a_structure_costs_what_goes_along_with_it(model) -> None:
@@ -77,7 +77,7 @@ def test_a_structure_costs_what_goes_along_with_it(model) -> None:
     without[structure] = True
     whole = costs(document.analysis).macs
     expected = (whole - costs(document.analysis, without).macs) / whole
-    assert cell(model, model.index_of(CONV, 2, structure), Column.SHARE) == f"{100 * expected:.2g} %"
+    assert cell(model, model.index_of(CONV, 2, structure), Column.SHARE) == f"{100 * expected:#.2g} %"
 
 
 def test_states_are_words_as_well_as_colours(model) -> None:

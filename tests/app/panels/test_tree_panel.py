@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QLineEdit
 from secateur.app.document import Selection
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
+from tests.app.demo_analysis import wide
 from tests.app.stand_in import StandIn, opened
 
 CONV = "layer1.0.conv1"
@@ -133,3 +134,13 @@ def test_an_empty_window_says_what_the_tree_is_for(qtbot, dressed) -> None:
     qtbot.addWidget(panel)
     panel.show()
     assert not panel.view.isVisible()
+
+
+def test_the_widest_number_of_kept_structures_is_shown_whole(qtbot, dressed) -> None:
+    panel = TreePanel(opened(wide(2, 14336), task=False, scored=False))
+    qtbot.addWidget(panel)
+    panel.show()
+    for width in (280, 430):
+        panel.resize(width, 400)
+        room = panel.view.columnWidth(Column.KEEPS) - 6
+        assert panel.view.fontMetrics().horizontalAdvance("14336 of 14336") <= room
