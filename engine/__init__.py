@@ -63,8 +63,9 @@ if TYPE_CHECKING:
     from .sources.open import open_model
     from .sources.protocol import ModelSpec, Opened
     from .structures.analyse import analyse
-    from .structures.analysis import Analysis, Kind, from_identities, identities
+    from .structures.analysis import Analysis, from_identities, identities
     from .structures.costs import costs, marginal
+    from .structures.parts import Kind
     from .surgery.cut import cut
     from .surgery.protocol import Edits, Verification
     from .surgery.runtime import load_pruned
@@ -87,7 +88,7 @@ _HOME = {
     "ExportRequest": "export.protocol",
     "Exported": "session.states",
     "Job": "jobs",
-    "Kind": "structures.analysis",
+    "Kind": "structures.parts",
     "Message": "errors",
     "Metric": "tasks.protocol",
     "ModelSpec": "sources.protocol",
