@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -17,6 +18,9 @@ from .recovery_curves import Curves
 from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.CURVE})
+ROOMY = 540
+"""Width from which the place of the curves is kept free, in device-independent pixels."""
+
 FRAME = 33
 """Least milliseconds between two drawings of the curves."""
 
@@ -51,6 +55,7 @@ class Recovery(QWidget):
         self.progress.setAccessibleName(self.tr("Progress of the recovery"))
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()
+        self.setMinimumWidth(436)  # the middle column is the one that must not give way
         self._timer = QTimer(self, singleShot=True, interval=FRAME)
         self._lay_out()
         self._timer.timeout.connect(self.refresh)
@@ -64,7 +69,8 @@ class Recovery(QWidget):
         waiting = EmptyState(
             self.tr("Recovery"), self.tr("Loss and metric are drawn here while a model is fine-tuned.")
         )
-        self._left = QStackedLayout()
+        self._left_side = QWidget()
+        self._left = QStackedLayout(self._left_side)
         self._left.addWidget(waiting)
         self._left.addWidget(self.curves)
         fields = FlowLayout(self._settings, gap=8)
@@ -92,7 +98,7 @@ class Recovery(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 6)
         row.setSpacing(12)
-        row.addLayout(self._left, 11)
+        row.addWidget(self._left_side, 11)
         row.addLayout(right, 10)
 
     @Slot(object)
@@ -106,6 +112,7 @@ class Recovery(QWidget):
         document, job = self.document, recovery_job(self.document)
         points = document.curve
         self._left.setCurrentIndex(int(bool(points) or job is not None))
+        self._share_room()
         self.curves.show_points(points, document.metric(document.original))
         self.best.setText(best_text(points, document.metric(document.original)))
         self.best.setVisible(bool(self.best.text()))
@@ -117,6 +124,14 @@ class Recovery(QWidget):
             self._show_waiting()
         else:
             self._show_running(job)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window the settings take the room of curves that are not there yet."""
+        super().resizeEvent(event)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        self._left_side.setVisible(self.width() >= ROOMY or self._left.currentIndex() == 1)
 
     def _show_waiting(self) -> None:
         reason = reason_not(self.document)

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from secateur.app.document import Goal
 from secateur.app.panels.ledger import Ledger
 from secateur.app.panels.strip import Strip
-from secateur.app.widgets.numbers import change, scaled
+from secateur.app.widgets.numbers import change, scaled, size
 from tests.app.stand_in import StandIn, exported, opened, travelled
 
 
@@ -98,6 +98,7 @@ def test_a_file_is_predicted_until_it_was_written(cells_of) -> None:
     document = travelled()
     cells = cells_of(document)
     assert cells["file"].source.text() == "recovered, predicted"
+    assert cells["file"].number.text() == size(4 * document.plan_costs.parameters)
     document.take_export("s2", exported())
     assert cells["file"].source.text() == "recovered, measured"
     assert cells["file"].number.text() == "1.53 MB"
