@@ -24,7 +24,7 @@ def _linear(module: Any, _groups: int | None) -> dict[str, Any]:
 
 
 def _convolution(module: Any, groups: int | None) -> dict[str, Any]:
-    groups = module.groups if groups is None else groups
+    groups = int(module.groups) if groups is None else groups
     first, second = int(module.weight.shape[0]), int(module.weight.shape[1])
     out, into = (second * groups, first) if module.transposed else (first, second * groups)
     return {"out_channels": out, "in_channels": into, "groups": groups}

@@ -39,14 +39,19 @@ class Audit:
 
 
 def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: tuple[Any, ...]) -> Audit:
-    """Run the cut model on the analysis's own example inputs and compare shapes and literals of every product and norm."""
+    """Run the cut model on the analysis's own inputs and compare shapes and literals of every product and norm."""
     run = attempt(model, inputs)
     expected = _expected(analysis, removed)
     done = [
-        (SAME.get(c.op, c.op), run.shapes[c.outputs[0]], tuple(a for a in c.arguments.values() if isinstance(a, float)), c.module)
+        (
+            SAME.get(c.op, c.op),
+            run.shapes[c.outputs[0]],
+            tuple(a for a in c.arguments.values() if isinstance(a, float)),
+            c.module,
+        )
         for c in run.calls
         if SAME.get(c.op, c.op) in AUDITED
-    ]  # fmt: skip
+    ]
     done = [d for d in done if d[0] not in ("aten.mul", "aten.div") or d[2]]
     for number, ((step, sizes), (op, shape, scalars, module)) in enumerate(zip(expected, done, strict=False)):
         if op != step.op or shape != sizes:

@@ -1,9 +1,9 @@
-"""Cut a model: slice its tensors, drop its blocks, repair what its modules remember, audit that it runs as predicted."""
+"""Cut a model: slice its tensors, drop its blocks, repair what modules remember, audit that it runs as predicted."""
 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import PlanError, VerificationError
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
+from ..tracing.reading import modules_of
 from . import runtime
 from .attributes import remembered
 from .audit import audit
@@ -28,9 +29,7 @@ class Cut:
     edits: Edits
 
 
-def cut(
-    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: tuple[Any, ...]
-) -> Cut:
+def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: tuple[Any, ...]) -> Cut:
     """A new, smaller model; the given one is not touched.
 
     Args:
@@ -109,7 +108,8 @@ def rebuild(
     model = factory()
     runtime.apply_edits(model, asdict(edits))
     runtime.resize(model, shapes(analysis, removed))
-    _missing, unexpected = model.load_state_dict(dict(state_dict), strict=False)
+    found = model.load_state_dict(dict(state_dict), strict=False)
+    unexpected = cast("list[str]", found.unexpected_keys)
     if unexpected:
         raise VerificationError(
             "rebuild.unexpected", "The stored weights hold {names}, which the model lacks.", names=unexpected[:5]
@@ -124,7 +124,10 @@ def shapes(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
     for tensor in analysis.tensors:
         dims = kept.get(tensor.name, ())
         if dims is not None:
-            shape = [s if k is None else len(k) for s, k in zip(tensor.shape, dims or [None] * len(tensor.shape), strict=True)]
+            shape = [
+                s if k is None else len(k)
+                for s, k in zip(tensor.shape, dims or [None] * len(tensor.shape), strict=True)
+            ]
             found.update(dict.fromkeys((tensor.name, *tensor.aliases), shape))
     return found
 
@@ -151,11 +154,14 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     runtime.apply_edits(model, {"identities": blocks})
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
-    for path, module in model.named_modules():
-        if isinstance(module, nn.MultiheadAttention) and (path, "heads") in counts:
-            if path in attention or _is_cut(analysis, path, removed):
-                head_dim = attention[path][2] if path in attention else int(module.head_dim)
-                attention[path] = (path, counts[path, "heads"], head_dim)
+    for path, module in modules_of(model).items():
+        if (
+            isinstance(module, nn.MultiheadAttention)
+            and (path, "heads") in counts
+            and (path in attention or _is_cut(analysis, path, removed))
+        ):
+            head_dim = attention[path][2] if path in attention else int(module.head_dim)
+            attention[path] = (path, counts[path, "heads"], head_dim)
         for name, value in remembered(module, counts.get((path, "groups"))).items():
             if getattr(module, name, value) != value:
                 attributes.append((path, name, value))

@@ -1,10 +1,10 @@
 """The masked original: what a cut model must equal. Made from the analysis's slices alone, independent of surgery.
 
-Every slice of a removed structure is zero in every parameter; a removed block is skipped by a hook; a normalisation over
-channels computes its statistics over the channels that remain.
+Every slice of a removed structure is zero in every parameter; a removed block is skipped by a hook; a normalisation
+over channels computes its statistics over the channels that remain.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,7 +61,7 @@ def masked_state(model: nn.Module, gone: Gone) -> dict[str, torch.Tensor]:
 
 
 @contextmanager
-def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> Iterator[None]:
+def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> Generator[None]:
     """Within this, the model computes what it would without the structures; afterwards it is as before.
 
     The model is a private copy of the caller's: its parameters are exchanged in place.
@@ -70,7 +70,7 @@ def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> I
     zeros = masked_state(model, gone)
     own = {name: p.data for name, p in model.named_parameters() if name in zeros}
     handles = [
-        model.get_submodule(s.name).register_forward_hook(lambda _m, args, _r: args[0])
+        model.get_submodule(s.name).register_forward_hook(_skip)
         for s in analysis.sets
         if s.kind is Kind.BLOCK and after[s.first] and not before[s.first]
         if _exists(model, s.name)
@@ -109,6 +109,10 @@ class _MaskedNorms(TorchDispatchMode):
             result = (source - mean) / torch.sqrt(variance + eps) * weight
             return (result if bias is None else result + bias), mean, 1 / torch.sqrt(variance + eps)
         return func(*args, **(kwargs or {}))
+
+
+def _skip(_module: nn.Module, args: tuple[Any, ...], _result: Any) -> Any:
+    return args[0]
 
 
 def _exists(model: nn.Module, path: str) -> bool:

@@ -33,7 +33,8 @@ def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rn
             if axis >= 0:
                 low, high = analysis.axis_start[axis], analysis.axis_start[axis + 1]
                 kept = np.flatnonzero(~gone[low:high])
-                places = np.searchsorted(kept, order[low:high][kept] - low)
+                taken: NDArray[np.int64] = order[low:high][kept] - low
+                places = np.searchsorted(kept, taken)
                 if (places != np.arange(len(places))).any():
                     tensor.data = tensor.data.index_select(dim, torch.from_numpy(places))
 

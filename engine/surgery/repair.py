@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import VerificationError
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import kept_sizes
+from ..tracing.reading import modules_of
 from . import runtime
 from .audit import Audit
 from .protocol import Edits
@@ -126,7 +127,7 @@ class Repair:
         return None
 
     def _try_literals(self, path: str, now: Audit) -> Audit | None:
-        """Replace the sizes (and, where one differs, the scales) that forwards of this class hand to torch functions."""
+        """Replace sizes (and, where one differs, scales) that forwards of this class hand to torch functions."""
         paths = {path, *self._peers(path)}
         added = [site for p in sorted(paths) for site in self._literals_of(p, now.scalars)]
         if not added:
@@ -162,7 +163,7 @@ class Repair:
 
     def _peers(self, path: str) -> list[str]:
         own = type(self.model.get_submodule(path))
-        return [p for p, m in self.model.named_modules() if type(m) is own and p != path]
+        return [p for p, m in modules_of(self.model).items() if type(m) is own and p != path]
 
 
 def merge_attributes(

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -34,7 +34,7 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     Raises:
         ValueError: The file is of another schema, or the tensors do not fit.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
     described = json.loads(Path(shapes_file).read_text(encoding="utf-8"))
     if described.get("schema") != SCHEMA:
@@ -42,11 +42,13 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     model = model_factory()
     apply_edits(model, described["edits"])
     resize(model, described["shapes"])
-    missing, unexpected = model.load_state_dict(load_file(weights_file), strict=False)
+    found = model.load_state_dict(load_file(weights_file), strict=False)
+    missing = cast("list[str]", found.missing_keys)
+    unexpected = cast("list[str]", found.unexpected_keys)
     tied = _tied_names(model)
     lost = [name for name in missing if not any(name in names and len(names) > 1 for names in tied)]
     if lost or unexpected:
-        raise ValueError(f"The weights do not fit: missing {lost[:5]}, unexpected {list(unexpected)[:5]}.")
+        raise ValueError(f"The weights do not fit: missing {lost[:5]}, unexpected {unexpected[:5]}.")
     return model.eval()
 
 
@@ -64,12 +66,14 @@ def resize(model: nn.Module, shapes: dict[str, Any]) -> None:
 def replace(model: nn.Module, new: dict[int, torch.Tensor]) -> None:
     """Put other tensors wherever a module of the model holds one; `new` maps id(old tensor) to the new one."""
     for module in model.modules():
-        for store in (module._parameters, module._buffers):
+        stores = (module._parameters, module._buffers)  # pyright: ignore[reportPrivateUsage]
+        for store in cast("tuple[dict[str, Any], ...]", stores):
             for name, tensor in store.items():
                 if tensor is not None and id(tensor) in new:
-                    store[name] = new[id(tensor)]  # type: ignore[assignment]
+                    store[name] = new[id(tensor)]
         if isinstance(module, nn.RNNBase):  # LSTM and GRU keep a second list of their weights
-            module._flat_weights = [getattr(module, n, None) for n in module._flat_weights_names]  # type: ignore
+            names: list[str] = module._flat_weights_names  # pyright: ignore[reportPrivateUsage]
+            module._flat_weights = [getattr(module, n, None) for n in names]  # pyright: ignore[reportPrivateUsage]
 
 
 def _named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
@@ -94,7 +98,9 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
             _size_from_weights(model.get_submodule(path), int(heads), int(head_dim))
     for path, name, value in edits.get("attributes", ()):
         if not f"{path}.".startswith(removed):
-            setattr(model.get_submodule(path), name, tuple(value) if isinstance(value, list) else value)
+            setattr(
+                model.get_submodule(path), name, tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+            )
     literals: dict[str, dict[tuple[str, int], list[tuple[int, Any]]]] = {}
     for path, function, call, argument, value in edits.get("literals", ()):
         literals.setdefault(path, {}).setdefault((function, int(call)), []).append((int(argument), value))
@@ -104,7 +110,7 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
 
 
 class PrunedAttention(nn.MultiheadAttention):
-    """`nn.MultiheadAttention` that takes its sizes from its weights, so that heads and head dimensions may be missing."""
+    """`nn.MultiheadAttention` that takes its sizes from its weights: heads and head dimensions may be missing."""
 
     pruned_heads: int
     pruned_scale: float
@@ -133,11 +139,11 @@ class PrunedAttention(nn.MultiheadAttention):
             v = torch.cat([v, self.bias_v.expand(v.shape[0], 1, -1)], dim=1)
         if self.add_zero_attn:
             k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
-        q, k, v = (t.unflatten(-1, (self.pruned_heads, -1)).transpose(1, 2) for t in (q, k, v))
+        q, k, v = (self._heads(t) for t in (q, k, v))
         # The base class takes is_causal as a hint that goes with an attn_mask, never as a mask of its own.
         mask = self._mask(attn_mask, key_padding_mask, q, k)
         dropout = self.dropout if self.training else 0.0
-        weights = None
+        weights: torch.Tensor | None = None
         if need_weights:
             scores = (q * self.pruned_scale) @ k.transpose(-2, -1)
             weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
@@ -151,8 +157,13 @@ class PrunedAttention(nn.MultiheadAttention):
             return result.squeeze(0), None if weights is None else weights.squeeze(0)
         return result if self.batch_first else result.transpose(0, 1), weights
 
+    def _heads(self, tensor: torch.Tensor) -> torch.Tensor:
+        """[N, L, heads * head dimension] -> [N, heads, L, head dimension]."""
+        return cast("torch.Tensor", tensor.unflatten(-1, (self.pruned_heads, -1))).transpose(1, 2)
+
     def _project(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        bias = cast("torch.Tensor | None", self.in_proj_bias)
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
         if not self.pruned_packed:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         elif query is key and key is value:
@@ -186,8 +197,8 @@ def _size_from_weights(module: nn.Module, heads: int, head_dim: int) -> None:
         raise ValueError(f"{type(module).__name__} is no nn.MultiheadAttention: the factory builds another network.")
     if not isinstance(module, PrunedAttention):
         # nn.TransformerEncoderLayer has a fast path that would read embed_dim; without this flag it does not take it.
-        module.__dict__["pruned_packed"] = module._qkv_same_embed_dim
-        module._qkv_same_embed_dim = False
+        module.__dict__["pruned_packed"] = module._qkv_same_embed_dim  # pyright: ignore[reportPrivateUsage]
+        module._qkv_same_embed_dim = False  # pyright: ignore[reportPrivateUsage]
         module.__class__ = PrunedAttention
     module.__dict__["pruned_heads"] = module.__dict__["num_heads"] = heads
     module.__dict__["pruned_scale"] = head_dim**-0.5
@@ -212,8 +223,8 @@ class OwnCalls(TorchFunctionMode):
         """Begin a forward."""
         hooks = nn.modules.module
         self._handles = [
-            hooks.register_module_forward_pre_hook(lambda _m, _a: self._deeper(1)),
-            hooks.register_module_forward_hook(lambda _m, _a, _r: self._deeper(-1)),
+            hooks.register_module_forward_pre_hook(self._entered),
+            hooks.register_module_forward_hook(self._left),
         ]
         return super().__enter__()
 
@@ -223,8 +234,11 @@ class OwnCalls(TorchFunctionMode):
             handle.remove()
         super().__exit__(*error)
 
-    def _deeper(self, by: int) -> None:
-        self._depth += by
+    def _entered(self, _module: nn.Module, _args: Any) -> None:
+        self._depth += 1
+
+    def _left(self, _module: nn.Module, _args: Any, _result: Any) -> None:
+        self._depth -= 1
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function, with other arguments where so asked."""
@@ -253,9 +267,9 @@ def with_literal(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], argum
     keyword = {"reshape": "shape", "view": "size", "expand": "size"}.get(name, "split_size")
     if name == "split" and "split_size_or_sections" in kwargs:
         keyword = "split_size_or_sections"
-    given = kwargs.get(keyword, args[at] if len(args) > at else None)
+    given: Any = kwargs.get(keyword, args[at] if len(args) > at else None)
     if isinstance(given, (list, tuple)):
-        changed: Any = [value if n == argument else s for n, s in enumerate(given)]
+        changed: Any = [value if n == argument else s for n, s in enumerate(cast("list[Any]", given))]
     elif keyword in kwargs or name == "split":
         changed = value
     else:  # sizes given one by one

@@ -1,4 +1,4 @@
-"""The analysis that holds: half of everything is cut on trial, and what no repair brings to run is fixed, with the reason.
+"""The analysis that holds: half of everything is cut on trial; what no repair brings to run is fixed, with the reason.
 
 So that what the window offers can be cut. An analysis alone knows the operators; only a trial knows the model's code.
 """

@@ -12,7 +12,7 @@ Keeps = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
 
 
 def relative_keeps(analysis: Analysis, before: Mask, after: Mask) -> Keeps:
-    """For each tensor that changes from `before` to `after`: per dimension the places it keeps, in `before`'s numbering.
+    """For each tensor that changes between the states: per dimension the places it keeps, in `before`'s numbering.
 
     None for a dimension: all of it; None for a tensor: it vanishes with a block.
     """

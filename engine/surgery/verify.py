@@ -16,14 +16,13 @@ from torch import nn
 from ..errors import VerificationError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis, Mask
-from ..tracing.recorder import quiet_forward
+from .compare import TOLERANCE, Run, worst_difference
 from .cut import copy_model
 from .masking import masked
 from .permuting import permute
 from .protocol import Check, Verification
 from .slicing import relative_keeps, slice_state
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 FITS = 400_000_000
 """Parameters up to which four copies in float64 are made."""
 
@@ -115,20 +114,20 @@ def require(verification: Verification) -> None:
 
 def _removal(name: str, pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: tuple[Any, ...]) -> Check:
     with masked(pair.before, *plan):
-        reference = _Run(pair.before, inputs)
-    plain = _Run(pair.before, inputs)
-    smaller = _Run(pair.after, inputs)
+        reference = Run(pair.before, inputs)
+    plain = Run(pair.before, inputs)
+    smaller = Run(pair.after, inputs)
     difference, detail = reference.compare(smaller)
-    effect = _difference(reference.outputs, plain.outputs)
+    effect = worst_difference(reference.outputs, plain.outputs)
     return Check(name, difference, effect, TOLERANCE[pair.dtype], _name(pair.dtype), detail)
 
 
 def _permutation(pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: tuple[Any, ...]) -> Check:
     analysis, before, after = plan
-    plain = _Run(pair.before, inputs)
+    plain = Run(pair.before, inputs)
     permute(pair.before, analysis, before, after & ~before, np.random.default_rng(1))
-    permuted = _Run(pair.before, inputs)
-    difference = _difference(plain.outputs, permuted.outputs)
+    permuted = Run(pair.before, inputs)
+    difference = worst_difference(plain.outputs, permuted.outputs)
     return Check("permutation, randomised weights", difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
 
 
@@ -145,7 +144,7 @@ def _other_size(
     try:
         if resized is None:
             raise ValueError("its inputs have no size in space")
-        _Run(pair.before, resized)
+        Run(pair.before, resized)
     except Exception as error:  # the original itself, at a size for which it may not be made
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         skipped.append(f"another input size: the original runs only at the given one ({text})")
@@ -153,57 +152,6 @@ def _other_size(
     yield Progress("Verifying: " + name, 4, 5)
     assert resized is not None
     checks.append(_removal(name, pair, plan, _cast(resized, torch.float32)))
-
-
-class _Run:
-    """One forward: outputs, and the results of every module on the way."""
-
-    def __init__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.trail: dict[str, list[torch.Tensor]] = {}
-        handles = [
-            module.register_forward_hook(lambda _m, _a, result, path=path: self._note(path, result))
-            for path, module in model.named_modules()
-            if path
-        ]
-        try:
-            with quiet_forward(model):
-                self.outputs = _tensors(model(*inputs))
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _note(self, path: str, result: Any) -> None:
-        # Copies: a later operator may change a result in place.
-        self.trail.setdefault(path, []).extend(t.clone() for t in _tensors(result))
-
-    def compare(self, other: "_Run") -> tuple[float, str]:
-        """Worst difference over outputs and over results of equal shape on the way, and the first that stands out."""
-        worst, detail = _difference(self.outputs, other.outputs), ""
-        for path, results in self.trail.items():
-            others = other.trail.get(path)
-            if others is None or [r.shape for r in results] != [o.shape for o in others]:
-                continue
-            difference = _difference(results, others)
-            tolerance = TOLERANCE.get(results[0].dtype, 1e-4) if results else 1.0
-            if difference >= tolerance and not detail:
-                detail = f"result of {path} differs by {difference:.1e}"
-            worst = max(worst, difference)
-        return worst, detail
-
-
-def _difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
-    """max|a - b| / max|a|, the worst over tensors; infinite where shapes differ or numbers are not finite."""
-    if [t.shape for t in first] != [t.shape for t in second]:
-        return float("inf")
-    worst = 0.0
-    for a, b in zip(first, second, strict=True):
-        if not a.is_floating_point() or not a.numel():
-            continue
-        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
-            return float("inf")
-        scale, gap = float(a.abs().max()), float((a - b).abs().max())
-        worst = max(worst, gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf")))
-    return worst
 
 
 def _randomise(pair: _Pair, analysis: Analysis, before: Mask, after: Mask) -> None:
@@ -230,12 +178,6 @@ def _random_like(name: str, tensor: torch.Tensor, generator: torch.Generator) ->
     return uniform(-spread, spread)
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    from torch.utils._pytree import tree_flatten
-
-    return [t for t in tree_flatten(value)[0] if isinstance(t, torch.Tensor)]
-
-
 def _cast(inputs: Any, dtype: torch.dtype) -> tuple[Any, ...]:
     return tuple(i.to(dtype) if isinstance(i, torch.Tensor) and i.is_floating_point() else i for i in inputs)
 
@@ -245,7 +187,7 @@ def _batch(inputs: tuple[Any, ...]) -> int:
 
 
 def _resized(inputs: tuple[Any, ...], batch: int | None = None, scale: float = 1.0) -> Any:
-    """Inputs of another batch (fresh noise; whole numbers are repeated), or another size in space; None if they have none."""
+    """Inputs of another batch (fresh noise; whole numbers are repeated) or size in space; None if they have none."""
     generator = torch.Generator().manual_seed(2)
     made: list[Any] = []
     spatial = False

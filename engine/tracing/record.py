@@ -51,7 +51,7 @@ def _refs(argument: Any) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class ModuleCall:
-    """One call of a module's forward: its tensor inputs and outputs, and the calls first..last (exclusive) inside it."""
+    """One call of a module's forward: its tensor inputs and outputs, and the calls first..last (exclusive) inside."""
 
     path: str
     inputs: tuple[int, ...]

@@ -1,22 +1,24 @@
-"""Make a `Record`: run the model once, in eval mode, under a dispatch mode that sees every operator beneath autograd."""
+"""Make a `Record`: run the model once, in eval mode, under a mode that sees every operator beneath autograd."""
 
+import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import AnalysisError
-from ..surgery.runtime import COUNTED, SCALARS, SIZES
+from .functions import Frame, Functions
+from .reading import modules_of, tensors_of
 from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
 
 
@@ -34,12 +36,14 @@ def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
             details=_traceback(error),
             kind=type(error).__name__,
             text=str(error).splitlines()[0] if str(error) else "no text",
-            shapes=", ".join("x".join(map(str, s.shape)) for s in _tensors(inputs)),
+            shapes=", ".join("x".join(map(str, s.shape)) for s in tensors_of(inputs)),
         ) from error
-    outputs = _tensors(result)
+    outputs = tensors_of(result)
     if not outputs:
-        raise AnalysisError("analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep.")
-    given = _tensors(inputs)
+        raise AnalysisError(
+            "analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep."
+        )
+    given = tensors_of(inputs)
     return Record(
         calls=tuple(recorder.calls),
         module_calls=tuple(recorder.module_calls),
@@ -80,7 +84,7 @@ def attempt(model: nn.Module, inputs: tuple[Any, ...]) -> Attempt:
 
 def _run(model: nn.Module, inputs: tuple[Any, ...]) -> tuple["_Recorder", Any, Exception | None]:
     recorder = _Recorder(model)
-    functions = _Functions(recorder)
+    functions = Functions(recorder.stack, recorder.functions, recorder.number)
     with quiet_forward(model), _hooks(model, recorder), recorder, functions:
         try:
             return recorder, model(*inputs), None
@@ -89,13 +93,13 @@ def _run(model: nn.Module, inputs: tuple[Any, ...]) -> tuple["_Recorder", Any, E
 
 
 @contextmanager
-def quiet_forward(model: nn.Module) -> Iterator[None]:
+def quiet_forward(model: nn.Module) -> Generator[None]:
     """Eval mode, no gradients, attention as plain products; everything as before afterwards."""
-    training = {m: m.training for m in model.modules()}
+    training: dict[nn.Module, bool] = {m: m.training for m in model.modules()}
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
         torch.backends.mha.set_fastpath_enabled(False)
         model.eval()
         try:
@@ -116,7 +120,7 @@ class _Recorder(TorchDispatchMode):
         self.module_calls: list[ModuleCall] = []
         self.shapes: list[tuple[int, ...]] = []
         self.sources: list[Source] = []
-        self.stack: list[tuple[str, tuple[int, ...], int, Counter[str]]] = []
+        self.stack: list[Frame] = []
         self._numbers: Any = WeakIdKeyDictionary()
         self._note_sources(model)
 
@@ -137,7 +141,7 @@ class _Recorder(TorchDispatchMode):
         # Tensors are numbered before the call: an in-place one may change their shapes.
         arguments = {name: tree_map(self._plain, value) for name, value in bound.items()}
         result = func(*args, **kwargs)
-        outputs = _tensors(result)
+        outputs = tensors_of(result)
         counted = flop_registry.get(func.overloadpacket)
         flops = int(counted(*args, **kwargs, out_val=result)) if counted is not None else 0
         self.calls.append(
@@ -154,12 +158,12 @@ class _Recorder(TorchDispatchMode):
 
     def enter(self, path: str, inputs: Any) -> None:
         """A module's forward begins."""
-        self.stack.append((path, tuple(self.number(t) for t in _tensors(inputs)), len(self.calls), Counter()))
+        self.stack.append((path, tuple(self.number(t) for t in tensors_of(inputs)), len(self.calls), Counter()))
 
     def leave(self, outputs: Any) -> None:
         """A module's forward ends."""
         path, inputs, first, _ = self.stack.pop()
-        ended = ModuleCall(path, inputs, tuple(self.number(t) for t in _tensors(outputs)), first, len(self.calls))
+        ended = ModuleCall(path, inputs, tuple(self.number(t) for t in tensors_of(outputs)), first, len(self.calls))
         self.module_calls.append(ended)
 
     def _plain(self, value: Any) -> Any:
@@ -187,49 +191,12 @@ class _Recorder(TorchDispatchMode):
             )  # fmt: skip
 
 
-class _Functions(TorchFunctionMode):
-    """Notes the literals that each module's own forward hands to torch functions."""
-
-    def __init__(self, recorder: _Recorder) -> None:
-        super().__init__()
-        self._recorder = recorder
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        name = getattr(func, "__name__", "")
-        if name in COUNTED:
-            outputs = _tensors(result)
-            if outputs and self._recorder.stack:
-                module, _, _, counts = self._recorder.stack[-1]
-                number = counts[name]
-                counts[name] += 1
-                sizes, scalar = _literals(name, args, kwargs)
-                self._recorder.functions.append(FunctionCall(module, name, number, sizes, scalar, self._recorder.number(outputs[0])))
-        return result
-
-
-def _literals(name: str, args: Any, kwargs: Any) -> tuple[tuple[int, ...], float | None]:
-    if name == "scaled_dot_product_attention":
-        given = kwargs.get("scale")
-        return (), float(args[0].shape[-1] ** -0.5 if given is None and args else given or 0.0)
-    if name in SCALARS:
-        return (), next((a for a in args if isinstance(a, float)), None)
-    given = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, (int, tuple, list))]
-    sizes = given[0] if given and isinstance(given[0], (tuple, list)) else given
-    return (tuple(int(s) for s in sizes) if name in SIZES else ()), None
-
-
 @contextmanager
-def _hooks(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
-    handles: list[Any] = []
-
-    def before(path: str) -> Any:
-        return lambda _m, args, kwargs: recorder.enter(path, (args, kwargs))
-
-    for path, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(before(path), with_kwargs=True))
-        handles.append(module.register_forward_hook(lambda _m, _a, result: recorder.leave(result)))
+def _hooks(model: nn.Module, recorder: _Recorder) -> Generator[None]:
+    handles: list[RemovableHandle] = []
+    for path, module in modules_of(model).items():
+        handles.append(module.register_forward_pre_hook(_entering(recorder, path), with_kwargs=True))
+        handles.append(module.register_forward_hook(_leaving(recorder)))
     try:
         yield
     finally:
@@ -237,27 +204,38 @@ def _hooks(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
             handle.remove()
 
 
+def _entering(recorder: _Recorder, path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        recorder.enter(path, (args, kwargs))
+
+    return hook
+
+
+def _leaving(recorder: _Recorder) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+    def hook(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
+        recorder.leave(result)
+
+    return hook
+
+
 def _modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:
-    for path, module in model.named_modules():
+    for path, module in modules_of(model).items():
         steps = isinstance(module, (nn.Sequential, nn.ModuleList))
         yield path, type(module).__name__, _detail(module), steps
 
 
 def _detail(module: nn.Module) -> str:
-    kernel = getattr(module, "kernel_size", None)
-    if isinstance(kernel, tuple):
-        stride = getattr(module, "stride", (1,))
-        size = "x".join(str(k) for k in kernel)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        strided = isinstance(stride, tuple) and any(s != 1 for s in stride)  # pyright: ignore[reportUnknownVariableType]
-        return f"{size}, stride {stride[0]}" if strided else size
-    return ""
+    kernel: Any = getattr(module, "kernel_size", None)
+    stride: Any = getattr(module, "stride", (1,))
+    if not _is_tuple(kernel):
+        return ""
+    size = "x".join(map(str, kernel))
+    return f"{size}, stride {stride[0]}" if _is_tuple(stride) and any(s != 1 for s in stride) else size
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    return [t for t in tree_flatten(value)[0] if isinstance(t, torch.Tensor)]
+def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
 
 
 def _traceback(error: BaseException) -> str:
-    import traceback
-
     return "".join(traceback.format_exception(error)[-8:])
