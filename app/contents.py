@@ -58,7 +58,9 @@ class Contents:
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
     criterion: str = "l1"
-    scores: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict[tuple[str, str], "NDArray[np.float64]"])
+    scores: dict[tuple[str, str], NDArray[np.float64]] = field(
+        default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
+    )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
 
     @property

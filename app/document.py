@@ -243,7 +243,9 @@ class Document(QObject):
         touched = self.analysis.empty()
         touched[self.analysis.sets[set_number].structures] = True
         module = self.analysis.sets[set_number].module
-        self._plan(self.tr("keep {count} of {module}").format(count=count, module=module), after, touched & ~self.removed)
+        self._plan(
+            self.tr("keep {count} of {module}").format(count=count, module=module), after, touched & ~self.removed
+        )
 
     def preview(self, marked: Mask) -> None:
         """Show a plan without an undo step, until `commit_preview` or `cancel_preview`."""
@@ -439,7 +441,9 @@ class Document(QObject):
         self.contents.scores[state_id, criterion] = scores
         self.announce(Aspect.SCORES)
 
-    def take_measurements(self, state_id: str, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()) -> None:
+    def take_measurements(
+        self, state_id: str, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()
+    ) -> None:
         """A state was measured."""
         if state_id in self.contents.states:
             self.contents.states[state_id] = measured(self.contents.states[state_id], metrics, timings)
@@ -516,7 +520,9 @@ class Document(QObject):
 
     def _below(self, set_numbers: Iterable[int], threshold: float) -> Mask:
         assert self.analysis is not None and self.scores is not None
-        return marking.below(self.analysis, self.scores, self._base(), self.removed, self.locked, set_numbers, threshold)
+        return marking.below(
+            self.analysis, self.scores, self._base(), self.removed, self.locked, set_numbers, threshold
+        )
 
     def _refuses(self) -> bool:
         """True, with the reason said, while a job that changes states runs."""

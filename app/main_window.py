@@ -3,7 +3,6 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
-from pathlib import Path
 from dataclasses import replace
 from typing import Any
 
@@ -247,5 +246,3 @@ class MainWindow(QMainWindow):
             self.area.remember()
         self.document.work.close()
         super().closeEvent(event)
-
-

@@ -14,6 +14,7 @@ from .document import Document
 from .link import EngineLink
 from .main_window import MainWindow
 
+
 def make_application() -> QApplication:
     """The application with its names and look."""
     QCoreApplication.setOrganizationName(settings.NAME)

@@ -26,10 +26,16 @@ class StartPage(QWidget):
         card.setFixedWidth(620)
         card.body.setSpacing(10)
         card.body.addWidget(self._title())
-        card.body.addWidget(label(self.tr(
-            "Makes a trained network smaller by removing whole filters, heads, neurons and blocks. Open a model with the "
-            "data that judges it; Secateur suggests a plan, cuts, verifies the cut, recovers accuracy, measures, exports."
-        ), "muted", wrap=True))
+        card.body.addWidget(
+            label(
+                self.tr(
+                    "Makes a trained network smaller by removing whole filters, heads, neurons and blocks. Open a model with the "
+                    "data that judges it; Secateur suggests a plan, cuts, verifies the cut, recovers accuracy, measures, exports."
+                ),
+                "muted",
+                wrap=True,
+            )
+        )
         card.body.addSpacing(8)
         card.body.addWidget(label(self.tr("Try it on a sample"), "strong"))
         for name in SAMPLES:

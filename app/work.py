@@ -228,7 +228,9 @@ class Work(QObject):
         background: bool = False,
     ) -> None:
         if self.link is None:
-            return self.document.fail(EngineLost("window.no_engine", "The engine is not running. Start Secateur again."))
+            return self.document.fail(
+                EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
+            )
         if changes and self.document.busy:
             return self._say(self.tr("Wait for the running job, or cancel it."))
         if not background:
@@ -285,7 +287,9 @@ class Work(QObject):
     def _made(self, state: State, text: str) -> None:
         self.document.add_state(state, text)
         if state.kind is StateKind.CUT and state.verification is not None:
-            words = self.tr("Cut verified: equals the masked original, {difference:.0e}. This says nothing about accuracy.")
+            words = self.tr(
+                "Cut verified: equals the masked original, {difference:.0e}. This says nothing about accuracy."
+            )
             self._say(words.format(difference=state.verification.difference))
         self._look()
 

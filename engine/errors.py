@@ -48,10 +48,18 @@ class SecateurError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary without losing the code."""
-        return _rebuild, (type(self), self.message.code, self.message.template, self.details, dict(self.message.arguments))
+        return _rebuild, (
+            type(self),
+            self.message.code,
+            self.message.template,
+            self.details,
+            dict(self.message.arguments),
+        )
 
 
-def _rebuild(kind: type[SecateurError], code: str, template: str, details: str, arguments: dict[str, Any]) -> SecateurError:
+def _rebuild(
+    kind: type[SecateurError], code: str, template: str, details: str, arguments: dict[str, Any]
+) -> SecateurError:
     return kind(code, template, details, **arguments)
 
 

@@ -18,7 +18,10 @@ PACKAGES = ("secateur", "torch", "onnxruntime", "onnx", "numpy", "PySide6-Essent
 def facts(window: Any) -> str:
     """One fact a line."""
     lines = [f"{name} {version}" for name in PACKAGES if (version := _version(name))]
-    lines += [f"Python {platform.python_version()}, {platform.platform()}", f"Qt platform: {QGuiApplication.platformName()}"]
+    lines += [
+        f"Python {platform.python_version()}, {platform.platform()}",
+        f"Qt platform: {QGuiApplication.platformName()}",
+    ]
     return "\n".join([*lines, f"Sessions: {sessions_folder()}", f"This session: {window.document.work.folder}"])
 
 

@@ -14,7 +14,9 @@ class Consent(FormDialog):
 
     def __init__(self, window: Any, spec: ModelSpec, error: SecateurError) -> None:
         """Ask in a window about the checkpoint of a model."""
-        super().__init__(window, self.tr("Run code from this checkpoint?"), str(error), self.tr("Trust this file and open"))
+        super().__init__(
+            window, self.tr("Run code from this checkpoint?"), str(error), self.tr("Trust this file and open")
+        )
         text = self.tr("{file} can run any code when it is loaded. Open it only if you trust where it came from.")
         self.missing.setText(text.format(file=spec.weights or spec.source))
         self.accept_button.setDefault(False)

@@ -22,7 +22,9 @@ class Export(FormDialog):
 
     def __init__(self, window: Any, format: str) -> None:
         """Ask in a window."""
-        sentence = self.tr("The file is loaded again in a fresh process, compared with the model, and its metric measured.")
+        sentence = self.tr(
+            "The file is loaded again in a fresh process, compared with the model, and its metric measured."
+        )
         super().__init__(window, self.tr("Export"), sentence, self.tr("Export"))
         self._document = window.document
         self.format = ComboBox(self.tr("Format"))

@@ -61,7 +61,9 @@ class OpenModel(FormDialog):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, one.title), one)
         self.add_row(self.tr("Source"), self.kind)
         self.name = self.add_path(self.tr("Model"))
-        self.weights = self.add_path(self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty"))
+        self.weights = self.add_path(
+            self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty")
+        )
         self.input_shape = self.add_line(self.tr("Input shape"), hint=self.tr("1x3x224x224; empty: from the data"))
         self.problem = self._problem
         self.act = lambda: window.open(self.spec())

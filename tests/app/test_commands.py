@@ -34,7 +34,10 @@ def test_no_two_commands_share_an_id_or_a_shortcut():
 
 
 def test_every_command_says_in_a_sentence_what_it_does():
-    assert all(one.tooltip.endswith(".") and one.title and not one.title.endswith(".") or one.title.endswith("...") for one in COMMANDS)
+    assert all(
+        (one.tooltip.endswith(".") and one.title and not one.title.endswith(".")) or one.title.endswith("...")
+        for one in COMMANDS
+    )
 
 
 def test_every_disabled_command_has_a_reason_in_words(window):

@@ -116,7 +116,9 @@ def test_attaching_the_bundled_data(qtbot, window):
     assert window.asked.attached == [TaskSpec("bundled")]
 
 
-def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_anything_is_written(qtbot, window, tmp_path):
+def test_exporting_into_a_folder_that_is_missing_or_forbidden_is_refused_before_anything_is_written(
+    qtbot, window, tmp_path
+):
     dialog = shown(qtbot, Export(window, "onnx"))
     dialog.path.setText(str(tmp_path / "missing" / "net.onnx"))
     assert "does not exist" in dialog.missing.text() and not dialog.accept_button.isEnabled()

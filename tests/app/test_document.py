@@ -238,7 +238,10 @@ def test_progress_is_shown_and_recovery_points_become_a_curve(desk: Desk, qtbot)
     desk.link.progressed.emit(number, Progressed(number, Progress("Fine-tuning", 2, 10), points))
     view = next(job for job in document.jobs if job.id == number)
     assert (view.text, view.done, view.total) == ("Fine-tuning", 2, 10) and view.left >= 0
-    assert [(p.step, np.isnan(p.loss), np.isnan(p.metric)) for p in document.curve] == [(1, False, True), (2, True, False)]
+    assert [(p.step, np.isnan(p.loss), np.isnan(p.metric)) for p in document.curve] == [
+        (1, False, True),
+        (2, True, False),
+    ]
 
 
 def test_what_was_measured_is_kept_with_its_state(desk: Desk):

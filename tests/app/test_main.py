@@ -14,7 +14,9 @@ from secateur.engine.tasks.protocol import TaskSpec
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
-    return subprocess.run([sys.executable, "-c", code], env=kept | environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=kept | environment, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,9 @@ def test_what_the_window_opens(arguments, model):
 
 
 def test_an_option_that_does_not_exist_is_told_by_the_exit_code():
-    done = run("import sys\nfrom secateur.app.main import main\nsys.exit(main(['--colour']))", QT_QPA_PLATFORM="offscreen")
+    done = run(
+        "import sys\nfrom secateur.app.main import main\nsys.exit(main(['--colour']))", QT_QPA_PLATFORM="offscreen"
+    )
     assert done.returncode == 2 and "Traceback" not in done.stderr
 
 

@@ -104,7 +104,9 @@ def top_dialog(kind: type):
     return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
 
 
-def test_from_the_bundled_resnet_to_an_onnx_file_with_the_accuracy_that_the_window_displayed(window, hand, qtbot, tmp_path):
+def test_from_the_bundled_resnet_to_an_onnx_file_with_the_accuracy_that_the_window_displayed(
+    window, hand, qtbot, tmp_path
+):
     document = window.document
     hand.open_resnet()
     assert "88.5" in shown_metric(window)
@@ -214,6 +216,16 @@ def test_slot(qtbot):
 
 def test_an_exception_in_a_slot_fails_the_test(tmp_path):
     (tmp_path / "test_faulty.py").write_text(FAULTY)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "ZeroDivisionError" in done.stdout
