@@ -23,7 +23,7 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the inspector shows: a module path, and within it perhaps a set and a structure (numbers of the analysis, -1 none)."""
+    """What the inspector shows: a module path, perhaps a set and a structure in it (numbers, -1 for none)."""
 
     module: str = ""
     set_number: int = -1

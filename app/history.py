@@ -35,7 +35,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A step: its words ("cut 96 structures"), what was before and after, and a key by which a run of steps folds into one."""
+    """A step: its words ("cut 96 structures"), what was before and after; steps in a row with one `fold` become one."""
 
     text: str
     before: Snapshot

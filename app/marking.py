@@ -64,7 +64,7 @@ def keep(
     set_number: int,
     count: int,
 ) -> Mask:
-    """Marks where of this set the `count` best stay; marks on what is locked stand. Raises PlanError when it cannot be."""
+    """Marks where of this set the `count` best stay; locked ones stand as they are. Raises PlanError."""
     from secateur.engine.planning.goal import keep as keep_best
 
     place = analysis.sets[set_number].structures

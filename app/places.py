@@ -1,11 +1,13 @@
-"""Which panel stands where: a table. Modules are imported when the work area is built, after the window's first paint."""
+"""Which panel stands where: a table. Modules are imported only after the window's first paint."""
 
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
+
+from .words import QT_TRANSLATE_NOOP
 
 CONTEXT = "Places"
 

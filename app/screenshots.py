@@ -71,7 +71,7 @@ def road(camera: Photographer) -> None:
     camera.quiet()
     camera.take("03-opened")
     document.suggest_plan()
-    camera.wait(lambda: document.marked.any())
+    camera.wait(lambda: bool(document.marked.any()))
     _inspect(camera)
     camera.take("04-plan")
     window.area.show_tab("layers")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from . import settings
@@ -29,8 +29,9 @@ class StartPage(QWidget):
         card.body.addWidget(
             label(
                 self.tr(
-                    "Makes a trained network smaller by removing whole filters, heads, neurons and blocks. Open a model with the "
-                    "data that judges it; Secateur suggests a plan, cuts, verifies the cut, recovers accuracy, measures, exports."
+                    "Makes a trained network smaller by removing whole filters, heads, neurons and blocks. "
+                    "Open a model with the data that judges it; Secateur suggests a plan, cuts, verifies, "
+                    "recovers, measures, exports."
                 ),
                 "muted",
                 wrap=True,
@@ -54,7 +55,7 @@ class StartPage(QWidget):
         card.body.addWidget(self._bar)
         self._centre(card)
         self.refresh()
-        window.document.changed.connect(lambda _aspects: self.show_progress())
+        window.document.changed.connect(self._changed)
         self.show_progress()
 
     def _title(self) -> QLabel:
@@ -97,6 +98,10 @@ class StartPage(QWidget):
             row.addWidget(made)
             row.addWidget(ElidedLabel(source, "muted"), 1)
             self._recent.addLayout(row)
+
+    @Slot(object)
+    def _changed(self, _aspects: object) -> None:
+        self.show_progress()
 
     def show_progress(self) -> None:
         """Say what is being opened."""

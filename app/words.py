@@ -1,4 +1,19 @@
-"""Numbers inside sentences. English needs no plural files this way; a translation gets both forms."""
+"""Words of the window: numbers inside sentences, and texts marked for translation.
+
+English needs no plural files this way; a translation gets both forms.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+
+    def QT_TRANSLATE_NOOP(context: str, text: str) -> str:
+        """Mark a text for translation and return it; PySide's own annotation says `object`."""
+        ...
+else:
+    from PySide6.QtCore import QT_TRANSLATE_NOOP
+
+__all__ = ["QT_TRANSLATE_NOOP", "counted"]
 
 
 def counted(count: int, one: str, many: str) -> str:

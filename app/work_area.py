@@ -1,4 +1,4 @@
-"""Where the panels lie: tree at the left, trade-off and work in the middle, inspector at the right, as in the sketch."""
+"""Where the panels lie: tree at the left, trade-off and work in the middle, inspector at the right."""
 
 from typing import Any
 

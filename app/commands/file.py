@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP
-
+from ..words import QT_TRANSLATE_NOOP
 from . import reasons
 from .command import CONTEXT, Command
 

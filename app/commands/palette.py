@@ -67,7 +67,8 @@ class Palette(QDialog):
         ranked = [(rank(query, one.shown(document)), number, one) for number, one in enumerate(COMMANDS)]
         self.list.clear()
         self.list.addTopLevelItems([self._item(one) for _, _, one in sorted(r for r in ranked if r[0] >= 0)])
-        self.list.setCurrentItem(self.list.topLevelItem(0))
+        if (first := self.list.topLevelItem(0)) is not None:
+            self.list.setCurrentItem(first)
 
     def _item(self, command: Command) -> QTreeWidgetItem:
         document = self._window.document

@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP
-
-from ..words import counted
+from ..words import QT_TRANSLATE_NOOP, counted
 from . import reasons
 from .command import CONTEXT, Command, say
 

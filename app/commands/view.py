@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP
-
+from ..words import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "View")

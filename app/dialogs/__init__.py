@@ -1,1 +1,1 @@
-"""Dialogs, one a file: each has `ask(window)`, opens without stopping the window, and calls the document when accepted."""
+"""Dialogs, one a file: `ask(window)` opens one without stopping the window; accepted, it calls the document."""

@@ -1,4 +1,4 @@
-"""The rows that say where data comes from and how it is preprocessed; used when opening a model and when attaching data."""
+"""The rows that say where data comes from and how it is preprocessed: for opening a model and for attaching data."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,6 @@ class DataRows(QObject):
     def __init__(self, dialog: "FormDialog", optional: bool) -> None:
         """Add the rows to a dialog; `optional` offers to open without data."""
         super().__init__(dialog)
-        self._form = dialog.form
         self.kind = ComboBox(self.tr("Data"))
         if optional:
             self.kind.addItem(self.tr("none, or what the model brings along"), "")
@@ -72,9 +71,8 @@ class DataRows(QObject):
 
     def _chosen(self, dialog: "FormDialog") -> None:
         kind = self.kind.currentData()
-        holder = self.path.parentWidget()
-        self._form.setRowVisible(holder, kind in ("folder", "arrays", "file"))
+        dialog.show_row(self.path, kind in ("folder", "arrays", "file"))
         for line in (self._mean, self._std, self._size):
-            self._form.setRowVisible(line, kind in ("folder", "arrays"))
+            dialog.show_row(line, kind in ("folder", "arrays"))
         dialog.check()
         dialog.adjustSize()

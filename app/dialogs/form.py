@@ -1,4 +1,4 @@
-"""The frame of every dialog that asks: a sentence, a form, what is still missing, and one button worded with what it does."""
+"""The frame of every dialog that asks: a sentence, a form, what is missing, one button worded with what it does."""
 
 from collections.abc import Callable
 
@@ -80,6 +80,11 @@ class FormDialog(QDialog):
         caption.setBuddy(field)
         caption.setMinimumHeight(field.sizeHint().height())
         self.form.addRow(caption, field)
+
+    def show_row(self, field: QWidget, on: bool) -> None:
+        """Show or hide the row that a field of `add_line` or `add_path` stands in."""
+        holder = field.parentWidget()
+        self.form.setRowVisible(field if holder is self or holder is None else holder, on)
 
     def add_line(self, title: str, text: str = "", hint: str = "") -> QLineEdit:
         """A row with a line of text."""

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
+from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..drops import WEIGHTS
 from ..widgets.fields import ComboBox
+from ..words import QT_TRANSLATE_NOOP
 from .data_rows import DataRows
 from .form import FormDialog
 from .texts import is_valid, shape
@@ -81,8 +82,8 @@ class OpenModel(FormDialog):
     def _chosen(self) -> None:
         kind = self.kind.currentData()
         self.name.setPlaceholderText(kind.example)
-        self.form.setRowVisible(self.weights.parentWidget(), kind is not FOLDER)
-        self.form.setRowVisible(self.input_shape, kind is not FOLDER)
+        self.show_row(self.weights, kind is not FOLDER)
+        self.show_row(self.input_shape, kind is not FOLDER)
         self.check()
 
     def spec(self) -> ModelSpec:
@@ -104,11 +105,14 @@ class OpenModel(FormDialog):
             return self.tr("{file} does not exist.").format(file=file)
         if kind is FOLDER and not Path(name).expanduser().is_dir():
             return self.tr("{name} is no folder.").format(name=name)
+        return self._problem_of_details() or self.data.problem()
+
+    def _problem_of_details(self) -> str:
         if self.weights.text() and not Path(self.weights.text()).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=self.weights.text())
         if not is_valid(shape, self.input_shape.text()):
             return self.tr("The input shape is whole numbers with x between them, batch first: 1x3x224x224.")
-        return self.data.problem()
+        return ""
 
 
 def ask(window: Any, source: str = "") -> None:

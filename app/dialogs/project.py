@@ -21,8 +21,8 @@ class SaveProject(FormDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Writes every state with its weights, and the recipe of the present one. The session itself is kept without "
-            "saving; a project is for keeping and for handing on."
+            "Writes every state with its weights, and the recipe of the present one. The session itself is kept "
+            "without saving; a project is for keeping and for handing on."
         )
         super().__init__(window, self.tr("Save project"), sentence, self.tr("Save"))
         name = (window.document.model_name or "model").replace("/", "-")

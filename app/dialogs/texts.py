@@ -2,7 +2,7 @@
 
 
 def shape(text: str) -> tuple[int, ...]:
-    """ "1x3x224x224" (also with commas or spaces) as numbers; raises ValueError."""
+    """Read 1x3x224x224 (also with commas or spaces) as numbers; raises ValueError."""
     parts = text.lower().replace("x", " ").replace("×", " ").replace(",", " ").split()
     numbers = tuple(int(part) for part in parts)
     if any(number < 1 for number in numbers):
@@ -11,7 +11,7 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """ "0.485, 0.456, 0.406" as numbers; raises ValueError."""
+    """Read 0.485, 0.456, 0.406 as numbers; raises ValueError."""
     return tuple(float(part) for part in text.replace(",", " ").split())
 
 

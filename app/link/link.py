@@ -1,4 +1,4 @@
-"""The window's side of the link: calls return at once, what the engine says comes as Qt signals in the window's thread."""
+"""The window's side of the link: calls return at once, the engine's words come as signals in the window's thread."""
 
 import itertools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What happens in the engine's thread: send calls, wait for events, see to it that a cancel is obeyed, start again after a loss.
+"""What the engine's thread does: sends calls, waits for events, sees that a cancel is obeyed, starts again when lost.
 
 No Qt here: it speaks through a callable, so that tests run it without a thread.
 """
@@ -56,7 +56,7 @@ class Supervisor:
 
     Attributes:
         client: The engine.
-        tell: Called with (kind, ticket, payload) for "ready", "progressed", "finished", "failed", "lost", "restored", "logged".
+        tell: Called with (kind, ticket, payload); kinds are the names of the signals of `EngineLink`.
         orders: Calls of the window: (what, ...).
         flying: Number of a call -> ticket.
         overdue: Ticket -> time by which it must have obeyed a cancel.
@@ -163,7 +163,10 @@ class Supervisor:
             self._start_again()
         else:
             self.client.close()
-            template = "The engine ended {count} times in a row, so it is not started again. Close the window and open it anew."
+            template = (
+                "The engine ended {count} times in a row, so it is not started again. "
+                "Close the window and open it anew."
+            )
             self.tell("given_up", 0, EngineLost("engine.given_up", template, event.error.details, count=self.losses))
 
     def _start_again(self) -> None:

@@ -1,4 +1,4 @@
-"""Scores an ONNX file on the bundled test images: `python score_onnx.py FILE ARRAYS`, with onnxruntime and numpy alone."""
+"""Scores an ONNX file on the bundled test images with onnxruntime and numpy alone: `score_onnx.py FILE ARRAYS`."""
 
 import sys
 

@@ -117,11 +117,13 @@ def main() -> int:
     os.environ.update(XDG_DATA_HOME=f"{kept}/data", XDG_CONFIG_HOME=f"{kept}/config")
     first, gaps = first_window(), measure()
     if arguments.json:
-        print(json.dumps({"first_window": first, "gaps": gaps}))
+        sys.stdout.write(json.dumps({"first_window": first, "gaps": gaps}) + "\n")
     else:
-        print(f"first painted window  {first:6.2f} s   (bar {FIRST_BAR} s)")
+        sys.stdout.write(f"first painted window  {first:6.2f} s   (bar {FIRST_BAR} s)\n")
         for phase, (gap, own) in gaps.items():
-            print(f"{phase:28}{gap * 1000:6.0f} ms, {own * 1000:4.0f} ms of it computing  (bar {BAR * 1000:.0f} ms)")
+            sys.stdout.write(
+                f"{phase:28}{gap * 1000:6.0f} ms, {own * 1000:4.0f} ms of it computing  (bar {BAR * 1000:.0f} ms)\n"
+            )
     return int(first > FIRST_BAR or max(gap for gap, _ in gaps.values()) > BAR)
 
 
