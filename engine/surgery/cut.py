@@ -160,7 +160,7 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
             and (path, "heads") in counts
             and (path in attention or _is_cut(analysis, path, removed))
         ):
-            head_dim = attention[path][2] if path in attention else int(module.head_dim)
+            head_dim = attention[path][2] if path in attention else cast("int", module.head_dim)
             attention[path] = (path, counts[path, "heads"], head_dim)
         for name, value in remembered(module, counts.get((path, "groups"))).items():
             if getattr(module, name, value) != value:

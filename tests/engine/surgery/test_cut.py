@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,9 +39,10 @@ def test_modules_remember_their_new_sizes() -> None:
     mask = trial_mask(analysis)
     mask[[s.first for s in analysis.sets if s.kind is Kind.BLOCK]] = False
     smaller = cut(model, analysis, analysis.empty(), mask, Edits(), image()).model
-    assert (smaller.stem[0].out_channels, smaller.stem[1].num_features) == (6, 6)
-    assert (smaller.hidden.in_features, smaller.hidden.out_features, smaller.head.in_features) == (40, 12, 12)
-    assert smaller.blocks[1].shortcut.in_channels == 6
+    modules: dict[str, Any] = dict(smaller.named_modules())
+    assert (modules["stem.0"].out_channels, modules["stem.1"].num_features) == (6, 6)
+    assert (modules["hidden"].in_features, modules["hidden"].out_features, modules["head"].in_features) == (40, 12, 12)
+    assert modules["blocks.1.shortcut"].in_channels == 6
 
 
 def test_a_cut_model_trains() -> None:
@@ -89,7 +91,13 @@ def test_a_state_comes_back_from_a_fresh_model_and_from_the_exported_files(
 def test_pruned_attention_equals_torchs_own_when_nothing_is_missing(need_weights: bool) -> None:
     from secateur.engine.surgery.runtime import apply_edits
 
-    for options in ({"bias": True}, {"add_zero_attn": True}, {"add_bias_kv": True}, {"kdim": 10, "vdim": 14}):
+    every: list[dict[str, Any]] = [
+        {"bias": True},
+        {"add_zero_attn": True},
+        {"add_bias_kv": True},
+        {"kdim": 10, "vdim": 14},
+    ]
+    for options in every:
         attention = torch.nn.MultiheadAttention(24, 4, batch_first=True, **options).eval()
         holder = torch.nn.ModuleDict({"a": attention})
         query = torch.randn(2, 5, 24)

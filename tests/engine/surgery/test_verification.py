@@ -80,8 +80,10 @@ def exchange_one(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask:
     """Put the values of a removed index where a kept one stands, in one dimension of one tensor."""
     info, dim = analysis.tensors[touch[0]], touch[1]
     kept = analysis.kept_indices(mask)[info.name]
-    assert kept is not None and kept[dim] is not None
-    gone = np.setdiff1d(np.arange(info.shape[dim]), kept[dim])
+    assert kept is not None
+    stays = kept[dim]
+    assert stays is not None
+    gone = np.setdiff1d(np.arange(info.shape[dim]), stays)
     whole = dict(model.named_parameters())[info.name].data
     for other, index in enumerate(kept):
         if other != dim and index is not None:
