@@ -45,7 +45,7 @@ def main() -> int:
         window.open_source("bundled:resnet")
         step("open", lambda: document.original is not None and document.scores is not None and not document.jobs)
         document.suggest_plan()
-        step("plan", lambda: document.marked.any())
+        step("plan", lambda: bool(document.marked.any()))
         document.cut()
         step("cut", lambda: document.state is not document.original and not document.busy)
         document.export("onnx", str(Path("window.onnx").absolute()))
