@@ -10,10 +10,10 @@ from ...widgets.chevron import chevron
 from .delegate import TreeDelegate
 from .model import Column, TreeModel
 
-WIDTHS = {Column.SCORE: 88, Column.SHARE: 56}
+WIDTHS = {Column.SCORE: 104, Column.SHARE: 56}
 """Widths in device-independent pixels; Keeps is as wide as its numbers, the name takes the rest."""
 
-NARROW_WIDTHS = {Column.SCORE: 44, Column.SHARE: 52}
+NARROW_WIDTHS = {Column.SCORE: 56, Column.SHARE: 52}
 """In a narrow window: scores as numbers only."""
 
 NARROW, NARROWEST = 360, 290
