@@ -6,7 +6,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
 from ..theme import score_colours, tokens
-from ..theme.tokens import CAPTION
+from ..theme.values import CAPTION
 
 if TYPE_CHECKING:
     from .layers import Bar

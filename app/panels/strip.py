@@ -8,7 +8,7 @@ from secateur.engine.session.states import State, StateKind
 
 from ..document import Aspect, Document
 from ..theme import tokens
-from ..theme.tokens import CAPTION, HEADING
+from ..theme.values import CAPTION, HEADING
 from ..widgets.card import Card
 from ..widgets.numbers import change, count, milliseconds, scaled, size
 from .measures import metric_of, road, timing_of, value_text

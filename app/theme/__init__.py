@@ -1,8 +1,8 @@
 """How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
 
+from .live import Scheme, Theme, apply, theme, tokens
 from .scores import score_colours, score_table
-from .theme import Scheme, Theme, apply, theme, tokens
-from .tokens import DARK, LIGHT, Tokens, contrast
+from .values import DARK, LIGHT, Tokens, contrast
 
 __all__ = [
     "DARK",

@@ -1,6 +1,6 @@
 """The one style sheet of the window, from the tokens. Labels and buttons say what they are by a `role` property."""
 
-from .tokens import BODY, CAPTION, HEADING, NUMBER, RADIUS, Tokens
+from .values import BODY, CAPTION, HEADING, NUMBER, RADIUS, Tokens
 
 
 def style_sheet(tokens: Tokens) -> str:

@@ -6,7 +6,7 @@ from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QWidget
 
 from ..theme import theme, tokens
-from ..theme.tokens import CAPTION
+from ..theme.values import CAPTION
 
 
 class Plot(pg.PlotWidget):

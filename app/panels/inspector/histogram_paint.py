@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from secateur.engine.structures.analysis import Mask
 
 from ...theme import score_colours, tokens
-from ...theme.tokens import CAPTION
+from ...theme.values import CAPTION
 from ...widgets.numbers import three
 from ..scale import ScoreScale
 

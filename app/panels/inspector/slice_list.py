@@ -5,7 +5,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...theme import tokens
-from ...theme.tokens import CAPTION
+from ...theme.values import CAPTION
 from .patterns import Line
 
 ROW = 18

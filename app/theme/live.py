@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from .palette import palette
 from .style import style_sheet
-from .tokens import BODY, DARK, LIGHT, Tokens
+from .values import BODY, DARK, LIGHT, Tokens
 
 
 class Scheme(StrEnum):
