@@ -55,7 +55,8 @@ class Images:
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Preprocessed images [n, C, H, W] float32."""
-        images = [self._image(self._files[split][row][0]) for row in rows.tolist()]
+        files = self._files[split]
+        images = [self._image(files[int(row)][0]) for row in rows]
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
