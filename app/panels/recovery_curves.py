@@ -1,5 +1,7 @@
 """Two live curves, loss and metric: items made once and given new data, so that drawing stays cheap."""
 
+from typing import Any
+
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Slot
@@ -26,12 +28,12 @@ class Curves(QWidget):
         super().__init__(parent)
         self._loss_plot, self._metric_plot = Plot(self.tr("Loss by step")), Plot(self.tr("Metric by step"))
         self._loss_title, self._metric_title = label(self.tr("loss"), "caption"), label(self.tr("metric"), "caption")
-        self.loss, self.metric = pg.PlotDataItem(), pg.PlotDataItem(symbol="o", symbolSize=5)
+        self.loss, self.measured = pg.PlotDataItem(), pg.PlotDataItem(symbol="o", symbolSize=5)
         self._original = pg.InfiniteLine(angle=0)
         self._original.setVisible(False)
         self._loss_plot.addItem(self.loss)
         self._metric_plot.addItem(self._original)
-        self._metric_plot.addItem(self.metric)
+        self._metric_plot.addItem(self.measured)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
@@ -49,7 +51,7 @@ class Curves(QWidget):
         """Show these points; metrics that are fractions are drawn in per cent."""
         scale = 100.0 if original is None or original.percent else 1.0
         table = np.array([(p.step, p.loss, p.metric * scale) for p in points], dtype=float).reshape(-1, 3)
-        for curve, column in ((self.loss, 1), (self.metric, 2)):
+        for curve, column in ((self.loss, 1), (self.measured, 2)):
             known = np.isfinite(table[:, column])
             curve.setData(table[known, 0], table[known, column])
         self._original.setVisible(original is not None)
@@ -63,13 +65,14 @@ class Curves(QWidget):
         """Both the curve and the original's line, which pyqtgraph's own range leaves out."""
         known = [*values[np.isfinite(values)], original]
         pad = max(max(known) - min(known), 1e-3 * abs(original), 1e-6) * 0.12
-        self._metric_plot.setYRange(min(known) - pad, max(known) + pad, padding=0)
+        box: Any = self._metric_plot.getViewBox()
+        box.setYRange(min(known) - pad, max(known) + pad, padding=0)
 
     @Slot()
     def _recolour(self) -> None:
         look = tokens()
         self.loss.setPen(line(look.accent))
-        self.metric.setPen(line(look.accent))
-        self.metric.setSymbolBrush(look.accent)
-        self.metric.setSymbolPen(line(look.panel, width=1))
+        self.measured.setPen(line(look.accent))
+        self.measured.setSymbolBrush(look.accent)
+        self.measured.setSymbolPen(line(look.panel, width=1))
         self._original.setPen(line(look.muted, dashed=True, width=1))

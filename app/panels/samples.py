@@ -119,8 +119,9 @@ class Samples(QWidget):
         )
         while self._pictures.count():
             item = self._pictures.takeAt(0)
-            if item.widget() is not None:
-                item.widget().deleteLater()
+            picture = item.widget() if item is not None else None
+            if picture is not None:
+                picture.deleteLater()
         for sample in task.samples if task is not None else ():
             self._pictures.addWidget(_card(sample), 0, Qt.AlignmentFlag.AlignTop)
         if task is not None and task.samples:

@@ -1,6 +1,7 @@
 """The plot of the trade-off: items made once, new data on every change, labels that keep clear of each other."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -82,7 +83,8 @@ class TradeOffPlot(Plot):
         ys = [p.y + e for p in shown.points if not math.isnan(p.y) for e in (-p.error, p.error)] + [shown.goal_y]
         pad_x = max(max(xs) - min(xs), 0.25 * max(xs), 1e-9) * 0.14
         pad_y = max(max(ys) - min(ys), 2.0 if shown.percent else 0.02 * abs(max(ys))) * 0.16
-        self.setRange(xRange=(min(xs) - pad_x, max(xs) + pad_x), yRange=(min(ys) - pad_y, max(ys) + pad_y), padding=0)
+        box: Any = self.getViewBox()
+        box.setRange(xRange=(min(xs) - pad_x, max(xs) + pad_x), yRange=(min(ys) - pad_y, max(ys) + pad_y), padding=0)
 
     def _show_path(self, known: list[Point]) -> None:
         by_state = {p.state: p for p in known}
@@ -177,7 +179,7 @@ class TradeOffPlot(Plot):
         return self._shown.points[data].tip if self._shown is not None else ""
 
     @Slot(object, object, object)
-    def _clicked(self, _item: object, spots: object, _event: object = None) -> None:
+    def _clicked(self, _item: object, spots: Any, _event: object = None) -> None:
         if self._shown is not None and len(spots):
             state = self._shown.points[spots[0].data()].state
             if state:

@@ -3,6 +3,8 @@
 Kept as a few anchors so that a window can open without importing a plotting library.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ def score_table() -> NDArray[np.uint8]:
 _TABLE = score_table()
 
 
-def score_colours(fractions: NDArray[np.float64]) -> NDArray[np.uint8]:
+def score_colours(fractions: Sequence[float] | NDArray[np.float64]) -> NDArray[np.uint8]:
     """[n, 3] uint8 RGB of scores already scaled to 0..1 (clipped; NaN becomes the lowest)."""
     clipped = np.clip(np.nan_to_num(np.asarray(fractions, dtype=np.float64)), 0.0, 1.0)
     return _TABLE[np.rint(clipped * 255).astype(np.intp)]

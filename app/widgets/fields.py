@@ -100,7 +100,11 @@ def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:
 
 
 def _size(box: QSpinBox | QDoubleSpinBox, height: int) -> QSize:
-    texts = [box.prefix() + box.textFromValue(v) + box.suffix() for v in (box.minimum(), box.maximum())]
+    if isinstance(box, QSpinBox):
+        numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
+    else:
+        numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
+    texts = [box.prefix() + number + box.suffix() for number in numbers]
     texts.append(box.specialValueText())
     return QSize(max(box.fontMetrics().horizontalAdvance(t) for t in texts) + 46, height)
 

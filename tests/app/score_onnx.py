@@ -17,7 +17,7 @@ def main() -> None:
     name = session.get_inputs()[0].name
     right = 0
     for start in range(0, len(labels), 250):
-        outputs = session.run(None, {name: inputs[start : start + 250].astype(np.float32)})[0]
+        outputs = np.asarray(session.run(None, {name: inputs[start : start + 250].astype(np.float32)})[0])
         right += int((outputs.argmax(axis=1) == labels[start : start + 250]).sum())
     assert not {"torch", "secateur"} & set(sys.modules)
     sys.stdout.write(f"{right / len(labels):.6f} {len(labels)}\n")

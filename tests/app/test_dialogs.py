@@ -30,7 +30,7 @@ class Window(QMainWindow):
         self.document = stand_in.travelled()
         self.asked = SimpleNamespace(attached=[], exported=[])
         self.document.attach_task = self.asked.attached.append
-        self.document.export = lambda *arguments: self.asked.exported.append(arguments)
+        self.document.export = lambda *arguments: self.asked.exported.append(arguments)  # pyright: ignore[reportAttributeAccessIssue]
 
     def open(self, spec):
         self.opened.append(spec)

@@ -1,5 +1,6 @@
 """The document against an engine that the test plays: every job's result, failure and cancel, undo across all of it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(qapp) -> Desk:
+def desk(qapp) -> Iterator[Desk]:
     link = FakeLink()
     document = Document(link)
     desk = Desk(document, link, [], [])
@@ -332,6 +333,8 @@ def act(desk: Desk, what: str, first: Any, second: Any) -> None:
         case _ if document.marked.any():
             document.cut()
             desk.answer("cut", desk.cut_state(f"s{len(document.states)}"))
+        case _:
+            pass  # a cut of nothing
     desk.settle()
 
 

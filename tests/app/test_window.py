@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -100,7 +101,7 @@ def shown_metric(window: MainWindow) -> str:
     return window.area.panels["ledger"].cells["metric"].number.text()
 
 
-def top_dialog(kind: type):
+def top_dialog(kind: type) -> Any:
     return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
 
 

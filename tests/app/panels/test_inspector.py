@@ -177,7 +177,7 @@ def test_index_sets_are_short() -> None:
 
 def test_a_head_in_words(qtbot, dressed) -> None:
     document = opened(tiny_analysis(), scored=False)
-    document.take_scores("s0", document.criterion, tiny_scores(document.analysis))
+    document.take_scores("s0", document.criterion, tiny_scores(tiny_analysis()))
     inspector = Inspector(document)
     qtbot.addWidget(inspector)
     number = next(n for n, s in enumerate(document.analysis.sets) if s.kind == "head")

@@ -106,6 +106,7 @@ def test_a_file_is_predicted_until_it_was_written(cells_of) -> None:
 
 def test_no_latency_is_invented(cells_of, qtbot) -> None:
     document = opened()
+    assert document.original is not None
     document.contents.states["s0"] = replace(document.original, timings=())
     cells = cells_of(document)
     assert cells["latency"].number.text() == "not measured"

@@ -35,7 +35,7 @@ def test_the_model_keeps_the_rules_of_item_models(model, qtmodeltester) -> None:
 
 def test_the_rules_hold_with_heads_blocks_filters_and_an_empty_window(qtbot, qtmodeltester) -> None:
     document = opened(tiny_analysis(), scored=False)
-    document.take_scores("s0", document.criterion, tiny_scores(document.analysis))
+    document.take_scores("s0", document.criterion, tiny_scores(tiny_analysis()))
     model = TreeModel(document)
     qtmodeltester.check(model)
     model.set_query(parse("head"))

@@ -78,6 +78,7 @@ def test_labels_of_the_trade_off_do_not_collide(shown) -> None:
 
 def test_the_trade_off_asks_for_what_is_missing(shown, qtbot) -> None:
     document = opened()
+    assert document.original is not None
     document.contents.states["s0"] = replace(document.original, metrics=())
     panel = shown(TradeOff(document))
     assert not panel.plot.isVisible()
@@ -141,7 +142,7 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     assert panel.text.text() == "epoch 3 of 8, step 4, 2 min 10 s left"
     assert panel.best.text() == "best 87.0 % at step 3, original 91.4 %"
     assert panel.curves.loss.getData()[1].tolist() == [2.0, 1.5, 1.2]
-    assert panel.curves.metric.getData()[1].tolist() == pytest.approx([80, 87, 86])
+    assert panel.curves.measured.getData()[1].tolist() == pytest.approx([80, 87, 86])
     assert not panel.start.isVisible()
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert document.calls == [("cancel", (7,))]

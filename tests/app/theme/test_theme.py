@@ -1,6 +1,7 @@
 """The look: contrast, colours of scores, and switching while widgets are on the screen."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,8 @@ def test_contrast_is_that_of_wcag() -> None:
 def test_score_colours_are_cividis_from_its_visible_part() -> None:
     import pyqtgraph
 
-    published = pyqtgraph.colormap.get("cividis").map(np.linspace(0.15, 1.0, 256), mode="byte")[:, :3]
+    cividis: Any = pyqtgraph.colormap.get("cividis")
+    published = cividis.map(np.linspace(0.15, 1.0, 256), mode="byte")[:, :3]
     assert np.abs(score_table().astype(int) - published.astype(int)).max() <= 6
 
 

@@ -1,5 +1,7 @@
 """The small widgets: nothing clipped, nothing changed by accident, everything with a name."""
 
+from typing import Any
+
 from PySide6.QtCore import QPoint, QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QStyle, QStyleOptionComboBox, QWidget
@@ -29,7 +31,8 @@ def test_a_combo_box_shows_its_widest_choice_whole(qtbot, dressed) -> None:
 
 
 def test_spin_boxes_show_their_widest_value_whole(qtbot, dressed) -> None:
-    for box in (SpinBox("Keep", 1, 14336, " filters"), DoubleSpinBox("Goal", 0, 100, 2, " points")):
+    boxes: list[Any] = [SpinBox("Keep", 1, 14336, " filters"), DoubleSpinBox("Goal", 0, 100, 2, " points")]
+    for box in boxes:
         qtbot.addWidget(box)
         box.setValue(box.maximum())
         box.resize(box.sizeHint())

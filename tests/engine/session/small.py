@@ -53,5 +53,5 @@ def write_project(folder: Path, count: int = 48) -> ModelSpec:
         for image, label in zip(images, labels, strict=True):
             image[0, :, 3 * label : 3 * label + 2] += 2
         arrays |= {f"x_{split}": images, f"y_{split}": labels}
-    np.savez(folder / "data.npz", **arrays)
+    np.savez(folder / "data.npz", **arrays)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
     return ModelSpec(f"{folder / 'model.py'}:make", task=TaskSpec("arrays", str(folder / "data.npz"), batch=16))

@@ -356,6 +356,7 @@ def _forbidden(*_: object) -> None:
 
 def _cancelled(job: Job[object], token: threading.Event, after: int) -> bool:
     """Run a job for some steps and set its token; whether it stopped (it did not when it had no so many steps)."""
+    number = -1
     try:
         for number, _ in enumerate(job):
             if number == after:
