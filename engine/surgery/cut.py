@@ -1,7 +1,7 @@
 """Cut a model: slice its tensors, drop its blocks, repair what modules remember, audit that it runs as predicted."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -150,18 +150,15 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     blocks = tuple(s.name for s in analysis.sets if s.kind is Kind.BLOCK and removed[s.first])
     kept = kept_sizes(analysis, removed)
     counts = {(m, what): int(kept[axis]) for m, what, axis, _ in analysis.sizes if axis >= 0}
-    edits = replace(edits, identities=blocks)
+    edits = replace(edits, identities=blocks, slices=tuple(_unsaved_slices(model, analysis, removed)))
     runtime.apply_edits(model, {"identities": blocks})
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
     for path, module in modules_of(model).items():
-        if (
-            isinstance(module, nn.MultiheadAttention)
-            and (path, "heads") in counts
-            and (path in attention or _is_cut(analysis, path, removed))
-        ):
+        if runtime.takes_sizes(module) and (path in attention or _is_cut(analysis, path, removed)):
+            assert isinstance(module, nn.MultiheadAttention)
             head_dim = attention[path][2] if path in attention else cast("int", module.head_dim)
-            attention[path] = (path, counts[path, "heads"], head_dim)
+            attention[path] = (path, counts.get((path, "heads"), cast("int", module.num_heads)), head_dim)
         for name, value in remembered(module, counts.get((path, "groups"))).items():
             if getattr(module, name, value) != value:
                 attributes.append((path, name, value))
@@ -170,6 +167,17 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     )
     runtime.apply_edits(model, {"attention": edits.attention, "attributes": attributes})
     return edits
+
+
+def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    """What goes from buffers that the state dict leaves out, in the original's indices."""
+    saved = model.state_dict().keys()
+    kept = analysis.kept_indices(removed)
+    for tensor in analysis.tensors:
+        if not tensor.parameter and tensor.name not in saved:
+            for dim, indices in enumerate(kept.get(tensor.name) or ()):
+                if indices is not None:
+                    yield tensor.name, dim, tuple(indices.tolist())
 
 
 def _is_cut(analysis: Analysis, path: str, removed: Mask) -> bool:

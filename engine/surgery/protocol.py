@@ -14,12 +14,15 @@ class Edits:
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
             (path, number of heads, head dimension of the original for the scale).
         literals: (module path, operator, k-th call, argument number, values): sizes written in a forward.
+        slices: (buffer name, dimension, kept original indices): buffers that no checkpoint holds (not persistent),
+            which a fresh model makes in the original's size.
     """
 
     identities: tuple[str, ...] = ()
     attributes: tuple[tuple[str, str, Any], ...] = ()
     attention: tuple[tuple[str, int, int], ...] = ()
     literals: tuple[tuple[str, str, int, int, Any], ...] = ()
+    slices: tuple[tuple[str, int, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,12 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     model = model_factory()
     apply_edits(model, described["edits"])
     resize(model, described["shapes"])
-    found = model.load_state_dict(load_file(weights_file), strict=False)
+    weights = load_file(weights_file)
+    found = model.load_state_dict(weights, strict=False)
     missing = cast("list[str]", found.missing_keys)
     unexpected = cast("list[str]", found.unexpected_keys)
     tied = _tied_names(model)
-    lost = [name for name in missing if not any(name in names and len(names) > 1 for names in tied)]
+    lost = [name for name in missing if not any(name in names and names & weights.keys() for names in tied)]
     if lost or unexpected:
         raise ValueError(f"The weights do not fit: missing {lost[:5]}, unexpected {unexpected[:5]}.")
     return model.eval()
@@ -86,7 +87,7 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
     Args:
         model: A network with the original's modules.
         edits: {"identities": [path], "attributes": [[path, name, value]], "attention": [[path, heads, head dimension]],
-            "literals": [[path, function, call, argument, value]]}
+            "literals": [[path, function, call, argument, value]], "slices": [[buffer, dimension, kept indices]]}
     """
     removed: tuple[str, ...] = ()
     for path in sorted(edits.get("identities", ()), key=len):  # an outer block before those inside it
@@ -101,12 +102,21 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
             setattr(
                 model.get_submodule(path), name, tuple(cast("list[Any]", value)) if isinstance(value, list) else value
             )
+    _slice_buffers(model, edits.get("slices", ()))
     literals: dict[str, dict[tuple[str, int], list[tuple[int, Any]]]] = {}
     for path, function, call, argument, value in edits.get("literals", ()):
         literals.setdefault(path, {}).setdefault((function, int(call)), []).append((int(argument), value))
     for path, sites in literals.items():
         if not f"{path}.".startswith(removed):
             _replace_literals(model.get_submodule(path), sites)
+
+
+def _slice_buffers(model: nn.Module, slices: Any) -> None:
+    """Cut buffers that the model makes itself (no weights file holds them)."""
+    for name, dim, kept in slices:
+        tensor = dict(model.named_buffers(remove_duplicate=False)).get(name)
+        if tensor is not None:  # else it vanished with a block
+            replace(model, {id(tensor): tensor.index_select(int(dim), torch.tensor(kept, device=tensor.device))})
 
 
 class PrunedAttention(nn.MultiheadAttention):
@@ -192,9 +202,19 @@ class PrunedAttention(nn.MultiheadAttention):
         return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, float("-inf"))
 
 
+def takes_sizes(module: nn.Module) -> bool:
+    """True for attention whose forward is torch's own, or is replaced already: a subclass's own would be lost."""
+    forward = type(module).forward
+    return isinstance(module, nn.MultiheadAttention) and forward in (
+        nn.MultiheadAttention.forward,
+        PrunedAttention.forward,
+    )
+
+
 def _size_from_weights(module: nn.Module, heads: int, head_dim: int) -> None:
-    if not isinstance(module, nn.MultiheadAttention):
-        raise ValueError(f"{type(module).__name__} is no nn.MultiheadAttention: the factory builds another network.")
+    if not takes_sizes(module):
+        raise ValueError(f"{type(module).__name__} is no plain nn.MultiheadAttention: the factory builds another one.")
+    assert isinstance(module, nn.MultiheadAttention)
     if not isinstance(module, PrunedAttention):
         # nn.TransformerEncoderLayer has a fast path that would read embed_dim; without this flag it does not take it.
         module.__dict__["pruned_packed"] = module._qkv_same_embed_dim  # pyright: ignore[reportPrivateUsage]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ..errors import Message, SecateurError
+from ..errors import Message, SecateurError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures import reasons
 from ..structures.analyse import understand
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..tracing.recorder import record
-from .cut import cut
+from .cut import copy_model, cut
 from .protocol import Edits
 
 
@@ -34,7 +34,7 @@ def settle(model: nn.Module, inputs: tuple[Any, ...], name: str, token: CancelTo
         AnalysisError: The forward raised or returned no tensor.
     """
     yield Progress("Recording one run", 0, 3)
-    seen = record(model, inputs)
+    seen = record(_copy_if_possible(model), inputs)
     yield Progress("Working out what belongs together", 1, 3)
     make = understand(seen, name, token)
     analysis = make({})
@@ -48,6 +48,14 @@ def settle(model: nn.Module, inputs: tuple[Any, ...], name: str, token: CancelTo
             analysis = make({s.key: reasons.unrepaired(detail) for s in analysis.sets} | refused)
     yield Progress("Analysed", 3, 3)
     return analysis
+
+
+def _copy_if_possible(model: nn.Module) -> nn.Module:
+    """A forward may change state of its own: better a copy's."""
+    try:
+        return copy_model(model)
+    except VerificationError:
+        return model
 
 
 def _one_by_one(

@@ -1,10 +1,9 @@
 """Which indices each tensor of a state keeps when it is cut further, and the tensors cut by them."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ..structures.analysis import Analysis, Mask
 
@@ -45,11 +44,11 @@ def slice_tensor(tensor: torch.Tensor, keeps: tuple[NDArray[np.int64] | None, ..
     return tensor.detach().clone()
 
 
-def slice_state(state: Mapping[str, torch.Tensor], keeps: Keeps) -> dict[str, torch.Tensor]:
-    """A state dict cut; tensors of removed blocks are left out."""
-    cut: dict[str, torch.Tensor] = {}
-    for name, tensor in state.items():
-        kept = keeps.get(name, ())
-        if kept is not None:
-            cut[name] = slice_tensor(tensor, kept) if kept else tensor
-    return cut
+def give(source: nn.Module, target: nn.Module, analysis: Analysis, keeps: Keeps) -> None:
+    """Put the tensors of a model, cut, into a smaller one: parameters and buffers, saved or not, tied ones once."""
+    tensors = {n: t for named in (source.named_parameters(), source.named_buffers()) for n, t in named}
+    own = {n: t for named in (target.named_parameters(), target.named_buffers()) for n, t in named}
+    for info in analysis.tensors:
+        kept = keeps.get(info.name, ())
+        if kept is not None and info.name in own and info.name in tensors:
+            own[info.name].data = slice_tensor(tensors[info.name].data, kept)

@@ -21,7 +21,7 @@ from .cut import copy_model
 from .masking import masked
 from .permuting import permute
 from .protocol import Check, Verification
-from .slicing import relative_keeps, slice_state
+from .slicing import give, relative_keeps
 
 FITS = 400_000_000
 """Parameters up to which four copies in float64 are made."""
@@ -72,15 +72,20 @@ def verify(
     check(token)
     yield Progress("Verifying: removal with everything randomised", 1, total)
     _randomise(pair, analysis, before, after)
-    other_batch = _resized(inputs, batch=_batch(inputs) + 1)
-    checks.append(_removal("removal, randomised weights, another batch size", pair, plan, _cast(other_batch, dtype)))
+    chosen = _cast(_resized(inputs, batch=_batch(inputs) + 1), dtype)
+    name = "removal, randomised weights, another batch size"
+    refusal = _refuses(pair.before, chosen)
+    if refusal:
+        skipped.append(f"another batch size: the original runs only at the given one ({refusal})")
+        chosen, name = _cast(inputs, dtype), "removal, randomised weights"
+    checks.append(_removal(name, pair, plan, chosen))
     check(token)
     yield Progress("Verifying: permutation of the coupled sets", 2, total)
     checks.append(_permutation(pair, plan, _cast(inputs, dtype)))
     check(token)
     yield Progress("Verifying: another input size", 3, total)
-    if dtype is torch.float64:
-        pair = _Pair(copy_model(original).float().eval(), copy_model(cut_model).float().eval(), torch.float32)
+    # Fresh copies: the first ones are permuted by now.
+    pair = _Pair(copy_model(original).float().eval(), copy_model(cut_model).float().eval(), torch.float32)
     yield from _other_size(pair, plan, inputs, checks, skipped)
     check(token)
     yield Progress("Verified", total, total)
@@ -116,9 +121,11 @@ def _removal(name: str, pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: 
     with masked(pair.before, *plan):
         reference = Run(pair.before, inputs)
     plain = Run(pair.before, inputs)
-    smaller = Run(pair.after, inputs)
-    difference, detail = reference.compare(smaller)
     effect = worst_difference(reference.outputs, plain.outputs)
+    try:
+        difference, detail = reference.compare(Run(pair.after, inputs))
+    except Exception as error:  # the original runs on these inputs, the cut model does not
+        difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
     return Check(name, difference, effect, TOLERANCE[pair.dtype], _name(pair.dtype), detail)
 
 
@@ -140,37 +147,47 @@ def _other_size(
 ) -> Iterator[Progress]:
     """In float32 on the weights as they are, at another input size if the original runs at one."""
     resized = _resized(inputs, scale=0.75)
-    name = "removal, another input size"
-    try:
-        if resized is None:
-            raise ValueError("its inputs have no size in space")
-        Run(pair.before, resized)
-    except Exception as error:  # the original itself, at a size for which it may not be made
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        skipped.append(f"another input size: the original runs only at the given one ({text})")
-        resized, name = inputs, "removal in float32"
+    chosen, name = _cast(inputs if resized is None else resized, torch.float32), "removal, another input size"
+    refusal = "its inputs have no size in space" if resized is None else _refuses(pair.before, chosen)
+    if refusal:
+        skipped.append(f"another input size: the original runs only at the given one ({refusal})")
+        chosen, name = _cast(inputs, torch.float32), "removal in float32"
     yield Progress("Verifying: " + name, 4, 5)
-    assert resized is not None
-    checks.append(_removal(name, pair, plan, _cast(resized, torch.float32)))
+    checks.append(_removal(name, pair, plan, chosen))
+
+
+def _refuses(model: nn.Module, inputs: tuple[Any, ...]) -> str:
+    """Why the original itself does not run on these inputs, "" when it does."""
+    try:
+        Run(model, inputs)
+    except Exception as error:
+        return _in_words(error)
+    return ""
+
+
+def _in_words(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _randomise(pair: _Pair, analysis: Analysis, before: Mask, after: Mask) -> None:
     """Every parameter and floating buffer anew in both models: the cut one gets the other's, sliced."""
     generator = torch.Generator().manual_seed(0)
-    for name, tensor in (*pair.before.named_parameters(), *pair.before.named_buffers()):
+    for name, tensor in pair.before.named_parameters():
+        tensor.data = _random_like(name, tensor, generator)
+    for name, tensor in pair.before.named_buffers():
         if tensor.is_floating_point():
-            tensor.data = _random_like(name, tensor, generator)
-    state = pair.before.state_dict()
-    cut = slice_state(state, relative_keeps(analysis, before, after))
-    own = pair.after.state_dict()
-    pair.after.load_state_dict({n: t for n, t in cut.items() if n in own}, strict=False)
+            # What a buffer holds (a variance, a frequency) keeps its sign; a mean of zeros becomes one that counts.
+            factor = 0.5 + torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
+            mean = torch.zeros_like(tensor) if not name.endswith("running_mean") else factor - 1.0
+            tensor.data = tensor.data * factor + mean
+    give(pair.before, pair.after, analysis, relative_keeps(analysis, before, after))
 
 
 def _random_like(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     def uniform(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
 
-    if name.endswith("running_var") or (tensor.dim() == 1 and name.endswith("weight")):
+    if tensor.dim() == 1 and name.endswith("weight"):
         return uniform(0.5, 1.5)
     if tensor.dim() <= 1:
         return uniform(-0.3, 0.3)

@@ -100,9 +100,9 @@ def quiet_forward(model: nn.Module) -> Generator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
-        torch.backends.mha.set_fastpath_enabled(False)
-        model.eval()
         try:
+            torch.backends.mha.set_fastpath_enabled(False)
+            model.eval()
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -175,6 +175,10 @@ class _Recorder(TorchDispatchMode):
         names: dict[int, list[str]] = {}
         found: dict[int, tuple[torch.Tensor, bool]] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
+            if torch.nn.parameter.is_lazy(parameter):
+                raise AnalysisError(
+                    "analysis.lazy", "{name} has no shape yet. Run the model once on real data before.", name=name
+                )
             names.setdefault(id(parameter), []).append(name)
             found[id(parameter)] = (parameter, True)
         for name, buffer in model.named_buffers(remove_duplicate=False):

@@ -152,3 +152,62 @@ def image(size: int = 32, batch: int = 2) -> tuple[torch.Tensor]:
 def tokens(batch: int = 2) -> tuple[torch.Tensor]:
     """Example inputs [batch, 9] of whole numbers below 11."""
     return (torch.randint(0, 11, (batch, 9), generator=torch.Generator().manual_seed(0)),)
+
+
+class Rotary(nn.Module):
+    """A gate over channels made from a buffer that no checkpoint holds, and a counter that every forward moves."""
+
+    frequency: torch.Tensor
+    calls: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(9, 16), nn.Linear(16, 16), nn.Linear(16, 5)
+        self.register_buffer("frequency", torch.arange(1.0, 17.0) / 16, persistent=False)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)) * self.frequency)))
+
+
+class Tied(nn.Module):
+    """Input and output embedding are one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.hidden, self.out = nn.Embedding(11, 12), nn.Linear(12, 20), nn.Linear(12, 11, bias=False)
+        self.back = nn.Linear(20, 12)
+        self.out.weight = self.embed.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.back(torch.relu(self.hidden(self.embed(x)))).mean(1))
+
+
+class OneBatch(Residual):
+    """Runs at a batch of two only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.reshape(2, *x.shape[1:]))
+
+
+class OwnAttention(nn.MultiheadAttention):
+    """A subclass with a forward of its own."""
+
+    def forward(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+        result, weights = super().forward(*args, **kwargs)  # type: ignore[arg-type]
+        return result * 2, weights
+
+
+class WithOwnAttention(TorchAttention):
+    """The layer of `TorchAttention`, with the subclass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = OwnAttention(24, 4, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 6))
+
+
+def rows(batch: int = 2) -> tuple[torch.Tensor]:
+    """Example inputs [batch, 9]."""
+    return (torch.randn(batch, 9, generator=torch.Generator().manual_seed(0)),)

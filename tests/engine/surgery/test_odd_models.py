@@ -1,0 +1,83 @@
+"""Models that hold or do something unusual: buffers no file has, tied tensors, one batch size, own attention."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery import verify as verification
+from secateur.engine.surgery.cut import cut, rebuild, shapes
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.runtime import load_pruned
+from secateur.engine.surgery.settle import settle, trial_mask
+from tests.engine.nets import OneBatch, Residual, Rotary, Tied, WithOwnAttention, image, rows, tokens
+
+NEVER = NeverCancelled()
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs"), [(Rotary, rows()), (Tied, tokens()), (OneBatch, image()), (WithOwnAttention, tokens())]
+)
+def test_it_is_cut_verified_and_comes_back(net: type[nn.Module], inputs: tuple[torch.Tensor], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = net().eval()
+    analysis = finish(settle(model, inputs, "odd", NEVER))
+    mask, none = trial_mask(analysis), analysis.empty()
+    assert mask.any()
+    made = cut(model, analysis, none, mask, Edits(), inputs)
+    result = finish(verification.verify(model, made.model, analysis, none, mask, inputs, NEVER))
+    assert result.passed, result
+    again = rebuild(net, analysis, mask, made.edits, made.model.state_dict())
+    described = {"schema": 1, "shapes": shapes(analysis, mask), "edits": asdict(made.edits)}
+    (tmp_path / "shapes.json").write_text(json.dumps(described))
+    tensors = {n: t.clone() for n, t in made.model.state_dict().items() if n != "out.weight"}  # tied: written once
+    save_file(tensors, tmp_path / "weights.safetensors")
+    loaded = load_pruned(net, str(tmp_path / "shapes.json"), str(tmp_path / "weights.safetensors"))
+    with torch.no_grad():
+        expected = made.model.eval()(*inputs)
+        assert torch.equal(again(*inputs), expected)
+        assert torch.equal(loaded(*inputs), expected)
+
+
+def test_the_width_of_tied_embeddings_goes_from_both_uses() -> None:
+    analysis = finish(settle(Tied(), tokens(), "tied", NEVER))
+    assert any(s.name == "embed.weight" for s in analysis.sets)
+
+
+def test_a_file_that_lacks_a_tied_tensor_under_every_name_is_refused(tmp_path: Path) -> None:
+    model = Tied().eval()
+    analysis = finish(settle(model, tokens(), "tied", NEVER))
+    described = {"schema": 1, "shapes": shapes(analysis, analysis.empty()), "edits": asdict(Edits())}
+    (tmp_path / "shapes.json").write_text(json.dumps(described))
+    lacking = {n: t.clone() for n, t in model.state_dict().items() if n not in ("out.weight", "embed.weight")}
+    save_file(lacking, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match=r"missing.*embed"):
+        load_pruned(Tied, str(tmp_path / "shapes.json"), str(tmp_path / "weights.safetensors"))
+
+
+def test_a_counter_in_the_users_model_is_not_moved() -> None:
+    model = Rotary()
+    finish(settle(model, rows(), "rotary", NEVER))
+    assert float(model.calls) == 0.0
+
+
+def test_a_subclass_of_attention_keeps_its_own_forward_and_its_heads() -> None:
+    analysis = finish(settle(WithOwnAttention().eval(), tokens(), "own", NEVER))
+    assert not any(s.kind in (Kind.HEAD, Kind.HEAD_DIM) for s in analysis.sets)
+
+
+def test_a_large_model_is_verified_in_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "FITS", 0)
+    model = Residual().eval()
+    analysis = finish(settle(model, image(), "large", NEVER))
+    mask, none = trial_mask(analysis), analysis.empty()
+    made = cut(model, analysis, none, mask, Edits(), image())
+    result = finish(verification.verify(model, made.model, analysis, none, mask, image(), NEVER))
+    assert result.passed
+    assert {c.dtype for c in result.checks} == {"float32"}
