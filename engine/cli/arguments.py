@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
@@ -12,9 +13,33 @@ MODEL = (
 )
 
 
+class WrongUsage(SystemExit):
+    """The arguments are not those of a command; standard error has been told.
+
+    Attributes:
+        message: What is wrong with them.
+    """
+
+    def __init__(self, message: str) -> None:
+        """Leave with argparse's own exit code, unless somebody listens."""
+        super().__init__(2)
+        self.message = message
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong as it leaves, so that `--json` can answer with an object here too."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls."""
+        try:
+            super().error(message)
+        except SystemExit:
+            raise WrongUsage(message) from None
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    top = argparse.ArgumentParser(prog="secateur", description="Structured pruning: smaller dense models, verified.")
+    top = Parser(prog="secateur", description="Structured pruning: smaller dense models, verified.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))

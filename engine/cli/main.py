@@ -1,18 +1,21 @@
 """The entry of the command line: parse, run one command, print what came out, return the exit code."""
 
 import argparse
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from ..errors import SecateurError
 from ..session.plain import to_json
-from .arguments import parser
+from .arguments import WrongUsage, parser
 from .output import Outcome, Reporter, standard_output_kept
 
 COMMANDS = ("inspect", "prune", "run")
 """First words that mean the command line; everything else is for the window."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
+"""What only a traceback has, also one without its first lines."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parser().parse_args(argv)
     except SystemExit as stop:
+        if isinstance(stop, WrongUsage) and "--json" in (sys.argv if argv is None else argv):
+            _print_error(SecateurError("cli.usage", "{message}", message=stop.message))
         return stop.code if isinstance(stop.code, int) else USAGE
     reporter = Reporter(quiet=arguments.json)
     try:
@@ -31,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SecateurError as error:
         return _failed(error, arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # A model's forward may exit, too.
         return _failed(_unexpected(error), arguments)
     return _printed(outcome, arguments)
 
@@ -64,16 +69,19 @@ def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:
 
 def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
     sys.stderr.write(f"{error}\n")
-    is_traceback = "Traceback (most recent" in error.details
-    if error.details and (arguments.verbose or not is_traceback):
+    if error.details and (arguments.verbose or not TRACEBACK.search(error.details)):
         sys.stderr.write("".join(f"  {line}\n" for line in error.details.splitlines()))
     if arguments.json:
-        content = {"code": error.message.code, "message": str(error), "details": error.details}
-        sys.stdout.write(to_json({"error": content}).decode() + "\n")
+        _print_error(error)
     return FAILED
 
 
-def _unexpected(error: Exception) -> SecateurError:
+def _print_error(error: SecateurError) -> None:
+    content = {"code": error.message.code, "message": str(error), "details": error.details}
+    sys.stdout.write(to_json({"error": content}).decode() + "\n")
+
+
+def _unexpected(error: BaseException) -> SecateurError:
     words = (str(error).strip().splitlines() or [""])[0]
     template = "Something failed that Secateur did not expect: {error}. --verbose prints where."
     text = f"{type(error).__name__}: {words}".rstrip(": .")

@@ -133,7 +133,8 @@ def _check_arguments(make: Callable[..., Any], name: str, arguments: dict[str, A
     except TypeError as error:
         raise OpenError(
             "source.arguments",
-            "{name}{signature} cannot be called with the arguments given: {error}.",
+            "{name}{signature} cannot be called with the arguments given: {error}. Name a function that needs none, "
+            "for example one that calls {name} with your values.",
             name=name,
             signature=str(signature),
             error=str(error),

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -110,3 +111,28 @@ def test_a_failure_after_the_work_leaves_no_file(mine: Path, monkeypatch: pytest
     assert main(argv) == 1
     assert "disk is full" in capsys.readouterr().err
     assert sorted(p for p in mine.rglob("*") if "__pycache__" not in p.parts) == before
+
+
+def test_wrong_usage_is_an_object_too(capsys: Capture) -> None:
+    assert main(["prune", "bundled:resnet", "--keep-macs", "150%", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert "150%" in json.loads(out)["error"]["message"] and "usage:" in err
+
+
+def test_a_forward_that_exits_is_a_sentence(mine: Path, capsys: Capture) -> None:
+    code = (mine / "model.py").read_text().replace("return self.fc(", "raise SystemExit(0) or self.fc(")
+    (mine / "exits.py").write_text(code)
+    assert main(["inspect", f"{mine}/exits.py:make", *SHAPE, "--json"]) == 1
+    assert "SystemExit" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_traceback_without_its_first_line_is_folded_too(mine: Path, capsys: Capture) -> None:
+    assert main(["inspect", f"{mine}/model.py:make", "--input", "1x3x8x8"]) == 1
+    assert 'File "' not in capsys.readouterr().err
+
+
+def test_images_with_other_channels_are_told_in_words(mine: Path, capsys: Capture) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(mine / "colour.npz", x=rng.random((30, 3, 8, 8), dtype=np.float32), y=np.arange(30) % 3)
+    assert main(["prune", f"{mine}/model.py:make", "--task", f"{mine}/colour.npz"]) == 1
+    assert "The images have 3 channels, the model takes 1" in capsys.readouterr().err
