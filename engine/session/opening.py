@@ -17,6 +17,7 @@ from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
 from ..surgery.settle import settle
+from ..tasks.answers import ask, evaluating
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 
@@ -107,15 +108,13 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
 def check_outputs(model: Any, inputs: tuple[Any, ...], task: Task) -> None:
     """Raise TaskError when the data has more or fewer classes than the model."""
     classes = len(task.info(None).classes)
-    try:
-        with torch.no_grad():
-            found = model(*inputs)
-    except Exception as error:
-        raise _failed(error) from error
+    with evaluating(model):
+        found = ask(model, inputs)
     outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else classes
     if classes and outputs != classes:
         template = (
-            "The data has {classes} classes and the model {outputs} outputs. Open the data that it was trained on."
+            "The data has {classes} classes and the model {outputs} outputs. Open data with the classes that it was "
+            "trained on, or a task.py that numbers the labels as the model's outputs are numbered."
         )
         raise TaskError("open.classes", template, classes=classes, outputs=outputs)
 

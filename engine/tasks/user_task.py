@@ -131,7 +131,19 @@ class UserTask:
                 template = "{file} has neither labels nor evaluate(model), and there is no original to agree with yet."
                 raise TaskError("task.no_original", template, file=self.spec.path)
             answers = logits(ask(predict, inputs))
+            if labelled:
+                self._check_labels(batch[1], answers)
             yield answers, batch[1] if labelled else logits(ask(self._original, inputs)).argmax(1)
+
+    def _check_labels(self, labels: torch.Tensor, answers: torch.Tensor) -> None:
+        """Refuse class numbers that the model has no output for: its metric would silently count them as wrong."""
+        highest = int(labels.max()) if len(labels) else 0
+        if highest >= answers.shape[1]:
+            template = (
+                "{file} has the label {label}, the model {outputs} outputs (0 to {last}). Open the data of this model."
+            )
+            numbers = {"label": highest, "outputs": answers.shape[1], "last": answers.shape[1] - 1}
+            raise TaskError("task.file.classes", template, file=self.spec.path, **numbers)
 
     def _has_labels(self) -> bool:
         """True where a batch is (inputs, class numbers [N])."""

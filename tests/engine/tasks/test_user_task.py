@@ -221,3 +221,9 @@ def test_gradients_flow_through_the_files_loss(tmp_path: Path) -> None:
     loss.backward()
     assert model.weight.grad is not None
     assert torch.isfinite(model.weight.grad).all()
+
+
+def test_labels_that_the_model_has_no_output_for_are_refused(tmp_path: Path) -> None:
+    task = written(tmp_path, BATCHES.replace("x.argmax(1)", "x.argmax(1) + 30"))
+    with pytest.raises(TaskError, match=r"has the label 3\d, the model 5 outputs \(0 to 4\)"):
+        finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
