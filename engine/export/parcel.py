@@ -45,6 +45,7 @@ def pack(
     source, earlier = _original(spec)
     text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape), indent=1)
     (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
+    (folder / WEIGHTS).chmod((folder / SHAPES).stat().st_mode)  # safetensors lets only the owner read its files
 
 
 def unpack(folder: str | Path) -> nn.Module:

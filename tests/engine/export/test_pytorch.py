@@ -152,3 +152,8 @@ def test_an_export_that_is_cut_and_exported_again_keeps_the_repairs_of_both(pyto
         "attention": [["a", 4, 32]],
         "literals": [["fc", "view", 0, 1, 3]],
     }
+
+
+def test_whoever_may_read_the_folder_may_read_its_weights(pytorch_export):
+    folder = Path(pytorch_export[0].path)
+    assert (folder / "weights.safetensors").stat().st_mode == (folder / "shapes.json").stat().st_mode
