@@ -40,7 +40,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as the window shows it (times in seconds, `left` is -1 when unknown)."""
+    """A job as the window shows it (times in seconds, `left` is -1 when unknown; `method` of the session it calls)."""
 
     id: int
     title: str
@@ -50,6 +50,7 @@ class JobView:
     elapsed: float
     left: float
     cancelling: bool = False
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class Running:
         started: Time of the first progress, 0 while it waits (seconds, monotonic).
         cancelling: Cancel was pressed.
         background: Nobody asked for it: it steps aside, and its failure is not told.
+        method: Of the session that it calls.
     """
 
     id: int
@@ -35,13 +36,15 @@ class Running:
     started: float = 0.0
     cancelling: bool = False
     background: bool = False
+    method: str = ""
 
     def view(self) -> JobView:
         """As the window shows it."""
         elapsed = time.monotonic() - self.started if self.started else 0.0
         done, total = self.progress.done, self.progress.total
         left = elapsed / done * (total - done) if done and total else -1.0
-        return JobView(self.id, self.title, self.progress.text, done, total, elapsed, left, self.cancelling)
+        text = self.progress.text
+        return JobView(self.id, self.title, text, done, total, elapsed, left, self.cancelling, self.method)
 
 
 class Board:

@@ -364,9 +364,9 @@ class Document(QObject):
         """Fine-tune the present state with the original as teacher."""
         self.work.recover(settings)
 
-    def attach_weights(self, path: str) -> None:
-        """Give the present state weights that were trained elsewhere."""
-        self.work.attach(path)
+    def attach_weights(self, path: str, trust_pickle: bool = False) -> None:
+        """Give the present state weights that were trained elsewhere; a pickle only with consent."""
+        self.work.attach(path, trust_pickle)
 
     def save(self, folder: str) -> None:
         """Write a project: every state with its weights, and the recipe of the present one."""

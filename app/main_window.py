@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QTimer, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QLabel, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -20,6 +20,7 @@ from .drops import source_of
 from .places import PLACES
 from .preload import Preload
 from .start_page import StartPage
+from .status_line import StatusLine
 from .top_bar import TopBar
 from .widgets.error_bar import ErrorBar
 
@@ -65,7 +66,6 @@ class MainWindow(QMainWindow):
         self._lay_out()
         self.commands.fill_menus(self)
         document.failed.connect(self._failed)
-        document.announced.connect(self._announced)
         document.changed.connect(self._changed)
         self._restore()
 
@@ -80,10 +80,9 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.errors)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
-        self.engine = QLabel()
-        self.engine.setAccessibleName(self.tr("State of the engine"))
-        self.statusBar().addPermanentWidget(self.engine)
-        self._changed(frozenset({Aspect.JOBS}))
+        self.status = StatusLine(self.document)
+        self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().addPermanentWidget(self.status, 1)
 
     # After the first paint.
 
@@ -170,21 +169,19 @@ class MainWindow(QMainWindow):
 
     @Slot(object)
     def _failed(self, error: Any) -> None:
-        if error.message.code == "checkpoint.pickle" and self.document.work.asked is not None:
-            from .dialogs.consent import ask
+        work = self.document.work
+        if error.message.code == "checkpoint.pickle" and (work.weights or work.asked is not None):
+            from .dialogs import consent
 
-            ask(self, self.document.work.asked, error)
+            if work.weights:
+                consent.ask_weights(self, work.weights, error)
+            elif work.asked is not None:
+                consent.ask(self, work.asked, error)
             return
         self.errors.show_error(str(error), error.details)
 
-    @Slot(str)
-    def _announced(self, sentence: str) -> None:
-        self.statusBar().showMessage(sentence, 12_000)
-
     @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if Aspect.JOBS in aspects:
-            self.engine.setText(self.document.work.status())
         if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
             self._following = True
             self.area.show_tab("recovery")

@@ -42,7 +42,7 @@ class Photographer:
         end = time.monotonic() + LIMIT
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(self.window.statusBar().currentMessage())
+                raise TimeoutError(self.window.status.word.text())
             self.application.processEvents()
             time.sleep(0.01)
 

@@ -23,6 +23,7 @@ from .aspects import Aspect, CurvePoint
 from .board import Board, Running
 from .folders import new_session_folder
 from .suggestion import Suggestion
+from .widgets.numbers import rough
 from .words import counted
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Work(QObject):
         asked: What was asked to be opened last.
         folder: The session's folder, None before the engine was started.
         engine: What the engine does, in words, for the status bar.
+        processor: What it computes with, in words, "" before that is known.
+        weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
     """
 
     def __init__(self, document: "Document", link: Any) -> None:
@@ -53,8 +56,10 @@ class Work(QObject):
         self.board = Board()
         self.curve: list[CurvePoint] = []
         self.asked: ModelSpec | None = None
+        self.weights = ""
         self.folder: Path | None = None
         self.engine = self.tr("engine not started")
+        self.processor = ""
         self._closed = False
         self._suggest_later = False
         self._told = 0
@@ -91,7 +96,9 @@ class Work(QObject):
     def status(self) -> str:
         """What runs, or what the engine does, for the status bar."""
         jobs = self.board.views()
-        return f"{jobs[0].title}: {jobs[0].text}" if jobs and jobs[0].text else self.engine
+        if jobs and jobs[0].text:
+            return f"{jobs[0].title}: {jobs[0].text}"
+        return self.processor if self.processor and self.engine == self.tr("engine ready") else self.engine
 
     def close(self) -> None:
         """End the engine, for good."""
@@ -106,7 +113,7 @@ class Work(QObject):
 
     def open(self, spec: ModelSpec) -> None:
         """Open a model."""
-        self.asked = spec
+        self.asked, self.weights = spec, ""
         title = self.tr("Open {name}").format(name=self._name(spec.source))
         self._ask(title, lambda model: self._opened(model, spec), "open", spec, changes=True)
 
@@ -174,11 +181,13 @@ class Work(QObject):
         state = self.document.contents.present
         self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True)
 
-    def attach(self, path: str) -> None:
-        """Take weights that were trained elsewhere."""
+    def attach(self, path: str, trust_pickle: bool = False) -> None:
+        """Take weights that were trained elsewhere; a pickle only with consent."""
+        self.weights = path
+        state = self.document.contents.present
         text = self.tr("attach weights {name}").format(name=Path(path).name)
         title = self.tr("Attach weights")
-        self._ask(title, lambda s: self._made(s, text), "attach", self.document.contents.present, path, changes=True)
+        self._ask(title, lambda s: self._made(s, text), "attach", state, path, trust_pickle, changes=True)
 
     def export(self, format: str, path: str) -> None:
         """Write the present state as a file."""
@@ -238,7 +247,8 @@ class Work(QObject):
         self.document.cancel_preview()
         self.start()
         number = self.link.call(method, *arguments)
-        self.board.add(Running(number, title, changes, self.document.revision, apply, background=background))
+        revision = self.document.revision
+        self.board.add(Running(number, title, changes, revision, apply, background=background, method=method))
         self._clock.start()
         self.document.announce(Aspect.JOBS)
 
@@ -287,10 +297,8 @@ class Work(QObject):
     def _made(self, state: State, text: str) -> None:
         self.document.add_state(state, text)
         if state.kind is StateKind.CUT and state.verification is not None:
-            words = self.tr(
-                "Cut verified: equals the masked original, {difference:.0e}. This says nothing about accuracy."
-            )
-            self._say(words.format(difference=state.verification.difference))
+            words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
+            self._say(words.format(difference=rough(state.verification.difference)))
         self._look()
 
     @Slot(object, int)
@@ -308,9 +316,11 @@ class Work(QObject):
 
     # What the engine says.
 
-    @Slot()
-    def _ready(self) -> None:
+    @Slot(int)
+    def _ready(self, threads: int) -> None:
         self.engine = self.tr("engine ready")
+        if threads:
+            self.processor = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
         self.document.announce(Aspect.JOBS)
 
     @Slot(object, object)

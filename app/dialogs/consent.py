@@ -1,30 +1,48 @@
 """Consent to a pickle: some checkpoints can run code when they are loaded, so nobody loads one without being told."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+
+from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.sources.protocol import ModelSpec
 
 from .form import FormDialog
 
+say = QCoreApplication.translate
+
 
 class Consent(FormDialog):
     """The dialog; the safe answer has the focus."""
 
-    def __init__(self, window: Any, spec: ModelSpec, error: SecateurError) -> None:
-        """Ask in a window about the checkpoint of a model."""
-        super().__init__(
-            window, self.tr("Run code from this checkpoint?"), str(error), self.tr("Trust this file and open")
-        )
+    def __init__(self, window: Any, file: str, error: SecateurError, verb: str, act: Callable[[], None]) -> None:
+        """Ask in a window about a checkpoint; `act` is what consent allows."""
+        super().__init__(window, self.tr("Run code from this checkpoint?"), str(error), verb)
         text = self.tr("{file} can run any code when it is loaded. Open it only if you trust where it came from.")
-        self.missing.setText(text.format(file=spec.weights or spec.source))
+        self.missing.setText(text.format(file=file))
         self.accept_button.setDefault(False)
         self.cancel_button.setDefault(True)
         self.cancel_button.setFocus()
-        self.act = lambda: window.open(replace(spec, trust_pickle=True))
+        self.act = act
 
 
 def ask(window: Any, spec: ModelSpec, error: SecateurError) -> None:
-    """Open the dialog over a window."""
-    Consent(window, spec, error).open()
+    """Ask about the checkpoint of a model that is to be opened."""
+    verb = say("Consent", "Trust this file and open")
+
+    def act() -> None:
+        window.open(replace(spec, trust_pickle=True))
+
+    Consent(window, spec.weights or spec.source, error, verb, act).open()
+
+
+def ask_weights(window: Any, path: str, error: SecateurError) -> None:
+    """Ask about weights that are to be attached."""
+    verb = say("Consent", "Trust this file and attach")
+
+    def act() -> None:
+        window.document.attach_weights(path, trust_pickle=True)
+
+    Consent(window, path, error, verb, act).open()

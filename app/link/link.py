@@ -31,7 +31,7 @@ class EngineLink(QObject):
     """Calls to the engine process.
 
     Signals:
-        ready: The engine has loaded its libraries.
+        ready: The engine has loaded its libraries and computes with this many threads.
         progressed: (ticket, events.Progressed).
         finished: (ticket, result).
         failed: (ticket, SecateurError).
@@ -41,7 +41,7 @@ class EngineLink(QObject):
         logged: Text that the user's code or a library printed.
     """
 
-    ready = Signal()
+    ready = Signal(int)
     progressed = Signal(object, object)
     finished = Signal(object, object)
     failed = Signal(object, object)
@@ -96,7 +96,7 @@ class EngineLink(QObject):
                 getattr(self, kind).emit(ticket, payload)
             case "lost":
                 self.lost.emit(*payload)
-            case "given_up" | "logged":
+            case "given_up" | "logged" | "ready":
                 getattr(self, kind).emit(payload)
             case _:
                 getattr(self, kind).emit()

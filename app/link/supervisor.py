@@ -126,7 +126,7 @@ class Supervisor:
     def _hear(self, event: Event) -> None:
         match event:
             case Ready():
-                self.tell("ready", 0, None)
+                self.tell("ready", 0, event.threads)
             case Progressed():
                 if (ticket := self.flying.get(event.call)) is not None:
                     self.tell("progressed", ticket, event)

@@ -1,17 +1,21 @@
 """The states as a tree: each with what is known of it; a click or Return goes there."""
 
 from PySide6.QtCore import QModelIndex, Qt, Slot
-from PySide6.QtGui import QStandardItem, QStandardItemModel
+from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QHeaderView, QStackedLayout, QTreeView, QWidget
 
 from secateur.engine.session.states import State, StateKind
 
 from ..document import Aspect, Document
 from ..widgets.empty_state import EmptyState
-from ..widgets.numbers import milliseconds, scaled
+from ..widgets.numbers import milliseconds, rough, scaled
 from .measures import error_text, kind_text, metric_text, timing_of, value_text
+from .verified import verified_tip
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES})
+MACS, PARAMETERS = 3, 4
+ROOMY = 540
+"""Width from which all columns are shown, in device-independent pixels."""
 STATE = Qt.ItemDataRole.UserRole + 1
 
 
@@ -52,6 +56,7 @@ class History(QWidget):
         """Show all states anew."""
         self._model.clear()
         titles = (self.tr("State"), self.tr("Metric"), self.tr("Latency"), self.tr("MACs"), self.tr("Parameters"))
+        titles = (*titles, self.tr("Cut verified"))
         self._model.setHorizontalHeaderLabels(titles)
         rows: dict[str, QStandardItem] = {}
         for state in self.document.states:
@@ -63,10 +68,20 @@ class History(QWidget):
         header.setAccessibleName(self.tr("Columns of the history"))
         header.setStretchLastSection(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self._share_room()
         self._stack.setCurrentIndex(int(bool(rows)))
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window what the ledger says anyway makes room."""
+        super().resizeEvent(event)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        self.view.setColumnHidden(PARAMETERS, self.width() < ROOMY)
+        self.view.setColumnHidden(MACS, self.width() < ROOMY)
+
     def _items(self, state: State) -> list[QStandardItem]:
-        document, present = self.document, state is self.document.state
+        document, present, verified = self.document, state is self.document.state, state.verification
         name = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
         metric, timing = document.metric(state), timing_of(state, document.target)
         texts = (
@@ -75,11 +90,14 @@ class History(QWidget):
             self.tr("not measured") if timing is None else milliseconds(timing.median),
             scaled(state.macs),
             scaled(state.parameters),
+            "" if verified is None else rough(verified.difference),
         )
         items = [QStandardItem(text) for text in texts]
         for item in items:
             item.setData(state.id, STATE)
             item.setToolTip("" if metric is None else metric_text(metric))
+        items[-1].setToolTip(verified_tip(document.states, state) if verified is not None else "")
+        for item in items:
             font = item.font()
             font.setBold(present)
             item.setFont(font)

@@ -9,6 +9,7 @@ from secateur.engine.tasks.protocol import Metric, Split
 from ..widgets.numbers import PLUS_MINUS, percent, three
 
 say = QCoreApplication.translate
+NO_BREAK = "\u00a0"
 
 
 def metric_of(state: State | None, split: Split | None = None) -> Metric | None:
@@ -42,7 +43,8 @@ def error_text(metric: Metric) -> str:
 
 def metric_text(metric: Metric) -> str:
     """87.4 % \u00b1 0.33, n = 10,000."""
-    return f"{value_text(metric)} {error_text(metric)}".strip() + f", n = {metric.count:,}"
+    whole = f"{value_text(metric)} {error_text(metric)}".strip().replace(" ", NO_BREAK)
+    return f"{whole}, n{NO_BREAK}={NO_BREAK}{metric.count:,}"
 
 
 def kind_text(kind: StateKind) -> str:

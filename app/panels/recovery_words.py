@@ -15,16 +15,14 @@ say = QCoreApplication.translate
 
 def recovery_job(document: Document) -> JobView | None:
     """The recovery among the jobs, None when none runs."""
-    starts = say("Work", "Recover, {count} epoch").split("{count}")[0]
-    return next((j for j in document.jobs if j.title.startswith(starts)), None)
+    return next((j for j in document.jobs if j.method == "recover"), None)
 
 
 def expect_text() -> str:
     """What to expect, before the first run."""
     return say(
         "recovery",
-        "What to expect: the cut model learns to answer as the original does; most of what was lost usually "
-        "comes back in the first epochs. Cancelling changes nothing.",
+        "What to expect: most of what was lost usually comes back in the first epochs. Cancelling changes nothing.",
     )
 
 

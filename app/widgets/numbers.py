@@ -52,12 +52,12 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def share(fraction: float) -> str:
-    """A part of a whole, short: 27 %, 0.84 %, < 0.01 %."""
+    """A part of a whole, short: 27 %, 0.84 %, <0.01 %."""
     hundredths = 100 * fraction
     if hundredths == 0:
         return "0 %"
     if hundredths < 0.01:
-        return "< 0.01 %"
+        return "<0.01 %"
     return f"{hundredths:.0f} %" if hundredths >= 10 else f"{hundredths:#.2g}".rstrip(".") + " %"
 
 
@@ -72,6 +72,14 @@ def signed(value: float, digits: int) -> str:
     """With a sign, except zero: \u22120.5, +1.2, 0.0."""
     text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else _minus(text)
+
+
+def rough(value: float) -> str:
+    """One digit of something that should be next to nothing: 3e-7."""
+    if value == 0 or not math.isfinite(value):
+        return three(value)
+    digit, exponent = f"{value:.0e}".split("e")
+    return f"{digit}e{int(exponent)}"
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,13 @@ from ..jobs import Progress
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The engine process has loaded its libraries and takes calls (calls made before are kept for it)."""
+    """The engine process has loaded its libraries and takes calls (calls made before are kept for it).
+
+    Attributes:
+        threads: How many threads it computes with, 0 unknown.
+    """
+
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             run.made.append((yield from session.recover(run.state, step.intent, token)).id)
             yield from session.evaluate(run.state, Split.REPORT, token)
         case Attach():
-            run.made.append((yield from session.attach(run.state, step.intent.weights, token)).id)
+            run.made.append((yield from session.attach(run.state, step.intent.weights, token=token)).id)
         case Export():
             run.exported.append((yield from session.export(run.state, step.intent.format, step.intent.path, token)))
         case _:  # Scores are made when a plan needs them; a second model is not opened.

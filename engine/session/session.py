@@ -23,6 +23,7 @@ from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
 from ..scoring.criteria import score as rate
 from ..sources.checkpoint import read_checkpoint
+from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Mask, from_identities, identities
@@ -165,9 +166,9 @@ class Session:
         fields = {"recovery": settings, "metrics": (result.metric,)}
         return self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
 
-    def attach(self, state: str, weights: str, token: CancelToken = NEVER) -> Job[State]:
-        """Take weights for a state that were trained elsewhere."""
-        parent, trust = self.history.state(state), self._need().prepared.spec.trust_pickle
+    def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
+        """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
+        parent, trust = self.history.state(state), trust_pickle or self._need().prepared.spec.trust_pickle
         yield Progress("Reading the weights")
         model = self._fresh(parent)
         path = absolute_to(Path.cwd())(weights)
@@ -228,6 +229,9 @@ class Session:
         """Open a project, then copy its states into this session's folder; another task may judge it."""
         project = History(Path(spec.source))
         project.read()
+        assert project.spec is not None
+        project.spec = replace(project.spec, trust_code=spec.trust_code)
+        require_consent(replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code)
         store = WeightStore(project.folder / "weights")
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():

@@ -155,6 +155,12 @@ def connect() -> Wire:
     return Wire(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
 
 
+def _threads() -> int:
+    """The number of torch, without loading torch for a session that does not use it."""
+    torch: Any = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else 0
+
+
 def main() -> None:
     """Serve until the window closes the pipe or says goodbye."""
     faulthandler.enable()
@@ -163,7 +169,7 @@ def main() -> None:
     inbox, outbox = Inbox(wire), Outbox(wire)
     module, _, name = sys.argv[1].partition(":")
     session = getattr(importlib.import_module(module), name)(Path(sys.argv[2]))
-    outbox.send(Ready())
+    outbox.send(Ready(_threads()))
     serve(session, inbox, outbox)
 
 

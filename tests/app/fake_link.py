@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Signal
 class FakeLink(QObject):
     """Has the signals of `EngineLink`; answers nothing by itself."""
 
-    ready = Signal()
+    ready = Signal(int)
     progressed = Signal(object, object)
     finished = Signal(object, object)
     failed = Signal(object, object)

@@ -8,7 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMainWindow
 
 from secateur.app.dialogs.attach_data import AttachData
-from secateur.app.dialogs.consent import Consent
+from secateur.app.dialogs.consent import Consent, ask_weights
+from secateur.app.dialogs.consent import ask as ask_consent
 from secateur.app.dialogs.export import Export
 from secateur.app.dialogs.open_model import KINDS, OpenModel
 from secateur.app.dialogs.target import Target
@@ -145,12 +146,32 @@ def test_a_target_is_chosen(qtbot, window):
 def test_a_pickle_is_opened_only_after_consent_and_return_does_not_consent(qtbot, window):
     spec = ModelSpec("net.py:make", "net.pt")
     error = OpenError("checkpoint.pickle", "net.pt is a pickle.")
-    dialog = shown(qtbot, Consent(window, spec, error))
+    ask_consent(window, spec, error)
+    dialog = open_consent(qtbot, window)
     qtbot.keyClick(dialog.cancel_button, Qt.Key.Key_Return)
     assert window.opened == []
-    dialog = shown(qtbot, Consent(window, spec, error))
+    ask_consent(window, spec, error)
+    dialog = open_consent(qtbot, window)
     press(qtbot, dialog)
     assert window.opened == [ModelSpec("net.py:make", "net.pt", trust_pickle=True)]
+
+
+def test_weights_that_are_a_pickle_are_attached_only_after_consent(qtbot, window):
+    given: list[tuple[str, bool]] = []
+    window.document.attach_weights = lambda path, trust_pickle: given.append((path, trust_pickle))  # pyright: ignore
+    error = OpenError("checkpoint.pickle", "net.pt is a pickle.")
+    ask_weights(window, "net.pt", error)
+    qtbot.keyClick(open_consent(qtbot, window).cancel_button, Qt.Key.Key_Return)
+    assert given == []
+    ask_weights(window, "net.pt", error)
+    press(qtbot, open_consent(qtbot, window))
+    assert given == [("net.pt", True)] and window.opened == []
+
+
+def open_consent(qtbot, window) -> Consent:
+    """The question that is on the screen."""
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in window.findChildren(Consent)))
+    return next(d for d in window.findChildren(Consent) if d.isVisible())
 
 
 def test_every_kind_of_source_has_an_example():

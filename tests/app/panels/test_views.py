@@ -19,7 +19,7 @@ from secateur.app.panels.tradeoff_points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
 from tests.app.stand_in import StandIn, opened, travelled
 
-RUNNING = JobView(7, "Recover, 8 epochs", "epoch 3 of 8", 412, 1100, 80.0, 130.0)
+RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_flood_of_points_is_drawn_at_most_thirty_times_a_second(shown, qtbot, 
 
 def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
     panel = shown(Samples(opened()), 640, 190)
-    assert panel.scores.text() == "The original scores 91.4 % \u00b1 0.63, n = 2,000."
+    assert panel.scores.text().replace("\u00a0", " ") == "The original scores 91.4 % \u00b1 0.63, n = 2,000."
     panel.expected.setFocus()
     panel.expected.selectAll()
     qtbot.keyClicks(panel.expected, "95")

@@ -49,7 +49,7 @@ def test_per_cents_and_changes_have_a_space_and_a_real_minus() -> None:
 
 def test_shares_get_digits_where_they_are_small() -> None:
     assert [numbers.share(v) for v in (0.274, 0.0084, 0.008, 0.0997, 0.00001, 0)] == [
-        "27 %", "0.84 %", "0.80 %", "10 %", "< 0.01 %", "0 %",
+        "27 %", "0.84 %", "0.80 %", "10 %", "<0.01 %", "0 %",
     ]  # fmt: skip
 
 
