@@ -10,8 +10,8 @@ from . import settings
 from .places import PLACES
 from .widgets.card import Card
 
-COLUMNS = (415, 615, 318)
-ROWS = (460, 194)
+COLUMNS = (440, 600, 318)
+ROWS = (444, 210)
 
 
 class WorkArea(QWidget):

@@ -54,6 +54,7 @@ class Palette(QDialog):
         table.setHeaderHidden(True)
         table.setRootIsDecorated(False)
         table.setUniformRowHeights(True)
+        table.setProperty("role", "commands")
         table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         table.header().setStretchLastSection(False)
         table.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

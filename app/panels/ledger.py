@@ -1,6 +1,7 @@
 """The ledger: what the original costs and scores against the present state or plan; each cell says how it is known."""
 
 from PySide6.QtCore import Signal, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from ..document import Aspect, Document
@@ -38,7 +39,7 @@ class Cell(Card):
         self.number.setMinimumHeight(24)
         self.step = button("", "link")
         self.bar = ShareBar()
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.step.clicked.connect(self.stepped)
         self.body.setSpacing(3)
         self.body.addLayout(_row(self.title, None, self.source))
@@ -86,6 +87,7 @@ class Ledger(QWidget):
 
     Attributes:
         cells: By name: parameters, macs, file, latency, metric.
+        row: Their layout.
     """
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
@@ -93,7 +95,7 @@ class Ledger(QWidget):
         super().__init__(parent)
         self.document = document
         self.cells = {name: Cell() for name in ("parameters", "macs", "file", "latency", "metric")}
-        row = QHBoxLayout(self)
+        self.row = row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
         for cell in self.cells.values():
@@ -103,6 +105,11 @@ class Ledger(QWidget):
         self.cells["metric"].stepped.connect(document.evaluate)
         document.changed.connect(self._changed)
         self.refresh()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cells that got a further line while they were laid out need another height."""
+        super().resizeEvent(event)
+        self.row.invalidate()
 
     @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:

@@ -98,8 +98,8 @@ class Recovery(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 6)
         row.setSpacing(12)
-        row.addWidget(self._left_side, 11)
-        row.addLayout(right, 10)
+        row.addWidget(self._left_side, 9)
+        row.addLayout(right, 11)
 
     @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:

@@ -14,6 +14,9 @@ from ..theme import theme, tokens
 from ..widgets.labels import label
 from ..widgets.plot import Plot, line
 
+FEWEST = 10
+"""Steps that the metric's axis shows at least."""
+
 
 class Curves(QWidget):
     """Loss at the left, metric with the original's dashed line at the right.
@@ -54,6 +57,8 @@ class Curves(QWidget):
         for curve, column in ((self.loss, 1), (self.measured, 2)):
             known = np.isfinite(table[:, column])
             curve.setData(table[known, 0], table[known, column])
+        steps: Any = self._metric_plot.getViewBox()
+        steps.setXRange(0, max(FEWEST, *(p.step for p in points), 0), padding=0.04)
         self._original.setVisible(original is not None)
         if original is not None:
             self._original.setValue(original.value * scale)

@@ -12,6 +12,7 @@ from secateur.engine.tasks.protocol import Metric, Sample
 from ..document import Aspect, Document
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import DoubleSpinBox
+from ..widgets.flow import FlowLayout
 from ..widgets.labels import label, set_role
 from ..widgets.numbers import signed, three
 from .measures import metric_text
@@ -63,7 +64,7 @@ class Samples(QWidget):
         self.expected.setSpecialValueText("\u2013")
         self.verdict = label(role="caption", wrap=True)
         self._range = label(role="caption", wrap=True)
-        self._pictures = QHBoxLayout()
+        self._pictures = FlowLayout(gap=10)
         self._empty = EmptyState("", "")
         self._lay_out()
         self.expected.valueChanged.connect(self._compare)
@@ -72,11 +73,9 @@ class Samples(QWidget):
         self._changed(SHOWN)
 
     def _lay_out(self) -> None:
-        ask = QHBoxLayout()
-        ask.setSpacing(6)
+        ask = FlowLayout(gap=6)
         ask.addWidget(self._ask)
         ask.addWidget(self.expected)
-        ask.addStretch(1)
         page = QWidget()
         page.setProperty("role", "page")
         words = QVBoxLayout()
@@ -90,15 +89,15 @@ class Samples(QWidget):
         right.addLayout(self._pictures)
         right.addWidget(self._range)
         right.addStretch(1)
-        self._pictures.setSpacing(12)
         inner = QHBoxLayout(page)
         inner.setContentsMargins(6, 6, 6, 6)
         inner.setSpacing(16)
-        inner.addLayout(words, 1)
-        inner.addLayout(right)
+        inner.addLayout(words, 3)
+        inner.addLayout(right, 7)
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(page)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
@@ -123,7 +122,7 @@ class Samples(QWidget):
             if picture is not None:
                 picture.deleteLater()
         for sample in task.samples if task is not None else ():
-            self._pictures.addWidget(_card(sample), 0, Qt.AlignmentFlag.AlignTop)
+            self._pictures.addWidget(_card(sample))
         if task is not None and task.samples:
             self._range.setText(self._values(task.samples))
 

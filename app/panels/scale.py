@@ -36,7 +36,9 @@ class ScoreScale:
         return np.clip(scores / self.top, 0.0, 1.0)
 
     def text(self, score: float) -> str:
-        """The number beside a bar: two decimals where that says something, else three digits."""
+        """The number beside a bar: the same decimals for all where that says enough, else three digits."""
         if score != score:
             return ""
-        return f"{score:.2f}" if 0.05 <= self.top < 100 else three(score)
+        if 0.05 <= self.top < 100:
+            return f"{score:.2f}" if self.top >= 0.5 else f"{score:.3f}"
+        return three(score)

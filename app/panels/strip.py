@@ -1,7 +1,7 @@
 """The strip of states: Original, Plan, Cut, Recovered, Exported; where one is, and a click to go elsewhere."""
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Slot
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QWidget
 
 from secateur.engine.session.states import State, StateKind
@@ -14,6 +14,7 @@ from ..widgets.numbers import change, count, milliseconds, scaled, size
 from .measures import metric_of, road, timing_of, value_text
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
+KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
 DOT = 20
 """Room for the dot in device-independent pixels."""
 
@@ -32,6 +33,7 @@ class Step(QAbstractButton):
         super().__init__(parent)
         self.setText(title)
         self.stage, self.caption, self.state_id = "todo", "", ""
+        self._by_key = False
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
@@ -53,6 +55,17 @@ class Step(QAbstractButton):
         """The same: nothing is clipped."""
         return self.sizeHint()
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """A ring only where the keyboard brought the focus: after a click it would look like a selection."""
+        self._by_key = event.reason() in KEYS
+        super().focusInEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Whoever uses keys sees where the focus is."""
+        self._by_key = True
+        super().keyPressEvent(event)
+        self.update()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Dot, title, caption."""
         painter, look = QPainter(self), tokens()
@@ -67,9 +80,10 @@ class Step(QAbstractButton):
         painter.setFont(self._font(CAPTION, False))
         painter.setPen(QColor(look.muted))
         painter.drawText(left.translated(0, 17), Qt.AlignmentFlag.AlignVCenter, self.caption)
-        if self.hasFocus() or (self.underMouse() and self.state_id):
+        ring = self.hasFocus() and self._by_key
+        if ring or (self.underMouse() and self.state_id):
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(QColor(look.accent if self.hasFocus() else look.edge), 1))
+            painter.setPen(QPen(QColor(look.accent if ring else look.edge), 1))
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
 
     def _font(self, pixels: int, strong: bool):  # noqa: ANN202

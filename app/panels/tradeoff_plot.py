@@ -103,7 +103,7 @@ class TradeOffPlot(Plot):
     def _colour_items(self) -> None:
         assert self._shown is not None
         look = tokens()
-        self._path.setPen(line(look.accent, width=2))
+        self._path.setPen(line(look.accent, width=1.5))
         self._errors.setOpts(pen=line(look.accent, width=1))
         for item in (self._goal_x, self._goal_y):
             item.setPen(line(look.marked, dashed=True, width=1))

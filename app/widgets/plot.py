@@ -8,6 +8,8 @@ from PySide6.QtWidgets import QWidget
 from ..theme import theme, tokens
 from ..theme.values import CAPTION
 
+pg.setConfigOptions(antialias=True)  # its items otherwise switch off what the view asks for
+
 
 class Plot(pg.PlotWidget):
     """Axes left and bottom, a faint grid; subclasses and panels add items and recolour them in `recolour`."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
@@ -210,9 +211,22 @@ class Inspector(Card):
         if chosen >= 0:
             self.mark.setEnabled(not (document.removed | document.locked)[chosen])
             verb = self.tr("Spare {0}") if document.marked[chosen] else self.tr("Mark {0}")
-            _name(self.mark, verb.format(structure_name(analysis, chosen)))
+            self._name_mark(verb.format(structure_name(analysis, chosen)))
         locked = document.locked[self._lockable()].all()
         _name(self.lock, self.tr("Unlock") if locked else self.tr("Lock"))
+
+    def _name_mark(self, words: str) -> None:
+        """All of it where there is room, else the verb alone; the tooltip and a screen reader have all."""
+        _name(self.mark, words)
+        room = self.width() - self.lock.sizeHint().width() - 3 * self.body.contentsMargins().left()
+        if self.mark.sizeHint().width() > room:
+            self.mark.setText(words.split(" ")[0])
+        self.mark.setToolTip(words)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Decide again what fits on the button."""
+        super().resizeEvent(event)
+        self._name_mark(self.mark.accessibleName())
 
     def _lockable(self) -> list[int]:
         """What Lock is about: the selected structure, else the whole set."""

@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter
-from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from ...theme import Tokens, tokens
 from ...widgets.score_bar import paint_score_bar
@@ -34,11 +34,31 @@ class TreeDelegate(QStyledItemDelegate):
         painter.save()
         painter.setFont(_font(option.font, state, index.column()))
         painter.setPen(QColor(colour))
-        if index.column() == Column.NAME:
-            _name(painter, area, index, look)
+        if index.column() == Column.NAME or not index.data():
+            self._name_over_two(painter, option, index, look)
         else:
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, index.data() or "")
         painter.restore()
+
+    def _name_over_two(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+        look: Tokens,
+    ) -> None:
+        """A name takes the room of "keeps" too where that says nothing: each of the two cells draws its part."""
+        name, keeps = index.siblingAtColumn(Column.NAME), index.siblingAtColumn(Column.KEEPS)
+        if index.column() not in (Column.NAME, Column.KEEPS):
+            return
+        view = self.parent()
+        assert isinstance(view, QTreeView)
+        area = QRectF(option.rect if index.column() == Column.NAME else view.visualRect(name))
+        if not keeps.data():
+            area.setRight(area.right() + view.columnWidth(Column.KEEPS))
+        painter.setClipRect(option.rect)
+        painter.setFont(_font(option.font, name.data(Role.STATE), Column.NAME))
+        _name(painter, area.adjusted(3, 0, -3, 0), name, look)
 
     def createEditor(
         self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex

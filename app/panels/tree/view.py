@@ -10,7 +10,7 @@ from ...widgets.chevron import chevron
 from .delegate import TreeDelegate
 from .model import Column, TreeModel
 
-WIDTHS = {Column.SCORE: 104, Column.SHARE: 56}
+WIDTHS = {Column.SCORE: 104, Column.SHARE: 60}
 """Widths in device-independent pixels; Keeps is as wide as its numbers, the name takes the rest."""
 
 NARROW_WIDTHS = {Column.SCORE: 56, Column.SHARE: 52}
@@ -68,12 +68,12 @@ class StructureTree(QTreeView):
 
     def _share_room(self, whole: int) -> None:
         narrow = whole < NARROW
-        self.setIndentation(10 if narrow else 14)
+        self.setIndentation(10 if narrow else 12)
         self.header().setSectionHidden(Column.SHARE, whole < NARROWEST)
         for column, width in (NARROW_WIDTHS if narrow else WIDTHS).items():
             self.header().resizeSection(column, width)
         widest = self.fontMetrics().horizontalAdvance(self.rows.widest_keeps())
-        self.header().resizeSection(Column.KEEPS, max(62, widest + 10))
+        self.header().resizeSection(Column.KEEPS, max(62, widest + 6))
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
         """An arrow where there is something below, and the row's colour behind it."""
