@@ -54,6 +54,7 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         weights=arguments.weights or "",
         input_shape=arguments.input or (),
         trust_pickle=arguments.trust_pickle,
+        trust_code=arguments.trust_code,
         task=task_spec(arguments),
     )
 
@@ -157,6 +158,7 @@ def _about_model(command: argparse.ArgumentParser) -> None:
     add("--mean", type=numbers, help="per channel, subtracted from pixels of 0..1")
     add("--std", type=numbers, help="per channel, divided by")
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
+    add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
 
 
 def _about_run(command: argparse.ArgumentParser) -> None:

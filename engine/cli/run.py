@@ -50,6 +50,7 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
         "weights": arguments.weights,
         "input_shape": arguments.input,
         "task": task_spec(arguments),
+        "trust_code": arguments.trust_code,
     }
     if arguments.model:
         given["weights"] = arguments.weights or ""

@@ -5,6 +5,7 @@ came without a source is pickled instead; such a parcel never leaves this machin
 """
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import ExportError
 from ..jobs import NeverCancelled
+from ..session.paths import change_model, relative_to
+from ..sources.consent import seal
 from ..sources.exported import SHAPES, WEIGHTS, ExportedFolder, read_shapes, recorded_source
 from ..sources.open import source_of
 from ..sources.protocol import ModelSpec
@@ -43,7 +46,7 @@ def pack(
         return
     write_weights(folder / WEIGHTS, model)
     source, earlier = _original(spec)
-    text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape), indent=1)
+    text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape, folder), indent=1)
     (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
     (folder / WEIGHTS).chmod((folder / SHAPES).stat().st_mode)  # safetensors lets only the owner read its files
 
@@ -67,12 +70,13 @@ def write_weights(path: Path, model: nn.Module) -> None:
 
 
 def _document(
-    model: nn.Module, edits: dict[str, Any], source: ModelSpec, input_shape: tuple[int, ...]
+    model: nn.Module, edits: dict[str, Any], source: ModelSpec, input_shape: tuple[int, ...], folder: Path
 ) -> dict[str, Any]:
     shapes = {name: list(t.shape) for name, t in model.state_dict().items() if isinstance(t, Tensor)}
     return {
         "schema": 1,
-        "source": asdict(_portable(source)),
+        "source": asdict(change_model(_portable(source), relative_to(folder))),
+        "seal": seal(_portable(source)),
         "input_shape": list(input_shape),
         "edits": edits,
         "shapes": shapes,
@@ -97,14 +101,14 @@ def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 
 def _portable(spec: ModelSpec) -> ModelSpec:
-    """The source alone, found from any working folder; the weights stand beside it."""
+    """The source alone, its path absolute; the weights stand beside it."""
     source = spec.source
     if PATTERN.fullmatch(source):
         file, name = parse(source)
-        source = f"{file.absolute()}:{name}"
+        source = f"{os.path.normpath(file.absolute())}:{name}"
     elif Path(source).exists():
-        source = str(Path(source).absolute())
-    return replace(spec, source=source, weights="", trust_pickle=False, task=None)
+        source = os.path.normpath(Path(source).absolute())
+    return replace(spec, source=source, weights="", trust_pickle=False, task=None, trust_code=False)
 
 
 def _pickle(path: Path, model: nn.Module) -> None:

@@ -106,7 +106,7 @@ def _add_loader(folder: Path, spec: ModelSpec) -> str:
     from ..surgery import runtime
 
     shutil.copyfile(runtime.__file__, folder / LOADER)
-    made = factory_code(spec)
+    made = factory_code(spec, folder)
     for file in made.copies:
         shutil.copyfile(file, folder / file.name)
     code = _code(made)

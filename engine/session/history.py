@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from ..errors import OpenError, PlanError
+from ..sources.consent import seal
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import Metric, TaskSpec
 from .files import write
@@ -33,6 +34,7 @@ class History:
         task: The task that judges it, None without one.
         states: States by id, in the order they were made; "s0" is the original.
         versions: Versions of what the session was made with.
+        seal: Vouches for the Python files that opening it runs, see `sources.consent`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,6 +44,7 @@ class History:
         self.task: TaskSpec | None = None
         self.states: dict[str, State] = {}
         self.versions: dict[str, str] = {}
+        self.seal = ""
         self._log = EventLog(folder / LOG)
 
     def open(self, spec: ModelSpec, task: TaskSpec | None, original: State) -> None:
@@ -52,7 +55,9 @@ class History:
 
     def attach_task(self, task: TaskSpec, original: State) -> None:
         """Another task judges the states from now on; what an earlier one measured is gone."""
-        self._append({"event": "task", "task": to_plain(change_task(task, relative_to(self.folder)))})
+        assert self.spec is not None
+        written = to_plain(change_task(task, relative_to(self.folder)))
+        self._append({"event": "task", "task": written, "seal": seal(replace(self.spec, task=task))})
         self.put(original)
 
     def put(self, state: State) -> State:
@@ -104,7 +109,7 @@ class History:
         """Write a compact log of the same history into another folder, atomically; consent to pickles stays behind."""
         assert self.spec is not None
         original, *others = self.states.values()
-        spec = replace(self.spec, trust_pickle=False)
+        spec = replace(self.spec, trust_pickle=False, trust_code=False)
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += [{"event": "state", "state": to_plain(state)} for state in others]
         write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
@@ -119,6 +124,7 @@ class History:
                 self._begin(record)
             case "task":
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
+                self.seal = str(record.get("seal", ""))
                 self.states = {key: replace(state, metrics=()) for key, state in self.states.items()}
             case "state":
                 state = from_plain(record["state"], State)
@@ -134,6 +140,7 @@ class History:
         original = from_plain(record["state"], State)
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
         self.versions = cast("dict[str, str]", record["versions"])
+        self.seal = str(record.get("seal", ""))
 
 
 def is_project(path: str) -> bool:
@@ -155,6 +162,7 @@ def versions() -> dict[str, str]:
 def _opened(
     spec: ModelSpec, task: TaskSpec | None, original: State, made_with: dict[str, str], folder: Path
 ) -> dict[str, Any]:
-    written = change_model(replace(spec, task=task), relative_to(folder))
-    fields = {"spec": to_plain(written), "state": to_plain(original), "versions": made_with}
+    spec = replace(spec, task=task)
+    written = change_model(spec, relative_to(folder))
+    fields = {"spec": to_plain(written), "seal": seal(spec), "state": to_plain(original), "versions": made_with}
     return {"event": "opened", "schema": SCHEMA, **fields}

@@ -44,7 +44,7 @@ def recipe_of(history: History, state: str, analysis: Analysis, threads: int = 1
     """The steps from the original to a state."""
     original, *others = history.path_to(state)
     assert history.spec is not None
-    model = replace(history.spec, task=history.task, trust_pickle=False)
+    model = replace(history.spec, task=history.task, trust_pickle=False, trust_code=False)
     intent = OpenIntent(model, threads, versions=history.versions or versions())
     steps: list[Step] = [Open(intent, _numbers(original)), *_exports(original)]
     before = original

@@ -37,7 +37,7 @@ class Bundled:
         )
         return opened(origin, spec, token)
 
-    def code(self, spec: ModelSpec) -> FactoryCode:
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The networks' source file is plain PyTorch: it goes along as `models.py`."""
         from ...resources import models
 

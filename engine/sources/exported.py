@@ -1,6 +1,7 @@
 """An earlier export of ours: the recorded source builds the original, its shapes and repairs make it small again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,7 +9,9 @@ import msgspec
 
 from ..errors import OpenError
 from ..jobs import CancelToken
+from ..session.paths import absolute_to, change_model
 from .build import Origin, opened
+from .consent import require_consent
 from .protocol import FactoryCode, ModelSpec, Opened
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
@@ -27,7 +30,8 @@ class ExportedFolder:
         from .open import source_of
 
         folder, document = _folder(spec.source), read_shapes(spec.source)
-        recorded = recorded_source(document, folder)
+        recorded = replace(recorded_source(document, folder), trust_code=spec.trust_code)
+        require_consent(recorded, str(document.get("seal", "")), folder, spec.trust_code)
         base = source_of(recorded.source).open(recorded, token)
 
         def make() -> Any:
@@ -37,11 +41,11 @@ class ExportedFolder:
         origin = Origin(make=make, name=f"{base.name}, pruned", input_shape=shape, task=base.task)
         return opened(origin, spec, token)
 
-    def code(self, spec: ModelSpec) -> FactoryCode:
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The original's code: an export of an export repeats the recorded source."""
         from .open import factory_code
 
-        return factory_code(recorded_source(read_shapes(spec.source), _folder(spec.source)))
+        return factory_code(recorded_source(read_shapes(spec.source), _folder(spec.source)), folder)
 
 
 def read_shapes(source: str) -> dict[str, Any]:
@@ -61,15 +65,17 @@ def read_shapes(source: str) -> dict[str, Any]:
 
 
 def recorded_source(document: dict[str, Any], folder: Path) -> ModelSpec:
-    """The source that an export recorded."""
+    """The source that an export recorded, its path made absolute."""
     try:
-        return msgspec.convert(document["source"], ModelSpec)
+        recorded = msgspec.convert(document["source"], ModelSpec)
     except (KeyError, msgspec.ValidationError) as error:
         raise OpenError(
             "source.export_unnamed",
             "{folder} does not say from which model it was made. Load it with load_pruned.py as its README says.",
             folder=str(folder),
         ) from error
+    recorded = replace(recorded, trust_code=False, trust_pickle=False)
+    return change_model(recorded, absolute_to(_folder(str(folder))))
 
 
 def _folder(source: str) -> Path:

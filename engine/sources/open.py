@@ -24,9 +24,9 @@ def open_model(spec: ModelSpec, token: CancelToken | None = None) -> Opened:
     return opened
 
 
-def factory_code(spec: ModelSpec) -> FactoryCode:
-    """Python that makes the model of `spec` without Secateur, weights aside."""
-    return source_of(spec.source).code(spec)
+def factory_code(spec: ModelSpec, folder: Path) -> FactoryCode:
+    """Python that makes the model of `spec` without Secateur, weights aside; paths are seen from `folder`."""
+    return source_of(spec.source).code(spec, folder)
 
 
 def source_of(source: str) -> Source:

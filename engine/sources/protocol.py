@@ -21,6 +21,7 @@ class ModelSpec:
         input_shape: Example input shape with batch, () when the task or source knows it.
         arguments: Keyword arguments of the callable (numbers and strings).
         trust_pickle: The user consented to run the checkpoint's pickle.
+        trust_code: The user consented to run the Python files that an export or a project names.
         task: The task it is judged by, None for none.
     """
 
@@ -30,6 +31,7 @@ class ModelSpec:
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     trust_pickle: bool = False
     task: TaskSpec | None = None
+    trust_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Opened:
 class FactoryCode:
     """Python that makes the model where Secateur is not installed; an export's README shows it and its check runs it.
 
+    The lines may use the variable `folder`, where the export lies.
+
     Attributes:
         lines: Imports and the definition of `make_model()`.
         copies: Files that the lines import from the folder they run in, to be copied beside them.
@@ -79,6 +83,6 @@ class Source(Protocol):
         """Open it; raises OpenError with a sentence."""
         ...
 
-    def code(self, spec: ModelSpec) -> FactoryCode:
-        """How to make the same module, weights aside, without Secateur."""
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
+        """How to make the same module, weights aside, without Secateur; paths are seen from `folder`."""
         ...

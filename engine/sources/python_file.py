@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import OpenError, SecateurError
 from ..jobs import CancelToken
+from ..session.paths import Change, relative_to
 from .build import Origin, opened
 from .import_path import import_places, package_root
 from .protocol import FactoryCode, ModelSpec, Opened
@@ -39,7 +40,7 @@ class PythonFile:
         except OpenError as error:
             raise _located(error, file) from error
 
-    def code(self, spec: ModelSpec) -> FactoryCode:
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """Imports from the user's own folder."""
         file, name = parse(spec.source)
         top, *rest = name.split(".")
@@ -47,11 +48,21 @@ class PythonFile:
         words = ", ".join(f"{key}={value!r}" for key, value in spec.arguments.items())
         first, last = import_places(file.absolute())
         module = ".".join(file.absolute().relative_to(package_root(file.absolute())).with_suffix("").parts)
+        change = relative_to(folder)
         return FactoryCode(
-            f"sys.path[:0] = {first!r}\nsys.path += {last!r}\nfrom {module} import {top} as found\n\n\n"
+            f"sys.path[:0] = {_seen(first, change)}  # where the model's own code lies\n"
+            + (f"sys.path += {_seen(last, change)}\n" if last else "")
+            + f"from {module} import {top} as found\n\n\n"
             f"def make_model():\n    made = {target}\n"
             f"    return made if hasattr(made, 'state_dict') and not isinstance(made, type) else made({words})"
         )
+
+
+def _seen(places: list[str], change: Change) -> str:
+    """Places as Python, from the variable `folder` on."""
+    changed = (change(place) for place in places)
+    words = (repr(one) if Path(one).is_absolute() else "folder + " + repr("/" + one) for one in changed)
+    return f"[{', '.join(words)}]"
 
 
 def parse(source: str) -> tuple[Path, str]:

@@ -2,6 +2,7 @@
 
 import difflib
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -43,7 +44,7 @@ class TimmModels:
         )
         return opened(origin, spec, token)
 
-    def code(self, spec: ModelSpec) -> FactoryCode:
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`timm.create_model`."""
         words = "".join(f", {key}={value!r}" for key, value in spec.arguments.items())
         return FactoryCode(

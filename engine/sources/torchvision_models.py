@@ -45,7 +45,7 @@ class TorchvisionModels:
         )
         return opened(origin, spec, token)
 
-    def code(self, spec: ModelSpec) -> FactoryCode:
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`torchvision.models.get_model`."""
         name = _name(spec.source)
         options = {**_offline(name), **spec.arguments}

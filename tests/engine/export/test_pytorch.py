@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from secateur.engine.errors import ExportError, OpenError
 from secateur.engine.export.parcel import pack
 from secateur.engine.export.pytorch import PyTorchExporter, export_pytorch, read_weights
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.sources.exported import recorded_source
 from secateur.engine.sources.matching import shapes_of
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
@@ -145,7 +147,7 @@ def test_an_export_that_is_cut_and_exported_again_keeps_the_repairs_of_both(pyto
     second = Edits(attributes=(("conv", "out_channels", 3),), literals=(("fc", "view", 0, 1, 3),))
     pack(again, asked.model, second, ModelSpec(str(folder)))
     document = json.loads((again / "shapes.json").read_text())
-    assert document["source"]["source"] == asked.spec.source
+    assert recorded_source(document, again).source == asked.spec.source
     assert document["edits"] == {
         "identities": [],
         "attributes": [["conv", "out_channels", 3], ["bn", "num_features", 6]],
@@ -157,3 +159,23 @@ def test_an_export_that_is_cut_and_exported_again_keeps_the_repairs_of_both(pyto
 def test_whoever_may_read_the_folder_may_read_its_weights(pytorch_export):
     folder = Path(pytorch_export[0].path)
     assert (folder / "weights.safetensors").stat().st_mode == (folder / "shapes.json").stat().st_mode
+
+
+def test_an_export_names_no_folder_of_this_machine(pytorch_export):
+    folder = Path(pytorch_export[0].path)
+    texts = [(folder / name).read_text() for name in ("shapes.json", "README.txt")]
+    assert [str(folder.parent) in text for text in texts] == [False, False]
+
+
+def test_code_named_by_an_export_that_was_made_elsewhere_runs_only_with_consent(pytorch_export, tmp_path):
+    asked, _ = pytorch_export
+    shutil.copytree(Path(asked.path).parent, tmp_path / "moved")
+    folder = tmp_path / "moved" / Path(asked.path).name
+    code = next(folder.parent.glob("*.py"))
+    code.write_text(code.read_text() + f"\nopen({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    with pytest.raises(OpenError, match="--trust-code") as caught:
+        open_model(ModelSpec(str(folder)))
+    assert caught.value.message.code == "source.code" and str(code) in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+    opened = open_model(ModelSpec(str(folder), trust_code=True))
+    assert opened.factory().conv.weight.shape == (6, 3, 3, 3) and (tmp_path / "ran").exists()

@@ -1,5 +1,6 @@
 """A session on a user's own small model: each step, what it keeps, and that what fails changes nothing."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -365,3 +366,16 @@ def _cancelled(job: Job[object], token: threading.Event, after: int) -> bool:
         return True
     assert not token.is_set() or number == after, "it went on after it was cancelled"
     return False
+
+
+def test_a_project_from_elsewhere_runs_its_code_only_with_consent(
+    session: Session, opened: OpenedModel, spec: ModelSpec, tmp_path: Path
+) -> None:
+    finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    session.save(str(tmp_path / "project"), "s1")
+    finish(Session().open(ModelSpec(str(tmp_path / "project"))))
+    shutil.copytree(tmp_path, tmp_path.with_name(tmp_path.name + "_moved"))
+    moved = ModelSpec(str(tmp_path.with_name(tmp_path.name + "_moved") / "project"))
+    with pytest.raises(OpenError, match="--trust-code"):
+        finish(Session().open(moved))
+    assert len(finish(Session().open(replace(moved, trust_code=True))).analysis.sets) == len(opened.analysis.sets)

@@ -75,7 +75,7 @@ def test_torchvision_with_a_checkpoint_of_other_classes(hub, tmp_path):
     torch.save(models.resnet18(num_classes=7).state_dict(), tmp_path / "w.pt")
     opened = open_model(ModelSpec("torchvision:resnet18", weights=str(tmp_path / "w.pt")))
     assert opened.model.fc.out_features == 7 and "7 classes" in notes_of(opened)
-    assert opened.spec is not None and "num_classes=7" in factory_code(opened.spec).lines
+    assert opened.spec is not None and "num_classes=7" in factory_code(opened.spec, tmp_path).lines
 
 
 def test_detection_models_do_not_fetch_their_backbone(hub):
@@ -135,7 +135,7 @@ def test_factory_code_makes_the_same_module(source, tmp_path, monkeypatch, hub):
     import shutil
 
     spec = ModelSpec(source)
-    code = factory_code(spec)
+    code = factory_code(spec, tmp_path)
     for file in code.copies:
         shutil.copyfile(file, tmp_path / file.name)
     monkeypatch.syspath_prepend(str(tmp_path))

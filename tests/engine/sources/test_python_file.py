@@ -157,8 +157,8 @@ def test_imports_from_the_projects_root_work_in_a_sub_folder(tmp_path, monkeypat
         tmp_path / "nets/m.py", NET + "from nets.blocks import WIDTH\ndef make():\n    return Net(width=WIDTH)\n"
     )
     assert opened(f"{file}:make").model.conv.out_channels == 13
-    names: dict = {"sys": sys}
-    exec(factory_code(ModelSpec(f"{file}:make")).lines, names)
+    names: dict = {"sys": sys, "folder": str(tmp_path / "out")}
+    exec(factory_code(ModelSpec(f"{file}:make"), tmp_path / "out").lines, names)
     assert names["make_model"]().conv.out_channels == 13
 
 
