@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, Slot
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Slot
 from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout
 
 from .command import Command, say
 from .table import COMMANDS
 
+ROW = 26
+"""Height of a command in device-independent pixels."""
 MOVES = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 
 
@@ -78,6 +80,7 @@ class Palette(QDialog):
         item = QTreeWidgetItem([command.shown(document), reason, keys])
         item.setData(0, Qt.ItemDataRole.UserRole, command.id)
         muted = self.palette().placeholderText()
+        item.setSizeHint(0, QSize(0, ROW))
         for column in range(3):
             item.setToolTip(column, reason or say(command.tooltip))
             if reason or column == 2:

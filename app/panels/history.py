@@ -36,6 +36,7 @@ class History(QWidget):
         self.view.setAccessibleName(self.tr("States; Return goes to one"))
         self.view.setEditTriggers(QTreeView.EditTrigger.NoEditTriggers)
         self.view.setItemsExpandable(False)
+        self.view.setIndentation(10)
         self.view.setRootIsDecorated(False)
         self.view.setAllColumnsShowFocus(True)
         self._stack = QStackedLayout(self)

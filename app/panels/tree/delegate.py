@@ -48,7 +48,7 @@ class TreeDelegate(QStyledItemDelegate):
         look: Tokens,
     ) -> None:
         """A name takes the room of "keeps" too where that says nothing: each of the two cells draws its part."""
-        name, keeps = index.siblingAtColumn(Column.NAME), index.siblingAtColumn(Column.KEEPS)
+        name, keeps = (index.sibling(index.row(), column) for column in (Column.NAME, Column.KEEPS))
         if index.column() not in (Column.NAME, Column.KEEPS):
             return
         view = self.parent()
