@@ -2,7 +2,7 @@
 
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from ..theme import theme, tokens
@@ -53,8 +53,9 @@ class Plot(pg.PlotWidget):
 
 
 def line(colour: str, dashed: bool = False, width: float = 1.5) -> object:
-    """A pen."""
-    pen = pg.mkPen(QColor(colour), width=width)
+    """A pen; a plot's pens are in pixels of the screen, so that they are as wide at every scale only when scaled."""
+    scale = QGuiApplication.primaryScreen().devicePixelRatio()
+    pen = pg.mkPen(QColor(colour), width=width * scale)
     if dashed:
         pen.setStyle(Qt.PenStyle.DashLine)
     return pen

@@ -94,9 +94,10 @@ class Cells:
         return "fixed" if self._rows.fixed[row] >= 0 else ""
 
     def tooltip(self, row: int) -> str:
-        """Whole path; why it is fixed, or what it goes along with."""
+        """Whole path; why it is fixed, or what it goes along with; of a structure the score as it was computed."""
         if row >= self._rows.count:
-            return ""
+            score = self._score(row)
+            return "" if score != score else say("tree", "{0}, score {1}").format(self.name(row), f"{score:.6g}")
         path = self._rows.modules[row]
         if self._rows.fixed[row] >= 0:
             reason = self._analysis.fixed[self._rows.fixed[row]].reason

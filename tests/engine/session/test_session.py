@@ -272,6 +272,18 @@ def test_weights_trained_elsewhere_are_attached(session: Session, opened: Opened
         finish(session.attach("s0", str(tmp_path / "trained.safetensors")))
 
 
+def test_weights_in_a_pickle_are_attached_only_with_consent(
+    session: Session, opened: OpenedModel, tmp_path: Path
+) -> None:
+    file = tmp_path / "trained.pt"
+    weights = {name: value + 1 for name, value in weights_of(session, "s0").items()}
+    torch.save({"state_dict": weights, "path": tmp_path}, file)
+    with pytest.raises(OpenError) as refused:
+        finish(session.attach("s0", str(file)))
+    assert refused.value.message.code == "checkpoint.pickle"
+    assert finish(session.attach("s0", str(file), trust_pickle=True)).kind is StateKind.ATTACHED
+
+
 def test_an_export_is_kept_with_the_metric_of_the_file(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     exported = finish(session.export(cut.id, "onnx", str(tmp_path / "m.onnx")))
