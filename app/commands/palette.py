@@ -80,7 +80,7 @@ class Palette(QDialog):
         item = QTreeWidgetItem([command.shown(document), reason, keys])
         item.setData(0, Qt.ItemDataRole.UserRole, command.id)
         muted = self.palette().placeholderText()
-        item.setSizeHint(0, QSize(0, ROW))
+        item.setSizeHint(1, QSize(0, ROW))  # the column that stretches: its width asks for nothing
         for column in range(3):
             item.setToolTip(column, reason or say(command.tooltip))
             if reason or column == 2:

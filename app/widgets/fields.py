@@ -7,6 +7,9 @@ from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QSpin
 from ..theme import tokens
 from .chevron import chevron
 
+HEIGHT = 28
+"""Of buttons and combo boxes, and so of spin boxes beside them; the style's own is a little more."""
+
 
 class ComboBox(QComboBox):
     """A combo box as wide as its widest entry."""
@@ -53,7 +56,7 @@ class SpinBox(QSpinBox):
 
     def sizeHint(self) -> QSize:
         """Wide enough for its widest value."""
-        return _size(self, super().sizeHint().height())
+        return _size(self)
 
     def minimumSizeHint(self) -> QSize:
         """The same."""
@@ -79,7 +82,7 @@ class DoubleSpinBox(QDoubleSpinBox):
 
     def sizeHint(self) -> QSize:
         """Wide enough for its widest value."""
-        return _size(self, super().sizeHint().height())
+        return _size(self)
 
     def minimumSizeHint(self) -> QSize:
         """The same."""
@@ -99,7 +102,8 @@ def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:
     box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel: scrolling past must change nothing
 
 
-def _size(box: QSpinBox | QDoubleSpinBox, height: int) -> QSize:
+def _size(box: QSpinBox | QDoubleSpinBox) -> QSize:
+    height = max(HEIGHT, box.fontMetrics().height() + 12)
     if isinstance(box, QSpinBox):
         numbers = [box.textFromValue(value) for value in (box.minimum(), box.maximum())]
     else:
