@@ -178,6 +178,11 @@ class MainWindow(QMainWindow):
             elif work.asked is not None:
                 consent.ask(self, work.asked, error)
             return
+        if error.message.code == "source.code" and work.asked is not None:
+            from .dialogs import consent
+
+            consent.ask_code(self, work.asked, error)
+            return
         self.errors.show_error(str(error), error.details)
 
     @Slot(object)

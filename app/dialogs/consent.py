@@ -1,4 +1,4 @@
-"""Consent to a pickle: some checkpoints can run code when they are loaded, so nobody loads one without being told."""
+"""Consent to code: some checkpoints run it when they are loaded, and exports made elsewhere name Python files."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +19,8 @@ class Consent(FormDialog):
 
     def __init__(self, window: Any, file: str, error: SecateurError, verb: str, act: Callable[[], None]) -> None:
         """Ask in a window about a checkpoint; `act` is what consent allows."""
-        super().__init__(window, self.tr("Run code from this checkpoint?"), str(error), verb)
-        text = self.tr("{file} can run any code when it is loaded. Open it only if you trust where it came from.")
+        super().__init__(window, self.tr("Run code that comes with this?"), str(error), verb)
+        text = self.tr("{file} can run any code when it is opened. Open it only if you trust where it came from.")
         self.missing.setText(text.format(file=file))
         self.accept_button.setDefault(False)
         self.cancel_button.setDefault(True)
@@ -36,6 +36,16 @@ def ask(window: Any, spec: ModelSpec, error: SecateurError) -> None:
         window.open(replace(spec, trust_pickle=True))
 
     Consent(window, spec.weights or spec.source, error, verb, act).open()
+
+
+def ask_code(window: Any, spec: ModelSpec, error: SecateurError) -> None:
+    """Ask about the Python file that an export or project from elsewhere names."""
+    verb = say("Consent", "Trust this code and open")
+
+    def act() -> None:
+        window.open(replace(spec, trust_code=True))
+
+    Consent(window, spec.source, error, verb, act).open()
 
 
 def ask_weights(window: Any, path: str, error: SecateurError) -> None:

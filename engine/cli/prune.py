@@ -61,6 +61,8 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     goal = goal_of(arguments)
     if arguments.export:
         check_export(arguments.export)
+    if arguments.save:
+        check_save(arguments.save)
     use_threads(arguments.threads)
     with closing(Session()) as session:
         opened = reporter.finish(session.open(model_spec(arguments)))
@@ -97,6 +99,11 @@ def pruned(session: Session, opened: OpenedModel, goal: Goal, reporter: Reporter
 def check_export(path: str) -> None:
     """Refuse a destination that cannot be written before the work, not after it."""
     check_destination(Path(path).expanduser().absolute(), 0, folder=_format(path) == "pytorch")
+
+
+def check_save(folder: str) -> None:
+    """Refuse a project folder that cannot be written before the work, not after it."""
+    check_destination(Path(folder).expanduser().absolute(), 0, folder=True)
 
 
 def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:

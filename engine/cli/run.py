@@ -16,7 +16,7 @@ from ..session.steps import Export, Open, Recipe
 from ..sources.protocol import ModelSpec
 from .arguments import task_spec
 from .output import Outcome, Reporter
-from .prune import check_export
+from .prune import check_export, check_save
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 from .threads import use_threads
 
@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     for step in recipe.steps:
         if isinstance(step, Export):
             check_export(step.intent.path)
+    if arguments.save:
+        check_save(arguments.save)
     use_threads(arguments.threads or _threads(recipe))
     with closing(Session()) as session:
         done = reporter.finish(replay(recipe, session, arguments.trust_pickle))

@@ -142,8 +142,10 @@ class UserTask:
             template = (
                 "{file} has the label {label}, the model {outputs} outputs (0 to {last}). Open the data of this model."
             )
-            numbers = {"label": highest, "outputs": answers.shape[1], "last": answers.shape[1] - 1}
-            raise TaskError("task.file.classes", template, file=self.spec.path, **numbers)
+            outputs = answers.shape[1]
+            raise TaskError(
+                "task.file.classes", template, file=self.spec.path, label=highest, outputs=outputs, last=outputs - 1
+            )
 
     def _has_labels(self) -> bool:
         """True where a batch is (inputs, class numbers [N])."""

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMainWindow
 
 from secateur.app.dialogs.attach_data import AttachData
-from secateur.app.dialogs.consent import Consent, ask_weights
+from secateur.app.dialogs.consent import Consent, ask_code, ask_weights
 from secateur.app.dialogs.consent import ask as ask_consent
 from secateur.app.dialogs.export import Export
 from secateur.app.dialogs.open_model import KINDS, OpenModel
@@ -154,6 +154,16 @@ def test_a_pickle_is_opened_only_after_consent_and_return_does_not_consent(qtbot
     dialog = open_consent(qtbot, window)
     press(qtbot, dialog)
     assert window.opened == [ModelSpec("net.py:make", "net.pt", trust_pickle=True)]
+
+
+def test_code_that_an_export_from_elsewhere_names_is_run_only_after_consent(qtbot, window):
+    error = OpenError("source.code", "This export runs net.py, which was made elsewhere.")
+    ask_code(window, ModelSpec("export"), error)
+    qtbot.keyClick(open_consent(qtbot, window).cancel_button, Qt.Key.Key_Return)
+    assert window.opened == []
+    ask_code(window, ModelSpec("export"), error)
+    press(qtbot, open_consent(qtbot, window))
+    assert window.opened == [ModelSpec("export", trust_code=True)]
 
 
 def test_weights_that_are_a_pickle_are_attached_only_after_consent(qtbot, window):
