@@ -72,6 +72,7 @@ class Analysis:
         sizes: (module, "groups" or "heads", axis, repeats): counts that modules remember; the count is the kept size of
             the axis divided by repeats.
         literals: Sizes and scales written in forwards.
+        outputs: Paths of the outputs that count, () for the default (`tracing.reading.answers_of`).
     """
 
     model: str
@@ -92,6 +93,7 @@ class Analysis:
     block_calls: tuple[tuple[int, int, int], ...] = ()
     sizes: tuple[tuple[str, str, int, int], ...] = ()
     literals: tuple[Literal, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:

@@ -68,6 +68,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         block_calls=tuple((first_of_block[b.path], b.first, b.last) for b in blocks),
         sizes=tuple(sorted(set(sizes))),
         literals=literals,
+        outputs=record.chosen,
     )
 
 

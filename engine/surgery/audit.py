@@ -1,7 +1,6 @@
 """Compare what a cut model does, operator by operator, with what the analysis predicts."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -9,6 +8,7 @@ from torch import nn
 from ..structures.analysis import Analysis, Mask, Step
 from ..structures.build import AUDITED, SAME
 from ..structures.costs import kept_sizes
+from ..tracing.reading import Inputs
 from ..tracing.recorder import attempt
 
 
@@ -38,7 +38,7 @@ class Audit:
         return not self.text
 
 
-def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: tuple[Any, ...]) -> Audit:
+def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -> Audit:
     """Run the cut model on the analysis's own inputs and compare shapes and literals of every product and norm."""
     run = attempt(model, inputs)
     expected = _expected(analysis, removed)

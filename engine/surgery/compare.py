@@ -1,12 +1,12 @@
 """One forward with everything on the way, and how far two of them are apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..tracing.reading import modules_of, tensors_of
+from ..tracing.reading import Inputs, answers_of, call, modules_of, tensors_of
 from ..tracing.recorder import quiet_forward
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -16,14 +16,14 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 class Run:
     """One forward: outputs, and the results of every module on the way."""
 
-    def __init__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def __init__(self, model: nn.Module, inputs: Inputs, chosen: Sequence[str] = ()) -> None:
         self.trail: dict[str, list[torch.Tensor]] = {}
         handles = [
             module.register_forward_hook(self._noting(path)) for path, module in modules_of(model).items() if path
         ]
         try:
             with quiet_forward(model):
-                self.outputs = tensors_of(model(*inputs))
+                self.outputs = answers_of(call(model, inputs), chosen)
         finally:
             for handle in handles:
                 handle.remove()

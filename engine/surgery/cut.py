@@ -12,7 +12,7 @@ from torch import nn
 from ..errors import PlanError, VerificationError
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
-from ..tracing.reading import modules_of
+from ..tracing.reading import Inputs, modules_of
 from . import runtime
 from .attributes import remembered
 from .audit import audit
@@ -29,7 +29,7 @@ class Cut:
     edits: Edits
 
 
-def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: tuple[Any, ...]) -> Cut:
+def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs) -> Cut:
     """A new, smaller model; the given one is not touched.
 
     Args:

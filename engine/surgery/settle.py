@@ -3,7 +3,7 @@
 So that what the window offers can be cut. An analysis alone knows the operators; only a trial knows the model's code.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from torch import nn
@@ -13,19 +13,23 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..structures import reasons
 from ..structures.analyse import understand
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ..tracing.reading import Inputs
 from ..tracing.recorder import record
 from .cut import copy_model, cut
 from .protocol import Edits
 
 
-def settle(model: nn.Module, inputs: tuple[Any, ...], name: str, token: CancelToken) -> Job[Analysis]:
+def settle(
+    model: nn.Module, inputs: Inputs, name: str, token: CancelToken, outputs: Sequence[str] = ()
+) -> Job[Analysis]:
     """Analyse a model and make sure that what it offers can be cut.
 
     Args:
         model: Any module; left as it was found.
-        inputs: Positional example inputs, batch first.
+        inputs: Example inputs, positional or by name, batch first.
         name: The model's name for a person.
         token: Stops the job.
+        outputs: Paths of the outputs that must stay; see `analyse`.
 
     Returns:
         The analysis; sets whose removal the model's code does not survive are fixed in it.
@@ -34,7 +38,7 @@ def settle(model: nn.Module, inputs: tuple[Any, ...], name: str, token: CancelTo
         AnalysisError: The forward raised or returned no tensor.
     """
     yield Progress("Recording one run", 0, 3)
-    seen = record(_copy_if_possible(model), inputs)
+    seen = record(_copy_if_possible(model), inputs, outputs)
     yield Progress("Working out what belongs together", 1, 3)
     make = understand(seen, name, token)
     analysis = make({})
@@ -59,7 +63,7 @@ def _copy_if_possible(model: nn.Module) -> nn.Module:
 
 
 def _one_by_one(
-    model: nn.Module, analysis: Analysis, inputs: tuple[Any, ...], refused: dict[str, Message], token: CancelToken
+    model: nn.Module, analysis: Analysis, inputs: Inputs, refused: dict[str, Message], token: CancelToken
 ) -> Job[None]:
     """Try every set alone and note those that fail."""
     for number, one in enumerate(analysis.sets):
@@ -82,7 +86,7 @@ def trial_mask(analysis: Analysis, sets: tuple[CoupledSet, ...] | None = None) -
     return mask
 
 
-def _fails(model: nn.Module, analysis: Analysis, mask: Mask, inputs: tuple[Any, ...]) -> str | None:
+def _fails(model: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> str | None:
     """None when the cut runs as predicted, else where it does not."""
     if not np.any(mask):
         return None

@@ -7,15 +7,16 @@ nothing about accuracy.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from ..errors import VerificationError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis, Mask
+from ..tracing.reading import Inputs, tensors_of
 from .compare import TOLERANCE, Run, worst_difference
 from .cut import copy_model
 from .masking import masked
@@ -42,7 +43,7 @@ def verify(
     analysis: Analysis,
     before: Mask,
     after: Mask,
-    inputs: tuple[Any, ...],
+    inputs: Inputs,
     token: CancelToken,
 ) -> Job[Verification]:
     """All comparisons of a cut.
@@ -72,7 +73,7 @@ def verify(
     check(token)
     yield Progress("Verifying: removal with everything randomised", 1, total)
     _randomise(pair, analysis, before, after)
-    chosen = _cast(_resized(inputs, batch=_batch(inputs) + 1), dtype)
+    chosen = _cast(_resized(inputs, batch=_batch(inputs) + 1) or inputs, dtype)
     name = "removal, randomised weights, another batch size"
     refusal = _refuses(pair.before, chosen)
     if refusal:
@@ -117,23 +118,24 @@ def require(verification: Verification) -> None:
         )
 
 
-def _removal(name: str, pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: tuple[Any, ...]) -> Check:
+def _removal(name: str, pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: Inputs) -> Check:
+    chosen = plan[0].outputs
     with masked(pair.before, *plan):
-        reference = Run(pair.before, inputs)
-    plain = Run(pair.before, inputs)
+        reference = Run(pair.before, inputs, chosen)
+    plain = Run(pair.before, inputs, chosen)
     effect = worst_difference(reference.outputs, plain.outputs)
     try:
-        difference, detail = reference.compare(Run(pair.after, inputs))
+        difference, detail = reference.compare(Run(pair.after, inputs, chosen))
     except Exception as error:  # the original runs on these inputs, the cut model does not
         difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
     return Check(name, difference, effect, TOLERANCE[pair.dtype], _name(pair.dtype), detail)
 
 
-def _permutation(pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: tuple[Any, ...]) -> Check:
+def _permutation(pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: Inputs) -> Check:
     analysis, before, after = plan
-    plain = Run(pair.before, inputs)
+    plain = Run(pair.before, inputs, analysis.outputs)
     permute(pair.before, analysis, before, after & ~before, np.random.default_rng(1))
-    permuted = Run(pair.before, inputs)
+    permuted = Run(pair.before, inputs, analysis.outputs)
     difference = worst_difference(plain.outputs, permuted.outputs)
     return Check("permutation, randomised weights", difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
 
@@ -141,7 +143,7 @@ def _permutation(pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: tuple[A
 def _other_size(
     pair: _Pair,
     plan: tuple[Analysis, Mask, Mask],
-    inputs: tuple[Any, ...],
+    inputs: Inputs,
     checks: list[Check],
     skipped: list[str],
 ) -> Iterator[Progress]:
@@ -156,7 +158,7 @@ def _other_size(
     checks.append(_removal(name, pair, plan, chosen))
 
 
-def _refuses(model: nn.Module, inputs: tuple[Any, ...]) -> str:
+def _refuses(model: nn.Module, inputs: Inputs) -> str:
     """Why the original itself does not run on these inputs, "" when it does."""
     try:
         Run(model, inputs)
@@ -195,33 +197,36 @@ def _random_like(name: str, tensor: torch.Tensor, generator: torch.Generator) ->
     return uniform(-spread, spread)
 
 
-def _cast(inputs: Any, dtype: torch.dtype) -> tuple[Any, ...]:
-    return tuple(i.to(dtype) if isinstance(i, torch.Tensor) and i.is_floating_point() else i for i in inputs)
+def _cast(inputs: Inputs, dtype: torch.dtype) -> Inputs:
+    return tree_map_only(torch.Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t, inputs)
 
 
-def _batch(inputs: tuple[Any, ...]) -> int:
-    return next((i.shape[0] for i in inputs if isinstance(i, torch.Tensor) and i.dim()), 1)
+def _batch(inputs: Inputs) -> int:
+    return next((t.shape[0] for t in tensors_of(inputs) if t.dim()), 1)
 
 
-def _resized(inputs: tuple[Any, ...], batch: int | None = None, scale: float = 1.0) -> Any:
+def _resized(inputs: Inputs, batch: int | None = None, scale: float = 1.0) -> Inputs | None:
     """Inputs of another batch (fresh noise; whole numbers are repeated) or size in space; None if they have none."""
     generator = torch.Generator().manual_seed(2)
-    made: list[Any] = []
+    given = _batch(inputs)
     spatial = False
-    for one in inputs:
-        if not isinstance(one, torch.Tensor) or not one.dim():
-            made.append(one)
-            continue
+
+    def resize(one: torch.Tensor) -> torch.Tensor:
+        nonlocal spatial
+        if not one.dim():
+            return one
         shape = list(one.shape)
-        shape[0] = shape[0] if batch is None else batch
+        if batch is not None and shape[0] == given:
+            shape[0] = batch
         if scale != 1.0 and one.is_floating_point() and one.dim() >= 4:
             shape[2:] = [max(1, round(s * scale / 8) * 8 if s >= 16 else s) for s in shape[2:]]
             spatial = True
         if one.is_floating_point():
-            made.append(torch.randn(shape, generator=generator, dtype=one.dtype))
-        else:
-            made.append(one[torch.arange(shape[0]) % one.shape[0]])
-    return tuple(made) if scale == 1.0 or spatial else None
+            return torch.randn(shape, generator=generator, dtype=one.dtype)
+        return one[torch.arange(shape[0]) % one.shape[0]]
+
+    made = tree_map_only(torch.Tensor, resize, inputs)
+    return made if scale == 1.0 or spatial else None
 
 
 def _name(dtype: torch.dtype) -> str:

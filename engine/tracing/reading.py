@@ -1,11 +1,24 @@
-"""Modules and tensors that a model and its results hold, fully typed where torch's own stubs are unknown in part."""
+"""Modules and tensors that a model and its results hold, and how a model is called with example inputs."""
 
-from collections.abc import Iterator
-from typing import Any, cast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten
+
+Inputs: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
+"""Example inputs of a model: positional as a tuple, or by name as a mapping."""
+
+ON_THE_WAY = re.compile(r"(^|_)(hidden_states|attentions|past_key_values|model_output|router_logits)$|^encoder_")
+"""Names of results that models give beside their answer: what they computed on the way to it."""
+
+
+def call(model: nn.Module, inputs: Inputs) -> Any:
+    """Run a model on its example inputs."""
+    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -14,5 +27,49 @@ def modules_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def tensors_of(value: Any) -> list[torch.Tensor]:
-    """All tensors in nested tuples, lists and dictionaries, in order."""
-    return [t for t in tree_flatten(value)[0] if isinstance(t, torch.Tensor)]
+    """All tensors in nested tuples, lists, mappings, dataclasses and registered containers, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [tensor for _, tensor in named_tensors(value)]
+
+
+def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """(path, tensor) for all tensors in a nested result: "logits", "0", "boxes.1"; "" for a tensor alone."""
+    if isinstance(value, torch.Tensor):
+        yield path, value
+        return
+    for key, part in _parts(value):
+        yield from named_tensors(part, f"{path}.{key}" if path else str(key))
+
+
+def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, (str, bytes, int, float, type(None))):
+        return
+    if isinstance(value, Mapping):
+        yield from cast("Mapping[Any, Any]", value).items()
+    elif isinstance(value, tuple) and isinstance(names := getattr(cast("Any", value), "_fields", None), tuple):
+        yield from zip(cast("tuple[str, ...]", names), cast("tuple[Any, ...]", value), strict=True)
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(cast("Sequence[Any]", value))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from ((f.name, getattr(value, f.name)) for f in fields(value))
+    else:
+        leaves = tree_flatten(value)[0]
+        if len(leaves) != 1 or leaves[0] is not value:  # a container that its library registered
+            yield from enumerate(leaves)
+
+
+def answers_of(result: Any, chosen: Sequence[str] = ()) -> list[torch.Tensor]:
+    """The tensors of a result that are the model's answer.
+
+    Args:
+        result: What the forward returned.
+        chosen: Paths of the outputs that count ("logits", "0"), with everything below them. Where nothing is chosen,
+            all count but those whose name says that they were computed on the way (`ON_THE_WAY`), unless no other is
+            left.
+    """
+    found = list(named_tensors(result))
+    if chosen:
+        return [t for path, t in found if any(path == c or path.startswith(f"{c}.") for c in chosen)]
+    main = [t for path, t in found if not ON_THE_WAY.search(path.split(".")[0])]
+    return main or [t for _, t in found]

@@ -109,6 +109,7 @@ class Record:
         batch: Size of the inputs' first dimension.
         input_shapes: Shapes of the inputs.
         functions: Calls with literals, where a repair may replace one.
+        chosen: Paths of the outputs that count, () for the default.
     """
 
     calls: tuple[Call, ...]
@@ -121,3 +122,4 @@ class Record:
     batch: int
     input_shapes: tuple[tuple[int, ...], ...]
     functions: tuple[FunctionCall, ...] = ()
+    chosen: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
@@ -18,15 +18,20 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import AnalysisError
 from .functions import Frame, Functions
-from .reading import modules_of, tensors_of
+from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
 from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
 
 
-def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
-    """Run `model(*inputs)` once and return what happened. The model is left as it was found.
+def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Record:
+    """Run the model once on its example inputs and return what happened. The model is left as it was found.
+
+    Args:
+        model: Any module.
+        inputs: Positional as a tuple, by name as a mapping; first dimension the batch.
+        outputs: Paths of the outputs that count ("logits", "0"); see `answers_of` for the default.
 
     Raises:
-        AnalysisError: The forward raised, or gave no tensor.
+        AnalysisError: The forward raised, gave no tensor, or none under the chosen paths.
     """
     recorder, result, error = _run(model, inputs)
     if error is not None:
@@ -38,8 +43,15 @@ def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
             text=str(error).splitlines()[0] if str(error) else "no text",
             shapes=", ".join("x".join(map(str, s.shape)) for s in tensors_of(inputs)),
         ) from error
-    outputs = tensors_of(result)
-    if not outputs:
+    answers = answers_of(result, outputs)
+    if outputs and not answers:
+        raise AnalysisError(
+            "analysis.outputs",
+            "The model has no output {wanted}. It has {names}.",
+            wanted=", ".join(outputs),
+            names=", ".join(name or "one tensor" for name, _ in named_tensors(result)) or "none",
+        )
+    if not answers:
         raise AnalysisError(
             "analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep."
         )
@@ -51,10 +63,11 @@ def record(model: nn.Module, inputs: tuple[Any, ...]) -> Record:
         modules=tuple(_modules(model)),
         shapes=tuple(recorder.shapes),
         inputs=tuple(recorder.number(t) for t in given),
-        outputs=tuple(recorder.number(t) for t in outputs),
+        outputs=tuple(recorder.number(t) for t in answers),
         batch=given[0].shape[0] if given and given[0].ndim else 1,
         input_shapes=tuple(tuple(t.shape) for t in given),
         functions=tuple(recorder.functions),
+        chosen=tuple(outputs),
     )
 
 
@@ -75,19 +88,19 @@ class Attempt:
     module: str
 
 
-def attempt(model: nn.Module, inputs: tuple[Any, ...]) -> Attempt:
+def attempt(model: nn.Module, inputs: Inputs) -> Attempt:
     """Run a model that may not work yet, and say how far it came."""
     recorder, _, error = _run(model, inputs)
     module = recorder.stack[-1][0] if recorder.stack else ""
     return Attempt(tuple(recorder.calls), tuple(recorder.shapes), error, module)
 
 
-def _run(model: nn.Module, inputs: tuple[Any, ...]) -> tuple["_Recorder", Any, Exception | None]:
+def _run(model: nn.Module, inputs: Inputs) -> tuple["_Recorder", Any, Exception | None]:
     recorder = _Recorder(model)
     functions = Functions(recorder.stack, recorder.functions, recorder.number)
     with quiet_forward(model), _hooks(model, recorder), recorder, functions:
         try:
-            return recorder, model(*inputs), None
+            return recorder, call(model, inputs), None
         except Exception as error:  # whatever the model's own code raises
             return recorder, None, error
 
