@@ -44,7 +44,7 @@ def test_inputs_by_name_are_recorded_cut_and_verified() -> None:
     analysis = analyse(model, INPUTS)
     mask = trial_mask(analysis)
     made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
-    assert made.model.first.weight.shape == (5, 6)
+    assert made.model.get_parameter("first.weight").shape == (5, 6)
     assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
 
 

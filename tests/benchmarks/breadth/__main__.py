@@ -1,0 +1,94 @@
+"""Runs the cells of the sets, each in its own process, and prints the table.
+
+    python -m tests.benchmarks.breadth --set torchvision_models --seconds 600 [--only PATTERN] [--again] [--table]
+
+Results are one JSON line a model under `results/`; models with a result are skipped, so that a run goes on anywhere.
+"""
+
+import argparse
+import fnmatch
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .table import table
+
+SETS = ("torchvision_models", "timm_models", "transformers_models", "yolo_models")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.breadth", description=__doc__)
+    parser.add_argument("--set", choices=SETS, action="append", help="default: all")
+    parser.add_argument("--only", default="*", help="pattern of model names")
+    parser.add_argument("--seconds", type=int, default=900, help="limit of one model")
+    parser.add_argument("--again", action="store_true", help="run models that have a result too")
+    parser.add_argument("--failed", action="store_true", help="run models again whose result is not perfect")
+    parser.add_argument("--table", action="store_true", help="only print the table of the results that there are")
+    given = parser.parse_args()
+    for own in given.set or SETS:
+        known = read(own)
+        if not given.table:
+            for name in fnmatch.filter(import_module(f".{own}", __package__).names(), given.only):
+                if given.again or name not in known or (given.failed and not perfect(known[name])):
+                    known[name] = run(own, name, given.seconds)
+                    write(own, known)
+                    print(summary(known[name]), flush=True)
+    print(table({own: list(read(own).values()) for own in given.set or SETS}))
+
+
+def run(own: str, name: str, seconds: int) -> dict[str, Any]:
+    """One cell in a fresh process."""
+    command = [sys.executable, "-m", f"{__package__}.cell", own, name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return {"set": own, "name": name, "error": f"took longer than {seconds} s"}
+    lines = done.stdout.strip().splitlines()
+    try:
+        return json.loads(lines[-1])
+    except (IndexError, ValueError):
+        return {"set": own, "name": name, "error": f"the process ended with {done.returncode}: {done.stderr[-300:]}"}
+
+
+def perfect(result: dict[str, Any]) -> bool:
+    """Nothing failed."""
+    return "error" not in result and all(v for k, v in result.items() if k.startswith("verified"))
+
+
+def summary(result: dict[str, Any]) -> str:
+    """One line on the terminal."""
+    words = [f"{result['name']:32s}"]
+    if "free" in result:
+        words.append(f"free {result['free']:.3f} removed {result.get('removed widths', 0):.2f}")
+        words.append(f"{result.get('repairs widths', '-')}/{result.get('repairs depth', '-')}")
+        words.append(f"verified {result.get('verified widths')}/{result.get('verified depth')}")
+        words.append(f"onnx {str(result.get('onnx'))[:60]}")
+    if "error" in result:
+        words.append(f"ERROR in {result.get('stage')}: {result['error'][:200]}")
+    words += [str(result[k])[:300] for k in ("failed widths", "failed depth") if k in result]
+    words.append(f"{sum(result.get('seconds', {}).values()):.1f} s")
+    return "  ".join(words)
+
+
+def read(own: str) -> dict[str, dict[str, Any]]:
+    """Results of a set by model."""
+    path = RESULTS / f"{own}.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {one["name"]: one for one in map(json.loads, lines)}
+
+
+def write(own: str, results: dict[str, dict[str, Any]]) -> None:
+    """Replace the file of a set in one step."""
+    RESULTS.mkdir(exist_ok=True)
+    staged = RESULTS / f"{own}.jsonl.part"
+    staged.write_text("".join(json.dumps(r) + "\n" for r in results.values()), encoding="utf-8")
+    staged.replace(RESULTS / f"{own}.jsonl")
+
+
+if __name__ == "__main__":
+    main()

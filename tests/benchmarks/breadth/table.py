@@ -1,0 +1,68 @@
+"""The README's table, from results."""
+
+from collections.abc import Callable
+from statistics import mean
+from typing import Any
+
+Result = dict[str, Any]
+
+
+def table(results: dict[str, list[Result]]) -> str:
+    """Markdown: one row a set, and below it every model that fell short, with the reason."""
+    lines = [
+        "| set | models | cut to half, runs | verified | nothing or attributes | ONNX parity | free share: mean (min) "
+        "| removed share |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    short: list[str] = []
+    for own, found in results.items():
+        if found:
+            lines.append(_row(own, found))
+            short += [f"* {own} {r['name']}: {why}" for r in found for why in _shortfalls(r)]
+    return "\n".join([*lines, "", *short])
+
+
+def _row(own: str, found: list[Result]) -> str:
+    good = [r for r in found if "free" in r]
+    free = [r["free"] for r in good]
+    removed = [r["removed widths"] for r in good if "removed widths" in r]
+    exported = [r for r in found if "onnx" in r and not str(r["onnx"]).startswith("unpruned")]
+    cells = [
+        own.removesuffix("_models"),
+        str(len(found)),
+        _share(found, lambda r: "error" not in r),
+        _share(found, verified),
+        _share(good, lambda r: worst_repair(r) in ("none", "attributes")),
+        _share(exported, lambda r: not isinstance(r["onnx"], str)),
+        f"{mean(free):.3f} ({min(free):.2f})" if free else "",
+        f"{mean(removed):.2f}" if removed else "",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def verified(result: Result) -> bool:
+    """Every cut of the model passed."""
+    return "error" not in result and all(v for k, v in result.items() if k.startswith("verified"))
+
+
+def worst_repair(result: Result) -> str:
+    """The strongest repair that any cut of the model needed."""
+    order = ("none", "attributes", "attention", "literals")
+    return max((v for k, v in result.items() if k.startswith("repairs")), key=order.index, default="none")
+
+
+def _share(found: list[Result], good: Callable[[Result], bool]) -> str:
+    count = sum(map(good, found))
+    return f"{count}/{len(found)}" if found else ""
+
+
+def _shortfalls(result: Result) -> list[str]:
+    found: list[str] = []
+    if "error" in result:
+        found.append(f"{result.get('stage', '')}: {result['error']}")
+    found += [str(v)[:200] for k, v in result.items() if k.startswith("failed")]
+    if result.get("free", 1) < 0.99:
+        found.append(f"free share {result['free']:.3f}: {result['fixed']}")
+    if str(result.get("onnx", "")).startswith("failed"):
+        found.append(f"ONNX {result['onnx']}")
+    return found

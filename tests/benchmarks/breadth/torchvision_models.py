@@ -1,0 +1,56 @@
+"""Every model of torchvision except the quantised ones."""
+
+from typing import Any
+
+import torch
+from torchvision import models
+
+from .subject import Subject
+
+SIDE = {"inception_v3": 128, "googlenet": 96, "maxvit_t": 224}
+"""Side of the images where 64 will not do; vision transformers have their own."""
+
+
+def names() -> list[str]:
+    """Classification, segmentation, video, flow, detection; by number of parameters within each."""
+    found = [n for n in models.list_models() if not n.startswith("quantized_")]
+    return sorted(found, key=lambda n: (GROUPS.index(group(n)), _parameters(n), n))
+
+
+GROUPS = ("", "segmentation", "video", "optical_flow", "detection")
+
+
+def group(name: str) -> str:
+    """ "detection", "segmentation", "video", "optical_flow", or "" for classification."""
+    part = models.get_model_builder(name).__module__.split(".")[2]
+    return part if part in GROUPS else ""
+
+
+def subject(name: str) -> Subject:
+    """A model with random weights and images as small as it takes."""
+    kind = group(name)
+    options: dict[str, Any] = {"weights_backbone": None} if kind in ("detection", "segmentation") else {}
+    if name in ("inception_v3", "googlenet"):
+        options["init_weights"] = False  # scipy's truncated normal takes a minute
+    if kind == "detection":
+        from .detectors import detector
+
+        return detector(name)
+    return Subject(lambda: models.get_model(name, weights=None, **options), lambda: _inputs(name, kind))
+
+
+def _inputs(name: str, kind: str) -> tuple[Any, ...]:
+    if kind == "video":
+        frames, side = (14, 224) if name.startswith("s3d") else (16, 224) if "mvit" in name else (16, 64)
+        return (torch.randn(2, 3, frames, side, side),)
+    if kind == "optical_flow":
+        return (torch.randn(1, 3, 128, 128), torch.randn(1, 3, 128, 128))
+    side = SIDE.get(name, 64)
+    if name.startswith("vit_"):
+        side = 518 if name == "vit_h_14_swag" else 224
+    return (torch.randn(2, 3, side, side),)
+
+
+def _parameters(name: str) -> int:
+    weights = models.get_model_weights(name)
+    return min((w.meta["num_params"] for w in weights), default=0)
