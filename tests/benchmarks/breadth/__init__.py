@@ -1,1 +1,1 @@
-"""Every model of the large libraries analysed, cut to half, verified, exported. `python -m tests.benchmarks.breadth`."""
+"""Every model of the large libraries: analysed, cut, verified, exported. `python -m tests.benchmarks.breadth`."""

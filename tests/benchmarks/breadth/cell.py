@@ -132,13 +132,9 @@ def described(analysis: Analysis) -> dict[str, Any]:
                 stay *= 1 - float(held[analysis.axis_start[axis] : analysis.axis_start[axis + 1]].mean())
         total, free = total + size, free + size * (1 - stay)
         if stay == 1.0:
-            reasons = [f for f in analysis.fixed if f.tensor == number]
-            codes = {
-                f"{f.reason.code}: {f.reason.arguments.get('op', f.reason.arguments.get('detail', ''))}"
-                for f in reasons
-            }
-            for code in codes or {"?"}:
-                why[code] += size
+            reasons = [f.reason for f in analysis.fixed if f.tensor == number]
+            for words in {" ".join([r.code, *map(str, r.arguments.values())]) for r in reasons} or {"?"}:
+                why[words] += size
     return {
         "parameters": total,
         "free": free / max(1, total),
