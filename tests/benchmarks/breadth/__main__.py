@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=900, help="limit of one model")
     parser.add_argument("--again", action="store_true", help="run models that have a result too")
     parser.add_argument("--failed", action="store_true", help="run models again whose result is not perfect")
+    parser.add_argument("--no-onnx", action="store_true", help="leave out the export, which takes longest")
     parser.add_argument("--table", action="store_true", help="only print the table of the results that there are")
     given = parser.parse_args()
     for own in given.set or SETS:
@@ -35,15 +36,15 @@ def main() -> None:
         if not given.table:
             for name in fnmatch.filter(import_module(f".{own}", __package__).names(), given.only):
                 if given.again or name not in known or (given.failed and not perfect(known[name])):
-                    known[name] = run(own, name, given.seconds)
+                    known[name] = run(own, name, given.seconds, *(["--no-onnx"] if given.no_onnx else []))
                     write(own, known)
                     print(summary(known[name]), flush=True)
     print(table({own: list(read(own).values()) for own in given.set or SETS}))
 
 
-def run(own: str, name: str, seconds: int) -> dict[str, Any]:
+def run(own: str, name: str, seconds: int, *options: str) -> dict[str, Any]:
     """One cell in a fresh process."""
-    command = [sys.executable, "-m", f"{__package__}.cell", own, name]
+    command = [sys.executable, "-m", f"{__package__}.cell", own, name, *options]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:

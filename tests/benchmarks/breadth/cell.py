@@ -1,6 +1,6 @@
 """One model, in a process of its own: analysed, cut to half of everything, verified, exported; one line of JSON.
 
-`python -m tests.benchmarks.breadth.cell SET NAME`
+`python -m tests.benchmarks.breadth.cell SET NAME [--no-onnx]`
 """
 
 import json
@@ -48,8 +48,8 @@ class Cell:
         self.model = self._timed("build", subject.make).eval()
         self.inputs = subject.inputs()
 
-    def run(self) -> None:
-        """All stages."""
+    def run(self, onnx: bool) -> None:
+        """All stages, the export to ONNX if asked."""
         analysis = self._timed(
             "analyse", lambda: finish(settle(self.model, self.inputs, "", NEVER, self.subject.outputs))
         )
@@ -58,7 +58,7 @@ class Cell:
         smaller = self._cut_and_verify(analysis, widths, "widths")
         if depth.any():
             self._cut_and_verify(analysis, depth, "depth")
-        if self.subject.exports and smaller is not None:
+        if onnx and self.subject.exports and smaller is not None:
             self._onnx(smaller)
 
     def _cut_and_verify(self, analysis: Analysis, mask: Mask, what: str) -> nn.Module | None:
@@ -185,7 +185,7 @@ def main() -> None:
     cell: Cell | None = None
     try:
         cell = Cell(import_module(f".{own}", __package__).subject(name))
-        cell.run()
+        cell.run("--no-onnx" not in sys.argv)
     except Exception as error:
         result["error"] = _line(error)
         traceback.print_exc()
