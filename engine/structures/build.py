@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
+from ..tracing.record import Call
 from . import reasons
 from .analysis import Analysis, CoupledSet, Fixed, Kind, Literal, ModuleInfo, Operators, Step, TensorInfo, set_key
 from .axes import Axes, csr
@@ -22,6 +23,8 @@ AUDITED = (
     "aten._safe_softmax", "aten.cat", "aten.embedding", "aten.mul", "aten.div", "aten.mean",
 )  # fmt: skip
 """Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""
+PARTS = ("aten.slice", "aten.split", "aten.split_with_sizes")
+"""Operators that take parts of an axis: where they begin and all their results are compared."""
 
 
 def build(context: Context, solution: Solution, name: str, refused: Mapping[str, Message]) -> Analysis:
@@ -171,15 +174,33 @@ def _fed(context: Context) -> set[int]:
 
 def _steps(context: Context, axes: Axes) -> Sequence[Step]:
     found: list[Step] = []
-    for number, call in enumerate(context.record.calls):
+    record = context.record
+    for number, call in enumerate(record.calls):
         op = SAME.get(call.op, call.op)
         scalars = tuple(a for a in call.arguments.values() if isinstance(a, float))
-        if op not in AUDITED or (op in ("aten.mul", "aten.div") and not scalars):
+        if op not in (*AUDITED, *PARTS) or (op in ("aten.mul", "aten.div") and not scalars):
             continue
-        dims: list[Dim] = context.dims[call.outputs[0]]
-        shape = context.record.shapes[call.outputs[0]]
-        found.append(Step(op, call.module, shape, tuple(axes.number(d) for d in dims), scalars, number))
+        dims: list[Dim] = [d for o in measured_values(call) for d in context.dims[o]]
+        sizes = measures(call, record.shapes)
+        numbers = [axes.number(d) for d in dims]
+        if op == "aten.slice":
+            numbers.append(axes.number(context.counts.get(number)))
+        found.append(Step(op, call.module, sizes, tuple(numbers), scalars, number))
     return found
+
+
+def measured_values(call: Call) -> tuple[int, ...]:
+    """The results of a call whose sizes are compared."""
+    return call.outputs if call.op in PARTS else call.outputs[:1]
+
+
+def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The numbers of a call that are compared: sizes of its results, and for a slice how many indices it leaves out."""
+    sizes = tuple(s for o in measured_values(call) for s in shapes[o])
+    if call.op != "aten.slice":
+        return sizes
+    whole = shapes[next(call.refs())][call.arguments["dim"]]
+    return (*sizes, slice(call.arguments["start"], None).indices(whole)[0])
 
 
 def _literals(context: Context, axes: Axes) -> Sequence[Literal]:

@@ -3,11 +3,12 @@
 To add a rule, write `def rule(context: Context) -> None` in the file of its family and list its operators there.
 """
 
-from . import convolution, elementwise, embeddings, joining, norms, pooling, products, reductions, views
+from . import convolution, elementwise, embeddings, joining, norms, pooling, products, reductions, slicing, views
 from .context import Context, Rule
 
 RULES: dict[str, Rule] = {
     **views.RULES,
+    **slicing.RULES,
     **joining.RULES,
     **products.RULES,
     **convolution.RULES,

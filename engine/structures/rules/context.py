@@ -20,6 +20,8 @@ class Context:
         producers: Label arrays of parameter dimensions that make an axis (a filter's own dimension).
         costs: For each costing call (number of the call, the axes whose product it costs).
         sizes: (module path, "groups" or "heads", their labels): counts that modules remember.
+        counts: For a call that begins inside an axis, the labels before its start: what is left of them must be
+            what the code says.
         number: Number of the call at hand.
     """
 
@@ -30,6 +32,7 @@ class Context:
     producers: list[tuple[str, Dim]] = field(default_factory=list[tuple[str, Dim]])
     costs: list[tuple[int, tuple[Dim, ...]]] = field(default_factory=list[tuple[int, tuple[Dim, ...]]])
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
+    counts: dict[int, Dim] = field(default_factory=dict[int, Dim])
     number: int = 0
 
     @property
@@ -64,6 +67,7 @@ class Context:
 
     def give(self, dims: Sequence[Dim], number: int = 0) -> None:
         """Set the labels of a result."""
+        assert len(dims) == len(self.out_shape(number)), f"{self.call.op} has another number of axes"
         self.dims[self.call.outputs[number]] = list(dims)
 
     def give_untracked(self, first: int = 0) -> None:

@@ -1,27 +1,41 @@
 """Operators that combine tensors index by index, with broadcasting."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dim
+from ..labels import Dims
 from .context import Context
 
 UNTAGGED = (
     "clone", "copy_", "detach", "detach_", "alias", "lift_fresh", "lift_fresh_copy", "_to_copy", "contiguous",
     "hardswish", "hardswish_", "hardtanh_", "dropout", "native_dropout", "zeros_like", "ones_like", "empty_like",
-    "full_like", "fill_", "zero_", "where", "masked_fill", "masked_fill_", "_local_scalar_dense",
+    "full_like", "fill_", "zero_", "where", "masked_fill", "masked_fill_", "_local_scalar_dense", "floor_divide",
+    "bernoulli", "bernoulli_",
 )  # fmt: skip
 """Index by index though torch does not tag them so."""
 
 
 def pointwise(context: Context) -> None:
     """Every operand's index i is the result's index i; a size of one is spread over the axis."""
-    call, labels = context.call, context.labels
+    call = context.call
     operands = list(dict.fromkeys(call.refs()))
     if not call.outputs:
         return
-    shape = context.out_shape()
+    context.give(broadcast(context, operands, context.out_shape()))
+    context.give_untracked(1)
+    if operands and all(v in context.parameters for v in operands):
+        context.parameters.update(call.outputs)
+
+
+def broadcast(context: Context, operands: Sequence[int], shape: Sequence[int] | None = None) -> Dims:
+    """The axes of values that are combined index by index, the last ones beside each other."""
+    call, labels = context.call, context.labels
+    shape = np.broadcast_shapes(*(context.record.shapes[v] for v in operands)) if shape is None else shape
     adds = call.op in ("aten.add", "aten.add_", "aten.sub", "aten.sub_")
-    result: list[Dim] = []
+    result: Dims = []
     for dim, size in enumerate(shape):
         behind = len(shape) - dim
         meeting = [(v, context.dims[v][-behind]) for v in operands if _size(context, v, behind) == size]
@@ -29,10 +43,7 @@ def pointwise(context: Context) -> None:
         if adds and joined is not None and sum(v not in context.parameters for v, _ in meeting) > 1:
             labels.hint(Kind.WIDTH, joined)
         result.append(joined)
-    context.give(result)
-    context.give_untracked(1)
-    if operands and all(v in context.parameters for v in operands):
-        context.parameters.update(call.outputs)
+    return result
 
 
 def _size(context: Context, value: int, behind: int) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import reasons
-from ..labels import Dim, Dims
+from ..labels import Dim, Dims, LabelArray
 from .context import Context
 
 
@@ -23,12 +23,16 @@ def cat(context: Context) -> None:
 
 
 def _join(context: Context, dims: list[Dim], sizes: list[int]) -> Dim:
-    tracked = [d for d, s in zip(dims, sizes, strict=True) if d is not None and s > 0]
-    if len(tracked) == len([s for s in sizes if s > 0]):
-        return np.concatenate(tracked)
-    for dim in tracked:
-        context.labels.fix(dim, reasons.combined(context.call.op), context.call.module)
-    return None
+    """One after the other; beside tracked parts, an untracked one has labels that must stay."""
+    if all(d is None for d, s in zip(dims, sizes, strict=True) if s > 0):
+        return None
+    parts: list[LabelArray] = []
+    for dim, size in zip(dims, sizes, strict=True):
+        part = context.labels.new(size) if dim is None else dim
+        if dim is None:
+            context.labels.fix(part, reasons.combined(context.call.op), context.call.module)
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def stack(context: Context) -> None:

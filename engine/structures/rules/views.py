@@ -27,7 +27,7 @@ def reshape(context: Context) -> None:
         result.append(taken[0] if len(sizes) == 1 else context.labels.merge(taken, sizes))
         start += len(sizes)
     context.give(result)
-    _keep_parameter(context)
+    keep_parameter(context)
 
 
 def refine(
@@ -63,7 +63,7 @@ def permute(context: Context) -> None:
     """Axes change places."""
     dims, order = context.of("self"), tuple[int, ...](context.get("dims"))
     context.give([dims[axis] for axis in order])
-    _keep_parameter(context)
+    keep_parameter(context)
 
 
 def transpose(context: Context) -> None:
@@ -72,13 +72,13 @@ def transpose(context: Context) -> None:
     first, second = context.get("dim0", 0), context.get("dim1", 1)
     dims[first], dims[second] = dims[second], dims[first]
     context.give(dims)
-    _keep_parameter(context)
+    keep_parameter(context)
 
 
 def t(context: Context) -> None:
     """The two axes of a matrix change places."""
     context.give(list(context.of("self"))[::-1])
-    _keep_parameter(context)
+    keep_parameter(context)
 
 
 def unsqueeze(context: Context) -> None:
@@ -87,7 +87,7 @@ def unsqueeze(context: Context) -> None:
     dim = context.get("dim")
     dims.insert(dim if dim >= 0 else len(dims) + 1 + dim, None)
     context.give(dims)
-    _keep_parameter(context)
+    keep_parameter(context)
 
 
 def squeeze(context: Context) -> None:
@@ -97,7 +97,7 @@ def squeeze(context: Context) -> None:
     named = [named] if isinstance(named, int) else named
     gone = {d % len(shape) for d in named if shape[d] == 1}
     context.give([d for n, d in enumerate(dims) if n not in gone])
-    _keep_parameter(context)
+    keep_parameter(context)
 
 
 def expand(context: Context) -> None:
@@ -106,66 +106,11 @@ def expand(context: Context) -> None:
     lead = len(after) - len(shape)
     kept: list[Dim] = [d if s == a else None for d, s, a in zip(dims, shape, after[lead:], strict=True)]
     context.give([None] * lead + kept)
-    _keep_parameter(context)
+    keep_parameter(context)
 
 
-def select(context: Context) -> None:
-    """One index of an axis is taken: it must stay, and so must its position."""
-    dims = list(context.of("self"))
-    gone = dims.pop(context.get("dim"))
-    context.labels.fix(gone, reasons.sliced(context.call.op), context.call.module)
-    context.give(dims)
-
-
-def slice_(context: Context) -> None:
-    """A range of an axis is taken: of a tracked axis only the whole."""
-    dims = list(context.of("self"))
-    dim: int = context.get("dim", 0)
-    if context.shape("self") != context.out_shape():
-        context.labels.fix(dims[dim], reasons.sliced(context.call.op), context.call.module)
-        dims[dim] = None
-    context.give(dims)
-
-
-def parts(context: Context) -> None:
-    """split, chunk: an axis falls into parts. Equal parts keep equal indices; unequal ones must stay."""
-    dims = context.of("self")
-    dim: int = context.get("dim", 0) % len(dims)
-    axis = dims[dim]
-    sizes = [context.record.shapes[o][dim] for o in context.call.outputs]
-    if axis is not None and len(set(sizes)) > 1:
-        context.labels.fix(axis, reasons.sliced(context.call.op), context.call.module)
-        axis = None
-    start = 0
-    first = None if axis is None else axis[: sizes[0]]
-    for number, size in enumerate(sizes):
-        part = None if axis is None else axis[start : start + size]
-        if part is not None and first is not None:
-            context.labels.tie(first, part)
-        context.give([*dims[:dim], part, *dims[dim + 1 :]], number)
-        start += size
-
-
-def unbind(context: Context) -> None:
-    """Every index of an axis becomes a tensor: the axis must stay."""
-    dims = list(context.of("self"))
-    gone = dims.pop(context.get("dim", 0))
-    context.labels.fix(gone, reasons.sliced(context.call.op), context.call.module)
-    for number in range(len(context.call.outputs)):
-        context.give(dims, number)
-
-
-def moved(context: Context) -> None:
-    """roll, flip: indices change places along the named axes, which must stay."""
-    dims = list(context.of("self"))
-    named = context.get("dims") or list(range(len(dims)))
-    for axis in [named] if isinstance(named, int) else named:
-        context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
-        dims[axis] = None
-    context.give(dims)
-
-
-def _keep_parameter(context: Context) -> None:
+def keep_parameter(context: Context) -> None:
+    """A view of a parameter is one too."""
     if context.value("self") in context.parameters:
         context.parameters.update(context.call.outputs)
 
@@ -181,11 +126,4 @@ RULES = {
     "aten.unsqueeze": unsqueeze,
     "aten.squeeze": squeeze,
     "aten.expand": expand,
-    "aten.select": select,
-    "aten.slice": slice_,
-    "aten.split": parts,
-    "aten.split_with_sizes": parts,
-    "aten.unbind": unbind,
-    "aten.roll": moved,
-    "aten.flip": moved,
 }

@@ -1,0 +1,241 @@
+"""Operators that take or write a part of an axis: the part has the labels of the indices that it takes."""
+
+from collections.abc import Sequence
+
+from .. import reasons
+from ..labels import Dim, Dims, LabelArray
+from .context import Context
+from .elementwise import broadcast
+from .views import keep_parameter
+
+
+def slice_(context: Context) -> None:
+    """[start:end:step] of an axis; what is left before `start` must be what the code says (`Context.counts`)."""
+    dims = list(context.of("self"))
+    axis: int = context.get("dim", 0)
+    whole = dims[axis]
+    if whole is not None:
+        step: int = context.get("step", 1)
+        start, end, _ = slice(context.get("start"), context.get("end"), 1).indices(len(whole))
+        dims[axis] = whole[start:end:step]
+        if step > 1:
+            _keep_steps(context, whole, step)
+        else:
+            context.counts[context.number] = whole[:start]
+    context.give(dims)
+    keep_parameter(context)
+
+
+def _keep_steps(context: Context, whole: LabelArray, step: int) -> None:
+    """Every second index: runs of `step` indices go as one, so that those that remain keep their places in theirs."""
+    if len(whole) % step:
+        context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
+        return
+    runs = whole.reshape(-1, step)
+    for place in range(1, step):
+        context.labels.tie(runs[:, 0], runs[:, place])
+
+
+def select(context: Context) -> None:
+    """One index of an axis is taken: it must stay, and so must its position."""
+    dims = list(context.of("self"))
+    gone = dims.pop(context.get("dim"))
+    context.labels.fix(gone, reasons.sliced(context.call.op), context.call.module)
+    context.give(dims)
+
+
+def split(context: Context) -> None:
+    """Parts of one size (split, chunk): equal ones keep equal indices, a shorter last one must stay."""
+    dims = context.of("self")
+    axis: int = context.get("dim", 0) % len(dims)
+    sizes = [context.record.shapes[o][axis] for o in context.call.outputs]
+    whole = dims[axis]
+    if whole is not None and len(set(sizes)) > 1:
+        context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
+    elif whole is not None:
+        for number in range(1, len(sizes)):
+            context.labels.tie(whole[: sizes[0]], whole[number * sizes[0] : (number + 1) * sizes[0]])
+    split_with_sizes(context)
+
+
+def split_with_sizes(context: Context) -> None:
+    """Parts of given sizes: each has the labels of its own indices."""
+    dims = context.of("self")
+    axis: int = context.get("dim", 0) % len(dims)
+    start = 0
+    for number, output in enumerate(context.call.outputs):
+        size = context.record.shapes[output][axis]
+        whole = dims[axis]
+        part = None if whole is None else whole[start : start + size]
+        context.give([*dims[:axis], part, *dims[axis + 1 :]], number)
+        start += size
+    keep_parameter(context)
+
+
+def unbind(context: Context) -> None:
+    """Every index of an axis becomes a tensor: the axis must stay."""
+    dims = list(context.of("self"))
+    gone = dims.pop(context.get("dim", 0))
+    context.labels.fix(gone, reasons.sliced(context.call.op), context.call.module)
+    for number in range(len(context.call.outputs)):
+        context.give(dims, number)
+
+
+def flip(context: Context) -> None:
+    """The order of an axis is turned round, and its labels with it."""
+    dims = list(context.of("self"))
+    for axis in context.get("dims"):
+        whole = dims[axis]
+        dims[axis] = None if whole is None else whole[::-1]
+    context.give(dims)
+
+
+def roll(context: Context) -> None:
+    """Indices move along the named axes, which must stay."""
+    named = context.get("dims") or list(range(len(context.shape("self"))))
+    context.give(_fixed_at(context, named))
+
+
+def triangle(context: Context) -> None:
+    """tril, triu: the last two axes are compared by position, so they must stay."""
+    context.give(_fixed_at(context, (-2, -1)))
+
+
+def diagonal(context: Context) -> None:
+    """Two axes become their diagonal, which stands last."""
+    dims = _fixed_at(context, (context.get("dim1", 0), context.get("dim2", 1)))
+    for axis in sorted((context.get("dim1", 0) % len(dims), context.get("dim2", 1) % len(dims)), reverse=True):
+        del dims[axis]
+    context.give([*dims, None])
+
+
+def unfold(context: Context) -> None:
+    """Windows over an axis: their contents stand last."""
+    context.give([*_fixed_at(context, (context.get("dimension"),)), None])
+
+
+def index_select(context: Context) -> None:
+    """Indices of an axis by number: the axis must stay."""
+    context.give(_fixed_at(context, (context.get("dim"),)))
+
+
+def gather(context: Context) -> None:
+    """Along one axis by number; on the others the result has the size of the index."""
+    dims, index = _fixed_at(context, (context.get("dim"),)), context.of("index")
+    axis = context.get("dim") % max(1, len(dims))
+    for n, (whole, length) in enumerate(zip(dims, context.shape("self"), strict=True)):
+        if n == axis:
+            dims[n] = index[n]
+        elif length == context.shape("index")[n]:
+            dims[n] = context.labels.meet([whole, index[n]], reasons.combined(context.call.op), context.call.module)
+        else:
+            context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
+            dims[n] = None
+    context.give(dims)
+
+
+def scatter(context: Context) -> None:
+    """Values are written along one axis by number; the other axes are shared with index and source."""
+    axis = context.get("dim") % max(1, len(context.shape("self")))
+    dims = _fixed_at(context, (axis,))
+    for name in ("index", "src", "source"):
+        if context.value(name) is not None and len(context.shape(name)) == len(dims):
+            for n, (part, length) in enumerate(zip(context.of(name), context.shape(name), strict=True)):
+                if n != axis and length == context.shape("self")[n]:
+                    dims[n] = context.labels.meet(
+                        [dims[n], part], reasons.combined(context.call.op), context.call.module
+                    )
+                else:
+                    context.labels.fix(part, reasons.sliced(context.call.op), context.call.module)
+                    if n != axis:
+                        context.labels.fix(dims[n], reasons.sliced(context.call.op), context.call.module)
+    context.give(dims)
+
+
+def index(context: Context) -> None:
+    """x[i, :, j]: axes that are indexed must stay, the others pass; indices that stand apart put their axes first."""
+    context.give(_indexed(context))
+
+
+def index_put(context: Context) -> None:
+    """x[i, :, j] = values: the values meet what the same index would take."""
+    taken = _indexed(context)
+    values, sizes = context.of("values"), context.shape("values")
+    for behind in range(1, min(len(values), len(taken)) + 1):
+        if sizes[-behind] > 1:
+            context.labels.meet(
+                [taken[-behind], values[-behind]], reasons.combined(context.call.op), context.call.module
+            )
+    places = _places(context)
+    context.give([None if n in places else d for n, d in enumerate(context.of("self"))])
+
+
+def _places(context: Context) -> dict[int, int]:
+    """Axes that are indexed, each with the number of the index that does it (a mask takes as many as it has)."""
+    whole, places, axis = context.shape("self"), dict[int, int](), 0
+    writes = context.value("values") is not None
+    for ref in context.get("indices"):
+        count = 1
+        if ref is not None:
+            shape = context.record.shapes[ref.value]
+            # The record knows no dtypes. Whole numbers add axes to a result, a mask takes some away.
+            fits = shape == whole[axis : axis + len(shape)]
+            if len(shape) > 1 and fits and (writes or len(context.out_shape()) == len(whole) - len(shape) + 1):
+                count = len(shape)
+            places.update(dict.fromkeys(range(axis, axis + count), ref.value))
+        axis += count
+    return places
+
+
+def _indexed(context: Context) -> Dims:
+    """Axes of x[i, :, j]."""
+    dims, places = list(context.of("self")), _places(context)
+    for axis in places:
+        context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
+    values = list(dict.fromkeys(places.values()))
+    masked = len(places) > len(values)
+    made: Sequence[Dim] = [None] if masked else broadcast(context, values)
+    rest = [n for n in range(len(dims)) if n not in places]
+    together = not places or max(places) - min(places) == len(places) - 1
+    first = min(places, default=0) if together else 0
+    result = [dims[n] for n in rest]
+    return [*result[:first], *made, *result[first:]]
+
+
+def _fixed_at(context: Context, axes: Sequence[int] | int) -> Dims:
+    """The axes of `self`, the named ones fixed and untracked."""
+    dims = list(context.of("self"))
+    for axis in [axes] if isinstance(axes, int) else axes:
+        if dims:
+            context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
+            dims[axis] = None
+    return dims
+
+
+RULES = {
+    "aten.slice": slice_,
+    "aten.select": select,
+    "aten.split": split,
+    "aten.unsafe_split": split,
+    "aten.split_with_sizes": split_with_sizes,
+    "aten.unsafe_split_with_sizes": split_with_sizes,
+    "aten.unbind": unbind,
+    "aten.flip": flip,
+    "aten.roll": roll,
+    "aten.tril": triangle,
+    "aten.triu": triangle,
+    "aten.diagonal": diagonal,
+    "aten.unfold": unfold,
+    "aten.index_select": index_select,
+    "aten.gather": gather,
+    **{
+        f"aten.{name}": scatter
+        for name in ("scatter", "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_",
+                     "index_add", "index_add_", "index_copy", "index_copy_", "index_fill", "index_fill_")
+    },
+    "aten.index": index,
+    "aten.index_put": index_put,
+    "aten.index_put_": index_put,
+    "aten._index_put_impl_": index_put,
+    "aten._unsafe_index": index,
+}  # fmt: skip

@@ -1,0 +1,159 @@
+"""Parts of axes: slices, splits, indices by number, flips."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from secateur.engine.errors import VerificationError
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from tests.engine.nets import image
+
+from .proof import prove
+
+
+class Parts(nn.Module):
+    """Joined channels are taken apart again, where one convolution's ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(3, 10, 1)
+        self.first, self.second, self.head = nn.Conv2d(6, 8, 1), nn.Conv2d(10, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(torch.cat([self.left(x), self.right(x)], 1))
+        first, second = self.take(x)
+        return self.head((self.first(first) + self.second(second)).mean((2, 3)))
+
+    def take(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        at = self.left.out_channels
+        return x[:, :at], x[:, at:]
+
+
+class Sections(Parts):
+    """The same by sizes."""
+
+    def take(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second = x.split([self.left.out_channels, self.right.out_channels], 1)
+        return first, second
+
+
+class Written(Parts):
+    """The same, written into a tensor part by part."""
+
+    def take(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first, second = super().take(x)
+        y = torch.zeros_like(x)
+        y[:, : first.shape[1]] = first
+        y[:, first.shape[1] :] += second
+        return super().take(y)
+
+
+def test_a_slice_and_a_section_have_the_labels_that_they_take() -> None:
+    for net in (Parts, Sections, Written):
+        analysis = prove(net(), image(16), "left.weight", "right.weight", "first.weight", "first.weight:1")
+        right = next(s for s in analysis.sets if s.name == "right.weight")
+        found = {(s.tensor, s.dim): s.indices.tolist() for s in analysis.slices(right.first + 3)}
+        assert found["second.weight", 1] == [3] and ("first.weight", 1) not in found
+
+
+class Rotated(nn.Module):
+    """Every second channel is exchanged with the one before it, then all are turned round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(9, 12), nn.Linear(12, 8), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.first(x))
+        turned = torch.stack([-x[:, 1::2], x[:, ::2]], -1).flatten(1)
+        return self.head(torch.relu(self.second((x * 2 + turned).flip(1))))
+
+
+def test_interleaved_pairs_go_as_pairs_and_a_flip_turns_the_labels() -> None:
+    analysis = prove(Rotated(), (torch.randn(3, 9),), "first.weight", "second.weight")
+    pairs = next(s for s in analysis.sets if s.name == "first.weight")
+    assert pairs.count == 6
+    found = {(s.tensor, s.dim): s.indices.tolist() for s in analysis.slices(pairs.first)}
+    assert found["first.weight", 0] == [0, 1] and found["second.weight", 1] == [10, 11]
+
+
+class Biased(nn.Module):
+    """A table of biases is read by position, one column a head; tokens are picked by number."""
+
+    number: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(9, 6))
+        self.register_buffer("number", torch.arange(25) % 9, persistent=False)
+        self.heads, self.hidden, self.out = nn.Linear(7, 6), nn.Linear(6, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bias = self.table[self.number].view(5, 5, -1).mean(0)
+        x = torch.tanh(self.heads(x) + bias)
+        last = (x[..., 0].detach() * 0).long().argmax(1) + 2
+        picked = x[torch.arange(len(x)), last]
+        gathered = x.gather(1, last.view(-1, 1, 1).expand(-1, 1, x.shape[-1]))[:, 0]
+        return self.out(torch.relu(self.hidden(picked + gathered)))
+
+
+def test_rows_read_by_number_stay_and_their_columns_are_free() -> None:
+    analysis = prove(Biased(), (torch.randn(2, 5, 7),), "hidden.weight")
+    reasons = {(analysis.tensors[f.tensor].name, f.dim): f.reason.code for f in analysis.fixed}
+    assert reasons["table", 0] == "fixed.sliced"
+
+
+class Mixed(nn.Module):
+    """Features beside the image itself, as U-Nets and networks with coordinates join them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(11, 6, 3), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.second(torch.cat([x, F.relu(self.first(x))], 1)).mean((2, 3)))
+
+
+def test_features_joined_with_the_input_are_free_and_the_input_stays() -> None:
+    analysis = prove(Mixed(), image(16), "first.weight", "second.weight:1")
+    fixed = next(f for f in analysis.fixed if analysis.tensors[f.tensor].name == "second.weight" and f.dim == 1)
+    assert fixed.count == 3
+
+
+def test_a_slice_that_would_begin_at_another_channel_is_repaired_or_refused() -> None:
+    class Middle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(9, 16), nn.Linear(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(torch.relu(self.first(x))[:, 4:12]) * 2
+
+    model, inputs = Middle().eval(), (torch.randn(2, 9),)
+    analysis = analyse(model, inputs)
+    mask = analysis.empty()
+    before = next(s for s in analysis.sets if (s.name, s.dim) == ("first.weight", 0) and s.count == 8)
+    mask[before.first : before.first + 2] = True  # two that stand before the part: the shape of the part stays
+    try:
+        smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    except VerificationError as error:
+        assert "aten.slice" in str(error)
+    else:
+        with torch.no_grad():
+            torch.testing.assert_close(smaller(*inputs), model(*inputs))
+
+
+def test_a_shorter_last_part_keeps_the_axis() -> None:
+    class Uneven(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(9, 8), nn.Linear(3, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a, b, c = self.first(x).split(3, 1)
+            return self.second(a + b) + F.pad(self.second(F.pad(c, (0, 1))), (0, 0))
+
+    analysis = analyse(Uneven(), (torch.randn(2, 9),))
+    assert not analysis.sets
