@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import ExportError
 from ..jobs import Job, Progress
+from ..tracing.reading import Inputs, tensors_of
 from .parcel import unpack
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -35,17 +36,17 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
 
 
 def export_onnx_here(
-    model: nn.Module, inputs: tuple[Tensor, ...], path: str | Path, properties: Mapping[str, str] | None = None
+    model: nn.Module, inputs: Inputs, path: str | Path, properties: Mapping[str, str] | None = None
 ) -> None:
     """Write `model` to an ONNX file with a free batch size, in this process; cannot be interrupted.
 
     Args:
         model: In eval mode.
-        inputs: Example inputs [N, ...], N of 2 or more.
+        inputs: Example inputs [N, ...], N of 2 or more; of those by name, what is no tensor becomes part of the file.
         path: File to write.
         properties: Stored as the file's metadata.
     """
-    proto = _exported(model, inputs)
+    proto = _by_name(model, inputs) if isinstance(inputs, Mapping) else _exported(model, inputs)
     if proto.ByteSize() > LARGEST:
         raise ExportError(
             "export.too_large", "The model has more than 2 GB of weights, which one ONNX file cannot hold."
@@ -57,7 +58,25 @@ def export_onnx_here(
     Path(path).write_bytes(proto.SerializeToString())
 
 
-def _exported(model: nn.Module, inputs: tuple[Tensor, ...]) -> onnx.ModelProto:
+class _ByName(nn.Module):
+    """A model that takes its tensors by position, and what else it is given as it is now."""
+
+    def __init__(self, model: nn.Module, inputs: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = [name for name, value in inputs.items() if isinstance(value, Tensor)]
+        self.others = {name: value for name, value in inputs.items() if name not in self.names}
+
+    def forward(self, *tensors: Tensor) -> list[Tensor]:
+        return tensors_of(self.model(**dict(zip(self.names, tensors, strict=True)), **self.others))
+
+
+def _by_name(model: nn.Module, inputs: Mapping[str, Any]) -> onnx.ModelProto:
+    wrapped = _ByName(model, inputs)
+    return _exported(wrapped.eval(), tuple(inputs[name] for name in wrapped.names), wrapped.names)
+
+
+def _exported(model: nn.Module, inputs: tuple[Tensor, ...], names: list[str] | None = None) -> onnx.ModelProto:
     with _quiet():
         try:
             program = torch.onnx.export(
@@ -65,7 +84,7 @@ def _exported(model: nn.Module, inputs: tuple[Tensor, ...]) -> onnx.ModelProto:
                 inputs,
                 dynamo=True,
                 dynamic_shapes=_dynamic(model, inputs),
-                input_names=_input_names(model, inputs),
+                input_names=_input_names(model, inputs) if names is None else names,
                 verbose=False,
                 optimize=True,
             )

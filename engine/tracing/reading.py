@@ -15,6 +15,11 @@ Inputs: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
 ON_THE_WAY = re.compile(r"(^|_)(hidden_states|attentions|past_key_values|model_output|router_logits)$|^encoder_")
 """Names of results that models give beside their answer: what they computed on the way to it."""
 
+BESIDE_LOGITS = re.compile(
+    r"(^|_)(last_hidden_state|embeds|mems|reference_points|(image|vision|text|audio)_outputs?)$|^(intermediate|init|enc)_"
+)
+"""Names of results that are answers where a model gives nothing else, but led to the logits where it gives those."""
+
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
     """Run a model on its example inputs."""
@@ -66,10 +71,14 @@ def answers_of(result: Any, chosen: Sequence[str] = ()) -> list[torch.Tensor]:
         result: What the forward returned.
         chosen: Paths of the outputs that count ("logits", "0"), with everything below them. Where nothing is chosen,
             all count but those whose name says that they were computed on the way (`ON_THE_WAY`), unless no other is
-            left.
+            left, and those that led to the logits (`BESIDE_LOGITS`) where there are logits.
     """
     found = list(named_tensors(result))
     if chosen:
         return [t for path, t in found if any(path == c or path.startswith(f"{c}.") for c in chosen)]
-    main = [t for path, t in found if not ON_THE_WAY.search(path.split(".")[0])]
+    named = [(path.split(".")[0], t) for path, t in found]
+    named = [(name, t) for name, t in named if not ON_THE_WAY.search(name)]
+    if any("logits" in name for name, _ in named):
+        named = [(name, t) for name, t in named if not BESIDE_LOGITS.search(name)]
+    main = [t for _, t in named]
     return main or [t for _, t in found]

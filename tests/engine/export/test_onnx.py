@@ -12,6 +12,7 @@ import torch
 
 from secateur.engine.errors import ExportError, OpenError
 from secateur.engine.export.onnx import export_onnx, predictor
+from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -118,3 +119,15 @@ def test_a_forward_that_raises_says_so_before_anything_is_written(tmp_path):
     asked = request(tmp_path, tmp_path / "net.onnx")
     error = refused(dataclasses.replace(asked, inputs=(torch.ones(2, 4, 8, 8),)))
     assert error.message.code == "export.forward" and left(tmp_path) == []
+
+
+def test_inputs_by_name_are_inputs_of_the_file_and_flags_are_part_of_it(tmp_path):
+    class Named(torch.nn.Linear):
+        def forward(self, *, x, flag, y):
+            return {"sum": super().forward(x) + y, "none": None} if flag else x
+
+    model, given = Named(4, 3).eval(), {"x": torch.randn(2, 4), "flag": True, "y": torch.randn(2, 3)}
+    export_onnx_here(model, given, tmp_path / "named.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "named.onnx")
+    (found,) = session.run(None, {"x": given["x"].numpy(), "y": given["y"].numpy()})
+    assert np.allclose(found, model(**given)["sum"].detach().numpy(), atol=1e-6)

@@ -59,6 +59,25 @@ def test_what_is_computed_on_the_way_fixes_nothing_unless_chosen() -> None:
     assert "first.weight" in _fixed(analyse(model, INPUTS, outputs=("logits", "hidden_states.0")))
 
 
+class Contrasted(Named):
+    """Gives embeddings, with the logits made of them or without."""
+
+    logits = True
+
+    def forward(self, *, x: torch.Tensor, context: torch.Tensor) -> dict[str, torch.Tensor]:
+        image, text = self.first(x), self.second(context)
+        answer = {"image_embeds": image, "text_embeds": text}
+        return answer | {"logits_per_image": image @ text.T} if self.logits else answer
+
+
+def test_embeddings_beside_the_logits_made_of_them_are_no_answer_of_their_own() -> None:
+    model = Contrasted().eval()
+    analysis = analyse(model, INPUTS)
+    assert not _fixed(analysis) & {"first.weight", "second.weight"}
+    model.logits = False
+    assert {"first.weight", "second.weight"} <= _fixed(analyse(model, INPUTS))
+
+
 def test_an_output_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(AnalysisError, match=r"no output logit\. It has logits, hidden_states\.0\."):
         analyse(Named().eval(), INPUTS, outputs=("logit",))
