@@ -1,10 +1,11 @@
 """From a live model to its `Analysis`: record once, walk, solve, build. Loads torch."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from ..errors import Message
+from ..errors import AnalysisError, Message
 from ..jobs import CancelToken, NeverCancelled, check
 from ..tracing.reading import Inputs
 from ..tracing.record import Record
@@ -37,13 +38,38 @@ def analyse(
         Cancelled: The token was set.
     """
     token = NeverCancelled() if token is None else token
-    return understand(record(model, inputs, outputs), name, token)({})
+    return understand(look(model, inputs, outputs), name, token)({})
 
 
-def understand(seen: Record, name: str, token: CancelToken) -> Callable[[Mapping[str, Message]], Analysis]:
-    """Solve a record; the result makes the analysis without the sets that are refused (set key to reason)."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a model did: the run in evaluation mode, and one in training mode where only that reaches parameters."""
+
+    run: Record
+    training: Record | None = None
+
+
+def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Seen:
+    """Run a model as often as it takes to see all its parameters at work.
+
+    Raises:
+        AnalysisError: The forward raised or returned no tensor.
+    """
+    run = record(model, inputs, outputs)
+    used = {value for call in run.calls for value in call.refs()}
+    if all(source.value in used for source in run.sources if source.parameter):
+        return Seen(run)
+    try:
+        return Seen(run, record(model, inputs, training=True))
+    except AnalysisError:  # it trains on other inputs: what is unused in evaluation stays as it is
+        return Seen(run)
+
+
+def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[str, Message]], Analysis]:
+    """Solve what was seen; the result makes the analysis without the sets that are refused (set key to reason)."""
     check(token)
-    context = walk(seen, token)
+    context = walk(seen.run, token, seen.training)
     solution = solve(context.labels)
     check(token)
-    return lambda refused: build(context, solution, name, refused)
+    trained = seen.training is not None
+    return lambda refused: replace(build(context, solution, name, refused), trained=trained)

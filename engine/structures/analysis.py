@@ -73,6 +73,7 @@ class Analysis:
             the axis divided by repeats.
         literals: Sizes and scales written in forwards.
         outputs: Paths of the outputs that count, () for the default (`tracing.reading.answers_of`).
+        trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
     """
 
     model: str
@@ -94,6 +95,7 @@ class Analysis:
     sizes: tuple[tuple[str, str, int, int], ...] = ()
     literals: tuple[Literal, ...] = ()
     outputs: tuple[str, ...] = ()
+    trained: bool = False
 
     @property
     def count(self) -> int:

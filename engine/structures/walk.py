@@ -7,12 +7,36 @@ from .labels import Dim, Dims, Labels
 from .rules import RULES, Context, elementwise
 
 
-def walk(record: Record, token: CancelToken) -> Context:
-    """All statements about labels that the record makes, with the labels of every value."""
+def walk(record: Record, token: CancelToken, training: Record | None = None) -> Context:
+    """All statements about labels that the record makes, with the labels of every value.
+
+    Args:
+        record: The run.
+        token: Stops the walk.
+        training: A run in training mode: what only that uses is understood from it.
+    """
     context = Context(record, Labels())
     for source in record.sources:
         context.dims[source.value] = _source_dims(context.labels, source.shape, source.floating)
         context.parameters.add(source.value)
+    used = _statements(context, token)
+    if training is not None:
+        # The same parameters, so the same labels; structures are named and costs are counted by the main run.
+        other = Context(training, context.labels, producers=context.producers, sizes=context.sizes)
+        for source, same in zip(record.sources, training.sources, strict=True):
+            other.dims[same.value] = context.dims[source.value]
+            other.parameters.add(same.value)
+        used |= _statements(other, token)
+    for number, source in enumerate(record.sources):
+        if number not in used:
+            for dim in context.dims[source.value]:
+                context.labels.fix(dim, reasons.unused(), source.module)
+    return context
+
+
+def _statements(context: Context, token: CancelToken) -> set[int]:
+    """What the operators of one run say; gives the numbers of the sources that an output depends on."""
+    record = context.record
     live = live_calls(record)
     for number, call in enumerate(record.calls):
         if number % 256 == 0:
@@ -27,20 +51,12 @@ def walk(record: Record, token: CancelToken) -> Context:
         if rule is None:
             rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else unknown
         rule(context)
-    _fix_unused(context, live)
     for value in record.outputs:
         for dim in context.dims.get(value, []):
             context.labels.fix(dim, reasons.output(), "")
-    return context
-
-
-def _fix_unused(context: Context, live: list[bool]) -> None:
-    used = {v for number, call in enumerate(context.record.calls) if live[number] for v in call.refs()}
-    used |= set(context.record.outputs)
-    for source in context.record.sources:
-        if source.value not in used:
-            for dim in context.dims[source.value]:
-                context.labels.fix(dim, reasons.unused(), source.module)
+    used = {v for number, call in enumerate(record.calls) if live[number] for v in call.refs()}
+    used |= set(record.outputs)
+    return {number for number, source in enumerate(record.sources) if source.value in used}
 
 
 def unknown(context: Context) -> None:

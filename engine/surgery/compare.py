@@ -16,13 +16,13 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 class Run:
     """One forward: outputs, and the results of every module on the way."""
 
-    def __init__(self, model: nn.Module, inputs: Inputs, chosen: Sequence[str] = ()) -> None:
+    def __init__(self, model: nn.Module, inputs: Inputs, chosen: Sequence[str] = (), training: bool = False) -> None:
         self.trail: dict[str, list[torch.Tensor]] = {}
         handles = [
             module.register_forward_hook(self._noting(path)) for path, module in modules_of(model).items() if path
         ]
         try:
-            with quiet_forward(model):
+            with quiet_forward(model, training):
                 self.outputs = answers_of(call(model, inputs), chosen)
         finally:
             for handle in handles:

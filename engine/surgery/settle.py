@@ -11,10 +11,9 @@ from torch import nn
 from ..errors import Message, SecateurError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures import reasons
-from ..structures.analyse import understand
+from ..structures.analyse import look, understand
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..tracing.reading import Inputs
-from ..tracing.recorder import record
 from .cut import copy_model, cut
 from .protocol import Edits
 
@@ -38,7 +37,7 @@ def settle(
         AnalysisError: The forward raised or returned no tensor.
     """
     yield Progress("Recording one run", 0, 3)
-    seen = record(_copy_if_possible(model), inputs, outputs)
+    seen = look(_copy_if_possible(model), inputs, outputs)
     yield Progress("Working out what belongs together", 1, 3)
     make = understand(seen, name, token)
     analysis = make({})

@@ -70,6 +70,8 @@ def verify(
 
     yield Progress("Verifying: removal on the weights as they are", 0, total)
     checks.append(_removal("removal", pair, plan, _cast(inputs, dtype)))
+    if analysis.trained:
+        checks.append(_removal("removal in training mode", pair, plan, _cast(inputs, dtype), training=True))
     check(token)
     yield Progress("Verifying: removal with everything randomised", 1, total)
     _randomise(pair, analysis, before, after)
@@ -118,14 +120,16 @@ def require(verification: Verification) -> None:
         )
 
 
-def _removal(name: str, pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: Inputs) -> Check:
-    chosen = plan[0].outputs
+def _removal(
+    name: str, pair: _Pair, plan: tuple[Analysis, Mask, Mask], inputs: Inputs, training: bool = False
+) -> Check:
+    chosen = () if training else plan[0].outputs
     with masked(pair.before, *plan):
-        reference = Run(pair.before, inputs, chosen)
-    plain = Run(pair.before, inputs, chosen)
+        reference = Run(pair.before, inputs, chosen, training)
+    plain = Run(pair.before, inputs, chosen, training)
     effect = worst_difference(reference.outputs, plain.outputs)
     try:
-        difference, detail = reference.compare(Run(pair.after, inputs, chosen))
+        difference, detail = reference.compare(Run(pair.after, inputs, chosen, training))
     except Exception as error:  # the original runs on these inputs, the cut model does not
         difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
     return Check(name, difference, effect, TOLERANCE[pair.dtype], _name(pair.dtype), detail)

@@ -22,18 +22,19 @@ from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensor
 from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
 
 
-def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Record:
+def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), training: bool = False) -> Record:
     """Run the model once on its example inputs and return what happened. The model is left as it was found.
 
     Args:
         model: Any module.
         inputs: Positional as a tuple, by name as a mapping; first dimension the batch.
         outputs: Paths of the outputs that count ("logits", "0"); see `answers_of` for the default.
+        training: In training mode, for branches that evaluation does not take.
 
     Raises:
         AnalysisError: The forward raised, gave no tensor, or none under the chosen paths.
     """
-    recorder, result, error = _run(model, inputs)
+    recorder, result, error = _run(model, inputs, training)
     if error is not None:
         raise AnalysisError(
             "analysis.forward",
@@ -95,10 +96,10 @@ def attempt(model: nn.Module, inputs: Inputs) -> Attempt:
     return Attempt(tuple(recorder.calls), tuple(recorder.shapes), error, module)
 
 
-def _run(model: nn.Module, inputs: Inputs) -> tuple["_Recorder", Any, Exception | None]:
+def _run(model: nn.Module, inputs: Inputs, training: bool = False) -> tuple["_Recorder", Any, Exception | None]:
     recorder = _Recorder(model)
     functions = Functions(recorder.stack, recorder.functions, recorder.number)
-    with quiet_forward(model), _hooks(model, recorder), recorder, functions:
+    with quiet_forward(model, training), _hooks(model, recorder), recorder, functions:
         try:
             return recorder, call(model, inputs), None
         except Exception as error:  # whatever the model's own code raises
@@ -106,21 +107,48 @@ def _run(model: nn.Module, inputs: Inputs) -> tuple["_Recorder", Any, Exception 
 
 
 @contextmanager
-def quiet_forward(model: nn.Module) -> Generator[None]:
-    """Eval mode, no gradients, attention as plain products; everything as before afterwards."""
-    training: dict[nn.Module, bool] = {m: m.training for m in model.modules()}
+def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
+    """Eval mode, no gradients, attention as plain products; everything as before afterwards.
+
+    In training mode nothing is dropped at random, and buffers (running statistics) are put back too.
+    """
+    modes: dict[nn.Module, bool] = {m: m.training for m in model.modules()}
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
         try:
             torch.backends.mha.set_fastpath_enabled(False)
-            model.eval()
+            model.train(training)
+            if training:
+                stack.enter_context(_same_buffers(model))
+                stack.enter_context(_NothingDropped())
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast_path)
-            for module, flag in training.items():
+            for module, flag in modes.items():
                 module.training = flag
+
+
+@contextmanager
+def _same_buffers(model: nn.Module) -> Generator[None]:
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, values in kept:
+            buffer.copy_(values)
+
+
+class _NothingDropped(TorchDispatchMode):
+    """Every draw of what stays (dropout, stochastic depth) keeps all of it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.bernoulli_.float:
+            return args[0].fill_(1.0)
+        if func is torch.ops.aten.native_dropout.default:
+            return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
+        return func(*args, **(kwargs or {}))
 
 
 class _Recorder(TorchDispatchMode):
