@@ -14,7 +14,7 @@ def one_of(kind: Kind) -> str:
         Kind.HEAD: say("kinds", "head"),
         Kind.HEAD_DIM: say("kinds", "head dimension"),
         Kind.WIDTH: say("kinds", "width channel"),
-        Kind.GROUP: say("kinds", "convolution group"),
+        Kind.GROUP: say("kinds", "channel group"),
         Kind.CHANNEL: say("kinds", "channel"),
         Kind.BLOCK: say("kinds", "whole block"),
     }[kind]
@@ -29,7 +29,7 @@ def many_of(kind: Kind) -> str:
         Kind.HEAD: say("kinds", "heads"),
         Kind.HEAD_DIM: say("kinds", "head dimensions"),
         Kind.WIDTH: say("kinds", "channels of residual width"),
-        Kind.GROUP: say("kinds", "convolution groups"),
+        Kind.GROUP: say("kinds", "channel groups"),
         Kind.CHANNEL: say("kinds", "channels"),
         Kind.BLOCK: say("kinds", "blocks"),
     }[kind]

@@ -7,24 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
-from ..tracing.record import Call
 from . import reasons
 from .analysis import Analysis, CoupledSet, Fixed, Kind, Literal, ModuleInfo, Operators, Step, TensorInfo, set_key
 from .axes import Axes, csr
 from .blocks import Block, find_blocks
 from .labels import Dim
+from .measured import is_audited, measured_values, measures, name_of, scalars
 from .naming import NamedSet, name_sets
 from .rules import Context
 from .solve import Solution
-
-SAME = {"aten.addmm": "aten.mm", "aten.baddbmm": "aten.bmm", "aten._convolution": "aten.convolution"}
-AUDITED = (
-    "aten.mm", "aten.bmm", "aten.convolution", "aten.native_layer_norm", "aten.native_batch_norm", "aten._softmax",
-    "aten._safe_softmax", "aten.cat", "aten.embedding", "aten.mul", "aten.div", "aten.mean",
-)  # fmt: skip
-"""Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""
-PARTS = ("aten.slice", "aten.split", "aten.split_with_sizes")
-"""Operators that take parts of an axis: where they begin and all their results are compared."""
 
 
 def build(context: Context, solution: Solution, name: str, refused: Mapping[str, Message]) -> Analysis:
@@ -176,37 +167,25 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
     found: list[Step] = []
     record = context.record
     for number, call in enumerate(record.calls):
-        op = SAME.get(call.op, call.op)
-        scalars = tuple(a for a in call.arguments.values() if isinstance(a, float))
-        if op not in (*AUDITED, *PARTS) or (op in ("aten.mul", "aten.div") and not scalars):
+        if not is_audited(call):
             continue
         dims: list[Dim] = [d for o in measured_values(call) for d in context.dims[o]]
-        sizes = measures(call, record.shapes)
         numbers = [axes.number(d) for d in dims]
-        if op == "aten.slice":
+        if call.op == "aten.slice":
             numbers.append(axes.number(context.counts.get(number)))
-        found.append(Step(op, call.module, sizes, tuple(numbers), scalars, number))
+        sizes = measures(call, record.shapes)
+        found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number))
     return found
-
-
-def measured_values(call: Call) -> tuple[int, ...]:
-    """The results of a call whose sizes are compared."""
-    return call.outputs if call.op in PARTS else call.outputs[:1]
-
-
-def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The numbers of a call that are compared: sizes of its results, and for a slice how many indices it leaves out."""
-    sizes = tuple(s for o in measured_values(call) for s in shapes[o])
-    if call.op != "aten.slice":
-        return sizes
-    whole = shapes[next(call.refs())][call.arguments["dim"]]
-    return (*sizes, slice(call.arguments["start"], None).indices(whole)[0])
 
 
 def _literals(context: Context, axes: Axes) -> Sequence[Literal]:
     found: list[Literal] = []
     for call in context.record.functions:
         dims, shape = context.dims.get(call.output, []), context.record.shapes[call.output]
+        if call.function == "group_norm":
+            dims, shape = [context.groups.get(call.output)], call.sizes
+        elif call.function in ("layer_norm", "rms_norm"):
+            dims, shape = dims[len(dims) - len(call.sizes) :], call.sizes
         numbers = [axes.number(d) for d in dims]
         if call.function == "split":  # its one size is that of the axis which it shortens
             numbers = [

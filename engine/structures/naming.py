@@ -65,6 +65,10 @@ def _kinds(context: Context, solution: Solution) -> NDArray[np.int64]:
     named += [(Kind(kind), dim) for kind, dim in context.producers if dim is not None]
     for kind, dim in named:
         np.minimum.at(kinds, solution.component[dim.ravel()], PRIORITY.index(kind))
+    # A factor that nothing names is called like what it is a factor of.
+    owner = np.repeat(np.arange(len(kinds)), np.diff(solution.base_start))
+    nameless = kinds[solution.base] == len(PRIORITY) - 1
+    np.minimum.at(kinds, solution.base[nameless], kinds[owner[nameless]])
     return kinds
 
 

@@ -20,7 +20,7 @@ class Kind(StrEnum):
     HEAD = "head"
     HEAD_DIM = "head dimension"
     WIDTH = "residual width"
-    GROUP = "convolution group"
+    GROUP = "channel group"
     CHANNEL = "channel"
     BLOCK = "block"
 

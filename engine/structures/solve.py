@@ -87,9 +87,24 @@ def _relate(
     for relation in labels.relations:
         _spread_fixed(relation, component, reason, forced)
         _collapse(relation, component, reason, edges, forced)
+        _keep_whole(relation, component, reason, len(labels.fixed), forced)
     if not edges and not forced:
         _agree(labels.relations, component, reason, len(labels.fixed), edges, forced)
     return edges, forced
+
+
+def _keep_whole(
+    relation: Relation,
+    component: NDArray[np.int64],
+    reason: NDArray[np.int64],
+    conflict: int,
+    forced: list[tuple[LabelArray, NDArray[np.int64]]],
+) -> None:
+    """A factor whose indices are all the same could only go as a whole, and everything with it."""
+    for factor in relation.factors:
+        one = component[factor[0]]
+        if reason[one] < 0 and (component[factor] == one).all():
+            forced.append((factor, np.full(len(factor), conflict, dtype=np.int64)))
 
 
 def _grids(relation: Relation) -> list[LabelArray]:

@@ -38,6 +38,7 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
     """What the operators of one run say; gives the numbers of the sources that an output depends on."""
     record = context.record
     live = live_calls(record)
+    context.used = _used(record, live)
     for number, call in enumerate(record.calls):
         if number % 256 == 0:
             check(token)
@@ -54,9 +55,12 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
     for value in record.outputs:
         for dim in context.dims.get(value, []):
             context.labels.fix(dim, reasons.output(), "")
-    used = {v for number, call in enumerate(record.calls) if live[number] for v in call.refs()}
-    used |= set(record.outputs)
-    return {number for number, source in enumerate(record.sources) if source.value in used}
+    return {number for number, source in enumerate(record.sources) if source.value in context.used}
+
+
+def _used(record: Record, live: list[bool]) -> set[int]:
+    """Values that a live call reads, and the outputs."""
+    return {v for number, call in enumerate(record.calls) if live[number] for v in call.refs()} | set(record.outputs)
 
 
 def unknown(context: Context) -> None:

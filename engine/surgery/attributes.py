@@ -11,7 +11,7 @@ def remembered(module: nn.Module, groups: int | None) -> dict[str, Any]:
 
     Args:
         module: Any module.
-        groups: New number of convolution groups where the analysis knows one.
+        groups: New number of groups, of a convolution or a norm, where the analysis knows one.
     """
     for kind, rule in RULES:
         if isinstance(module, kind):
@@ -35,6 +35,11 @@ def _batch_norm(module: Any, _groups: int | None) -> dict[str, Any]:
     return {} if tensor is None else {"num_features": tensor.shape[0]}
 
 
+def _group_norm(module: Any, groups: int | None) -> dict[str, Any]:
+    channels = {} if module.weight is None else {"num_channels": module.weight.shape[0]}
+    return channels if groups is None else {**channels, "num_groups": groups}
+
+
 def _layer_norm(module: Any, _groups: int | None) -> dict[str, Any]:
     return {} if module.weight is None else {"normalized_shape": tuple(module.weight.shape)}
 
@@ -52,6 +57,7 @@ RULES: tuple[tuple[Any, Callable[[Any, int | None], dict[str, Any]]], ...] = (
     (nn.Linear, _linear),
     (nn.modules.conv._ConvNd, _convolution),  # pyright: ignore[reportPrivateUsage] - the common class of six
     (nn.modules.batchnorm._NormBase, _batch_norm),  # pyright: ignore[reportPrivateUsage]
+    (nn.GroupNorm, _group_norm),
     (nn.LayerNorm, _layer_norm),
     (nn.RMSNorm, _layer_norm),
     (nn.Embedding, _embedding),

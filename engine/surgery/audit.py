@@ -6,8 +6,8 @@ import numpy as np
 from torch import nn
 
 from ..structures.analysis import Analysis, Mask, Step
-from ..structures.build import AUDITED, PARTS, SAME, measures
 from ..structures.costs import kept_sizes
+from ..structures.measured import PARTS, is_audited, measures, name_of, scalars
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.recorder import attempt
 from .runtime import PrunedAttention
@@ -45,23 +45,17 @@ def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -
     expected = _expected(analysis, removed)
     own = _with_other_code(model)
     done = [
-        (
-            SAME.get(c.op, c.op),
-            measures(c, run.shapes),
-            tuple(a for a in c.arguments.values() if isinstance(a, float)),
-            c.module,
-        )
+        (name_of(c), measures(c, run.shapes), scalars(c), c.module)
         for c in run.calls
-        if SAME.get(c.op, c.op) in AUDITED or (c.op in PARTS and c.module not in own)
+        if is_audited(c) and (c.op not in PARTS or c.module not in own)
     ]
-    done = [d for d in done if d[0] not in ("aten.mul", "aten.div") or d[2]]
     expected = [(step, sizes) for step, sizes in expected if step.op not in PARTS or step.module not in own]
-    for number, ((step, sizes), (op, shape, scalars, module)) in enumerate(zip(expected, done, strict=False)):
+    for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
         if op != step.op or shape != sizes:
             text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"
             return Audit(number, len(expected), module, text, error=run.error)
-        if len(scalars) != len(step.scalars) or not np.allclose(scalars, step.scalars, rtol=1e-9, atol=0):
-            return Audit(number, len(expected), module, f"{op} uses {scalars}, before {step.scalars}", True, run.error)
+        if len(given) != len(step.scalars) or not np.allclose(given, step.scalars, rtol=1e-9, atol=0):
+            return Audit(number, len(expected), module, f"{op} uses {given}, before {step.scalars}", True, run.error)
     matched = min(len(done), len(expected))
     if run.error is not None:
         text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"

@@ -1,10 +1,10 @@
 """The masked original: what a cut model must equal. Made from the analysis's slices alone, independent of surgery.
 
-Every slice of a removed structure is zero in every parameter; a removed block is skipped by a hook; a normalisation
-over channels computes its statistics over the channels that remain.
+Every slice of a removed structure is absent (NaN) in every parameter and buffer; a removed block is skipped by a hook.
+`absent.py` says what operators make of that: sums and statistics run over what remains.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..structures.analysis import Analysis, Kind, Mask
+from .absent import NAN, Absent
 
 Gone = dict[str, dict[int, NDArray[np.int64]]]
 
@@ -48,16 +48,16 @@ def gone_slices(analysis: Analysis, before: Mask, after: Mask) -> Gone:
     return gone
 
 
-def masked_state(model: nn.Module, gone: Gone) -> dict[str, torch.Tensor]:
-    """Copies of the parameters with zeros where a structure goes."""
-    masked: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
+def absent_state(model: nn.Module, gone: Gone) -> dict[str, torch.Tensor]:
+    """Copies of the parameters and floating buffers, with NaN where a structure goes."""
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in _tensors(model).items():
         if name in gone:
-            copy = parameter.detach().clone()
+            copy = tensor.detach().clone()
             for dim, index in gone[name].items():
-                copy.index_fill_(dim, torch.from_numpy(index), 0)
-            masked[name] = copy
-    return masked
+                copy.index_fill_(dim, torch.from_numpy(index).to(copy.device), NAN)
+            found[name] = copy
+    return found
 
 
 @contextmanager
@@ -66,49 +66,29 @@ def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> G
 
     The model is a private copy of the caller's: its parameters are exchanged in place.
     """
-    gone = gone_slices(analysis, before, after)
-    zeros = masked_state(model, gone)
-    own = {name: p.data for name, p in model.named_parameters() if name in zeros}
+    state = absent_state(model, gone_slices(analysis, before, after))
+    tensors = _tensors(model)
+    own = {name: tensors[name].data for name in state}
     handles = [
         model.get_submodule(s.name).register_forward_hook(_skip)
         for s in analysis.sets
         if s.kind is Kind.BLOCK and after[s.first] and not before[s.first]
         if _exists(model, s.name)
     ]
-    parameters = dict(model.named_parameters())
-    keep: dict[int, torch.Tensor] = {}
     try:
-        for name, tensor in zeros.items():
-            parameters[name].data = tensor
-            if set(gone[name]) == {0} and tensor.dim() == 1:
-                stay = torch.ones(len(tensor), dtype=torch.bool)
-                stay[torch.from_numpy(gone[name][0])] = False
-                keep[id(parameters[name])] = stay
-        with _MaskedNorms(keep):
+        for name, tensor in state.items():
+            tensors[name].data = tensor
+        with Absent():
             yield
     finally:
         for name, tensor in own.items():
-            parameters[name].data = tensor
+            tensors[name].data = tensor
         for handle in handles:
             handle.remove()
 
 
-class _MaskedNorms(TorchDispatchMode):
-    """Layer norms whose weight lacks channels take mean and variance over the others (biased, as layer norm does)."""
-
-    def __init__(self, keep: Mapping[int, torch.Tensor]) -> None:
-        super().__init__()
-        self._keep = keep
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.native_layer_norm.default and len(args) >= 5 and id(args[2]) in self._keep:
-            source, _, weight, bias, eps = args[:5]
-            stay = self._keep[id(weight)].to(source.dtype)
-            mean = (source * stay).sum(-1, keepdim=True) / stay.sum()
-            variance = ((source - mean) ** 2 * stay).sum(-1, keepdim=True) / stay.sum()
-            result = (source - mean) / torch.sqrt(variance + eps) * weight
-            return (result if bias is None else result + bias), mean, 1 / torch.sqrt(variance + eps)
-        return func(*args, **(kwargs or {}))
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _skip(_module: nn.Module, args: tuple[Any, ...], _result: Any) -> Any:

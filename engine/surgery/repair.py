@@ -5,7 +5,8 @@ A repair is accepted only if the audit gets further with it; what did not help i
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import product
+from typing import Any, cast
 
 from torch import nn
 
@@ -74,7 +75,7 @@ class Repair:
             path = path.rpartition(".")[0]
 
     def _attribute_candidates(self, path: str) -> list[tuple[str, Any]]:
-        """(attribute, new value) of a module's integers that are sizes which changed."""
+        """(attribute, new value) of a module's integers, alone or in tuples, that are sizes which changed."""
         changes = self._changes(path)
         found: list[tuple[str, Any]] = []
         for name, value in vars(self.model.get_submodule(path)).items():
@@ -82,6 +83,10 @@ class Repair:
                 continue
             if isinstance(value, int) and not isinstance(value, bool):
                 found += [(name, new) for new in changes.get(value, ())]
+            elif isinstance(value, tuple) and value and all(type(part) is int for part in cast("tuple[Any]", value)):
+                news = [changes.get(part, [part]) for part in cast("tuple[int, ...]", value)]
+                if any(part not in new for part, new in zip(cast("tuple[int, ...]", value), news, strict=True)):
+                    found += [(name, made) for made in product(*news)]
         return found
 
     def _changes(self, path: str) -> dict[int, list[int]]:

@@ -272,7 +272,8 @@ class OwnCalls(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-SIZES = ("reshape", "view", "expand", "split")
+NAMED = {"layer_norm": "normalized_shape", "rms_norm": "normalized_shape", "group_norm": "num_groups"}
+SIZES = ("reshape", "view", "expand", "split", *NAMED)
 SCALARS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide")
 COUNTED = (*SIZES, *SCALARS, "scaled_dot_product_attention")
 
@@ -282,15 +283,15 @@ def with_literal(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], argum
     if name == "scaled_dot_product_attention":
         return args, {**kwargs, "scale": value}
     if name in SCALARS:
-        return tuple(value if isinstance(a, float) else a for a in args), kwargs
+        return tuple(type(a)(value) if type(a) in (int, float) else a for a in args), kwargs
     at = 1
-    keyword = {"reshape": "shape", "view": "size", "expand": "size"}.get(name, "split_size")
+    keyword = {"reshape": "shape", "view": "size", "expand": "size", **NAMED}.get(name, "split_size")
     if name == "split" and "split_size_or_sections" in kwargs:
         keyword = "split_size_or_sections"
     given: Any = kwargs.get(keyword, args[at] if len(args) > at else None)
     if isinstance(given, (list, tuple)):
         changed: Any = [value if n == argument else s for n, s in enumerate(cast("list[Any]", given))]
-    elif keyword in kwargs or name == "split":
+    elif keyword in kwargs or name in ("split", "group_norm"):
         changed = value
     else:  # sizes given one by one
         return tuple(value if n == argument + at else a for n, a in enumerate(args)), kwargs

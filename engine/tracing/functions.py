@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..surgery.runtime import COUNTED, SCALARS, SIZES
+from ..surgery.runtime import COUNTED, NAMED, SCALARS, SIZES
 from .reading import tensors_of
 from .record import FunctionCall
 
@@ -46,9 +46,11 @@ def _literals(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
         scale = kwargs.get("scale")
         return (), float(args[0].shape[-1] ** -0.5 if scale is None and args else scale or 0.0)
     if name in SCALARS:
-        return (), next((a for a in args if isinstance(a, float)), None)
+        return (), next((float(a) for a in args if type(a) in (int, float)), None)
     if name not in SIZES:
         return (), None
     given: list[Any] = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, (int, tuple, list))]
+    if name in NAMED:
+        given = [kwargs.get(NAMED[name], args[1] if len(args) > 1 else ())]
     sizes = cast("Sequence[Any]", given[0]) if given and isinstance(given[0], (tuple, list)) else given
     return tuple(int(s) for s in sizes), None

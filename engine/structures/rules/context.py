@@ -22,6 +22,9 @@ class Context:
         sizes: (module path, "groups" or "heads", their labels): counts that modules remember.
         counts: For a call that begins inside an axis, the labels before its start: what is left of them must be
             what the code says.
+        groups: The labels of the groups in which a value was normalised.
+        spread: (value, axis) of axes along which a value was repeated: every index is the same.
+        used: Values that a live call reads or that are outputs.
         number: Number of the call at hand.
     """
 
@@ -33,6 +36,9 @@ class Context:
     costs: list[tuple[int, tuple[Dim, ...]]] = field(default_factory=list[tuple[int, tuple[Dim, ...]]])
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
     counts: dict[int, Dim] = field(default_factory=dict[int, Dim])
+    groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
+    spread: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    used: set[int] = field(default_factory=set[int])
     number: int = 0
 
     @property

@@ -1,36 +1,60 @@
-"""Normalisations: their own parameters lie on the axis that they scale."""
+"""Normalisations: their own parameters lie on the axis that they scale; what remains is normalised anew."""
 
 from .. import reasons
+from ..analysis import Kind
+from ..labels import Dim
 from .context import Context
 
 
 def batch_norm(context: Context) -> None:
-    """Statistics a channel: every index of axis 1 stands for itself."""
+    """Statistics a channel, its own or those of the batch: every index of axis 1 stands for itself."""
     dims = list(context.of("input"))
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        if context.value(name) is not None:
-            dims[1] = context.labels.meet(
-                [dims[1], context.of(name)[0]], reasons.combined(context.call.op), context.call.module
-            )
+    dims[1] = _scaled(context, dims[1], 0, ("weight", "bias", "running_mean", "running_var"))
     context.give(dims)
     context.give_untracked(1)
+    if context.value("input") in context.parameters:  # weights that are standardised remain weights
+        context.parameters.add(context.call.outputs[0])
 
 
 def layer_norm(context: Context) -> None:
-    """Statistics over the last axes: what remains is normalised anew after a removal."""
+    """Layer and RMS norm: statistics over the last axes."""
     dims = list(context.of("input"))
-    count = len(context.get("normalized_shape"))
-    for name in ("weight", "bias"):
-        if context.value(name) is not None:
-            for axis in range(-count, 0):
-                dims[axis] = context.labels.meet(
-                    [dims[axis], context.of(name)[axis]], reasons.combined(context.call.op), context.call.module
-                )
-    if context.value("weight") is None or count > 1:
-        for axis in range(-count, 0):
-            context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
+    for axis in range(-len(context.get("normalized_shape")), 0):
+        dims[axis] = _scaled(context, dims[axis], axis, ("weight", "bias"))
     context.give(dims)
     context.give_untracked(1)
+
+
+def group_norm(context: Context) -> None:
+    """[N, C, ...] with C = groups x within: a channel goes with its group, or from every group alike."""
+    dims = list(context.of("input"))
+    channels, count = context.shape("input")[1], context.get("group")
+    dims[1] = _scaled(context, dims[1], 0, ("weight", "bias"))
+    group, within = context.labels.split(dims[1], (count, channels // count))
+    if within is not None:
+        context.labels.hint(Kind.GROUP, group)
+    context.sizes.append((context.call.module, "groups", group))
+    context.groups[context.call.outputs[0]] = group
+    context.give(dims)
+    for number in (1, 2):
+        context.give([dims[0], group], number)
+
+
+def weight_norm(context: Context) -> None:
+    """V * g / |v|, the norm over all axes but one, which g shares (Salimans and Kingma 2016)."""
+    dims = list(context.of("v"))
+    axis: int = context.get("dim", 0)
+    if context.shape("v")[axis] > 1:
+        dims[axis] = _scaled(context, dims[axis], axis, ("g",))
+    context.give(dims)
+    context.give([d if n == axis else None for n, d in enumerate(dims)], 1)
+    context.parameters.update(context.call.outputs)
+
+
+def _scaled(context: Context, dim: Dim, axis: int, names: tuple[str, ...]) -> Dim:
+    """The axis, met by that of the tensors that scale and shift it."""
+    given = [context.of(name)[axis] for name in names if context.value(name) is not None]
+    return context.labels.meet([dim, *given], reasons.combined(context.call.op), context.call.module)
 
 
 RULES = {
@@ -45,4 +69,7 @@ RULES = {
         batch_norm,
     ),
     "aten.native_layer_norm": layer_norm,
+    "aten._fused_rms_norm": layer_norm,
+    "aten.native_group_norm": group_norm,
+    "aten._weight_norm_interface": weight_norm,
 }

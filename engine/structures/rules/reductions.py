@@ -1,18 +1,49 @@
-"""Operators that run over an axis: it must stay."""
+"""Operators that run over an axis.
+
+A statistic (a mean, a maximum, a norm) is the same statistic of whatever remains: its axis may shrink. Operators
+whose results depend on places (an index, an order) keep theirs.
+"""
 
 from .. import reasons
+from ..labels import Dims
+from . import elementwise
 from .context import Context
 
 
+def statistic(context: Context) -> None:
+    """mean, sum, var, norm ... over the named axes (all where none is named): they may shrink."""
+    _give_rest(context)
+
+
+def extreme(context: Context) -> None:
+    """max, min: statistics where nobody uses the places that they give too."""
+    if context.value("other") is not None:
+        elementwise.pointwise(context)
+    elif any(o in context.used for o in context.call.outputs[1:]):
+        reduction(context)
+    else:
+        statistic(context)
+
+
 def reduction(context: Context) -> None:
-    """mean, sum, max ... over the named axes (all where none is named)."""
-    dims, rank = context.of("self"), len(context.shape("self"))
+    """argmax, any ...: every index counts, where it stands."""
+    dims = context.of("self")
+    for axis in _axes(context):
+        context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
+    _give_rest(context)
+
+
+def _axes(context: Context) -> set[int]:
+    rank = len(context.shape("self"))
     named = context.get("dim")
     named = [named] if isinstance(named, int) else named
-    axes = {d % rank for d in named} if named else set(range(rank))
-    for axis in axes:
-        context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
-    kept = [None if n in axes else d for n, d in enumerate(dims) if context.get("keepdim") or n not in axes]
+    return {d % rank for d in named} if named else set(range(rank))
+
+
+def _give_rest(context: Context) -> None:
+    axes = _axes(context)
+    dims = context.of("self")
+    kept: Dims = [None if n in axes else d for n, d in enumerate(dims) if context.get("keepdim") or n not in axes]
     for number in range(len(context.call.outputs)):
         context.give(kept, number)
 
@@ -28,7 +59,9 @@ def along(context: Context) -> None:
 
 
 RULES = {
-    **{f"aten.{n}": reduction for n in ("mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "prod", "any",
-                                        "all", "var", "var_mean", "std", "logsumexp")},
+    **{f"aten.{n}": statistic for n in ("mean", "sum", "amax", "amin", "prod", "var", "var_mean", "std", "std_mean",
+                                        "linalg_vector_norm")},
+    **{f"aten.{n}": extreme for n in ("max", "min")},
+    **{f"aten.{n}": reduction for n in ("argmax", "argmin", "any", "all", "logsumexp")},
     **{f"aten.{n}": along for n in ("_softmax", "_safe_softmax", "_log_softmax", "cumsum", "sort")},
 }  # fmt: skip

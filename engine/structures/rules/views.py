@@ -101,11 +101,13 @@ def squeeze(context: Context) -> None:
 
 
 def expand(context: Context) -> None:
-    """A size of one is repeated without copying: the repeated axis is untracked."""
+    """A size of one is repeated without copying: the repeated axis is untracked, and fits any."""
     shape, dims, after = context.shape("self"), context.of("self"), context.out_shape()
     lead = len(after) - len(shape)
     kept: list[Dim] = [d if s == a else None for d, s, a in zip(dims, shape, after[lead:], strict=True)]
     context.give([None] * lead + kept)
+    grown = [*range(lead), *(lead + n for n, s in enumerate(shape) if s != after[lead + n])]
+    context.spread.update((context.call.outputs[0], axis) for axis in grown)
     keep_parameter(context)
 
 

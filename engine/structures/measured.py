@@ -1,0 +1,50 @@
+"""What of an operator call the audit of a cut model compares: which operators, which sizes, which literal numbers."""
+
+from collections.abc import Sequence
+
+from ..tracing.record import Call
+
+SAME = {"aten.addmm": "aten.mm", "aten.baddbmm": "aten.bmm", "aten._convolution": "aten.convolution"}
+AUDITED = (
+    "aten.mm", "aten.bmm", "aten.convolution", "aten.native_layer_norm", "aten.native_batch_norm", "aten._softmax",
+    "aten._safe_softmax", "aten.cat", "aten.embedding", "aten.mul", "aten.div", "aten.mean", "aten.sum", "aten.var",
+    "aten.var_mean", "aten.linalg_vector_norm", "aten.native_group_norm",
+)  # fmt: skip
+"""Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""
+PARTS = ("aten.slice", "aten.split", "aten.split_with_sizes")
+"""Operators that take parts of an axis: where they begin and all their results are compared."""
+
+
+def name_of(call: Call) -> str:
+    """The operator, spellings of one product alike."""
+    return SAME.get(call.op, call.op)
+
+
+def is_audited(call: Call) -> bool:
+    """A call of an operator that is compared; scaling only where it is by a literal number."""
+    name = name_of(call)
+    return name in PARTS or (name in AUDITED and (name not in ("aten.mul", "aten.div") or bool(scalars(call))))
+
+
+def scalars(call: Call) -> tuple[float, ...]:
+    """The literal numbers of a call which a size may hide in: floating ones, and whole ones that scale."""
+    factor = call.arguments.get("other")
+    if call.op in ("aten.mul", "aten.div") and type(factor) is int:
+        return (float(factor),)
+    return tuple(a for a in call.arguments.values() if isinstance(a, float))
+
+
+def measured_values(call: Call) -> tuple[int, ...]:
+    """The results of a call whose sizes are compared; of a group norm the means, which show the number of groups."""
+    if call.op in PARTS:
+        return call.outputs
+    return call.outputs[1:2] if call.op == "aten.native_group_norm" else call.outputs[:1]
+
+
+def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The numbers of a call that are compared: sizes of its results, and for a slice how many indices it leaves out."""
+    sizes = tuple(s for o in measured_values(call) for s in shapes[o])
+    if call.op != "aten.slice":
+        return sizes
+    whole = shapes[next(call.refs())][call.arguments["dim"]]
+    return (*sizes, slice(call.arguments["start"], None).indices(whole)[0])

@@ -1,0 +1,255 @@
+"""What a model computes without some of its indices: NaN stands for what is absent.
+
+Parameters hold NaN at the indices that go. Operators that combine index by index, move or look up carry the NaN along
+by themselves; products leave absent terms out, and every statistic (mean, variance, maximum, norm ...) runs over what
+is present. A result of which nothing is present is absent. No labels are needed for this and no part of a cut, so it
+is a reference for both. Operators that are unknown here see zeros in place of what is absent.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from ..structures.rules import elementwise, embeddings, joining, pooling, slicing, views
+from ..tracing.reading import tensors_of
+
+Given: TypeAlias = dict[str, Any]
+Rule: TypeAlias = Callable[[Any, Given], Any]
+
+NAN = float("nan")
+INFINITY = float("inf")
+
+
+class Absent(TorchDispatchMode):
+    """Within it, operators leave out the entries that are NaN."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator without what is absent."""
+        kwargs = kwargs or {}
+        rule = RULES.get(str(func.overloadpacket))
+        if rule is None and _carries(func):
+            return func(*args, **kwargs)
+        if not any(_absent(t).any() for t in tensors_of((args, kwargs)) if _holds_absent(t)):
+            return func(*args, **kwargs)
+        given: Given = {a.name: a.default_value for a in func._schema.arguments}
+        given.update(zip(given, args, strict=False))
+        given.update(kwargs)
+        return (rule or _zeros)(func, given)
+
+
+def _carries(func: Any) -> bool:
+    """A NaN among the operands is a NaN in the result at the same place, or wherever the operator moves it."""
+    return (
+        torch.Tag.pointwise in func.tags
+        or func.is_view
+        or func._schema.is_mutable
+        or str(func.overloadpacket) in MOVING
+    )
+
+
+MOVING = {name for family in (elementwise, embeddings, joining, pooling, slicing, views) for name in family.RULES}
+
+
+def _holds_absent(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _absent(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.isnan(tensor)
+
+
+def _fill(tensor: torch.Tensor, value: float = 0.0) -> torch.Tensor:
+    return tensor.masked_fill(_absent(tensor), value) if _holds_absent(tensor) else tensor
+
+
+def _again(func: Any, given: Given, **other: Any) -> Any:
+    """The operator with some arguments exchanged."""
+    given = {**given, **other}
+    schema = func._schema.arguments
+    named = {a.name: given[a.name] for a in schema if a.kwarg_only}
+    return func(*[given[a.name] for a in schema if not a.kwarg_only], **named)
+
+
+def _zeros(func: Any, given: Given) -> Any:
+    return _again(func, tree_map_only(torch.Tensor, _fill, given))
+
+
+def _lossy(func: Any, given: Given) -> Any:
+    """Index by index, but a NaN may be lost: what has an absent operand is absent."""
+    absent = [_absent(t) for t in given.values() if isinstance(t, torch.Tensor) and _holds_absent(t)]
+    result = _again(func, given)
+    for one in absent:
+        result.masked_fill_(one, NAN)
+    return result
+
+
+def _product(first: str, second: str) -> Rule:
+    def rule(func: Any, given: Given) -> Any:
+        a, b = given[first], given[second]
+        result = _again(func, given, **{first: _fill(a), second: _fill(b)})
+        terms = torch.matmul((~_absent(a)).float(), (~_absent(b)).float())
+        return result.masked_fill(terms == 0, NAN)
+
+    return rule
+
+
+def _convolution(func: Any, given: Given) -> Any:
+    """As a product over channels: a channel is present where any place in space is."""
+    source, weight = given["input"], given["weight"]
+    result = _again(func, given, input=_fill(source), weight=_fill(weight))
+    space = tuple(range(2, source.dim()))
+    one, none = [1] * len(space), [0] * len(space)
+    channels, taps = ((~_absent(t)).any(space, keepdim=True).float() for t in (source, weight))
+    terms = torch.convolution(channels, taps, None, one, none, one, given["transposed"], none, given["groups"])
+    return result.masked_fill(terms == 0, NAN)
+
+
+def _axes(given: Given, name: str = "dim") -> tuple[int, ...]:
+    """The axes that a reduction names; all where it names none."""
+    named = given.get(name)
+    if isinstance(named, int):
+        return (named,)
+    return tuple(named) if named else tuple(range(given["self"].dim()))
+
+
+def _present(given: Given) -> torch.Tensor:
+    """How many entries each result of a reduction is made of."""
+    return (~_absent(given["self"])).sum(_axes(given), keepdim=bool(given.get("keepdim", False)))
+
+
+def _neutral(value: float) -> Rule:
+    """A reduction to which this value adds nothing."""
+
+    def rule(func: Any, given: Given) -> Any:
+        if "other" in given:  # max of two tensors
+            return _lossy(func, given)
+        result = _again(func, given, self=_fill(given["self"], value))
+        none = _present(given) == 0
+        if isinstance(result, torch.Tensor):
+            return result.masked_fill(none, NAN)
+        return type(result)((result[0].masked_fill(none, NAN), *result[1:]))
+
+    return rule
+
+
+def _along(value: float) -> Rule:
+    """An operator that runs over an axis and keeps its shape."""
+
+    def rule(func: Any, given: Given) -> Any:
+        result = _again(func, given, self=_fill(given["self"], value))
+        return result.masked_fill(_absent(given["self"]), NAN)
+
+    return rule
+
+
+def _norm(func: Any, given: Given) -> Any:
+    return _neutral(INFINITY if given["ord"] < 0 else 0.0)(func, given)
+
+
+def _mean(_func: Any, given: Given) -> torch.Tensor:
+    source = given["self"].to(given["dtype"]) if given["dtype"] is not None else given["self"]
+    return _fill(source).sum(_axes(given), keepdim=bool(given.get("keepdim", False))) / _present(given)
+
+
+def _variance(source: torch.Tensor, axes: tuple[int, ...], less: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """(mean, variance) over the present entries, axes kept; `less` is taken off the count."""
+    count = (~_absent(source)).sum(axes, keepdim=True)
+    mean = _fill(source).sum(axes, keepdim=True) / count
+    variance = _fill((source - mean) ** 2).sum(axes, keepdim=True) / (count - less).clamp_min(0)
+    return mean, variance
+
+
+def _spread(root: bool, with_mean: bool) -> Rule:
+    def rule(_func: Any, given: Given) -> Any:
+        less = given.get("correction", 1.0 if given.get("unbiased", True) else 0.0)
+        mean, variance = _variance(given["self"], _axes(given), 1.0 if less is None else float(less))
+        results = [variance.sqrt() if root else variance, mean]
+        if not given.get("keepdim", False):
+            results = [r.squeeze(_axes(given)) for r in results]
+        return tuple(results) if with_mean else results[0]
+
+    return rule
+
+
+def _scaled(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
+    result = result if weight is None else result * weight
+    return result if bias is None else result + bias
+
+
+def _layer_norm(_func: Any, given: Given) -> Any:
+    source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
+    mean, variance = _variance(source, axes)
+    rate = (variance + given["eps"]).rsqrt()
+    return _scaled((source - mean) * rate, given["weight"], given["bias"]), mean, rate
+
+
+def _rms_norm(_func: Any, given: Given) -> Any:
+    source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
+    eps = torch.finfo(source.dtype).eps if given["eps"] is None else given["eps"]
+    square = _fill(source**2).sum(axes, keepdim=True) / (~_absent(source)).sum(axes, keepdim=True)
+    rate = (square + eps).rsqrt()
+    return _scaled(source * rate, given["weight"], None), rate
+
+
+def _group_norm(_func: Any, given: Given) -> Any:
+    """[N, C, ...] in groups of channels; statistics over a group's channels and space."""
+    source = given["input"]
+    grouped = source.reshape(source.shape[0], given["group"], -1)
+    mean, variance = _variance(grouped, (2,))
+    rate = (variance + given["eps"]).rsqrt()
+    result = ((grouped - mean) * rate).reshape(source.shape)
+    return _scaled(result, *_by_channel(source, given)), mean.squeeze(2), rate.squeeze(2)
+
+
+def _batch_norm(func: Any, given: Given) -> Any:
+    """With statistics of the batch: over all axes but the channels."""
+    source = given["input"]
+    if not given["training"]:
+        return _again(func, given)
+    mean, variance = _variance(source, (0, *range(2, source.dim())))
+    rate = (variance + given["eps"]).rsqrt()
+    return _scaled((source - mean) * rate, *_by_channel(source, given)), mean.flatten(), rate.flatten()
+
+
+def _by_channel(source: torch.Tensor, given: Given) -> list[torch.Tensor | None]:
+    shape = (1, -1, *[1] * (source.dim() - 2))
+    return [None if given[n] is None else given[n].reshape(shape) for n in ("weight", "bias")]
+
+
+def _weight_norm(_func: Any, given: Given) -> Any:
+    """V * g / |v|, the norm over all axes but one (Salimans and Kingma 2016)."""
+    direction, others = given["v"], [n for n in range(given["v"].dim()) if n != given["dim"]]
+    norm = _fill(direction).square().sum(others, keepdim=True).sqrt()
+    return direction * (given["g"] / norm), norm
+
+
+RULES: dict[str, Rule] = {
+    **{f"aten.{n}": _product("self", "mat2") for n in ("mm", "bmm")},
+    "aten.addmm": _product("mat1", "mat2"),
+    "aten.baddbmm": _product("batch1", "batch2"),
+    "aten.mv": _product("self", "vec"),
+    "aten.addmv": _product("mat", "vec"),
+    "aten.dot": _product("self", "tensor"),
+    **{f"aten.{n}": _convolution for n in ("convolution", "_convolution")},
+    **{f"aten.{n}": _lossy for n in ("where", "masked_fill", "masked_fill_", "sign", "sgn", "fmax", "fmin", "pow")},
+    **{f"aten.{n}": _neutral(0.0) for n in ("sum", "nansum")},
+    **{f"aten.{n}": _neutral(-INFINITY) for n in ("amax", "max", "logsumexp")},
+    **{f"aten.{n}": _neutral(INFINITY) for n in ("amin", "min")},
+    "aten.prod": _neutral(1.0),
+    "aten.linalg_vector_norm": _norm,
+    **{f"aten.{n}": _along(-INFINITY) for n in ("_softmax", "_safe_softmax", "_log_softmax")},
+    "aten.cumsum": _along(0.0),
+    "aten.mean": _mean,
+    "aten.var": _spread(root=False, with_mean=False),
+    "aten.std": _spread(root=True, with_mean=False),
+    "aten.var_mean": _spread(root=False, with_mean=True),
+    "aten.std_mean": _spread(root=True, with_mean=True),
+    "aten.native_layer_norm": _layer_norm,
+    "aten._fused_rms_norm": _rms_norm,
+    "aten.native_group_norm": _group_norm,
+    **{f"aten.{n}": _batch_norm for n in ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm")},
+    "aten._weight_norm_interface": _weight_norm,
+}
