@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from ..collecting import uncollected
 from ..errors import AnalysisError, Message
 from ..jobs import CancelToken, NeverCancelled, check
 from ..tracing.reading import Inputs
@@ -65,6 +66,7 @@ def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Seen:
         return Seen(run)
 
 
+@uncollected()
 def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[str, Message]], Analysis]:
     """Solve what was seen; the result makes the analysis without the sets that are refused (set key to reason)."""
     check(token)
@@ -72,4 +74,4 @@ def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[s
     solution = solve(context.labels)
     check(token)
     trained = seen.training is not None
-    return lambda refused: replace(build(context, solution, name, refused), trained=trained)
+    return uncollected()(lambda refused: replace(build(context, solution, name, refused), trained=trained))

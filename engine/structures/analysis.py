@@ -74,6 +74,7 @@ class Analysis:
         literals: Sizes and scales written in forwards.
         outputs: Paths of the outputs that count, () for the default (`tracing.reading.answers_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
+        weightless: The run knew shapes only, and so does the audit of a cut model.
     """
 
     model: str
@@ -96,6 +97,7 @@ class Analysis:
     literals: tuple[Literal, ...] = ()
     outputs: tuple[str, ...] = ()
     trained: bool = False
+    weightless: bool = False
 
     @property
     def count(self) -> int:

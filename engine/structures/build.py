@@ -63,6 +63,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         sizes=tuple(sorted(set(sizes))),
         literals=literals,
         outputs=record.chosen,
+        weightless=record.weightless,
     )
 
 

@@ -41,7 +41,7 @@ class Audit:
 
 def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -> Audit:
     """Run the cut model on the analysis's own inputs and compare shapes and literals of every product and norm."""
-    run = attempt(model, inputs)
+    run = attempt(model, inputs, analysis.weightless)
     expected = _expected(analysis, removed)
     own = _with_other_code(model)
     done = [

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..collecting import uncollected
 from ..errors import PlanError, VerificationError
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
 from ..tracing.reading import Inputs, modules_of
+from ..tracing.twin import keeping_kind, stand_in, twin
 from . import runtime
 from .attributes import remembered
 from .audit import audit
@@ -44,12 +46,26 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
         PlanError: The plan is empty, empties a coupled set or brings something back.
         VerificationError: The smaller model could not be made to run as predicted.
     """
+    smaller, edits = rehearse(model, analysis, before, after, edits, inputs)
+    if analysis.weightless:
+        smaller = _sliced(model, relative_keeps(analysis, before, after))
+        # Buffers that no file holds are sliced already, as all others.
+        runtime.apply_edits(smaller, asdict(replace(edits, slices=())))
+    return Cut(smaller, edits)
+
+
+def rehearse(
+    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs
+) -> tuple[nn.Module, Edits]:
+    """A smaller model that runs as predicted, and the repairs that it took; without weights if the analysis was.
+
+    Arguments and errors are those of `cut`.
+    """
     check_plan(analysis, before, after)
-    smaller = copy_model(model)
-    _slice(smaller, relative_keeps(analysis, before, after))
+    smaller = _sliced(model, relative_keeps(analysis, before, after), analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
     edits = Repair(smaller, analysis, after, edits, lambda: audit(smaller, analysis, after, inputs)).until_it_runs()
-    return Cut(smaller, edits)
+    return smaller, edits
 
 
 def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
@@ -82,11 +98,15 @@ def copy_model(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model)
     except Exception as error:
-        raise VerificationError(
-            "cut.copy",
-            "The model cannot be copied ({text}), so it cannot be cut without touching the original.",
-            text=f"{type(error).__name__}: {error}",
-        ) from error
+        raise _uncopied(error) from error
+
+
+def _uncopied(error: Exception) -> VerificationError:
+    return VerificationError(
+        "cut.copy",
+        "The model cannot be copied ({text}), so it cannot be cut without touching the original.",
+        text=f"{type(error).__name__}: {error}",
+    )
 
 
 def rebuild(
@@ -132,17 +152,27 @@ def shapes(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
     return found
 
 
-def _slice(model: nn.Module, keeps: Keeps) -> None:
-    tensors: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
-    tensors.update(model.named_buffers(remove_duplicate=False))
-    made: dict[int, torch.Tensor] = {}
-    for name, kept in keeps.items():
-        old = tensors.get(name)
-        if old is None or kept is None:
-            continue
-        new = slice_tensor(old.data, kept)
-        made[id(old)] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
-    runtime.replace(model, made)
+@uncollected()
+def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Module:
+    """A copy of which each tensor is cut while it is copied, so that nothing is copied that goes.
+
+    Raises:
+        VerificationError: The model cannot be copied.
+    """
+    named: dict[int, str] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        named.setdefault(id(tensor), name)
+
+    def make(tensor: torch.Tensor) -> torch.Tensor:
+        kept = keeps.get(named.get(id(tensor), ""), ())
+        if weightless:
+            tensor = stand_in(tensor)
+        return keeping_kind(tensor, slice_tensor(tensor.data, kept)) if kept is not None else tensor
+
+    try:
+        return twin(model, make)
+    except Exception as error:
+        raise _uncopied(error) from error
 
 
 def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edits: Edits) -> Edits:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from ..errors import Message, SecateurError, VerificationError
+from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures import reasons
 from ..structures.analyse import look, understand
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..tracing.reading import Inputs
-from .cut import copy_model, cut
+from .cut import rehearse
 from .protocol import Edits
 
 
@@ -37,7 +37,7 @@ def settle(
         AnalysisError: The forward raised or returned no tensor.
     """
     yield Progress("Recording one run", 0, 3)
-    seen = look(_copy_if_possible(model), inputs, outputs)
+    seen = look(model, inputs, outputs)
     yield Progress("Working out what belongs together", 1, 3)
     make = understand(seen, name, token)
     analysis = make({})
@@ -51,14 +51,6 @@ def settle(
             analysis = make({s.key: reasons.unrepaired(detail) for s in analysis.sets} | refused)
     yield Progress("Analysed", 3, 3)
     return analysis
-
-
-def _copy_if_possible(model: nn.Module) -> nn.Module:
-    """A forward may change state of its own: better a copy's."""
-    try:
-        return copy_model(model)
-    except VerificationError:
-        return model
 
 
 def _one_by_one(
@@ -90,7 +82,7 @@ def _fails(model: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> 
     if not np.any(mask):
         return None
     try:
-        cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+        rehearse(model, analysis, analysis.empty(), mask, Edits(), inputs)
     except SecateurError as error:
         return str(error.message.arguments.get("text", error))
     return None

@@ -38,10 +38,11 @@ def _relative(old: NDArray[np.int64] | None, kept: NDArray[np.int64] | None) -> 
 
 def slice_tensor(tensor: torch.Tensor, keeps: tuple[NDArray[np.int64] | None, ...]) -> torch.Tensor:
     """The tensor with only the kept places of each dimension; a copy, contiguous."""
+    cut = tensor.detach()
     for dim, kept in enumerate(keeps):
         if kept is not None:
-            tensor = tensor.index_select(dim, torch.from_numpy(kept).to(tensor.device))
-    return tensor.detach().clone()
+            cut = cut.index_select(dim, torch.from_numpy(kept).to(tensor.device))
+    return cut.clone() if cut.data_ptr() == tensor.data_ptr() else cut
 
 
 def give(source: nn.Module, target: nn.Module, analysis: Analysis, keeps: Keeps) -> None:

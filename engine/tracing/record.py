@@ -110,6 +110,7 @@ class Record:
         input_shapes: Shapes of the inputs.
         functions: Calls with literals, where a repair may replace one.
         chosen: Paths of the outputs that count, () for the default.
+        weightless: The run knew shapes only (`shapes.py`).
     """
 
     calls: tuple[Call, ...]
@@ -123,3 +124,4 @@ class Record:
     input_shapes: tuple[tuple[int, ...], ...]
     functions: tuple[FunctionCall, ...] = ()
     chosen: tuple[str, ...] = ()
+    weightless: bool = False

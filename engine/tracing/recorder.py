@@ -1,27 +1,42 @@
-"""Make a `Record`: run the model once, in eval mode, under a mode that sees every operator beneath autograd."""
+"""Make a `Record`: run the model once, in eval mode, under a mode that sees every operator beneath autograd.
+
+A large model runs for its shapes only, without weights (`shapes.py`); a small one, and one whose flow depends on
+values, runs for real. Either way it is a twin that runs, so that the model is left as it was.
+"""
 
 import traceback
+import weakref
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeGuard, cast
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
-from torch.utils.weak import WeakIdKeyDictionary
 
+from ..collecting import uncollected
 from ..errors import AnalysisError
+from . import shapes
 from .functions import Frame, Functions
 from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
 from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
+from .twin import isolated as isolated_twin
+from .twin import stand_in
+from .twin import weightless as weightless_twin
+
+SMALL = 1_000_000
+"""Elements of parameters and inputs up to which a model runs for real: that takes a few milliseconds."""
 
 
+@uncollected()
 def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), training: bool = False) -> Record:
     """Run the model once on its example inputs and return what happened. The model is left as it was found.
 
@@ -34,7 +49,8 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     Raises:
         AnalysisError: The forward raised, gave no tensor, or none under the chosen paths.
     """
-    recorder, result, error = _run(model, inputs, training)
+    run = _first_run(model, inputs, training)
+    recorder, error = run.recorder, run.error
     if error is not None:
         raise AnalysisError(
             "analysis.forward",
@@ -44,19 +60,19 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
             text=str(error).splitlines()[0] if str(error) else "no text",
             shapes=", ".join("x".join(map(str, s.shape)) for s in tensors_of(inputs)),
         ) from error
-    answers = answers_of(result, outputs)
+    answers = answers_of(run.result, outputs)
     if outputs and not answers:
         raise AnalysisError(
             "analysis.outputs",
             "The model has no output {wanted}. It has {names}.",
             wanted=", ".join(outputs),
-            names=", ".join(name or "one tensor" for name, _ in named_tensors(result)) or "none",
+            names=", ".join(name or "one tensor" for name, _ in named_tensors(run.result)) or "none",
         )
     if not answers:
         raise AnalysisError(
             "analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep."
         )
-    given = tensors_of(inputs)
+    given = tensors_of(run.inputs)
     return Record(
         calls=tuple(recorder.calls),
         module_calls=tuple(recorder.module_calls),
@@ -69,6 +85,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         input_shapes=tuple(tuple(t.shape) for t in given),
         functions=tuple(recorder.functions),
         chosen=tuple(outputs),
+        weightless=run.weightless,
     )
 
 
@@ -89,21 +106,64 @@ class Attempt:
     module: str
 
 
-def attempt(model: nn.Module, inputs: Inputs) -> Attempt:
-    """Run a model that may not work yet, and say how far it came."""
-    recorder, _, error = _run(model, inputs)
+@uncollected()
+def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attempt:
+    """Run a model that may not work yet, and say how far it came.
+
+    Args:
+        model: Any module; one without weights where the run is weightless.
+        inputs: Example inputs.
+        weightless: Run for the shapes only.
+    """
+    run = _run(model, inputs, weightless=weightless)
+    recorder = run.recorder
     module = recorder.stack[-1][0] if recorder.stack else ""
-    return Attempt(tuple(recorder.calls), tuple(recorder.shapes), error, module)
+    return Attempt(tuple(recorder.calls), tuple(recorder.shapes), run.error, module)
 
 
-def _run(model: nn.Module, inputs: Inputs, training: bool = False) -> tuple["_Recorder", Any, Exception | None]:
-    recorder = _Recorder(model)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    recorder: "_Recorder"
+    inputs: Inputs
+    result: Any
+    error: Exception | None
+    weightless: bool
+
+
+def _first_run(model: nn.Module, inputs: Inputs, training: bool) -> _Run:
+    """Without weights where the model is large, for real where it is small or that does not work."""
+    parameters = list(model.parameters())
+    size = sum(0 if is_lazy(p) else p.numel() for p in parameters) + sum(t.numel() for t in tensors_of(inputs))
+    on_meta = any(p.is_meta for p in parameters)
+    if size > SMALL or on_meta:
+        blank = _twin_if_possible(weightless_twin, model)
+        run = None if blank is None else _run(blank, inputs, training, weightless=True)
+        if run is not None and (run.error is None or on_meta):
+            return run
+    return _run(_twin_if_possible(isolated_twin, model) or model, inputs, training)
+
+
+def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module | None:
+    try:
+        return make(model)
+    except Exception:  # whatever a module's own copying raises
+        return None
+
+
+def _run(model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False) -> _Run:
+    """One run; the inputs are copied, as a forward may change them."""
+    given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
+    recorder = _Recorder(model, shapes.run if weightless else _for_real)
     functions = Functions(recorder.stack, recorder.functions, recorder.number)
     with quiet_forward(model, training), _hooks(model, recorder), recorder, functions:
         try:
-            return recorder, call(model, inputs), None
+            return _Run(recorder, given, call(model, given), None, weightless)
         except Exception as error:  # whatever the model's own code raises
-            return recorder, None, error
+            return _Run(recorder, given, None, error, weightless)
+
+
+def _for_real(func: Any, args: Any, kwargs: Any) -> Any:
+    return func(*args, **kwargs)
 
 
 @contextmanager
@@ -151,10 +211,33 @@ class _NothingDropped(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """What is known of an operator before it is called: name, argument names, defaults, tag, formula of its flops."""
+
+    name: str
+    arguments: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    pointwise: bool
+    flops: Callable[..., Any] | None
+
+
+@cache
+def _operator(func: Any) -> _Operator:
+    arguments = func._schema.arguments
+    return _Operator(
+        str(func.overloadpacket),
+        tuple(a.name for a in arguments),
+        {a.name: _literal(a.default_value) for a in arguments if a.has_default_value()},
+        torch.Tag.pointwise in func.tags,
+        flop_registry.get(func.overloadpacket),
+    )
+
+
 class _Recorder(TorchDispatchMode):
     """Numbers every tensor that it meets and notes every operator."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, execute: Callable[[Any, Any, Any], Any]) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.functions: list[FunctionCall] = []
@@ -162,39 +245,35 @@ class _Recorder(TorchDispatchMode):
         self.shapes: list[tuple[int, ...]] = []
         self.sources: list[Source] = []
         self.stack: list[Frame] = []
-        self._numbers: Any = WeakIdKeyDictionary()
+        self._execute = execute
+        self._numbers: dict[int, int] = {}
+        self._watched: list[weakref.ref[torch.Tensor]] = []
         self._note_sources(model)
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor, a new one if it was not met yet."""
-        found = self._numbers.get(tensor)
+        key = id(tensor)
+        found = self._numbers.get(key)
         if found is None:
-            found = len(self.shapes)
-            self._numbers[tensor] = found
+            found = self._numbers[key] = len(self.shapes)
             self.shapes.append(tuple(tensor.shape))
+            # Another tensor may get the same id when this one is gone.
+            self._watched.append(weakref.ref(tensor, lambda _: self._numbers.pop(key, None)))
         return found
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        bound = {a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}
-        bound.update(zip((a.name for a in func._schema.arguments), args, strict=False))
-        bound.update(kwargs)
+        known = _operator(func)
         # Tensors are numbered before the call: an in-place one may change their shapes.
-        arguments = {name: tree_map(self._plain, value) for name, value in bound.items()}
-        result = func(*args, **kwargs)
+        arguments = dict(known.defaults)
+        for name, value in (*zip(known.arguments, args, strict=False), *kwargs.items()):
+            arguments[name] = self._plain(value)
+        result = self._execute(func, args, kwargs)
         outputs = tensors_of(result)
-        counted = flop_registry.get(func.overloadpacket)
-        flops = int(counted(*args, **kwargs, out_val=result)) if counted is not None else 0
-        self.calls.append(
-            Call(
-                op=str(func.overloadpacket),
-                arguments=arguments,
-                outputs=tuple(self.number(t) for t in outputs),
-                module=self.stack[-1][0] if self.stack else "",
-                pointwise=torch.Tag.pointwise in func.tags,
-                flops=flops,
-            )
-        )
+        flops = int(known.flops(*args, **kwargs, out_val=result)) if known.flops is not None else 0
+        module = self.stack[-1][0] if self.stack else ""
+        numbers = tuple(self.number(t) for t in outputs)
+        self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, flops))
         return result
 
     def enter(self, path: str, inputs: Any) -> None:
@@ -210,13 +289,15 @@ class _Recorder(TorchDispatchMode):
     def _plain(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return Ref(self.number(value))
-        return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)
+        if isinstance(value, (list, tuple)):
+            return [self._plain(one) for one in cast("Sequence[Any]", value)]
+        return _literal(value)
 
     def _note_sources(self, model: nn.Module) -> None:
         names: dict[int, list[str]] = {}
         found: dict[int, tuple[torch.Tensor, bool]] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
-            if torch.nn.parameter.is_lazy(parameter):
+            if is_lazy(parameter):
                 raise AnalysisError(
                     "analysis.lazy", "{name} has no shape yet. Run the model once on real data before.", name=name
                 )
@@ -276,6 +357,12 @@ def _detail(module: nn.Module) -> str:
         return ""
     size = "x".join(map(str, kernel))
     return f"{size}, stride {stride[0]}" if _is_tuple(stride) and any(s != 1 for s in stride) else size
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_literal(one) for one in cast("Sequence[Any]", value)]
+    return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)
 
 
 def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:

@@ -1,0 +1,122 @@
+"""Run operators for shapes only: floating tensors on the meta device, whole numbers and flags with their values.
+
+`FakeTensor` does this too, at about a millisecond an operator. Here most operators go straight to their meta kernels;
+the few that are common and slow there (they are decompositions in Python) have their shapes below. Masks and positions
+are computed for real, so that forwards may ask `mask.all()`. What asks for a floating value raises, and the model has
+to be run for real.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch.utils._pytree import tree_map_only
+
+from .twin import has_no_values, on_meta
+
+aten: Any = torch.ops.aten
+Shape: TypeAlias = Callable[..., Any]
+"""Results of an operator on meta tensors, or None where the meta kernel should be asked (it knows what is wrong)."""
+
+
+def run(func: Any, args: Any, kwargs: Any) -> Any:
+    """The operator's result, by shapes wherever a floating tensor takes part.
+
+    Raises:
+        RuntimeError: The operator needs values that nobody computed.
+    """
+    given = [*_tensors(args), *_tensors(kwargs.values())]
+    blank = sum(t.is_meta for t in given)
+    if not blank:
+        return _with_values(func, args, kwargs)
+    if blank == len(given):
+        known = SHAPES.get(func)
+        result = known(*args, **kwargs) if known is not None else None
+        return func(*args, **_device(kwargs, "meta")) if result is None else result
+    if any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments):
+        _check_written(func, args)
+    args, kwargs = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else on_meta(t), (args, kwargs))
+    return func(*args, **_device(kwargs, "meta"))
+
+
+def _with_values(func: Any, args: Any, kwargs: Any) -> Any:
+    result = func(*args, **_device(kwargs, "cpu"))
+    return tree_map_only(torch.Tensor, lambda t: on_meta(t) if has_no_values(t.dtype) else t, result)
+
+
+def _device(kwargs: Any, device: str) -> Any:
+    return {**kwargs, "device": device} if kwargs.get("device") is not None else kwargs
+
+
+def _check_written(func: Any, args: Any) -> None:
+    """A tensor with values cannot take in some that nobody knows."""
+    for argument, value in zip(func._schema.arguments, args, strict=False):
+        written = argument.alias_info is not None and argument.alias_info.is_write
+        if written and isinstance(value, torch.Tensor) and not value.is_meta:
+            raise RuntimeError(f"{func} writes unknown values into a tensor that has some")
+
+
+def _tensors(values: Any) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += _tensors(value)  # pyright: ignore[reportUnknownArgumentType]
+    return found
+
+
+def _like(x: torch.Tensor, *_: Any, dtype: Any = None, **__: Any) -> torch.Tensor | None:
+    return torch.empty_like(x) if dtype is None and has_no_values(x.dtype) else None
+
+
+def _itself(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return x
+
+
+def _combined(x: torch.Tensor, y: Any, *_: Any, **__: Any) -> torch.Tensor | None:
+    same = isinstance(y, (int, float)) or (x.dtype == y.dtype and x.shape == y.shape and x.stride() == y.stride())
+    return torch.empty_like(x) if same and has_no_values(x.dtype) else None
+
+
+def _batch_norm(x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *_: Any) -> Any:
+    if training or x.dim() < 2 or any(t is not None and t.shape != x.shape[1:2] for t in (weight, bias, mean, var)):
+        return None
+    return torch.empty_like(x), x.new_empty(0), x.new_empty(0)
+
+
+def _layer_norm(x: torch.Tensor, shape: list[int], weight: Any, bias: Any, _eps: float) -> Any:
+    rank = len(shape)
+    sizes = torch.Size(shape)
+    if x.shape[-rank:] != sizes or any(t is not None and t.shape != sizes for t in (weight, bias)):
+        return None
+    stats = (*x.shape[:-rank], *[1] * rank)
+    return x.new_empty(x.shape), x.new_empty(stats), x.new_empty(stats)
+
+
+def _addmm(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **_: Any) -> torch.Tensor | None:
+    fits = a.dim() == b.dim() == 2 and a.shape[1] == b.shape[0] and bias.shape == b.shape[1:]
+    return a.new_empty((a.shape[0], b.shape[1])) if fits else None
+
+
+SHAPES: dict[Any, Shape] = {
+    aten.native_batch_norm.default: _batch_norm,
+    aten.native_layer_norm.default: _layer_norm,
+    aten.addmm.default: _addmm,
+    **dict.fromkeys(
+        (
+            aten.relu.default, aten.hardswish.default, aten.hardsigmoid.default, aten.gelu.default, aten.silu.default,
+            aten.sigmoid.default, aten.tanh.default, aten.hardtanh.default, aten.exp.default, aten.neg.default,
+            aten.sqrt.default, aten.rsqrt.default, aten.cos.default, aten.sin.default, aten._safe_softmax.default,
+            aten.roll.default, aten.mul.Scalar, aten.div.Scalar, aten.pow.Tensor_Scalar,
+        ),
+        _like,
+    ),
+    **dict.fromkeys(
+        (aten.relu_.default, aten.hardswish_.default, aten.hardsigmoid_.default, aten.silu_.default,
+         aten.hardtanh_.default, aten.sigmoid_.default),
+        _itself,
+    ),
+    **dict.fromkeys((aten.add.Tensor, aten.mul.Tensor, aten.sub.Tensor, aten.div.Tensor), _combined),
+}  # fmt: skip
+"""Operators whose meta kernels are slow, by overload."""

@@ -1,0 +1,121 @@
+"""Copies of a model that share its code and state but not its tensors: with other tensors in their place, or with none.
+
+A copy of everything but the weights costs milliseconds; whatever a forward does to itself happens to the copy.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+PLAIN = (torch.Tensor, nn.Parameter)
+"""Types of which a twin is made; a subclass may mean anything."""
+
+
+COPYING = (
+    "__deepcopy__", "__getnewargs__", "__getnewargs_ex__", "__getstate__", "__new__", "__reduce__", "__reduce_ex__",
+    "__setstate__", "__slots__",
+)  # fmt: skip
+"""A class with one of these says itself how its instances are copied."""
+
+
+def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
+    """A deep copy in which other tensors stand in for the model's; tied ones stay tied.
+
+    Args:
+        model: Any module; not touched.
+        make: Gives the stand-in of a parameter, buffer or tensor attribute; asked once for each.
+    """
+    memo: dict[int, Any] = {}
+    for tensor in held(model):
+        if id(tensor) not in memo:
+            memo[id(tensor)] = make(tensor)
+    ordinary = [m for m in model.modules() if _is_ordinary(type(m))]
+    for module in ordinary:
+        memo[id(module)] = module.__new__(type(module))
+    for module in ordinary:
+        own: dict[str, Any] = memo[id(module)].__dict__
+        for name, value in vars(module).items():
+            own[name] = _copied(value, memo)
+    return copy.deepcopy(model, memo)
+
+
+@cache
+def _is_ordinary(kind: type[nn.Module]) -> bool:
+    """Its instances are their attributes and nothing else, so that no method of theirs is needed to copy them."""
+    between = kind.__mro__[: kind.__mro__.index(nn.Module)]
+    return not any(name in vars(one) for one in between for name in COPYING)
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """What `copy.deepcopy` gives, by a shorter way for what modules mostly hold."""
+    if isinstance(value, (int, float, str, type(None))):
+        return value
+    known = memo.get(id(value))
+    if known is None and type(value) in (dict, OrderedDict):
+        known = memo[id(value)] = type(value)()
+        for key, one in value.items():
+            known[key] = _copied(one, memo)
+    return copy.deepcopy(value, memo) if known is None else known
+
+
+def held(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Every tensor that a module of the model holds: parameters, buffers and plain attributes, tied ones repeatedly."""
+    for module in model.modules():
+        own = vars(module)
+        for store in (own["_parameters"], own["_buffers"], own):
+            for value in store.values():
+                if isinstance(value, torch.Tensor):
+                    yield value
+
+
+def weightless(model: nn.Module) -> nn.Module:
+    """A twin whose floating tensors are on the meta device: they have shapes and strides, but neither values nor bytes.
+
+    Whole numbers and flags keep their values, as forwards branch on them.
+
+    Raises:
+        TypeError: A tensor is of a kind that meta tensors cannot stand in for (sparse, a subclass).
+    """
+    return twin(model, stand_in)
+
+
+def isolated(model: nn.Module) -> nn.Module:
+    """A twin that has the model's own parameters, and copies of all else that a forward may change."""
+    return twin(model, lambda t: t if isinstance(t, nn.Parameter) else t.detach().clone())
+
+
+def stand_in(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor for a floating one, a copy of any other."""
+    if nn.parameter.is_lazy(tensor):
+        return tensor
+    if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
+        raise TypeError(f"{type(tensor).__name__} in layout {tensor.layout}")
+    if not has_no_values(tensor.dtype):
+        return tensor.detach().to("cpu", copy=True) if not tensor.is_meta else tensor
+    made = on_meta(tensor)
+    return keeping_kind(tensor, made)
+
+
+def keeping_kind(original: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+    """The new tensor as what the original is: a parameter with the same attributes, or a plain tensor."""
+    if not isinstance(original, nn.Parameter):
+        return made
+    parameter = nn.Parameter(made, original.requires_grad)
+    for name, value in vars(original).items():
+        setattr(parameter, name, value)
+    return parameter
+
+
+def has_no_values(dtype: torch.dtype) -> bool:
+    """A weightless run knows only shapes of tensors of this type."""
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    """Size, strides and type of a tensor, on the meta device."""
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
