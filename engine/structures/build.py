@@ -74,13 +74,15 @@ def _refuse(
     stay: list[NamedSet] = []
     fixed: list[Fixed] = []
     for one in named:
-        tensor, dim = one.touches[0]
-        source = context.record.sources[tensor]
-        reason = refused.get(set_key(one.kind, source.name, dim))
+        first, first_dim = one.touches[0]
+        reason = refused.get(set_key(one.kind, context.record.sources[first].name, first_dim))
         if reason is None:
             stay.append(one)
-        else:
-            fixed.append(Fixed(tensor, dim, source.shape[dim], reason, source.module))
+            continue
+        for tensor, dim in one.touches:
+            source = context.record.sources[tensor]
+            if source.parameter:
+                fixed.append(Fixed(tensor, dim, source.shape[dim], reason, source.module))
     return stay, fixed
 
 

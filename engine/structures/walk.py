@@ -55,6 +55,10 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
     for value in record.outputs:
         for dim in context.dims.get(value, []):
             context.labels.fix(dim, reasons.output(), "")
+    for number, call in enumerate(record.calls):
+        if live[number] and context.used.isdisjoint(call.outputs):
+            for dim in (d for value in call.outputs for d in context.dims[value]):
+                context.labels.fix(dim, reasons.unused(), call.module)
     return {number for number, source in enumerate(record.sources) if source.value in context.used}
 
 
@@ -73,13 +77,18 @@ def unknown(context: Context) -> None:
 
 
 def live_calls(record: Record) -> list[bool]:
-    """Which calls an output depends on. Calls that change a tensor in place count as soon as that tensor matters."""
+    """Which calls an output depends on.
+
+    Calls that change a tensor in place count too, and so does what reads a parameter or costs, though nobody reads the
+    result: it runs all the same, and has to after a cut.
+    """
     needed = set(record.outputs)
+    sources = {source.value for source in record.sources}
     live = [False] * len(record.calls)
     for number in range(len(record.calls) - 1, -1, -1):
         call = record.calls[number]
-        in_place = call.op.endswith("_")
-        if in_place or any(o in needed for o in call.outputs):
+        runs = call.op.endswith("_") or call.flops > 0 or not sources.isdisjoint(call.refs())
+        if runs or any(o in needed for o in call.outputs):
             live[number] = True
             needed.update(call.refs())
     return live
