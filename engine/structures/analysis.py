@@ -23,6 +23,7 @@ from .parts import (
     TensorInfo,
     set_key,
 )
+from .script import Operation
 
 __all__ = [
     "Analysis",
@@ -68,6 +69,7 @@ class Analysis:
         block_operator: [*, 2] int32, (structure, operator): operators that vanish with a block.
         notes: Remarks for the user (branches not seen, operators without a rule).
         steps: The run, for the audit of a cut model.
+        script: Operators and numbers of the run, which a cut must not change.
         block_calls: (structure, first, last): calls of the record that vanish with a block.
         sizes: (module, "groups" or "heads", axis, repeats): counts that modules remember; the count is the kept size of
             the axis divided by repeats.
@@ -92,6 +94,7 @@ class Analysis:
     block_operator: NDArray[np.int32]
     notes: tuple[Message, ...] = ()
     steps: tuple[Step, ...] = ()
+    script: tuple[Operation, ...] = ()
     block_calls: tuple[tuple[int, int, int], ...] = ()
     sizes: tuple[tuple[str, str, int, int], ...] = ()
     literals: tuple[Literal, ...] = ()

@@ -15,6 +15,7 @@ from .labels import Dim
 from .measured import is_audited, measured_values, measures, name_of, scalars
 from .naming import NamedSet, name_sets
 from .rules import Context
+from .script import operations
 from .solve import Solution
 
 
@@ -59,6 +60,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
             (first_of_block[b.path], n) for b in blocks for n, call in enumerate(costing) if b.first <= call < b.last
         ),
         steps=steps,
+        script=tuple(operations(record.calls)),
         block_calls=tuple((first_of_block[b.path], b.first, b.last) for b in blocks),
         sizes=tuple(sorted(set(sizes))),
         literals=literals,

@@ -79,15 +79,14 @@ def unknown(context: Context) -> None:
 def live_calls(record: Record) -> list[bool]:
     """Which calls an output depends on.
 
-    Calls that change a tensor in place count too, and so does what reads a parameter or costs, though nobody reads the
-    result: it runs all the same, and has to after a cut.
+    Calls that change a tensor in place count too, and so do products whose result nobody reads: they run all the same,
+    cost, and have to fit after a cut.
     """
     needed = set(record.outputs)
-    sources = {source.value for source in record.sources}
     live = [False] * len(record.calls)
     for number in range(len(record.calls) - 1, -1, -1):
         call = record.calls[number]
-        runs = call.op.endswith("_") or call.flops > 0 or not sources.isdisjoint(call.refs())
+        runs = call.op.endswith("_") or call.flops > 0
         if runs or any(o in needed for o in call.outputs):
             live[number] = True
             needed.update(call.refs())

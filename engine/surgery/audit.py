@@ -8,8 +8,9 @@ from torch import nn
 from ..structures.analysis import Analysis, Mask, Step
 from ..structures.costs import kept_sizes
 from ..structures.measured import PARTS, is_audited, measures, name_of, scalars
+from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
-from ..tracing.recorder import attempt
+from ..tracing.recorder import Attempt, attempt
 from .runtime import PrunedAttention
 
 
@@ -62,7 +63,27 @@ def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -
         return Audit(matched, len(expected), run.module, text, error=run.error)
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
-    return Audit(matched, len(expected))
+    return _same_script(analysis, removed, run, own, matched)
+
+
+def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str], matched: int) -> Audit:
+    """Every operator of the run with the numbers that it had before."""
+    gone = [(first, last) for structure, first, last in analysis.block_calls if removed[structure]]
+    expected = [
+        o for o in analysis.script if o.module not in other and not any(first <= o.call < last for first, last in gone)
+    ]
+    done = [o for o in operations(run.calls) if o.module not in other]
+    total = matched + len(expected)
+    for before, now in zip(expected, done, strict=False):
+        if now.op != before.op:
+            return Audit(matched, total, now.module, f"{now.op} runs where {before.op} did")
+        if len(now.numbers) != len(before.numbers) or not np.allclose(now.numbers, before.numbers, rtol=1e-9, atol=0):
+            text = f"{now.op} uses {now.numbers}, before {before.numbers}"
+            return Audit(matched, total, now.module, text, True)
+        matched += 1
+    if len(done) != len(expected):
+        return Audit(matched, total, "", f"{len(done)} operators ran, {len(expected)} were predicted")
+    return Audit(matched, total)
 
 
 def _with_other_code(model: nn.Module) -> set[str]:

@@ -274,7 +274,10 @@ class OwnCalls(TorchFunctionMode):
 
 NAMED = {"layer_norm": "normalized_shape", "rms_norm": "normalized_shape", "group_norm": "num_groups"}
 SIZES = ("reshape", "view", "expand", "split", *NAMED)
-SCALARS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide")
+SCALARS = (
+    "mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "add", "__add__", "__radd__", "sub", "__sub__",
+    "pow", "__pow__",
+)  # fmt: skip
 COUNTED = (*SIZES, *SCALARS, "scaled_dot_product_attention")
 
 

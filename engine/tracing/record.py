@@ -22,6 +22,7 @@ class Call:
     Attributes:
         op: Operator without overload ("aten.convolution").
         arguments: Every argument of the schema by name, defaults included; tensors are `Ref`s (also inside lists).
+            Of a tensor made of literals (`lift_fresh`) its numbers too, as "constant".
         outputs: Value numbers of the tensor results, in order.
         module: Path of the innermost module whose forward was running.
         pointwise: The operator carries torch's `pointwise` tag.

@@ -268,6 +268,8 @@ class _Recorder(TorchDispatchMode):
         arguments = dict(known.defaults)
         for name, value in (*zip(known.arguments, args, strict=False), *kwargs.items()):
             arguments[name] = self._plain(value)
+        if known.name == "aten.lift_fresh":
+            arguments["constant"] = _constant(args[0])
         result = self._execute(func, args, kwargs)
         outputs = tensors_of(result)
         flops = int(known.flops(*args, **kwargs, out_val=result)) if known.flops is not None else 0
@@ -363,6 +365,14 @@ def _literal(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_literal(one) for one in cast("Sequence[Any]", value)]
     return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)
+
+
+def _constant(tensor: torch.Tensor) -> tuple[float, ...]:
+    """The numbers of a tensor that a forward makes of literals, a few of them; of a long one their sum."""
+    numbers = tensor.detach().flatten()
+    if tensor.is_complex() or tensor.is_meta:
+        return ()
+    return tuple(float(n) for n in (numbers if len(numbers) <= 16 else numbers.double().sum()[None]))
 
 
 def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:

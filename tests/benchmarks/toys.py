@@ -97,7 +97,7 @@ def examine(name: str, net: nn.Module, inputs: Inputs) -> Outcome:
     for fixed in analysis.fixed:
         reasons[fixed.reason.code.removeprefix("fixed.")] += fixed.count
     return Outcome(
-        name, free_share(analysis), removed, sum(half_of(analysis, s).any() for _, s in plans), verified,
+        name, free_share(analysis), removed, sum(bool(half_of(analysis, s).any()) for _, s in plans), verified,
         (noticed, tried), repairs, dict(reasons.most_common()), tuple(faults),
     )  # fmt: skip
 

@@ -1,0 +1,70 @@
+"""What a run computed, literally: its operators and the numbers in them, which no cut may change.
+
+A forward may divide by its width, branch on it, loop over it or make a constant of it. Nothing of that shows in the
+sizes of results, so a cut model's operators and numbers are compared one by one with the record's.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..tracing.record import Call
+
+PASSING = frozenset(
+    f"aten.{name}"
+    for name in (
+        "view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze",
+        "expand", "select", "slice", "split", "split_with_sizes", "unbind", "clone", "copy_", "detach", "alias",
+        "contiguous", "_to_copy", "empty", "empty_like", "new_empty", "empty_strided", "arange",
+    )
+)  # fmt: skip
+"""Operators that only pass numbers on: torch takes one or another of them by the layout of its operands."""
+PRODUCTS = frozenset(
+    f"aten.{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "convolution", "_convolution", "add", "add_")
+)
+"""Products and sums, spelled in several ways; how many products there are is compared elsewhere."""
+CHOOSING = frozenset(f"aten.{name}" for name in ("nonzero", "_local_scalar_dense", "masked_select", "_unique2", "item"))
+"""What comes after these may differ with the values."""
+FILLING = ("fill_value", "value", "s")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operator with the numbers in it.
+
+    Attributes:
+        op: Its name.
+        module: Module that called it.
+        numbers: Scalars that go into its result, in the order of its arguments.
+        call: Number of the call in the record.
+    """
+
+    op: str
+    module: str
+    numbers: tuple[float, ...]
+    call: int
+
+
+def operations(calls: Iterable[Call]) -> Iterator[Operation]:
+    """The operators that compute, up to the first on whose values the further course depends."""
+    for number, call in enumerate(calls):
+        if call.op in CHOOSING or "nms" in call.op:
+            return
+        numbers = tuple(_numbers(call))
+        if call.op not in PASSING and (numbers or call.op not in PRODUCTS):
+            yield Operation(call.op, call.module, numbers, number)
+
+
+def _numbers(call: Call) -> Iterator[float]:
+    """Of a pointwise operator all numbers; of others floats and what fills a tensor, as whole numbers are sizes."""
+    for name, value in call.arguments.items():
+        if name == "constant":
+            yield from value
+        elif _counts(call, name, value):
+            yield float(value)
+
+
+def _counts(call: Call, name: str, value: Any) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or (name in ("alpha", "beta") and value == 1):
+        return False
+    return call.pointwise or isinstance(value, float) or name in FILLING
