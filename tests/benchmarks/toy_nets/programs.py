@@ -340,7 +340,7 @@ class Nested(nn.Module):
         x = self.into(x)
         total = x
         for row in self.grid:
-            for step in row:
+            for step in row.children():
                 total = total + step(x) / len(self.grid)
             x = total
         return self.end(x)
@@ -394,7 +394,7 @@ class SeveralNormed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.norm = conv(3, 8), nn.LayerNorm((8, 16, 16))
+        self.first, self.norm = conv(3, 8), nn.LayerNorm([8, 16, 16])
         self.second, self.end = conv(8, 12), Ended(12)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -447,7 +447,7 @@ class BorrowedWeight(nn.Module):
         x = self.into(x)
         for step in self.steps:
             x = x + step(x)
-        return self.end(F.linear(x, self.steps[0][0].weight))
+        return self.end(F.linear(x, self.get_parameter("steps.0.0.weight")))
 
 
 class RectifiesItsInput(nn.Module):

@@ -55,9 +55,9 @@ def tokens(length: int = 7) -> torch.Tensor:
     return torch.randint(0, 11, (4, length), generator=torch.Generator().manual_seed(0))
 
 
-def conv(into: int, out: int, kernel: int = 3, **options: int) -> nn.Conv2d:
+def conv(into: int, out: int, kernel: int = 3, groups: int = 1, bias: bool = True) -> nn.Conv2d:
     """A convolution that keeps the size in space."""
-    return nn.Conv2d(into, out, kernel, padding=kernel // 2, **options)
+    return nn.Conv2d(into, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
 
 
 class Ended(nn.Module):
