@@ -159,10 +159,16 @@ def _operators(context: Context, axes: Axes) -> tuple[Operators, list[int]]:
 
 
 def _fed(context: Context) -> set[int]:
-    """Calls that depend on the model's inputs, and so are made once a sample."""
-    values, calls = set(context.record.inputs), set[int]()
-    for number, call in enumerate(context.record.calls):
-        if any(v in values for v in call.refs()):
+    """Calls that depend on the model's inputs, and so are made once a sample.
+
+    A state that begins as zeros, and a tensor that is written into, belong to a sample as soon as they are made for
+    all of the batch.
+    """
+    record = context.record
+    values, calls = set(record.inputs), set[int]()
+    for number, call in enumerate(record.calls):
+        made = not any(True for _ in call.refs()) and any(record.batch in record.shapes[o][:2] for o in call.outputs)
+        if made or any(v in values for v in call.refs()):
             calls.add(number)
             values.update(call.outputs)
     return calls

@@ -86,6 +86,7 @@ def _relate(
     forced: list[tuple[LabelArray, NDArray[np.int64]]] = []
     for relation in labels.relations:
         _spread_fixed(relation, component, reason, forced)
+        _refuse_squares(relation, component, reason, len(labels.fixed), forced)
         _collapse(relation, component, reason, edges, forced)
         _keep_whole(relation, component, reason, len(labels.fixed), forced)
     if not edges and not forced:
@@ -130,6 +131,21 @@ def _spread_fixed(
         at = (why >= 0) & (reason[component[grid]] < 0)
         if at.any():
             forced.append((grid[at], why[at]))
+
+
+def _refuse_squares(
+    relation: Relation,
+    component: NDArray[np.int64],
+    reason: NDArray[np.int64],
+    conflict: int,
+    forced: list[tuple[LabelArray, NDArray[np.int64]]],
+) -> None:
+    """An axis flattened with itself (all products of channels) must stay: an index would stand on both factors."""
+    for number, factor in enumerate(relation.factors):
+        for other in relation.factors[:number]:
+            both = factor[np.isin(component[factor], component[other]) & (reason[component[factor]] < 0)]
+            if len(both):
+                forced.append((both, np.full(len(both), conflict, dtype=np.int64)))
 
 
 def _collapse(

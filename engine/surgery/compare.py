@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..tracing.reading import Inputs, answers_of, call, modules_of, tensors_of
+from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.recorder import quiet_forward
+from ..tracing.twin import isolated
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """What a difference must stay below."""
@@ -18,12 +19,13 @@ class Run:
 
     def __init__(self, model: nn.Module, inputs: Inputs, chosen: Sequence[str] = (), training: bool = False) -> None:
         self.trail: dict[str, list[torch.Tensor]] = {}
+        model = isolated(model)  # what a forward does to its own state is not there for the next one
         handles = [
             module.register_forward_hook(self._noting(path)) for path, module in modules_of(model).items() if path
         ]
         try:
             with quiet_forward(model, training):
-                self.outputs = answers_of(call(model, inputs), chosen)
+                self.outputs = answers_of(call(model, copied(inputs)), chosen)
         finally:
             for handle in handles:
                 handle.remove()

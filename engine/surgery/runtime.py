@@ -244,7 +244,7 @@ class OwnCalls(TorchFunctionMode):
         hooks = nn.modules.module
         self._handles = [
             hooks.register_module_forward_pre_hook(self._entered),
-            hooks.register_module_forward_hook(self._left),
+            hooks.register_module_forward_hook(self._left, always_call=True),
         ]
         return super().__enter__()
 

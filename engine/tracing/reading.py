@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_map_only
 
 Inputs: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
 """Example inputs of a model: positional as a tuple, or by name as a mapping."""
@@ -24,6 +24,11 @@ BESIDE_LOGITS = re.compile(
 def call(model: nn.Module, inputs: Inputs) -> Any:
     """Run a model on its example inputs."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
+
+
+def copied(inputs: Inputs) -> Inputs:
+    """The inputs with copies of all tensors, since a forward may change what it is given."""
+    return tree_map_only(torch.Tensor, torch.clone, inputs)
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:

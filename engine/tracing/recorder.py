@@ -4,18 +4,16 @@ A large model runs for its shapes only, without weights (`shapes.py`); a small o
 values, runs for real. Either way it is a twin that runs, so that the model is left as it was.
 """
 
-import traceback
 import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeGuard, cast
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
@@ -25,7 +23,9 @@ from torch.utils.hooks import RemovableHandle
 from ..collecting import uncollected
 from ..errors import AnalysisError
 from . import shapes
+from .failure import failure, refuse
 from .functions import Frame, Functions
+from .quiet import quiet_forward
 from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
 from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
 from .twin import isolated as isolated_twin
@@ -49,17 +49,11 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     Raises:
         AnalysisError: The forward raised, gave no tensor, or none under the chosen paths.
     """
+    refuse(model)
     run = _first_run(model, inputs, training)
     recorder, error = run.recorder, run.error
     if error is not None:
-        raise AnalysisError(
-            "analysis.forward",
-            "The model's forward raised {kind}: {text}. Check the input shape {shapes}.",
-            details=_traceback(error),
-            kind=type(error).__name__,
-            text=str(error).splitlines()[0] if str(error) else "no text",
-            shapes=", ".join("x".join(map(str, s.shape)) for s in tensors_of(inputs)),
-        ) from error
+        raise failure(error, model, inputs) from error
     answers = answers_of(run.result, outputs)
     if outputs and not answers:
         raise AnalysisError(
@@ -115,10 +109,10 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attem
         inputs: Example inputs.
         weightless: Run for the shapes only.
     """
-    run = _run(model, inputs, weightless=weightless)
+    own = model if weightless else _twin_if_possible(isolated_twin, model) or model
+    run = _run(own, inputs, weightless=weightless)
     recorder = run.recorder
-    module = recorder.stack[-1][0] if recorder.stack else ""
-    return Attempt(tuple(recorder.calls), tuple(recorder.shapes), run.error, module)
+    return Attempt(tuple(recorder.calls), tuple(recorder.shapes), run.error, recorder.raised)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,51 +160,6 @@ def _for_real(func: Any, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
-@contextmanager
-def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
-    """Eval mode, no gradients, attention as plain products; everything as before afterwards.
-
-    In training mode nothing is dropped at random, and buffers (running statistics) are put back too.
-    """
-    modes: dict[nn.Module, bool] = {m: m.training for m in model.modules()}
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
-        try:
-            torch.backends.mha.set_fastpath_enabled(False)
-            model.train(training)
-            if training:
-                stack.enter_context(_same_buffers(model))
-                stack.enter_context(_NothingDropped())
-            yield
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast_path)
-            for module, flag in modes.items():
-                module.training = flag
-
-
-@contextmanager
-def _same_buffers(model: nn.Module) -> Generator[None]:
-    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, values in kept:
-            buffer.copy_(values)
-
-
-class _NothingDropped(TorchDispatchMode):
-    """Every draw of what stays (dropout, stochastic depth) keeps all of it."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.bernoulli_.float:
-            return args[0].fill_(1.0)
-        if func is torch.ops.aten.native_dropout.default:
-            return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
-        return func(*args, **(kwargs or {}))
-
-
 @dataclass(frozen=True, slots=True)
 class _Operator:
     """What is known of an operator before it is called: name, argument names, defaults, tag, formula of its flops."""
@@ -245,6 +194,7 @@ class _Recorder(TorchDispatchMode):
         self.shapes: list[tuple[int, ...]] = []
         self.sources: list[Source] = []
         self.stack: list[Frame] = []
+        self.raised = ""
         self._execute = execute
         self._numbers: dict[int, int] = {}
         self._watched: list[weakref.ref[torch.Tensor]] = []
@@ -263,6 +213,7 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        self.raised = ""
         known = _operator(func)
         # Tensors are numbered before the call: an in-place one may change their shapes.
         arguments = dict(known.defaults)
@@ -283,8 +234,10 @@ class _Recorder(TorchDispatchMode):
         self.stack.append((path, tuple(self.number(t) for t in tensors_of(inputs)), len(self.calls), Counter()))
 
     def leave(self, outputs: Any) -> None:
-        """A module's forward ends."""
+        """A module's forward ends, or has raised (then it gives None); its parent may go on without it."""
         path, inputs, first, _ = self.stack.pop()
+        if outputs is None:
+            self.raised = self.raised or path
         ended = ModuleCall(path, inputs, tuple(self.number(t) for t in tensors_of(outputs)), first, len(self.calls))
         self.module_calls.append(ended)
 
@@ -324,7 +277,7 @@ def _hooks(model: nn.Module, recorder: _Recorder) -> Generator[None]:
     handles: list[RemovableHandle] = []
     for path, module in modules_of(model).items():
         handles.append(module.register_forward_pre_hook(_entering(recorder, path), with_kwargs=True))
-        handles.append(module.register_forward_hook(_leaving(recorder)))
+        handles.append(module.register_forward_hook(_leaving(recorder), always_call=True))
     try:
         yield
     finally:
@@ -377,7 +330,3 @@ def _constant(tensor: torch.Tensor) -> tuple[float, ...]:
 
 def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
     return isinstance(value, tuple)
-
-
-def _traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error)[-8:])

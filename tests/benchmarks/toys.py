@@ -60,7 +60,7 @@ class Outcome:
     faults: tuple[str, ...]
 
 
-def examine(name: str, net: nn.Module, inputs: Inputs) -> Outcome:
+def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -> Outcome:
     """Settle a network, cut each of its sets alone and all together, verify, count and spoil every cut once."""
     net = net.eval()
     try:
@@ -81,7 +81,7 @@ def examine(name: str, net: nn.Module, inputs: Inputs) -> Outcome:
         except SecateurError as error:
             faults.append(f"{title}: {error}")
             continue
-        wrong = [*not_as_planned(net, made.model, analysis, mask, inputs)]
+        wrong = [*not_as_planned(net, made.model, analysis, mask, inputs, by_value)]
         faults += [f"{title}: {text}" for text in wrong]
         verified += not wrong
         edits, removed = made.edits, 1 - costs(analysis, mask).parameters / costs(analysis).parameters
@@ -117,7 +117,9 @@ def check(net: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, in
     return finish(verify(net, smaller, analysis, analysis.empty(), mask, inputs, NEVER))
 
 
-def not_as_planned(net: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> Iterator[str]:
+def not_as_planned(
+    net: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs, by_value: bool
+) -> Iterator[str]:
     """How a cut differs from what the analysis says: comparisons that fail, wrong costs, no gradient."""
     result = check(net, smaller, analysis, mask, inputs)
     for one in result.checks:
@@ -129,6 +131,8 @@ def not_as_planned(net: nn.Module, smaller: nn.Module, analysis: Analysis, mask:
     parameters = sum(p.numel() for p in smaller.parameters())
     if counted.parameters != parameters:
         yield f"{parameters} parameters, {counted.parameters} predicted"
+    if by_value:
+        return
     first = tuple(t[:1].clone() for t in inputs)
     try:
         with quiet_forward(smaller), FlopCounterMode(display=False) as counter:
@@ -193,7 +197,7 @@ def unexplained(analysis: Analysis) -> Iterator[str]:
 def run(toy: Toy) -> Outcome:
     """Build one toy with the same weights every time, and examine it."""
     torch.manual_seed(0)
-    return examine(toy.net.__name__, toy.net(), toy.inputs)
+    return examine(toy.net.__name__, toy.net(), toy.inputs, toy.by_value)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ def convolution(context: Context) -> None:
         context.labels.meet([made, context.of("bias")[0]], reasons.combined(context.call.op), context.call.module)
     for dim in weight[2:]:
         context.labels.fix(dim, reasons.kernel(), context.call.module)
-    context.costs.append((context.number, (weight[0], weight[1])))
+    context.costs.append((context.number, (context.of("input")[0], weight[0], weight[1])))
     context.give([context.of("input")[0], made, *[None] * (len(context.out_shape()) - 2)])
 
 

@@ -95,7 +95,7 @@ class SpectrumOfChannels(nn.Module):
         return self.end(F.relu(self.hidden(torch.fft.fft2(F.relu(self.into(x))).real)).mean(1))
 
 
-@toy(rows())
+@toy(rows(), by_value=True)
 class Routed(nn.Module):
     """A router picks two of four experts a row, whose results are added by index."""
 

@@ -14,10 +14,17 @@ TOYS: dict[str, "Toy"] = {}
 
 @dataclass(frozen=True, slots=True)
 class Toy:
-    """A network and example inputs for it; its docstring says what the trap is."""
+    """A network and example inputs for it; its docstring says what the trap is.
+
+    Attributes:
+        net: The class.
+        inputs: Example inputs.
+        by_value: How often an operator runs depends on values, so that no formula gives the costs of a cut model.
+    """
 
     net: type[nn.Module]
     inputs: tuple[torch.Tensor, ...]
+    by_value: bool = False
 
     @property
     def trap(self) -> str:
@@ -25,11 +32,11 @@ class Toy:
         return " ".join((self.net.__doc__ or "").split())
 
 
-def toy(*inputs: torch.Tensor) -> Callable[[Net], Net]:
+def toy(*inputs: torch.Tensor, by_value: bool = False) -> Callable[[Net], Net]:
     """Put a class into the table of toys, with its example inputs."""
 
     def add(net: Net) -> Net:
-        TOYS[net.__name__] = Toy(net, inputs)
+        TOYS[net.__name__] = Toy(net, inputs, by_value)
         return net
 
     return add

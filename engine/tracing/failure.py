@@ -1,0 +1,106 @@
+"""Why a model cannot be run, in words: what is not a plain module, what inputs are missing, which line raised."""
+
+import inspect
+import linecache
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch import nn
+
+from ..errors import AnalysisError
+from .reading import Inputs, modules_of, tensors_of
+
+OURS = Path(__file__).resolve().parents[1]
+LIBRARIES = ("site-packages", "dist-packages")
+
+
+def refuse(model: nn.Module) -> None:
+    """Refuse what holds a model but is no plain module, with what to do instead.
+
+    Raises:
+        AnalysisError: The model is compiled to TorchScript, or its parameters are spread over processes.
+    """
+    for path, module in modules_of(model).items():
+        name = type(module).__name__
+        if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+            raise AnalysisError(
+                "analysis.scripted",
+                "{path} is compiled to TorchScript, which has no Python code to repair after a cut. Open the Python "
+                "class that it was made from, and script the cut model.",
+                path=path or "The model",
+            )
+        if name in ("FullyShardedDataParallel", "FlatParameter") or name.startswith("FSDP"):
+            raise AnalysisError(
+                "analysis.sharded",
+                "{path} is spread over processes (FSDP), so that its parameters have no channels here. Cut the model "
+                "first and wrap the result.",
+                path=path or "The model",
+            )
+
+
+def failure(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError:
+    """The error for a forward that raised.
+
+    Args:
+        error: What it raised.
+        model: The model, to see which inputs it takes.
+        inputs: The example inputs that it was given.
+    """
+    text = str(error).strip().splitlines()[0] if str(error).strip() else "no text"
+    details = "".join(traceback.format_exception(error)[-8:])
+    missing = missing_inputs(model, inputs)
+    if missing:
+        return AnalysisError(
+            "analysis.missing_input",
+            "The model's forward needs {missing} too, which no example input was given for. Give example inputs for "
+            "all of them, by position or by name, or give {missing} a default in the code.",
+            details=details,
+            missing=" and ".join(missing),
+        )
+    given = ", ".join("x".join(map(str, t.shape)) or "one number" for t in tensors_of(inputs)) or "none"
+    return AnalysisError(
+        "analysis.forward",
+        "The model's forward raised {kind}: {text}{place}. Check the input shape {shapes}.",
+        details=details,
+        kind=type(error).__name__,
+        text=text.rstrip("."),
+        place=_place(error.__traceback__),
+        shapes=given,
+    )
+
+
+def missing_inputs(model: nn.Module, inputs: Inputs) -> list[str]:
+    """Names of a forward's arguments without a default that the inputs do not fill."""
+    try:
+        parameters = list(inspect.signature(model.forward).parameters.values())
+    except (TypeError, ValueError):  # a forward that is no Python function
+        return []
+    by_name = isinstance(inputs, Mapping)
+    taken = set(inputs) if by_name else set[str]()
+    positions = 0 if by_name else len(inputs)
+    missing: list[str] = []
+    for number, one in enumerate(parameters):
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) or one.default is not one.empty:
+            continue
+        if one.name not in taken and (by_name or one.kind is one.KEYWORD_ONLY or number >= positions):
+            missing.append(one.name)
+    return missing
+
+
+def _place(trace: TracebackType | None) -> str:
+    """Where it raised: the innermost line of the user's own code, else of a library's; not torch's, not ours."""
+    own = library = ""
+    for frame in traceback.extract_tb(trace):
+        path = Path(frame.filename)
+        if frame.lineno is None or not path.is_file() or path.is_relative_to(OURS) or "torch" in path.parts:
+            continue
+        code = linecache.getline(frame.filename, frame.lineno).strip()
+        where = f" ({path.name}, line {frame.lineno}: {code})"
+        if any(part in LIBRARIES for part in path.parts):
+            library = where
+        else:
+            own = where
+    return own or library

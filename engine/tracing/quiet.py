@@ -1,0 +1,77 @@
+"""How a model is run to be looked at: quietly, the same way every time, and everything as before afterwards."""
+
+import random
+import sys
+from collections.abc import Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+@contextmanager
+def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
+    """Eval mode, no gradients, attention as plain products; everything as before afterwards.
+
+    In training mode nothing is dropped at random, and buffers (running statistics) are put back too.
+    """
+    modes: dict[nn.Module, bool] = {m: m.training for m in model.modules()}
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
+        stack.enter_context(_same_draws())
+        if "torch._dynamo" in sys.modules:  # what is compiled runs as it was written
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        try:
+            torch.backends.mha.set_fastpath_enabled(False)
+            model.train(training)
+            if training:
+                stack.enter_context(_same_buffers(model))
+                stack.enter_context(_NothingDropped())
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+            for module, flag in modes.items():
+                module.training = flag
+
+
+@contextmanager
+def _same_draws() -> Generator[None]:
+    """The same random numbers at every run; the global generators are as before afterwards."""
+    own, arrays = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(own)
+            np.random.set_state(arrays)
+
+
+@contextmanager
+def _same_buffers(model: nn.Module) -> Generator[None]:
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, values in kept:
+            buffer.copy_(values)
+
+
+class _NothingDropped(TorchDispatchMode):
+    """Every draw of what stays (dropout, stochastic depth) keeps all of it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.bernoulli_.float:
+            return args[0].fill_(1.0)
+        if func is torch.ops.aten.native_dropout.default:
+            return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
+        return func(*args, **(kwargs or {}))
