@@ -59,7 +59,7 @@ def _apart(context: Context, meeting: list[tuple[int, Dim]], behind: int) -> tup
 
 def _size(context: Context, value: int, behind: int) -> int:
     dims = context.dims[value]
-    return context.record.shapes[value][-behind] if behind <= len(dims) else 0
+    return context.record.shapes[value][-behind] if behind <= len(dims) else -1
 
 
 RULES = {f"aten.{name}": pointwise for name in UNTAGGED}
