@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from .structures.analysis import Analysis, from_identities, identities
     from .structures.costs import costs, marginal
     from .structures.parts import Kind
+    from .structures.rules import register_rule
     from .surgery.cut import cut
     from .surgery.protocol import Edits, Verification
     from .surgery.runtime import load_pruned
@@ -128,6 +129,7 @@ _HOME = {
     "open_task": "tasks.open",
     "read_recipe": "session.recipe",
     "recover": "recovery.finetune",
+    "register_rule": "structures.rules",
     "run_recipe": "session.replay",
     "score": "scoring.criteria",
     "settle": "surgery.settle",
@@ -189,6 +191,7 @@ __all__ = [
     "open_task",
     "read_recipe",
     "recover",
+    "register_rule",
     "run_recipe",
     "score",
     "settle",

@@ -15,6 +15,7 @@ def one_of(kind: Kind) -> str:
         Kind.HEAD_DIM: say("kinds", "head dimension"),
         Kind.WIDTH: say("kinds", "width channel"),
         Kind.GROUP: say("kinds", "channel group"),
+        Kind.UNIT: say("kinds", "recurrent unit"),
         Kind.CHANNEL: say("kinds", "channel"),
         Kind.BLOCK: say("kinds", "whole block"),
     }[kind]
@@ -30,6 +31,7 @@ def many_of(kind: Kind) -> str:
         Kind.HEAD_DIM: say("kinds", "head dimensions"),
         Kind.WIDTH: say("kinds", "channels of residual width"),
         Kind.GROUP: say("kinds", "channel groups"),
+        Kind.UNIT: say("kinds", "recurrent units"),
         Kind.CHANNEL: say("kinds", "channels"),
         Kind.BLOCK: say("kinds", "blocks"),
     }[kind]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 
-DEFAULT_KINDS = frozenset({Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.CHANNEL, Kind.GROUP, Kind.WIDTH})
+DEFAULT_KINDS = frozenset({Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH})
 """Blocks only when asked; head dimensions not beside heads, because both lie on the same weights."""
 
 

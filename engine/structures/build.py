@@ -16,6 +16,7 @@ from .measured import is_audited, measured_values, measures, name_of, scalars
 from .naming import NamedSet, name_sets
 from .rules import Context
 from .script import operations
+from .shares import unruled
 from .solve import Solution
 
 
@@ -55,6 +56,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         member_start=member_start,
         member_position=member,
         operators=operators,
+        notes=unruled(context, solution),
         block_tensor=_pairs((first_of_block[b.path], t) for b in blocks for t in b.sources),
         block_operator=_pairs(
             (first_of_block[b.path], n) for b in blocks for n, call in enumerate(costing) if b.first <= call < b.last

@@ -4,6 +4,7 @@ A dimension is an int64 array of labels, one an index, or None where it is untra
 only collects statements (equal, fixed, split); `solve.py` draws the conclusions.
 """
 
+import bisect
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
+from . import reasons
 from .analysis import Kind
 
 LabelArray: TypeAlias = NDArray[np.int64]
@@ -60,6 +62,24 @@ class Labels:
         self.relations: list[Relation] = []
         self.hints: list[tuple[Kind, LabelArray]] = []
         self._positions: list[LabelArray] = []
+        self._spread: list[tuple[int, int]] = []
+
+    def spread(self, size: int) -> Dim:
+        """Fresh labels for an axis along which one value repeats (zeros, an expanded one): its size is a literal only.
+
+        It shrinks with what it is combined with; alone it is nothing that could be removed.
+        """
+        if size < 2:
+            return None
+        self._spread.append((self.count, self.count + size))
+        return self.new(size)
+
+    def is_spread(self, dim: Dim) -> bool:
+        """The labels come from `spread`."""
+        if dim is None or not len(dim):
+            return False
+        at = bisect.bisect_right(self._spread, (int(dim.flat[0]), self.count)) - 1
+        return at >= 0 and int(dim.flat[0]) < self._spread[at][1]
 
     def new(self, size: int) -> LabelArray:
         """Fresh labels for an axis of `size` indices."""
@@ -95,6 +115,7 @@ class Labels:
             for dim in tracked:
                 self.fix(dim, reason, module)
             return None
+        tracked.sort(key=self.is_spread)
         for dim in tracked[1:]:
             self.tie(tracked[0], dim)
         return tracked[0] if tracked else None
@@ -117,7 +138,13 @@ class Labels:
         return factors
 
     def merge(self, dims: Dims, sizes: tuple[int, ...]) -> Dim:
-        """Several axes become one: the inverse of `split`."""
+        """Several axes become one: the inverse of `split`.
+
+        An axis along which a value repeats, beside one that does not (queries of one key/value group), goes with it
+        alone: the repeats are as many as they are.
+        """
+        if not all(d is None or self.is_spread(d) for d in dims):
+            dims = [self._settled(d) if self.is_spread(d) else d for d in dims]
         tracked = [a for a, d in enumerate(dims) if d is not None]
         if not tracked:
             return None
@@ -130,6 +157,9 @@ class Labels:
             self.relations.append(Relation(flat, factors))
         shape = tuple(sizes[a] if a in tracked else 1 for a in range(len(sizes)))
         return np.ascontiguousarray(np.broadcast_to(flat.reshape(shape), sizes)).ravel()
+
+    def _settled(self, dim: Dim) -> None:
+        self.fix(dim, reasons.repeated(), "")
 
 
 def _repeats(grid: LabelArray, axis: int) -> bool:

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 
 from ..tracing.record import Call
+from .rules import attention
 
 SAME = {"aten.addmm": "aten.mm", "aten.baddbmm": "aten.bmm", "aten._convolution": "aten.convolution"}
 AUDITED = (
     "aten.mm", "aten.bmm", "aten.convolution", "aten.native_layer_norm", "aten.native_batch_norm", "aten._softmax",
     "aten._safe_softmax", "aten.cat", "aten.embedding", "aten.mul", "aten.div", "aten.mean", "aten.sum", "aten.var",
     "aten.var_mean", "aten.linalg_vector_norm", "aten.native_group_norm",
+    *attention.RULES,
 )  # fmt: skip
 """Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""
 PARTS = ("aten.slice", "aten.split", "aten.split_with_sizes")
 """Operators that take parts of an axis: where they begin and all their results are compared."""
+SPELLED = (*PARTS, "aten.mul", "aten.div", "aten.mean", "aten.cat", "aten._softmax")
+"""Operators that lead to the same products in more than one order or shape."""
 
 
 def name_of(call: Call) -> str:
@@ -46,5 +50,6 @@ def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     sizes = tuple(s for o in measured_values(call) for s in shapes[o])
     if call.op != "aten.slice":
         return sizes
-    whole = shapes[next(call.refs())][call.arguments["dim"]]
+    dim: int = call.arguments["dim"]
+    whole = shapes[next(call.refs())][dim]
     return (*sizes, slice(call.arguments["start"], None).indices(whole)[0])

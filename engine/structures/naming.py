@@ -10,7 +10,7 @@ from .axes import Axes, sources_of
 from .rules import Context
 from .solve import Solution
 
-PRIORITY = (Kind.HEAD, Kind.HEAD_DIM, Kind.GROUP, Kind.WIDTH, Kind.FILTER, Kind.NEURON, Kind.CHANNEL)
+PRIORITY = (Kind.HEAD, Kind.HEAD_DIM, Kind.GROUP, Kind.UNIT, Kind.WIDTH, Kind.FILTER, Kind.NEURON, Kind.CHANNEL)
 """A component that several hints name is called by the first of these."""
 
 

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     HEAD_DIM = "head dimension"
     WIDTH = "residual width"
     GROUP = "channel group"
+    UNIT = "recurrent unit"
     CHANNEL = "channel"
     BLOCK = "block"
 

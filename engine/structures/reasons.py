@@ -39,6 +39,11 @@ def sliced(op: str) -> Message:
     return Message("fixed.sliced", "The forward takes a part of this axis at fixed positions ({op}).", {"op": op})
 
 
+def repeated() -> Message:
+    """How often something repeats."""
+    return Message("fixed.repeated", "It counts how often something is repeated; what is repeated can go instead.")
+
+
 def vocabulary() -> Message:
     """Rows addressed by input values."""
     return Message("fixed.vocabulary", "Each index belongs to one value of the model's input (a token or a position).")

@@ -1,10 +1,13 @@
 """Walk over a record and let every operator's rule say which labels are equal."""
 
+import numpy as np
+
 from ..jobs import CancelToken, check
 from ..tracing.record import Record
 from . import reasons
 from .labels import Dim, Dims, Labels
 from .rules import RULES, Context, elementwise
+from .rules.recurrent import tie_units
 
 
 def walk(record: Record, token: CancelToken, training: Record | None = None) -> Context:
@@ -31,6 +34,7 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
         if number not in used:
             for dim in context.dims[source.value]:
                 context.labels.fix(dim, reasons.unused(), source.module)
+    tie_units(context)
     return context
 
 
@@ -68,12 +72,17 @@ def _used(record: Record, live: list[bool]) -> set[int]:
 
 
 def unknown(context: Context) -> None:
-    """An operator without a rule fixes what it touches, its name as the reason."""
-    call = context.call
-    for value in call.refs():
-        for dim in context.dims[value]:
-            context.labels.fix(dim, reasons.no_rule(call.op), call.module)
-    context.give_untracked()
+    """An operator without a rule fixes what it touches and all that reads its results, its name as the reason."""
+    call, labels = context.call, context.labels
+    touched = [dim for value in call.refs() for dim in context.dims[value] if dim is not None]
+    if not touched:
+        context.give_untracked()
+        return
+    for number in range(len(call.outputs)):
+        made: Dims = [labels.new(size) if size > 1 else None for size in context.out_shape(number)]
+        context.give(made, number)
+        touched += [dim for dim in made if dim is not None]
+    labels.fix(np.concatenate([dim.ravel() for dim in touched]), reasons.no_rule(call.op), call.module)
 
 
 def live_calls(record: Record) -> list[bool]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from ..structures.rules.recurrent import GATES
+
 
 def remembered(module: nn.Module, groups: int | None) -> dict[str, Any]:
     """The attributes that a module of torch should have for the tensors that it has now.
@@ -48,6 +50,26 @@ def _embedding(module: Any, _groups: int | None) -> dict[str, Any]:
     return {"num_embeddings": module.weight.shape[0], "embedding_dim": module.weight.shape[1]}
 
 
+def _shuffle(module: Any, groups: int | None) -> dict[str, Any]:
+    return {"groups": module.groups if groups is None else groups}
+
+
+def _bilinear(module: Any, _groups: int | None) -> dict[str, Any]:
+    out, first, second = module.weight.shape
+    return {"out_features": out, "in1_features": first, "in2_features": second}
+
+
+def _recurrent(module: Any, _groups: int | None) -> dict[str, Any]:
+    """All layers have one hidden size; where the results are projected, the recurrent weight reads those."""
+    rows, reads = module.weight_hh_l0.shape
+    sizes = {"input_size": module.weight_ih_l0.shape[1], "hidden_size": rows // GATES.get(module.mode, 1)}
+    return {**sizes, **({"proj_size": reads} if module.proj_size else {})}
+
+
+def _cell(module: Any, _groups: int | None) -> dict[str, Any]:
+    return {"input_size": module.weight_ih.shape[1], "hidden_size": module.weight_hh.shape[1]}
+
+
 def _attention(module: Any, _groups: int | None) -> dict[str, Any]:
     width = int(module.out_proj.weight.shape[0])
     return {"embed_dim": width, **({"kdim": width, "vdim": width} if module.in_proj_weight is not None else {})}
@@ -61,5 +83,10 @@ RULES: tuple[tuple[Any, Callable[[Any, int | None], dict[str, Any]]], ...] = (
     (nn.LayerNorm, _layer_norm),
     (nn.RMSNorm, _layer_norm),
     (nn.Embedding, _embedding),
+    (nn.EmbeddingBag, _embedding),
+    (nn.Bilinear, _bilinear),
+    (nn.ChannelShuffle, _shuffle),
+    (nn.RNNBase, _recurrent),
+    (nn.RNNCellBase, _cell),
     (nn.MultiheadAttention, _attention),
 )

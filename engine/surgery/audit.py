@@ -7,7 +7,7 @@ from torch import nn
 
 from ..structures.analysis import Analysis, Mask, Step
 from ..structures.costs import kept_sizes
-from ..structures.measured import PARTS, is_audited, measures, name_of, scalars
+from ..structures.measured import SPELLED, is_audited, measures, name_of, scalars
 from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.recorder import Attempt, attempt
@@ -48,9 +48,9 @@ def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -
     done = [
         (name_of(c), measures(c, run.shapes), scalars(c), c.module)
         for c in run.calls
-        if is_audited(c) and (c.op not in PARTS or c.module not in own)
+        if is_audited(c) and (c.op not in SPELLED or c.module not in own)
     ]
-    expected = [(step, sizes) for step, sizes in expected if step.op not in PARTS or step.module not in own]
+    expected = [(step, sizes) for step, sizes in expected if step.op not in SPELLED or step.module not in own]
     for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
         if op != step.op or shape != sizes:
             text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"

@@ -139,11 +139,11 @@ class PrunedAttention(nn.MultiheadAttention):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As in the base class: (output, weights or None)."""
         batched = query.dim() == 3
-        if not batched:
-            query, key, value = (t.unsqueeze(0) for t in (query, key, value))
-        elif not self.batch_first:
-            query, key, value = (t.transpose(0, 1) for t in (query, key, value))
         q, k, v = self._project(query, key, value)
+        if not batched:
+            q, k, v = (t.unsqueeze(0) for t in (q, k, v))
+        elif not self.batch_first:
+            q, k, v = (t.transpose(0, 1) for t in (q, k, v))
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat([k, self.bias_k.expand(k.shape[0], 1, -1)], dim=1)
             v = torch.cat([v, self.bias_v.expand(v.shape[0], 1, -1)], dim=1)
@@ -178,6 +178,11 @@ class PrunedAttention(nn.MultiheadAttention):
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         elif query is key and key is value:
             return F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        elif key is value:
+            rows = self.in_proj_weight.shape[0] // 3
+            first, second = self.in_proj_weight[:rows], self.in_proj_weight[rows:]
+            own, shared = (None, None) if bias is None else (bias[:rows], bias[rows:])
+            return F.linear(query, first, own), *F.linear(key, second, shared).chunk(2, dim=-1)
         else:
             weights = self.in_proj_weight.chunk(3)
         return tuple(F.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))

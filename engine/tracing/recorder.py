@@ -201,10 +201,10 @@ class _Recorder(TorchDispatchMode):
         self._note_sources(model)
 
     def number(self, tensor: torch.Tensor) -> int:
-        """The number of a tensor, a new one if it was not met yet."""
+        """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
         key = id(tensor)
         found = self._numbers.get(key)
-        if found is None:
+        if found is None or self.shapes[found] != tuple(tensor.shape):
             found = self._numbers[key] = len(self.shapes)
             self.shapes.append(tuple(tensor.shape))
             # Another tensor may get the same id when this one is gone.
@@ -221,6 +221,8 @@ class _Recorder(TorchDispatchMode):
             arguments[name] = self._plain(value)
         if known.name == "aten.lift_fresh":
             arguments["constant"] = _constant(args[0])
+        if known.name in ("aten.as_strided", "aten.as_strided_"):
+            arguments["strides"] = list(args[0].stride())  # what the new ones mean depends on those before
         result = self._execute(func, args, kwargs)
         outputs = tensors_of(result)
         flops = int(known.flops(*args, **kwargs, out_val=result)) if known.flops is not None else 0
@@ -267,7 +269,7 @@ class _Recorder(TorchDispatchMode):
             self.sources.append(
                 Source(
                     first, tuple(aliases), owner, self.number(tensor), tuple(tensor.shape), is_parameter,
-                    tensor.is_floating_point(),
+                    tensor.is_floating_point() or tensor.is_complex(),
                 )
             )  # fmt: skip
 

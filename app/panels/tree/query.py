@@ -22,6 +22,7 @@ _KINDS = {
     "dimension": Kind.HEAD_DIM,
     "width": Kind.WIDTH,
     "group": Kind.GROUP,
+    "unit": Kind.UNIT,
     "channel": Kind.CHANNEL,
     "block": Kind.BLOCK,
 }

@@ -3,21 +3,59 @@
 To add a rule, write `def rule(context: Context) -> None` in the file of its family and list its operators there.
 """
 
-from . import convolution, elementwise, embeddings, joining, norms, pooling, products, reductions, slicing, views
+from collections.abc import Callable
+
+from . import (
+    attention,
+    convolution,
+    elementwise,
+    embeddings,
+    factories,
+    joining,
+    norms,
+    parametrised,
+    patches,
+    pooling,
+    products,
+    recurrent,
+    reductions,
+    slicing,
+    spectral,
+    views,
+    vision,
+)
 from .context import Context, Rule
 
-RULES: dict[str, Rule] = {
-    **views.RULES,
-    **slicing.RULES,
-    **joining.RULES,
-    **products.RULES,
-    **convolution.RULES,
-    **norms.RULES,
-    **pooling.RULES,
-    **reductions.RULES,
-    **embeddings.RULES,
-    **elementwise.RULES,
-}
+FAMILIES = (
+    views, slicing, joining, factories, products, attention, convolution, norms, pooling, patches, reductions,
+    embeddings, recurrent, parametrised, spectral, vision, elementwise,
+)  # fmt: skip
+RULES: dict[str, Rule] = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 """Operator ("aten.view") to rule."""
 
-__all__ = ["RULES", "Context", "Rule", "elementwise"]
+
+def register_rule(operator: str) -> Callable[[Rule], Rule]:
+    """Decorate the rule of an operator of your own, in your model's file or any that is imported before it runs.
+
+        @register_rule("mylib::scale")
+        def scale(context):
+            context.give(context.of("x"))
+
+    Args:
+        operator: Its name as `torch.library` has it, "namespace::name". A rule that is there already is replaced.
+
+    Raises:
+        ValueError: The name has no namespace.
+    """
+    namespace, _, name = operator.replace("::", ".").partition(".")
+    if not namespace or not name:
+        raise ValueError(f"An operator's name has a namespace: mylib::name, not {operator!r}.")
+
+    def register(rule: Rule) -> Rule:
+        RULES[f"{namespace}.{name}"] = rule
+        return rule
+
+    return register
+
+
+__all__ = ["RULES", "Context", "Rule", "attention", "elementwise", "register_rule"]

@@ -23,7 +23,6 @@ class Context:
         counts: For a call that begins inside an axis, the labels before its start: what is left of them must be
             what the code says.
         groups: The labels of the groups in which a value was normalised.
-        spread: (value, axis) of axes along which a value was repeated: every index is the same.
         used: Values that a live call reads or that are outputs.
         number: Number of the call at hand.
     """
@@ -37,7 +36,6 @@ class Context:
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
     counts: dict[int, Dim] = field(default_factory=dict[int, Dim])
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
-    spread: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
     used: set[int] = field(default_factory=set[int])
     number: int = 0
 

@@ -10,38 +10,41 @@ from .context import Context
 
 def convolution(context: Context) -> None:
     """Input [N, C, ...] * weight [O, C / groups, ...] -> [N, O, ...]; a transposed weight is [C, O / groups, ...]."""
-    groups, transposed = context.get("groups"), context.get("transposed")
-    channels, weight = context.of("input")[1], context.of("weight")
-    reads, makes = (weight[0], weight[1]) if transposed else (weight[1], weight[0])
-    made = _plain(context, channels, reads, makes) if groups == 1 else _grouped(context, channels)
-    if context.value("weight") in context.parameters:
-        context.producers.append(("filter", made))
+    weight = context.of("weight")
+    made = read_channels(context)
     if context.value("bias") is not None:
         context.labels.meet([made, context.of("bias")[0]], reasons.combined(context.call.op), context.call.module)
-    for dim in weight[2:]:
-        context.labels.fix(dim, reasons.kernel(), context.call.module)
     context.costs.append((context.number, (context.of("input")[0], weight[0], weight[1])))
     context.give([context.of("input")[0], made, *[None] * (len(context.out_shape()) - 2)])
 
 
-def _plain(context: Context, channels: Dim, reads: Dim, makes: Dim) -> Dim:
-    if context.shape("input")[1] > 1:
-        context.labels.meet([channels, reads], reasons.model_input(context.call.op), context.call.module)
-    return makes
+def read_channels(context: Context) -> Dim:
+    """Tie the input's channels to the weight; the labels of the channels that it makes."""
+    channels, weight, transposed = context.of("input")[1], context.of("weight"), context.get("transposed")
+    if context.get("groups") > 1:
+        made = _grouped(context, channels)
+    else:
+        reads, made = (weight[0], weight[1]) if transposed else (weight[1], weight[0])
+        if context.shape("input")[1] > 1:
+            context.labels.meet([channels, reads], reasons.model_input(context.call.op), context.call.module)
+    if context.value("weight") in context.parameters:
+        context.producers.append(("filter", made))
+    for dim in weight[2:]:
+        context.labels.fix(dim, reasons.kernel(), context.call.module)
+    return made
 
 
 def _grouped(context: Context, channels: Dim) -> Dim:
     """Split input and output axes by group; the groups are shared, the rest of the input is the weight's own."""
     labels, call = context.labels, context.call
     groups, weight, shape = context.get("groups"), context.of("weight"), context.shape("weight")
-    transposed = context.get("transposed")
     if channels is None:
         for dim in weight[:2]:
             labels.fix(dim, reasons.model_input(call.op), call.module)
         return None
     inside = context.shape("input")[1] // groups
-    if transposed:
-        return _transposed_groups(context, channels, weight, groups)
+    if context.get("transposed"):
+        return _transposed_groups(context, channels, groups)
     if inside == 1:  # depth-wise: the groups are the input channels themselves
         made = weight[0]
         if made is not None:
@@ -60,10 +63,16 @@ def _grouped(context: Context, channels: Dim) -> Dim:
     return weight[0]
 
 
-def _transposed_groups(context: Context, channels: LabelArray, weight: list[Dim], groups: int) -> Dim:
-    for dim in (channels, weight[0], weight[1]):
-        context.labels.fix(dim, reasons.no_rule("a transposed convolution with groups"), context.call.module)
-    return None
+def _transposed_groups(context: Context, channels: LabelArray, groups: int) -> Dim:
+    """Weight [C, O / groups, ...]: each group of input channels makes the same number of output channels."""
+    labels, op, module = context.labels, context.call.op, context.call.module
+    reads, makes = context.of("weight")[:2]
+    labels.meet([channels, reads], reasons.combined(op), module)
+    group, _ = labels.split(channels, (groups, len(channels) // groups))
+    if group is not None:
+        labels.hint(Kind.GROUP, group)
+        context.sizes.append((module, "groups", group))
+    return labels.merge([group, makes], (groups, context.shape("weight")[1]))
 
 
 RULES = {"aten.convolution": convolution, "aten._convolution": convolution}

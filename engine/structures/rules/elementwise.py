@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dim, Dims
+from ..labels import Dims
 from .context import Context
 
 UNTAGGED = (
@@ -39,27 +39,16 @@ def broadcast(context: Context, operands: Sequence[int], shape: Sequence[int] | 
     for dim, size in enumerate(shape):
         behind = len(shape) - dim
         meeting = [(v, context.dims[v][-behind]) for v in operands if _size(context, v, behind) == size]
-        meeting, repeated = _apart(context, meeting, behind)
         joined = None if size == 1 else labels.meet([d for _, d in meeting], reasons.combined(call.op), call.module)
-        for value in repeated:  # it takes the size of what it meets, and so does the code that repeats it
-            context.dims[value][-behind] = joined
         if adds and joined is not None and sum(v not in context.parameters for v, _ in meeting) > 1:
             labels.hint(Kind.WIDTH, joined)
-        if not meeting and repeated:
-            context.spread.add((call.outputs[0], dim))
         result.append(joined)
     return result
 
 
-def _apart(context: Context, meeting: list[tuple[int, Dim]], behind: int) -> tuple[list[tuple[int, Dim]], list[int]]:
-    """Operands that tell indices of an axis apart, and those which were only repeated along it."""
-    repeated = [v for v, d in meeting if d is None and (v, len(context.dims[v]) - behind) in context.spread]
-    return [m for m in meeting if m[0] not in repeated], repeated
-
-
 def _size(context: Context, value: int, behind: int) -> int:
     dims = context.dims[value]
-    return context.record.shapes[value][-behind] if behind <= len(dims) else -1
+    return context.record.shapes[value][-behind] if behind <= len(dims) else 0
 
 
 RULES = {f"aten.{name}": pointwise for name in UNTAGGED}

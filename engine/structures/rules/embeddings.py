@@ -12,4 +12,17 @@ def embedding(context: Context) -> None:
     context.give([*context.of("indices"), columns])
 
 
-RULES = {"aten.embedding": embedding}
+def embedding_bag(context: Context) -> None:
+    """Weight [V, C], bags of indices -> [bags, C]."""
+    rows, columns = context.of("weight")
+    context.labels.fix(rows, reasons.vocabulary(), context.call.module)
+    context.producers.append(("channel", columns))
+    context.give([None, columns])
+    context.give_untracked(1)
+
+
+RULES = {
+    "aten.embedding": embedding,
+    "aten._embedding_bag": embedding_bag,
+    "aten._embedding_bag_forward_only": embedding_bag,
+}

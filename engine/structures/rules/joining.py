@@ -23,13 +23,13 @@ def cat(context: Context) -> None:
 
 
 def _join(context: Context, dims: list[Dim], sizes: list[int]) -> Dim:
-    """One after the other; beside tracked parts, an untracked one has labels that must stay."""
+    """One after the other; beside tracked parts, an untracked one has labels that must stay, and so do zeros."""
     if all(d is None for d, s in zip(dims, sizes, strict=True) if s > 0):
         return None
     parts: list[LabelArray] = []
     for dim, size in zip(dims, sizes, strict=True):
         part = context.labels.new(size) if dim is None else dim
-        if dim is None:
+        if dim is None or context.labels.is_spread(dim):
             context.labels.fix(part, reasons.combined(context.call.op), context.call.module)
         parts.append(part)
     return np.concatenate(parts)

@@ -1,24 +1,27 @@
 """Operators over space: the last axes change, the others pass."""
 
+import numpy as np
+
 from .. import reasons
-from .context import Context
+from ..labels import Dim, Dims, LabelArray
+from .context import Context, Rule
 
 DIMENSIONS = {
-    1: ("avg_pool1d", "max_pool1d_with_indices", "upsample_nearest1d", "upsample_linear1d", "reflection_pad1d"),
-    2: (
-        "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d",
-        "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d", "_upsample_bicubic2d_aa",
-        "reflection_pad2d", "replication_pad2d",
-    ),
-    3: ("max_pool3d_with_indices", "avg_pool3d", "_adaptive_avg_pool3d", "upsample_trilinear3d"),
+    1: ("avg_pool1d", "max_pool1d", "max_pool1d_with_indices", "adaptive_avg_pool1d", "upsample_nearest1d",
+        "_upsample_nearest_exact1d", "upsample_linear1d", "reflection_pad1d", "replication_pad1d"),
+    2: ("max_pool2d_with_indices", "max_pool2d", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d",
+        "fractional_max_pool2d", "max_unpool2d", "mkldnn_max_pool2d", "upsample_nearest2d",
+        "_upsample_nearest_exact2d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d",
+        "_upsample_bicubic2d_aa", "reflection_pad2d", "replication_pad2d"),
+    3: ("max_pool3d_with_indices", "avg_pool3d", "_adaptive_avg_pool3d", "adaptive_max_pool3d",
+        "fractional_max_pool3d", "max_unpool3d", "upsample_nearest3d", "_upsample_nearest_exact3d",
+        "upsample_trilinear3d", "reflection_pad3d", "replication_pad3d"),
 }  # fmt: skip
 
 
-def _spatial(count: int):  # noqa: ANN202 - a rule
+def _spatial(count: int) -> Rule:
     def rule(context: Context) -> None:
-        value = context.value("self")
-        name = "self" if value is not None else "input"
-        dims = context.of(name)
+        dims = context.of("self" if context.value("self") is not None else "input")
         for dim in dims[-count:]:
             context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
         for number in range(len(context.call.outputs)):
@@ -28,14 +31,50 @@ def _spatial(count: int):  # noqa: ANN202 - a rule
 
 
 def pad(context: Context) -> None:
-    """Padding with a constant: axes that grow must stay."""
-    dims, before, after = list(context.of("self")), context.shape("self"), context.out_shape()
-    for axis, (old, new) in enumerate(zip(before, after, strict=True)):
-        if old != new:
-            context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
-            dims[axis] = None
+    """Padding with a constant: what is put around an axis must stay."""
+    dims: Dims = list(context.of("self"))
+    widths: list[int] = context.get("pad")
+    for behind in range(1, len(widths) // 2 + 1):
+        before, after = widths[2 * behind - 2], widths[2 * behind - 1]
+        dim = dims[-behind]
+        if dim is not None and min(before, after) < 0:
+            context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+            dims[-behind] = None
+        elif dim is not None and (before or after):
+            dims[-behind] = np.concatenate([_edge(context, before), dim, _edge(context, after)])
     context.give(dims)
 
 
-RULES = {f"aten.{name}": _spatial(count) for count, names in DIMENSIONS.items() for name in names}
-RULES["aten.constant_pad_nd"] = pad
+def _edge(context: Context, width: int) -> LabelArray:
+    made = context.labels.new(width)
+    context.labels.fix(made, reasons.sliced(context.call.op), context.call.module)
+    return made
+
+
+def grid_sample(context: Context) -> None:
+    """Input [N, C, ...] at the points of a grid [N, ..., coordinates] -> [N, C, ...]."""
+    first, channels, *space = context.of("input")
+    for dim in (*space, *context.of("grid")):
+        context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
+    context.give([first, channels, *[None] * len(space)])
+
+
+def glu(context: Context) -> None:
+    """One half of an axis gates the other: index by index."""
+    dims: Dims = list(context.of("self"))
+    axis: int = context.get("dim", -1)
+    whole: Dim = dims[axis]
+    if whole is not None:
+        first, second = np.split(whole, 2)
+        context.labels.tie(first, second)
+        dims[axis] = first
+    context.give(dims)
+
+
+RULES: dict[str, Rule] = {
+    **{f"aten.{name}": _spatial(count) for count, names in DIMENSIONS.items() for name in names},
+    "aten.constant_pad_nd": pad,
+    "aten.grid_sampler_2d": grid_sample,
+    "aten.grid_sampler_3d": grid_sample,
+    "aten.glu": glu,
+}

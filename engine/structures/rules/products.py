@@ -1,8 +1,10 @@
 """Matrix products: what is contracted is equal, what is not is passed on."""
 
+import numpy as np
+
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dim
+from ..labels import Dim, Dims
 from .context import Context
 
 
@@ -14,38 +16,129 @@ def mm(context: Context) -> None:
 def addmm(context: Context) -> None:
     """[n, k] @ [k, m] + bias."""
     _product(context, "mat1", "mat2")
-    out, bias = context.dims[context.call.outputs[0]], context.of("self")
-    if bias and context.shape("self")[-1] == context.out_shape()[-1]:
-        context.labels.meet([out[-1], bias[-1]], reasons.combined(context.call.op), context.call.module)
+    _add(context)
 
 
 def _product(context: Context, left: str, right: str) -> None:
     (n, k), (k2, m) = context.of(left), context.of(right)
-    _contract(context, k, k2)
+    inner = contract(context, k, k2)
     for name, dim in ((left, n), (right, m)):
         if context.value(name) in context.parameters:
             context.producers.append(("neuron", dim))
-    context.costs.append((context.number, (n, k if k is not None else k2, m)))
+    context.costs.append((context.number, (n, inner, m)))
     context.give([n, m])
 
 
 def bmm(context: Context) -> None:
-    """[b, n, k] @ [b, k, m]: products of attention have their heads on b."""
-    names = ("self", "mat2") if context.value("mat2") is not None else ("batch1", "batch2")
-    (b, n, k), (b2, k2, m) = context.of(names[0]), context.of(names[1])
+    """[b, n, k] @ [b, k, m] (+ bias): products of attention have their heads on b."""
+    left, right = ("self", "mat2") if context.value("mat2") is not None else ("batch1", "batch2")
+    (b, n, k), (b2, k2, m) = context.of(left), context.of(right)
     batch = context.labels.meet([b, b2], reasons.combined(context.call.op), context.call.module)
-    _contract(context, k, k2)
-    if batch is not None:
+    inner = contract(context, k, k2)
+    if batch is not None and not {context.value(left), context.value(right)} & context.parameters:
         context.labels.hint(Kind.HEAD, batch)
         context.sizes.append((context.call.module, "heads", batch))
         for dim in (k, k2, n, m):
             context.labels.hint(Kind.HEAD_DIM, dim)
-    context.costs.append((context.number, (batch, n, k if k is not None else k2, m)))
+    context.costs.append((context.number, (batch, n, inner, m)))
     context.give([batch, n, m])
+    if left == "batch1":
+        _add(context)
 
 
-def _contract(context: Context, first: Dim, second: Dim) -> None:
-    context.labels.meet([first, second], reasons.model_input(context.call.op), context.call.module)
+def mv(context: Context) -> None:
+    """[n, k] @ [k] (+ bias)."""
+    matrix = "mat" if context.value("mat") is not None else "self"
+    n, k = context.of(matrix)
+    contract(context, k, context.of("vec")[0])
+    context.give([n])
+    if matrix == "mat":
+        _add(context)
 
 
-RULES = {"aten.mm": mm, "aten.addmm": addmm, "aten.bmm": bmm, "aten.baddbmm": bmm}
+def dot(context: Context) -> None:
+    """[k] . [k]."""
+    other = "tensor" if context.value("tensor") is not None else "other"
+    contract(context, context.of("self")[0], context.of(other)[0])
+    context.give([])
+
+
+def outer(context: Context) -> None:
+    """[n] x [m] (+ bias) -> [n, m]."""
+    first = "vec1" if context.value("vec1") is not None else "self"
+    context.give([context.of(first)[0], context.of("vec2")[0]])
+    if first == "vec1":
+        _add(context)
+
+
+def trilinear(context: Context) -> None:
+    """i1 * i2 * i3 over axes that each lacks some of, summed over the named ones (nn.Bilinear)."""
+    aligned: list[Dims] = []
+    for tensor, absent in (("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")):
+        dims, axes = list(context.of(tensor)), list[int](context.get(absent))
+        sizes = list(context.shape(tensor))
+        for axis in sorted(axes):
+            dims.insert(axis, None)
+            sizes.insert(axis, 1)
+        aligned.append([d if s > 1 else _ABSENT for d, s in zip(dims, sizes, strict=True)])
+    result: Dims = []
+    summed = set[int](context.get("sumdim"))
+    for axis, meeting in enumerate(zip(*aligned, strict=True)):
+        there = [d for d in meeting if d is not _ABSENT]
+        joined = context.labels.meet(there, reasons.combined(context.call.op), context.call.module)
+        if axis not in summed:
+            result.append(joined)
+    if context.value("i2") in context.parameters:
+        context.producers.append(("neuron", context.of("i2")[0]))
+    context.give(result)
+
+
+def grouped_mm(context: Context) -> None:
+    """Rows sorted by expert [t, k] @ weights of each [e, k, m] -> [t, m]; the experts stay."""
+    *rows, k = context.of("self")
+    experts, k2, m = context.of("mat2") if len(context.shape("mat2")) == 3 else [None, *context.of("mat2")]
+    if len(rows) != 1 or len(context.shape("mat2")) != 3:
+        for dim in (*rows, k, experts, k2, m):
+            context.labels.fix(dim, reasons.no_rule(f"{context.call.op} of these shapes"), context.call.module)
+        context.give_untracked()
+        return
+    inner = contract(context, k, k2)
+    context.labels.fix(experts, reasons.sliced(context.call.op), context.call.module)
+    if context.value("mat2") in context.parameters:
+        context.producers.append(("neuron", m))
+    context.costs.append((context.number, (inner, m)))
+    context.give([rows[0], m])
+
+
+def contract(context: Context, first: Dim, second: Dim) -> Dim:
+    """The axis that two operands are summed over."""
+    return context.labels.meet([first, second], reasons.model_input(context.call.op), context.call.module)
+
+
+def _add(context: Context) -> None:
+    """The result meets what is added to it."""
+    out, added = context.dims[context.call.outputs[0]], context.of("self")
+    for behind in range(1, len(added) + 1):
+        if context.shape("self")[-behind] > 1:
+            out[-behind] = context.labels.meet(
+                [out[-behind], added[-behind]], reasons.combined(context.call.op), context.call.module
+            )
+
+
+_ABSENT: Dim = np.zeros(0, dtype=np.int64)
+"""In place of an axis that an operand lacks."""
+
+RULES = {
+    "aten.mm": mm,
+    "aten.addmm": addmm,
+    "aten.bmm": bmm,
+    "aten.baddbmm": bmm,
+    "aten.mv": mv,
+    "aten.addmv": mv,
+    "aten.dot": dot,
+    "aten.vdot": dot,
+    "aten.ger": outer,
+    "aten.addr": outer,
+    "aten._trilinear": trilinear,
+    "aten._grouped_mm": grouped_mm,
+}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...tracing.record import Ref
 from .. import reasons
 from ..labels import Dim, Dims, LabelArray
 from .context import Context
@@ -83,8 +84,9 @@ def unbind(context: Context) -> None:
 
 def flip(context: Context) -> None:
     """The order of an axis is turned round, and its labels with it."""
-    dims = list(context.of("self"))
-    for axis in context.get("dims"):
+    dims: Dims = list(context.of("self"))
+    axes: list[int] = context.get("dims")
+    for axis in axes:
         whole = dims[axis]
         dims[axis] = None if whole is None else whole[::-1]
     context.give(dims)
@@ -174,7 +176,8 @@ def _places(context: Context) -> dict[int, int]:
     """Axes that are indexed, each with the number of the index that does it (a mask takes as many as it has)."""
     whole, places, axis = context.shape("self"), dict[int, int](), 0
     writes = context.value("values") is not None
-    for ref in context.get("indices"):
+    indices: list[Ref | None] = context.get("indices")
+    for ref in indices:
         count = 1
         if ref is not None:
             shape = context.record.shapes[ref.value]

@@ -3,8 +3,10 @@
 import math
 from itertools import pairwise
 
+import numpy as np
+
 from .. import reasons
-from ..labels import Dim, Dims
+from ..labels import Dims
 from .context import Context
 
 
@@ -101,14 +103,51 @@ def squeeze(context: Context) -> None:
 
 
 def expand(context: Context) -> None:
-    """A size of one is repeated without copying: the repeated axis is untracked, and fits any."""
+    """A size of one is repeated without copying: how often is a literal."""
     shape, dims, after = context.shape("self"), context.of("self"), context.out_shape()
     lead = len(after) - len(shape)
-    kept: list[Dim] = [d if s == a else None for d, s, a in zip(dims, shape, after[lead:], strict=True)]
-    context.give([None] * lead + kept)
-    grown = [*range(lead), *(lead + n for n, s in enumerate(shape) if s != after[lead + n])]
-    context.spread.update((context.call.outputs[0], axis) for axis in grown)
+    kept: Dims = [context.labels.spread(s) for s in after[:lead]]
+    for dim, before, size in zip(dims, shape, after[lead:], strict=True):
+        kept.append(dim if before == size else context.labels.spread(size))
+    context.give(kept)
     keep_parameter(context)
+
+
+def repeat(context: Context) -> None:
+    """Copies of an axis behind each other (tile)."""
+    shape, dims, times = context.shape("self"), context.of("self"), tuple[int, ...](context.get("repeats"))
+    lead = len(times) - len(shape)
+    made: Dims = []
+    for dim, size, count in zip([None] * lead + dims, (1,) * lead + shape, times, strict=True):
+        if size == 1:
+            made.append(context.labels.spread(count))
+        else:
+            made.append(None if dim is None else np.tile(dim, count))
+    context.give(made)
+
+
+def as_strided(context: Context) -> None:
+    """Sizes and strides as given: only where they are what they were already do the axes stay what they are."""
+    before, after = list[int](context.get("strides")), list[int](context.get("stride"))
+    same = context.shape("self") == context.out_shape()
+    if same and all(a == b for a, b, s in zip(before, after, context.out_shape(), strict=True) if s > 1):
+        context.give(context.of("self"))
+        return
+    for dim in context.of("self"):
+        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    context.give_untracked()
+
+
+def view_as_real(context: Context) -> None:
+    """A complex number becomes an axis of two."""
+    context.give([*context.of("self"), None])
+
+
+def view_as_complex(context: Context) -> None:
+    """The last axis, real and imaginary part, goes."""
+    *dims, pair = context.of("self")
+    context.labels.fix(pair, reasons.reduced(context.call.op), context.call.module)
+    context.give(dims)
 
 
 def keep_parameter(context: Context) -> None:
@@ -118,14 +157,21 @@ def keep_parameter(context: Context) -> None:
 
 
 RULES = {
-    "aten.view": reshape,
-    "aten._unsafe_view": reshape,
-    "aten.reshape": reshape,
-    "aten._reshape_alias": reshape,
-    "aten.permute": permute,
-    "aten.transpose": transpose,
-    "aten.t": t,
-    "aten.unsqueeze": unsqueeze,
-    "aten.squeeze": squeeze,
-    "aten.expand": expand,
+    **{
+        f"aten.{name}": rule
+        for rule, names in (
+            (reshape, ("view", "_unsafe_view", "reshape", "_reshape_alias")),
+            (permute, ("permute",)),
+            (transpose, ("transpose", "transpose_")),
+            (t, ("t", "t_")),
+            (unsqueeze, ("unsqueeze", "unsqueeze_")),
+            (squeeze, ("squeeze", "squeeze_")),
+            (expand, ("expand",)),
+            (repeat, ("repeat",)),
+            (as_strided, ("as_strided", "as_strided_")),
+            (view_as_real, ("view_as_real",)),
+            (view_as_complex, ("view_as_complex",)),
+        )
+        for name in names
+    }
 }

@@ -1,0 +1,54 @@
+"""Recurrent layers as one operator (LSTM on CPU); other spellings decompose into products and gates."""
+
+import numpy as np
+
+from .. import reasons
+from ..analysis import Kind
+from .context import Context
+
+
+def lstm_layer(context: Context) -> None:
+    """One layer, one direction: input [T, N, I], weights [4 H, I] and [4 H, H], states [N, H] -> [T, N, H], states.
+
+    A unit has one row in each of the four gates, its column in the recurrent weight, and its states.
+    """
+    labels, op, module = context.labels, context.call.op, context.call.module
+    *steps, features = context.of("input")
+    rows, reads = context.of("weight0")
+    gates, units = context.of("weight1")
+    labels.meet([features, reads], reasons.model_input(op), module)
+    four = None if units is None else np.tile(units, GATES["LSTM"])
+    biases = [context.of(n)[0] for n in ("weight2", "weight3") if context.value(n) is not None]
+    labels.meet([four, rows, gates, *biases], reasons.combined(op), module)
+    for state in ("hx_", "cx_"):
+        units = labels.meet([units, context.of(state)[-1]], reasons.combined(op), module)
+    context.give([*steps, units])
+    for number in (1, 2):
+        context.give([*[None] * (len(context.out_shape(number)) - 1), units], number)
+    context.give_untracked(3)
+
+
+def tie_units(context: Context) -> None:
+    """What a unit of torch's own recurrent layers and cells is, in whichever operators they ran.
+
+    The recurrent weight reads as many units as it has rows for, even where the only state that it ever saw was zero.
+    """
+    names = {path: name for path, name, _, _ in context.record.modules}
+    for source in context.record.sources:
+        leaf = source.name.rpartition(".")[2]
+        if names.get(source.module) not in CLASSES or not leaf.startswith("weight_"):
+            continue
+        rows, columns = context.dims[source.value]
+        if rows is None:
+            continue
+        if leaf.startswith("weight_ih"):
+            context.producers.append((Kind.UNIT, rows))
+        gates = GATES.get(names[source.module].removesuffix("Cell"), 1)
+        if leaf.startswith("weight_hh") and columns is not None and len(columns) * gates == len(rows):
+            context.labels.tie(columns, rows[: len(columns)])
+
+
+GATES = {"LSTM": 4, "GRU": 3}
+"""Rows of a recurrent weight for each unit, 1 for a plain RNN."""
+CLASSES = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
+RULES = {"aten.mkldnn_rnn_layer": lstm_layer}

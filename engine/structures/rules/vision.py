@@ -1,0 +1,49 @@
+"""Operators of torchvision."""
+
+from .. import reasons
+from ..labels import Dim
+from .context import Context
+from .convolution import read_channels
+
+
+def deform_conv2d(context: Context) -> None:
+    """Convolution at learned offsets: input [N, C, H, W], offset [N, 2 * groups of offsets * kernel, ...].
+
+    Every group of offsets moves an equal share of the channels: what goes from one goes from each.
+    """
+    channels, op, module = context.of("input")[1], context.call.op, context.call.module
+    for name in ("offset", "mask"):
+        dim = context.of(name)[1]
+        context.labels.fix(dim, reasons.sliced(op), module)
+    shares = context.get("offset_groups")
+    if channels is not None and shares > 1:
+        share, _ = context.labels.split(channels, (shares, len(channels) // shares))
+        context.labels.fix(share, reasons.sliced(op), module)
+    made = read_channels(context)
+    context.labels.meet([made, context.of("bias")[0]], reasons.combined(op), module)
+    context.give([context.of("input")[0], made, None, None])
+
+
+def roi_pool(context: Context) -> None:
+    """Input [N, C, H, W], regions [R, 5] -> [R, C, h, w]."""
+    channels = context.of("input")[1]
+    for dim in context.of("rois"):
+        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    for number in range(len(context.call.outputs)):
+        context.give([None, channels, None, None], number)
+
+
+def suppression(context: Context) -> None:
+    """Boxes [R, 4] and scores [R] -> numbers of those that stay."""
+    dims: list[Dim] = [*context.of("dets"), *context.of("scores")]
+    for dim in dims:
+        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    context.give_untracked()
+
+
+RULES = {
+    "torchvision.deform_conv2d": deform_conv2d,
+    "torchvision.roi_align": roi_pool,
+    "torchvision.roi_pool": roi_pool,
+    "torchvision.nms": suppression,
+}
