@@ -65,6 +65,10 @@ def verify(
     checks: list[Check] = []
     skipped: list[str] = []
     total = 5
+    refusal = _refuses(copy_model(original).to(dtype), _cast(inputs, dtype))
+    if refusal:
+        skipped.append(f"float64: the original runs only in float32 ({refusal})")
+        dtype = torch.float32
     pair = _Pair(copy_model(original).to(dtype).eval(), copy_model(cut_model).to(dtype).eval(), dtype)
     plan = (analysis, before, after)
 

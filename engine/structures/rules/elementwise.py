@@ -48,7 +48,7 @@ def broadcast(context: Context, operands: Sequence[int], shape: Sequence[int] | 
 
 def _size(context: Context, value: int, behind: int) -> int:
     dims = context.dims[value]
-    return context.record.shapes[value][-behind] if behind <= len(dims) else 0
+    return context.record.shapes[value][-behind] if behind <= len(dims) else -1
 
 
 RULES = {f"aten.{name}": pointwise for name in UNTAGGED}

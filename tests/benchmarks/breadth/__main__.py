@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="run models that have a result too")
     parser.add_argument("--failed", action="store_true", help="run models again whose result is not perfect")
     parser.add_argument("--no-onnx", action="store_true", help="leave out the export, which takes longest")
+    parser.add_argument("--torch-pruning", action="store_true", help="Torch-Pruning on the same models too, 240 s each")
     parser.add_argument("--table", action="store_true", help="only print the table of the results that there are")
     given = parser.parse_args()
     for own in given.set or SETS:
@@ -39,12 +40,20 @@ def main() -> None:
                     known[name] = run(own, name, given.seconds, *(["--no-onnx"] if given.no_onnx else []))
                     write(own, known)
                     print(summary(known[name]), flush=True)
+                if given.torch_pruning and "torch_pruning" not in known.get(name, {"torch_pruning": 0}):
+                    known[name]["torch_pruning"] = other(own, name, 240)
+                    write(own, known)
+                    print(f"{name:32s}  Torch-Pruning {known[name]['torch_pruning']}", flush=True)
     print(table({own: list(read(own).values()) for own in given.set or SETS}))
 
 
 def run(own: str, name: str, seconds: int, *options: str) -> dict[str, Any]:
     """One cell in a fresh process."""
-    command = [sys.executable, "-m", f"{__package__}.cell", own, name, *options]
+    return _process(own, name, seconds, "cell", *options)
+
+
+def _process(own: str, name: str, seconds: int, module: str, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", f"{__package__}.{module}", own, name, *options]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -54,6 +63,11 @@ def run(own: str, name: str, seconds: int, *options: str) -> dict[str, Any]:
         return json.loads(lines[-1])
     except (IndexError, ValueError):
         return {"set": own, "name": name, "error": f"the process ended with {done.returncode}: {done.stderr[-300:]}"}
+
+
+def other(own: str, name: str, seconds: int) -> dict[str, Any]:
+    """Torch-Pruning on the same model, in a fresh process."""
+    return _process(own, name, seconds, "torch_pruning_cell")
 
 
 def perfect(result: dict[str, Any]) -> bool:

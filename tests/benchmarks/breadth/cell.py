@@ -58,6 +58,9 @@ class Cell:
         smaller = self._cut_and_verify(analysis, widths, "widths")
         if depth.any():
             self._cut_and_verify(analysis, depth, "depth")
+        afterwards = self.subject.afterwards
+        if afterwards is not None and smaller is not None:
+            self._timed("afterwards", lambda: afterwards(smaller))
         if onnx and self.subject.exports and smaller is not None:
             self._onnx(smaller)
 

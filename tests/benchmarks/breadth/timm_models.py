@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -48,7 +49,7 @@ def _make(name: str) -> nn.Module:
 def _inputs(name: str) -> tuple[torch.Tensor, ...]:
     """Images of `SIDE`, doubled until the model takes them, at last of the size that it was made for."""
     model = _make(name).eval()
-    config = model.pretrained_cfg
+    config: dict[str, Any] = model.pretrained_cfg  # pyright: ignore[reportAssignmentType]
     channels, height, width = config["input_size"]
     sizes = [] if config.get("fixed_input_size") else [SIDE, 2 * SIDE]
     for side in sizes:
