@@ -24,7 +24,6 @@ def refuse(model: nn.Module) -> None:
         AnalysisError: The model is compiled to TorchScript, or its parameters are spread over processes.
     """
     for path, module in modules_of(model).items():
-        name = type(module).__name__
         if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
             raise AnalysisError(
                 "analysis.scripted",
@@ -32,7 +31,7 @@ def refuse(model: nn.Module) -> None:
                 "class that it was made from, and script the cut model.",
                 path=path or "The model",
             )
-        if name in ("FullyShardedDataParallel", "FlatParameter") or name.startswith("FSDP"):
+        if any(one.__name__ in ("FullyShardedDataParallel", "FSDPModule") for one in type(module).__mro__):
             raise AnalysisError(
                 "analysis.sharded",
                 "{path} is spread over processes (FSDP), so that its parameters have no channels here. Cut the model "
@@ -94,7 +93,7 @@ def _place(trace: TracebackType | None) -> str:
     """Where it raised: the innermost line of the user's own code, else of a library's; not torch's, not ours."""
     own = library = ""
     for frame in traceback.extract_tb(trace):
-        path = Path(frame.filename)
+        path = Path(frame.filename).resolve()
         if frame.lineno is None or not path.is_file() or path.is_relative_to(OURS) or "torch" in path.parts:
             continue
         code = linecache.getline(frame.filename, frame.lineno).strip()

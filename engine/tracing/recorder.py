@@ -109,7 +109,7 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attem
         inputs: Example inputs.
         weightless: Run for the shapes only.
     """
-    own = model if weightless else _twin_if_possible(isolated_twin, model) or model
+    own = model if weightless else _isolated(model)
     run = _run(own, inputs, weightless=weightless)
     recorder = run.recorder
     return Attempt(tuple(recorder.calls), tuple(recorder.shapes), run.error, recorder.raised)
@@ -134,7 +134,12 @@ def _first_run(model: nn.Module, inputs: Inputs, training: bool) -> _Run:
         run = None if blank is None else _run(blank, inputs, training, weightless=True)
         if run is not None and (run.error is None or on_meta):
             return run
-    return _run(_twin_if_possible(isolated_twin, model) or model, inputs, training)
+    return _run(_isolated(model), inputs, training)
+
+
+def _isolated(model: nn.Module) -> nn.Module:
+    twin = _twin_if_possible(isolated_twin, model)
+    return model if twin is None else twin
 
 
 def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) -> nn.Module | None:

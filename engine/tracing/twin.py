@@ -40,7 +40,8 @@ def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.M
     for module in ordinary:
         own: dict[str, Any] = memo[id(module)].__dict__
         for name, value in vars(module).items():
-            own[name] = _copied(value, memo)
+            if name != "_compiled_call_impl":  # `Module.compile`: it calls the original
+                own[name] = _copied(value, memo)
     return copy.deepcopy(model, memo)
 
 

@@ -1,0 +1,274 @@
+"""Whatever is opened: it works, or a sentence says why not; and the model is left exactly as it was found."""
+
+import copy
+import gc
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.surgery.compare import Run
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.settle import settle, trial_mask
+from secateur.engine.surgery.verify import verify
+from secateur.engine.tracing.reading import answers_of, call, copied
+from secateur.engine.tracing.recorder import attempt, record
+from tests.engine.odd_nets import (
+    Base,
+    CatchesItsChild,
+    ChangesItself,
+    ChangesItsInput,
+    GivesNothing,
+    GivesNumbers,
+    GivesParts,
+    NeedsMask,
+    NeedsName,
+    OwnOperator,
+    Raises,
+    adapted,
+    hooked,
+    parametrised,
+    with_gradients,
+)
+
+Make = Callable[[], nn.Module]
+
+
+def rows(dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(8, 9, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+def state(model: nn.Module) -> dict[str, Any]:
+    """All that a user could notice: of every module and of torch itself."""
+    seen: dict[str, Any] = {
+        "random": random.getstate(), "numpy": np.random.get_state()[1].tolist(),  # type: ignore[index]
+        "torch": torch.get_rng_state().tolist(), "dtype": torch.get_default_dtype(),
+        "device": str(torch.get_default_device()), "fast path": torch.backends.mha.get_fastpath_enabled(),
+        "grad": torch.is_grad_enabled(), "anomaly": torch.is_anomaly_enabled(), "collector": gc.isenabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(), "threads": torch.get_num_threads(),
+        "sdp": (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled(),
+                torch.backends.cuda.math_sdp_enabled()),
+        "global hooks": [len(getattr(nn.modules.module, n)) for n in vars(nn.modules.module) if n.endswith("_hooks")],
+        "modes": torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack(),
+        "running threads": threading.active_count(),
+    }  # fmt: skip
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            seen[f"{path}|{name}"] = plain(value)
+    return seen
+
+
+def plain(value: Any) -> Any:
+    """A value that can be compared later, whatever is done to the original."""
+    if isinstance(value, torch.Tensor):
+        grad = None if value.grad is None or value.is_meta else (id(value.grad), value.grad.tolist())
+        numbers = None if value.is_meta else repr(value.tolist())
+        hooks = len(getattr(value, "_backward_hooks", None) or ())
+        return id(value), tuple(value.shape), value.dtype, value.requires_grad, grad, numbers, hooks
+    if isinstance(value, nn.Module):
+        return id(value)
+    if isinstance(value, Mapping):
+        return [(k, plain(v)) for k, v in value.items()]
+    if isinstance(value, (list, tuple, set)):
+        return [plain(v) for v in value]
+    return value if isinstance(value, (int, float, str, bool, type(None))) else id(value)
+
+
+def whole_road(model: nn.Module, inputs: Any) -> int:
+    """Settle, cut half of everything, verify; gives how many structures went."""
+    analysis = finish(settle(model, inputs, "odd", NeverCancelled()))
+    mask, none = trial_mask(analysis), analysis.empty()
+    if mask.any():
+        made = cut(model, analysis, none, mask, Edits(), inputs)
+        result = finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
+        assert result.passed, result
+        quiet = Run(made.model, inputs).outputs
+        with torch.random.fork_rng(devices=()), torch.no_grad():
+            torch.manual_seed(0)
+            plainly = answers_of(call(made.model.eval(), copied(inputs)))
+        assert all(torch.allclose(a, b, atol=1e-3, equal_nan=True) for a, b in zip(quiet, plainly, strict=True))
+    return int(mask.sum())
+
+
+def half() -> nn.Module:
+    return Base().half()
+
+
+def bfloat() -> nn.Module:
+    return Base().to(torch.bfloat16)
+
+
+def frozen() -> nn.Module:
+    return Base().requires_grad_(False)
+
+
+def parallel() -> nn.Module:
+    return nn.DataParallel(Base())
+
+
+def compiled() -> nn.Module:
+    return torch.compile(Base(), backend="eager")  # type: ignore[return-value]
+
+
+def compiled_in_place() -> nn.Module:
+    model = Base()
+    model.compile(backend="eager")
+    return model
+
+
+def with_nan() -> nn.Module:
+    model = Base()
+    with torch.no_grad():
+        model.second.weight[3, 2] = float("nan")
+    return model
+
+
+WORKS: dict[str, tuple[Make, Any]] = {
+    "changes its input": (ChangesItsInput, (rows(),)),
+    "changes itself": (ChangesItself, (rows(),)),
+    "gives parts": (GivesParts, (rows(),)),
+    "input by name": (NeedsName, {"x": rows(), "mask": rows() > 0}),
+    "two inputs": (NeedsMask, (rows(), rows() > 0)),
+    "own operator": (OwnOperator, (rows(),)),
+    "half": (half, (rows(torch.half),)),
+    "bfloat": (bfloat, (rows(torch.bfloat16),)),
+    "frozen": (frozen, (rows(),)),
+    "hooks": (hooked, (rows(),)),
+    "gradients": (with_gradients, (rows(),)),
+    "parametrised": (parametrised, (rows(),)),
+    "adapted": (adapted, (rows(),)),
+    "data parallel": (parallel, (rows(),)),
+    "compiled": (compiled, (rows(),)),
+    "compiled in place": (compiled_in_place, (rows(),)),
+    "not a number": (with_nan, (rows(),)),
+}
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_it_works_and_is_left_as_it_was(name: str) -> None:
+    make, inputs = WORKS[name]
+    torch.manual_seed(0)
+    model, given = make(), copy.deepcopy(inputs)
+    before = state(model)
+    assert whole_road(model, inputs) > 0
+    assert differences(before, state(model)) == {}
+    kept = inputs.values() if isinstance(inputs, dict) else inputs
+    theirs = given.values() if isinstance(given, dict) else given
+    assert all(torch.equal(a, b) for a, b in zip(kept, theirs, strict=True))
+
+
+def scripted() -> nn.Module:
+    return torch.jit.script(nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 5)))
+
+
+REFUSED: dict[str, tuple[Make, Any, str, str]] = {
+    "raises": (Raises, (rows(),), "analysis.forward", r"RuntimeError.*odd_nets\.py, line \d+: return self\.second"),
+    "gives nothing": (GivesNothing, (rows(),), "analysis.no_output", "no tensor"),
+    "gives numbers": (GivesNumbers, (rows(),), "analysis.no_output", "no tensor"),
+    "lacks an input": (NeedsMask, (rows(),), "analysis.missing_input", "needs mask too.*example inputs"),
+    "lacks a named input": (NeedsName, (rows(),), "analysis.missing_input", "needs mask too.*by name"),
+    "scripted": (scripted, (rows(),), "analysis.scripted", "TorchScript.*Python class"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_sentence_says_why_not_and_it_is_left_as_it_was(name: str) -> None:
+    make, inputs, code, sentence = REFUSED[name]
+    model = make()
+    before = state(model)
+    with pytest.raises(SecateurError, match=sentence) as caught:
+        whole_road(model, inputs)
+    assert caught.value.message.code == code
+    assert differences(before, state(model)) == {}
+
+
+class After:
+    """A token that is set after it was asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_cancelled_job_leaves_it_as_it_was() -> None:
+    stopped = 0
+    for times in range(12):
+        model = ChangesItself()
+        before = state(model)
+        try:
+            analysis = finish(settle(model, (rows(),), "odd", After(times)))
+        except Cancelled:
+            stopped += 1
+        else:
+            mask, none = trial_mask(analysis), analysis.empty()
+            made = cut(model, analysis, none, mask, Edits(), (rows(),))
+            with pytest.raises(Cancelled):
+                finish(verify(model, made.model, analysis, none, mask, (rows(),), After(1)))
+        assert differences(before, state(model)) == {}
+    assert stopped
+
+
+def test_a_job_that_is_closed_midway_leaves_it_as_it_was() -> None:
+    model = ChangesItself()
+    before = state(model)
+    job = settle(model, (rows(),), "odd", NeverCancelled())
+    next(job)
+    next(job)
+    job.close()
+    assert differences(before, state(model)) == {}
+
+
+def test_a_model_on_meta_is_analysed() -> None:
+    with torch.device("meta"):
+        model = Base()
+    before = state(model)
+    analysis = finish(settle(model, (torch.empty(8, 9, device="meta"),), "meta", NeverCancelled()))
+    assert len(analysis.sets) == 2
+    assert differences(before, state(model)) == {}
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {k: (before.get(k), after.get(k)) for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
+
+
+def test_the_snapshot_sees_what_a_forward_does() -> None:
+    model = ChangesItself()
+    before = state(model)
+    model(rows())
+    names = {k.split("|")[-1] for k in differences(before, state(model))}
+    assert {"_buffers", "seen", "cache", "calls", "last", "training", "torch"} <= names
+
+
+class FSDPModule(Base):
+    """Stands in for a module that FSDP spreads over processes: these need a process group to be made."""
+
+
+def test_a_sharded_model_is_refused() -> None:
+    with pytest.raises(SecateurError, match=r"spread over processes.*wrap the result"):
+        whole_road(nn.Sequential(FSDPModule()), (rows(),))
+
+
+def test_a_child_that_raises_is_no_longer_the_one_that_runs() -> None:
+    seen = record(CatchesItsChild(), (rows(),))
+    paths = [c.module for c in seen.calls]
+    assert paths[-1] == "head" and "child.1" in paths
+    assert [m.path for m in seen.module_calls][-2:] == ["head", ""]
+    products = [c.module for c in seen.calls if c.op == "aten.addmm"]
+    assert products == ["first", "child.0", "second", "head"]
+
+
+def test_a_forward_that_fails_after_a_child_failed_names_the_module_that_raised() -> None:
+    assert attempt(CatchesItsChild(), (rows()[:, :7],)).module == "first"
+    assert attempt(Raises(), (rows(),)).module == "second"
