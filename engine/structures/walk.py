@@ -6,6 +6,7 @@ from ..jobs import CancelToken, check
 from ..tracing.record import Record
 from . import reasons
 from .labels import Dim, Dims, Labels
+from .liveness import liveness
 from .rules import RULES, Context, elementwise
 from .rules.recurrent import tie_units
 
@@ -41,34 +42,41 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
 def _statements(context: Context, token: CancelToken) -> set[int]:
     """What the operators of one run say; gives the numbers of the sources that an output depends on."""
     record = context.record
-    live = live_calls(record)
-    context.used = _used(record, live)
+    matters = liveness(record)
+    context.used = matters.read
     for number, call in enumerate(record.calls):
         if number % 256 == 0:
             check(token)
         context.number = number
         for value in call.refs():
             context.dims.setdefault(value, [None] * len(record.shapes[value]))
-        if not live[number]:
-            context.give_untracked()
-            continue
-        rule = RULES.get(call.op)
-        if rule is None:
-            rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else unknown
-        rule(context)
+        if matters.live[number] or matters.idle[number]:
+            _apply(context)
+        else:
+            _ignore(context)
+        for value in set(call.outputs) - matters.read if matters.idle[number] else ():
+            for dim in context.dims[value]:
+                context.labels.fix(dim, reasons.unused(), call.module)
     for value in record.outputs:
         for dim in context.dims.get(value, []):
             context.labels.fix(dim, reasons.output(), "")
-    for number, call in enumerate(record.calls):
-        if live[number] and context.used.isdisjoint(call.outputs):
-            for dim in (d for value in call.outputs for d in context.dims[value]):
-                context.labels.fix(dim, reasons.unused(), call.module)
     return {number for number, source in enumerate(record.sources) if source.value in context.used}
 
 
-def _used(record: Record, live: list[bool]) -> set[int]:
-    """Values that a live call reads, and the outputs."""
-    return {v for number, call in enumerate(record.calls) if live[number] for v in call.refs()} | set(record.outputs)
+def _apply(context: Context) -> None:
+    call = context.call
+    rule = RULES.get(call.op)
+    if rule is None:
+        rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else unknown
+    rule(context)
+
+
+def _ignore(context: Context) -> None:
+    """Nothing depends on a call: its results are untracked, and what it changes in place stays what it was."""
+    read = set(context.call.refs())
+    for number, value in enumerate(context.call.outputs):
+        if value not in read:
+            context.give([None] * len(context.out_shape(number)), number)
 
 
 def unknown(context: Context) -> None:
@@ -83,23 +91,6 @@ def unknown(context: Context) -> None:
         context.give(made, number)
         touched += [dim for dim in made if dim is not None]
     labels.fix(np.concatenate([dim.ravel() for dim in touched]), reasons.no_rule(call.op), call.module)
-
-
-def live_calls(record: Record) -> list[bool]:
-    """Which calls an output depends on.
-
-    Calls that change a tensor in place count too, and so do products whose result nobody reads: they run all the same,
-    cost, and have to fit after a cut.
-    """
-    needed = set(record.outputs)
-    live = [False] * len(record.calls)
-    for number in range(len(record.calls) - 1, -1, -1):
-        call = record.calls[number]
-        runs = call.op.endswith("_") or call.flops > 0
-        if runs or any(o in needed for o in call.outputs):
-            live[number] = True
-            needed.update(call.refs())
-    return live
 
 
 def _source_dims(labels: Labels, shape: tuple[int, ...], floating: bool) -> Dims:

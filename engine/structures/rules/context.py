@@ -36,7 +36,7 @@ class Context:
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
     counts: dict[int, Dim] = field(default_factory=dict[int, Dim])
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
-    used: set[int] = field(default_factory=set[int])
+    used: frozenset[int] = frozenset()
     number: int = 0
 
     @property

@@ -1,0 +1,101 @@
+"""Which operators matter: those that an output depends on, and those that run on weights for nothing.
+
+A result that nobody uses (an index that only shows a shape, a statistic for a log) must not fix what it reads: it is
+computed again at whatever size there is. Weights that make such a result are another matter: they must fit what they
+read, and what they make stays as it is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..tracing.record import Call, Record
+
+VIEWS = frozenset(
+    f"aten.{name}"
+    for name in (
+        "view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze",
+        "expand", "as_strided", "view_as_real", "view_as_complex", "slice", "select", "split", "split_with_sizes",
+        "unbind", "diagonal", "unfold", "detach", "alias", "real", "imag", "_conj", "lift_fresh",
+    )
+)  # fmt: skip
+"""Operators whose results share memory with what they show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Which calls of a record have something to say about labels.
+
+    Attributes:
+        live: [calls] an output or the model's own state depends on it, through changes of shared memory in place too.
+        idle: [calls] nothing depends on it, but it is a product or runs on weights, or leads to such a call.
+        read: Values that any of these calls reads, and the outputs.
+    """
+
+    live: tuple[bool, ...]
+    idle: tuple[bool, ...]
+    read: frozenset[int]
+
+
+def liveness(record: Record) -> Liveness:
+    """Look which calls matter."""
+    weights, shared = {s.value for s in record.sources if s.floating}, _Shared()
+    runs: list[bool] = []
+    for call in record.calls:
+        refs = set(call.refs())
+        runs.append(call.flops > 0 or (bool(refs & weights) and not refs <= weights))
+        if refs and refs <= weights:
+            weights.update(call.outputs)
+        if call.op in VIEWS:
+            shared.join([next(call.refs()), *call.outputs])
+        elif changed(call):
+            shared.join([*changed(call), *call.outputs])
+    live = _needed(record, shared, [False] * len(record.calls))
+    every = _needed(record, shared, runs)
+    read = {v for number, call in enumerate(record.calls) if every[number] for v in call.refs()}
+    idle = tuple(one and not needed for one, needed in zip(every, live, strict=True))
+    return Liveness(tuple(live), idle, frozenset(read.union(record.outputs)))
+
+
+def changed(call: Call) -> set[int]:
+    """Values that a call changes in place: what it returns too, and all that it takes if it returns nothing."""
+    refs = list(call.refs())
+    if not call.outputs:
+        return set(refs)
+    return set(refs[:1] if call.op.endswith("_") else ()) | set(call.outputs).intersection(refs)
+
+
+def _needed(record: Record, shared: "_Shared", also: list[bool]) -> list[bool]:
+    """Calls that the outputs, parameters and buffers that are changed in place, and `also` these calls depend on."""
+    needed = set(record.outputs)
+    memory = {shared.of(v) for v in (*record.outputs, *(s.value for s in record.sources))}
+    live = [False] * len(record.calls)
+    for number in range(len(record.calls) - 1, -1, -1):
+        call = record.calls[number]
+        changes = any(shared.of(v) in memory for v in changed(call))
+        if also[number] or changes or needed.intersection(call.outputs):
+            live[number] = True
+            needed.update(call.refs())
+            memory.update(shared.of(v) for v in call.refs())
+    return live
+
+
+class _Shared:
+    """Values in classes of shared memory (union-find)."""
+
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+
+    def of(self, value: int) -> int:
+        """The class of a value."""
+        root = value
+        while self._parent.get(root, root) != root:
+            root = self._parent[root]
+        while self._parent.get(value, value) != root:
+            self._parent[value], value = root, self._parent[value]
+        return root
+
+    def join(self, values: Iterable[int]) -> None:
+        """Put values into one class."""
+        first, *others = [self.of(v) for v in values]
+        for other in others:
+            self._parent[other] = first

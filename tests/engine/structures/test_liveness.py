@@ -1,0 +1,85 @@
+"""What nothing depends on fixes nothing; weights that run for nothing still fit what they read."""
+
+import torch
+from torch import nn
+
+from secateur.engine.structures.analyse import analyse
+from tests.engine.structures.rules.between import Rows, features
+from tests.engine.structures.rules.proof import prove
+
+
+class Look(nn.Module):
+    """Reads an index only to see a shape, changes a copy in place for nothing, and keeps a count."""
+
+    seen: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        count = x[:, 0].shape[0]
+        log = x.clone()
+        log[:, 1] += count
+        self.seen += x.mean(0)
+        return x * 2
+
+
+def test_a_result_that_nobody_uses_fixes_nothing() -> None:
+    torch.manual_seed(0)
+    prove(Rows(Look(), 8, 8), features(), "first.weight", "between.seen")
+
+
+class Spare(nn.Module):
+    """A branch with weights that the result does not depend on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch, self.norm = nn.Linear(8, 6), nn.LayerNorm(6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.norm(self.branch(x))
+        return x
+
+
+def test_weights_that_run_for_nothing_fit_what_they_read_and_keep_what_they_make() -> None:
+    torch.manual_seed(0)
+    analysis = prove(Rows(Spare(), 8, 8), features(), "first.weight", "between.branch.weight:1")
+    reasons = {(analysis.tensors[f.tensor].name, f.dim): f.reason.code for f in analysis.fixed}
+    assert reasons["between.branch.weight", 0] == reasons["between.norm.weight", 0] == "fixed.unused"
+
+
+class Through(nn.Module):
+    """A view of a tensor is changed, and the tensor itself is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x.clone()
+        y.unsqueeze(1)[:, 0].mul_(self.scale)
+        return y
+
+
+def test_a_change_in_place_through_a_view_counts() -> None:
+    torch.manual_seed(0)
+    analysis = prove(Rows(Through(), 8, 8), features(), "first.weight", "between.scale")
+    assert not any(f.reason.code == "fixed.unused" for f in analysis.fixed)
+
+
+def test_an_operator_that_returns_nothing_changes_what_it_takes() -> None:
+    @torch.library.custom_op("secateurtest::halve", mutates_args=("x",))
+    def halve(x: torch.Tensor) -> None:
+        x.mul_(0.5)
+
+    class Halved(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x.clone()
+            halve(y)
+            return y
+
+    analysis = analyse(Rows(Halved(), 8, 8), features())
+    assert {f.reason.code for f in analysis.fixed if analysis.tensors[f.tensor].name == "first.weight"} >= {
+        "fixed.no_rule"
+    }
