@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from ..structures.rules import elementwise, embeddings, joining, pooling, slicing, views
+from ..structures.rules import elementwise, embeddings, factories, joining, patches, pooling, slicing, views
 from ..tracing.reading import tensors_of
 
 Given: TypeAlias = dict[str, Any]
@@ -50,7 +50,11 @@ def _carries(func: Any) -> bool:
     )
 
 
-MOVING = {name for family in (elementwise, embeddings, joining, pooling, slicing, views) for name in family.RULES}
+MOVING = {
+    *(n for f in (elementwise, embeddings, factories, joining, patches, pooling, slicing, views) for n in f.RULES),
+    "torchvision.roi_align",
+    "torchvision.roi_pool",
+}
 
 
 def _holds_absent(tensor: torch.Tensor) -> bool:

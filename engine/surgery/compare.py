@@ -12,13 +12,15 @@ from ..tracing.twin import isolated
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """What a difference must stay below."""
+NOISE = 50
+"""Rounding on the way to a result, in units of the last place of the largest number there."""
 
 
 class Run:
     """One forward: outputs, and the results of every module on the way."""
 
     def __init__(self, model: nn.Module, inputs: Inputs, chosen: Sequence[str] = (), training: bool = False) -> None:
-        self.trail: dict[str, list[torch.Tensor]] = {}
+        self.trail: list[tuple[str, list[torch.Tensor]]] = []
         model = isolated(model)  # what a forward does to its own state is not there for the next one
         handles = [
             module.register_forward_hook(self._noting(path)) for path, module in modules_of(model).items() if path
@@ -30,38 +32,88 @@ class Run:
             for handle in handles:
                 handle.remove()
 
+    @property
+    def finite(self) -> bool:
+        """No output is NaN or infinite throughout."""
+        return all(
+            not t.isnan().any() and bool(t.isfinite().any()) for t in self.outputs if _continuous(t) and t.numel()
+        )
+
     def _noting(self, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
             # Copies: a later operator may change a result in place.
-            self.trail.setdefault(path, []).extend(t.clone() for t in tensors_of(result))
+            self.trail.append((path, [t.clone() for t in tensors_of(result)]))
 
         return hook
 
     def compare(self, other: "Run") -> tuple[float, str]:
-        """Worst difference over outputs and over results of equal shape on the way, and the first that stands out."""
+        """Worst difference over outputs and over the results of modules, and the first that stands out.
+
+        Args:
+            other: The cut model's run. Where this run holds NaN, an index is absent (`absent.py`): what is present
+                stands in the other, smaller result in the same order. Results that do not fit are left out.
+        """
         worst, detail = worst_difference(self.outputs, other.outputs), ""
-        for path, results in self.trail.items():
-            others = other.trail.get(path)
-            if others is None or [r.shape for r in results] != [o.shape for o in others]:
+        theirs: dict[str, list[list[torch.Tensor]]] = {}
+        for path, results in other.trail:
+            theirs.setdefault(path, []).append(results)
+        seen: dict[str, int] = {}
+        peak = 0.0
+        for path, results in self.trail:
+            seen[path] = number = seen.get(path, -1) + 1
+            others = theirs.get(path, [])
+            if number >= len(others) or len(others[number]) != len(results):
                 continue
-            difference = worst_difference(results, others)
-            tolerance = TOLERANCE.get(results[0].dtype, 1e-4) if results else 1.0
-            if difference >= tolerance and not detail:
-                detail = f"result of {path} differs by {difference:.1e}"
-            worst = max(worst, difference)
+            pairs = [p for p in map(_present, results, others[number]) if p is not None]
+            peak = max([peak, *(float(a.abs().max()) for a, _ in pairs if a.numel() and a.isfinite().all())])
+            for a, b in pairs:
+                tolerance = TOLERANCE.get(a.real.dtype, 1e-4)
+                # A result that nearly cancels is compared with what went into it.
+                floor = NOISE * torch.finfo(a.dtype).eps / tolerance * peak
+                difference = _difference(a, b, floor)
+                if difference >= tolerance and not detail:
+                    detail = f"result of {path} differs by {difference:.1e}"
+                worst = max(worst, difference)
         return worst, detail
 
 
+def _present(reference: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The entries of a result that remain, beside the cut model's; None where they do not fit."""
+    if not _continuous(reference) or not _continuous(other):
+        return None
+    present = ~reference.isnan()
+    if reference.shape == other.shape:
+        return (reference[present], other[present]) if torch.equal(present, ~other.isnan()) else None
+    if int(present.sum()) != other.numel():
+        return None
+    return reference[present], other.flatten()
+
+
 def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
-    """max|a - b| / max|a|, the worst over tensors; infinite where shapes differ or numbers are not finite."""
+    """max|a - b| / max|a|, the worst over tensors; infinite where shapes differ or numbers are not finite.
+
+    Floating and complex tensors count; whole numbers and flags only where there are no others.
+    """
     if [t.shape for t in first] != [t.shape for t in second]:
         return float("inf")
-    worst = 0.0
-    for a, b in zip(first, second, strict=True):
-        if not a.is_floating_point() or not a.numel():
-            continue
-        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
-            return float("inf")
-        scale, gap = float(a.abs().max()), float((a - b).abs().max())
-        worst = max(worst, gap / scale if scale > 0 else (0.0 if gap == 0 else float("inf")))
-    return worst
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a.numel()]
+    if any(_continuous(a) for a, _ in pairs):
+        pairs = [(a, b) for a, b in pairs if _continuous(a)]
+    return max((_difference(a, b) for a, b in pairs), default=0.0)
+
+
+def _difference(first: torch.Tensor, second: torch.Tensor, floor: float = 0.0) -> float:
+    if not _continuous(first):
+        first, second = first.double(), second.double()
+    same = first == second  # infinities too, such as those of masked scores
+    if bool(same.all()):
+        return 0.0
+    a, b = first[~same], second[~same]
+    if not (a.isfinite().all() and b.isfinite().all()):
+        return float("inf")
+    scale = max(float(first[first.isfinite()].abs().max()), floor)
+    return float((a - b).abs().max()) / scale if scale > 0 else float("inf")
+
+
+def _continuous(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()

@@ -36,7 +36,7 @@ def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rn
                 taken: NDArray[np.int64] = order[low:high][kept] - low
                 places = np.searchsorted(kept, taken)
                 if (places != np.arange(len(places))).any():
-                    tensor.data = tensor.data.index_select(dim, torch.from_numpy(places))
+                    tensor.data = tensor.data.index_select(dim, torch.from_numpy(places).to(tensor.device))
 
 
 def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> NDArray[np.int64]:

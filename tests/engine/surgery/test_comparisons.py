@@ -1,0 +1,210 @@
+"""What a verification compares and on which weights: complex and infinite numbers, half precision, odd weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from secateur.engine.errors import VerificationError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Analysis, Kind, Mask
+from secateur.engine.surgery.compare import Run, worst_difference
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits, Verification
+from secateur.engine.surgery.randomise import LEVELS, randomise
+from secateur.engine.surgery.settle import trial_mask
+from secateur.engine.surgery.variants import another_batch, another_size, converted
+from secateur.engine.surgery.verify import require, verify
+from tests.engine.nets import Residual, TorchAttention, Transformer, image, rows, tokens
+from tests.engine.surgery.test_verification import exchange_one
+
+NEVER = NeverCancelled()
+
+
+class Turned(nn.Module):
+    """Pairs of features as complex numbers, turned by a complex buffer and scaled by a complex parameter."""
+
+    turn: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.real, self.imaginary, self.head = nn.Linear(9, 16), nn.Linear(9, 16), nn.Linear(16, 4)
+        self.scale = nn.Parameter(torch.randn(16, dtype=torch.complex64))
+        self.register_buffer("turn", torch.polar(torch.ones(16), torch.linspace(0, 3, 16)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = torch.complex(self.real(x), self.imaginary(x)) * self.turn * self.scale
+        answer = self.head(z.abs())
+        return torch.complex(answer, -answer)
+
+
+class Logarithm(nn.Module):
+    """Takes the logarithm of a parameter: weights drawn around zero give NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(9, 16), nn.Linear(16, 16), nn.Linear(16, 5)
+        self.rate = nn.Parameter(torch.rand(16) + 0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)) * torch.log(self.rate))))
+
+
+class Answers(nn.Module):
+    """Its answer passes through a function."""
+
+    def __init__(self, function: Callable[[torch.Tensor], object]) -> None:
+        super().__init__()
+        self.first, self.head, self.function = nn.Linear(9, 16), nn.Linear(16, 5), function
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.function(self.head(F.gelu(self.first(x))))
+
+
+@dataclass
+class Held:
+    """A result of a class of the user's own."""
+
+    scores: torch.Tensor
+    more: list[dict[str, torch.Tensor]]
+
+
+def trial(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Analysis, Mask, nn.Module]:
+    analysis = analyse(model, inputs)
+    mask = trial_mask(analysis)
+    return analysis, mask, cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+
+
+def verified(
+    model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: tuple[torch.Tensor, ...]
+) -> Verification:
+    return finish(verify(model, smaller, analysis, analysis.empty(), mask, inputs, NEVER))
+
+
+def spoiled(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask) -> None:
+    one = next(s for s in analysis.sets if s.kind is not Kind.BLOCK)
+    exchange_one(model, smaller, analysis, mask, one.touches[0])
+
+
+@pytest.mark.parametrize("function", [
+    torch.tanh, lambda y: {"scores": y, "flags": y > 0}, lambda y: Held(y, [{"double": 2 * y}]), lambda y: [y, [y[0]]],
+    lambda y: torch.where(torch.arange(5) == 2, -torch.inf, y), lambda y: y.argsort(-1), lambda y: (y, None, "text"),
+], ids=["tensor", "mapping", "dataclass", "ragged list", "infinite scores", "whole numbers", "with none"])  # fmt: skip
+def test_every_kind_of_answer_is_compared(function: Callable[[torch.Tensor], object]) -> None:
+    torch.manual_seed(0)
+    model = Answers(function).eval()
+    analysis, mask, smaller = trial(model, rows(8))
+    result = verified(model, smaller, analysis, mask, rows(8))
+    assert result.passed and result.checks[0].conclusive
+    with torch.no_grad():
+        smaller.get_parameter("head.bias").add_(torch.arange(5.0))
+    assert not verified(model, smaller, analysis, mask, rows(8)).checks[0].passed
+
+
+def test_complex_numbers_are_compared_in_double_precision() -> None:
+    torch.manual_seed(0)
+    model = Turned().eval()
+    analysis, mask, smaller = trial(model, rows())
+    assert mask.sum() == 8
+    result = verified(model, smaller, analysis, mask, rows())
+    assert result.passed and result.checks[0].difference < 1e-12 and result.checks[0].conclusive
+    with torch.no_grad():
+        smaller.get_parameter("scale")[0] *= 1.01 + 0.01j
+    assert not verified(model, smaller, analysis, mask, rows()).checks[0].passed
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_verified_in_double(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model, inputs = Transformer().to(dtype).eval(), (image()[0].to(dtype),)
+    analysis, mask, smaller = trial(model, inputs)
+    result = verified(model, smaller, analysis, mask, inputs)
+    assert result.passed and result.checks[0].dtype == "float64" and result.checks[0].difference < 1e-12
+    assert next(smaller.parameters()).dtype is dtype
+
+
+def test_weights_that_only_a_milder_change_survives_get_that() -> None:
+    torch.manual_seed(0)
+    model = Logarithm().eval()
+    analysis, mask, smaller = trial(model, rows())
+    result = verified(model, smaller, analysis, mask, rows())
+    assert result.passed and [c.name for c in result.checks if "near its own" in c.name]
+    spoiled(model, smaller, analysis, mask)
+    assert not verified(model, smaller, analysis, mask, rows()).passed
+
+
+def test_a_model_of_nan_weights_is_verified_on_others() -> None:
+    torch.manual_seed(0)
+    model = Residual().eval()
+    with torch.no_grad():
+        model.hidden.weight.fill_(torch.nan)
+    analysis, mask, smaller = trial(model, image())
+    result = verified(model, smaller, analysis, mask, image())
+    assert result.passed and any("not finite" in reason for reason in result.skipped)
+    assert not any(c.name == "removal" for c in result.checks)
+
+
+def test_a_wrong_cut_shows_on_the_way_where_the_answer_hides_it() -> None:
+    torch.manual_seed(0)
+    model = Residual().eval()
+    nn.init.zeros_(model.head.weight)
+    analysis, mask, smaller = trial(model, image())
+    assert verified(model, smaller, analysis, mask, image()).passed
+    spoiled(model, smaller, analysis, mask)
+    first = verified(model, smaller, analysis, mask, image()).checks[0]
+    assert not first.passed and first.detail.startswith("result of stem.0 differs")
+
+
+def test_an_effect_too_small_to_measure_is_called_inconclusive() -> None:
+    torch.manual_seed(0)
+    model = Answers(lambda y: y * 0).eval()
+    analysis, mask, smaller = trial(model, rows())
+    result = verified(model, smaller, analysis, mask, rows())
+    assert all(c.passed and not c.conclusive for c in result.checks if c.effect is not None)
+    assert result.checks[0].detail.startswith("inconclusive")
+    with pytest.raises(VerificationError, match="inconclusive"):
+        require(result)
+
+
+def test_randomised_weights_are_finite_positive_where_they_must_be_and_all_others() -> None:
+    for level in LEVELS:
+        model = converted(Residual().eval(), torch.float64)
+        before = {n: t.clone() for n, t in model.state_dict().items() if t.is_floating_point()}
+        randomise(model, level)
+        after = model.state_dict()
+        assert all((after[n] != t).all() for n, t in before.items() if t.numel())
+        assert all((t > 0).all() for n, t in after.items() if n.endswith("running_var"))
+        assert Run(model, (image()[0].double(),)).finite
+
+
+def test_other_batches_and_sizes_of_images_and_of_sequences() -> None:
+    assert another_batch(image())[0].shape == (3, 3, 32, 32)  # type: ignore[index]
+    assert another_size(image())[0].shape == (2, 3, 24, 24)  # type: ignore[index]
+    assert another_size(tokens())[0].shape == (2, 7)  # type: ignore[index]
+    named = another_size({"ids": tokens()[0], "mask": torch.ones(2, 9)})
+    assert {k: v.shape for k, v in named.items()} == {"ids": (2, 7), "mask": (2, 7)}  # type: ignore[union-attr]
+    assert another_size((torch.zeros(3),)) is None
+
+
+def test_attention_is_verified_on_a_shorter_sequence() -> None:
+    torch.manual_seed(0)
+    model = TorchAttention().eval()
+    analysis, mask, smaller = trial(model, tokens())
+    result = verified(model, smaller, analysis, mask, tokens())
+    assert result.passed and not result.skipped and result.checks[-1].name == "removal, another input size"
+
+
+def test_the_measure_is_relative_and_sees_what_is_not_finite() -> None:
+    one = torch.tensor([1.0, -4.0, torch.inf])
+    assert worst_difference([one], [one.clone()]) == 0.0
+    assert worst_difference([one], [torch.tensor([1.5, -4.0, torch.inf])]) == pytest.approx(0.125)
+    assert worst_difference([one], [torch.tensor([1.0, -4.0, 5.0])]) == float("inf")
+    assert worst_difference([one * torch.nan], [one * torch.nan]) == float("inf")
+    assert worst_difference([one * 1j], [one * -1j]) == float("inf")  # infinities of other directions
+    assert worst_difference([torch.tensor([3 + 4j])], [torch.tensor([3 - 4j])]) == pytest.approx(1.6)
+    assert worst_difference([torch.tensor([2, 4])], [torch.tensor([2, 3])]) == pytest.approx(0.25)
+    assert worst_difference([torch.tensor([2.0]), torch.tensor([4])], [torch.tensor([2.0]), torch.tensor([3])]) == 0.0
