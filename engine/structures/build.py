@@ -28,7 +28,11 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
     literals = tuple(_literals(context, axes))
-    sizes = tuple((module, what, *axes.counted(dim)) for module, what, dim in context.sizes)
+    # Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
+    sizes = tuple(
+        (module, what, *(axes.counted(dim) if what == "heads" else (axes.number(dim), 1)))
+        for module, what, dim in context.sizes
+    )
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
     blocks = [b for b in find_blocks(context, solution) if set_key(Kind.BLOCK, b.path, -1) not in refused]
     sets = _number_sets(context, named, blocks)

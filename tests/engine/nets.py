@@ -211,3 +211,19 @@ class WithOwnAttention(TorchAttention):
 def rows(batch: int = 2) -> tuple[torch.Tensor]:
     """Example inputs [batch, 9]."""
     return (torch.randn(batch, 9, generator=torch.Generator().manual_seed(0)),)
+
+
+class Ghost(nn.Module):
+    """Half of the channels are made from the other half, channel by channel; both go through one depth-wise layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.primary = nn.Conv2d(3, 8, 3, padding=1)
+        self.cheap = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.depthwise = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.primary(x))
+        x = torch.cat([x, F.relu(self.cheap(x))], 1)
+        return self.head(F.relu(self.depthwise(x)).mean((2, 3)))

@@ -16,7 +16,7 @@ from secateur.engine.surgery.cut import cut, rebuild, shapes
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.runtime import load_pruned
 from secateur.engine.surgery.settle import settle, trial_mask
-from tests.engine.nets import OneBatch, Residual, Rotary, Tied, WithOwnAttention, image, rows, tokens
+from tests.engine.nets import Ghost, OneBatch, Residual, Rotary, Tied, WithOwnAttention, image, rows, tokens
 
 NEVER = NeverCancelled()
 
@@ -81,3 +81,13 @@ def test_a_large_model_is_verified_in_float32_alone(monkeypatch: pytest.MonkeyPa
     result = finish(verification.verify(model, made.model, analysis, none, mask, image(), NEVER))
     assert result.passed
     assert {c.dtype for c in result.checks} == {"float32"}
+
+
+def test_a_depth_wise_layer_over_channels_that_go_in_pairs_has_a_group_for_each() -> None:
+    model, inputs = Ghost().eval(), image()
+    analysis = finish(settle(model, inputs, "ghost", NEVER))
+    assert {s.name: s.count for s in analysis.sets} == {"primary.weight": 8}
+    mask = trial_mask(analysis)
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    assert vars(made.model.get_submodule("depthwise"))["groups"] == 8
+    assert finish(verification.verify(model, made.model, analysis, analysis.empty(), mask, inputs, NEVER)).passed
