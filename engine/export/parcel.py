@@ -25,7 +25,7 @@ from ..sources.python_file import PATTERN, parse
 from ..surgery.protocol import Edits
 
 MODULE = "module.pt"
-EDIT_PLACES = {"attributes": 2, "attention": 1, "literals": 4}
+EDIT_PLACES = {"blocks": 1, "attributes": 2, "attention": 1, "literals": 4}
 """How many first fields of a repair say where it is."""
 
 
@@ -93,7 +93,7 @@ def _original(spec: ModelSpec) -> tuple[ModelSpec, dict[str, Any]]:
 
 def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     """Repairs of two cuts, one after the other: of the same place (all but the value) the later one counts."""
-    merged: dict[str, Any] = {"identities": [*dict.fromkeys([*earlier.get("identities", ()), *later["identities"]])]}
+    merged: dict[str, Any] = {}
     for name, place in EDIT_PLACES.items():
         both = {tuple(edit[:place]): list(edit) for edit in (*earlier.get(name, ()), *later[name])}
         merged[name] = [*both.values()]

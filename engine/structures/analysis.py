@@ -19,6 +19,7 @@ from .parts import (
     ModuleInfo,
     Operators,
     Slice,
+    StandIn,
     Step,
     TensorInfo,
     set_key,
@@ -35,6 +36,7 @@ __all__ = [
     "ModuleInfo",
     "Operators",
     "Slice",
+    "StandIn",
     "Step",
     "TensorInfo",
     "from_identities",
@@ -77,6 +79,7 @@ class Analysis:
         outputs: Paths of the outputs that count, () for the default (`tracing.reading.answers_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
         weightless: The run knew shapes only, and so does the audit of a cut model.
+        stand_ins: What stands in place of the modules of removed blocks; the first of a block is for its own module.
     """
 
     model: str
@@ -101,6 +104,7 @@ class Analysis:
     outputs: tuple[str, ...] = ()
     trained: bool = False
     weightless: bool = False
+    stand_ins: tuple[StandIn, ...] = ()
 
     @property
     def count(self) -> int:

@@ -1,72 +1,106 @@
-"""Blocks: steps of a Sequential or ModuleList that keep shape and labels may go as a whole."""
+"""Blocks: what may go as a whole and leave a model that runs.
 
+Members of a Sequential, ModuleList or ModuleDict whose result has the shape, type and labels of one of their inputs,
+which is handed on in their place; and residual branches (`branches.py`), in whose place stand zeros.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from ..tracing.record import ModuleCall, Record
+from ..errors import Message
+from ..tracing.record import ModuleCall
+from . import reasons
+from .branches import Branch, find_branches
+from .passing import alike, place_of, returned
 from .rules import Context
 from .solve import Solution
+from .usage import Sums, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A removable step: its path, the sources that vanish with it and its calls first..last (exclusive)."""
+    """What may go as a whole.
+
+    Attributes:
+        path: The module by which it is named: of those that go the one that costs most.
+        sources: What vanishes with it.
+        ranges: Its calls, first..last (exclusive) of each module that goes.
+        stand_ins: (path, what the module that stands in its place returns) for each; that of the result first.
+    """
 
     path: str
     sources: tuple[int, ...]
-    first: int
-    last: int
+    ranges: tuple[tuple[int, int], ...]
+    stand_ins: tuple[tuple[str, Any], ...]
+
+    @property
+    def along(self) -> tuple[str, ...]:
+        """Paths of the other modules that go with it."""
+        return tuple(path for path, _ in self.stand_ins if path != self.path)
 
 
-def find_blocks(context: Context, solution: Solution) -> list[Block]:
-    """All removable steps, in the order in which they ran."""
-    record = context.record
-    steps = {path for path, _, _, is_steps in record.modules if is_steps}
-    composed = {path.rpartition(".")[0] for path, _, _, _ in record.modules}  # a single layer is no block
-    counts: dict[str, int] = {}
-    for call in record.module_calls:
-        counts[call.path] = counts.get(call.path, 0) + 1
-    costly = sorted({number for number, _ in context.costs})
-    found = [
-        _block(record, call)
-        for call in record.module_calls
-        if call.path.rpartition(".")[0] in steps
-        and call.path in composed
-        and counts[call.path] == 1
-        and any(call.first <= n < call.last for n in costly)
-        and _keeps_labels(context, solution, call)
-        and _closed(record, call)
-    ]
-    return sorted((b for b in found if b is not None and b.sources), key=lambda b: (b.first, -b.last))
+def find_blocks(context: Context, solution: Solution) -> tuple[list[Block], list[Message]]:
+    """All blocks in the order in which they ran, an outer one before those inside it; and what stays that might go."""
+    usage = Usage(context.record)
+    costs = Sums(len(context.record.calls), {n: max(context.record.calls[n].flops, 1) for n, _ in context.costs})
+    notes: list[Message] = []
+    branches = [_from_branch(usage, costs, b) for b in find_branches(context, solution, usage)]
+    found = {b.path: b for b in branches if b is not None}
+    taken = {path for b in found.values() for path, _ in b.stand_ins}
+    for call in _steps(context, usage):
+        if call.path not in taken and costs.over([(call.first, call.last)]):
+            block = _from_step(context, solution, usage, call, notes)
+            if block is not None:
+                found[block.path] = block
+    ordered = sorted(
+        (b for b in found.values() if b.sources and costs.over(b.ranges)),
+        key=lambda b: (b.ranges[0][0], -b.ranges[0][1]),
+    )
+    return list(_once(ordered, costs)), notes
 
 
-def _block(record: Record, call: ModuleCall) -> Block | None:
-    inside = tuple(n for n, s in enumerate(record.sources) if s.name.startswith(call.path + "."))
-    shared = any(not a.startswith(call.path + ".") for n in inside for a in record.sources[n].aliases)
-    return None if shared else Block(call.path, inside, call.first, call.last)
+def _steps(context: Context, usage: Usage) -> Iterator[ModuleCall]:
+    """Calls of the members of lists of modules; a single layer is no block."""
+    lists = {path for path, _, _, is_list in context.record.modules if is_list}
+    composed = {path.rpartition(".")[0] for path, _, _, _ in context.record.modules}
+    for call in context.record.module_calls:
+        if call.path.rpartition(".")[0] in lists and call.path in composed and usage.times[call.path] == 1:
+            yield call
 
 
-def _keeps_labels(context: Context, solution: Solution, call: ModuleCall) -> bool:
-    """One tensor in, one out, of equal shape and with equal labels, so that the neighbours fit together."""
-    if len(call.inputs) != 1 or len(call.outputs) != 1 or call.inputs == call.outputs:
-        return False
-    before, after = call.inputs[0], call.outputs[0]
-    if context.record.shapes[before] != context.record.shapes[after]:
-        return False
-    for first, second in zip(context.dims.get(before, []), context.dims.get(after, []), strict=True):
-        if (first is None) != (second is None):
-            return False
-        if first is not None and second is not None:
-            a, b = solution.component[first], solution.component[second]
-            fixed = (solution.reason[a] >= 0) & (solution.reason[b] >= 0)
-            if not np.all((a == b) | fixed):
-                return False
-    return True
+def _from_step(
+    context: Context, solution: Solution, usage: Usage, call: ModuleCall, notes: list[Message]
+) -> Block | None:
+    made = [v for v in dict.fromkeys(call.outputs) if v not in call.inputs and usage.needed_after(v, call.last)]
+    like = [v for v in call.inputs if made and alike(context, solution, v, made[0])]
+    if not like or not usage.closed(call):
+        return None
+    if len(made) > 1:
+        notes.append(reasons.also_makes(call.path))
+        return None
+    sources = usage.vanishing(call.path, ((call.first, call.last),))
+    result = returned(call, {made[0]: {"input": place_of(call, like[0])}})
+    if sources is None or result is None:
+        return None
+    return Block(call.path, tuple(sources), ((call.first, call.last),), ((call.path, result),))
 
 
-def _closed(record: Record, call: ModuleCall) -> bool:
-    """Nothing that was made inside is used outside, except the result; no state is changed in place."""
-    made = {o for c in record.calls[call.first : call.last] for o in c.outputs} - set(call.outputs) - set(call.inputs)
-    outside = (*record.calls[: call.first], *record.calls[call.last :])
-    return not made.intersection(record.outputs) and not any(made.intersection(c.refs()) for c in outside)
+def _from_branch(usage: Usage, costs: Sums, branch: Branch) -> Block | None:
+    calls = (branch.call, *branch.feeding)
+    ranges = tuple((c.first, c.last) for c in calls)
+    sources = [usage.vanishing(c.path, ranges) for c in calls]
+    name = max(calls, key=lambda c: costs.over([(c.first, c.last)])).path
+    numbers = [n for held in sources for n in held or ()]
+    return None if None in sources else Block(name, tuple(numbers), ranges, branch.stand_ins)
+
+
+def _once(ordered: list[Block], costs: Sums) -> Iterator[Block]:
+    """Without those that hold everything that costs in a block around them: these are the same."""
+    around: list[Block] = []
+    for block in ordered:
+        first, last = block.ranges[0]
+        around = [b for b in around if b.ranges[0][1] >= last]
+        if not any(costs.over(b.ranges) == costs.over(block.ranges) and b.ranges[0][0] <= first for b in around):
+            yield block
+            around.append(block)

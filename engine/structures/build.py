@@ -1,5 +1,6 @@
 """Put what was solved into an `Analysis`: numbered structures, axes, costs, fixed axes and the audit's steps."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,19 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from . import reasons
-from .analysis import Analysis, CoupledSet, Fixed, Kind, Literal, ModuleInfo, Operators, Step, TensorInfo, set_key
+from .analysis import (
+    Analysis,
+    CoupledSet,
+    Fixed,
+    Kind,
+    Literal,
+    ModuleInfo,
+    Operators,
+    StandIn,
+    Step,
+    TensorInfo,
+    set_key,
+)
 from .axes import Axes, csr
 from .blocks import Block, find_blocks
 from .labels import Dim
@@ -34,7 +47,8 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         for module, what, dim in context.sizes
     )
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
-    blocks = [b for b in find_blocks(context, solution) if set_key(Kind.BLOCK, b.path, -1) not in refused]
+    blocks, notes = find_blocks(context, solution)
+    blocks = [b for b in blocks if set_key(Kind.BLOCK, b.path, -1) not in refused]
     sets = _number_sets(context, named, blocks)
     structure = np.full(len(solution.reason), -1, dtype=np.int64)
     by_first = {s.first: s for s in sets}
@@ -63,15 +77,20 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         notes=unruled(context, solution),
         block_tensor=_pairs((first_of_block[b.path], t) for b in blocks for t in b.sources),
         block_operator=_pairs(
-            (first_of_block[b.path], n) for b in blocks for n, call in enumerate(costing) if b.first <= call < b.last
+            (first_of_block[b.path], n)
+            for b in blocks
+            for first, last in b.ranges
+            for n in range(bisect_left(costing, first), bisect_left(costing, last))
         ),
+        notes=tuple(notes),
         steps=steps,
         script=tuple(operations(record.calls)),
-        block_calls=tuple((first_of_block[b.path], b.first, b.last) for b in blocks),
+        block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),
         sizes=tuple(sorted(set(sizes))),
         literals=literals,
         outputs=record.chosen,
         weightless=record.weightless,
+        stand_ins=tuple(StandIn(first_of_block[b.path], *stand_in) for b in blocks for stand_in in b.stand_ins),
     )
 
 
@@ -107,7 +126,7 @@ def _number_sets(context: Context, named: list[NamedSet], blocks: list[Block]) -
     first = 0
     for _, entry in sorted(entries, key=lambda e: e[0]):
         if isinstance(entry, Block):
-            sets.append(CoupledSet(Kind.BLOCK, entry.path, -1, entry.path, first, 1, ()))
+            sets.append(CoupledSet(Kind.BLOCK, entry.path, -1, entry.path, first, 1, (), entry.along))
         else:
             tensor, dim = entry.touches[0]
             module = sources[tensor].module

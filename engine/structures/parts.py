@@ -5,6 +5,7 @@ Plain data, no torch. Everybody imports these from `analysis.py`, which puts the
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +156,23 @@ class Step:
     axes: tuple[int, ...]
     scalars: tuple[float, ...]
     call: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """What a removed block leaves in place of one of its modules: a module that computes nothing.
+
+    Attributes:
+        structure: The block.
+        path: The module.
+        result: What it returns, as JSON: {"input": place} what it was given there ("0" by position, "mask" by name,
+            "0.1" the second in a tuple), {"zeros": place} zeros of its shape, null, {"constant": value}, or
+            {"tuple": [...]}, {"list": [...]}, {"dict": {...}}, {"class": "module:Name", "fields": {...}} of these.
+    """
+
+    structure: int
+    path: str
+    result: Any
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,3 +76,12 @@ def unrepaired(detail: str) -> Message:
         "The model's code keeps this size where no repair reaches it ({detail}), so it stays.",
         {"detail": detail},
     )
+
+
+def also_makes(module: str) -> Message:
+    """A member of a list whose other results are used."""
+    return Message(
+        "block.also_makes",
+        "{module} cannot go as a whole: besides its result it makes something that later layers use.",
+        {"module": module},
+    )

@@ -93,11 +93,11 @@ def _with_other_code(model: nn.Module) -> set[str]:
 
 def _expected(analysis: Analysis, removed: Mask) -> list[tuple[Step, tuple[int, ...]]]:
     kept = kept_sizes(analysis, removed)
-    gone = [(first, last) for structure, first, last in analysis.block_calls if removed[structure]]
+    gone = {n for structure, first, last in analysis.block_calls if removed[structure] for n in range(first, last)}
     return [
         (step, tuple(s if a < 0 else int(kept[a]) for s, a in zip(step.sizes, step.axes, strict=True)))
         for step in analysis.steps
-        if not any(first <= step.call < last for first, last in gone)
+        if step.call not in gone
     ]
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.recorder import quiet_forward
 from ..tracing.twin import isolated
+from .runtime import StandIn
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """What a difference must stay below."""
@@ -23,7 +24,9 @@ class Run:
         self.trail: list[tuple[str, list[torch.Tensor]]] = []
         model = isolated(model)  # what a forward does to its own state is not there for the next one
         handles = [
-            module.register_forward_hook(self._noting(path)) for path, module in modules_of(model).items() if path
+            module.register_forward_hook(self._noting(path))
+            for path, module in modules_of(model).items()
+            if path and not isinstance(module, StandIn)
         ]
         try:
             with quiet_forward(model, training):

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..collecting import uncollected
 from ..errors import PlanError, VerificationError
-from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.analysis import Analysis, Mask
 from ..structures.costs import kept_sizes
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.twin import keeping_kind, stand_in, twin
@@ -75,9 +75,9 @@ def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
     if not (after & ~before).any():
         raise PlanError("plan.empty", "Nothing is marked for removal.")
     kept = kept_sizes(analysis, after)[:-1]
-    gone_blocks = [s.name + "." for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
-    for tensor in analysis.tensors:
-        if tensor.parameter and not any(tensor.name.startswith(b) for b in gone_blocks):
+    vanished = set(analysis.block_tensor[after[analysis.block_tensor[:, 0]], 1].tolist())
+    for number, tensor in enumerate(analysis.tensors):
+        if tensor.parameter and number not in vanished:
             for dim, axis in enumerate(tensor.axes):
                 if axis >= 0 and kept[axis] == 0:
                     raise PlanError(
@@ -177,11 +177,11 @@ def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Modu
 
 def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edits: Edits) -> Edits:
     """Blocks, and what the modules of torch remember; applied to the model."""
-    blocks = tuple(s.name for s in analysis.sets if s.kind is Kind.BLOCK and removed[s.first])
+    blocks = tuple((s.path, s.result) for s in analysis.stand_ins if removed[s.structure])
     kept = kept_sizes(analysis, removed)
     counts = {(m, what): int(kept[axis]) for m, what, axis, _ in analysis.sizes if axis >= 0}
-    edits = replace(edits, identities=blocks, slices=tuple(_unsaved_slices(model, analysis, removed)))
-    runtime.apply_edits(model, {"identities": blocks})
+    edits = replace(edits, blocks=blocks, slices=tuple(_unsaved_slices(model, analysis, removed)))
+    runtime.apply_edits(model, {"blocks": blocks})
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
     for path, module in modules_of(model).items():

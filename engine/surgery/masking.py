@@ -6,15 +6,15 @@ Every slice of a removed structure is absent (NaN) in every parameter and buffer
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.analysis import Analysis, Mask
 from .absent import NAN, Absent
+from .skipping import skip, skipped
 
 Gone = dict[str, dict[int, NDArray[np.int64]]]
 
@@ -69,12 +69,7 @@ def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> G
     state = absent_state(model, gone_slices(analysis, before, after))
     tensors = _tensors(model)
     own = {name: tensors[name].data for name in state}
-    handles = [
-        model.get_submodule(s.name).register_forward_hook(_skip)
-        for s in analysis.sets
-        if s.kind is Kind.BLOCK and after[s.first] and not before[s.first]
-        if _exists(model, s.name)
-    ]
+    handles = [handle for s in skipped(analysis, before, after) if (handle := skip(model, s)) is not None]
     try:
         for name, tensor in state.items():
             tensors[name].data = tensor
@@ -89,14 +84,3 @@ def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> G
 
 def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
-
-def _skip(_module: nn.Module, args: tuple[Any, ...], _result: Any) -> Any:
-    return args[0]
-
-
-def _exists(model: nn.Module, path: str) -> bool:
-    try:
-        return not isinstance(model.get_submodule(path), nn.Identity)
-    except AttributeError:
-        return False

@@ -9,7 +9,8 @@ class Edits:
     """Repairs that make a model's code run with the smaller tensors; JSON-able, applied by `runtime.apply_edits`.
 
     Attributes:
-        identities: Paths of modules replaced by an identity (removed blocks).
+        blocks: (module path, what it returns): modules of removed blocks, in whose place one stands that computes
+            nothing; what it returns as in `structures.parts.StandIn`.
         attributes: (module path, attribute, value): what a module remembers of its sizes.
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
             (path, number of heads, head dimension of the original for the scale).
@@ -18,7 +19,7 @@ class Edits:
             which a fresh model makes in the original's size.
     """
 
-    identities: tuple[str, ...] = ()
+    blocks: tuple[tuple[str, Any], ...] = ()
     attributes: tuple[tuple[str, str, Any], ...] = ()
     attention: tuple[tuple[str, int, int], ...] = ()
     literals: tuple[tuple[str, str, int, int, Any], ...] = ()

@@ -7,8 +7,11 @@ which repairs its code needs. The result is an ordinary trainable module of your
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import is_dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,13 +89,16 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
 
     Args:
         model: A network with the original's modules.
-        edits: {"identities": [path], "attributes": [[path, name, value]], "attention": [[path, heads, head dimension]],
-            "literals": [[path, function, call, argument, value]], "slices": [[buffer, dimension, kept indices]]}
+        edits: {"blocks": [[path, result]], "attributes": [[path, name, value]],
+            "attention": [[path, heads, head dimension]], "literals": [[path, function, call, argument, value]],
+            "slices": [[buffer, dimension, kept indices]]}
     """
     removed: tuple[str, ...] = ()
-    for path in sorted(edits.get("identities", ()), key=len):  # an outer block before those inside it
+    for path, result in sorted(edits.get("blocks", ()), key=lambda b: len(b[0])):  # an outer one before its inner ones
         if not path.startswith(removed):
-            model.set_submodule(path, nn.Identity())
+            replaced = model.get_submodule(path)
+            if not isinstance(replaced, StandIn):
+                model.set_submodule(path, StandIn(replaced, result))
             removed += (f"{path}.",)
     for path, heads, head_dim in edits.get("attention", ()):
         if not f"{path}.".startswith(removed):
@@ -117,6 +123,84 @@ def _slice_buffers(model: nn.Module, slices: Any) -> None:
         tensor = dict(model.named_buffers(remove_duplicate=False)).get(name)
         if tensor is not None:  # else it vanished with a block
             replace(model, {id(tensor): tensor.index_select(int(dim), torch.tensor(kept, device=tensor.device))})
+
+
+class StandIn(nn.Module):
+    """Stands where a module of a removed block stood, computes nothing and returns what the others go on with.
+
+    The plain attributes of the removed module stay readable, its parameters read None.
+    """
+
+    def __init__(self, removed: nn.Module, result: Any) -> None:
+        """Take the module that goes and what to return.
+
+        Args:
+            removed: The module that goes.
+            result: {"input": place} what is given there ("0" by position, "mask" by name, "0.1" the second in a
+                tuple), {"zeros": place} zeros of its shape, None, {"constant": value}, or {"tuple": [...]},
+                {"list": [...]}, {"dict": {...}}, {"class": "module:Name", "fields": {...}} of these.
+        """
+        super().__init__()
+        for name, value in vars(removed).items():
+            if name not in self.__dict__ and _is_plain(value):
+                self.__dict__[name] = value
+        for name in (*removed._parameters, *removed._buffers):  # pyright: ignore[reportPrivateUsage]
+            self.register_parameter(name, None)
+        self.training = removed.training
+        self.result = result
+        self.names = tuple(signature(removed.forward).parameters)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what `result` says, whatever the arguments are."""
+        return self._make(self.result, args, kwargs)
+
+    def _make(self, part: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if part is None or "constant" in part:
+            return None if part is None else part["constant"]
+        if "input" in part:
+            return self._given(part["input"], args, kwargs)
+        if "zeros" in part:
+            return torch.zeros_like(self._given(part["zeros"], args, kwargs))
+        if "dict" in part:
+            return {key: self._make(one, args, kwargs) for key, one in part["dict"].items()}
+        if "fields" in part:
+            return _dataclass(part["class"])(**{k: self._make(v, args, kwargs) for k, v in part["fields"].items()})
+        kind = "tuple" if "tuple" in part else "list"
+        made = [self._make(one, args, kwargs) for one in part[kind]]
+        return tuple(made) if kind == "tuple" else made
+
+    def _given(self, place: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An argument, also where a caller now gives by name what was given by position, or the other way round."""
+        first, *inner = place.split(".")
+        if first.isdigit():
+            number = int(first)
+            found: Any = args[number] if number < len(args) else kwargs[self.names[number]]
+        else:
+            found = kwargs[first] if first in kwargs else args[self.names.index(first)]
+        for key in inner:
+            found = found[int(key)] if isinstance(found, (tuple, list)) else found[key]
+        return found
+
+    def extra_repr(self) -> str:
+        """What it returns."""
+        return json.dumps(self.result)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_plain(one) for one in cast("tuple[Any, ...]", value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _dataclass(name: str) -> Any:
+    """A class that the model's own code has loaded; nothing is imported for a name in a file."""
+    module, _, path = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and is_dataclass(found)):
+        raise ValueError(f"{name}, which a removed block returned, is no loaded dataclass.")
+    return found
 
 
 class PrunedAttention(nn.MultiheadAttention):

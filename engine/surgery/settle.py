@@ -43,10 +43,10 @@ def settle(
     analysis = make({})
     yield Progress("Cutting half on trial", 2, 3)
     refused: dict[str, Message] = {}
-    if _fails(model, analysis, trial_mask(analysis), inputs) is not None:
+    if _fails_together(model, analysis, inputs) is not None:
         yield from _one_by_one(model, analysis, inputs, refused, token)
         analysis = make(refused)
-        detail = _fails(model, analysis, trial_mask(analysis), inputs)
+        detail = _fails_together(model, analysis, inputs)
         if detail is not None:  # each alone runs, together they do not: nothing is promised
             analysis = make({s.key: reasons.unrepaired(detail) for s in analysis.sets} | refused)
     yield Progress("Analysed", 3, 3)
@@ -63,6 +63,20 @@ def _one_by_one(
         detail = _fails(model, analysis, trial_mask(analysis, (one,)), inputs)
         if detail is not None:
             refused[one.key] = reasons.unrepaired(detail)
+
+
+def _fails_together(model: nn.Module, analysis: Analysis, inputs: Inputs) -> str | None:
+    """What `_fails` says of half of everything; blocks apart, for a removed one hides what is wrong inside it."""
+    mask = trial_mask(analysis)
+    for blocks in (False, True):
+        chosen = [s for s in analysis.sets if (s.kind is Kind.BLOCK) == blocks]
+        some = analysis.empty()
+        for one in chosen:
+            some[one.structures] = mask[one.structures]
+        detail = _fails(model, analysis, some, inputs)
+        if detail is not None:
+            return detail
+    return None
 
 
 def trial_mask(analysis: Analysis, sets: tuple[CoupledSet, ...] | None = None) -> Mask:

@@ -11,8 +11,8 @@ from ..surgery.runtime import COUNTED, NAMED, SCALARS, SIZES
 from .reading import tensors_of
 from .record import FunctionCall
 
-Frame: TypeAlias = tuple[str, tuple[int, ...], int, Counter[str]]
-"""A module whose forward runs: path, values of its inputs, first call inside, how often it called each function."""
+Frame: TypeAlias = tuple[str, tuple[tuple[str, int], ...], int, Counter[str]]
+"""A module whose forward runs: path, inputs (place, value), first call inside, how often it called each function."""
 
 
 class Functions(TorchFunctionMode):

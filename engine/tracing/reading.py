@@ -1,7 +1,7 @@
 """Modules and tensors that a model and its results hold, and how a model is called with example inputs."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeAlias, cast
 
@@ -50,6 +50,27 @@ def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tenso
         return
     for key, part in _parts(value):
         yield from named_tensors(part, f"{path}.{key}" if path else str(key))
+
+
+def outline(value: Any, leaf: Callable[[torch.Tensor], Any]) -> Any:
+    """A result without its tensors, as JSON holds it but for what `leaf` makes of each tensor.
+
+    Numbers, words and None stay; {"tuple": [...]}, {"list": [...]}, {"dict": {...}}, {"class": "module:Name",
+    "fields": {...}} for a dataclass; {"other": "module:Name"} for what cannot be made again from its parts.
+    """
+    if isinstance(value, torch.Tensor):
+        return leaf(value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    kind: type[Any] = type(value)
+    if kind in (tuple, list):
+        return {kind.__name__: [outline(one, leaf) for one in cast("Sequence[Any]", value)]}
+    if kind is dict:
+        return {"dict": {str(key): outline(one, leaf) for key, one in cast("dict[Any, Any]", value).items()}}
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if not is_dataclass(value):
+        return {"other": name}
+    return {"class": name, "fields": {f.name: outline(getattr(value, f.name), leaf) for f in fields(value)}}
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]]:

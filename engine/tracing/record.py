@@ -52,13 +52,25 @@ def _refs(argument: Any) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class ModuleCall:
-    """One call of a module's forward: its tensor inputs and outputs, and the calls first..last (exclusive) inside."""
+    """One call of a module's forward.
+
+    Attributes:
+        path: Path of the module.
+        inputs: Values of the tensors that it was given.
+        outputs: Values of the tensors that it returned.
+        first: First operator call inside.
+        last: Behind the last one.
+        places: Where each input stood: "0" (by position), "mask" (by name), "positions.1" (the second in a tuple).
+        result: What it returned, as `reading.outline` puts it, each tensor a `Ref`.
+    """
 
     path: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     first: int
     last: int
+    places: tuple[str, ...] = ()
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,7 @@ class Record:
         functions: Calls with literals, where a repair may replace one.
         chosen: Paths of the outputs that count, () for the default.
         weightless: The run knew shapes only (`shapes.py`).
+        dtypes: Type of each value's elements ("float32").
     """
 
     calls: tuple[Call, ...]
@@ -126,3 +139,4 @@ class Record:
     functions: tuple[FunctionCall, ...] = ()
     chosen: tuple[str, ...] = ()
     weightless: bool = False
+    dtypes: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from . import shapes
 from .failure import failure, refuse
 from .functions import Frame, Functions
 from .quiet import quiet_forward
-from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
+from .reading import Inputs, answers_of, call, modules_of, named_tensors, outline, tensors_of
 from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
 from .twin import isolated as isolated_twin
 from .twin import stand_in
@@ -80,6 +80,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         functions=tuple(recorder.functions),
         chosen=tuple(outputs),
         weightless=run.weightless,
+        dtypes=tuple(recorder.dtypes),
     )
 
 
@@ -197,6 +198,7 @@ class _Recorder(TorchDispatchMode):
         self.functions: list[FunctionCall] = []
         self.module_calls: list[ModuleCall] = []
         self.shapes: list[tuple[int, ...]] = []
+        self.dtypes: list[str] = []
         self.sources: list[Source] = []
         self.stack: list[Frame] = []
         self.raised = ""
@@ -212,6 +214,7 @@ class _Recorder(TorchDispatchMode):
         if found is None or self.shapes[found] != tuple(tensor.shape):
             found = self._numbers[key] = len(self.shapes)
             self.shapes.append(tuple(tensor.shape))
+            self.dtypes.append(str(tensor.dtype).removeprefix("torch."))
             # Another tensor may get the same id when this one is gone.
             self._watched.append(weakref.ref(tensor, lambda _: self._numbers.pop(key, None)))
         return found
@@ -236,17 +239,20 @@ class _Recorder(TorchDispatchMode):
         self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, flops))
         return result
 
-    def enter(self, path: str, inputs: Any) -> None:
+    def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module's forward begins."""
-        self.stack.append((path, tuple(self.number(t) for t in tensors_of(inputs)), len(self.calls), Counter()))
+        given = ((place, self.number(t)) for part in (args, kwargs) for place, t in named_tensors(part))
+        self.stack.append((path, tuple(given), len(self.calls), Counter()))
 
     def leave(self, outputs: Any) -> None:
         """A module's forward ends, or has raised (then it gives None); its parent may go on without it."""
-        path, inputs, first, _ = self.stack.pop()
+        path, given, first, _ = self.stack.pop()
         if outputs is None:
             self.raised = self.raised or path
-        ended = ModuleCall(path, inputs, tuple(self.number(t) for t in tensors_of(outputs)), first, len(self.calls))
-        self.module_calls.append(ended)
+        results = tuple(self.number(t) for t in tensors_of(outputs))
+        result = outline(outputs, lambda t: Ref(self.number(t)))
+        places, inputs = tuple(place for place, _ in given), tuple(value for _, value in given)
+        self.module_calls.append(ModuleCall(path, inputs, results, first, len(self.calls), places, result))
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -294,7 +300,7 @@ def _hooks(model: nn.Module, recorder: _Recorder) -> Generator[None]:
 
 def _entering(recorder: _Recorder, path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        recorder.enter(path, (args, kwargs))
+        recorder.enter(path, args, kwargs)
 
     return hook
 
@@ -308,7 +314,7 @@ def _leaving(recorder: _Recorder) -> Callable[[nn.Module, tuple[Any, ...], Any],
 
 def _modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:
     for path, module in modules_of(model).items():
-        steps = isinstance(module, (nn.Sequential, nn.ModuleList))
+        steps = isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict))
         yield path, type(module).__name__, _detail(module), steps
 
 

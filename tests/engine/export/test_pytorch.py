@@ -40,7 +40,7 @@ def test_the_folder_holds_weights_shapes_loader_and_readme(pytorch_export):
     assert exported.difference == 0.0 and exported.bytes == sum(p.stat().st_size for p in folder.iterdir())
     document = json.loads((folder / "shapes.json").read_text())
     assert document["schema"] == 1 and document["shapes"]["conv.weight"] == [6, 3, 3, 3]
-    assert set(document["edits"]) == {"identities", "attributes", "attention", "literals"}
+    assert set(document["edits"]) == {"blocks", "attributes", "attention", "literals"}
 
 
 def test_the_code_of_the_readme_loads_the_model_without_secateur(pytorch_export):
@@ -149,7 +149,7 @@ def test_an_export_that_is_cut_and_exported_again_keeps_the_repairs_of_both(pyto
     document = json.loads((again / "shapes.json").read_text())
     assert recorded_source(document, again).source == asked.spec.source
     assert document["edits"] == {
-        "identities": [],
+        "blocks": [],
         "attributes": [["conv", "out_channels", 3], ["bn", "num_features", 6]],
         "attention": [["a", 4, 32]],
         "literals": [["fc", "view", 0, 1, 3]],

@@ -72,7 +72,9 @@ def test_a_head_is_a_block_of_q_k_and_v_rows_and_a_head_dimension_a_stride(
 def test_blocks_are_the_steps_that_keep_shape_and_labels() -> None:
     assert [s.name for s in analyse(Residual(), image()).sets if s.kind is Kind.BLOCK] == ["blocks.0", "blocks.2"]
     transformer = analyse(Transformer(), image())
-    assert [s.name for s in transformer.sets if s.kind is Kind.BLOCK] == ["layers.0", "layers.1", "layers.2"]
+    assert [s.name for s in transformer.sets if s.kind is Kind.BLOCK] == [
+        name for n in range(3) for name in (f"layers.{n}", f"layers.{n}.attention", f"layers.{n}.mlp")
+    ]
 
 
 def test_a_block_names_the_tensors_that_vanish_with_it() -> None:
