@@ -128,7 +128,7 @@ def _slice_buffers(model: nn.Module, slices: Any) -> None:
 class StandIn(nn.Module):
     """Stands where a module of a removed block stood, computes nothing and returns what the others go on with.
 
-    The plain attributes of the removed module stay readable, its parameters read None.
+    Code around it may read plain attributes of the removed module and of those inside it; their parameters read None.
     """
 
     def __init__(self, removed: nn.Module, result: Any) -> None:
@@ -146,6 +146,8 @@ class StandIn(nn.Module):
                 self.__dict__[name] = value
         for name in (*removed._parameters, *removed._buffers):  # pyright: ignore[reportPrivateUsage]
             self.register_parameter(name, None)
+        for name, child in removed.named_children():
+            self.__dict__[name] = StandIn(child, None)  # to be read, no module of the model
         self.training = removed.training
         self.result = result
         self.names = tuple(signature(removed.forward).parameters)
@@ -178,7 +180,7 @@ class StandIn(nn.Module):
         else:
             found = kwargs[first] if first in kwargs else args[self.names.index(first)]
         for key in inner:
-            found = found[int(key)] if isinstance(found, (tuple, list)) else found[key]
+            found = found[key] if hasattr(found, "keys") else found[int(key)]
         return found
 
     def extra_repr(self) -> str:

@@ -1,7 +1,7 @@
 """Skip a block of the original by a hook, so that the masked original computes what it would without the block."""
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any, cast
 
 import torch
@@ -40,22 +40,21 @@ def _without(part: Any, result: Any, given: dict[str, Any]) -> Any:
         if part is None:
             return result  # nobody uses it
         return torch.zeros_like(result) if "zeros" in part else _argument(part["input"], given)
-    if isinstance(result, (tuple, list)):
-        parts = part["tuple" if isinstance(result, tuple) else "list"]
-        changed = [_without(p, r, given) for p, r in zip(parts, cast("list[Any]", result), strict=True)]
-        return tuple(changed) if isinstance(result, tuple) else changed
-    if isinstance(result, dict) and "dict" in part:
+    for kind in (tuple, list):
+        if type(result) is kind:
+            pairs = zip(part[kind.__name__], cast("Sequence[Any]", result), strict=True)
+            return cast("Any", kind)(_without(p, r, given) for p, r in pairs)
+    if type(result) is dict:
         return {key: _without(part["dict"][key], r, given) for key, r in cast("dict[str, Any]", result).items()}
-    if is_dataclass(result) and not isinstance(result, type):
-        return type(result)(
-            **{f.name: _without(part["fields"][f.name], getattr(result, f.name), given) for f in fields(result)}
-        )
-    return result
+    if part is None or "fields" not in part:
+        return result
+    values = {f.name: getattr(result, f.name) for f in fields(result)}
+    return type(result)(**{name: _without(part["fields"][name], value, given) for name, value in values.items()})
 
 
 def _argument(place: str, given: dict[str, Any]) -> Any:
     first, *inner = place.split(".")
     value: Any = given[first]
     for key in inner:
-        value = value[int(key)] if isinstance(value, (tuple, list)) else value[key]
+        value = value[key] if hasattr(value, "keys") else value[int(key)]
     return value

@@ -62,7 +62,7 @@ def outline(value: Any, leaf: Callable[[torch.Tensor], Any]) -> Any:
         return leaf(value)
     if value is None or type(value) in (bool, int, float, str):
         return value
-    kind: type[Any] = type(value)
+    kind = cast("type[Any]", type(value))
     if kind in (tuple, list):
         return {kind.__name__: [outline(one, leaf) for one in cast("Sequence[Any]", value)]}
     if kind is dict:
