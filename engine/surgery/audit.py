@@ -11,7 +11,7 @@ from ..structures.measured import SPELLED, is_audited, measures, name_of, scalar
 from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.recorder import Attempt, attempt
-from .runtime import PrunedAttention
+from .runtime import PrunedAttention, StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,8 @@ def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -
 
 def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str], matched: int) -> Audit:
     """Every operator of the run with the numbers that it had before."""
-    gone = [(first, last) for structure, first, last in analysis.block_calls if removed[structure]]
-    expected = [
-        o for o in analysis.script if o.module not in other and not any(first <= o.call < last for first, last in gone)
-    ]
+    gone = _gone(analysis, removed)
+    expected = [o for o in analysis.script if o.module not in other and o.call not in gone]
     done = [o for o in operations(run.calls) if o.module not in other]
     total = matched + len(expected)
     for before, now in zip(expected, done, strict=False):
@@ -87,18 +85,23 @@ def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str
 
 
 def _with_other_code(model: nn.Module) -> set[str]:
-    """Paths of modules that a repair gave a forward of its own, which takes its parts in another way."""
-    return {path for path, module in modules_of(model).items() if isinstance(module, PrunedAttention)}
+    """Paths of modules whose forward is not the model's own: it takes its parts in another way, or stands in."""
+    return {path for path, module in modules_of(model).items() if isinstance(module, (PrunedAttention, StandIn))}
 
 
 def _expected(analysis: Analysis, removed: Mask) -> list[tuple[Step, tuple[int, ...]]]:
     kept = kept_sizes(analysis, removed)
-    gone = {n for structure, first, last in analysis.block_calls if removed[structure] for n in range(first, last)}
+    gone = _gone(analysis, removed)
     return [
         (step, tuple(s if a < 0 else int(kept[a]) for s, a in zip(step.sizes, step.axes, strict=True)))
         for step in analysis.steps
         if step.call not in gone
     ]
+
+
+def _gone(analysis: Analysis, removed: Mask) -> set[int]:
+    """Calls of the record that vanish with the removed blocks."""
+    return {n for structure, first, last in analysis.block_calls if removed[structure] for n in range(first, last)}
 
 
 def _x(shape: tuple[int, ...]) -> str:
