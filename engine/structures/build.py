@@ -48,7 +48,9 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
     )
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
     blocks, notes = find_blocks(context, solution)
-    blocks = [b for b in blocks if set_key(Kind.BLOCK, b.path, -1) not in refused]
+    why = {b.path: refused.get(set_key(Kind.BLOCK, b.path, -1)) for b in blocks}
+    blocks = [b for b in blocks if why[b.path] is None]
+    notes += [reasons.stays(path, reason) for path, reason in why.items() if reason is not None]
     sets = _number_sets(context, named, blocks)
     structure = np.full(len(solution.reason), -1, dtype=np.int64)
     by_first = {s.first: s for s in sets}
@@ -74,7 +76,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         member_start=member_start,
         member_position=member,
         operators=operators,
-        notes=unruled(context, solution),
+        notes=(*unruled(context, solution), *notes),
         block_tensor=_pairs((first_of_block[b.path], t) for b in blocks for t in b.sources),
         block_operator=_pairs(
             (first_of_block[b.path], n)
@@ -82,7 +84,6 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
             for first, last in b.ranges
             for n in range(bisect_left(costing, first), bisect_left(costing, last))
         ),
-        notes=tuple(notes),
         steps=steps,
         script=tuple(operations(record.calls)),
         block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),

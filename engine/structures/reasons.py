@@ -85,3 +85,8 @@ def also_makes(module: str) -> Message:
         "{module} cannot go as a whole: besides its result it makes something that later layers use.",
         {"module": module},
     )
+
+
+def stays(module: str, reason: Message) -> Message:
+    """A block without which the model's code did not run."""
+    return Message("block.stays", "{module} cannot go as a whole. {reason}", {"module": module, "reason": str(reason)})
