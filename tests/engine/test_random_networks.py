@@ -1,0 +1,74 @@
+"""Random networks: what is offered can be removed in any amount, is counted exactly, and nothing is left behind."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from secateur.engine.errors import PlanError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analysis import Analysis, Kind, Mask
+from secateur.engine.structures.costs import costs
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.settle import settle
+from secateur.engine.surgery.verify import verify
+from secateur.engine.tracing.recorder import quiet_forward
+from tests.engine.random_nets import SIDE, Plan, RandomNet, plans
+
+NEVER = NeverCancelled()
+FEW = settings(max_examples=12, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=300, phases=[Phase.generate])
+
+
+def random_mask(analysis: Analysis, seed: int) -> Mask:
+    """Up to all but one of a random choice of sets, and of the blocks."""
+    mask, rng = analysis.empty(), np.random.default_rng(seed)
+    for one in analysis.sets:
+        if one.kind is Kind.BLOCK:
+            mask[one.first] = rng.random() < 0.3
+        elif rng.random() < 0.8:
+            mask[one.first + rng.permutation(one.count)[: rng.integers(0, one.count)]] = True
+    return mask
+
+
+def holds(plan: Plan, seed: int) -> None:
+    torch.manual_seed(plan.seed)
+    model = RandomNet(plan).eval()
+    inputs = (torch.randn(3, 3, SIDE, SIDE),)
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    randomness = torch.get_rng_state()
+    analysis = finish(settle(model, inputs, "random", NEVER))
+    mask, none = random_mask(analysis, seed), analysis.empty()
+    if mask.any():
+        try:
+            smaller = cut(model, analysis, none, mask, Edits(), inputs).model
+        except PlanError as error:  # two sets share an axis, and together they leave nothing of it
+            assume(error.message.code != "plan.empties")
+            raise
+        result = finish(verify(model, smaller, analysis, none, mask, inputs, NEVER))
+        assert all(c.passed for c in result.checks), result
+        with quiet_forward(smaller), FlopCounterMode(display=False) as counter:
+            smaller(inputs[0][:1])
+        counted = costs(analysis, mask)
+        assert counted.macs * 2 == counter.get_total_flops()
+        assert counted.parameters == sum(p.numel() for p in smaller.parameters())
+    assert torch.equal(randomness, torch.get_rng_state())
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+@FEW
+@given(plans(), st.integers(0, 9))
+def test_what_is_offered_can_be_removed(plan: Plan, seed: int) -> None:
+    holds(plan, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@MANY
+@given(plans(14), st.integers(0, 99))
+def test_what_many_networks_offer_can_be_removed(plan: Plan, seed: int) -> None:
+    holds(plan, seed)
