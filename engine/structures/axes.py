@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import Dim
+from .labels import Dim, LabelArray
 from .solve import Solution
 
 
@@ -17,6 +17,7 @@ class Axes:
         self._solution = solution
         self._numbers: dict[bytes, int] = {}
         self._seen: dict[int, tuple[Dim, int]] = {}
+        self._counted: dict[int, tuple[Dim, tuple[int, int]]] = {}
         self.arrays: list[NDArray[np.int64]] = []
 
     def number(self, dim: Dim) -> int:
@@ -33,6 +34,12 @@ class Axes:
         """(axis, repeats): the axis with each component once, and how often each occurs in the dimension."""
         if dim is None:
             return -1, 1
+        known = self._counted.get(id(dim))
+        if known is None:
+            known = self._counted[id(dim)] = (dim, self._count(dim))
+        return known[1]
+
+    def _count(self, dim: LabelArray) -> tuple[int, int]:
         components = self._solution.component[dim.ravel()]
         distinct, counts = np.unique(components, return_counts=True)
         if counts[0] > 1 and (counts == counts[0]).all():

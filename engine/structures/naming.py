@@ -46,13 +46,15 @@ def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: lis
     groups = np.split(touched[order], np.flatnonzero(np.diff(signature[touched][order])) + 1) if len(touched) else []
     by_base = np.argsort(pairs[0], kind="stable")
     sorted_base = pairs[0][by_base]
+    makers = {int(dim.ravel()[0]) for _, dim in context.producers if dim is not None}
     for bases in groups:
-        low, high = np.searchsorted(sorted_base, [bases[0], bases[0] + 1])
-        member = by_base[low:high]
-        touches = _touches(context, {int(a) for a in axis_of[member]}, on_axis)
+        owner, member = _members(sorted_base, by_base, bases)
+        touches = _touches(context, set(axis_of[member[owner == 0]].tolist()), on_axis, makers)
         index = position[bases]
         if kinds[bases[0]] not in (0, 1, 2):  # not a factor: its index on the first parameter
-            index = _first_index(bases, pairs[0], axis_of, offset, tensor_axes[touches[0][0]][touches[0][1]])
+            at = axis_of[member] == tensor_axes[touches[0][0]][touches[0][1]]
+            index = np.full(len(bases), np.iinfo(np.int64).max, dtype=np.int64)
+            np.minimum.at(index, owner[at], offset[member[at]])
         arranged = np.argsort(index, kind="stable")
         found.append(NamedSet(PRIORITY[kinds[bases[0]]], touches, bases[arranged], index[arranged]))
     return sorted(found, key=lambda s: (*s.touches[0], PRIORITY.index(s.kind), int(s.index[0])))
@@ -92,10 +94,9 @@ def _signatures(
 
 
 def _touches(
-    context: Context, member_axes: set[int], on_axis: dict[int, list[tuple[int, int]]]
+    context: Context, member_axes: set[int], on_axis: dict[int, list[tuple[int, int]]], makers: set[int]
 ) -> tuple[tuple[int, int], ...]:
     """(tensor, dim) pairs, what makes the axis before what reads it."""
-    makers = {int(dim.ravel()[0]) for _, dim in context.producers if dim is not None}
     touches = [t for axis in member_axes for t in on_axis.get(axis, [])]
 
     def rank(touch: tuple[int, int]) -> tuple[bool, bool, int, int]:
@@ -114,15 +115,12 @@ def _label_index(context: Context, solution: Solution) -> NDArray[np.int64]:
     return position
 
 
-def _first_index(
-    bases: NDArray[np.int64],
-    base: NDArray[np.int64],
-    axis_of: NDArray[np.int64],
-    offset: NDArray[np.int64],
-    axis: int,
-) -> NDArray[np.int64]:
-    """Smallest place of each base on an axis."""
-    at = axis_of == axis
-    place = np.full(int(base.max()) + 1, np.iinfo(np.int64).max, dtype=np.int64)
-    np.minimum.at(place, base[at], offset[at])
-    return place[bases]
+def _members(
+    sorted_base: NDArray[np.int64], by_base: NDArray[np.int64], bases: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(place in `bases`, pair) of every pair that has one of these bases; `by_base` sorts the pairs by base."""
+    low = np.searchsorted(sorted_base, bases, "left")
+    lengths = np.searchsorted(sorted_base, bases, "right") - low
+    begin = np.cumsum(lengths) - lengths
+    member = by_base[np.repeat(low - begin, lengths) + np.arange(int(lengths.sum()))]
+    return np.repeat(np.arange(len(bases)), lengths), member

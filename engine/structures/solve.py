@@ -41,15 +41,14 @@ def solve(labels: Labels) -> Solution:
     forced: list[tuple[LabelArray, NDArray[np.int64]]] = [
         (f.labels, np.full(len(f.labels), n, dtype=np.int64)) for n, f in enumerate(labels.fixed)
     ]
-    component = np.zeros(0, dtype=np.int64)
+    component = np.arange(labels.count, dtype=np.int64)
     reason = np.zeros(0, dtype=np.int64)
     for _ in range(MAX_ROUNDS):
-        component = _components(labels.count, edges)
+        component = _joined(component, edges)
         reason = _reasons(component, forced)
-        new_edges, new_forced = _relate(labels, component, reason)
-        if not new_edges and not new_forced:
+        edges, new_forced = _relate(labels, component, reason)
+        if not edges and not new_forced:
             break
-        edges += new_edges
         forced += new_forced
     else:
         # Not settled: what the relations touch stays, which is never wrong.
@@ -60,12 +59,15 @@ def solve(labels: Labels) -> Solution:
     return Solution(component, reason, start, base)
 
 
-def _components(count: int, edges: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _joined(component: NDArray[np.int64], edges: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Components of the labels when the pairs of labels in `edges` are the same too."""
     if not edges:
-        return np.arange(count, dtype=np.int64)
-    pairs = np.concatenate(edges, axis=1)
-    graph = coo_array((np.ones(pairs.shape[1], dtype=np.int8), (pairs[0], pairs[1])), shape=(count, count))
-    return cast("NDArray[np.int32]", csgraph.connected_components(graph, directed=False)[1]).astype(np.int64)
+        return component
+    first, second = component[np.concatenate(edges, axis=1)]
+    count = int(component.max(initial=-1)) + 1
+    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    merged = cast("NDArray[np.int32]", csgraph.connected_components(graph, directed=False)[1])
+    return merged[component].astype(np.int64)
 
 
 def _reasons(component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArray[np.int64]]]) -> NDArray[np.int64]:
@@ -185,8 +187,8 @@ def _agree(
     flat, number, place = flat[order], number[order], place[order]
     leader = np.searchsorted(flat, flat, side="left")
     same = leader != np.arange(len(flat))
-    pairs: list[list[int]] = np.unique(np.stack([number[leader[same]], number[same]], axis=1), axis=0).tolist()
-    for first, second in pairs:
+    pairs: list[int] = np.unique(number[leader[same]] * len(relations) + number[same]).tolist()
+    for first, second in (divmod(pair, len(relations)) for pair in pairs):
         at = same & (number == second) & (number[leader] == first)
         one, other = relations[first], relations[second]
         if one.flat.shape != other.flat.shape:
@@ -237,7 +239,8 @@ def _bases(
         if not nested.any():
             break
         known = np.concatenate([known[:, ~nested], _expand(known[:, nested], known)], axis=1)
-    known = np.unique(known[:, ~derived[known[1]]], axis=1)
+    known = known[:, ~derived[known[1]]]
+    known = np.stack(np.divmod(np.unique(known[0] * max(1, count) + known[1]), max(1, count)))
     start = np.searchsorted(known[0], np.arange(count + 1))
     return start.astype(np.int64), known[1]
 

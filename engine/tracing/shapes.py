@@ -66,8 +66,14 @@ def _tensors(values: Any) -> list[torch.Tensor]:
     return found
 
 
+def _as(x: torch.Tensor) -> torch.Tensor:
+    """What `empty_like` gives; for the usual strides by a shorter way."""
+    usual = x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
+    return on_meta(x) if usual else torch.empty_like(x)
+
+
 def _like(x: torch.Tensor, *_: Any, dtype: Any = None, **__: Any) -> torch.Tensor | None:
-    return torch.empty_like(x) if dtype is None and has_no_values(x.dtype) else None
+    return _as(x) if dtype is None and has_no_values(x.dtype) else None
 
 
 def _itself(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
@@ -76,13 +82,13 @@ def _itself(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
 
 def _combined(x: torch.Tensor, y: Any, *_: Any, **__: Any) -> torch.Tensor | None:
     same = isinstance(y, (int, float)) or (x.dtype == y.dtype and x.shape == y.shape and x.stride() == y.stride())
-    return torch.empty_like(x) if same and has_no_values(x.dtype) else None
+    return _as(x) if same and has_no_values(x.dtype) else None
 
 
 def _batch_norm(x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *_: Any) -> Any:
     if training or x.dim() < 2 or any(t is not None and t.shape != x.shape[1:2] for t in (weight, bias, mean, var)):
         return None
-    return torch.empty_like(x), x.new_empty(0), x.new_empty(0)
+    return _as(x), *(torch.empty(0, dtype=x.dtype, device="meta") for _ in range(2))
 
 
 def _layer_norm(x: torch.Tensor, shape: list[int], weight: Any, bias: Any, _eps: float) -> Any:
