@@ -159,6 +159,7 @@ BETWEEN: dict[str, Callable[[], nn.Module]] = {
     "group norm of every channel": lambda: nn.GroupNorm(16, 16),
     "group norm by function": PlainGroups,
     "group norm without weight": lambda: nn.GroupNorm(4, 16, affine=False),
+    "instance norm": lambda: nn.InstanceNorm2d(16, affine=True),
     "channel norm": lambda: ChannelNorm(16),
     "layer norm over all": lambda: nn.LayerNorm([16, 16, 16]),
     "layer norm by function": lambda: Function(
