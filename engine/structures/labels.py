@@ -63,6 +63,7 @@ class Labels:
         self.hints: list[tuple[Kind, LabelArray]] = []
         self._positions: list[LabelArray] = []
         self._spread: list[tuple[int, int]] = []
+        self._factors: dict[tuple[int, tuple[int, ...]], tuple[LabelArray, Dims]] = {}
 
     def spread(self, size: int) -> Dim:
         """Fresh labels for an axis along which one value repeats (zeros, an expanded one): its size is a literal only.
@@ -124,6 +125,15 @@ class Labels:
         """An axis becomes several: factors along which its labels repeat are untracked, the rest is one relation."""
         if dim is None:
             return [None] * len(sizes)
+        # What was put together, or taken apart before, has the factors that it had.
+        known = self._factors.get((id(dim), sizes))
+        if known is not None:
+            return list(known[1])
+        factors = self._split(dim, sizes)
+        self._factors[id(dim), sizes] = dim, list(factors)
+        return factors
+
+    def _split(self, dim: LabelArray, sizes: tuple[int, ...]) -> Dims:
         grid = dim.reshape(sizes)
         varying = [a for a in range(len(sizes)) if sizes[a] > 1 and not _repeats(grid, a)]
         flat = grid[tuple(slice(None) if a in varying else 0 for a in range(len(sizes)))]
@@ -156,7 +166,9 @@ class Labels:
             flat = self.new(int(np.prod(kept))).reshape(kept)
             self.relations.append(Relation(flat, factors))
         shape = tuple(sizes[a] if a in tracked else 1 for a in range(len(sizes)))
-        return np.ascontiguousarray(np.broadcast_to(flat.reshape(shape), sizes)).ravel()
+        made = np.ascontiguousarray(np.broadcast_to(flat.reshape(shape), sizes)).ravel()
+        self._factors[id(made), sizes] = made, list(dims)
+        return made
 
     def _settled(self, dim: Dim) -> None:
         self.fix(dim, reasons.repeated(), "")

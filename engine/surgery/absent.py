@@ -32,7 +32,8 @@ class Absent(TorchDispatchMode):
         rule = RULES.get(str(func.overloadpacket))
         if rule is None and _carries(func):
             return func(*args, **kwargs)
-        if not any(_absent(t).any() for t in tensors_of((args, kwargs)) if _holds_absent(t)):
+        # A sum is NaN where an entry is, and costs no memory.
+        if not any(t.sum().isnan() for t in tensors_of((args, kwargs)) if _holds_absent(t)):
             return func(*args, **kwargs)
         given: Given = {a.name: a.default_value for a in func._schema.arguments}
         given.update(zip(given, args, strict=False))
@@ -92,9 +93,10 @@ def _lossy(func: Any, given: Given) -> Any:
 
 def _product(first: str, second: str) -> Rule:
     def rule(func: Any, given: Given) -> Any:
-        a, b = given[first], given[second]
-        result = _again(func, given, **{first: _fill(a), second: _fill(b)})
-        terms = torch.matmul((~_absent(a)).float(), (~_absent(b)).float())
+        absent = [_absent(given[n]) for n in (first, second)]
+        filled = {n: given[n].masked_fill(mask, 0) for n, mask in zip((first, second), absent, strict=True)}
+        result = _again(func, given, **filled)
+        terms = torch.matmul(*((~mask).float() for mask in absent))
         return result.masked_fill(terms == 0, NAN)
 
     return rule
@@ -102,11 +104,12 @@ def _product(first: str, second: str) -> Rule:
 
 def _convolution(func: Any, given: Given) -> Any:
     """As a product over channels: a channel is present where any place in space is."""
-    source, weight = given["input"], given["weight"]
-    result = _again(func, given, input=_fill(source), weight=_fill(weight))
+    absent = [_absent(given[n]) for n in ("input", "weight")]
+    source, weight = (given[n].masked_fill(mask, 0) for n, mask in zip(("input", "weight"), absent, strict=True))
+    result = _again(func, given, input=source, weight=weight)
     space = tuple(range(2, source.dim()))
     one, none = [1] * len(space), [0] * len(space)
-    channels, taps = ((~_absent(t)).any(space, keepdim=True).float() for t in (source, weight))
+    channels, taps = ((~mask.all(space, keepdim=True)).float() for mask in absent)
     terms = torch.convolution(channels, taps, None, one, none, one, given["transposed"], none, given["groups"])
     return result.masked_fill(terms == 0, NAN)
 

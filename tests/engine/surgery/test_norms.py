@@ -121,3 +121,5 @@ def test_standardised_weights_have_filters_and_no_loose_kernel_dimensions() -> N
     analysis = analyse(Between(Standardised(16, 16, 3)), image(16))
     own = {(s.kind, s.count) for s in analysis.sets for t, _ in s.touches if analysis.tensors[t].module == "between"}
     assert own == {(Kind.FILTER, 16), (Kind.WIDTH, 16)}
+    kept = {(f.dim, f.reason.code) for f in analysis.fixed if analysis.tensors[f.tensor].name == "between.weight"}
+    assert kept == {(2, "fixed.kernel"), (3, "fixed.kernel")}
