@@ -99,4 +99,6 @@ def _fails(model: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> 
         rehearse(model, analysis, analysis.empty(), mask, Edits(), inputs)
     except SecateurError as error:
         return str(error.message.arguments.get("text", error))
+    except Exception as error:  # the model's own code may refuse an attribute, or to be copied
+        return f"{type(error).__name__}: {error}"
     return None

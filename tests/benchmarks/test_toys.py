@@ -5,11 +5,10 @@ import pytest
 from .toy_nets import TOYS
 from .toys import Outcome, run
 
-SAMPLE = ("FusedByHead", "TwoNames", "DynamicConvolution", "SoftmaxChannels", "Recursive")
+SAMPLE = ("FusedByHead", "TwoNames", "DynamicConvolution", "SoftmaxChannels", "Recursive", "Spread")
 OPEN = {
     "BatchAndChannels": "A size that the batch is part of is replaced by a number.",
     "OwnForward": "Literals in a forward that stands on the instance cannot be replaced.",
-    "RectifiedShortcut": "The masked original runs a removed block before it skips its result.",
 }
 """Networks that are wrong, and why."""
 

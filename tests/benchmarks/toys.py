@@ -133,14 +133,20 @@ def not_as_planned(
         yield f"{parameters} parameters, {counted.parameters} predicted"
     if by_value:
         return
-    first = tuple(t[:1].clone() for t in inputs)
+    batch = len(inputs[0])
+    found = {size: flops(smaller, tuple(t[:size] for t in inputs)) for size in (1, batch)}
+    if found[1] != 2 * counted.macs and found[batch] != 2 * counted.macs * batch:
+        yield f"{found} FLOPs a batch, {2 * counted.macs} predicted for each sample"
+
+
+def flops(net: nn.Module, inputs: Inputs) -> int:
+    """What torch counts, -1 where the network does not run on these inputs."""
     try:
-        with quiet_forward(smaller), FlopCounterMode(display=False) as counter:
-            smaller(*first)
-    except RuntimeError:  # runs at one batch size only
-        return
-    if counter.get_total_flops() != 2 * counted.macs:
-        yield f"{counter.get_total_flops() // 2} MACs, {counted.macs} predicted"
+        with quiet_forward(net), FlopCounterMode(display=False) as counter:
+            net(*(t.clone() for t in inputs))
+    except RuntimeError:
+        return -1
+    return counter.get_total_flops()
 
 
 def spoils(net: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, one: CoupledSet) -> Iterator[nn.Module]:
