@@ -8,7 +8,6 @@ from .toys import Outcome, run
 SAMPLE = ("FusedByHead", "TwoNames", "DynamicConvolution", "SoftmaxChannels", "Recursive", "Spread")
 OPEN = {
     "BatchAndChannels": "A size that the batch is part of is replaced by a number.",
-    "OwnForward": "Literals in a forward that stands on the instance cannot be replaced.",
 }
 """Networks that are wrong, and why."""
 
