@@ -134,22 +134,20 @@ class Analysis:
 
         None in place of the dimensions: the tensor vanishes with a block.
         """
-        gone = self.removed_positions(removed)
         kept: dict[str, tuple[NDArray[np.int64] | None, ...] | None] = {}
+        if not removed.any():
+            return kept
+        gone = self.removed_positions(removed)
+        places = np.flatnonzero(gone)
+        shorter = np.unique(np.searchsorted(self.axis_start, places, side="right") - 1)
+        on_axis = {int(a): np.flatnonzero(~gone[self.axis_start[a] : self.axis_start[a + 1]]) for a in shorter}
         for tensor in self.tensors:
-            dims = tuple(self._kept_on(axis, gone) for axis in tensor.axes)
-            if any(k is not None for k in dims):
-                kept[tensor.name] = dims
+            if any(axis in on_axis for axis in tensor.axes):
+                kept[tensor.name] = tuple(on_axis.get(axis) for axis in tensor.axes)
         for structure, tensor_number in self.block_tensor:
             if removed[structure]:
                 kept[self.tensors[tensor_number].name] = None
         return kept
-
-    def _kept_on(self, axis: int, gone: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-        if axis < 0:
-            return None
-        on_axis = gone[self.axis_start[axis] : self.axis_start[axis + 1]]
-        return np.flatnonzero(~on_axis) if on_axis.any() else None
 
     def slices(self, structure: int) -> tuple[Slice, ...]:
         """Everything that goes along with a structure, tensor by tensor (empty for a block: see `block_tensors`)."""

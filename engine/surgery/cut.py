@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import numpy as np
@@ -31,6 +31,7 @@ class Cut:
     edits: Edits
 
 
+@uncollected()
 def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs) -> Cut:
     """A new, smaller model; the given one is not touched.
 
@@ -50,7 +51,7 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
     if analysis.weightless:
         smaller = _sliced(model, relative_keeps(analysis, before, after))
         # Buffers that no file holds are sliced already, as all others.
-        runtime.apply_edits(smaller, asdict(replace(edits, slices=())))
+        runtime.apply_edits(smaller, _plain(replace(edits, slices=())))
     return Cut(smaller, edits)
 
 
@@ -66,6 +67,10 @@ def rehearse(
     edits = _with_known_repairs(smaller, analysis, after, edits)
     edits = Repair(smaller, analysis, after, edits, lambda: audit(smaller, analysis, after, inputs)).until_it_runs()
     return smaller, edits
+
+
+def _plain(edits: Edits) -> dict[str, Any]:
+    return {field.name: getattr(edits, field.name) for field in fields(edits)}
 
 
 def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
@@ -126,7 +131,7 @@ def rebuild(
         state_dict: The state's weights.
     """
     model = factory()
-    runtime.apply_edits(model, asdict(edits))
+    runtime.apply_edits(model, _plain(edits))
     runtime.resize(model, shapes(analysis, removed))
     found = model.load_state_dict(dict(state_dict), strict=False)
     unexpected = cast("list[str]", found.unexpected_keys)

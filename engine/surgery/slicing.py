@@ -38,6 +38,9 @@ def _relative(old: NDArray[np.int64] | None, kept: NDArray[np.int64] | None) -> 
 
 def slice_tensor(tensor: torch.Tensor, keeps: tuple[NDArray[np.int64] | None, ...]) -> torch.Tensor:
     """The tensor with only the kept places of each dimension; a copy, contiguous."""
+    if tensor.is_meta:
+        new = {dim: len(kept) for dim, kept in enumerate(keeps) if kept is not None}
+        return torch.empty([new.get(d, s) for d, s in enumerate(tensor.shape)], dtype=tensor.dtype, device="meta")
     cut = tensor.detach()
     for dim, kept in enumerate(keeps):
         if kept is not None:

@@ -7,7 +7,7 @@ values, runs for real. Either way it is a twin that runs, so that the model is l
 import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeGuard, cast
@@ -111,7 +111,7 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attem
         weightless: Run for the shapes only.
     """
     own = model if weightless else _isolated(model)
-    run = _run(own, inputs, weightless=weightless)
+    run = _run(own, inputs, weightless=weightless, briefly=True)
     recorder = run.recorder
     return Attempt(tuple(recorder.calls), tuple(recorder.shapes), run.error, recorder.raised)
 
@@ -150,11 +150,13 @@ def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) 
         return None
 
 
-def _run(model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False) -> _Run:
-    """One run; the inputs are copied, as a forward may change them."""
+def _run(
+    model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False
+) -> _Run:
+    """One run; the inputs are copied, as a forward may change them. A brief one notes neither flops nor literals."""
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
-    recorder = _Recorder(model, shapes.run if weightless else _for_real)
-    functions = Functions(recorder.stack, recorder.functions, recorder.number)
+    recorder = _Recorder(model, shapes.run if weightless else _for_real, counting=not briefly)
+    functions = nullcontext() if briefly else Functions(recorder.stack, recorder.functions, recorder.number)
     with quiet_forward(model, training), _hooks(model, recorder), recorder, functions:
         try:
             return _Run(recorder, given, call(model, given), None, weightless)
@@ -192,7 +194,7 @@ def _operator(func: Any) -> _Operator:
 class _Recorder(TorchDispatchMode):
     """Numbers every tensor that it meets and notes every operator."""
 
-    def __init__(self, model: nn.Module, execute: Callable[[Any, Any, Any], Any]) -> None:
+    def __init__(self, model: nn.Module, execute: Callable[[Any, Any, Any], Any], counting: bool) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.functions: list[FunctionCall] = []
@@ -203,6 +205,7 @@ class _Recorder(TorchDispatchMode):
         self.stack: list[Frame] = []
         self.raised = ""
         self._execute = execute
+        self._counting = counting
         self._numbers: dict[int, int] = {}
         self._watched: list[weakref.ref[torch.Tensor]] = []
         self._note_sources(model)
@@ -233,7 +236,7 @@ class _Recorder(TorchDispatchMode):
             arguments["strides"] = list(args[0].stride())  # what the new ones mean depends on those before
         result = self._execute(func, args, kwargs)
         outputs = tensors_of(result)
-        flops = int(known.flops(*args, **kwargs, out_val=result)) if known.flops is not None else 0
+        flops = int(known.flops(*args, **kwargs, out_val=result)) if self._counting and known.flops is not None else 0
         module = self.stack[-1][0] if self.stack else ""
         numbers = tuple(self.number(t) for t in outputs)
         self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, flops))

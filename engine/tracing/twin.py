@@ -7,7 +7,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ PLAIN = (torch.Tensor, nn.Parameter)
 """Types of which a twin is made; a subclass may mean anything."""
 
 
+ATOMS = (bool, int, float, str, type(None))
+PLAIN_MODULES = (nn.modules.conv._ConvNd, nn.MultiheadAttention)  # pyright: ignore[reportPrivateUsage]
+"""Their `__setstate__` only adds what pickles of old versions lack."""
 COPYING = (
     "__deepcopy__", "__getnewargs__", "__getnewargs_ex__", "__getstate__", "__new__", "__reduce__", "__reduce_ex__",
     "__setstate__", "__slots__",
@@ -49,17 +52,18 @@ def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.M
 def _is_ordinary(kind: type[nn.Module]) -> bool:
     """Its instances are their attributes and nothing else, so that no method of theirs is needed to copy them."""
     between = kind.__mro__[: kind.__mro__.index(nn.Module)]
-    return not any(name in vars(one) for one in between for name in COPYING)
+    return not any(name in vars(one) for one in between if one not in PLAIN_MODULES for name in COPYING)
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     """What `copy.deepcopy` gives, by a shorter way for what modules mostly hold."""
-    if isinstance(value, (int, float, str, type(None))):
+    kind: Any = cast("Any", type)(value)
+    if kind in ATOMS or (kind is tuple and all(type(one) in ATOMS for one in value)):
         return value
-    known = memo.get(id(value))
-    if known is None and type(value) in (dict, OrderedDict):
-        known = memo[id(value)] = type(value)()
-        for key, one in value.items():
+    known: Any = memo.get(id(value))
+    if known is None and (kind in (dict, OrderedDict) or (kind is set and not value)):
+        known = memo[id(value)] = kind()
+        for key, one in value.items() if value else ():
             known[key] = _copied(one, memo)
     return copy.deepcopy(value, memo) if known is None else known
 
