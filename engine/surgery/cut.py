@@ -17,7 +17,8 @@ from ..tracing.reading import Inputs, modules_of
 from ..tracing.twin import keeping_kind, stand_in, twin
 from . import runtime
 from .attributes import remembered
-from .audit import audit
+from .audit import Audit, audit
+from .numbering import renumbered
 from .protocol import Edits
 from .repair import Repair, merge_attributes
 from .slicing import Keeps, relative_keeps, slice_tensor
@@ -65,8 +66,26 @@ def rehearse(
     check_plan(analysis, before, after)
     smaller = _sliced(model, relative_keeps(analysis, before, after), analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
-    edits = Repair(smaller, analysis, after, edits, lambda: audit(smaller, analysis, after, inputs)).until_it_runs()
-    return smaller, edits
+
+    def run() -> Audit:
+        return audit(smaller, analysis, after, inputs)
+
+    edits = Repair(smaller, analysis, after, edits, run).until_it_runs()
+    return smaller, _with_numbers(smaller, renumbered(model, smaller), edits, run)
+
+
+def _with_numbers(
+    smaller: nn.Module, numbers: list[tuple[str, str, int]], edits: Edits, run: Callable[[], Audit]
+) -> Edits:
+    """Layers take the slots of those that are gone, unless their code computes with their number."""
+    if not numbers:
+        return edits
+    old = [(path, name, getattr(smaller.get_submodule(path), name)) for path, name, _ in numbers]
+    runtime.apply_edits(smaller, {"attributes": numbers})
+    if not run().passed:
+        runtime.apply_edits(smaller, {"attributes": old})
+        return edits
+    return replace(edits, attributes=merge_attributes(edits.attributes, tuple(numbers)))
 
 
 def _plain(edits: Edits) -> dict[str, Any]:
