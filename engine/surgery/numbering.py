@@ -31,7 +31,7 @@ def renumbered(before: nn.Module, after: nn.Module) -> list[tuple[str, str, int]
     for path, module in modules_of(before).items():
         number = vars(module).get(NUMBER)
         if type(number) is int and not isinstance(module, StandIn):
-            alike[re.sub(r"\.\d+(?=\.|$)", ".*", path), type(module), _flags(module)].append((number, path))
+            alike[re.sub(r"\b\d+\b", "*", path), type(module), _flags(module)].append((number, path))
     present = modules_of(after)
     changes: list[tuple[str, str, int]] = []
     for members in alike.values():
