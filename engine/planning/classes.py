@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 
-DEFAULT_KINDS = frozenset({Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH})
-"""Blocks only when asked; head dimensions not beside heads, because both lie on the same weights."""
+DEFAULT_KINDS = frozenset(
+    {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
+)
+"""Blocks and experts only when asked; head dimensions not beside heads, because both lie on the same weights."""
 
 
 @dataclass(frozen=True, slots=True)

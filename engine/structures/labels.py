@@ -51,6 +51,7 @@ class Labels:
         fixed: What must stay.
         relations: Splits and merges.
         hints: (kind, labels): what the structures on these labels are called.
+        shared: Labels of which every index stands for several of a flat axis (key/value heads with their query heads).
         position: Index that each label stands for on the axis for which it was made.
     """
 
@@ -61,7 +62,9 @@ class Labels:
         self.fixed: list[FixedLabels] = []
         self.relations: list[Relation] = []
         self.hints: list[tuple[Kind, LabelArray]] = []
+        self.shared: list[LabelArray] = []
         self._positions: list[LabelArray] = []
+        self._repeated: list[tuple[LabelArray, Dims, Dims]] = []
         self._spread: list[tuple[int, int]] = []
         self._factors: dict[tuple[int, tuple[int, ...]], tuple[LabelArray, Dims]] = {}
 
@@ -150,11 +153,13 @@ class Labels:
     def merge(self, dims: Dims, sizes: tuple[int, ...]) -> Dim:
         """Several axes become one: the inverse of `split`.
 
-        An axis along which a value repeats, beside one that does not (queries of one key/value group), goes with it
-        alone: the repeats are as many as they are.
+        An axis along which a value repeats, behind one that does not, is a factor as any other if heads come of it (see
+        `settle`): key/value heads are spread over their query heads, which all go with their group, and the j-th of
+        every group may go alone. Before one that does not (a batch) the repeats are as many as they are.
         """
-        if not all(d is None or self.is_spread(d) for d in dims):
-            dims = [self._settled(d) if self.is_spread(d) else d for d in dims]
+        telling = [n for n, d in enumerate(dims) if d is not None and not self.is_spread(d)]
+        if telling:
+            dims = [self._settled(d) if n < telling[0] and self.is_spread(d) else d for n, d in enumerate(dims)]
         tracked = [a for a, d in enumerate(dims) if d is not None]
         if not tracked:
             return None
@@ -165,10 +170,26 @@ class Labels:
         else:
             flat = self.new(int(np.prod(kept))).reshape(kept)
             self.relations.append(Relation(flat, factors))
+        repeats: Dims = [d for d in dims if self.is_spread(d)]
+        if telling and repeats:
+            self._repeated.append((flat.ravel(), repeats, [d for n, d in enumerate(dims) if n in telling]))
         shape = tuple(sizes[a] if a in tracked else 1 for a in range(len(sizes)))
         made = np.ascontiguousarray(np.broadcast_to(flat.reshape(shape), sizes)).ravel()
         self._factors[id(made), sizes] = made, list(dims)
         return made
+
+    def settle(self) -> None:
+        """Repeats of which no heads came are as many as they are; to be called when all statements are made."""
+        heads = np.zeros(self.count, dtype=np.bool_)
+        for kind, dim in self.hints:
+            if kind is Kind.HEAD:
+                heads[dim] = True
+        for flat, repeats, shared in self._repeated:
+            if heads[flat].any():
+                self.shared += [d.ravel() for d in shared if d is not None]
+            else:
+                for dim in repeats:
+                    self._settled(dim)
 
     def _settled(self, dim: Dim) -> None:
         self.fix(dim, reasons.repeated(), "")

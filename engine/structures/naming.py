@@ -10,8 +10,22 @@ from .axes import Axes, sources_of
 from .rules import Context
 from .solve import Solution
 
-PRIORITY = (Kind.HEAD, Kind.HEAD_DIM, Kind.GROUP, Kind.UNIT, Kind.WIDTH, Kind.FILTER, Kind.NEURON, Kind.CHANNEL)
+PRIORITY = (
+    Kind.KV_GROUP,
+    Kind.EXPERT,
+    Kind.HEAD,
+    Kind.HEAD_DIM,
+    Kind.GROUP,
+    Kind.UNIT,
+    Kind.WIDTH,
+    Kind.FILTER,
+    Kind.NEURON,
+    Kind.CHANNEL,
+)
 """A component that several hints name is called by the first of these."""
+
+FACTORS = (Kind.KV_GROUP, Kind.HEAD, Kind.HEAD_DIM, Kind.GROUP)
+"""Kinds whose structures are indices of a factor, not of a parameter's axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: lis
         owner, member = _members(sorted_base, by_base, bases)
         touches = _touches(context, set(axis_of[member[owner == 0]].tolist()), on_axis, makers)
         index = position[bases]
-        if kinds[bases[0]] not in (0, 1, 2):  # not a factor: its index on the first parameter
+        if PRIORITY[kinds[bases[0]]] not in FACTORS:  # not a factor: its index on the first parameter
             at = axis_of[member] == tensor_axes[touches[0][0]][touches[0][1]]
             index = np.full(len(bases), np.iinfo(np.int64).max, dtype=np.int64)
             np.minimum.at(index, owner[at], offset[member[at]])
@@ -71,6 +85,10 @@ def _kinds(context: Context, solution: Solution) -> NDArray[np.int64]:
     owner = np.repeat(np.arange(len(kinds)), np.diff(solution.base_start))
     nameless = kinds[solution.base] == len(PRIORITY) - 1
     np.minimum.at(kinds, solution.base[nameless], kinds[owner[nameless]])
+    of_heads = set(solution.base[kinds[owner] == PRIORITY.index(Kind.HEAD)].tolist())
+    for dim in context.labels.shared:
+        groups = [c for c in solution.component[dim].tolist() if c in of_heads]
+        kinds[groups] = PRIORITY.index(Kind.KV_GROUP)
     return kinds
 
 

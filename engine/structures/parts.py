@@ -19,6 +19,8 @@ class Kind(StrEnum):
     FILTER = "filter"
     NEURON = "neuron"
     HEAD = "head"
+    KV_GROUP = "key/value group"
+    EXPERT = "expert"
     HEAD_DIM = "head dimension"
     WIDTH = "residual width"
     GROUP = "channel group"

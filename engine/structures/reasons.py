@@ -44,6 +44,15 @@ def repeated() -> Message:
     return Message("fixed.repeated", "It counts how often something is repeated; what is repeated can go instead.")
 
 
+def chosen(op: str) -> Message:
+    """Its indices are chosen by number."""
+    return Message(
+        "fixed.chosen",
+        "{op} chooses indices of this axis by number, and too few would remain or the numbers are used.",
+        {"op": op},
+    )
+
+
 def vocabulary() -> Message:
     """Rows addressed by input values."""
     return Message("fixed.vocabulary", "Each index belongs to one value of the model's input (a token or a position).")

@@ -7,7 +7,7 @@ from ..tracing.record import Record
 from . import reasons
 from .labels import Dim, Dims, Labels
 from .liveness import liveness
-from .rules import RULES, Context, elementwise
+from .rules import RULES, Context, elementwise, routing
 from .rules.recurrent import tie_units
 
 
@@ -36,6 +36,7 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
             for dim in context.dims[source.value]:
                 context.labels.fix(dim, reasons.unused(), source.module)
     tie_units(context)
+    context.labels.settle()
     return context
 
 
@@ -58,6 +59,7 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
             for dim in context.dims[value]:
                 context.labels.fix(dim, reasons.unused(), call.module)
     for value in record.outputs:
+        context.labels.fix(context.points.get(value), reasons.output(), "")
         for dim in context.dims.get(value, []):
             context.labels.fix(dim, reasons.output(), "")
     return {number for number, source in enumerate(record.sources) if source.value in context.used}
@@ -65,7 +67,7 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
 
 def _apply(context: Context) -> None:
     call = context.call
-    rule = RULES.get(call.op)
+    rule = routing.pointed(context) or RULES.get(call.op)
     if rule is None:
         rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else unknown
     rule(context)

@@ -114,6 +114,19 @@ def _convolution(func: Any, given: Given) -> Any:
     return result.masked_fill(terms == 0, NAN)
 
 
+def _grouped(func: Any, given: Given) -> Any:
+    """As a product of each expert's rows."""
+    rows, stack = given["self"], given["mat2"]
+    result = _again(func, given, self=_fill(rows), mat2=_fill(stack))
+    terms = func((~_absent(rows)).to(rows.dtype), (~_absent(stack)).to(rows.dtype), given["offs"])
+    return result.masked_fill(terms == 0, NAN)
+
+
+def _largest(func: Any, given: Given) -> Any:
+    """The largest (or smallest) of what is present."""
+    return _again(func, given, self=_fill(given["self"], -INFINITY if given["largest"] else INFINITY))
+
+
 def _axes(given: Given, name: str = "dim") -> tuple[int, ...]:
     """The axes that a reduction names; all where it names none."""
     named = given.get(name)
@@ -240,6 +253,8 @@ RULES: dict[str, Rule] = {
     "aten.mv": _product("self", "vec"),
     "aten.addmv": _product("mat", "vec"),
     "aten.dot": _product("self", "tensor"),
+    "aten._grouped_mm": _grouped,
+    "aten.topk": _largest,
     **{f"aten.{n}": _convolution for n in ("convolution", "_convolution")},
     **{f"aten.{n}": _lossy for n in ("where", "masked_fill", "masked_fill_", "sign", "sgn", "fmax", "fmin", "pow")},
     **{f"aten.{n}": _neutral(0.0) for n in ("sum", "nansum")},

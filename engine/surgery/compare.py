@@ -9,6 +9,7 @@ from torch import nn
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.recorder import quiet_forward
 from ..tracing.twin import isolated
+from .double import Double
 from .runtime import StandIn
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -29,7 +30,7 @@ class Run:
             if path and not isinstance(module, StandIn)
         ]
         try:
-            with quiet_forward(model, training):
+            with quiet_forward(model, training), Double():
                 self.outputs = answers_of(call(model, copied(inputs)), chosen)
         finally:
             for handle in handles:

@@ -19,6 +19,8 @@ _KINDS = {
     "filter": Kind.FILTER,
     "neuron": Kind.NEURON,
     "head": Kind.HEAD,
+    "key/value": Kind.KV_GROUP,
+    "expert": Kind.EXPERT,
     "dimension": Kind.HEAD_DIM,
     "width": Kind.WIDTH,
     "group": Kind.GROUP,

@@ -19,6 +19,7 @@ from . import (
     products,
     recurrent,
     reductions,
+    routing,
     slicing,
     spectral,
     views,
@@ -28,7 +29,7 @@ from .context import Context, Rule
 
 FAMILIES = (
     views, slicing, joining, factories, products, attention, convolution, norms, pooling, patches, reductions,
-    embeddings, recurrent, parametrised, spectral, vision, elementwise,
+    embeddings, routing, recurrent, parametrised, spectral, vision, elementwise,
 )  # fmt: skip
 RULES: dict[str, Rule] = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 """Operator ("aten.view") to rule."""
@@ -58,4 +59,4 @@ def register_rule(operator: str) -> Callable[[Rule], Rule]:
     return register
 
 
-__all__ = ["RULES", "Context", "Rule", "attention", "elementwise", "register_rule"]
+__all__ = ["RULES", "Context", "Rule", "attention", "elementwise", "register_rule", "routing"]

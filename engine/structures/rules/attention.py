@@ -1,7 +1,5 @@
 """Attention as one operator, in all its spellings."""
 
-import numpy as np
-
 from .. import reasons
 from ..analysis import Kind
 from ..labels import Dim
@@ -18,11 +16,13 @@ def attention(context: Context) -> None:
     joined = contract(context, inner, inner2)
     pairs = labels.meet([groups, groups2], reasons.combined(op), module)
     count = context.shape("query")[-3] // max(1, context.shape("key")[-3])
-    heads = labels.meet([heads, None if pairs is None else np.repeat(pairs, count)], reasons.combined(op), module)
+    spread = labels.merge([pairs, labels.spread(count)], (context.shape("key")[-3], count))
+    heads = labels.meet([heads, spread], reasons.combined(op), module)
     mask = "attn_mask" if context.value("attn_mask") is not None else "attn_bias"
     if context.value(mask) is not None:
         _meet_mask(context, mask, heads)
-    labels.hint(Kind.HEAD, heads)
+    for dim in (heads, spread):
+        labels.hint(Kind.HEAD, dim)
     labels.hint(Kind.HEAD_DIM, joined)
     context.sizes.append((module, "heads", heads))
     joined = labels.meet([joined, outer], reasons.combined(op), module)  # one kernel for both products: one width

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ...tracing.record import Call, Record, Ref
-from ..labels import Dim, Dims, Labels
+from ..labels import Dim, Dims, LabelArray, Labels
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class Context:
         counts: For a call that begins inside an axis, the labels before its start: what is left of them must be
             what the code says.
         groups: The labels of the groups in which a value was normalised.
+        points: For a value that holds numbers of an axis's indices, that axis's labels.
         used: Values that a live call reads or that are outputs.
         number: Number of the call at hand.
     """
@@ -36,6 +37,7 @@ class Context:
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
     counts: dict[int, Dim] = field(default_factory=dict[int, Dim])
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
+    points: dict[int, LabelArray] = field(default_factory=dict[int, LabelArray])
     used: frozenset[int] = frozenset()
     number: int = 0
 

@@ -36,7 +36,8 @@ def bmm(context: Context) -> None:
     batch = context.labels.meet([b, b2], reasons.combined(context.call.op), context.call.module)
     inner = contract(context, k, k2)
     if batch is not None and not {context.value(left), context.value(right)} & context.parameters:
-        context.labels.hint(Kind.HEAD, batch)
+        for dim in (b, b2):
+            context.labels.hint(Kind.HEAD, dim)
         context.sizes.append((context.call.module, "heads", batch))
         for dim in (k, k2, n, m):
             context.labels.hint(Kind.HEAD_DIM, dim)
@@ -93,23 +94,6 @@ def trilinear(context: Context) -> None:
     context.give(result)
 
 
-def grouped_mm(context: Context) -> None:
-    """Rows sorted by expert [t, k] @ weights of each [e, k, m] -> [t, m]; the experts stay."""
-    *rows, k = context.of("self")
-    experts, k2, m = context.of("mat2") if len(context.shape("mat2")) == 3 else [None, *context.of("mat2")]
-    if len(rows) != 1 or len(context.shape("mat2")) != 3:
-        for dim in (*rows, k, experts, k2, m):
-            context.labels.fix(dim, reasons.no_rule(f"{context.call.op} of these shapes"), context.call.module)
-        context.give_untracked()
-        return
-    inner = contract(context, k, k2)
-    context.labels.fix(experts, reasons.sliced(context.call.op), context.call.module)
-    if context.value("mat2") in context.parameters:
-        context.producers.append(("neuron", m))
-    context.costs.append((context.number, (inner, m)))
-    context.give([rows[0], m])
-
-
 def contract(context: Context, first: Dim, second: Dim) -> Dim:
     """The axis that two operands are summed over."""
     return context.labels.meet([first, second], reasons.model_input(context.call.op), context.call.module)
@@ -140,5 +124,4 @@ RULES = {
     "aten.ger": outer,
     "aten.addr": outer,
     "aten._trilinear": trilinear,
-    "aten._grouped_mm": grouped_mm,
 }

@@ -48,8 +48,14 @@ def _give_rest(context: Context) -> None:
         context.give(kept, number)
 
 
+def among(context: Context) -> None:
+    """softmax, cumsum: every result is made of what remains, the shape stays."""
+    for number in range(len(context.call.outputs)):
+        context.give(context.of("self"), number)
+
+
 def along(context: Context) -> None:
-    """softmax, cumsum, sort ...: every result depends on the whole axis, the shape stays."""
+    """sort: every result depends on the whole axis, the shape stays."""
     dims = list(context.of("self"))
     axis: int = context.get("dim")
     context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
@@ -63,5 +69,6 @@ RULES = {
                                         "linalg_vector_norm")},
     **{f"aten.{n}": extreme for n in ("max", "min")},
     **{f"aten.{n}": reduction for n in ("argmax", "argmin", "any", "all", "logsumexp")},
-    **{f"aten.{n}": along for n in ("_softmax", "_safe_softmax", "_log_softmax", "cumsum", "sort")},
+    **{f"aten.{n}": among for n in ("_softmax", "_safe_softmax", "_log_softmax", "cumsum")},
+    "aten.sort": along,
 }  # fmt: skip

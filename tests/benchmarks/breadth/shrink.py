@@ -67,7 +67,7 @@ def _tiny(big: PretrainedConfig, factor: float) -> PretrainedConfig:
     made = {n: _shrunk(n, v, values, factor) for n, v in values.items()}
     made = {n: v for n, v in made.items() if v is not values[n] or (v != usual[n] and n in kind.__annotations__)}
     made |= {n: _tiny(v, factor) for n, v in values.items() if isinstance(v, PretrainedConfig)}
-    if getattr(big, "out_features", None) is not None:  # a backbone's, which is no field
+    if "depths" in values and getattr(big, "out_features", None) is not None:  # a backbone's, which is no field
         made["out_features"] = list(cast("Any", big).out_features)
     return kind(**made, num_labels=LABELS) if any(f.name == "id2label" for f in fields(kind)) else kind(**made)
 

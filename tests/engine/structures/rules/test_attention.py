@@ -53,7 +53,7 @@ def test_a_key_value_group_goes_with_its_queries(how: str, biased: bool) -> None
     torch.manual_seed(0)
     expected = ("q.weight", "k.weight", "v.weight", *(("bias",) if biased else ()))
     analysis = prove(Grouped(how, biased), sequences(), *expected)
-    group = next(s for s in analysis.sets if s.kind is Kind.HEAD)
+    group = next(s for s in analysis.sets if s.kind is Kind.KV_GROUP)
     found = {(s.tensor, s.dim): s.indices.tolist() for s in analysis.slices(group.first + 1)}
     assert found["k.weight", 0] == [4, 5, 6, 7] and found["q.weight", 0] == list(range(8, 16))
     assert not biased or found["bias", 0] == [2, 3]

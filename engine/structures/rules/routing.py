@@ -1,0 +1,161 @@
+"""Operators that choose among the indices of an axis, and those that use what was chosen: the routing of experts.
+
+A value that holds numbers of indices ("token 3 goes to expert 1") *points* into an axis (`Context.points`). As long as
+all that happens is that other tensors are looked up with it, or that it is counted how often each index was chosen,
+the axis may shrink: the choice is then made among those that remain. Any other use fixes the axis.
+"""
+
+from ...tracing.record import Ref
+from .. import reasons
+from ..analysis import Kind
+from ..labels import Dims, LabelArray
+from . import slicing, views
+from .context import Context, Rule
+
+
+def topk(context: Context) -> None:
+    """The k largest of an axis: their numbers point into it. At least k must remain, so half must be enough."""
+    dims = list(context.of("self"))
+    axis: int = context.get("dim")
+    whole = dims[axis]
+    if whole is not None and len(whole) // 2 < context.get("k"):
+        context.labels.fix(whole, reasons.chosen(context.call.op), context.call.module)
+        whole = None
+    dims[axis] = None
+    context.give(dims)
+    context.give(dims, 1)
+    if whole is not None and context.call.outputs[1] in context.used:
+        context.points[context.call.outputs[1]] = whole
+
+
+def grouped_mm(context: Context) -> None:
+    """Rows [s, k], sorted by expert, times the expert's own [k, n] of [e, k, n]; `offs` [e] says where each ends."""
+    rows, stack = context.of("self"), context.of("mat2")
+    if len(rows) != 2 or len(stack) != 3 or context.value("offs") is None:
+        for dim in (d for value in context.call.refs() for d in context.dims[value]):
+            context.labels.fix(dim, reasons.no_rule(f"{context.call.op} of these shapes"), context.call.module)
+        context.give_untracked()
+        return
+    (expert,) = context.of("offs")
+    expert = context.labels.meet([expert, stack[0]], reasons.combined(context.call.op), context.call.module)
+    context.labels.hint(Kind.EXPERT, expert)
+    inner = context.labels.meet([rows[1], stack[1]], reasons.model_input(context.call.op), context.call.module)
+    if context.value("mat2") in context.parameters:
+        context.producers.append(("neuron", stack[2]))
+    context.costs.append((context.number, (rows[0], inner, stack[2])))
+    context.give([rows[0], stack[2]])
+
+
+def pointed(context: Context) -> Rule | None:
+    """The rule of a call that is given numbers of a labelled axis; None when it is given none."""
+    if not any(value in context.points for value in context.call.refs()):
+        return None
+    return POINTED.get(context.call.op, _keep if context.call.op in KEEPS else _fix)
+
+
+def _keep(context: Context) -> None:
+    """The same numbers in another order or shape."""
+    value = context.value("self")
+    if value not in context.points or sum(v in context.points for v in context.call.refs()) > 1:
+        _fix(context)
+        return
+    context.give_untracked()
+    context.points[context.call.outputs[0]] = context.points[value]
+
+
+def _fix(context: Context) -> None:
+    """The numbers themselves are used."""
+    for value in context.call.refs():
+        if value in context.points:
+            context.labels.fix(context.points[value], reasons.chosen(context.call.op), context.call.module)
+        for dim in context.dims[value]:
+            context.labels.fix(dim, reasons.chosen(context.call.op), context.call.module)
+    context.give_untracked()
+
+
+def _count(context: Context) -> None:
+    """How often each number occurs: one bin for each index."""
+    whole = context.points[next(v for v in context.call.refs() if v in context.points)]
+    bins, low, high = context.get("bins"), context.get("min"), context.get("max")
+    if (bins, low, high) == (len(whole), 0, len(whole) - 1):
+        context.give([whole])
+    else:
+        _fix(context)
+
+
+def _look_up(context: Context) -> None:
+    """x[:, i] with one index: the axis that is looked up in is the one that it points into."""
+    given: list[Ref | None] = context.get("indices")
+    axes = [n for n, ref in enumerate(given) if ref is not None]
+    if len(axes) != 1 or context.value("self") in context.points:
+        (_keep if len(axes) == 1 and _number(given[axes[0]]) not in context.points else _fix)(context)
+        return
+    index = _number(given[axes[0]])
+    dims = _tied(context, context.of("self"), axes[0], context.points[index])
+    context.give([*dims[: axes[0]], *[None] * len(context.record.shapes[index]), *dims[axes[0] + 1 :]])
+
+
+def _number(given: Ref | None) -> int:
+    return -1 if given is None else given.value
+
+
+def _gather(context: Context) -> None:
+    """Along an axis by numbers that point into it; the other axes pass."""
+    index = context.value("index")
+    axis: int = context.get("dim") % len(context.shape("self"))
+    if index not in context.points or _others(context, axis):
+        _fix(context)
+        return
+    _tied(context, context.of("self"), axis, context.points[index])
+    context.give_untracked()
+
+
+def _scatter(context: Context) -> None:
+    """Numbers written where they point to, among zeros: the axis is the one that they point into."""
+    index = context.value("index")
+    axis: int = context.get("dim") % len(context.shape("self"))
+    whole = None if index is None else context.points.get(index)
+    if whole is None or context.value("src") is not None or _others(context, axis):
+        _fix(context)
+        return
+    dims: Dims = [None] * len(context.shape("self"))
+    if context.of("self")[axis] is not None:
+        _tied(context, context.of("self"), axis, whole)
+    dims[axis] = whole if context.shape("self")[axis] == len(whole) else None
+    if dims[axis] is None:
+        context.labels.fix(whole, reasons.chosen(context.call.op), context.call.module)
+    context.give(dims)
+
+
+def _others(context: Context, axis: int) -> bool:
+    """An axis besides this one has labels."""
+    dims = context.of("self")
+    return any(d is not None and not context.labels.is_spread(d) for n, d in enumerate(dims) if n != axis)
+
+
+def _tied(context: Context, dims: Dims, axis: int, whole: LabelArray) -> Dims:
+    """The axes of a value of which one is looked up with numbers that point into `whole`."""
+    own = dims[axis]
+    if own is None or len(own) != len(whole):
+        context.labels.fix(whole, reasons.combined(context.call.op), context.call.module)
+        context.labels.fix(own, reasons.combined(context.call.op), context.call.module)
+    else:
+        context.labels.tie(own, whole)
+    return dims
+
+
+KEEPS = {
+    *views.RULES,
+    *slicing.RULES,
+    *(f"aten.{n}" for n in ("_to_copy", "clone", "detach", "alias", "contiguous", "lift_fresh", "sort")),
+}
+POINTED: dict[str, Rule] = {
+    "aten.histc": _count,
+    "aten.index": _look_up,
+    "aten.gather": _gather,
+    "aten.scatter": _scatter,
+    "aten.scatter_": _scatter,
+}
+"""What numbers of a labelled axis may be used for."""
+
+RULES: dict[str, Rule] = {"aten.topk": topk, "aten._grouped_mm": grouped_mm}
