@@ -68,29 +68,29 @@ class Run:
             others = theirs.get(path, [])
             if number >= len(others) or len(others[number]) != len(results):
                 continue
-            pairs = [p for p in map(_present, results, others[number]) if p is not None]
+            pairs = [p for p in map(present, results, others[number]) if p is not None]
             peak = max([peak, *(float(a.abs().max()) for a, _ in pairs if a.numel() and a.isfinite().all())])
             for a, b in pairs:
                 tolerance = TOLERANCE.get(a.real.dtype, 1e-4)
                 # A result that nearly cancels is compared with what went into it.
                 floor = NOISE * torch.finfo(a.dtype).eps / tolerance * peak
-                difference = _difference(a, b, floor)
+                difference = relative_difference(a, b, floor)
                 if difference >= tolerance and not detail:
                     detail = f"result of {path} differs by {difference:.1e}"
                 worst = max(worst, difference)
         return worst, detail
 
 
-def _present(reference: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+def present(reference: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The entries of a result that remain, beside the cut model's; None where they do not fit."""
     if not _continuous(reference) or not _continuous(other):
         return None
-    present = ~reference.isnan()
+    there = ~reference.isnan()
     if reference.shape == other.shape:
-        return (reference[present], other[present]) if torch.equal(present, ~other.isnan()) else None
-    if int(present.sum()) != other.numel():
+        return (reference[there], other[there]) if torch.equal(there, ~other.isnan()) else None
+    if int(there.sum()) != other.numel():
         return None
-    return reference[present], other.flatten()
+    return reference[there], other.flatten()
 
 
 def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
@@ -103,10 +103,11 @@ def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> f
     pairs = [(a, b) for a, b in zip(first, second, strict=True) if a.numel()]
     if any(_continuous(a) for a, _ in pairs):
         pairs = [(a, b) for a, b in pairs if _continuous(a)]
-    return max((_difference(a, b) for a, b in pairs), default=0.0)
+    return max((relative_difference(a, b) for a, b in pairs), default=0.0)
 
 
-def _difference(first: torch.Tensor, second: torch.Tensor, floor: float = 0.0) -> float:
+def relative_difference(first: torch.Tensor, second: torch.Tensor, floor: float = 0.0) -> float:
+    """max|a - b| / max|a|, of at least `floor` where numbers nearly cancel."""
     if not _continuous(first):
         first, second = first.double(), second.double()
     same = first == second  # infinities too, such as those of masked scores

@@ -16,10 +16,11 @@ from torch.utils._pytree import tree_map_only
 
 from ..errors import VerificationError
 from ..jobs import CancelToken, Job, Progress, check
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Analysis, Kind, Mask
 from ..tracing.reading import Inputs
 from .compare import TOLERANCE, Run, worst_difference
 from .masking import masked
+from .operators import first_difference, operators_of
 from .permuting import permute
 from .protocol import Check, Verification
 from .randomise import LEVELS, randomise
@@ -159,10 +160,20 @@ def _removal(name: str, pair: _Pair, plan: Plan, inputs: Inputs, training: bool 
         difference, detail = reference.compare(_run(pair.after, inputs, plan, training))
     except Exception as error:  # the original runs on these inputs, the cut model does not
         difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
+    if difference >= tolerance:
+        detail = _first_operator(pair, plan, inputs, training) or detail
     made = Check(name, difference, effect, tolerance, _name(pair.dtype), detail)
     if made.passed and not made.conclusive:
         return replace(made, detail=f"inconclusive: the removal changes the outputs by {effect:.1e} only")
     return made
+
+
+def _first_operator(pair: _Pair, plan: Plan, inputs: Inputs, training: bool) -> str:
+    analysis, _, after = plan
+    gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
+    with masked(pair.before, *plan):
+        reference = operators_of(pair.before, inputs, gone, training)
+    return first_difference(reference, operators_of(pair.after, inputs, gone, training), pair.dtype)
 
 
 def _removal_randomised(

@@ -156,7 +156,7 @@ def test_a_wrong_cut_shows_on_the_way_where_the_answer_hides_it() -> None:
     assert verified(model, smaller, analysis, mask, image()).passed
     spoiled(model, smaller, analysis, mask)
     first = verified(model, smaller, analysis, mask, image()).checks[0]
-    assert not first.passed and first.detail.startswith("result of stem.0 differs")
+    assert not first.passed and first.detail.startswith("aten.convolution in stem.0 differs")
 
 
 def test_an_effect_too_small_to_measure_is_called_inconclusive() -> None:

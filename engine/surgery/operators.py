@@ -1,0 +1,84 @@
+"""Which operator differs first: both runs once more, operator by operator, when a comparison has failed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..structures.measured import AUDITED, SAME
+from ..tracing.quiet import quiet_forward
+from ..tracing.reading import Inputs, call, modules_of, tensors_of
+from ..tracing.twin import isolated
+from .compare import TOLERANCE, present, relative_difference
+
+
+@dataclass(slots=True)
+class Made:
+    """A result of an operator: the operator, the module whose forward called it, and the tensor."""
+
+    op: str
+    module: str
+    result: torch.Tensor
+
+
+class Operators(TorchDispatchMode):
+    """Keeps the first result of every product, norm and statistic, in order.
+
+    Attributes:
+        made: The results.
+    """
+
+    def __init__(self, left_out: Sequence[str]) -> None:
+        """Take the paths of the modules that do not count."""
+        super().__init__()
+        self.made: list[Made] = []
+        self._left_out = tuple(f"{path}." for path in left_out)
+        self._stack: list[str] = [""]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and keep what it made."""
+        result = func(*args, **(kwargs or {}))
+        op, path = str(func.overloadpacket), self._stack[-1]
+        op = SAME.get(op, op)
+        if op in AUDITED and not f"{path}.".startswith(self._left_out):
+            self.made += [Made(op, path, t.clone()) for t in tensors_of(result)[:1]]
+        return result
+
+    def entering(self, path: str) -> Callable[..., None]:
+        """A hook for the begin of a module's forward."""
+        return lambda *_: self._stack.append(path)
+
+    def leaving(self, *_: Any) -> None:
+        """A hook for its end."""
+        self._stack.pop()
+
+
+def operators_of(model: nn.Module, inputs: Inputs, left_out: Sequence[str], training: bool) -> list[Made]:
+    """Run a model and keep the results of its operators; up to where it raises."""
+    model = isolated(model)
+    seen = Operators(left_out)
+    for path, module in modules_of(model).items():
+        module.register_forward_pre_hook(seen.entering(path))
+        module.register_forward_hook(seen.leaving)
+    with quiet_forward(model, training), seen:
+        try:
+            call(model, inputs)
+        except Exception:  # what it did before that is still compared
+            return seen.made
+    return seen.made
+
+
+def first_difference(reference: list[Made], other: list[Made], dtype: torch.dtype) -> str:
+    """The first operator that differs, in words; "" where none does or where the runs do not go side by side."""
+    for mine, its in zip(reference, other, strict=False):
+        if (mine.op, mine.module) != (its.op, its.module):
+            return ""
+        pair = present(mine.result, its.result)
+        if pair is not None:
+            difference = relative_difference(*pair)
+            if difference >= TOLERANCE[dtype]:
+                return f"{mine.op} in {mine.module or 'the model itself'} differs by {difference:.1e}"
+    return ""
