@@ -1,7 +1,8 @@
 """The document: the only state of the window. Panels are views of it and call its methods.
 
 It holds the contents, edits the plan (every step undoable) and takes in what jobs bring; `work.py` runs the jobs
-against the engine. Every change is announced once by `changed` with the aspects that it touched.
+against the engine. Every change is announced once, by `changed`, with the aspects that it touched; `views` passes it
+on to the panels, one after the other.
 """
 
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ from . import marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
 from .contents import Contents, measured, opened
 from .history import Entry, History
+from .views import Views
 from .words import counted
 from .work import Work
 
@@ -38,8 +40,11 @@ LOG_LINES = 2000
 class Document(QObject):
     """Model, task, target, tree of states, marks, selection, jobs.
 
+    Attributes:
+        views: Who shows the document; panels `watch` it there.
+
     Signals:
-        changed: frozenset[Aspect].
+        changed: frozenset[Aspect], at once: for what must happen before anything else does.
         failed: SecateurError, to be shown in an error bar or dialog.
         announced: str, a sentence for the status bar.
     """
@@ -52,6 +57,7 @@ class Document(QObject):
         """Start empty. `link` reaches the engine; without one, only what needs no engine works."""
         super().__init__(parent)
         self.contents = Contents()
+        self.views = Views(self)
         self.history = History()
         self.selection = Selection()
         self.hovered = -1
@@ -462,6 +468,7 @@ class Document(QObject):
     def announce(self, *aspects: Aspect) -> None:
         """Tell the views what changed."""
         self.changed.emit(frozenset(aspects))
+        self.views.tell(frozenset(aspects))
 
     def fail(self, error: SecateurError) -> None:
         """Tell the window what went wrong."""

@@ -19,6 +19,7 @@ from .document import Document
 from .drops import source_of
 from .places import PLACES
 from .preload import Preload
+from .recent import Recent
 from .start_page import StartPage
 from .status_line import StatusLine
 from .top_bar import TopBar
@@ -26,6 +27,7 @@ from .widgets.error_bar import ErrorBar
 
 SMALLEST = (1024, 700)
 FIRST = (1440, 900)
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE})
 
 
 class MainWindow(QMainWindow):
@@ -51,6 +53,7 @@ class MainWindow(QMainWindow):
         self.commands = Actions(self)
         self.area: Any = None
         self._area: Any = None
+        self._recent = Recent(self)
         self._preload = Preload(PLACES, self)
         self._preload.finished.connect(self._build)
         self._painted = False
@@ -66,12 +69,16 @@ class MainWindow(QMainWindow):
         self._lay_out()
         self.commands.fill_menus(self)
         document.failed.connect(self._failed)
-        document.changed.connect(self._changed)
+        document.changed.connect(self._cover)
+        document.views.settled.connect(self._show_page)
+        document.views.watch(SHOWN, self._changed)
         self._restore()
 
     def _lay_out(self) -> None:
         self.pages = QStackedWidget()
+        self._cover_page = QWidget()
         self.pages.addWidget(self.start_page)
+        self.pages.addWidget(self._cover_page)
         central = QWidget()
         layout = QVBoxLayout(central)
         layout.setContentsMargins(12, 10, 12, 4)
@@ -186,6 +193,11 @@ class MainWindow(QMainWindow):
         self.errors.show_error(str(error), error.details)
 
     @Slot(object)
+    def _cover(self, aspects: frozenset[Aspect]) -> None:
+        """Until all panels show another model, nobody must act on what they showed before."""
+        if Aspect.MODEL in aspects and self.pages.currentWidget() is self.area:
+            self.pages.setCurrentWidget(self._cover_page)
+
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
             self._following = True
@@ -194,7 +206,6 @@ class MainWindow(QMainWindow):
             self._following = False
         if Aspect.MODEL in aspects:
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
-            self._show_page()
             self._first_tab()
         if aspects & {Aspect.MODEL, Aspect.STATES}:
             self._remember()
@@ -213,13 +224,15 @@ class MainWindow(QMainWindow):
             return
         if len(document.states) > 1 and document.work.folder is not None:
             title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
-            settings.remember(title, str(document.work.folder))
+            self._recent.remember(title, str(document.work.folder))
         elif len(document.states) == 1:
-            settings.remember(document.model_name, document.contents.spec.source)
+            self._recent.remember(document.model_name, document.contents.spec.source)
 
+    @Slot()
     def _show_page(self) -> None:
-        shown = self.area is not None and self.document.analysis is not None
-        self.pages.setCurrentIndex(1 if shown else 0)
+        """The panels, once all of them show the model."""
+        if self.area is not None and self.document.analysis is not None and not self.document.views.busy:
+            self.pages.setCurrentWidget(self.area)
 
     # Drag and drop, geometry.
 
@@ -244,6 +257,7 @@ class MainWindow(QMainWindow):
         self._closed = True
         settings.settings().setValue("geometry", self.saveGeometry())
         self._preload.wait()
+        self._recent.close()
         if self.area is not None:
             self.area.remember()
         self.document.work.close()

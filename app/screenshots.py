@@ -38,9 +38,9 @@ class Photographer:
     suffix: str
 
     def wait(self, condition: Callable[[], object]) -> None:
-        """Serve events until something holds."""
+        """Serve events until something holds and all that is in front shows it."""
         end = time.monotonic() + LIMIT
-        while not condition():
+        while not condition() or self.window.document.views.busy:
             if time.monotonic() > end:
                 raise TimeoutError(self.window.status.word.text())
             self.application.processEvents()

@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from . import settings
+from .aspects import Aspect
 from .commands.command import say
 from .commands.table import command_named
 from .widgets.buttons import button
 from .widgets.card import Card
 from .widgets.labels import ElidedLabel, label
 
+SHOWN = frozenset({Aspect.JOBS})
 SAMPLES = ("file.resnet", "file.vit")
 
 
@@ -55,7 +57,7 @@ class StartPage(QWidget):
         card.body.addWidget(self._bar)
         self._centre(card)
         self.refresh()
-        window.document.changed.connect(self._changed)
+        window.document.views.watch(SHOWN, self._changed)
         self.show_progress()
 
     def _title(self) -> QLabel:
@@ -99,8 +101,7 @@ class StartPage(QWidget):
             row.addWidget(ElidedLabel(source, "muted"), 1)
             self._recent.addLayout(row)
 
-    @Slot(object)
-    def _changed(self, _aspects: object) -> None:
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.show_progress()
 
     def show_progress(self) -> None:

@@ -42,7 +42,7 @@ class StatusLine(QWidget):
         self._clock = QTimer(self, interval=STAYS, singleShot=True)
         self._clock.timeout.connect(self._legend)
         document.announced.connect(self.tell)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
     @Slot(str)
@@ -58,10 +58,7 @@ class StatusLine(QWidget):
             self.tr("scores in cividis, blue low, yellow high; orange: marked for removal") if opened else ""
         )
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if not aspects & SHOWN:
-            return
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
         document = self.document
         parts = (document.work.status(), verified_text(document.states, document.state))
         self.facts.setText(DOT.join(part for part in parts if part))

@@ -56,7 +56,7 @@ class TopBar(QWidget):
         self.keep.valueChanged.connect(self._goal_changed)
         self.lose.valueChanged.connect(self._goal_changed)
         self.primary.clicked.connect(self._next)
-        self._document.changed.connect(self._changed)
+        self._document.views.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -175,10 +175,8 @@ class TopBar(QWidget):
         else:
             self._document.set_target(spec)
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if aspects & SHOWN:
-            self.refresh()
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
 
 
 def target_words(spec: TargetSpec) -> str:

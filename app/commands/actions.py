@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
+from ..aspects import Aspect
 from .command import Command, say
 from .table import COMMANDS, MENUS
 
+SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.LOG}
 MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?"}
 """Second shortcuts that people know from elsewhere."""
 
@@ -25,7 +27,7 @@ class Actions(QObject):
         super().__init__(window)
         self._window = window
         self.by_id: dict[str, QAction] = {one.id: self._action(one) for one in COMMANDS}
-        window.document.changed.connect(self._changed)
+        window.document.views.watch(SHOWN, self._changed)
         self.refresh()
 
     def fill_menus(self, window: QMainWindow) -> None:
@@ -65,6 +67,5 @@ class Actions(QObject):
         self._window.addAction(action)
         return action
 
-    @Slot(object)
-    def _changed(self, _aspects: object) -> None:
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()

@@ -45,13 +45,11 @@ class History(QWidget):
         self._stack.addWidget(self.view)
         self.view.clicked.connect(self._go)
         self.view.activated.connect(self._go)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self.refresh()
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if aspects & SHOWN:
-            self.refresh()
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
 
     def refresh(self) -> None:
         """Show all states anew."""

@@ -9,6 +9,8 @@ from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
 from ..widgets.numbers import duration
 
+SHOWN = frozenset({Aspect.JOBS})
+
 
 class JobRow(QWidget):
     """One job.
@@ -90,13 +92,10 @@ class Jobs(QWidget):
             )
         )
         self._stack.addWidget(area)
-        document.changed.connect(self._changed)
-        self._changed(frozenset({Aspect.JOBS}))
+        document.views.watch(SHOWN, self._changed)
+        self._changed(SHOWN)
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if Aspect.JOBS not in aspects:
-            return
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
         jobs = {job.id: job for job in self.document.jobs}
         for gone in self.rows.keys() - jobs.keys():
             self.rows.pop(gone).deleteLater()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QShowEvent
+from PySide6.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QStackedLayout, QToolTip, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document, Selection
@@ -124,7 +124,6 @@ class Layers(QWidget):
         super().__init__(parent)
         self.document = document
         self._rows: Rows | None = None
-        self._stale = True
         self.map = LayerMap()
         shown = QWidget()
         inner = QVBoxLayout(shown)
@@ -140,30 +139,16 @@ class Layers(QWidget):
         self._stack.addWidget(EmptyState(self.tr("Layers"), words))
         self._stack.addWidget(shown)
         self.map.picked.connect(self._pick)
-        document.changed.connect(self._changed)
-        self._changed(frozenset({Aspect.MODEL}))
+        document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
+        self._changed(SHOWN)
 
-    @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self._rows = None if self.document.analysis is None else rows_of(self.document.analysis)
             self._stack.setCurrentIndex(int(self._rows is not None))
-        self._stale = self._stale or bool(aspects & SHOWN)
-        if self.isVisible():
-            self._catch_up()
-        if aspects & (SHOWN | {Aspect.SELECTION}):
-            self._show_current()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Count what changed while another tab was in front."""
-        super().showEvent(event)
-        self._catch_up()
-        self._show_current()
-
-    def _catch_up(self) -> None:
-        if self._stale:
-            self._stale = False
+        if aspects & SHOWN:
             self.refresh()
+        self._show_current()
 
     def _show_current(self) -> None:
         modules = [b.module for b in self.map.bars]

@@ -1,6 +1,6 @@
 """The ledger: what the original costs and scores against the present state or plan; each cell says how it is known."""
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
@@ -103,7 +103,7 @@ class Ledger(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.cells["latency"].stepped.connect(document.measure)
         self.cells["metric"].stepped.connect(document.evaluate)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -111,10 +111,8 @@ class Ledger(QWidget):
         super().resizeEvent(event)
         self.row.invalidate()
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if aspects & SHOWN:
-            self.refresh()
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
 
     def refresh(self) -> None:
         """Show all figures anew."""

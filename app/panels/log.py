@@ -8,6 +8,7 @@ from ..document import Aspect, Document
 from ..widgets.buttons import button
 from ..widgets.labels import label
 
+SHOWN = frozenset({Aspect.LOG})
 LINES = 2000
 
 
@@ -38,13 +39,10 @@ class Log(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.text, 1)
         copy.clicked.connect(self._copy)
-        document.changed.connect(self._changed)
-        self._changed(frozenset({Aspect.LOG}))
+        document.views.watch(SHOWN, self._changed)
+        self._changed(SHOWN)
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if Aspect.LOG not in aspects:
-            return
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
         lines, seen = self.document.log, self._seen
         if lines[: len(seen)] != seen:
             self.text.clear()

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from PySide6.QtCore import QTimer, Slot
+from PySide6.QtCore import Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
@@ -20,9 +20,6 @@ from .recovery_words import best_text, expect_text, progress_text, reason_not, r
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
 """Width from which the place of the curves is kept free, in device-independent pixels."""
-
-FRAME = 33
-"""Least milliseconds between two drawings of the curves."""
 
 
 class Recovery(QWidget):
@@ -56,13 +53,11 @@ class Recovery(QWidget):
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()
         self.setMinimumWidth(436)  # the middle column is the one that must not give way
-        self._timer = QTimer(self, singleShot=True, interval=FRAME)
         self._lay_out()
-        self._timer.timeout.connect(self.refresh)
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
         self.epochs.valueChanged.connect(self.refresh)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -101,10 +96,8 @@ class Recovery(QWidget):
         row.addWidget(self._left_side, 9)
         row.addLayout(right, 11)
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if aspects & SHOWN and not self._timer.isActive():
-            self._timer.start()
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
 
     @Slot()
     def refresh(self) -> None:

@@ -69,7 +69,7 @@ class Samples(QWidget):
         self._lay_out()
         self.expected.valueChanged.connect(self._compare)
         self._empty.stepped.connect(document.evaluate)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self._changed(SHOWN)
 
     def _lay_out(self) -> None:
@@ -103,12 +103,10 @@ class Samples(QWidget):
         self._stack.addWidget(self._empty)
         self._stack.addWidget(area)
 
-    @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.TASK}:
             self._show_samples()
-        if aspects & SHOWN:
-            self._compare()
+        self._compare()
 
     def _show_samples(self) -> None:
         task = self.document.task

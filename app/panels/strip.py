@@ -143,13 +143,11 @@ class Strip(Card):
             row.addWidget(step)
             step.clicked.connect(self._clicked)
         self.body.addLayout(row)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self.refresh()
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if aspects & SHOWN:
-            self.refresh()
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
 
     @Slot()
     def _clicked(self) -> None:

@@ -1,7 +1,6 @@
 """The trade-off: metric against cost, with original, states and plan as points; a click opens a state."""
 
 from PySide6.QtCore import Slot
-from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
@@ -35,12 +34,11 @@ class TradeOff(QWidget):
         self.cost.addItem(self.tr("Parameters"), Cost.PARAMETERS)
         self._note = label(role="caption", wrap=True)
         self._empty = EmptyState("", "")
-        self._stale = False
         self._lay_out()
         self.cost.currentIndexChanged.connect(self.refresh)
         self.plot.opened.connect(document.go_to)
         self._empty.stepped.connect(document.evaluate)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -56,22 +54,12 @@ class TradeOff(QWidget):
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
 
-    @Slot(object)
-    def _changed(self, aspects: frozenset[Aspect]) -> None:
-        self._stale = self._stale or bool(aspects & SHOWN)
-        if self.isVisible() and self._stale:
-            self.refresh()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Draw what changed while another tab was in front."""
-        super().showEvent(event)
-        if self._stale:
-            self.refresh()
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
 
     @Slot()
     def refresh(self) -> None:
         """Show all points anew."""
-        self._stale = False
         document = self.document
         chosen = self.cost.currentData() or best_cost(document)
         shown = trade_off(document, Cost(chosen))

@@ -16,10 +16,9 @@ class Plot(pg.PlotWidget):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """`name` is what a screen reader says."""
-        super().__init__(parent)
+        super().__init__(parent, enableMenu=False)  # a menu that is switched off later would be made all the same
         self.setAccessibleName(name)
         self.setAntialiasing(True)
-        self.setMenuEnabled(False)
         self.setMouseEnabled(False, False)
         self.hideButtons()
         self.setFrameShape(self.Shape.NoFrame)
@@ -45,6 +44,8 @@ class Plot(pg.PlotWidget):
 
     def label_axis(self, side: str, text: str) -> None:
         """Say what an axis shows."""
+        if self.getAxis(side).labelText == text:
+            return  # saying it again lays out the whole plot
         self.getAxis(side).setLabel(text, **{"font-size": f"{CAPTION}px"})
 
     @Slot()

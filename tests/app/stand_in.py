@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur.app.document import CurvePoint, Document, JobView
+from secateur.app.document import Aspect, CurvePoint, Document, JobView
 from secateur.engine.session.states import Exported, OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, identities
@@ -30,6 +30,11 @@ class StandIn(Document):
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.jobs_shown: tuple[JobView, ...] = ()
         self.points: tuple[CurvePoint, ...] = ()
+
+    def announce(self, *aspects: Aspect) -> None:
+        """Views show it at once: a test of a panel is not about turns of the event loop."""
+        super().announce(*aspects)
+        self.views.settle()
 
     @property
     def jobs(self) -> tuple[JobView, ...]:

@@ -110,13 +110,12 @@ class Inspector(Card):
         self.lock.clicked.connect(self._lock)
         self.mark.clicked.connect(self._mark)
         self.below.clicked.connect(self._below)
-        self.document.changed.connect(self._changed)
+        self.document.views.watch(SHOWN | {Aspect.HOVER}, self._changed)
 
-    @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & SHOWN:
             self.refresh()
-        elif Aspect.HOVER in aspects and self.document.analysis is not None:
+        elif self.document.analysis is not None:
             self._show_structure(self.document.analysis)
 
     def refresh(self) -> None:

@@ -14,6 +14,7 @@ from .model import TreeModel
 from .query import parse, state_mask
 from .view import StructureTree
 
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.SELECTION})
 TYPING = 150
 """Milliseconds after the last key before the tree is filtered."""
 
@@ -59,7 +60,7 @@ class TreePanel(Card):
         self.search.textChanged.connect(self._typed)
         self.model.refused.connect(self.refuse)
         self.view.refused.connect(self.refuse)
-        document.changed.connect(self._changed)
+        document.views.watch(SHOWN, self._changed)
         self._changed(frozenset({Aspect.MODEL}))
 
     def _lay_out(self) -> None:
@@ -121,7 +122,6 @@ class TreePanel(Card):
     def _typed(self) -> None:
         self._timer.start()
 
-    @Slot(object)
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
             self._stack.setCurrentIndex(int(self.document.analysis is not None))

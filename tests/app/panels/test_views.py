@@ -151,17 +151,6 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     qtbot.waitUntil(lambda: not panel.cancel.isEnabled(), timeout=1000)
 
 
-def test_a_flood_of_points_is_drawn_at_most_thirty_times_a_second(shown, qtbot, monkeypatch) -> None:
-    document = travelled()
-    panel = shown(Recovery(document))
-    drawn = []
-    monkeypatch.setattr(panel.curves, "show_points", lambda *a: drawn.append(a))
-    for _ in range(300):
-        document.announce(Aspect.CURVE)
-    qtbot.wait(120)
-    assert len(drawn) <= 4
-
-
 def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
     panel = shown(Samples(opened()), 640, 190)
     assert panel.scores.text().replace("\u00a0", " ") == "The original scores 91.4 % \u00b1 0.63, n = 2,000."

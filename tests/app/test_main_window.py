@@ -1,0 +1,38 @@
+"""What the window does while another model is taken in."""
+
+import pytest
+
+from secateur.app.document import Document
+from secateur.app.main_window import MainWindow
+from secateur.engine.session.states import OpenedModel, StateKind
+from secateur.engine.sources.protocol import ModelSpec
+
+from .demo_analysis import small_resnet
+from .fake_link import FakeLink
+from .stand_in import state_of, task_info
+
+
+@pytest.fixture
+def window(qtbot, dressed):
+    window = MainWindow(Document(FakeLink()))
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    yield window
+    window.close()
+
+
+def adopt(window: MainWindow) -> None:
+    analysis = small_resnet()
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
+    window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
+
+
+def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opened(window, qtbot) -> None:
+    for _ in ("a first model", "another one"):
+        adopt(window)
+        assert not window.area.isVisible()
+        with qtbot.waitSignal(window.document.views.settled):
+            pass
+        assert window.area.isVisible()
+        assert window.area.panels["tree.panel"].model.analysis is window.document.analysis
