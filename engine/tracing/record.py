@@ -27,6 +27,7 @@ class Call:
         module: Path of the innermost module whose forward was running.
         pointwise: The operator carries torch's `pointwise` tag.
         flops: Floating point operations as `torch.utils.flop_counter` counts them, 0 for what it does not count.
+        reads: Value numbers of all tensor arguments.
     """
 
     op: str
@@ -35,19 +36,20 @@ class Call:
     module: str
     pointwise: bool
     flops: int
+    reads: tuple[int, ...]
 
     def refs(self) -> Iterator[int]:
         """Value numbers of all tensor arguments."""
-        for argument in self.arguments.values():
-            yield from _refs(argument)
+        return iter(self.reads)
 
 
-def _refs(argument: Any) -> Iterator[int]:
+def refs_in(argument: Any) -> Iterator[int]:
+    """Value numbers in an argument, also inside lists."""
     if isinstance(argument, Ref):
         yield argument.value
     elif isinstance(argument, (list, tuple)):
         for one in argument:  # pyright: ignore[reportUnknownVariableType]
-            yield from _refs(one)
+            yield from refs_in(one)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from .failure import failure, refuse
 from .functions import Frame, Functions
 from .quiet import quiet_forward
 from .reading import Inputs, answers_of, call, modules_of, named_tensors, outline, tensors_of
-from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source
+from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source, refs_in
 from .twin import isolated as isolated_twin
 from .twin import stand_in
 from .twin import weightless as weightless_twin
@@ -239,7 +239,8 @@ class _Recorder(TorchDispatchMode):
         flops = int(known.flops(*args, **kwargs, out_val=result)) if self._counting and known.flops is not None else 0
         module = self.stack[-1][0] if self.stack else ""
         numbers = tuple(self.number(t) for t in outputs)
-        self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, flops))
+        reads = tuple(refs_in(list(arguments.values())))
+        self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, flops, reads))
         return result
 
     def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -62,7 +62,8 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
         return value
     known: Any = memo.get(id(value))
     if known is None and (kind in (dict, OrderedDict) or (kind is set and not value)):
-        known = memo[id(value)] = kind()
+        known = cast("Any", kind())
+        memo[id(value)] = known
         for key, one in value.items() if value else ():
             known[key] = _copied(one, memo)
     return copy.deepcopy(value, memo) if known is None else known
