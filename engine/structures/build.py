@@ -43,8 +43,9 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
     literals = tuple(_literals(context, axes))
     # Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
     sizes = tuple(
-        (module, what, *(axes.counted(dim) if what == "heads" else (axes.number(dim), 1)))
+        (module, what, axis, repeats)
         for module, what, dim in context.sizes
+        for axis, repeats in (axes.counted(dim) if what == "heads" else (axes.number(dim), 1),)
     )
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
     blocks, notes = find_blocks(context, solution)

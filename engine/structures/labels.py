@@ -52,6 +52,7 @@ class Labels:
         relations: Splits and merges.
         hints: (kind, labels): what the structures on these labels are called.
         shared: Labels of which every index stands for several of a flat axis (key/value heads with their query heads).
+        refined: (relation, relation, shift) of relations that got common factors (`refining.py`).
         position: Index that each label stands for on the axis for which it was made.
     """
 
@@ -63,6 +64,7 @@ class Labels:
         self.relations: list[Relation] = []
         self.hints: list[tuple[Kind, LabelArray]] = []
         self.shared: list[LabelArray] = []
+        self.refined: set[tuple[int, int, int]] = set()
         self._positions: list[LabelArray] = []
         self._repeated: list[tuple[LabelArray, Dims, Dims]] = []
         self._spread: list[tuple[int, int]] = []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csgraph
 
 from .labels import LabelArray, Labels, Relation
+from .refining import agree, flat_positions, grids
 
 MAX_ROUNDS = 64
 
@@ -44,7 +45,7 @@ def solve(labels: Labels) -> Solution:
     component = np.arange(labels.count, dtype=np.int64)
     reason = np.zeros(0, dtype=np.int64)
     for _ in range(MAX_ROUNDS):
-        component = _joined(component, edges)
+        component = _joined(_grown(component, labels.count), edges)
         reason = _reasons(component, forced)
         edges, new_forced = _relate(labels, component, reason)
         if not edges and not new_forced:
@@ -57,6 +58,12 @@ def solve(labels: Labels) -> Solution:
         reason = _reasons(component, forced)
     start, base = _bases(labels, component, reason)
     return Solution(component, reason, start, base)
+
+
+def _grown(component: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Labels that were made while solving are components of their own."""
+    fresh = int(component.max(initial=-1)) + 1 + np.arange(count - len(component), dtype=np.int64)
+    return np.concatenate([component, fresh])
 
 
 def _joined(component: NDArray[np.int64], edges: list[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -92,7 +99,7 @@ def _relate(
         _collapse(relation, component, reason, edges, forced)
         _keep_whole(relation, component, reason, len(labels.fixed), forced)
     if not edges and not forced:
-        _agree(labels.relations, component, reason, len(labels.fixed), edges, forced)
+        agree(labels, component, reason, edges, forced)
     return edges, forced
 
 
@@ -110,15 +117,6 @@ def _keep_whole(
             forced.append((factor, np.full(len(factor), conflict, dtype=np.int64)))
 
 
-def _grids(relation: Relation) -> list[LabelArray]:
-    """Each factor's labels spread over the flat grid."""
-    rank = relation.flat.ndim
-    return [
-        np.broadcast_to(f.reshape([-1 if a == n else 1 for a in range(rank)]), relation.flat.shape)
-        for n, f in enumerate(relation.factors)
-    ]
-
-
 def _spread_fixed(
     relation: Relation,
     component: NDArray[np.int64],
@@ -129,7 +127,7 @@ def _spread_fixed(
     why = reason[component[relation.flat]]
     if (why < 0).all():
         return
-    for grid in _grids(relation):
+    for grid in grids(relation):
         at = (why >= 0) & (reason[component[grid]] < 0)
         if at.any():
             forced.append((grid[at], why[at]))
@@ -158,62 +156,17 @@ def _collapse(
     forced: list[tuple[LabelArray, NDArray[np.int64]]],
 ) -> None:
     """Where all factors but one must stay, the flat index is that one; where all must stay, so must it."""
-    grids = _grids(relation)
-    why = np.stack([reason[component[g]] for g in grids])
+    spread = grids(relation)
+    why = np.stack([reason[component[g]] for g in spread])
     free = (why < 0).sum(axis=0)
     flat_why = reason[component[relation.flat]]
     none_free = (free == 0) & (flat_why < 0)
     if none_free.any():
         forced.append((relation.flat[none_free], why.max(axis=0)[none_free]))
-    for number, grid in enumerate(grids):
+    for number, grid in enumerate(spread):
         at = (free == 1) & (why[number] < 0) & (component[relation.flat] != component[grid])
         if at.any():
             edges.append(np.stack([relation.flat[at], grid[at]]))
-
-
-def _agree(
-    relations: list[Relation],
-    component: NDArray[np.int64],
-    reason: NDArray[np.int64],
-    conflict: int,
-    edges: list[NDArray[np.int64]],
-    forced: list[tuple[LabelArray, NDArray[np.int64]]],
-) -> None:
-    """Flat indices that are the same fall into the same factors: equal factorings are tied, others must stay."""
-    flat, number, place = _flat_positions(relations, component, reason)
-    if not len(flat):
-        return
-    order = np.argsort(flat, kind="stable")
-    flat, number, place = flat[order], number[order], place[order]
-    leader = np.searchsorted(flat, flat, side="left")
-    same = leader != np.arange(len(flat))
-    pairs: list[int] = np.unique(number[leader[same]] * len(relations) + number[same]).tolist()
-    for first, second in (divmod(pair, len(relations)) for pair in pairs):
-        at = same & (number == second) & (number[leader] == first)
-        one, other = relations[first], relations[second]
-        if one.flat.shape != other.flat.shape:
-            label = other.flat.ravel()[place[at]]
-            forced.append((label, np.full(len(label), conflict, dtype=np.int64)))
-            continue
-        for grid, grid2 in zip(_grids(one), _grids(other), strict=True):
-            a, b = grid.ravel()[place[leader[at]]], grid2.ravel()[place[at]]
-            differs = component[a] != component[b]
-            if differs.any():
-                edges.append(np.stack([a[differs], b[differs]]))
-
-
-def _flat_positions(
-    relations: list[Relation], component: NDArray[np.int64], reason: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(component, relation, place in it) of every free flat index with at least two free factors."""
-    empty = np.zeros(0, dtype=np.int64)
-    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = [(empty, empty, empty)]
-    for number, relation in enumerate(relations):
-        free = np.stack([reason[component[g]] < 0 for g in _grids(relation)]).sum(axis=0).ravel()
-        place = np.flatnonzero((free >= 2) & (reason[component[relation.flat.ravel()]] < 0))
-        parts.append((component[relation.flat.ravel()[place]], np.full(len(place), number, dtype=np.int64), place))
-    joined = [np.concatenate(p) for p in zip(*parts, strict=True)]
-    return joined[0], joined[1], joined[2]
 
 
 def _bases(
@@ -221,12 +174,12 @@ def _bases(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """CSR of the bases: derived components stand for those of their factors, down to plain ones."""
     count = len(reason)
-    flat, number, place = _flat_positions(labels.relations, component, reason)
+    flat, number, place = flat_positions(labels.relations, component, reason)
     first = np.unique(flat, return_index=True)[1]
     pairs: list[NDArray[np.int64]] = [np.zeros((2, 0), dtype=np.int64)]
     for relation_number in map(int, np.unique(number[first])):
         at = first[number[first] == relation_number]
-        for grid in _grids(labels.relations[relation_number]):
+        for grid in grids(labels.relations[relation_number]):
             factor = component[grid.ravel()[place[at]]]
             free = reason[factor] < 0
             pairs.append(np.stack([flat[at][free], factor[free]]))

@@ -1,11 +1,9 @@
 """Operators that show the same numbers in another shape or order."""
 
-import math
-from itertools import pairwise
-
 import numpy as np
 
 from .. import reasons
+from ..factors import refine, segments
 from ..labels import Dims
 from .context import Context
 
@@ -13,14 +11,24 @@ from .context import Context
 def reshape(context: Context) -> None:
     """Axes are split and merged: both shapes are cut at all their common boundaries, then put together again."""
     before, after = context.shape("self"), context.out_shape()
+    dims = context.of("self")
+    result: Dims = []
+    for old, new in segments(before, after):
+        result += _reshaped(context, dims[old], before[old], after[new])
+    context.give(result)
+    keep_parameter(context)
+
+
+def _reshaped(context: Context, dims: Dims, before: tuple[int, ...], after: tuple[int, ...]) -> Dims:
+    if all(d is None for d in dims):
+        return [None] * len(after)
     parts = refine(before, after)
     if parts is None:
-        for dim in context.of("self"):
+        for dim in dims:
             context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
-        context.give_untracked()
-        return
+        return [None] * len(after)
     refined: Dims = []
-    for dim, sizes in zip(context.of("self"), parts[0], strict=True):
+    for dim, sizes in zip(dims, parts[0], strict=True):
         refined += context.labels.split(dim, sizes) if len(sizes) != 1 else [dim]
     result: Dims = []
     start = 0
@@ -28,37 +36,7 @@ def reshape(context: Context) -> None:
         taken = refined[start : start + len(sizes)]
         result.append(taken[0] if len(sizes) == 1 else context.labels.merge(taken, sizes))
         start += len(sizes)
-    context.give(result)
-    keep_parameter(context)
-
-
-def refine(
-    before: tuple[int, ...], after: tuple[int, ...]
-) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]] | None:
-    """The finest common factors of two shapes: for each dimension of either, the sizes it consists of.
-
-    Sizes of one never carry a factor. None when the boundaries do not nest (6 as 2 x 3 and as 3 x 2).
-    """
-    if 0 in before or 0 in after:
-        return None
-    bounds = sorted(set(_bounds(before)) | set(_bounds(after)))
-    if any(b % a for a, b in pairwise(bounds)):
-        return None
-
-    def parts(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-        found: list[tuple[int, ...]] = []
-        below = 1
-        for size in reversed(shape):
-            inside = [b for b in bounds if below <= b <= below * size]
-            found.append(tuple(b // a for a, b in pairwise(inside))[::-1])
-            below *= size
-        return found[::-1]
-
-    return parts(before), parts(after)
-
-
-def _bounds(shape: tuple[int, ...]) -> list[int]:
-    return [math.prod(shape[i:]) for i in range(len(shape) + 1)]
+    return result
 
 
 def permute(context: Context) -> None:
