@@ -21,7 +21,12 @@ CUT = State(
     parent="s0",
     kind=StateKind.CUT,
     removed={"filter|conv1.weight|0": [1, 5]},
-    edits=Edits(("a",), (("conv1", "out_channels", 6),), (("attn", 2, 8),), (("", "view", 0, 1, 64),)),
+    edits=Edits(
+        (("a", {"tuple": [{"input": "0"}, None]}),),
+        (("conv1", "out_channels", 6),),
+        (("attn", 2, 8),),
+        (("", "view", 0, 1, 64),),
+    ),
     weights="bb",
     parameters=8,
     macs=80,
