@@ -11,7 +11,7 @@ from secateur.engine.tasks.protocol import Metric
 
 from ..document import CurvePoint
 from ..theme import theme, tokens
-from ..widgets.labels import label
+from ..widgets.labels import ElidedLabel
 from ..widgets.plot import Plot, line
 
 FEWEST = 10
@@ -23,20 +23,27 @@ class Curves(QWidget):
 
     Attributes:
         loss: Curve of the loss.
-        metric: Curve of the metric.
+        measured: Curve of the metric, by the last measurement of each step.
+        before: What an earlier measurement of the same step said: as cut, before BatchNorm was measured again.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make empty plots."""
         super().__init__(parent)
         self._loss_plot, self._metric_plot = Plot(self.tr("Loss by step")), Plot(self.tr("Metric by step"))
-        self._loss_title, self._metric_title = label(self.tr("loss"), "caption"), label(self.tr("metric"), "caption")
+        self._loss_title, self._metric_title = (
+            ElidedLabel(self.tr("loss"), "caption"),
+            ElidedLabel(self.tr("metric"), "caption"),
+        )
         self.loss, self.measured = pg.PlotDataItem(), pg.PlotDataItem(symbol="o", symbolSize=5)
+        self.before = pg.PlotDataItem(pen=None, symbol="o", symbolSize=6)
         self._original = pg.InfiniteLine(angle=0)
         self._original.setVisible(False)
         self._loss_plot.addItem(self.loss)
         self._metric_plot.addItem(self._original)
         self._metric_plot.addItem(self.measured)
+        self._metric_plot.addItem(self.before)
+        self._metric_plot.setToolTip(self.tr("Hollow: as cut, before BatchNorm was measured again"))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
@@ -54,9 +61,12 @@ class Curves(QWidget):
         """Show these points; metrics that are fractions are drawn in per cent."""
         scale = 100.0 if original is None or original.percent else 1.0
         table = np.array([(p.step, p.loss, p.metric * scale) for p in points], dtype=float).reshape(-1, 3)
-        for curve, column in ((self.loss, 1), (self.measured, 2)):
-            known = np.isfinite(table[:, column])
-            curve.setData(table[known, 0], table[known, column])
+        losses, measured = table[np.isfinite(table[:, 1])], table[np.isfinite(table[:, 2])]
+        self.loss.setData(losses[:, 0], losses[:, 1])
+        last = np.ones(len(measured), np.bool_)
+        last[:-1] = measured[1:, 0] != measured[:-1, 0]
+        self.measured.setData(measured[last, 0], measured[last, 2])
+        self.before.setData(measured[~last, 0], measured[~last, 2])
         steps: Any = self._metric_plot.getViewBox()
         steps.setXRange(0, max(FEWEST, *(p.step for p in points), 0), padding=0.04)
         self._original.setVisible(original is not None)
@@ -64,7 +74,7 @@ class Curves(QWidget):
             self._original.setValue(original.value * scale)
             self._show_range(table[:, 2], original.value * scale)
             unit = ", %" if original.percent else ""
-            self._metric_title.setText(self.tr("{0}{1}, dashed: original").format(original.name, unit))
+            self._metric_title.setText(self.tr("{0} on choose{1}").format(original.name, unit))
 
     def _show_range(self, values: np.ndarray, original: float) -> None:
         """Both the curve and the original's line, which pyqtgraph's own range leaves out."""
@@ -80,4 +90,6 @@ class Curves(QWidget):
         self.measured.setPen(line(look.accent))
         self.measured.setSymbolBrush(look.accent)
         self.measured.setSymbolPen(line(look.panel, width=1))
+        self.before.setSymbolBrush(look.panel)
+        self.before.setSymbolPen(line(look.accent, width=1))
         self._original.setPen(line(look.muted, dashed=True, width=1))

@@ -48,15 +48,15 @@ def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:
 
 
 def best_text(points: tuple[CurvePoint, ...], original: Metric | None) -> str:
-    """The best metric so far and at which step, "" before the first."""
+    """The best metric so far, which is measured on the choose split, and at which step; "" before the first."""
     known = [p for p in points if not math.isnan(p.metric)]
     if not known:
         return ""
     higher = original is None or original.higher_is_better
     best = max(known, key=lambda p: p.metric if higher else -p.metric)
     value = percent(best.metric) if original is None or original.percent else three(best.metric)
-    text = say("recovery", "best {0} at step {1}").format(value, f"{best.step:,}")
+    text = say("recovery", "best on the choose split: {0} at step {1}").format(value, f"{best.step:,}")
     if original is None:
         return text
     before = percent(original.value) if original.percent else three(original.value)
-    return text + say("recovery", ", original {0}").format(before)
+    return text + say("recovery", "; dashed: original on the {0} split, {1}").format(original.split, before)

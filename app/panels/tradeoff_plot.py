@@ -52,10 +52,9 @@ class TradeOffPlot(Plot):
         self._set_range(shown)
         known = [p for p in shown.points if not math.isnan(p.y)]
         self._show_path(known)
-        low = self.viewRange()[1][0]
         unknown = [p for p in shown.points if math.isnan(p.y)]
-        ends = np.array([[p.x, y] for p in unknown for y in (low, self.viewRange()[1][1])], dtype=float).reshape(-1, 2)
-        self._unknown.setData(ends[:, 0], ends[:, 1])
+        heights = [y for p in unknown for y in (self.viewRange()[1][0], self._height_of(p))]
+        self._unknown.setData([p.x for p in unknown for _ in range(2)], heights)
         for item, value in ((self._goal_x, shown.goal_x), (self._goal_y, shown.goal_y)):
             item.setVisible(not math.isnan(value))
             item.setValue(0.0 if math.isnan(value) else value)
@@ -107,7 +106,7 @@ class TradeOffPlot(Plot):
         self._errors.setOpts(pen=line(look.accent, width=1))
         for item in (self._goal_x, self._goal_y):
             item.setPen(line(look.marked, dashed=True, width=1))
-        self._unknown.setPen(line(look.muted, dashed=True, width=1))
+        self._unknown.setPen(line(look.muted))
         self._dots.setData(spots=[self._spot(n, p) for n, p in enumerate(self._shown.points)])
 
     def _spot(self, number: int, point: Point) -> dict:
@@ -147,25 +146,25 @@ class TradeOffPlot(Plot):
             self._labels.append(item)
 
     def _lines(self) -> list[QRectF]:
-        """Where goal lines and the plan's line are: labels keep off them where they can."""
+        """Where goal lines are: labels keep off them where they can."""
         assert self._shown is not None
         box, found = self.getViewBox(), list[QRectF]()
         area = box.sceneBoundingRect()
         if not math.isnan(self._shown.goal_y):
             y = box.mapViewToScene(QPointF(0, self._shown.goal_y)).y()
             found.append(QRectF(area.left(), y - 1, area.width(), 2))
-        for x in (self._shown.goal_x, *(p.x for p in self._shown.points if math.isnan(p.y))):
-            if not math.isnan(x):
-                found.append(QRectF(box.mapViewToScene(QPointF(x, 0)).x() - 1, area.top(), 2, area.height()))
+        if not math.isnan(self._shown.goal_x):
+            x = box.mapViewToScene(QPointF(self._shown.goal_x, 0)).x()
+            found.append(QRectF(x - 1, area.top(), 2, area.height()))
         return found
 
     def _goal_labels(self) -> list[tuple[str, QPointF, str]]:
         assert self._shown is not None
-        (left, right), (low, _high) = self.viewRange()
+        (left, right), (low, high) = self.viewRange()
         words, look = self.tr("goal"), tokens()
         found = []
         if not math.isnan(self._shown.goal_x):
-            found.append((words, QPointF(self._shown.goal_x, low + 0.03 * (_high - low)), look.marked))
+            found.append((words, QPointF(self._shown.goal_x, high - 0.03 * (high - low)), look.marked))
         elif not math.isnan(self._shown.goal_y):
             found.append((words, QPointF(left + 0.02 * (right - left), self._shown.goal_y), look.marked))
         return found

@@ -132,6 +132,8 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     document.jobs_shown = (RUNNING,)
     nan = float("nan")
     document.points = (
+        CurvePoint(0, nan, 0.3),
+        CurvePoint(0, nan, 0.7),
         CurvePoint(1, 2.0, nan),
         CurvePoint(2, 1.5, 0.8),
         CurvePoint(3, 1.2, 0.87),
@@ -140,9 +142,10 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     document.announce(Aspect.JOBS, Aspect.CURVE)
     qtbot.waitUntil(lambda: panel.cancel.isVisible(), timeout=1000)
     assert panel.text.text() == "epoch 3 of 8, step 4, 2 min 10 s left"
-    assert panel.best.text() == "best 87.0 % at step 3, original 91.4 %"
+    assert panel.best.text() == "best on the choose split: 87.0 % at step 3; dashed: original on the choose split, 91.4 %"
     assert panel.curves.loss.getData()[1].tolist() == [2.0, 1.5, 1.2]
-    assert panel.curves.measured.getData()[1].tolist() == pytest.approx([80, 87, 86])
+    assert panel.curves.measured.getData()[1].tolist() == pytest.approx([70, 80, 87, 86])
+    assert panel.curves.before.getData()[1].tolist() == pytest.approx([30])
     assert not panel.start.isVisible()
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     assert document.calls == [("cancel", (7,))]
