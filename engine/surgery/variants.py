@@ -78,4 +78,4 @@ def _noise(like: torch.Tensor, shape: list[int], generator: torch.Generator) -> 
 
 
 def _repeated(one: torch.Tensor, count: int) -> torch.Tensor:
-    return one[torch.arange(count, device=one.device) % one.shape[0]]
+    return one.index_select(0, torch.arange(count, device=one.device) % one.shape[0])

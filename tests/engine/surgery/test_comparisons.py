@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from secateur.engine.errors import VerificationError
@@ -14,11 +16,15 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.compare import Run, worst_difference
 from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.masking import absent_state, gone_slices
+from secateur.engine.surgery.permuting import permute
 from secateur.engine.surgery.protocol import Edits, Verification
 from secateur.engine.surgery.randomise import LEVELS, randomise
+from secateur.engine.surgery.runtime import replace
 from secateur.engine.surgery.settle import trial_mask
 from secateur.engine.surgery.variants import another_batch, another_size, converted
 from secateur.engine.surgery.verify import require, verify
+from secateur.engine.tracing.reading import tensors_of
 from tests.engine.nets import Residual, TorchAttention, Transformer, image, rows, tokens
 from tests.engine.surgery.test_verification import exchange_one
 
@@ -208,3 +214,24 @@ def test_the_measure_is_relative_and_sees_what_is_not_finite() -> None:
     assert worst_difference([torch.tensor([3 + 4j])], [torch.tensor([3 - 4j])]) == pytest.approx(1.6)
     assert worst_difference([torch.tensor([2, 4])], [torch.tensor([2, 3])]) == pytest.approx(0.25)
     assert worst_difference([torch.tensor([2.0]), torch.tensor([4])], [torch.tensor([2.0]), torch.tensor([3])]) == 0.0
+
+
+def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None:
+    analysis = analyse(Residual().eval(), image())
+    mask = trial_mask(analysis)
+    with FakeTensorMode():  # tensors that say they are on a device which this machine need not have
+        model = Residual().eval()
+        there = {id(p): nn.Parameter(torch.empty(p.shape, device="cuda")) for p in model.parameters()}
+        there |= {id(b): torch.empty(b.shape, dtype=b.dtype, device="cuda") for b in model.buffers()}
+        replace(model, there)
+        made = list(absent_state(model, gone_slices(analysis, analysis.empty(), mask)).values())
+        permute(model, analysis, analysis.empty(), mask, np.random.default_rng(0))
+        randomise(model, LEVELS[0])
+        made += [*converted(model, torch.float64).parameters(), *model.buffers()]
+        example = {
+            "x": torch.empty(2, 3, 32, 32, device="cuda"),
+            "ids": torch.zeros(2, 5, dtype=torch.int64, device="cuda"),
+        }
+        for inputs in (another_batch(example), another_size(example)):
+            made += tensors_of(inputs)
+    assert {tensor.device.type for tensor in made} == {"cuda"}
