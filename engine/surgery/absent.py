@@ -114,6 +114,14 @@ def _convolution(func: Any, given: Given) -> Any:
     return result.masked_fill(terms == 0, NAN)
 
 
+def _padded(func: Any, given: Given) -> Any:
+    """What is put around an absent channel is absent with it."""
+    source, amounts = given["self"], given["pad"]
+    axes = tuple(source.dim() - 1 - n // 2 for n in range(0, len(amounts), 2) if any(amounts[n : n + 2]))
+    result = _again(func, given)
+    return result.masked_fill(_absent(source).all(axes, keepdim=True), NAN) if axes else result
+
+
 def _grouped(func: Any, given: Given) -> Any:
     """As a product of each expert's rows."""
     rows, stack = given["self"], given["mat2"]
@@ -253,6 +261,7 @@ RULES: dict[str, Rule] = {
     "aten.mv": _product("self", "vec"),
     "aten.addmv": _product("mat", "vec"),
     "aten.dot": _product("self", "tensor"),
+    "aten.constant_pad_nd": _padded,
     "aten._grouped_mm": _grouped,
     "aten.topk": _largest,
     **{f"aten.{n}": _convolution for n in ("convolution", "_convolution")},

@@ -26,7 +26,7 @@ class Call:
         outputs: Value numbers of the tensor results, in order.
         module: Path of the innermost module whose forward was running.
         pointwise: The operator carries torch's `pointwise` tag.
-        flops: Floating point operations as `torch.utils.flop_counter` counts them, 0 for what it does not count.
+        flops: Floating point operations as `torch.utils.flop_counter` counts them or `recorder.FLOPS`, 0 for the rest.
         reads: Value numbers of all tensor arguments.
     """
 

@@ -187,8 +187,17 @@ def _operator(func: Any) -> _Operator:
         tuple(a.name for a in arguments),
         {a.name: _literal(a.default_value) for a in arguments if a.has_default_value()},
         torch.Tag.pointwise in func.tags,
-        flop_registry.get(func.overloadpacket),
+        FLOPS.get(func) or flop_registry.get(func.overloadpacket),
     )
+
+
+def _grouped_flops(rows: torch.Tensor, stack: torch.Tensor, *_: Any, **__: Any) -> int:
+    """Each row [k] meets the one [k, n] of its expert."""
+    return 2 * rows.numel() * stack.shape[-1] if rows.dim() == 2 and stack.dim() == 3 else 0
+
+
+FLOPS: dict[Any, Callable[..., int]] = {torch.ops.aten._grouped_mm.default: _grouped_flops}
+"""Formulas of operators that `torch.utils.flop_counter` does not count."""
 
 
 class _Recorder(TorchDispatchMode):

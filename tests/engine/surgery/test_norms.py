@@ -123,3 +123,24 @@ def test_standardised_weights_have_filters_and_no_loose_kernel_dimensions() -> N
     assert own == {(Kind.FILTER, 16), (Kind.WIDTH, 16)}
     kept = {(f.dim, f.reason.code) for f in analysis.fixed if analysis.tensors[f.tensor].name == "between.weight"}
     assert kept == {(2, "fixed.kernel"), (3, "fixed.kernel")}
+
+
+class Padded(nn.Module):
+    """Rows of an image that got a border of zeros are divided by their root mean square over channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 12, 3), nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.pad(self.first(x), (1, 0, 0, 1))
+        return self.head((x / x.square().mean((1, 3), keepdim=True).sqrt().clamp(0.1)).amax((2, 3)))
+
+
+def test_the_border_of_an_absent_channel_is_absent_too() -> None:
+    torch.manual_seed(0)
+    model, inputs = Padded().eval(), image(8)
+    analysis = finish(settle(model, inputs, "padded", NEVER))
+    mask = trial_mask(analysis)
+    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
+    assert verified(model, smaller, analysis, mask, inputs).passed

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
+from secateur.engine.structures.costs import costs
 from tests.engine.nets import rows
 
 from .proof import prove
@@ -76,6 +77,8 @@ def test_an_expert_goes_with_its_score_and_the_choice_is_among_the_others(softma
     names = ("router.weight", "gate_up", "gate_up:1", "bias", "down", "down:1", "down:2")
     analysis = prove(Experts(softmax_first), rows(12), *names)
     assert _kinds(analysis)[Kind.EXPERT] == 6
+    stacks = [n for n, name in enumerate(analysis.operators.name) if name == "_grouped_mm"]
+    assert costs(analysis).operator_macs[stacks].tolist() == [2 * 8 * 16, 2 * 8 * 8]  # two experts a row, not six
 
 
 def test_experts_that_are_masked_after_they_ran_go_too() -> None:
