@@ -118,6 +118,8 @@ def torchvision_cell(name: str) -> Iterator[dict[str, Any]]:
         result |= {"ours": mine, "theirs": other if not error else [], "error": error}
         yield result
     assert cutting is not None
+    if not VERIFY:
+        return
     analysis, mask, made = cutting
     seconds, done = timed(
         lambda: finish(verify(model, made.model, analysis, analysis.empty(), mask, two, NeverCancelled()))
@@ -203,6 +205,7 @@ def depth_cell(depth: str) -> Iterator[dict[str, Any]]:
     }
 
 
+VERIFY = "--no-verification" not in sys.argv
 KINDS: dict[str, Callable[[str], Iterator[dict[str, Any]]]] = {
     "torchvision": torchvision_cell,
     "llama": llama_cell,
@@ -212,7 +215,14 @@ KINDS: dict[str, Callable[[str], Iterator[dict[str, Any]]]] = {
 
 def in_a_process(name: str) -> dict[str, Any]:
     """Run a cell; what it had said before its end counts."""
-    command = [sys.executable, "-m", "tests.benchmarks.speed", "--cell", name]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.speed",
+        "--cell",
+        name,
+        *([] if VERIFY else ["--no-verification"]),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
         said, problem = done.stdout, "" if done.returncode == 0 else done.stderr.strip()[-300:]
@@ -270,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("speed.jsonl"), help="results, one line a cell")
     parser.add_argument("--only", nargs="*", help="cells or their first letters")
+    parser.add_argument("--no-verification", action="store_true", help="leave out how long verification takes")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
