@@ -13,7 +13,7 @@ from .measures import error_text, kind_text, metric_text, timing_of, value_text
 from .verified import verified_tip
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES})
-MACS, PARAMETERS = 3, 4
+STATE_NAME, MACS, PARAMETERS = 0, 3, 4
 ROOMY = 540
 """Width from which all columns are shown, in device-independent pixels."""
 STATE = Qt.ItemDataRole.UserRole + 1
@@ -65,8 +65,9 @@ class History(QWidget):
         self.view.expandAll()
         header = self.view.header()
         header.setAccessibleName(self.tr("Columns of the history"))
-        header.setStretchLastSection(True)
+        header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(STATE_NAME, QHeaderView.ResizeMode.Stretch)  # elided where the room ends
         self._share_room()
         self._stack.setCurrentIndex(int(bool(rows)))
 

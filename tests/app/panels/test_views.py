@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
 
 from secateur.app.document import Aspect, CurvePoint, JobView, Selection
 from secateur.app.panels.history import History
@@ -213,3 +214,11 @@ def test_the_log_grows_and_starts_again_with_another_document(shown) -> None:
     document.announce(Aspect.LOG)
     assert panel.text.toPlainText() == "other"
     assert panel.text.maximumBlockCount() == 2000
+
+
+def test_the_history_never_scrolls_sideways(shown) -> None:
+    panel = shown(History(travelled()), 640, 180)
+    for width in (442, 1200, 436):
+        panel.resize(width, 180)
+        QApplication.processEvents()
+        assert panel.view.horizontalScrollBar().maximum() == 0
