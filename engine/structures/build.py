@@ -14,7 +14,6 @@ from .analysis import (
     CoupledSet,
     Fixed,
     Kind,
-    Literal,
     ModuleInfo,
     Operators,
     StandIn,
@@ -25,6 +24,7 @@ from .analysis import (
 from .axes import Axes, csr
 from .blocks import Block, find_blocks
 from .labels import Dim
+from .literals import find_literals
 from .measured import is_audited, measured_values, measures, name_of, scalars
 from .naming import NamedSet, name_sets
 from .rules import Context
@@ -40,7 +40,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
     tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
-    literals = tuple(_literals(context, axes))
+    literals = tuple(find_literals(context, axes))
     # Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
     sizes = tuple(
         (module, what, axis, repeats)
@@ -213,30 +213,6 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
             numbers.append(axes.number(context.counts.get(number)))
         sizes = measures(call, record.shapes)
         found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number))
-    return found
-
-
-def _literals(context: Context, axes: Axes) -> Sequence[Literal]:
-    found: list[Literal] = []
-    for call in context.record.functions:
-        dims, shape = context.dims.get(call.output, []), context.record.shapes[call.output]
-        if call.function == "group_norm":
-            dims, shape = [context.groups.get(call.output)], call.sizes
-        elif call.function in ("layer_norm", "rms_norm"):
-            dims, shape = dims[len(dims) - len(call.sizes) :], call.sizes
-        numbers = [axes.number(d) for d in dims]
-        if call.function == "split":  # its one size is that of the axis which it shortens
-            numbers = [
-                next((a for a, s in zip(numbers, shape, strict=True) if a >= 0 and s == size), -1)
-                for size in call.sizes
-            ]
-        if call.sizes and len(numbers) != len(call.sizes):
-            continue
-        site = Literal(
-            call.module, call.function, call.number, call.sizes, tuple(numbers) if call.sizes else (), call.scalar
-        )
-        if call.scalar is not None or any(a >= 0 for a in site.axes):
-            found.append(site)
     return found
 
 

@@ -179,23 +179,25 @@ class StandIn:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A size or scale that a module's forward hands to a torch function, where a repair may replace it.
+    """A number that a module's forward hands to a torch function, where a repair may replace it.
 
     Attributes:
         module: Path of the module.
-        function: Name ("reshape").
-        number: The module's k-th call of it.
-        sizes: Literal sizes as given.
-        axes: Axis of each size, -1 where it stays.
-        scalar: Floating literal, None where there is none.
+        site: Place in its code (`surgery.runtime.call_site`).
+        number: It is the module's k-th call from there.
+        where: Place among the arguments.
+        value: As the code gave it.
+        axis: Axis whose size it is, -1 for a number to compute with, which must stay as it is.
+        free: A size in which the batch, or another number that no axis has, is a factor; torch can work it out.
     """
 
     module: str
-    function: str
+    site: str
     number: int
-    sizes: tuple[int, ...]
-    axes: tuple[int, ...]
-    scalar: float | None
+    where: str
+    value: int | float
+    axis: int
+    free: bool = False
 
 
 def set_key(kind: Kind, name: str, dim: int) -> str:

@@ -1,6 +1,8 @@
 """Compare what a cut model does, operator by operator, with what the analysis predicts."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -14,6 +16,15 @@ from ..tracing.recorder import Attempt, attempt
 from .runtime import PrunedAttention, StandIn
 
 
+class Wrong(NamedTuple):
+    """A number that a forward gives to torch: module, call site, place among the arguments, size or factor."""
+
+    module: str
+    site: str
+    where: str
+    factor: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """How far a cut model behaves as predicted.
@@ -23,7 +34,7 @@ class Audit:
         total: Operators predicted.
         module: Where the first difference is ("" is the model itself).
         text: What differs, "" when nothing does.
-        scalars: The difference is a literal number, not a size.
+        wrong: Numbers in forwards that are not as predicted, as far as it ran.
         error: What the forward raised.
     """
 
@@ -31,7 +42,7 @@ class Audit:
     total: int
     module: str = ""
     text: str = ""
-    scalars: bool = False
+    wrong: tuple[Wrong, ...] = ()
     error: Exception | None = None
 
     @property
@@ -41,8 +52,13 @@ class Audit:
 
 
 def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -> Audit:
-    """Run the cut model on the analysis's own inputs and compare shapes and literals of every product and norm."""
+    """Run the cut model on the analysis's own inputs and compare sizes and literals of every product and norm."""
     run = attempt(model, inputs, analysis.weightless)
+    found = _compared(model, analysis, removed, run)
+    return found if found.passed else replace(found, wrong=tuple(_wrong(analysis, removed, run)))
+
+
+def _compared(model: nn.Module, analysis: Analysis, removed: Mask, run: Attempt) -> Audit:
     expected = _expected(analysis, removed)
     own = _with_other_code(model)
     done = [
@@ -56,7 +72,8 @@ def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -
             text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"
             return Audit(number, len(expected), module, text, error=run.error)
         if len(given) != len(step.scalars) or not np.allclose(given, step.scalars, rtol=1e-9, atol=0):
-            return Audit(number, len(expected), module, f"{op} uses {given}, before {step.scalars}", True, run.error)
+            text = f"{op} uses {given}, before {step.scalars}"
+            return Audit(number, len(expected), module, text, error=run.error)
     matched = min(len(done), len(expected))
     if run.error is not None:
         text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
@@ -64,6 +81,21 @@ def audit(model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
     return _same_script(analysis, removed, run, own, matched)
+
+
+def _wrong(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[Wrong]:
+    """Numbers that forwards gave to torch and that are not what is predicted, in the order of the run."""
+    kept = kept_sizes(analysis, removed)
+    literals = {(one.module, one.site, one.number, one.where): one for one in analysis.literals}
+    for call in run.functions:
+        for where, value, _ in call.given:
+            literal = literals.get((call.module, call.site, call.number, where))
+            if literal is not None:
+                size = literal.axis >= 0
+                expected = int(kept[literal.axis]) if size else literal.value
+                # A bound below zero is counted from the end, and may be right.
+                if not np.isclose(value, expected, rtol=1e-9, atol=0) and not (size and value < 0):
+                    yield Wrong(call.module, call.site, where, not size)
 
 
 def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str], matched: int) -> Audit:
@@ -77,7 +109,7 @@ def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str
             return Audit(matched, total, now.module, f"{now.op} runs where {before.op} did")
         if len(now.numbers) != len(before.numbers) or not np.allclose(now.numbers, before.numbers, rtol=1e-9, atol=0):
             text = f"{now.op} uses {now.numbers}, before {before.numbers}"
-            return Audit(matched, total, now.module, text, True)
+            return Audit(matched, total, now.module, text)
         matched += 1
     if len(done) != len(expected):
         return Audit(matched, total, "", f"{len(done)} operators ran, {len(expected)} were predicted")

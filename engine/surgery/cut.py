@@ -18,6 +18,7 @@ from ..tracing.twin import keeping_kind, stand_in, twin
 from . import runtime
 from .attributes import remembered
 from .audit import Audit, audit
+from .candidates import Sizes
 from .numbering import renumbered
 from .protocol import Edits
 from .repair import Repair, merge_attributes
@@ -70,7 +71,7 @@ def rehearse(
     def run() -> Audit:
         return audit(smaller, analysis, after, inputs)
 
-    edits = Repair(smaller, analysis, after, edits, run).until_it_runs()
+    edits = Repair(smaller, Sizes(analysis, before, after), edits, run).until_it_runs()
     return smaller, _with_numbers(smaller, renumbered(model, smaller), edits, run)
 
 

@@ -40,17 +40,25 @@ def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rn
 
 
 def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> NDArray[np.int64]:
-    """[P] for each position of an axis, the position whose values it takes."""
-    order = np.arange(int(analysis.axis_start[-1]), dtype=np.int64)
+    """[P] for each position of an axis, the position whose values it takes.
+
+    Structures change places with those that lie on the same axes.
+    """
+    axis_of = np.repeat(np.arange(len(analysis.axis_start) - 1), np.diff(analysis.axis_start))
+    of_tensors = np.zeros(len(analysis.axis_start), dtype=np.bool_)
+    of_tensors[[axis for tensor in analysis.tensors for axis in tensor.axes if axis >= 0]] = True
+    order = np.arange(len(axis_of), dtype=np.int64)
     for one in analysis.sets:
         if one.kind is Kind.BLOCK or not chosen[one.structures].any():
             continue
-        present = one.first + np.flatnonzero(~before[one.structures])
+        alike: dict[bytes, list[NDArray[np.int64]]] = {}
+        for structure in one.first + np.flatnonzero(~before[one.structures]):
+            member = analysis.member_position[analysis.member_start[structure] : analysis.member_start[structure + 1]]
+            member = member[of_tensors[axis_of[member]]]
+            alike.setdefault(axis_of[member].tobytes(), []).append(member)
         step = np.arange(len(order), dtype=np.int64)
-        for old, new in zip(present, rng.permutation(present), strict=True):
-            a = analysis.member_position[analysis.member_start[old] : analysis.member_start[old + 1]]
-            b = analysis.member_position[analysis.member_start[new] : analysis.member_start[new + 1]]
-            if len(a) == len(b):
-                step[a] = b
+        for members in alike.values():
+            for old, new in enumerate(rng.permutation(len(members))):
+                step[members[old]] = members[new]
         order = order[step]
     return order

@@ -14,7 +14,8 @@ class Edits:
         attributes: (module path, attribute, value): what a module remembers of its sizes.
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
             (path, number of heads, head dimension of the original for the scale).
-        literals: (module path, operator, k-th call, argument number, values): sizes written in a forward.
+        literals: (module path, call site, k-th call from there or -1 for each, place among the arguments, number):
+            numbers that a forward hands to torch functions (`runtime.OwnCalls`).
         slices: (buffer name, dimension, kept original indices): buffers that no checkpoint holds (not persistent),
             which a fresh model makes in the original's size.
     """
@@ -22,7 +23,7 @@ class Edits:
     blocks: tuple[tuple[str, Any], ...] = ()
     attributes: tuple[tuple[str, str, Any], ...] = ()
     attention: tuple[tuple[str, int, int], ...] = ()
-    literals: tuple[tuple[str, str, int, int, Any], ...] = ()
+    literals: tuple[tuple[str, str, int, str, Any], ...] = ()
     slices: tuple[tuple[str, int, tuple[int, ...]], ...] = ()
 
 

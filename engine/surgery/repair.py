@@ -1,24 +1,24 @@
-"""Make a cut model's own code run: attributes first, then the sizes written in a forward, module by module.
+"""Make a cut model's own code run: what modules remember first, then the numbers that their code writes.
 
 A repair is accepted only if the audit gets further with it; what did not help is undone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, cast
+from typing import Any, TypeAlias
 
 from torch import nn
 
 from ..errors import VerificationError
-from ..structures.analysis import Analysis, Mask
-from ..structures.costs import kept_sizes
 from ..tracing.reading import modules_of
 from . import runtime
 from .audit import Audit
+from .candidates import Site, Sizes, ancestors
 from .protocol import Edits
 
 LIMIT = 400
+Values: TypeAlias = dict[tuple[str, str], Any]
+"""Attributes by (module path, name)."""
 
 
 @dataclass(slots=True)
@@ -27,15 +27,13 @@ class Repair:
 
     Attributes:
         model: The cut model; changed in place.
-        analysis: Of the original.
-        removed: All that is gone.
+        sizes: What became of each size.
         edits: Repairs so far.
         run: Audits the model as it is.
     """
 
     model: nn.Module
-    analysis: Analysis
-    removed: Mask
+    sizes: Sizes
     edits: Edits
     run: Callable[[], Audit]
 
@@ -45,10 +43,11 @@ class Repair:
         Raises:
             VerificationError: No repair helps; the sentence names the module and the operator.
         """
+        self._replace_literals(self.sizes.again(self.edits.literals))
         now = self.run()
         for _ in range(LIMIT):
             if now.passed:
-                return self.edits
+                break
             better = self._improve(now)
             if better is None:
                 raise VerificationError(
@@ -57,118 +56,152 @@ class Repair:
                     "Leave this layer's structures out of the plan.",
                     module=now.module or "the model's own forward",
                     text=now.text,
+                    step=now.matched,
                 )
             now = better
+        if self.edits.literals:
+            self._keep_what_differs()
         return self.edits
 
     def _improve(self, now: Audit) -> Audit | None:
-        """The first repair at the failing module, or at one that contains it, that gets further."""
-        path = now.module
-        while True:
-            for name, value in self._attribute_candidates(path):
-                better = self._try_attribute(path, name, value, now)
-                if better is not None:
-                    return better
-            better = self._try_literals(path, now)
-            if better is not None or not path:
+        """The first repair that gets further: where the first wrong number was given, at the failing module, above."""
+        paths = list(self._suspects(now))
+        for path in paths:
+            better = self._try_attributes(path, now)
+            if better is not None:
                 return better
-            path = path.rpartition(".")[0]
+        for path in paths:
+            better = self._try_literals([path, *self._peers(path)], now)
+            if better is not None:
+                return better
+        return self._try_literals(list(modules_of(self.model)), now)
 
-    def _attribute_candidates(self, path: str) -> list[tuple[str, Any]]:
-        """(attribute, new value) of a module's integers, alone or in tuples, that are sizes which changed."""
-        changes = self._changes(path)
-        found: list[tuple[str, Any]] = []
-        for name, value in vars(self.model.get_submodule(path)).items():
-            if name.startswith("_") or name == "training":
-                continue
-            if isinstance(value, int) and not isinstance(value, bool):
-                found += [(name, new) for new in changes.get(value, ())]
-            elif isinstance(value, tuple) and value and all(type(part) is int for part in cast("tuple[Any]", value)):
-                news = [changes.get(part, [part]) for part in cast("tuple[int, ...]", value)]
-                if any(part not in new for part, new in zip(cast("tuple[int, ...]", value), news, strict=True)):
-                    found += [(name, made) for made in product(*news)]
-        return found
+    def _suspects(self, now: Audit) -> Iterator[str]:
+        """Modules whose code may be wrong, of each class the first."""
+        culprits = [*(one.module for one in now.wrong[:1]), now.module]
+        seen = set[type]()
+        for path in (*culprits, *(p for c in culprits for p in ancestors(c))):
+            kind = type(self.model.get_submodule(path))
+            if kind not in seen:
+                seen.add(kind)
+                yield path
 
-    def _changes(self, path: str) -> dict[int, list[int]]:
-        """Old size to new sizes, of all axes that a module, its children and its literals have."""
-        kept = kept_sizes(self.analysis, self.removed)
-        start = self.analysis.axis_start
-        prefix = f"{path}." if path else ""
-        pairs: set[tuple[int, int]] = set()
-        for tensor in self.analysis.tensors:
-            if tensor.module == path or tensor.module.startswith(prefix):
-                pairs |= {(s, int(kept[a])) for s, a in zip(tensor.shape, tensor.axes, strict=True) if a >= 0}
-        for literal in self.analysis.literals:
-            if literal.module == path:
-                pairs |= {(int(start[a + 1] - start[a]), int(kept[a])) for a in literal.axes if a >= 0}
-        for module, _, axis, _ in self.analysis.sizes:
-            if module == path and axis >= 0:
-                pairs.add((int(start[axis + 1] - start[axis]), int(kept[axis])))
-        changes: dict[int, list[int]] = {}
-        for old, new in sorted(pairs):
-            if old != new:
-                changes.setdefault(old, []).append(new)
-        return changes
-
-    def _try_attribute(self, path: str, name: str, value: Any, now: Audit) -> Audit | None:
-        """Set one attribute, here and on modules of the same class where it is a changed size too."""
-        chosen = {path: value}
-        for peer in self._peers(path):
-            old = getattr(self.model.get_submodule(peer), name, None)
-            new = self._changes(peer).get(old, []) if isinstance(old, int) else []
-            if len(new) == 1:
-                chosen[peer] = new[0]
-        for attempt in (chosen, {path: value}) if len(chosen) > 1 else (chosen,):
-            old_values = {p: getattr(self.model.get_submodule(p), name) for p in attempt}
-            for p, v in attempt.items():
-                setattr(self.model.get_submodule(p), name, v)
-            after = self.run()
-            if after.passed or after.matched > now.matched:
-                added = tuple((p, name, v) for p, v in attempt.items())
-                self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
-                return after
-            for p, v in old_values.items():
-                setattr(self.model.get_submodule(p), name, v)
+    def _try_attributes(self, path: str, now: Audit) -> Audit | None:
+        """All attributes that can have one value only, at once; what was not needed is undone. Then each alone."""
+        found = self.sizes.attributes(self.model, path)
+        sure = [name for name, values in found.items() if len(values) == 1]
+        together = {key: v for name in sure for key, v in self._everywhere(path, name, found[name][0]).items()}
+        old = self._values(together)
+        better = self._try_values(together, now) if len(sure) > 1 else None
+        if better is not None:
+            return self._without_needless(sure, old, better)
+        for name, values in found.items():
+            for value in values:
+                everywhere = self._everywhere(path, name, value)
+                for attempt in (everywhere, {(path, name): value})[: len(everywhere)]:
+                    better = self._try_values(attempt, now)
+                    if better is not None:
+                        return better
         return None
 
-    def _try_literals(self, path: str, now: Audit) -> Audit | None:
-        """Replace sizes (and, where one differs, scales) that forwards of this class hand to torch functions."""
-        paths = {path, *self._peers(path)}
-        added = [site for p in sorted(paths) for site in self._literals_of(p, now.scalars)]
-        if not added:
-            return None
-        before = self.edits.literals
-        classes = {p: self.model.get_submodule(p).__class__ for p in paths}
-        merged = {site[:4]: site for site in (*before, *added)}
-        self._apply_literals(tuple(merged.values()))
+    def _everywhere(self, path: str, name: str, value: Any) -> Values:
+        """An attribute here, and on modules of the same class where it can have one other value only."""
+        chosen = {(path, name): value}
+        own = self._owner(path, name)
+        for peer in self._peers(path):
+            new = self.sizes.attributes(self.model, peer).get(name, [])
+            if len(new) == 1 and self._owner(peer, name) is not own:  # a shared object has one value for all
+                chosen[peer, name] = new[0]
+        return chosen
+
+    def _try_values(self, values: Values, now: Audit) -> Audit | None:
+        old = self._values(values)
+        self._set(values)
         after = self.run()
         if after.passed or after.matched > now.matched:
-            self.edits = replace(self.edits, literals=tuple(merged.values()))
+            added = tuple((path, name, value) for (path, name), value in values.items())
+            self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
             return after
-        for p, own in classes.items():
-            self.model.get_submodule(p).__class__ = own
-        self._apply_literals(before)
+        self._set(old)
         return None
 
-    def _literals_of(self, path: str, scalars: bool) -> list[tuple[str, str, int, int, Any]]:
-        kept = kept_sizes(self.analysis, self.removed)
-        found: list[tuple[str, str, int, int, Any]] = []
-        for site in self.analysis.literals:
-            if site.module != path:
-                continue
-            for place, (size, axis) in enumerate(zip(site.sizes, site.axes, strict=True)):
-                if axis >= 0 and size > 0:  # unchanged ones too: the code may derive them from others
-                    found.append((path, site.function, site.number, place, int(kept[axis])))
-            if site.scalar is not None and (scalars or site.function == "scaled_dot_product_attention"):
-                found.append((path, site.function, site.number, 0, site.scalar))
-        return found
+    def _without_needless(self, names: Sequence[str], before: Values, best: Audit) -> Audit:
+        """Undo each of several attributes without which the audit gets as far."""
+        for name in names:
+            old = {key: value for key, value in before.items() if key[1] == name}
+            new = self._values(old)
+            self._set(old)
+            after = self.run()
+            if after.matched >= best.matched and after.passed >= best.passed:
+                best = after
+                kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
+                self.edits = replace(self.edits, attributes=kept)
+            else:
+                self._set(new)
+        return best
 
-    def _apply_literals(self, literals: tuple[tuple[str, str, int, int, Any], ...]) -> None:
-        runtime.apply_edits(self.model, {"literals": [list(site) for site in literals]})
+    def _owner(self, path: str, name: str) -> Any:
+        owner: Any = self.model.get_submodule(path)
+        for holder in name.split(".")[:-1]:
+            owner = getattr(owner, holder, None)
+        return owner
+
+    def _values(self, keys: Iterable[tuple[str, str]]) -> Values:
+        return {(p, n): getattr(self._owner(p, n), n.rpartition(".")[2]) for p, n in keys}
+
+    def _set(self, values: Values) -> None:
+        for (path, name), value in values.items():
+            runtime.set_remembered(self._owner(path, name), name.rpartition(".")[2], value)
+
+    def _try_literals(self, paths: list[str], now: Audit) -> Audit | None:
+        """Replace the sizes that forwards hand to torch, and the factors that became others with them."""
+        before, after = self.edits.literals, now
+        factors = set[tuple[str, str]]()
+        while True:
+            found = {(one.site, one.where) for one in after.wrong if one.factor and one.module in paths}
+            if after is not now and found <= factors:
+                break
+            factors |= found
+            added = [site for path in paths for site in self.sizes.literals(path, factors)]
+            merged = {site[:4]: site for site in (*before, *added)}
+            if tuple(merged.values()) == before:
+                break
+            self._replace_literals(list(merged.values()))
+            after = self.run()
+            if after.passed or after.matched > now.matched:
+                return after
+        self._replace_literals(before)
+        return None
+
+    def _replace_literals(self, literals: Sequence[Site]) -> None:
+        gone = {one[0] for one in self.edits.literals} - {one[0] for one in literals}
+        for path in gone:
+            runtime.restore_literals(self.model.get_submodule(path))
+        self.edits = replace(self.edits, literals=tuple(literals))
+        runtime.apply_edits(self.model, {"literals": literals})
+
+    def _keep_what_differs(self) -> None:
+        """Leave out the numbers that the code gives by itself, now that all else is repaired."""
+        same, differs = set[tuple[str, str, str]](), set[tuple[str, str, str]]()
+
+        def note(mode: runtime.OwnCalls, site: str, changes: dict[str, Any], given: dict[str, Any]) -> None:
+            for where, value in changes.items():
+                (same if given.get(where) == value else differs).add((mode.path, site, where))
+
+        runtime.watch = note
+        try:
+            self.run()
+        finally:
+            runtime.watch = None
+        needless = same - differs
+        self._replace_literals([one for one in self.edits.literals if (one[0], one[1], one[3]) not in needless])
 
     def _peers(self, path: str) -> list[str]:
-        own = type(self.model.get_submodule(path))
-        return [p for p, m in modules_of(self.model).items() if type(m) is own and p != path]
+        own = self._kind(path)
+        return [p for p in modules_of(self.model) if p != path and self._kind(p) is own]
+
+    def _kind(self, path: str) -> type:
+        return runtime.own_class(self.model.get_submodule(path))
 
 
 def merge_attributes(

@@ -6,14 +6,21 @@
 which repairs its code needs. The result is an ordinary trainable module of your class.
 """
 
+import copy
+import copyreg
+import itertools
 import json
+import linecache
 import sys
+import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
+from functools import cache
 from inspect import signature
 from pathlib import Path
-from typing import Any, cast
+from types import CodeType, FrameType
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -90,7 +97,8 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
     Args:
         model: A network with the original's modules.
         edits: {"blocks": [[path, result]], "attributes": [[path, name, value]],
-            "attention": [[path, heads, head dimension]], "literals": [[path, function, call, argument, value]],
+            "attention": [[path, heads, head dimension]],
+            "literals": [[path, call site, k-th call or -1 for each, argument, value]],
             "slices": [[buffer, dimension, kept indices]]}
     """
     removed: tuple[str, ...] = ()
@@ -103,18 +111,48 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
     for path, heads, head_dim in edits.get("attention", ()):
         if not f"{path}.".startswith(removed):
             _size_from_weights(model.get_submodule(path), int(heads), int(head_dim))
+    owned: dict[int, tuple[Any, Any]] = {}
     for path, name, value in edits.get("attributes", ()):
         if not f"{path}.".startswith(removed):
-            setattr(
-                model.get_submodule(path), name, tuple(cast("list[Any]", value)) if isinstance(value, list) else value
-            )
+            owner, last = _owner(model, path, name, owned)
+            set_remembered(owner, last, value)
     _slice_buffers(model, edits.get("slices", ()))
-    literals: dict[str, dict[tuple[str, int], list[tuple[int, Any]]]] = {}
-    for path, function, call, argument, value in edits.get("literals", ()):
-        literals.setdefault(path, {}).setdefault((function, int(call)), []).append((int(argument), value))
+    literals: dict[str, Sites] = {}
+    for path, site, call, where, value in edits.get("literals", ()):
+        literals.setdefault(path, {}).setdefault(site, {}).setdefault(int(call), {})[where] = value
     for path, sites in literals.items():
         if not f"{path}.".startswith(removed):
-            _replace_literals(model.get_submodule(path), sites)
+            _replace_literals(model.get_submodule(path), path, sites)
+
+
+def _owner(model: nn.Module, path: str, name: str, owned: dict[int, tuple[Any, Any]]) -> tuple[Any, str]:
+    """What has an attribute: a module, or for "config.hidden_size" the plain object that it holds.
+
+    Such an object may belong to others than this model, so the model's modules get a copy of it first; `owned` holds
+    (object, its copy) by the id of each.
+    """
+    owner: Any = model.get_submodule(path)
+    *holders, last = name.split(".")
+    for holder in holders:
+        held = getattr(owner, holder)
+        if id(held) not in owned:
+            own = copy.copy(held)
+            owned[id(held)], owned[id(own)] = (held, own), (own, own)
+        own = owned[id(held)][1]
+        for one in (owner, *model.modules()):
+            for key, value in vars(one).items():
+                if value is held:
+                    vars(one)[key] = own
+        owner = own
+    return owner, last
+
+
+def set_remembered(owner: Any, name: str, value: Any) -> None:
+    """Set an attribute to a number, or to numbers in the kind of sequence that it is (JSON knows lists only)."""
+    if isinstance(value, (list, tuple)):
+        value = cast("list[Any]", value)
+        value = list(value) if isinstance(getattr(owner, name, None), list) else tuple(value)
+    setattr(owner, name, value)
 
 
 def _slice_buffers(model: nn.Module, slices: Any) -> None:
@@ -315,101 +353,228 @@ def _size_from_weights(module: nn.Module, heads: int, head_dim: int) -> None:
     module.__dict__["pruned_scale"] = head_dim**-0.5
 
 
+Sites: TypeAlias = dict[str, dict[int, dict[str, Any]]]
+"""Numbers to put in: by call site, k-th call from there (-1: each), place among the arguments."""
+
+
 class OwnCalls(TorchFunctionMode):
-    """Counts the calls of torch functions that a module's own forward makes (not its children's), and may change them.
+    """Runs one forward of a module with other numbers at some of the places where its code calls torch.
 
     Attributes:
-        literals: For (function, k-th call): the arguments to replace.
+        path: Path of the module.
+        sites: For each call site (`call_site`), for its k-th call in one forward (-1: for each): the numbers to
+            replace, by where they stand among the arguments (`numbers`).
     """
 
-    def __init__(self, literals: dict[tuple[str, int], list[tuple[int, Any]]]) -> None:
-        """Take the replacements."""
+    def __init__(self, path: str, sites: Sites) -> None:
+        """Take the module's path and the replacements."""
         super().__init__()
-        self.literals = literals
+        self.path, self.sites = path, sites
+        self._names = {site.rpartition(" ")[2] for site in sites}
+        self._texts: dict[str, set[str]] = {}
+        for name, text in (_text_of(part) for site in sites for part in site.split(" ")[:-1]):
+            self._texts.setdefault(name, set()).add(text)
         self._counts: Counter[str] = Counter()
-        self._depth = 0
-        self._handles: list[Any] = []
+        self._frame: FrameType | None = None
 
     def __enter__(self) -> Any:
-        """Begin a forward."""
-        hooks = nn.modules.module
-        self._handles = [
-            hooks.register_module_forward_pre_hook(self._entered),
-            hooks.register_module_forward_hook(self._left, always_call=True),
-        ]
+        """Begin the forward that the calling frame runs."""
+        self._frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        """End a forward."""
-        for handle in self._handles:
-            handle.remove()
+        """End it."""
+        self._frame = None
         super().__exit__(*error)
 
-    def _entered(self, _module: nn.Module, _args: Any) -> None:
-        self._depth += 1
-
-    def _left(self, _module: nn.Module, _args: Any, _result: Any) -> None:
-        self._depth -= 1
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run a function, with other arguments where so asked."""
-        kwargs = dict(kwargs or {})
+        """Run a function, with other numbers where so asked."""
+        kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if self._depth == 0 and name in COUNTED:
-            number = self._counts[name]
-            self._counts[name] += 1
-            for argument, value in self.literals.get((name, number), ()):
-                args, kwargs = with_literal(name, args, kwargs, argument, value)
+        if name in self._names:
+            site = call_site(name, sys._getframe(1), self._frame)  # pyright: ignore[reportPrivateUsage]
+            calls = self.sites.get(site)
+            if calls is None:
+                self._check(site)
+            else:
+                changes = {**calls.get(-1, {}), **calls.get(self._counts[site], {})}
+                self._counts[site] += 1
+                if watch is not None:
+                    watch(self, site, changes, dict(numbers(args, kwargs)))
+                args, kwargs = with_numbers(args, kwargs, changes)
         return func(*args, **kwargs)
 
+    def _check(self, site: str) -> None:
+        """Refuse to compute nonsense where the code around a replaced number is another one by now."""
+        for part in site.split(" ")[:-1]:
+            name, text = _text_of(part)
+            if text not in self._texts.get(name, (text,)):
+                raise RuntimeError(
+                    f"The code of {name} is not the one that the model was cut with, so the sizes replaced in it "
+                    "cannot be found. Use the version of its library that it was cut with, or cut again."
+                )
 
-NAMED = {"layer_norm": "normalized_shape", "rms_norm": "normalized_shape", "group_norm": "num_groups"}
-SIZES = ("reshape", "view", "expand", "split", *NAMED)
-SCALARS = (
-    "mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "add", "__add__", "__radd__", "sub", "__sub__",
-    "pow", "__pow__",
-)  # fmt: skip
-COUNTED = (*SIZES, *SCALARS, "scaled_dot_product_attention")
+
+watch: Callable[[OwnCalls, str, dict[str, Any], dict[str, Any]], None] | None = None
+"""Told of every replacement: the mode, the call site, the new numbers, and all numbers that the code gave."""
+
+SIZED = ("reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "layer_norm",
+         "rms_norm", "group_norm", "zeros", "ones", "empty", "rand", "randn", "new_zeros", "new_ones", "new_empty",
+         "arange", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")  # fmt: skip
+"""Functions that are given sizes."""
+FILLED = ("full", "new_full")
+"""Functions that are given sizes and a number to compute with."""
+SCALED = ("mul", "mul_", "div", "div_", "true_divide", "pow", "add", "sub", "rsub", "tensor",
+          "scaled_dot_product_attention",
+          *(f"__{r}{n}__" for n in ("mul", "truediv", "div", "pow", "add", "sub") for r in ("", "r", "i")))  # fmt: skip
+"""Functions that compute with the numbers that they are given."""
+WATCHED = frozenset((*SIZED, *FILLED, *SCALED))
 
 
-def with_literal(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], argument: int, value: Any) -> Any:
-    """(args, kwargs) of a call with one literal replaced: the `argument`-th size, the scalar, or attention's scale."""
-    if name == "scaled_dot_product_attention":
-        return args, {**kwargs, "scale": value}
-    if name in SCALARS:
-        return tuple(type(a)(value) if type(a) in (int, float) else a for a in args), kwargs
-    at = 1
-    keyword = {"reshape": "shape", "view": "size", "expand": "size", **NAMED}.get(name, "split_size")
-    if name == "split" and "split_size_or_sections" in kwargs:
-        keyword = "split_size_or_sections"
-    given: Any = kwargs.get(keyword, args[at] if len(args) > at else None)
-    if isinstance(given, (list, tuple)):
-        changed: Any = [value if n == argument else s for n, s in enumerate(cast("list[Any]", given))]
-    elif keyword in kwargs or name in ("split", "group_norm"):
-        changed = value
-    else:  # sizes given one by one
-        return tuple(value if n == argument + at else a for n, a in enumerate(args)), kwargs
-    if keyword in kwargs:
-        return args, {**kwargs, keyword: changed}
-    return (*args[:at], changed, *args[at + 1 :]), kwargs
+def call_site(function: str, frame: FrameType | None, until: FrameType | None = None) -> str:
+    """Where a forward calls a function: for every Python function between them its name, text and place in it.
+
+    "Block.forward#9ac1d2f0+4-4:31 window_attention#77b01c9e+20-21:14 reshape": name, checksum of the source, line and
+    last line after the function's first, column of the call's end. Torch's own functions are left out, so that a site
+    is the same whichever way torch takes.
+
+    Args:
+        function: Name of the called function.
+        frame: Frame of its caller.
+        until: Frame that runs the forward; by default the call of the innermost module.
+
+    Returns:
+        "" for a call that another module's forward makes.
+    """
+    parts: list[str] = []
+    while frame is not None and frame is not until:
+        module: str = frame.f_globals.get("__name__", "")
+        if module == "torch.nn.modules.module":
+            if until is not None:
+                return ""
+            break
+        at, own = frame, frame
+        while own.f_code.co_name in COMPREHENSIONS and own.f_back is not None:
+            own = own.f_back  # later Pythons have no frame of their own for these
+        if not _is_between(module):
+            parts.append(_place(at.f_code, at.f_lasti, own.f_code))
+        frame = own.f_back
+    return " ".join((*reversed(parts), function))
+
+
+COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>")
+
+
+def _is_between(module: str) -> bool:
+    """Code of torch that hands calls on, and this file."""
+    return module in ("torch", __name__) or (module.startswith("torch.") and not module.startswith("torch.nn.modules."))
+
+
+@cache
+def _place(at: CodeType, instruction: int, own: CodeType) -> str:
+    line, last, _, column = next(itertools.islice(at.co_positions(), instruction // 2, None))
+    first = own.co_firstlineno
+    return f"{own.co_qualname}#{_checksum(own):08x}+{(line or 0) - first}-{(last or 0) - first}:{column or 0}"
+
+
+@cache
+def _checksum(code: CodeType) -> int:
+    """Of the function's source text; 0 where there is none."""
+    last = max(line for _, _, line in code.co_lines() if line is not None)
+    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 : last]
+    return zlib.crc32("".join(lines).encode())
+
+
+def _text_of(part: str) -> tuple[str, str]:
+    """(qualified name, checksum) of a part of a call site."""
+    name, _, rest = part.rpartition("#")
+    return name, rest.partition("+")[0]
+
+
+def numbers(args: Any, kwargs: Any) -> Iterator[tuple[str, int | float]]:
+    """Every number among the arguments of a call, with where it stands: "1", "size.2", "1.0.stop"."""
+    for name, value in (*enumerate(args), *kwargs.items()):
+        yield from _numbers(str(name), value)
+
+
+def _numbers(where: str, value: Any) -> Iterator[tuple[str, int | float]]:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield where, value
+    elif isinstance(value, (tuple, list)):
+        for number, one in enumerate(cast("tuple[Any, ...]", value)):
+            yield from _numbers(f"{where}.{number}", one)
+    elif isinstance(value, slice):
+        yield from _numbers(f"{where}.start", value.start)
+        yield from _numbers(f"{where}.stop", value.stop)
+
+
+def with_numbers(args: Any, kwargs: Any, changes: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """(args, kwargs) of a call with some of its numbers replaced; keywords that were not given are added."""
+    given = {**{str(n): a for n, a in enumerate(args)}, **kwargs}
+    for where, value in changes.items():
+        name, _, inside = where.partition(".")
+        given[name] = _with_number(given.get(name), inside, value)
+    return tuple(given.pop(str(n)) for n in range(len(args))), given
+
+
+def _with_number(old: Any, inside: str, value: Any) -> Any:
+    if not inside:
+        return value
+    step, _, inside = inside.partition(".")
+    if isinstance(old, slice):
+        given = cast("slice[Any, Any, Any]", old)
+        return slice(value if step == "start" else given.start, value if step == "stop" else given.stop, given.step)
+    changed = [_with_number(one, inside, value) if str(n) == step else one for n, one in enumerate(old)]
+    return changed if isinstance(old, list) else tuple(changed)
 
 
 class _Replaced:
-    """Mixed into a module's class: its forward runs with other literals."""
+    """Mixed into a module's class: its forward runs with other numbers."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the class's own forward."""
-        with OwnCalls(self.__dict__["pruned_literals"]):
-            return super().forward(*args, **kwargs)  # type: ignore[misc]
+        """Run the class's own forward, or the one that was set on the instance."""
+        own: Any = self.__dict__.get("pruned_forward") or super().forward  # type: ignore[misc]
+        with OwnCalls(*self.__dict__["pruned_literals"]):
+            return own(*args, **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle by the user's own class, as nobody can import the one made here."""
+        make, given, *rest = cast("tuple[Any, ...]", super().__reduce_ex__(protocol))
+        if make is copyreg.__newobj__:  # type: ignore[attr-defined]
+            make, given = _revive, (own_class(cast("nn.Module", self)), *given[1:])
+        return (make, given, *rest)
 
 
-def _replace_literals(module: nn.Module, sites: dict[tuple[str, int], list[tuple[int, Any]]]) -> None:
-    if "forward" in module.__dict__:
-        raise ValueError(f"{type(module).__name__} sets its own forward on the instance, which cannot be repaired.")
+def _revive(own: type, *given: Any) -> Any:
+    return _replaced(own).__new__(_replaced(own), *given)
+
+
+@cache
+def _replaced(own: type) -> type:
+    """The user's class with `_Replaced` before it."""
+    return type(own.__name__, (_Replaced, own), {"__module__": own.__module__, "__qualname__": own.__qualname__})
+
+
+def _replace_literals(module: nn.Module, path: str, sites: Sites) -> None:
     if not isinstance(module, _Replaced):
-        own = type(module)
-        module.__class__ = type(own.__name__, (_Replaced, own), {"__module__": own.__module__})
-    module.__dict__["pruned_literals"] = sites
+        if "forward" in module.__dict__:
+            module.__dict__["pruned_forward"] = module.__dict__.pop("forward")
+        module.__class__ = _replaced(type(module))
+    module.__dict__["pruned_literals"] = (path, sites)
+
+
+def own_class(module: nn.Module) -> type:
+    """The user's class of a module, whether or not numbers in its forward are replaced."""
+    return type(module).__mro__[2] if isinstance(module, _Replaced) else type(module)
+
+
+def restore_literals(module: nn.Module) -> None:
+    """Undo the replacement of numbers in a module's forward."""
+    if isinstance(module, _Replaced):
+        module.__class__ = own_class(module)
+        del module.__dict__["pruned_literals"]
+        if "pruned_forward" in module.__dict__:
+            module.__dict__["forward"] = module.__dict__.pop("pruned_forward")
 
 
 def _is_parameter(tensor: torch.Tensor) -> bool:

@@ -1,22 +1,23 @@
-"""Literals that a forward hands to torch functions; beneath autograd they can no longer be told from computed sizes."""
+"""Numbers that a forward hands to torch functions; beneath autograd they can no longer be told from computed sizes."""
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..surgery.runtime import COUNTED, NAMED, SCALARS, SIZES
+from ..surgery.runtime import WATCHED, call_site, numbers
 from .reading import tensors_of
-from .record import FunctionCall
+from .record import FunctionCall, Given
 
 Frame: TypeAlias = tuple[str, tuple[tuple[str, int], ...], int, Counter[str]]
-"""A module whose forward runs: path, inputs (place, value), first call inside, how often it called each function."""
+"""A module whose forward runs: path, inputs (place, value), first call inside, calls made so far from each site."""
 
 
 class Functions(TorchFunctionMode):
-    """Notes the calls of functions with literals that each module's own forward makes."""
+    """Notes the calls of functions with numbers among their arguments that each module's own forward makes."""
 
     def __init__(self, stack: list[Frame], found: list[FunctionCall], number: Callable[[torch.Tensor], int]) -> None:
         """Take the modules that run (the innermost last), where to note calls, and what numbers tensors."""
@@ -27,30 +28,51 @@ class Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        if name in COUNTED:
-            outputs = tensors_of(result)
-            if outputs and self._stack:
-                module, _, _, counts = self._stack[-1]
-                number = counts[name]
-                counts[name] += 1
-                sizes, scalar = _literals(name, args, kwargs)
-                self._found.append(FunctionCall(module, name, number, sizes, scalar, self._number(outputs[0])))
+        if name not in WATCHED or not self._stack:
+            return func(*args, **kwargs)
+        given = tuple(_given(name, args, kwargs))
+        outputs: tuple[int, ...] = ()
+        try:
+            result = func(*args, **kwargs)
+            outputs = tuple(self._number(t) for t in tensors_of(result)) if given else ()
+        finally:  # a call that raises is noted too: it may be what has to be repaired
+            if given:
+                self._note(name, call_site(name, sys._getframe(1)), args, given, outputs)  # pyright: ignore[reportPrivateUsage]
         return result
 
+    def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> None:
+        module, _, _, counts = self._stack[-1]
+        first = self._number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
+        self._found.append(FunctionCall(module, name, site, counts[site], given, first, outputs))
+        counts[site] += 1
 
-def _literals(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[int, ...], float | None]:
-    """(sizes, scalar) of a call."""
-    if name == "scaled_dot_product_attention":
-        scale = kwargs.get("scale")
-        return (), float(args[0].shape[-1] ** -0.5 if scale is None and args else scale or 0.0)
-    if name in SCALARS:
-        return (), next((float(a) for a in args if type(a) in (int, float)), None)
-    if name not in SIZES:
-        return (), None
-    given: list[Any] = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, (int, tuple, list))]
-    if name in NAMED:
-        given = [kwargs.get(NAMED[name], args[1] if len(args) > 1 else ())]
-    sizes = cast("Sequence[Any]", given[0]) if given and isinstance(given[0], (tuple, list)) else given
-    return tuple(int(s) for s in sizes), None
+
+def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Given]:
+    if name == "__getitem__":
+        yield from _bounds(args[0], args[1])
+        return
+    for where, value in numbers(args, kwargs):
+        yield where, value, -1
+    if name == "scaled_dot_product_attention" and kwargs.get("scale") is None:
+        yield "scale", float(args[0].shape[-1] ** -0.5) if args else 0.0, -1  # what torch takes where none is given
+
+
+def _bounds(tensor: torch.Tensor, index: Any) -> Iterator[Given]:
+    """Bounds of the slices in x[index], each with the dimension of x."""
+    many = isinstance(index, tuple)
+    parts = cast("tuple[Any, ...]", index) if many else (index,)
+    taken = [_dimensions(one) for one in parts]
+    dim = 0
+    for number, one in enumerate(parts):
+        if isinstance(one, slice):
+            for bound, value in numbers((one,), {}):
+                yield f"1.{number}{bound[1:]}" if many else f"1{bound[1:]}", value, dim
+        dim += tensor.ndim - sum(taken) if one is Ellipsis else taken[number]
+
+
+def _dimensions(index: Any) -> int:
+    """How many dimensions of a tensor one part of an index takes."""
+    if isinstance(index, torch.Tensor) and index.dtype is torch.bool:
+        return index.ndim
+    return 0 if index is None or index is Ellipsis or isinstance(index, bool) else 1

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +75,31 @@ class ModuleCall:
     result: Any = None
 
 
+Given: TypeAlias = tuple[str, int | float, int]
+"""A number among the arguments of a function: where it stands, its value, and the dimension that it bounds (or -1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A call of a torch function that a module's own forward made with literals in it.
+    """A call of a torch function that a module's own forward made with numbers among its arguments.
 
     Attributes:
         module: Path of the module.
         function: Name ("reshape").
-        number: It was the module's k-th call of this function.
-        sizes: Literal sizes as given (-1 kept), () where it has none.
-        scalar: Floating literal; the default scale for attention that was given none.
-        output: Value of the (first) result.
+        site: Where in the code (`surgery.runtime.call_site`).
+        number: It was the module's k-th call from there.
+        given: The numbers, as the code gave them; attention that was given no scale has the default one.
+        input: Value of the first argument, -1 where that is no tensor.
+        outputs: Values of the results.
     """
 
     module: str
     function: str
+    site: str
     number: int
-    sizes: tuple[int, ...]
-    scalar: float | None
-    output: int
+    given: tuple[Given, ...]
+    input: int
+    outputs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ class Record:
         outputs: Values of the tensor outputs.
         batch: Size of the inputs' first dimension.
         input_shapes: Shapes of the inputs.
-        functions: Calls with literals, where a repair may replace one.
+        functions: Calls with numbers in them, which a repair may replace.
         chosen: Paths of the outputs that count, () for the default.
         weightless: The run knew shapes only (`shapes.py`).
         dtypes: Type of each value's elements ("float32").

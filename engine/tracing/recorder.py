@@ -93,12 +93,14 @@ class Attempt:
         shapes: Shape of each value.
         error: What the forward raised, None when it ended.
         module: Path of the module whose forward raised.
+        functions: Calls with numbers in them.
     """
 
     calls: tuple[Call, ...]
     shapes: tuple[tuple[int, ...], ...]
     error: Exception | None
     module: str
+    functions: tuple[FunctionCall, ...]
 
 
 @uncollected()
@@ -113,7 +115,8 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attem
     own = model if weightless else _isolated(model)
     run = _run(own, inputs, weightless=weightless, briefly=True)
     recorder = run.recorder
-    return Attempt(tuple(recorder.calls), tuple(recorder.shapes), run.error, recorder.raised)
+    calls, functions = tuple(recorder.calls), tuple(recorder.functions)
+    return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions)
 
 
 @dataclass(frozen=True, slots=True)

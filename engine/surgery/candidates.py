@@ -1,0 +1,137 @@
+"""What could make a cut model's code run: values for what modules remember, and numbers for what their code writes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import nn
+
+from ..structures.analysis import Analysis, Literal, Mask
+from ..structures.costs import kept_sizes
+from .attributes import remembered
+
+Site: TypeAlias = tuple[str, str, int, str, Any]
+"""A replaced number: module path, call site, k-th call or -1, place among the arguments, value; see `Edits`."""
+ORDINARY = frozenset(vars(nn.Module()))
+"""What every module has."""
+DEPTH = 2
+"""How deep plain objects in modules are looked through ("config.text_config.hidden_size")."""
+
+
+class Sizes:
+    """Old and new sizes of the axes that each module has to do with."""
+
+    def __init__(self, analysis: Analysis, before: Mask, after: Mask) -> None:
+        """Take the state that is cut, and what it becomes."""
+        self._old, self._new = kept_sizes(analysis, before), kept_sizes(analysis, after)
+        self._own: dict[str, dict[int, set[int]]] = {}
+        self._all: dict[str, dict[int, set[int]]] = {}
+        self._literals: dict[str, list[Literal]] = {}
+        for literal in analysis.literals:
+            self._literals.setdefault(literal.module, []).append(literal)
+            self._note(literal.module, literal.axis, own=True)
+        for module, _, axis, _ in analysis.sizes:
+            self._note(module, axis, own=True)
+        for tensor in analysis.tensors:
+            for axis in tensor.axes:
+                self._note(tensor.module, axis, own=False)
+
+    def _note(self, module: str, axis: int, own: bool) -> None:
+        old, new = int(self._old[axis]), int(self._new[axis])
+        if axis < 0 or old == new:
+            return
+        if own:
+            self._own.setdefault(module, {}).setdefault(old, set()).add(new)
+        for path in ancestors(module):
+            self._all.setdefault(path, {}).setdefault(old, set()).add(new)
+
+    def changes(self, path: str, old: int) -> list[int]:
+        """New sizes that an old one may have become, for a module: by its own code, else by any tensor in it."""
+        own = self._own.get(path, {}).get(old)
+        return sorted(own if own and len(own) == 1 else self._all.get(path, {}).get(old, ()))
+
+    def attributes(self, model: nn.Module, path: str) -> dict[str, list[Any]]:
+        """For each attribute of a module that holds changed sizes: the values that it may have now."""
+        module = model.get_submodule(path)
+        if remembered(module, None):
+            return {}
+        found: dict[str, list[Any]] = {}
+        for name, value in _numbers_in(vars(module), DEPTH):
+            if isinstance(value, int):
+                new: list[Any] = list(self.changes(path, value))
+            else:
+                each = [self.changes(path, one) or [one] for one in value]
+                changed = [one[0] for one in each]
+                new = [changed] if changed != list(value) and all(len(one) == 1 for one in each) else []
+            if new:
+                found[name] = new
+        return found
+
+    def expected(self, literal: Literal) -> int | float:
+        """What a number in a forward must be now."""
+        return literal.value if literal.axis < 0 else int(self._new[literal.axis])
+
+    def literals(self, path: str, factors: Iterable[tuple[str, str]] = ()) -> list[Site]:
+        """What to replace in a module's forward: all sizes, and the numbers to compute with at (site, place)."""
+        factors = set(factors)
+        values: dict[tuple[str, str], dict[int, set[int | float]]] = {}
+        for one in self._literals.get(path, ()):
+            if one.axis >= 0 or (one.site, one.where) in factors:
+                value = -1 if one.free else self.expected(one)
+                values.setdefault((one.site, one.where), {}).setdefault(one.number, set()).add(value)
+        return [
+            (path, site, number, where, value)
+            for (site, where), numbers in values.items()
+            for number, value in _by_call(numbers)
+        ]
+
+    def again(self, old: Sequence[Site]) -> list[Site]:
+        """Replacements of an earlier cut with the values of this one."""
+        factors = {(site, where) for _, site, _, where, _ in old}
+        new = {one[:4]: one for path in {one[0] for one in old} for one in self.literals(path, factors)}
+        return [new.get(one[:4], one) for one in old]
+
+
+def _by_call(numbers: Mapping[int, set[int | float]]) -> Iterator[tuple[int, int | float]]:
+    """(k-th call, value); one entry for all calls (-1) where their values agree, none where one call has several."""
+    every = set[int | float]().union(*numbers.values())
+    if len(every) == 1:
+        yield -1, every.pop()
+    else:
+        yield from ((number, next(iter(values))) for number, values in numbers.items() if len(values) == 1)
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The path and those above it, "" last."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+    yield ""
+
+
+def _numbers_in(held: Mapping[str, Any], depth: int) -> Iterator[tuple[str, int | Sequence[int]]]:
+    """(name, whole number or sequence of such) of what an object holds, and of plain objects in it."""
+    for name, value in held.items():
+        if name in ORDINARY:
+            continue
+        if _is_size(value):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            if value and all(_is_size(one) for one in cast("Sequence[Any]", value)):
+                yield name, cast("Sequence[int]", value)
+        elif depth and _is_plain(value):
+            yield from (
+                (f"{name}.{inner}", number) for inner, number in _numbers_in(vars(cast("Any", value)), depth - 1)
+            )
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, (bool, Enum)) and value > 0
+
+
+def _is_plain(value: Any) -> bool:
+    """An object with attributes of its own that is neither code nor part of the network."""
+    code = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor)
+    return hasattr(value, "__dict__") and not isinstance(value, code) and not callable(value)
