@@ -122,16 +122,15 @@ def _numbers_in(held: Mapping[str, Any], depth: int) -> Iterator[tuple[str, int 
             if value and all(_is_size(one) for one in cast("Sequence[Any]", value)):
                 yield name, cast("Sequence[int]", value)
         elif depth and _is_plain(value):
-            yield from (
-                (f"{name}.{inner}", number) for inner, number in _numbers_in(vars(cast("Any", value)), depth - 1)
-            )
+            inside = cast("Mapping[str, Any]", vars(value))
+            yield from ((f"{name}.{inner}", number) for inner, number in _numbers_in(inside, depth - 1))
 
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, (bool, Enum)) and value > 0
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     """An object with attributes of its own that is neither code nor part of the network."""
     code = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor)
     return hasattr(value, "__dict__") and not isinstance(value, code) and not callable(value)

@@ -418,9 +418,11 @@ class OwnCalls(TorchFunctionMode):
 watch: Callable[[OwnCalls, str, dict[str, Any], dict[str, Any]], None] | None = None
 """Told of every replacement: the mode, the call site, the new numbers, and all numbers that the code gave."""
 
-SIZED = ("reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "layer_norm",
-         "rms_norm", "group_norm", "zeros", "ones", "empty", "rand", "randn", "new_zeros", "new_ones", "new_empty",
-         "arange", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")  # fmt: skip
+SIZED = (
+    "reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "layer_norm",
+    "rms_norm", "group_norm", "zeros", "ones", "empty", "rand", "randn", "new_zeros", "new_ones", "new_empty",
+    "arange", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+)  # fmt: skip
 """Functions that are given sizes."""
 FILLED = ("full", "new_full")
 """Functions that are given sizes and a number to compute with."""
@@ -533,7 +535,7 @@ class _Replaced:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the class's own forward, or the one that was set on the instance."""
-        own: Any = self.__dict__.get("pruned_forward") or super().forward  # type: ignore[misc]
+        own = cast("Any", self.__dict__.get("pruned_forward") or super().forward)  # type: ignore[misc]
         with OwnCalls(*self.__dict__["pruned_literals"]):
             return own(*args, **kwargs)
 
