@@ -7,7 +7,7 @@ values, runs for real. Either way it is a twin that runs, so that the model is l
 import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeGuard, cast
@@ -156,10 +156,10 @@ def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) 
 def _run(
     model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False
 ) -> _Run:
-    """One run; the inputs are copied, as a forward may change them. A brief one notes neither flops nor literals."""
+    """One run; the inputs are copied, as a forward may change them. A brief one notes no flops."""
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
     recorder = _Recorder(model, shapes.run if weightless else _for_real, counting=not briefly)
-    functions = nullcontext() if briefly else Functions(recorder.stack, recorder.functions, recorder.number)
+    functions = Functions(recorder.stack, recorder.functions, recorder.number)
     with quiet_forward(model, training), _hooks(model, recorder), recorder, functions:
         try:
             return _Run(recorder, given, call(model, given), None, weightless)

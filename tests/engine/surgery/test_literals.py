@@ -1,0 +1,83 @@
+"""Numbers that a forward writes are replaced by their place in the code: in helpers, loops and branches, and safely."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.runtime import apply_edits
+from secateur.engine.surgery.settle import trial_mask
+from secateur.engine.surgery.verify import verify
+
+
+def heads_apart(x: torch.Tensor, n: int, c: int) -> torch.Tensor:
+    """A helper which the forward calls: its sizes come from elsewhere."""
+    return x.reshape(*x.shape[:2], n, c // n).transpose(1, 2)
+
+
+class Branching(nn.Module):
+    """Attention whose code calls reshape once more for long inputs, and three times in a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts, self.out = nn.ModuleList([nn.Linear(12, 12) for _ in range(3)]), nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] > 6:
+            x = x.reshape(len(x), -1, 12)
+        q, k, v = (heads_apart(part(x), 4, 12) for part in self.parts)
+        mixed = torch.softmax(q @ k.transpose(-1, -2) * (12 // 4) ** -0.5, -1) @ v
+        return self.out(mixed.transpose(1, 2).reshape(len(x), -1, 12))
+
+
+INPUTS = (torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0)),)
+LONG = torch.randn(3, 9, 12, generator=torch.Generator().manual_seed(1))
+
+
+def halved(kind: Kind) -> tuple[nn.Module, nn.Module, Edits]:
+    torch.manual_seed(0)
+    model = Branching().eval()
+    analysis = analyse(model, INPUTS)
+    mask = trial_mask(analysis, tuple(s for s in analysis.sets if s.kind is kind))
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    result = finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
+    assert result.passed
+    return model, made.model, made.edits
+
+
+@pytest.mark.parametrize("kind", [Kind.HEAD, Kind.HEAD_DIM])
+def test_a_branch_that_the_example_did_not_take_shifts_no_replacement(kind: Kind) -> None:
+    _, smaller, edits = halved(kind)
+    assert edits.literals and all(number == -1 for _, _, number, _, _ in edits.literals)
+    with torch.no_grad():
+        together = smaller(LONG)
+        apart = torch.cat([smaller(one[None]) for one in LONG])
+    torch.testing.assert_close(together, apart)
+
+
+def test_it_is_copied_pickled_trained_and_exported() -> None:
+    _, smaller, _ = halved(Kind.HEAD)
+    expected = smaller(*INPUTS)
+    for other in (copy.deepcopy(smaller), pickle.loads(pickle.dumps(smaller))):
+        assert torch.equal(other(*INPUTS), expected)
+    smaller(*INPUTS).sum().backward()
+    program = torch.export.export(smaller, INPUTS)
+    torch.testing.assert_close(program.module()(*INPUTS), expected)
+
+
+def test_code_that_changed_since_the_cut_is_refused() -> None:
+    _, smaller, edits = halved(Kind.HEAD)
+    other = tuple(
+        (path, f"{site[: site.index('#') + 1]}00000000{site[site.index('+') :]}", n, where, value)
+        for path, site, n, where, value in edits.literals
+    )
+    apply_edits(smaller, {"literals": other})
+    with pytest.raises(RuntimeError, match="is not the one that the model was cut with"):
+        smaller(*INPUTS)
