@@ -27,6 +27,8 @@ from .widgets.error_bar import ErrorBar
 
 SMALLEST = (1024, 700)
 FIRST = (1440, 900)
+TITLE_BAR = 40
+"""Height in pixels that window managers add at most."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE})
 
 
@@ -250,7 +252,7 @@ class MainWindow(QMainWindow):
     def _restore(self) -> None:
         if not self.restoreGeometry(settings.load("geometry")):
             room = self.screen().availableSize()
-            self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height()))
+            self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep the geometry, end the engine. The session's folder stays."""

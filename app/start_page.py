@@ -111,6 +111,6 @@ class StartPage(QWidget):
         self._status.setVisible(bool(jobs))
         if jobs:
             job = jobs[0]
-            self._status.setText(f"{job.title}. {job.text or self._window.document.work.engine}")
+            self._status.setText(f"{job.title}: {job.text or self._window.document.work.engine}")
             self._bar.setRange(0, job.total)
             self._bar.setValue(job.done)

@@ -131,7 +131,7 @@ class Layers(QWidget):
         inner.addWidget(self.map, 1)
         legend = self.tr(
             "Height: outputs of a layer. Colour: mean score of what is kept, blue low, yellow high. "
-            "Pale: removed or marked."
+            "Faint: removed or marked."
         )
         inner.addWidget(label(legend, "caption", wrap=True))
         self._stack = QStackedLayout(self)
