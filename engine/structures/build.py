@@ -86,7 +86,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
             for n in range(bisect_left(costing, first), bisect_left(costing, last))
         ),
         steps=steps,
-        script=tuple(operations(record.calls)),
+        script=tuple(operations(record.calls, [s.value for s in record.sources])),
         block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),
         sizes=tuple(sorted(set(sizes))),
         literals=literals,

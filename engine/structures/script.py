@@ -24,7 +24,7 @@ PRODUCTS = frozenset(
 )
 """Products and sums, spelled in several ways; how many products there are is compared elsewhere."""
 CHOOSING = frozenset(f"aten.{name}" for name in ("nonzero", "_local_scalar_dense", "masked_select", "_unique2", "item"))
-"""What comes after these may differ with the values."""
+"""What comes after these may differ with the values, where weights made them."""
 FILLING = ("fill_value", "value", "s")
 
 
@@ -45,11 +45,20 @@ class Operation:
     call: int
 
 
-def operations(calls: Iterable[Call]) -> Iterator[Operation]:
-    """The operators that compute, up to the first on whose values the further course depends."""
+def operations(calls: Iterable[Call], weights: Iterable[int]) -> Iterator[Operation]:
+    """The operators that compute, up to the first on whose values the further course depends.
+
+    Args:
+        calls: Of one run.
+        weights: Values of parameters and buffers. What is made of inputs alone is the same before and after a cut, so
+            a choice by it (is anything masked?) ends nothing.
+    """
+    weighted = set(weights)
     for number, call in enumerate(calls):
-        if call.op in CHOOSING or "nms" in call.op:
-            return
+        if not weighted.isdisjoint(call.refs()):
+            if call.op in CHOOSING or "nms" in call.op:
+                return
+            weighted.update(call.outputs)
         numbers = tuple(_numbers(call))
         if call.op not in PASSING and (numbers or call.op not in PRODUCTS):
             yield Operation(call.op, call.module, numbers, number)

@@ -102,7 +102,7 @@ def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str
     """Every operator of the run with the numbers that it had before."""
     gone = _gone(analysis, removed)
     expected = [o for o in analysis.script if o.module not in other and o.call not in gone]
-    done = [o for o in operations(run.calls) if o.module not in other]
+    done = [o for o in operations(run.calls, run.weights) if o.module not in other]
     total = matched + len(expected)
     for before, now in zip(expected, done, strict=False):
         if now.op != before.op:

@@ -94,6 +94,7 @@ class Attempt:
         error: What the forward raised, None when it ended.
         module: Path of the module whose forward raised.
         functions: Calls with numbers in them.
+        weights: Values of parameters and buffers.
     """
 
     calls: tuple[Call, ...]
@@ -101,6 +102,7 @@ class Attempt:
     error: Exception | None
     module: str
     functions: tuple[FunctionCall, ...]
+    weights: tuple[int, ...]
 
 
 @uncollected()
@@ -116,7 +118,8 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attem
     run = _run(own, inputs, weightless=weightless, briefly=True)
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
-    return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions)
+    weights = tuple(s.value for s in recorder.sources)
+    return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, weights)
 
 
 @dataclass(frozen=True, slots=True)

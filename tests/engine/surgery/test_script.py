@@ -1,0 +1,38 @@
+"""Numbers that a forward computes from its sizes are compared, also behind a choice that the inputs make."""
+
+import torch
+from torch import nn
+
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.settle import trial_mask
+from secateur.engine.surgery.verify import verify
+from tests.engine.nets import rows
+
+NEVER = NeverCancelled()
+
+
+class Constant(nn.Module):
+    """Divides by the root of its width as a tensor; asks before whether any input is missing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.head = nn.Linear(9, 12), nn.Linear(12, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.up(x)
+        if bool(x.isnan().any()):
+            return self.head(y)
+        return self.head(y / torch.sqrt(torch.tensor(float(y.shape[-1]))))
+
+
+def test_a_constant_made_of_a_width_is_kept_behind_a_choice_by_the_inputs() -> None:
+    torch.manual_seed(0)
+    model = Constant().eval()
+    analysis = analyse(model, rows())
+    mask, none = trial_mask(analysis), analysis.empty()
+    made = cut(model, analysis, none, mask, Edits(), rows())
+    assert [one[-1] for one in made.edits.literals] == [12.0]
+    assert finish(verify(model, made.model, analysis, none, mask, rows(), NEVER)).passed
