@@ -43,7 +43,9 @@ class Block:
 def find_blocks(context: Context, solution: Solution) -> tuple[list[Block], list[Message]]:
     """All blocks in the order in which they ran, an outer one before those inside it; and what stays that might go."""
     usage = Usage(context.record)
-    costs = Sums(len(context.record.calls), {n: max(context.record.calls[n].flops, 1) for n, _ in context.costs})
+    costs = Sums(
+        len(context.record.calls), {c.number: max(context.record.calls[c.number].flops, 1) for c in context.costs}
+    )
     notes: list[Message] = []
     branches = [_from_branch(usage, costs, b) for b in find_branches(context, solution, usage)]
     found = {b.path: b for b in branches if b is not None}

@@ -28,6 +28,7 @@ from .literals import find_literals
 from .measured import is_audited, measured_values, measures, name_of, scalars
 from .naming import NamedSet, name_sets
 from .rules import Context
+from .rules.context import Cost
 from .script import operations
 from .shares import unruled
 from .solve import Solution
@@ -156,16 +157,18 @@ def _indices(sets: list[CoupledSet], named: list[NamedSet], count: int) -> NDArr
 
 
 def _operators(context: Context, axes: Axes) -> tuple[Operators, list[int]]:
-    """The costing operators, and the numbers of their calls."""
+    """The costing operators, those without a rule as constants, and the numbers of their calls."""
     record = context.record
     fed = _fed(context)
     constant: list[int] = []
     rows: list[list[int]] = []
     costing: list[int] = []
-    for number, dims in context.costs:
-        macs = record.calls[number].flops // 2
+    ruled = {cost.number for cost in context.costs}
+    constants = (Cost(n, (), c.flops // 2) for n, c in enumerate(record.calls) if c.flops and n not in ruled)
+    for cost in sorted((*context.costs, *constants), key=lambda c: c.number):
+        number, macs = cost.number, cost.macs
         row: list[int] = []
-        for dim in dims:
+        for dim in cost.dims:
             axis, _ = axes.counted(dim)
             if axis >= 0:
                 macs //= len(axes.arrays[axis])

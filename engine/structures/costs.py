@@ -1,4 +1,14 @@
-"""Exact costs of any plan, from the analysis alone: parameters and multiply-accumulates, no trace, no torch."""
+"""Exact costs of any plan, from the analysis alone: parameters and multiply-accumulates, no trace, no torch.
+
+Multiply-accumulates are half of what `FlopCounterMode` counts for a forward with attention as plain products. What it
+does not count is added by these formulas:
+
+    recurrent layer as one operator   T N G H (I + H)            steps, samples, gates (LSTM 4), units, features
+    deformable convolution            N H W O (C / groups) k k   as a plain one; not the moving of the samples
+    bilinear                          N O I J                    each weight once a row
+    experts' rows by their own stack  R K M                      each row by one [K, M]
+    attention as one kernel           N H L S (E + F)            both products, the masked places too
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +24,7 @@ class Costs:
 
     Attributes:
         parameters: Number of parameters (tied ones once).
-        macs: Multiply-accumulates of one sample of the example's shape: half the flops that `FlopCounterMode` counts.
+        macs: Multiply-accumulates of one sample of the example's shape.
         tensor_sizes: [T] elements of each tensor.
         operator_macs: [O] multiply-accumulates of each operator.
     """

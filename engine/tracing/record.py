@@ -26,8 +26,9 @@ class Call:
         outputs: Value numbers of the tensor results, in order.
         module: Path of the innermost module whose forward was running.
         pointwise: The operator carries torch's `pointwise` tag.
-        flops: Floating point operations as `torch.utils.flop_counter` counts them or `recorder.FLOPS`, 0 for the rest.
+        flops: Floating point operations as `torch.utils.flop_counter` counts them or `flops.py`, 0 for the rest.
         reads: Value numbers of all tensor arguments.
+        overload: Which of the operator's signatures it was ("Tensor").
     """
 
     op: str
@@ -37,6 +38,7 @@ class Call:
     pointwise: bool
     flops: int
     reads: tuple[int, ...]
+    overload: str = "default"
 
     def refs(self) -> Iterator[int]:
         """Value numbers of all tensor arguments."""
@@ -133,6 +135,7 @@ class Record:
         chosen: Paths of the outputs that count, () for the default.
         weightless: The run knew shapes only (`shapes.py`).
         dtypes: Type of each value's elements ("float32").
+        ends: How many calls had been made when each value's tensor was freed, -1 where it outlived the run.
     """
 
     calls: tuple[Call, ...]
@@ -148,3 +151,4 @@ class Record:
     chosen: tuple[str, ...] = ()
     weightless: bool = False
     dtypes: tuple[str, ...] = ()
+    ends: tuple[int, ...] = ()

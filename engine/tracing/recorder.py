@@ -22,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..collecting import uncollected
 from ..errors import AnalysisError
-from . import shapes
+from . import flops, shapes
 from .failure import failure, refuse
 from .functions import Frame, Functions
 from .quiet import quiet_forward
@@ -81,6 +81,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         chosen=tuple(outputs),
         weightless=run.weightless,
         dtypes=tuple(recorder.dtypes),
+        ends=tuple(recorder.ends),
     )
 
 
@@ -179,6 +180,7 @@ class _Operator:
     """What is known of an operator before it is called: name, argument names, defaults, tag, formula of its flops."""
 
     name: str
+    overload: str
     arguments: tuple[str, ...]
     defaults: Mapping[str, Any]
     pointwise: bool
@@ -190,20 +192,12 @@ def _operator(func: Any) -> _Operator:
     arguments = func._schema.arguments
     return _Operator(
         str(func.overloadpacket),
+        func._overloadname,
         tuple(a.name for a in arguments),
         {a.name: _literal(a.default_value) for a in arguments if a.has_default_value()},
         torch.Tag.pointwise in func.tags,
-        FLOPS.get(func) or flop_registry.get(func.overloadpacket),
+        flops.FORMULAS.get(str(func.overloadpacket)) or flop_registry.get(func.overloadpacket),
     )
-
-
-def _grouped_flops(rows: torch.Tensor, stack: torch.Tensor, *_: Any, **__: Any) -> int:
-    """Each row [k] meets the one [k, n] of its expert."""
-    return 2 * rows.numel() * stack.shape[-1] if rows.dim() == 2 and stack.dim() == 3 else 0
-
-
-FLOPS: dict[Any, Callable[..., int]] = {torch.ops.aten._grouped_mm.default: _grouped_flops}
-"""Formulas of operators that `torch.utils.flop_counter` does not count."""
 
 
 class _Recorder(TorchDispatchMode):
@@ -216,6 +210,7 @@ class _Recorder(TorchDispatchMode):
         self.module_calls: list[ModuleCall] = []
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[str] = []
+        self.ends: list[int] = []
         self.sources: list[Source] = []
         self.stack: list[Frame] = []
         self.raised = ""
@@ -233,9 +228,14 @@ class _Recorder(TorchDispatchMode):
             found = self._numbers[key] = len(self.shapes)
             self.shapes.append(tuple(tensor.shape))
             self.dtypes.append(str(tensor.dtype).removeprefix("torch."))
-            # Another tensor may get the same id when this one is gone.
-            self._watched.append(weakref.ref(tensor, lambda _: self._numbers.pop(key, None)))
+            self.ends.append(-1)
+            self._watched.append(weakref.ref(tensor, lambda _: self._freed(key, found)))
         return found
+
+    def _freed(self, key: int, number: int) -> None:
+        """A tensor is gone; another one may get its id."""
+        self._numbers.pop(key, None)
+        self.ends[number] = len(self.calls)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -251,11 +251,11 @@ class _Recorder(TorchDispatchMode):
             arguments["strides"] = list(args[0].stride())  # what the new ones mean depends on those before
         result = self._execute(func, args, kwargs)
         outputs = tensors_of(result)
-        flops = int(known.flops(*args, **kwargs, out_val=result)) if self._counting and known.flops is not None else 0
+        counted = int(known.flops(*args, **kwargs, out_val=result)) if self._counting and known.flops is not None else 0
         module = self.stack[-1][0] if self.stack else ""
         numbers = tuple(self.number(t) for t in outputs)
         reads = tuple(refs_in(list(arguments.values())))
-        self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, flops, reads))
+        self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, counted, reads, known.overload))
         return result
 
     def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def attention(context: Context) -> None:
     labels.hint(Kind.HEAD_DIM, joined)
     context.sizes.append((module, "heads", heads))
     joined = labels.meet([joined, outer], reasons.combined(op), module)  # one kernel for both products: one width
-    context.costs.append((context.number, (heads, joined)))
+    context.cost(heads, joined)
     context.give([*batch, heads, length, joined])
     context.give_untracked(1)
 

@@ -8,6 +8,21 @@ from ...tracing.record import Call, Record, Ref
 from ..labels import Dim, Dims, LabelArray, Labels
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Multiply-accumulates of a call, as the product of these axes and what no axis expresses.
+
+    Attributes:
+        number: Number of the call.
+        dims: At most four axes.
+        macs: How many in the record's run.
+    """
+
+    number: int
+    dims: tuple[Dim, ...]
+    macs: int
+
+
 @dataclass(slots=True)
 class Context:
     """The state of the walk over a record.
@@ -18,7 +33,7 @@ class Context:
         dims: Labels of each value's dimensions.
         parameters: Values that are parameters or buffers, or plain views of them.
         producers: Label arrays of parameter dimensions that make an axis (a filter's own dimension).
-        costs: For each costing call (number of the call, the axes whose product it costs).
+        costs: What costs multiply-accumulates; one call may have several summands.
         sizes: (module path, "groups" or "heads", their labels): counts that modules remember.
         counts: For a call that begins inside an axis, the labels before its start: what is left of them must be
             what the code says.
@@ -33,7 +48,7 @@ class Context:
     dims: dict[int, Dims] = field(default_factory=dict[int, Dims])
     parameters: set[int] = field(default_factory=set[int])
     producers: list[tuple[str, Dim]] = field(default_factory=list[tuple[str, Dim]])
-    costs: list[tuple[int, tuple[Dim, ...]]] = field(default_factory=list[tuple[int, tuple[Dim, ...]]])
+    costs: list[Cost] = field(default_factory=list[Cost])
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
     counts: dict[int, Dim] = field(default_factory=dict[int, Dim])
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
@@ -70,6 +85,10 @@ class Context:
     def out_shape(self, number: int = 0) -> tuple[int, ...]:
         """Shape of a result."""
         return self.record.shapes[self.call.outputs[number]]
+
+    def cost(self, *dims: Dim, macs: int | None = None) -> None:
+        """The call at hand costs a product of axes; `macs` where these are one summand of all that it costs."""
+        self.costs.append(Cost(self.number, dims, self.call.flops // 2 if macs is None else macs))
 
     def give(self, dims: Sequence[Dim], number: int = 0) -> None:
         """Set the labels of a result."""

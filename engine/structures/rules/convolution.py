@@ -14,7 +14,7 @@ def convolution(context: Context) -> None:
     made = read_channels(context)
     if context.value("bias") is not None:
         context.labels.meet([made, context.of("bias")[0]], reasons.combined(context.call.op), context.call.module)
-    context.costs.append((context.number, (context.of("input")[0], weight[0], weight[1])))
+    context.cost(context.of("input")[0], weight[0], weight[1])
     context.give([context.of("input")[0], made, *[None] * (len(context.out_shape()) - 2)])
 
 

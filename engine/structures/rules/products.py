@@ -25,7 +25,7 @@ def _product(context: Context, left: str, right: str) -> None:
     for name, dim in ((left, n), (right, m)):
         if context.value(name) in context.parameters:
             context.producers.append(("neuron", dim))
-    context.costs.append((context.number, (n, inner, m)))
+    context.cost(n, inner, m)
     context.give([n, m])
 
 
@@ -41,7 +41,7 @@ def bmm(context: Context) -> None:
         context.sizes.append((context.call.module, "heads", batch))
         for dim in (k, k2, n, m):
             context.labels.hint(Kind.HEAD_DIM, dim)
-    context.costs.append((context.number, (batch, n, inner, m)))
+    context.cost(batch, n, inner, m)
     context.give([batch, n, m])
     if left == "batch1":
         _add(context)
@@ -83,14 +83,17 @@ def trilinear(context: Context) -> None:
             sizes.insert(axis, 1)
         aligned.append([d if s > 1 else _ABSENT for d, s in zip(dims, sizes, strict=True)])
     result: Dims = []
+    axes: Dims = []
     summed = set[int](context.get("sumdim"))
     for axis, meeting in enumerate(zip(*aligned, strict=True)):
         there = [d for d in meeting if d is not _ABSENT]
         joined = context.labels.meet(there, reasons.combined(context.call.op), context.call.module)
+        axes.append(joined)
         if axis not in summed:
             result.append(joined)
     if context.value("i2") in context.parameters:
         context.producers.append(("neuron", context.of("i2")[0]))
+    context.cost(*axes)
     context.give(result)
 
 

@@ -1,5 +1,7 @@
 """Recurrent layers as one operator (LSTM on CPU); other spellings decompose into products and gates."""
 
+from math import prod
+
 import numpy as np
 
 from .. import reasons
@@ -22,6 +24,8 @@ def lstm_layer(context: Context) -> None:
     labels.meet([four, rows, gates, *biases], reasons.combined(op), module)
     for state in ("hx_", "cx_"):
         units = labels.meet([units, context.of(state)[-1]], reasons.combined(op), module)
+    for name, read in (("weight0", features), ("weight1", units)):
+        context.cost(rows, read, macs=prod(context.shape("input")[:-1]) * prod(context.shape(name)))
     context.give([*steps, units])
     for number in (1, 2):
         context.give([*[None] * (len(context.out_shape(number)) - 1), units], number)

@@ -42,7 +42,7 @@ def grouped_mm(context: Context) -> None:
     inner = context.labels.meet([rows[1], stack[1]], reasons.model_input(context.call.op), context.call.module)
     if context.value("mat2") in context.parameters:
         context.producers.append(("neuron", stack[2]))
-    context.costs.append((context.number, (rows[0], inner, stack[2])))
+    context.cost(rows[0], inner, stack[2])
     context.give([rows[0], stack[2]])
 
 

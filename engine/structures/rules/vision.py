@@ -21,6 +21,7 @@ def deform_conv2d(context: Context) -> None:
         context.labels.fix(share, reasons.sliced(op), module)
     made = read_channels(context)
     context.labels.meet([made, context.of("bias")[0]], reasons.combined(op), module)
+    context.cost(context.of("input")[0], *context.of("weight")[:2])
     context.give([context.of("input")[0], made, None, None])
 
 

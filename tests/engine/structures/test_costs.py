@@ -1,39 +1,116 @@
 """Costs of a plan, compared with FlopCounterMode and the parameters of the model that was really cut."""
 
-import numpy as np
+from collections.abc import Callable
+
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs, marginal
+from secateur.engine.structures.rules import RULES
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.settle import settle
 from secateur.engine.tracing.recorder import quiet_forward
-from tests.engine.nets import Concat, Residual, TorchAttention, Transformer, image, tokens
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(
-    ("net", "inputs"), [(Residual, image()), (Concat, image()), (Transformer, image()), (TorchAttention, tokens())]
+from tests.engine.nets import (
+    Concat,
+    Ghost,
+    Residual,
+    Rotary,
+    Tied,
+    TorchAttention,
+    Transformer,
+    Unruly,
+    WithOwnAttention,
+    image,
+    rows,
+    tokens,
 )
+from tests.engine.plans import random_plan
+
+SAMPLES: list[tuple[Callable[[], nn.Module], tuple[torch.Tensor]]] = [
+    *((net, image()) for net in (Residual, Concat, Transformer, Unruly, Ghost)),
+    *((net, tokens()) for net in (TorchAttention, WithOwnAttention, Tied)),
+    (Rotary, rows()),
+]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("make", "inputs"), SAMPLES)
 def test_costs_of_a_random_plan_are_those_of_the_cut_model(
-    net: type[nn.Module], inputs: tuple[torch.Tensor], seed: int
+    make: Callable[[], nn.Module], inputs: tuple[torch.Tensor], seed: int
 ) -> None:
-    model, rng = net().eval(), np.random.default_rng(seed)
-    analysis = analyse(model, inputs)
-    mask = analysis.empty()
-    for one in analysis.sets:
-        gone = rng.integers(0, one.count) if one.kind is not Kind.BLOCK else rng.integers(0, 2)
-        mask[one.first + rng.permutation(one.count)[:gone]] = True
+    assert_exact(make().eval(), inputs, seed)
+
+
+def test_costs_of_models_of_torchvision_are_those_of_the_cut_model() -> None:
+    assert_exact(torchvision.models.resnet18(num_classes=7).eval(), image(64), 0)
+    assert_exact(torchvision.models.VisionTransformer(32, 8, 2, 4, 32, 48, num_classes=7).eval(), image(), 0)
+
+
+@pytest.mark.slow
+def test_costs_of_a_swin_transformer_are_those_of_the_cut_model() -> None:
+    assert_exact(torchvision.models.swin_t(num_classes=7).eval(), image(64), 0)
+
+
+def assert_exact(model: nn.Module, inputs: tuple[torch.Tensor], seed: int) -> None:
+    """A random part of every set and some of the blocks are cut; what is left costs what was foretold."""
+    analysis = finish(settle(model, inputs, "model", NeverCancelled()))
+    mask = random_plan(analysis, seed)
     smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
-    counted = costs(analysis, mask)
-    with quiet_forward(smaller), FlopCounterMode(display=False) as counter:
-        smaller(*(i[:1] for i in inputs))
-    assert counted.macs * 2 == counter.get_total_flops()
-    assert counted.parameters == sum(p.numel() for p in smaller.parameters())
+    for plan, one in ((analysis.empty(), model), (mask, smaller)):
+        counted = costs(analysis, plan)
+        with quiet_forward(one), FlopCounterMode(display=False) as counter:
+            one(*(i[:1] for i in inputs))
+        assert counted.macs * 2 == counter.get_total_flops()
+        assert counted.parameters == sum(p.numel() for p in one.parameters())
+
+
+class Outside(nn.Module):
+    """Products that `FlopCounterMode` does not count: an LSTM, a deformable convolution, a bilinear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.offset = nn.Conv2d(3, 6, 1), nn.Conv2d(3, 18, 1)
+        self.deform = torchvision.ops.DeformConv2d(6, 8, 3, padding=1)
+        self.lstm = nn.LSTM(8, 5, batch_first=True, bidirectional=True)
+        self.bilinear = nn.Bilinear(10, 10, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.deform(self.conv(x), self.offset(x)).flatten(2).transpose(1, 2)
+        x = self.lstm(x)[0].mean(1)
+        return self.head(self.bilinear(x, x))
+
+
+def test_what_flop_counter_mode_does_not_count_follows_closed_formulas() -> None:
+    analysis = analyse(Outside(), image(4))
+    mask = analysis.empty()
+    gone = {"conv.weight": 2, "deform.weight": 3, "lstm.weight_ih_l0": 1, "bilinear.weight": 1}
+    for one in analysis.sets:
+        if one.name in gone:
+            mask[one.first : one.first + gone[one.name]] = True
+    assert {one.name for one in analysis.sets if mask[one.structures].any()} == set(gone)
+
+    def closed(conv: int, deform: int, units: int, out: int) -> int:
+        pixels, directions = 16, 2
+        plain = pixels * (3 * conv + 3 * 18) + out * 3
+        recurrent = directions * pixels * 4 * units * (deform + units)
+        return plain + pixels * 9 * conv * deform + recurrent + out * (directions * units) ** 2
+
+    assert costs(analysis).macs == closed(6, 8, 5, 4)
+    assert costs(analysis, mask).macs == closed(4, 5, 4, 3)
+
+
+def test_a_product_without_a_rule_costs_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = costs(analyse(Residual(), image())).macs
+    monkeypatch.delitem(RULES, "aten.addmm")
+    assert costs(analyse(Residual(), image())).macs == whole
 
 
 def test_what_one_more_structure_costs_depends_on_what_is_gone() -> None:
