@@ -83,17 +83,17 @@ def trilinear(context: Context) -> None:
             sizes.insert(axis, 1)
         aligned.append([d if s > 1 else _ABSENT for d, s in zip(dims, sizes, strict=True)])
     result: Dims = []
-    axes: Dims = []
+    joint: Dims = []
     summed = set[int](context.get("sumdim"))
     for axis, meeting in enumerate(zip(*aligned, strict=True)):
         there = [d for d in meeting if d is not _ABSENT]
         joined = context.labels.meet(there, reasons.combined(context.call.op), context.call.module)
-        axes.append(joined)
+        joint.append(joined)
         if axis not in summed:
             result.append(joined)
     if context.value("i2") in context.parameters:
         context.producers.append(("neuron", context.of("i2")[0]))
-    context.cost(*axes)
+    context.cost(*joint)
     context.give(result)
 
 
