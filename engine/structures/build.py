@@ -105,7 +105,7 @@ def _refuse(
     fixed: list[Fixed] = []
     for one in named:
         first, first_dim = one.touches[0]
-        reason = refused.get(set_key(one.kind, context.record.sources[first].name, first_dim))
+        reason = refused.get(set_key(one.kind, context.record.sources[first].name, first_dim, one.part))
         if reason is None:
             stay.append(one)
             continue
@@ -136,7 +136,15 @@ def _number_sets(context: Context, named: list[NamedSet], blocks: list[Block]) -
             along = dict.fromkeys(sources[t].module for t, _ in entry.touches if sources[t].module != module)
             sets.append(
                 CoupledSet(
-                    entry.kind, sources[tensor].name, dim, module, first, len(entry.bases), entry.touches, tuple(along)
+                    entry.kind,
+                    sources[tensor].name,
+                    dim,
+                    module,
+                    first,
+                    len(entry.bases),
+                    entry.touches,
+                    tuple(along),
+                    entry.part,
                 )
             )
         first += sets[-1].count

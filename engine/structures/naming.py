@@ -1,6 +1,8 @@
 """Sort free components into coupled sets: what they are called, where they belong, in which order they stand."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +39,14 @@ class NamedSet:
         touches: (tensor, dim) pairs, the first parameter first.
         bases: [count] base component of each structure.
         index: [count] its index.
+        part: Number among the sets of this kind that begin on the same dimension.
     """
 
     kind: Kind
     touches: tuple[tuple[int, int], ...]
     bases: NDArray[np.int64]
     index: NDArray[np.int64]
+    part: int = 0
 
 
 def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: list[tuple[int, ...]]) -> list[NamedSet]:
@@ -71,7 +75,15 @@ def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: lis
             np.minimum.at(index, owner[at], offset[member[at]])
         arranged = np.argsort(index, kind="stable")
         found.append(NamedSet(PRIORITY[kinds[bases[0]]], touches, bases[arranged], index[arranged]))
-    return sorted(found, key=lambda s: (*s.touches[0], PRIORITY.index(s.kind), int(s.index[0])))
+    found.sort(key=lambda s: (*s.touches[0], PRIORITY.index(s.kind), int(s.index[0]), len(s.bases)))
+    return [replace(one, part=part) for one, part in zip(found, _parts(found), strict=True)]
+
+
+def _parts(sets: list[NamedSet]) -> Iterator[int]:
+    seen: Counter[tuple[Kind, tuple[int, int]]] = Counter()
+    for one in sets:
+        yield seen[one.kind, one.touches[0]]
+        seen[one.kind, one.touches[0]] += 1
 
 
 def _kinds(context: Context, solution: Solution) -> NDArray[np.int64]:

@@ -72,6 +72,7 @@ class CoupledSet:
         count: How many structures.
         touches: (tensor, dimension) pairs the set's structures have slices in, the first parameter first.
         along: Module paths of the layers that are coupled in this set, besides `module`.
+        part: Number among the sets of this kind that begin on the same dimension (halves of a split, two factors).
     """
 
     kind: Kind
@@ -82,11 +83,12 @@ class CoupledSet:
     count: int
     touches: tuple[tuple[int, int], ...]
     along: tuple[str, ...] = ()
+    part: int = 0
 
     @property
     def key(self) -> str:
-        """Identity that survives a new analysis: kind, parameter and dimension."""
-        return set_key(self.kind, self.name, self.dim)
+        """Identity that survives a new analysis: kind, parameter, dimension, and the part where there are several."""
+        return set_key(self.kind, self.name, self.dim, self.part)
 
     @property
     def structures(self) -> slice:
@@ -200,6 +202,6 @@ class Literal:
     free: bool = False
 
 
-def set_key(kind: Kind, name: str, dim: int) -> str:
-    """Identity of a coupled set: kind, first parameter, dimension."""
-    return f"{kind}|{name}|{dim}"
+def set_key(kind: Kind, name: str, dim: int, part: int = 0) -> str:
+    """Identity of a coupled set: kind, first parameter, dimension, and which of several there."""
+    return f"{kind}|{name}|{dim}" + (f"|{part}" if part else "")

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut import copy_model, cut
 from secateur.engine.surgery.protocol import Edits, Verification
@@ -76,6 +76,8 @@ def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -
         mask = half_of(analysis, sets)
         if not mask.any():
             continue
+        if not np.array_equal(from_identities(analysis, identities(analysis, mask))[0], mask):
+            faults.append(f"{title}: a recipe of it means something else")
         try:
             made = cut(net, analysis, analysis.empty(), mask, Edits(), inputs)
         except SecateurError as error:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.structures.analysis import Analysis, Kind, Mask
+from secateur.engine.structures.analysis import Analysis, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
@@ -48,6 +48,7 @@ def holds(plan: Plan, seed: int) -> None:
     randomness = torch.get_rng_state()
     analysis = finish(settle(model, inputs, "random", NEVER))
     mask, none = random_mask(analysis, seed), analysis.empty()
+    assert np.array_equal(from_identities(analysis, identities(analysis, mask))[0], mask)
     if mask.any():
         try:
             smaller = cut(model, analysis, none, mask, Edits(), inputs).model
