@@ -5,6 +5,8 @@ only collects statements (equal, fixed, split); `solve.py` draws the conclusions
 """
 
 import bisect
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -67,6 +69,7 @@ class Labels:
         self.refined: set[tuple[int, int, int]] = set()
         self._positions: list[LabelArray] = []
         self._repeated: list[tuple[LabelArray, Dims, Dims]] = []
+        self._fixing = True
         self._spread: list[tuple[int, int]] = []
         self._factors: dict[tuple[int, tuple[int, ...]], tuple[LabelArray, Dims]] = {}
 
@@ -106,8 +109,17 @@ class Labels:
 
     def fix(self, dim: Dim, reason: Message, module: str) -> None:
         """The labels of an axis must stay; nothing to do for an untracked one."""
-        if dim is not None:
+        if dim is not None and self._fixing:
             self.fixed.append(FixedLabels(dim.ravel(), reason, module))
+
+    @contextmanager
+    def without_fixing(self) -> Generator[None]:
+        """Inside, only what is equal counts."""
+        self._fixing = False
+        try:
+            yield
+        finally:
+            self._fixing = True
 
     def hint(self, kind: Kind, dim: Dim) -> None:
         """What structures on this axis are called."""

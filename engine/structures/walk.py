@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..jobs import CancelToken, check
-from ..tracing.record import Record
+from ..tracing.record import Call, Record
 from . import reasons
 from .labels import Dim, Dims, Labels
 from .liveness import liveness
@@ -53,9 +53,14 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
             context.dims.setdefault(value, [None] * len(record.shapes[value]))
         if matters.live[number] or matters.idle[number]:
             _apply(context)
+        elif _fits(call):
+            with context.labels.without_fixing():
+                _apply(context)
         else:
             _ignore(context)
-        for value in set(call.outputs) - matters.read if matters.idle[number] else ():
+        # What a product makes for nothing has no effect that a removal could be verified by.
+        idle = () if not matters.idle[number] else call.outputs if call.flops else set(call.outputs) - matters.read
+        for value in idle:
             for dim in context.dims[value]:
                 context.labels.fix(dim, reasons.unused(), call.module)
     for value in record.outputs:
@@ -71,6 +76,18 @@ def _apply(context: Context) -> None:
     if rule is None:
         rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else unknown
     rule(context)
+
+
+PASSING = frozenset(
+    f"aten.{name}"
+    for name in ("unsqueeze", "squeeze", "permute", "transpose", "t", "expand", "slice", "clone", "detach")
+)
+
+
+def _fits(call: Call) -> bool:
+    """Nothing depends on a call, but it runs all the same: what it combines has to fit after a cut."""
+    read = set(call.refs())
+    return bool(read) and (call.pointwise or call.op in PASSING) and read.isdisjoint(call.outputs)
 
 
 def _ignore(context: Context) -> None:

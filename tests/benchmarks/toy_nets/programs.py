@@ -187,6 +187,20 @@ class DeadBranch(Plain):
 
 
 @toy(rows())
+class DeadGate(Plain):
+    """Multiplies by a gate that two layers compute, and forgets the product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(16, 4), nn.Linear(4, 16)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        x * self.up(self.down(x))[:, :, None].sigmoid().transpose(1, 2)[:, 0]
+        x[:, :, None] * self.up(self.down(x))[:, :, None].sigmoid()
+        return x
+
+
+@toy(rows())
 class DeadShape(Plain):
     """Slices a channel only to read how many rows there are."""
 
