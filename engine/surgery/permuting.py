@@ -42,7 +42,7 @@ def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rn
 def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> NDArray[np.int64]:
     """[P] for each position of an axis, the position whose values it takes.
 
-    Structures change places with those that lie on the same axes.
+    Structures change places with those that lie on the same axes, also on the way: not with those of another part.
     """
     axis_of = np.repeat(np.arange(len(analysis.axis_start) - 1), np.diff(analysis.axis_start))
     of_tensors = np.zeros(len(analysis.axis_start), dtype=np.bool_)
@@ -54,8 +54,8 @@ def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Gener
         alike: dict[bytes, list[NDArray[np.int64]]] = {}
         for structure in one.first + np.flatnonzero(~before[one.structures]):
             member = analysis.member_position[analysis.member_start[structure] : analysis.member_start[structure + 1]]
-            member = member[of_tensors[axis_of[member]]]
-            alike.setdefault(axis_of[member].tobytes(), []).append(member)
+            on = axis_of[member]
+            alike.setdefault(on.tobytes(), []).append(member[of_tensors[on]])
         step = np.arange(len(order), dtype=np.int64)
         for members in alike.values():
             for old, new in enumerate(rng.permutation(len(members))):

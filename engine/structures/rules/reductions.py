@@ -49,7 +49,7 @@ def _give_rest(context: Context) -> None:
 
 
 def among(context: Context) -> None:
-    """softmax, cumsum: every result is made of what remains, the shape stays."""
+    """softmax: every result is made of what remains, the shape stays."""
     for number in range(len(context.call.outputs)):
         context.give(context.of("self"), number)
 
@@ -64,11 +64,17 @@ def along(context: Context) -> None:
         context.give(dims, number)
 
 
+def running(context: Context) -> None:
+    """cumsum: the order matters, so that channels stay; in whole numbers (rows of each expert) it gives places."""
+    (along if "float" in context.record.dtypes[context.call.outputs[0]] else among)(context)
+
+
 RULES = {
     **{f"aten.{n}": statistic for n in ("mean", "sum", "amax", "amin", "prod", "var", "var_mean", "std", "std_mean",
                                         "linalg_vector_norm")},
     **{f"aten.{n}": extreme for n in ("max", "min")},
     **{f"aten.{n}": reduction for n in ("argmax", "argmin", "any", "all", "logsumexp")},
-    **{f"aten.{n}": among for n in ("_softmax", "_safe_softmax", "_log_softmax", "cumsum")},
+    **{f"aten.{n}": among for n in ("_softmax", "_safe_softmax", "_log_softmax")},
+    "aten.cumsum": running,
     "aten.sort": along,
 }  # fmt: skip
