@@ -12,7 +12,7 @@ from ..errors import Message
 from ..tracing.record import ModuleCall
 from . import reasons
 from .branches import Branch, find_branches
-from .passing import alike, place_of, returned
+from .passing import alike, handed_on, place_of, returned
 from .rules import Context
 from .solve import Solution
 from .usage import Sums, Usage
@@ -82,7 +82,7 @@ def _from_step(
         notes.append(reasons.also_makes(call.path))
         return None
     sources = usage.vanishing(call.path, ((call.first, call.last),))
-    result = returned(call, {made[0]: {"input": place_of(call, like[0])}})
+    result = returned(call, {made[0]: handed_on(usage, call, place_of(call, like[0]), made[0])})
     if sources is None or result is None:
         return None
     return Block(call.path, tuple(sources), ((call.first, call.last),), ((call.path, result),))

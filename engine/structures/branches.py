@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from ..tracing.record import Call, ModuleCall, Ref
-from .passing import alike, place_of, returned
+from .passing import alike, handed_on, place_of, returned
 from .rules import Context
 from .solve import Solution
 from .usage import Usage
@@ -187,7 +187,11 @@ class _Search:
                 continue
             given = self._given(one, result, changed)
             made = [v for v in one.outputs if v not in one.inputs and self.usage.needed_after(v, one.last)]
-            entry = None if given is None or len(made) != 1 else returned(one, {made[0]: {"input": given}})
+            entry = (
+                None
+                if given is None or len(made) != 1
+                else returned(one, {made[0]: handed_on(self.usage, one, given, made[0])})
+            )
             if entry is None:
                 return None
             changed.add(made[0])

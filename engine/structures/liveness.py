@@ -38,17 +38,13 @@ class Liveness:
 
 def liveness(record: Record) -> Liveness:
     """Look which calls matter."""
-    weights, shared = {s.value for s in record.sources if s.floating}, _Shared()
+    weights, shared = {s.value for s in record.sources if s.floating}, shared_memory(record)
     runs: list[bool] = []
     for call in record.calls:
         refs = set(call.refs())
         runs.append(call.flops > 0 or (bool(refs & weights) and not refs <= weights))
         if refs and refs <= weights:
             weights.update(call.outputs)
-        if call.op in VIEWS:
-            shared.join([next(call.refs()), *call.outputs])
-        elif changed(call):
-            shared.join([*changed(call), *call.outputs])
     live = _needed(record, shared, [False] * len(record.calls))
     every = _needed(record, shared, runs)
     read = {v for number, call in enumerate(record.calls) if every[number] for v in call.refs()}
@@ -64,7 +60,18 @@ def changed(call: Call) -> set[int]:
     return set(refs[:1] if call.op.endswith("_") else ()) | set(call.outputs).intersection(refs)
 
 
-def _needed(record: Record, shared: "_Shared", also: list[bool]) -> list[bool]:
+def shared_memory(record: Record) -> "Shared":
+    """Which values lie in the same memory: views, and what is changed in place."""
+    shared = Shared()
+    for call in record.calls:
+        if call.op in VIEWS:
+            shared.join([next(call.refs()), *call.outputs])
+        elif changed(call):
+            shared.join([*changed(call), *call.outputs])
+    return shared
+
+
+def _needed(record: Record, shared: "Shared", also: list[bool]) -> list[bool]:
     """Calls that the outputs, parameters and buffers that are changed in place, and `also` these calls depend on."""
     needed = set(record.outputs)
     memory = {shared.of(v) for v in (*record.outputs, *(s.value for s in record.sources))}
@@ -79,7 +86,7 @@ def _needed(record: Record, shared: "_Shared", also: list[bool]) -> list[bool]:
     return live
 
 
-class _Shared:
+class Shared:
     """Values in classes of shared memory (union-find)."""
 
     def __init__(self) -> None:

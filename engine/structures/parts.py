@@ -170,8 +170,9 @@ class StandIn:
         structure: The block.
         path: The module.
         result: What it returns, as JSON: {"input": place} what it was given there ("0" by position, "mask" by name,
-            "0.1" the second in a tuple), {"zeros": place} zeros of its shape, null, {"constant": value}, or
-            {"tuple": [...]}, {"list": [...]}, {"dict": {...}}, {"class": "module:Name", "fields": {...}} of these.
+            "0.1" the second in a tuple), {"copy": place} a copy of it, {"zeros": place} zeros of its shape, null,
+            {"constant": value}, or {"tuple": [...]}, {"list": [...]}, {"dict": {...}},
+            {"class": "module:Name", "fields": {...}} of these.
     """
 
     structure: int

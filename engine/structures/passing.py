@@ -8,6 +8,7 @@ from ..tracing.record import ModuleCall, Ref
 from .labels import Dim
 from .rules import Context
 from .solve import Solution
+from .usage import Usage
 
 
 def alike(context: Context, solution: Solution, first: int, second: int) -> bool:
@@ -30,6 +31,15 @@ def _same(solution: Solution, first: Dim, second: Dim) -> bool:
     return bool(np.all((a == b) | fixed))
 
 
+def handed_on(usage: Usage, call: ModuleCall, given: str, result: int) -> dict[str, str]:
+    """What stands for a result: what was given there, or a copy of it where code behind changes either in place.
+
+    That change would otherwise reach the other one too, which the block kept apart.
+    """
+    values = (result, call.inputs[call.places.index(given)])
+    return {"copy" if any(usage.overwritten(v, call.last) for v in values) else "input": given}
+
+
 def place_of(call: ModuleCall, value: int) -> str:
     """Where a module call was given a value."""
     return call.places[call.inputs.index(value)]
@@ -40,8 +50,8 @@ def returned(call: ModuleCall, entries: dict[int, Any]) -> Any | None:
 
     Args:
         call: The module's call.
-        entries: Value to {"input": place} (hand it on) or {"zeros": place} (zeros of its shape). Further values that
-            the module returned as it was given them are handed on.
+        entries: Value to {"input": place} (hand it on), {"copy": place} or {"zeros": place} (zeros of its shape).
+            Further values that the module returned as it was given them are handed on.
 
     Returns:
         As `surgery.runtime.StandIn` takes it; None where the result cannot be made again: it holds numbers, which may

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from ..tracing.record import ModuleCall, Record
+from .liveness import changed, shared_memory
 
 
 class Usage:
@@ -43,6 +44,8 @@ class Usage:
             for path in _upwards(source.name.rpartition(".")[0]):
                 self.tensors.setdefault(path, []).append(number)
         self._inside = _innermost(record)
+        self._memory = shared_memory(record)
+        self._changes = {self._memory.of(v): n for n, call in enumerate(record.calls) for v in changed(call)}
 
     def written(self, value: int, before: int) -> int:
         """The last call before `before` that made or changed a value, -1 for one that was there from the start."""
@@ -58,6 +61,10 @@ class Usage:
     def needed_after(self, value: int, last: int) -> bool:
         """True where a call from `last` on reads a value, or the model returns it."""
         return value in self.answers or (bool(self.uses[value]) and self.uses[value][-1] >= last)
+
+    def overwritten(self, value: int, last: int) -> bool:
+        """True where a call from `last` on changes a value in place, itself or through a view."""
+        return self._changes.get(self._memory.of(value), -1) >= last
 
     def closed(self, call: ModuleCall) -> bool:
         """Nothing made inside is used outside, except the results; nothing from outside is changed in place."""

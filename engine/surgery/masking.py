@@ -60,6 +60,17 @@ def absent_state(model: nn.Module, gone: Gone) -> dict[str, torch.Tensor]:
     return found
 
 
+def vanishing_state(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> dict[str, torch.Tensor]:
+    """NaN for every tensor that goes with a block: what is computed with it is nothing to compare with."""
+    had, has = analysis.kept_indices(before), analysis.kept_indices(after)
+    gone = {name for name, kept in has.items() if kept is None and had.get(name, ()) is not None}
+    return {
+        name: torch.full_like(tensor, NAN)
+        for name, tensor in _tensors(model).items()
+        if name in gone and tensor.is_floating_point()
+    }
+
+
 @contextmanager
 def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> Generator[None]:
     """Within this, the model computes what it would without the structures; afterwards it is as before.
@@ -67,6 +78,7 @@ def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> G
     The model is a private copy of the caller's: its parameters are exchanged in place.
     """
     state = absent_state(model, gone_slices(analysis, before, after))
+    state |= vanishing_state(model, analysis, before, after)
     tensors = _tensors(model)
     own = {name: tensors[name].data for name in state}
     handles = [handle for s in skipped(analysis, before, after) if (handle := skip(model, s)) is not None]

@@ -163,6 +163,14 @@ def _slice_buffers(model: nn.Module, slices: Any) -> None:
             replace(model, {id(tensor): tensor.index_select(int(dim), torch.tensor(kept, device=tensor.device))})
 
 
+HANDED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "input": lambda given: given,
+    "copy": torch.clone,
+    "zeros": torch.zeros_like,
+}
+"""What stands in for a tensor, made from one that the module is given."""
+
+
 class StandIn(nn.Module):
     """Stands where a module of a removed block stood, computes nothing and returns what the others go on with.
 
@@ -175,8 +183,9 @@ class StandIn(nn.Module):
         Args:
             removed: The module that goes.
             result: {"input": place} what is given there ("0" by position, "mask" by name, "0.1" the second in a
-                tuple), {"zeros": place} zeros of its shape, None, {"constant": value}, or {"tuple": [...]},
-                {"list": [...]}, {"dict": {...}}, {"class": "module:Name", "fields": {...}} of these.
+                tuple), {"copy": place} a copy of it, {"zeros": place} zeros of its shape, None, {"constant": value},
+                or {"tuple": [...]}, {"list": [...]}, {"dict": {...}}, {"class": "module:Name", "fields": {...}} of
+                these.
         """
         super().__init__()
         for name, value in vars(removed).items():
@@ -197,10 +206,9 @@ class StandIn(nn.Module):
     def _make(self, part: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if part is None or "constant" in part:
             return None if part is None else part["constant"]
-        if "input" in part:
-            return self._given(part["input"], args, kwargs)
-        if "zeros" in part:
-            return torch.zeros_like(self._given(part["zeros"], args, kwargs))
+        for kind, make in HANDED.items():
+            if kind in part:
+                return make(self._given(part[kind], args, kwargs))
         if "dict" in part:
             return {key: self._make(one, args, kwargs) for key, one in part["dict"].items()}
         if "fields" in part:

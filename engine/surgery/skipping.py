@@ -39,7 +39,9 @@ def _without(part: Any, result: Any, given: dict[str, Any]) -> Any:
     if isinstance(result, torch.Tensor):
         if part is None:
             return result  # nobody uses it
-        return torch.zeros_like(result) if "zeros" in part else _argument(part["input"], given)
+        # A copy, whatever the cut model hands on: code behind may change the result in place.
+        handed = None if "zeros" in part else _argument(part.get("copy", part.get("input")), given).clone()
+        return torch.zeros_like(result) if handed is None else handed
     for kind in (tuple, list):
         if type(result) is kind:
             pairs = zip(part[kind.__name__], cast("Sequence[Any]", result), strict=True)

@@ -1,0 +1,56 @@
+"""Code that changes tensors in place must not reach the stream through a block that is gone."""
+
+import torch
+from torch import nn
+
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.verify import verify
+
+INPUTS = (torch.randn(2, 3, 8, 8),)
+
+
+class Unit(nn.Module):
+    """conv, norm, ReLU in place, conv beside a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm = nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.act, self.conv2 = nn.ReLU(inplace=True), nn.Conv2d(6, 6, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv2(self.act(self.norm(self.conv1(x)))) + x
+
+
+class Later(nn.Module):
+    """A step whose result is changed in place while its input is used again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.units, self.head = nn.Conv2d(3, 6, 1), nn.Sequential(Unit(), Unit()), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        y = self.units(x)
+        y.mul_(-2.0)
+        return self.head(torch.cat([x, y], 2).mean((2, 3)))
+
+
+def test_every_block_beside_changes_in_place_verifies_and_leaves_the_stream_alone() -> None:
+    torch.manual_seed(0)
+    model = Later().eval()
+    analysis = analyse(model, INPUTS)
+    blocks = [s for s in analysis.sets if s.kind is Kind.BLOCK]
+    assert {"units.0", "units.1"} <= {s.name for s in blocks} or len(blocks) >= 2
+    for chosen in (*([b] for b in blocks), blocks):
+        mask = analysis.empty()
+        mask[[b.first for b in chosen]] = True
+        made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+        result = finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
+        assert result.passed, (chosen, result)
+    with torch.no_grad():  # all units gone: y is x
+        x = model.stem(INPUTS[0])
+        assert torch.allclose(made.model(*INPUTS), model.head(torch.cat([x, -2.0 * x], 2).mean((2, 3))), atol=1e-6)
