@@ -195,7 +195,8 @@ class Work(QObject):
 
         def apply(exported: Any) -> None:
             self.document.take_export(state, exported)
-            self._say(self.tr("Written and checked: {files}").format(files=", ".join(exported.files)))
+            written = self.tr("Written and checked: {files}").format(files=", ".join(exported.files))
+            self._say(" ".join((written, *exported.notes)))
 
         self._ask(self.tr("Export {name}").format(name=Path(path).name), apply, "export", state, format, path)
 

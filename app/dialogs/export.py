@@ -5,11 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from secateur.engine.export.table import EXPORTERS
+
 from ..widgets.fields import ComboBox
 from .form import FormDialog
-
-FORMATS = {"onnx": ("ONNX", ".onnx"), "pytorch": ("PyTorch", "")}
-"""What stands on the screen, and the suffix of the file ("" for a folder)."""
 
 
 class Export(FormDialog):
@@ -28,9 +27,9 @@ class Export(FormDialog):
         super().__init__(window, self.tr("Export"), sentence, self.tr("Export"))
         self._document = window.document
         self.format = ComboBox(self.tr("Format"))
-        for name, (title, _) in FORMATS.items():
-            self.format.addItem(title, name)
-        self.format.setCurrentIndex(list(FORMATS).index(format))
+        for name, one in EXPORTERS.items():
+            self.format.addItem(one.title, name)
+        self.format.setCurrentIndex(list(EXPORTERS).index(format))
         self.add_row(self.tr("Format"), self.format)
         self.path = self.add_path(self.tr("Write to"), default_path(self._document, format), pick="save")
         self.format.currentIndexChanged.connect(self._chosen)
@@ -41,7 +40,7 @@ class Export(FormDialog):
         self.check()
 
     def _chosen(self) -> None:
-        suffix = FORMATS[self.format.currentData()][1]
+        suffix = EXPORTERS[self.format.currentData()].suffix
         self.path.setText(str(Path(self.path.text()).with_suffix(suffix)))
 
     def _problem(self) -> str:
@@ -60,7 +59,7 @@ def default_path(document: Any, format: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
     state, original = document.state, document.original
     kept = round(100 * state.macs / original.macs) if original and original.macs else 100
-    return str(Path.home() / f"{name}-{kept}-percent{FORMATS[format][1]}")
+    return str(Path.home() / f"{name}-{kept}-percent{EXPORTERS[format].suffix}")
 
 
 def ask(window: Any, format: str) -> None:

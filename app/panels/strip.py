@@ -4,6 +4,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QWidget
 
+from secateur.engine.export.table import EXPORTERS
 from secateur.engine.session.states import State, StateKind
 
 from ..document import Aspect, Document
@@ -200,4 +201,4 @@ class Strip(Card):
 
 
 def _format(name: str) -> str:
-    return {"onnx": "ONNX", "pytorch": "PyTorch"}.get(name, name)
+    return EXPORTERS[name].title if name in EXPORTERS else name

@@ -135,7 +135,7 @@ def _prune(command: argparse.ArgumentParser) -> None:
     recovery = command.add_mutually_exclusive_group()
     recovery.add_argument("--epochs", type=natural, help="epochs of fine-tuning with the original as teacher")
     recovery.add_argument("--no-recover", action="store_true", help="do not fine-tune")
-    add("--export", metavar="PATH", help="write the result: an .onnx file, or a folder for PyTorch")
+    add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
     add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
     _about_model(command)

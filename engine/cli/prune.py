@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import SecateurError, TaskError
 from ..export.destination import check_destination
+from ..export.table import EXPORTERS, format_of
 from ..planning.goal import suggest
 from ..recovery.protocol import RecoverySettings
 from ..session.plain import to_plain
@@ -98,7 +99,7 @@ def pruned(session: Session, opened: OpenedModel, goal: Goal, reporter: Reporter
 
 def check_export(path: str) -> None:
     """Refuse a destination that cannot be written before the work, not after it."""
-    check_destination(Path(path).expanduser().absolute(), 0, folder=_format(path) == "pytorch")
+    check_destination(Path(path).expanduser().absolute(), 0, folder=not EXPORTERS[format_of(path)].suffix)
 
 
 def check_save(folder: str) -> None:
@@ -108,11 +109,7 @@ def check_save(folder: str) -> None:
 
 def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:
     """Export a state, when a path was given."""
-    return reporter.finish(session.export(state.id, _format(path), path)) if path else None
-
-
-def _format(path: str) -> str:
-    return "onnx" if path.lower().endswith(".onnx") else "pytorch"
+    return reporter.finish(session.export(state.id, format_of(path), path)) if path else None
 
 
 def _require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:

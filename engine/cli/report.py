@@ -84,8 +84,10 @@ def wrote(exported: Exported) -> str:
     metric = exported.metric
     on_file = f", {metric.name} on the file {metric_value(metric)}" if metric is not None else ""
     files = ", ".join(exported.files)
+    notes = "".join(f"\n  {note}" for note in exported.notes)
     return (
-        f"wrote {files} ({exported.bytes / 1e6:.2f} MB, differs from the model by {exported.difference:.0e}{on_file})"
+        f"wrote {files} ({exported.bytes / 1e6:.2f} MB, differs from the model by "
+        f"{exported.difference:.0e}{on_file}){notes}"
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from ..errors import ExportError
-from .compare import Case
+from .compare import TOLERANCE, Case
 
 
 def cases(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Case]:
@@ -33,6 +33,20 @@ def at_batch(inputs: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
 def outputs(result: Any) -> list[NDArray[Any]]:
     """All tensors in a model's output, in the order in which exporters flatten them."""
     return [np.asarray(leaf.detach().cpu()) for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+
+
+def require_agreement(difference: float, what: str) -> float:
+    """The difference of a "file" or "folder" from the model; raises ExportError where it is too large."""
+    if not difference < TOLERANCE:
+        raise ExportError(
+            "export.differs",
+            "The exported {what} does not compute what the model computes: it differs by {difference:.1e} "
+            "(at most {tolerance:.0e} is allowed). Nothing was written.",
+            what=what,
+            difference=difference,
+            tolerance=TOLERANCE,
+        )
+    return difference
 
 
 def _case(model: nn.Module, inputs: tuple[Tensor, ...]) -> Case:

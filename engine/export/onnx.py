@@ -12,21 +12,16 @@ from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..session.states import Exported
 from ..targets.onnxruntime_target import open_session
-from .cases import at_batch, cases
-from .compare import TOLERANCE, write_cases
+from .cases import at_batch, cases, require_agreement
+from .compare import write_cases
 from .destination import check_destination, staged_file
-from .parcel import pack
+from .exporting import TRACED_BATCH
+from .parcel import bytes_of, pack
 from .protocol import ExportRequest, Predictor
-
-TRACED_BATCH = 2
-"""Batch size of the trace; 1 would be frozen into the graph."""
 
 
 class OnnxExporter:
     """Writes one .onnx file with its weights inside and a free batch size."""
-
-    title = "ONNX"
-    suffix = ".onnx"
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write `request.path`; see `export_onnx`."""
@@ -45,7 +40,7 @@ def export_onnx(request: ExportRequest, token: CancelToken) -> Job[Exported]:
         OpenError: The source that the model came from is not there any more; the same holds.
     """
     path = Path(request.path).expanduser().absolute()
-    check_destination(path, 2 * _bytes(request.model))
+    check_destination(path, 2 * bytes_of(request.model))
     yield Progress("Packing the model", 0, 4)
     with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
         folder = Path(place)
@@ -69,10 +64,6 @@ def predictor(path: str, threads: int = 1) -> Predictor:
     return predict
 
 
-def _bytes(model: torch.nn.Module) -> int:
-    return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, torch.Tensor))
-
-
 def _write(request: ExportRequest, folder: Path, temporary: Path, token: CancelToken) -> Job[None]:
     inputs = folder / "inputs.npz"
     np.savez(inputs, *(np.asarray(one) for one in at_batch(request.inputs, TRACED_BATCH)))
@@ -86,12 +77,4 @@ def _check(temporary: Path, folder: Path, token: CancelToken) -> Job[float]:
     job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
     what = "The check of the file"
     result = yield from run_killable("secateur.engine.export.check_onnx:main", job, token, what, error=ExportError)
-    if not result["difference"] < TOLERANCE:
-        raise ExportError(
-            "export.differs",
-            "The exported file does not compute what the model computes: it differs by {difference:.1e} "
-            "(at most {tolerance:.0e} is allowed). Nothing was written.",
-            difference=result["difference"],
-            tolerance=TOLERANCE,
-        )
-    return result["difference"]
+    return require_agreement(result["difference"], "file")

@@ -63,6 +63,11 @@ def unpack(folder: str | Path) -> nn.Module:
     return runtime.load_pruned(factory, str(folder / SHAPES), str(folder / WEIGHTS)).eval()
 
 
+def bytes_of(model: nn.Module) -> int:
+    """Size of all parameters and buffers that a file of weights holds."""
+    return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, Tensor))
+
+
 def write_weights(path: Path, model: nn.Module) -> None:
     """Write all parameters and buffers as safetensors; tied ones under each of their names."""
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if isinstance(t, Tensor)}

@@ -39,15 +39,7 @@ Predictor = Callable[..., Any]
 
 
 class Exporter(Protocol):
-    """A format. One file each, and a line in `table.EXPORTERS`.
-
-    Attributes:
-        title: For a person ("ONNX").
-        suffix: Of the file (".onnx"), "" for a folder.
-    """
-
-    title: str
-    suffix: str
+    """Writes a format. One file each, and a line in `table.EXPORTERS`."""
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write, load again in a fresh process, compare, put in place; or raises ExportError and leaves nothing."""

@@ -18,10 +18,10 @@ from ..sources.exported import SHAPES
 from ..sources.matching import match, require_fit
 from ..sources.open import factory_code
 from ..sources.protocol import FactoryCode, ModelSpec
-from .cases import cases
-from .compare import TOLERANCE, write_cases
+from .cases import cases, require_agreement
+from .compare import write_cases
 from .destination import check_destination, staged_folder
-from .parcel import pack, unpack
+from .parcel import bytes_of, pack, unpack
 from .protocol import ExportRequest, Predictor
 
 LOADER, README = "load_pruned.py", "README.txt"
@@ -30,9 +30,6 @@ CHECK = Path(__file__).with_name("check_folder.py")
 
 class PyTorchExporter:
     """Writes a folder: weights.safetensors, shapes.json, load_pruned.py, README.txt."""
-
-    title = "PyTorch"
-    suffix = ""
 
     def export(self, request: ExportRequest, token: CancelToken) -> Job[Exported]:
         """Write the folder `request.path`; see `export_pytorch`."""
@@ -62,7 +59,7 @@ def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
             "The model was handed over as an object: without its source nobody could load the export. Open it "
             "by file and callable, or write its weights yourself.",
         )
-    check_destination(path, 2 * _bytes(request.model), folder=True)
+    check_destination(path, 2 * bytes_of(request.model), folder=True)
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:
         pack(folder, request.model, request.edits, request.spec, tuple(request.inputs[0].shape))
@@ -91,10 +88,6 @@ def read_weights(
     found = match(read_checkpoint(path, trust_pickle), shapes, str(path))
     require_fit(found)
     return found.tensors
-
-
-def _bytes(model: torch.nn.Module) -> int:
-    return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, Tensor))
 
 
 def _is_export(folder: Path) -> bool:
@@ -138,12 +131,4 @@ def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) 
         job = {"folder": str(folder), "code": code, "cases": str(file)}
         command = [sys.executable, "-P", "-B", str(CHECK)]
         result = yield from run_command(command, job, token, "Loading the exported folder", error=ExportError)
-    if not result["difference"] < TOLERANCE:
-        raise ExportError(
-            "export.differs",
-            "The exported folder does not compute what the model computes: it differs by {difference:.1e} "
-            "(at most {tolerance:.0e} is allowed). Nothing was written.",
-            difference=result["difference"],
-            tolerance=TOLERANCE,
-        )
-    return result["difference"]
+    return require_agreement(result["difference"], "folder")

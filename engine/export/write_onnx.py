@@ -1,10 +1,6 @@
 """What the exporting process does: rebuild the model from its parcel and write it with torch's ONNX exporter."""
 
-import contextlib
 import inspect
-import logging
-import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +13,9 @@ from torch import Tensor, nn
 from ..errors import ExportError
 from ..jobs import Job, Progress
 from ..tracing.reading import Inputs, tensors_of
+from .exporting import first_line, free_batch, plain, quiet
 from .parcel import unpack
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 LARGEST = 2**31 - 2**20
 """Bytes that one protobuf file can hold."""
 
@@ -77,13 +73,13 @@ def _by_name(model: nn.Module, inputs: Mapping[str, Any]) -> onnx.ModelProto:
 
 
 def _exported(model: nn.Module, inputs: tuple[Tensor, ...], names: list[str] | None = None) -> onnx.ModelProto:
-    with _quiet():
+    with quiet():
         try:
             program = torch.onnx.export(
                 model,
                 inputs,
                 dynamo=True,
-                dynamic_shapes=_dynamic(model, inputs),
+                dynamic_shapes=free_batch(model, inputs),
                 input_names=_input_names(model, inputs) if names is None else names,
                 verbose=False,
                 optimize=True,
@@ -92,8 +88,8 @@ def _exported(model: nn.Module, inputs: tuple[Tensor, ...], names: list[str] | N
             raise ExportError(
                 "export.onnx",
                 "PyTorch cannot export this model to ONNX: {error}",
-                COLOUR.sub("", str(error)),
-                error=_first_line(error),
+                plain(error),
+                error=first_line(error),
             ) from error
     assert program is not None
     return program.model_proto
@@ -106,33 +102,8 @@ def _forget_origins(graph: onnx.GraphProto) -> None:
         part.ClearField("doc_string")
 
 
-def _dynamic(model: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
-    """The first dimension of every input that has the batch is free."""
-    batch, given = torch.export.Dim("batch", min=1), len(inputs[0])
-    shapes = tuple({0: batch} if one.ndim and len(one) == given else {} for one in inputs)
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(model.forward).parameters.values())
-    return (shapes,) if variadic else shapes
-
-
 def _input_names(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
     if len(inputs) == 1:
         return ["input"]
     names = [n for n, p in inspect.signature(model.forward).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     return names[: len(inputs)] if len(names) >= len(inputs) else [f"input_{n}" for n in range(len(inputs))]
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """The exporter's remarks on its own workings are of no use to a person."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _first_line(error: Exception) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return lines[0] if lines else type(cause).__name__

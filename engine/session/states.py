@@ -24,11 +24,12 @@ class Exported:
     """A file that was written, loaded again in a fresh process and compared.
 
     Attributes:
-        format: "onnx" or "pytorch".
+        format: A key of `export.table.EXPORTERS`.
         files: What was written.
         difference: max|a - b| / max|a| of file against PyTorch model on real inputs.
         metric: The metric measured on the file itself, None without a task.
         bytes: Size of the files.
+        notes: What the file does less than the model, in words.
     """
 
     format: str
@@ -36,6 +37,7 @@ class Exported:
     difference: float
     metric: Metric | None
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

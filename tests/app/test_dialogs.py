@@ -133,6 +133,8 @@ def test_another_format_changes_the_name(qtbot, window):
     assert dialog.path.text().endswith("-percent.onnx")
     choose(dialog.format, "PyTorch")
     assert dialog.path.text().endswith("-percent")
+    choose(dialog.format, "torch.export program")
+    assert dialog.path.text().endswith("-percent.pt2")
 
 
 def test_a_target_is_chosen(qtbot, window):

@@ -3,6 +3,7 @@
 import pytest
 
 from secateur.engine.export.onnx import export_onnx
+from secateur.engine.export.program import export_program
 from secateur.engine.export.pytorch import export_pytorch
 from secateur.engine.jobs import NeverCancelled, finish
 
@@ -25,3 +26,12 @@ def pytorch_export(tmp_path_factory):
     asked = request(folder, folder / "pruned")
     cut_by_hand(asked.model)
     return asked, finish(export_pytorch(asked, NeverCancelled()))
+
+
+@pytest.fixture(scope="package")
+def program_export(tmp_path_factory):
+    """(request, Exported) of a network cut by hand."""
+    folder = tmp_path_factory.mktemp("program")
+    asked = request(folder, folder / "net.pt2")
+    cut_by_hand(asked.model)
+    return asked, finish(export_program(asked, NeverCancelled()))

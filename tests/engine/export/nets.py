@@ -41,6 +41,28 @@ class Reshaped(Net):
         return super().forward(x).reshape(len(x), 5) + torch.zeros(len(x), 5)
 
 
+class OneByOne(Net):
+    """Decides by its batch."""
+
+    def forward(self, x):
+        return super().forward(x) * (1 if len(x) < 3 else 2)
+
+
+class Answer:
+    """An output of a class that only the user's file knows."""
+
+    def __init__(self, logits):
+        self.logits = logits
+
+
+torch.utils._pytree.register_pytree_node(Answer, lambda a: ([a.logits], None), lambda v, _: Answer(*v))
+
+
+class Answers(Net):
+    def forward(self, x):
+        return Answer(super().forward(x))
+
+
 class Forgetful(Net):
     """Computes something else in every process."""
 

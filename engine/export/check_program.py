@@ -1,0 +1,38 @@
+"""Load an exported program in a process that never saw the model's code, and compare."""
+
+from typing import Any
+
+import torch
+
+from ..errors import ExportError
+from ..jobs import Job, Progress
+from .cases import outputs
+from .compare import difference, read_cases
+from .loaded_program import fixed_batch, load
+
+
+def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
+    """Run `job["path"]` on those of `job["cases"]` that fit its batch; returns {"difference": the worst one}."""
+    yield Progress("Checking the file in a fresh process", 3, 4)
+    try:
+        program = load(job["path"])
+    except Exception as error:
+        raise ExportError(
+            "export.program_load", "PyTorch alone cannot load the exported file: {error}", error=str(error)
+        ) from error
+    run, batch = program.module(), fixed_batch(program)
+    found: list[float] = []
+    for inputs, expected in read_cases(job["cases"]):
+        if batch in (None, len(inputs[0])):
+            try:
+                with torch.no_grad():
+                    result = outputs(run(*(torch.from_numpy(one) for one in inputs)))
+            except Exception as error:
+                raise ExportError(
+                    "export.program_run",
+                    "The exported file does not run at batch {batch}: {error}",
+                    batch=len(inputs[0]),
+                    error=str(error),
+                ) from error
+            found.append(difference(expected, result))
+    return {"difference": max(found, default=float("inf"))}

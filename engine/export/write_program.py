@@ -1,0 +1,91 @@
+"""What the exporting process does: rebuild the model from its parcel and write it with `torch.export`."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from ..errors import ExportError
+from ..jobs import Job, Progress
+from .exporting import first_line, free_batch, plain, quiet
+from .parcel import unpack
+
+ABOUT = "about.json"
+"""The extra file in a program that says what it is."""
+_CONTAINERS = (dict, OrderedDict, list, tuple)
+"""What a process that has only torch can build an output of."""
+
+
+def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
+    """Export the parcel `job["parcel"]` to `job["path"]`; its batch is free unless `job["fixed"]`."""
+    yield Progress("Rebuilding the model", 0, 4)
+    model = unpack(job["parcel"])
+    with np.load(job["inputs"]) as content:
+        inputs = tuple(torch.from_numpy(content[name]) for name in content.files)
+    yield Progress("Exporting the program", 1, 4)
+    export_program_here(model, inputs, job["path"], job["fixed"], job["properties"])
+    return {}
+
+
+def export_program_here(
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    path: str | Path,
+    fixed: bool = False,
+    properties: Mapping[str, str] | None = None,
+) -> None:
+    """Write `model` as a program of torch's own operators, in this process; cannot be interrupted.
+
+    Args:
+        model: In eval mode.
+        inputs: Example inputs [N, ...], N of 2 or more unless the batch is fixed.
+        path: File to write.
+        fixed: The batch stays N; otherwise it is free.
+        properties: Stored in the file beside the program.
+    """
+    with quiet():
+        try:
+            with torch.no_grad():
+                output = model(*inputs)
+            shown = model if _is_plain(output) else _Flat(model).eval()
+            shapes = None if fixed else free_batch(model, inputs)
+            program = torch.export.export(shown, inputs, dynamic_shapes=shapes)
+        except Exception as error:
+            raise ExportError(
+                "export.program", "PyTorch cannot export this model: {error}", plain(error), error=first_line(error)
+            ) from error
+    _forget_origins(program)
+    torch.export.save(program, path, extra_files={ABOUT: json.dumps(dict(properties or {}))})
+
+
+class _Flat(nn.Module):
+    """A model whose output is a tuple of its tensors: its own class is not there where the program is loaded."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(leaf for leaf in tree_leaves(self.model(*inputs)) if isinstance(leaf, Tensor))
+
+
+def _is_plain(output: Any) -> bool:
+    if type(output) not in _CONTAINERS:
+        return output is None or isinstance(output, (Tensor, bool, int, float, str))
+    inner = cast("Any", output.values() if isinstance(output, dict) else output)
+    return all(map(_is_plain, inner))
+
+
+def _forget_origins(program: torch.export.ExportedProgram) -> None:
+    """Take out what has no place in a file that is passed on: paths of this machine, and the example's data."""
+    program.example_inputs = None
+    for part in program.graph_module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            for node in part.graph.nodes:
+                node.meta.pop("stack_trace", None)
