@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .structures.analyse import analyse
     from .structures.analysis import Analysis, from_identities, identities
     from .structures.costs import costs, marginal
+    from .structures.memory import Memory, memory
     from .structures.parts import Kind
     from .structures.rules import register_rule
     from .surgery.cut import cut
@@ -90,6 +91,7 @@ _HOME = {
     "Exported": "session.states",
     "Job": "jobs",
     "Kind": "structures.parts",
+    "Memory": "structures.memory",
     "Message": "errors",
     "Metric": "tasks.protocol",
     "ModelSpec": "sources.protocol",
@@ -125,6 +127,7 @@ _HOME = {
     "load_pruned": "surgery.runtime",
     "marginal": "structures.costs",
     "measure": "targets.measure",
+    "memory": "structures.memory",
     "open_model": "sources.open",
     "open_task": "tasks.open",
     "read_recipe": "session.recipe",
@@ -152,6 +155,7 @@ __all__ = [
     "Exported",
     "Job",
     "Kind",
+    "Memory",
     "Message",
     "Metric",
     "ModelSpec",
@@ -187,6 +191,7 @@ __all__ = [
     "load_pruned",
     "marginal",
     "measure",
+    "memory",
     "open_model",
     "open_task",
     "read_recipe",

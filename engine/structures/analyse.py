@@ -8,6 +8,7 @@ from torch import nn
 from ..collecting import uncollected
 from ..errors import AnalysisError, Message
 from ..jobs import CancelToken, NeverCancelled, check
+from ..tracing.keeping import kept
 from ..tracing.reading import Inputs
 from ..tracing.record import Record
 from ..tracing.recorder import record
@@ -74,4 +75,5 @@ def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[s
     solution = solve(context.labels)
     check(token)
     trained = seen.training is not None
-    return uncollected()(lambda refused: replace(build(context, solution, name, refused), trained=trained))
+    held = kept(seen.run)
+    return uncollected()(lambda refused: replace(build(context, solution, name, refused, held), trained=trained))

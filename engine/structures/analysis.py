@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from .parts import (
+    NOTHING_HELD,
+    Activations,
     CoupledSet,
     Fixed,
     Kind,
@@ -27,6 +29,7 @@ from .parts import (
 from .script import Operation
 
 __all__ = [
+    "Activations",
     "Analysis",
     "CoupledSet",
     "Fixed",
@@ -80,6 +83,7 @@ class Analysis:
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
         weightless: The run knew shapes only, and so does the audit of a cut model.
         stand_ins: What stands in place of the modules of removed blocks; the first of a block is for its own module.
+        activations: Memory of the forward.
     """
 
     model: str
@@ -105,6 +109,7 @@ class Analysis:
     trained: bool = False
     weightless: bool = False
     stand_ins: tuple[StandIn, ...] = ()
+    activations: Activations = NOTHING_HELD
 
     @property
     def count(self) -> int:

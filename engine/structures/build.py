@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
+from ..tracing.record import Kept
 from . import reasons
 from .analysis import (
     Analysis,
@@ -23,6 +24,7 @@ from .analysis import (
 )
 from .axes import Axes, csr
 from .blocks import Block, find_blocks
+from .holding import activations
 from .labels import Dim
 from .literals import find_literals
 from .measured import is_audited, measured_values, measures, name_of, scalars
@@ -34,7 +36,7 @@ from .shares import unruled
 from .solve import Solution
 
 
-def build(context: Context, solution: Solution, name: str, refused: Mapping[str, Message]) -> Analysis:
+def build(context: Context, solution: Solution, name: str, refused: Mapping[str, Message], kept: Kept) -> Analysis:
     """The analysis of a solved record, without the sets that are refused (set key to reason)."""
     record = context.record
     axes = Axes(solution)
@@ -59,10 +61,11 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
     for one, first in _first_numbers(sets, named):
         structure[one.bases] = np.arange(first, first + len(one.bases))
     count = sum(s.count for s in by_first.values())
+    first_of_block = {s.name: s.first for s in sets if s.kind is Kind.BLOCK}
+    held = activations(context, axes, kept, [(first_of_block[b.path], b) for b in blocks])
     pairs = axes.pairs()
     owner = structure[pairs[0]]
     member_start, member = csr(owner[owner >= 0], count, pairs[1][owner >= 0])
-    first_of_block = {s.name: s.first for s in sets if s.kind is Kind.BLOCK}
     return Analysis(
         model=name,
         input_shapes=record.input_shapes,
@@ -94,6 +97,7 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         outputs=record.chosen,
         weightless=record.weightless,
         stand_ins=tuple(StandIn(first_of_block[b.path], *stand_in) for b in blocks for stand_in in b.stand_ins),
+        activations=held,
     )
 
 

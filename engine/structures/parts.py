@@ -142,6 +142,42 @@ class Operators:
 
 
 @dataclass(frozen=True, slots=True)
+class Activations:
+    """The memory of one forward that is not the model's own; views share the memory that they show.
+
+    V pieces of memory of `constant * product of kept sizes` bytes.
+
+    Attributes:
+        constant: [V] int64, bytes of an element times what no axis expresses.
+        axes: [V, R] int32, axes multiplied, -1 where unused.
+        first: [V] int64, number of the call that makes it; 0 for inputs.
+        last: [V] int64, number of the first call at whose end it is freed; `calls` where it outlives the forward,
+            `first` for a copy that only the backward pass needs.
+        given: [V] the model's inputs.
+        saved: [*, 2] int64, (call, memory): what autograd keeps for the backward pass, and the call that needs it.
+        handed: [*, 4] int64, (structure, memory, instead, call): what is there in place of a removed block's result, in
+            the order of the run: other memory, or (-1) zeros or a copy of the same size made at this call.
+        calls: Number of calls.
+    """
+
+    constant: NDArray[np.int64]
+    axes: NDArray[np.int32]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    given: NDArray[np.bool_]
+    saved: NDArray[np.int64]
+    handed: NDArray[np.int64]
+    calls: int
+
+
+NOTHING_HELD = Activations(
+    np.zeros(0, np.int64), np.zeros((0, 1), np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64),
+    np.zeros(0, np.bool_), np.zeros((0, 2), np.int64), np.zeros((0, 4), np.int64), 0,
+)  # fmt: skip
+"""Of an analysis that was made by hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What an operator's result must measure after any cut: the audit of a cut model compares with it.
 

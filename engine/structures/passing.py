@@ -1,5 +1,6 @@
 """How a model runs without a block: what the module that stands in for it hands on."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -62,6 +63,27 @@ def returned(call: ModuleCall, entries: dict[int, Any]) -> Any | None:
         return _filled(call.result, passed | entries)
     except _Unknown:
         return None
+
+
+def instead(call: ModuleCall, entry: Any) -> Iterator[tuple[int, int | None]]:
+    """What a stand-in gives in place of each tensor of a result: (value, that input, or None for fresh memory).
+
+    Args:
+        call: The module's call.
+        entry: What `returned` made of it.
+    """
+    given = dict(zip(call.places, call.inputs, strict=True))
+    waiting: list[tuple[Any, Any]] = [(call.result, entry)]
+    while waiting:
+        part, made = waiting.pop()
+        if isinstance(part, Ref):
+            if made is not None:
+                yield part.value, given[made["input"]] if "input" in made else None
+        elif isinstance(part, dict):
+            for key in ("tuple", "list"):
+                waiting += zip(part.get(key, ()), made.get(key, ()), strict=True)
+            for key in ("dict", "fields"):
+                waiting += ((one, made[key][name]) for name, one in part.get(key, {}).items())
 
 
 class _Unknown(Exception):

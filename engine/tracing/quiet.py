@@ -69,6 +69,10 @@ def _same_buffers(model: nn.Module) -> Generator[None]:
 class _NothingDropped(TorchDispatchMode):
     """Every draw of what stays (dropout, stochastic depth) keeps all of it."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # see the recorder
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.bernoulli_.float:
             return args[0].fill_(1.0)

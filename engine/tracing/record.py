@@ -152,3 +152,18 @@ class Record:
     weightless: bool = False
     dtypes: tuple[str, ...] = ()
     ends: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What holds memory in a run, were all floating parameters trained.
+
+    Attributes:
+        owners: For each value the value with which its memory was made: itself, or what it is a view of.
+        saved: (call, value): memory, by its owner, that the call's gradient needs. The same may occur repeatedly.
+        copies: (call, value): copies that the call's gradient needs, made of a value before it is changed in place.
+    """
+
+    owners: tuple[int, ...]
+    saved: tuple[tuple[int, int], ...]
+    copies: tuple[tuple[int, int], ...]

@@ -220,6 +220,11 @@ class _Recorder(TorchDispatchMode):
         self._watched: list[weakref.ref[torch.Tensor]] = []
         self._note_sources(model)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to be compiled anyway: torch would import its compiler on the first operator, which takes seconds."""
+        return False
+
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
         key = id(tensor)
