@@ -80,10 +80,11 @@ def instead(call: ModuleCall, entry: Any) -> Iterator[tuple[int, int | None]]:
             if made is not None:
                 yield part.value, given[made["input"]] if "input" in made else None
         elif isinstance(part, dict):
+            held = cast("dict[str, Any]", part)
             for key in ("tuple", "list"):
-                waiting += zip(part.get(key, ()), made.get(key, ()), strict=True)
+                waiting += zip(held.get(key, ()), made.get(key, ()), strict=True)
             for key in ("dict", "fields"):
-                waiting += ((one, made[key][name]) for name, one in part.get(key, {}).items())
+                waiting += ((one, made[key][name]) for name, one in held.get(key, {}).items())
 
 
 class _Unknown(Exception):

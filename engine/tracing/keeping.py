@@ -67,7 +67,7 @@ _ANSWERS: dict[Any, _Answer] = {}
 def _answer(call: Call, record: Record, trained: set[int]) -> _Answer:
     """What is known of calls of this kind: the same operator, flags and gradients; sizes do not matter."""
     wanted = tuple(v in trained for v in call.reads)
-    kinds = tuple(a if isinstance(a, (bool, str)) else type(a) for a in call.arguments.values())
+    kinds = tuple(str(a) if isinstance(a, (bool, str)) else type(a).__name__ for a in call.arguments.values())
     key = (call.op, call.overload, wanted, kinds, len(call.outputs))
     found = _ANSWERS.get(key)
     if found is None:
@@ -168,7 +168,7 @@ def _live(argument: Any, blank: Mapping[int, torch.Tensor]) -> Any:
 
 
 def _memory(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
 
 
 def _nothing(_: Any) -> Any:
