@@ -34,8 +34,9 @@ def verified_tip(states: tuple[State, ...], present: State | None) -> str:
     cut = cut_of(states, present)
     if cut is None or cut.verification is None:
         return say("verified", "Every cut is compared with the original, its removed structures masked.")
+    repairs = [say("verified", "Repaired: {0}").format(one) for one in cut.repairs]
     title = say("verified", "Cut {0}, largest relative difference of the outputs:").format(cut.id)
-    return "\n".join((title, *_lines(cut.verification), say("verified", "This says nothing about accuracy.")))
+    return "\n".join((title, *_lines(cut.verification), say("verified", "This says nothing about accuracy."), *repairs))
 
 
 def _lines(verification: Verification) -> list[str]:

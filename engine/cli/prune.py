@@ -20,7 +20,7 @@ from ..structures.analysis import Mask, from_identities
 from ..tasks.protocol import Split
 from .arguments import model_spec
 from .output import Outcome, Reporter
-from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
+from .report import comparison, costs_of, export_of, metrics_of, repairs_of, verification_of, verified, wrote
 from .threads import use_threads
 
 
@@ -175,6 +175,7 @@ def _outcome(done: Pruned, result: State, goal: Goal, exported: Exported | None,
         "asked": to_plain(goal),
         "got": {"keep_macs": got, "criterion": done.criterion, "removed": removed},
         "verification": verification_of(done.cut.verification),
+        "repairs": repairs_of(done.cut.repairs),
         "metrics": metrics_of((("original", original), ("result", result))),
         "recovery": to_plain(result.recovery),
         "export": export_of(exported),
@@ -186,6 +187,7 @@ def _outcome(done: Pruned, result: State, goal: Goal, exported: Exported | None,
 
 def _text(done: Pruned, result: State, exported: Exported | None, saved: str) -> str:
     lines = [done.opened.name, comparison(done.opened.state, result), verified(done.cut.verification)]
+    lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
     lines += [wrote(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []
     return "\n".join(lines)

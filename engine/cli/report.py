@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import Message
 from ..session.plain import to_plain
 from ..session.states import Exported, State
 from ..surgery.protocol import Verification
@@ -102,6 +103,11 @@ def verification_of(verification: Verification | None) -> dict[str, Any] | None:
         return None
     numbers = {"passed": verification.passed, "difference": verification.difference}
     return numbers | to_plain(verification)
+
+
+def repairs_of(repairs: Sequence[Message]) -> list[dict[str, Any]]:
+    """Repairs for JSON: a code, its arguments, and the sentence."""
+    return [{"code": one.code, "text": str(one), "arguments": dict(one.arguments)} for one in repairs]
 
 
 def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Mask, from_identities, identities
 from ..structures.costs import costs
 from ..surgery.cut import cut as operate
+from ..surgery.explain import explain
 from ..surgery.protocol import Edits
 from ..surgery.verify import require, verify
 from ..targets.measure import measure as time_files
@@ -152,7 +153,8 @@ class Session:
         verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token)
         require(verification)
         check(token)
-        fields = {"verification": verification, "plan": plan or PlanIntent()}
+        repairs = explain(done.edits, live.prepared.opened.model)
+        fields = {"verification": verification, "plan": plan or PlanIntent(), "repairs": repairs}
         return self._keep(done.model, parent, StateKind.CUT, identities(live.analysis, after), done.edits, fields)
 
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ..errors import Message
 from ..recovery.protocol import RecoverySettings
 from ..structures.analysis import Analysis
 from ..surgery.protocol import Edits, Verification
@@ -80,6 +81,7 @@ class State:
         timings: Measured latencies.
         plan: What the cut's plan was made for, None for states that are no cut.
         exports: Files written from this state.
+        repairs: What the cut changed besides the tensors since the original, in words.
     """
 
     id: str
@@ -96,6 +98,7 @@ class State:
     timings: tuple[Timing, ...] = ()
     plan: PlanIntent | None = None
     exports: tuple[Exported, ...] = ()
+    repairs: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ def test_prune_does_what_was_asked_and_says_it_as_json(mine: Path, tmp_path: Pat
     assert done["after"]["macs"] <= 0.6 * done["before"]["macs"] and done["got"]["keep_macs"] <= 0.6
     assert done["asked"]["keep_macs"] == 0.6 and done["asked"]["multiple"] == 4 and done["got"]["criterion"] == "l1"
     assert done["verification"]["passed"] and done["verification"]["difference"] < 1e-4
+    assert any("Conv2d" in one["text"] and one["code"].startswith("repair.") for one in done["repairs"])
     assert {m["n"] for m in done["metrics"].values()} == {48} and set(done["metrics"]) == {"original", "result"}
     assert done["recovery"]["seed"] == 3 and done["files"] == [str(out)] and done["export"]["metric"]["n"] == 48
     session = onnxruntime.InferenceSession(str(out))
@@ -73,6 +74,7 @@ def test_prune_reads_well_and_keeps_progress_off_standard_output(mine: Path, tmp
     assert main([*argv, "--save", str(tmp_path / "project")]) == 0
     captured = capsys.readouterr()
     assert "cut verified: equals the masked original" in captured.out and "says nothing about accuracy" in captured.out
+    assert "repaired: Conv2d: out_channels" in captured.out
     assert "top-1 (n = 48)" in captured.out and "Cutting" not in captured.out
     assert "Cutting" in captured.err and "\r" not in captured.err
     rows = [line for line in captured.out.splitlines() if line.startswith(("parameters", "MACs", "top-1"))]
