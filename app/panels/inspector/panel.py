@@ -180,7 +180,7 @@ class Inspector(Card):
             self.keep.setValue(int(np.count_nonzero(~(document.removed | document.marked)[place])))
         self.keep.setEnabled(not (document.locked | document.removed)[place].all())
         self.keep.updateGeometry()
-        likes = document.target.multiple > 1 and one.kind not in (Kind.HEAD, Kind.GROUP)
+        likes = document.target.multiple > 1 and one.kind not in (Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP)
         words = self.tr("of {0}, best a multiple of {1}") if likes else self.tr("of {0}")
         self._multiple.setText(words.format(left, document.target.multiple))
 
