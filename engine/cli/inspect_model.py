@@ -9,9 +9,10 @@ from typing import Any
 from ..session.session import Session
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
+from ..structures.memory import Memory, memory
 from .arguments import model_spec
 from .output import Outcome, Reporter
-from .report import columns, size, thousands
+from .report import byte_size, columns, size, thousands
 from .threads import use_threads
 
 
@@ -20,20 +21,22 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session()) as session:
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
-    total = costs(opened.analysis)
+    total, held = costs(opened.analysis), memory(opened.analysis)
     content = {
         "command": "inspect",
         "model": opened.name,
-        **_content(opened.analysis, total),
+        **_content(opened.analysis, total, held),
         "notes": list(opened.notes),
     }
-    return Outcome(content, _text(opened.name, opened.analysis, total, opened.notes))
+    return Outcome(content, _text(opened.name, opened.analysis, total, held, opened.notes))
 
 
-def _content(analysis: Analysis, total: Costs) -> dict[str, Any]:
+def _content(analysis: Analysis, total: Costs, held: Memory) -> dict[str, Any]:
     return {
         "parameters": total.parameters,
         "macs": total.macs,
+        "saved_bytes": held.saved,
+        "peak_bytes": held.peak,
         "input_shapes": [list(shape) for shape in analysis.input_shapes],
         "structures": analysis.count,
         "sets": [_set(one) for one in analysis.sets],
@@ -55,12 +58,17 @@ def _set(one: CoupledSet) -> dict[str, Any]:
     return {**named, "count": one.count, "along": list(one.along)}
 
 
-def _text(name: str, analysis: Analysis, total: Costs, notes: tuple[str, ...]) -> str:
+def _text(name: str, analysis: Analysis, total: Costs, held: Memory, notes: tuple[str, ...]) -> str:
     kinds = Counter[str]()
     for one in analysis.sets:
         kinds[str(one.kind)] += one.count
     totals = ", ".join(_plural(count, kind) for kind, count in kinds.items())
-    head = f"{name}: {size(total.parameters)} parameters, {size(total.macs)} MACs; can remove {totals or 'nothing'}"
+    head = f"{name}: {size(total.parameters)} parameters; can remove {totals or 'nothing'}"
+    given = _shortened(["x".join(map(str, shape)) or "a number" for shape in analysis.input_shapes])
+    head += (
+        f"\nwith an input of {given}: {size(total.macs)} MACs a sample, {byte_size(held.saved)} of activations saved "
+        f"for training, {byte_size(held.peak)} at the peak of inference"
+    )
     parts = [head, _sets(analysis), _fixed(analysis), "\n".join(notes)]
     return "\n\n".join(part for part in parts if part)
 

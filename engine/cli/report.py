@@ -34,6 +34,12 @@ def size(number: float) -> str:
     return f"{number:.0f}"
 
 
+def byte_size(number: int) -> str:
+    """Bytes with three significant digits: 1.82 MB."""
+    text = size(number)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
 def percent(value: float) -> str:
     """0.914 as 91.4 %."""
     return f"{100 * value:.1f} %"

@@ -40,6 +40,8 @@ def test_inspect_lists_what_can_be_removed_and_what_not(mine: Path, capsys: Capt
     found = one_object(capsys)
     weights = 16 * 9 + 16 + 2 * 16 * 24 * 9 + 2 * 24 + 2 * 16 + 16 * 3 + 3
     assert (found["command"], found["parameters"]) == ("inspect", weights)
+    assert found["input_shapes"] == [[2, 1, 8, 8]] and found["macs"] > 0
+    assert found["saved_bytes"] > found["peak_bytes"] > 4 * (2 * 24 + 2 * 16) * 64  # the block's own two results
     kinds = {one["key"]: (one["kind"], one["count"], one["module"]) for one in found["sets"]}
     assert kinds["filter|block.conv1.weight|0"] == ("filter", 24, "block.conv1")
     assert found["structures"] == sum(one["count"] for one in found["sets"])
@@ -49,7 +51,9 @@ def test_inspect_lists_what_can_be_removed_and_what_not(mine: Path, capsys: Capt
 def test_inspect_reads_well(mine: Path, capsys: Capture) -> None:
     assert main(["inspect", f"{mine / 'model.py'}:make", "--input", "1x1x8x8"]) == 0
     captured = capsys.readouterr()
-    assert "7.2 k parameters" in captured.out and "24 filters" in captured.out and "model's output" in captured.out
+    assert "7.2 k parameters" in captured.out and "with an input of 2x1x8x8: " in captured.out
+    assert " MACs a sample" in captured.out and " kB at the peak" in captured.out
+    assert "24 filters" in captured.out and "model's output" in captured.out
     assert "Recording" not in captured.out and max(map(len, captured.out.splitlines())) < 160
 
 
