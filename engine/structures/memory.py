@@ -6,8 +6,11 @@ operator needs for itself while it runs.
 
 *Saved* is what autograd keeps for the backward pass of one forward in which all floating parameters are trained. *Peak*
 is the most that is alive at the end of any operator in a forward without gradients; a tensor is alive as long as the
-model's own code holds it. Exact where the cut model runs the same operators: `nn.MultiheadAttention` without some of
-its heads or width runs others, and a gradient that a model's own `autograd.Function` defines is not seen.
+model's own code holds it.
+
+Exact where the cut model runs the same operators: `nn.MultiheadAttention` without some of its heads or width runs
+others. Not seen are what oneDNN's recurrent layers keep for themselves while they train, and gradients that a model's
+own `autograd.Function` defines; results that nobody uses keep their sizes.
 """
 
 from dataclasses import dataclass
