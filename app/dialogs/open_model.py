@@ -1,6 +1,6 @@
 """Open a model: where it comes from, its checkpoint, its input shape, and the data that judges it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..widgets.fields import ComboBox
 from ..words import QT_TRANSLATE_NOOP
 from .data_rows import DataRows
 from .form import FormDialog
-from .texts import is_valid, shape
+from .texts import is_valid, shape, words
 
 CONTEXT = "OpenModel"
 
@@ -45,6 +45,7 @@ class OpenModel(FormDialog):
         name: Name, or path and callable.
         weights: Checkpoint file.
         input_shape: Example input shape.
+        outputs: Names of the outputs that must stay.
         data: The rows of the data.
     """
 
@@ -66,6 +67,13 @@ class OpenModel(FormDialog):
             self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty")
         )
         self.input_shape = self.add_line(self.tr("Input shape"), hint=self.tr("1x3x224x224; empty: from the data"))
+        self.outputs = self.add_line(self.tr("Outputs that must stay"), hint=self.tr("logits, boxes; may be empty"))
+        self.outputs.setToolTip(
+            self.tr(
+                "Names or numbers of what the model returns, with commas between them. The others may become narrower. "
+                "Empty: all stay but hidden states and the like."
+            )
+        )
         self.problem = self._problem
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
@@ -84,6 +92,7 @@ class OpenModel(FormDialog):
         self.name.setPlaceholderText(kind.example)
         self.show_row(self.weights, kind is not FOLDER)
         self.show_row(self.input_shape, kind is not FOLDER)
+        self.show_row(self.outputs, kind is not FOLDER)
         self.check()
 
     def spec(self) -> ModelSpec:
@@ -92,7 +101,8 @@ class OpenModel(FormDialog):
         source = kind.prefix + name.removeprefix(kind.prefix)
         if kind is FOLDER:
             return ModelSpec(source, task=self.data.spec())
-        return ModelSpec(source, self.weights.text().strip(), shape(self.input_shape.text()), task=self.data.spec())
+        asked = ModelSpec(source, self.weights.text().strip(), shape(self.input_shape.text()), task=self.data.spec())
+        return replace(asked, outputs=words(self.outputs.text()))
 
     def _problem(self) -> str:
         kind, name = self.kind.currentData(), self.name.text().strip()

@@ -15,6 +15,11 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.replace(",", " ").split())
 
 
+def words(text: str) -> tuple[str, ...]:
+    """Read logits, boxes as words."""
+    return tuple(text.replace(",", " ").split())
+
+
 def is_valid(read: object, text: str) -> bool:
     """Whether a reader takes a text."""
     try:

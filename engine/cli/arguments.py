@@ -56,6 +56,7 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         trust_pickle=arguments.trust_pickle,
         trust_code=arguments.trust_code,
         task=task_spec(arguments),
+        outputs=tuple(arguments.output or ()),
     )
 
 
@@ -155,6 +156,12 @@ def _about_model(command: argparse.ArgumentParser) -> None:
     add("--weights", metavar="FILE", help="checkpoint to load")
     add("--task", metavar="PATH", help="task.py, a folder of images (one sub-folder a class), an .npz, or: bundled")
     add("--input", type=shape, metavar="1x3x224x224", help="shape of the input, where it cannot be found out")
+    add(
+        "--output",
+        action="append",
+        metavar="PATH",
+        help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
+    )
     add("--mean", type=numbers, help="per channel, subtracted from pixels of 0..1")
     add("--std", type=numbers, help="per channel, divided by")
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")

@@ -38,6 +38,7 @@ def _content(analysis: Analysis, total: Costs, held: Memory) -> dict[str, Any]:
         "saved_bytes": held.saved,
         "peak_bytes": held.peak,
         "input_shapes": [list(shape) for shape in analysis.input_shapes],
+        "outputs": list(analysis.outputs),
         "structures": analysis.count,
         "sets": [_set(one) for one in analysis.sets],
         "fixed": [

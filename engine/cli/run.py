@@ -52,6 +52,7 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
         "weights": arguments.weights,
         "input_shape": arguments.input,
         "task": task_spec(arguments),
+        "outputs": tuple(arguments.output) if arguments.output else None,
         "trust_code": arguments.trust_code,
     }
     if arguments.model:

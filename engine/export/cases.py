@@ -5,34 +5,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from ..errors import ExportError
+from ..inputs import Inputs, at_batch, batch_size, call, mapped, named_arrays
+from ..tracing.reading import tensors_of
 from .compare import TOLERANCE, Case
 
 
-def cases(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Case]:
+def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
     """Inputs and outputs at batch 1 and at the batch of `inputs`, or 3 where that is 1 or 2.
 
     The model is traced at batch 2: a file in which that number is frozen fails here.
     """
-    if not inputs:
+    if not any(True for _ in named_arrays(inputs)):
         raise ExportError("export.inputs", "Nothing to compare with: the model has no example inputs.")
-    given = len(inputs[0])
+    given = batch_size(inputs)
     return [_case(model, at_batch(inputs, batch)) for batch in (1, given if given > 2 else 3)]
 
 
-def at_batch(inputs: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
-    """Inputs [N, ...] repeated or cut to [batch, ...]; those without the batch dimension stay."""
-    given = len(inputs[0])
-    rows = torch.arange(batch) % given
-    return tuple(one[rows] if one.ndim and len(one) == given else one for one in inputs)
-
-
 def outputs(result: Any) -> list[NDArray[Any]]:
-    """All tensors in a model's output, in the order in which exporters flatten them."""
-    return [np.asarray(leaf.detach().cpu()) for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+    """All tensors in a model's output, in the order in which a file has them."""
+    return [np.asarray(one.detach().cpu()) for one in tensors_of(result)]
 
 
 def require_agreement(difference: float, what: str) -> float:
@@ -49,16 +43,19 @@ def require_agreement(difference: float, what: str) -> float:
     return difference
 
 
-def _case(model: nn.Module, inputs: tuple[Tensor, ...]) -> Case:
+def _case(model: nn.Module, inputs: Inputs) -> Case:
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            result = model(*inputs)
+            result = call(model, inputs)
     except Exception as error:
         raise ExportError(
-            "export.forward", "The model does not run at batch {batch}: {error}", batch=len(inputs[0]), error=str(error)
+            "export.forward",
+            "The model does not run at batch {batch}: {error}",
+            batch=batch_size(inputs),
+            error=str(error),
         ) from error
     finally:
         model.train(was_training)
-    return [np.asarray(one) for one in inputs], outputs(result)
+    return mapped(inputs, np.asarray), outputs(result)

@@ -1,8 +1,11 @@
-"""Follow the README of a PyTorch export in a process without Secateur, and compare. Run by path, stands alone.
+"""Follow the README of a PyTorch export in a process without Secateur, and compare. Run by path.
+
+What it needs of the engine it loads under another name, so that no export can import Secateur.
 
 Reads a line of JSON {"folder", "code", "cases"} from standard input and answers {"result": {"difference": ...}}.
 """
 
+import importlib
 import importlib.util
 import json
 import os
@@ -18,12 +21,21 @@ def main() -> None:
     os.dup2(2, 1)  # what the user's code prints must not get between
     job: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    compare = _neighbour("compare")
+    own = _engine()
+    compare = importlib.import_module(f"{own}.export.compare")
+    stored = importlib.import_module(f"{own}.inputs")
     sys.modules["secateur"] = None  # type: ignore[assignment]  # importing it fails from here on
     model = _model(job["folder"], job["code"])
-    worst = max(
-        compare.difference(expected, _run(model, inputs)) for inputs, expected in compare.read_cases(job["cases"])
-    )
+    reading = importlib.import_module(f"{own}.tracing.reading")
+
+    def run(inputs: Any) -> list[Any]:
+        import torch
+
+        with torch.no_grad():
+            result = reading.call(model, reading.as_tensors(inputs))
+        return [one.numpy() for one in reading.tensors_of(result)]
+
+    worst = max(compare.difference(expected, run(inputs)) for inputs, expected in stored.read(job["cases"]))
     output.write(json.dumps({"result": {"difference": worst}}) + "\n")
     output.flush()
 
@@ -33,28 +45,23 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _neighbour(name: str) -> Any:
-    """Load a module that lies beside this file, outside its package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+def _engine() -> str:
+    """Make the engine's package known as `_own_engine`, so that its modules find each other; returns the name."""
+    folder, name = Path(__file__).parents[1], "_own_engine"
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
-    return module
+    return name
 
 
 def _model(folder: str, code: str) -> Any:
     names: dict[str, Any] = {"folder": folder, "__name__": "readme"}
     exec(compile(code, "README.txt", "exec"), names)
     return names["model"].eval()
-
-
-def _run(model: Any, inputs: list[Any]) -> list[Any]:
-    import torch
-    from torch.utils._pytree import tree_leaves
-
-    with torch.no_grad():
-        result = model(*(torch.from_numpy(one) for one in inputs))
-    return [leaf.numpy() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
 if __name__ == "__main__":

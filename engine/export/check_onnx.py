@@ -3,9 +3,10 @@
 from typing import Any
 
 from ..errors import ExportError
+from ..inputs import batch_size, call, read
 from ..jobs import Job, Progress
-from ..targets.onnxruntime_target import open_session
-from .compare import difference, read_cases
+from ..targets.onnxruntime_target import feeder, open_session
+from .compare import difference
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
@@ -17,16 +18,15 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
         raise ExportError(
             "export.onnx_load", "ONNX Runtime cannot load the exported file: {error}", error=str(error)
         ) from error
-    names = [one.name for one in session.get_inputs()]
     worst = 0.0
-    for inputs, expected in read_cases(job["cases"]):
+    for inputs, expected in read(job["cases"]):
         try:
-            found = session.run(None, dict(zip(names, inputs, strict=True)))
+            found = session.run(None, call(feeder(session), inputs))
         except Exception as error:
             raise ExportError(
                 "export.onnx_run",
                 "The exported file does not run at batch {batch}: {error}",
-                batch=len(inputs[0]),
+                batch=batch_size(inputs),
                 error=str(error),
             ) from error
         worst = max(worst, difference(expected, found))

@@ -5,9 +5,11 @@ from typing import Any
 import torch
 
 from ..errors import ExportError
+from ..inputs import batch_size, call, read
 from ..jobs import Job, Progress
+from ..tracing.reading import as_tensors
 from .cases import outputs
-from .compare import difference, read_cases
+from .compare import difference
 from .loaded_program import fixed_batch, load
 
 
@@ -22,16 +24,16 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
         ) from error
     run, batch = program.module(), fixed_batch(program)
     found: list[float] = []
-    for inputs, expected in read_cases(job["cases"]):
-        if batch in (None, len(inputs[0])):
+    for inputs, expected in read(job["cases"]):
+        if batch in (None, batch_size(inputs)):
             try:
                 with torch.no_grad():
-                    result = outputs(run(*(torch.from_numpy(one) for one in inputs)))
+                    result = outputs(call(run, as_tensors(inputs)))
             except Exception as error:
                 raise ExportError(
                     "export.program_run",
                     "The exported file does not run at batch {batch}: {error}",
-                    batch=len(inputs[0]),
+                    batch=batch_size(inputs),
                     error=str(error),
                 ) from error
             found.append(difference(expected, result))

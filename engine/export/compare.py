@@ -1,17 +1,18 @@
 """How far a file's outputs are from the model's: arrays only, so that the checking process needs no torch."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inputs import Inputs
+
 TOLERANCE = 1e-4
 """Largest difference that an exported file may show."""
 
-Case = tuple[list[NDArray[Any]], list[NDArray[Any]]]
-"""Inputs and the model's outputs at one batch size."""
+Case = tuple[Inputs, list[NDArray[Any]]]
+"""Inputs as arrays, positional or by name, and the model's outputs, at one batch size."""
 
 
 def difference(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
@@ -29,24 +30,3 @@ def _one(a: NDArray[Any], b: NDArray[Any]) -> float:
     gap = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
     size = float(np.abs(a.astype(np.float64)).max())
     return gap / size if size and np.isfinite(gap) else float("inf")
-
-
-def write_cases(path: Path, cases: Sequence[Case]) -> None:
-    """Store cases in one .npz."""
-    arrays: dict[str, Any] = {}
-    for number, case in enumerate(cases):
-        for role, values in zip(("in", "out"), case, strict=True):
-            arrays |= {f"{number}.{role}.{place}": value for place, value in enumerate(values)}
-    np.savez(path, **arrays)
-
-
-def read_cases(path: str | Path) -> list[Case]:
-    """What `write_cases` stored."""
-    cases: list[Case] = []
-    with np.load(path) as content:
-        for name in content.files:
-            number, role, _ = name.split(".")
-            while len(cases) <= int(number):
-                cases.append(([], []))
-            cases[int(number)][role == "out"].append(content[name])
-    return cases

@@ -5,29 +5,38 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from ..inputs import Inputs, batch_size
 
 TRACED_BATCH = 2
 """Batch size of a trace whose batch is free; 1 would be frozen into the graph."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def free_batch(model: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+def free_batch(model: nn.Module, inputs: Inputs) -> Any:
     """Dynamic shapes in which the first dimension of every input that has the batch is free."""
-    batch, given = torch.export.Dim("batch", min=1), len(inputs[0])
-    shapes = tuple({0: batch} if one.ndim and len(one) == given else {} for one in inputs)
+    batch, given = torch.export.Dim("batch", min=1), batch_size(inputs)
+
+    def shape(one: Any) -> Any:
+        if not isinstance(one, Tensor):
+            return None
+        return {0: batch} if one.ndim and len(one) == given else {}
+
+    shapes = tree_map(shape, inputs)
     variadic = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(model.forward).parameters.values())
-    return (shapes,) if variadic else shapes
+    return (shapes,) if variadic and not isinstance(inputs, Mapping) else shapes
 
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
     """The exporters' remarks on their own workings are of no use to a person."""
-    for name in ("torch.onnx", "torch.export", "torch.fx"):
+    for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,5 +1,6 @@
 """A program that `torch.export` wrote, as a function."""
 
+import json
 from typing import Any
 
 import torch
@@ -7,36 +8,54 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_map
 
+from ..inputs import batch_size, mapped
+from .answers import made_of
 from .exporting import quiet
 from .protocol import Predictor
+
+ABOUT = "about.json"
+"""The extra file in a program that says what it is."""
 
 
 def load(path: str) -> ExportedProgram:
     """Read a .pt2 file."""
+    return read(path)[0]
+
+
+def read(path: str) -> tuple[ExportedProgram, dict[str, Any]]:
+    """Read a .pt2 file and what it says of itself."""
+    about = {ABOUT: ""}
     with quiet():
-        return torch.export.load(path)
+        program = torch.export.load(path, extra_files=about)
+    return program, json.loads(about[ABOUT] or "{}")
 
 
 def fixed_batch(program: ExportedProgram) -> int | None:
     """The only batch size that a program takes, None where it takes any."""
     names = program.graph_signature.user_inputs
-    first = next(node for node in program.graph.nodes if node.op == "placeholder" and node.name in names)
-    size = first.meta["val"].shape[0]
+    given = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    size = next((one.shape[0] for one in given if isinstance(one, Tensor) and one.ndim), None)
     return size if isinstance(size, int) else None
 
 
 def predictor(path: str, threads: int = 1) -> Predictor:
-    """The file as a function of tensors [N, ...] in this process; one of batch 1 is given one sample after another."""
-    program = load(path)
+    """The file as a function that is called and answers as the model; one of batch 1 gets one sample after another."""
+    program, about = read(path)
     run, one_by_one = program.module(), fixed_batch(program) is not None
+    paths: list[str] | None = json.loads(about.get("outputs", "null"))
 
-    def predict(*inputs: Tensor) -> Any:
+    def predict(*inputs: Any, **named: Any) -> Any:
         with torch.inference_mode():
-            count = len(inputs[0])
-            if not one_by_one:
-                return run(*inputs)
-            each = [run(*(x[n : n + 1] if x.ndim and len(x) == count else x for x in inputs)) for n in range(count)]
-            return tree_map(_joined, *each)
+            found = in_turn(*inputs, **named) if one_by_one else run(*inputs, **named)
+            return found if paths is None else made_of(list(zip(paths, found, strict=True)))
+
+    def in_turn(*inputs: Any, **named: Any) -> Any:
+        given = {"inputs": inputs, "named": named}
+        count, each = batch_size(given), list[Any]()
+        for n in range(count):
+            one = mapped(given, lambda x, n=n: x[n : n + 1] if x.ndim and len(x) == count else x)
+            each.append(run(*one["inputs"], **one["named"]))
+        return tree_map(_joined, *each)
 
     return predict
 

@@ -1,22 +1,23 @@
 """Export to ONNX: written by a killable process, run by onnxruntime in a fresh one, and put in place when it agrees."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..errors import ExportError
+from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..session.states import Exported
-from ..targets.onnxruntime_target import open_session
-from .cases import at_batch, cases, require_agreement
-from .compare import write_cases
+from ..targets.onnxruntime_target import feeder, open_session
+from .answers import made_of
+from .cases import cases, require_agreement
 from .destination import check_destination, staged_file
 from .exporting import TRACED_BATCH
-from .parcel import bytes_of, pack
+from .parcel import bytes_of, input_shape, pack
 from .protocol import ExportRequest, Predictor
 
 
@@ -44,29 +45,29 @@ def export_onnx(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     yield Progress("Packing the model", 0, 4)
     with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
         folder = Path(place)
-        write_cases(folder / "cases.npz", cases(request.model, request.inputs))
-        pack(folder, request.model, request.edits, request.spec, tuple(request.inputs[0].shape))
+        write(folder / "cases.npz", cases(request.model, request.inputs))
+        pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         yield from _write(request, folder, temporary, token)
         difference = yield from _check(temporary, folder, token)
     return Exported("onnx", (str(path),), difference, None, path.stat().st_size)
 
 
 def predictor(path: str, threads: int = 1) -> Predictor:
-    """An ONNX file as a function of tensors [N, ...]: returns its output, or a tuple where it has several."""
+    """An ONNX file of ours as a function that takes tensors [N, ...] as the model does, and answers as it does."""
     session = open_session(path, threads)
-    names = [one.name for one in session.get_inputs()]
+    feed = feeder(session)
+    paths: list[str] = json.loads(session.get_modelmeta().custom_metadata_map["outputs"])
 
-    def predict(*inputs: Any) -> Any:
-        found = session.run(None, {name: np.asarray(one) for name, one in zip(names, inputs, strict=True)})
-        tensors = tuple(torch.from_numpy(one) for one in found)
-        return tensors[0] if len(tensors) == 1 else tensors
+    def predict(*inputs: Any, **named: Any) -> Any:
+        found = session.run(None, feed(*inputs, **named))
+        return made_of(list(zip(paths, map(torch.as_tensor, found), strict=True)))
 
     return predict
 
 
 def _write(request: ExportRequest, folder: Path, temporary: Path, token: CancelToken) -> Job[None]:
     inputs = folder / "inputs.npz"
-    np.savez(inputs, *(np.asarray(one) for one in at_batch(request.inputs, TRACED_BATCH)))
+    write(inputs, at_batch(request.inputs, TRACED_BATCH))
     parameters = sum(p.numel() for p in request.model.parameters())
     properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
     job = {"parcel": str(folder), "inputs": str(inputs), "path": str(temporary), "properties": properties}

@@ -15,6 +15,7 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor, nn
 
 from ..errors import ExportError
+from ..inputs import Inputs
 from ..jobs import NeverCancelled
 from ..session.paths import change_model, relative_to
 from ..sources.consent import seal
@@ -25,7 +26,7 @@ from ..sources.python_file import PATTERN, parse
 from ..surgery.protocol import Edits
 
 MODULE = "module.pt"
-EDIT_PLACES = {"blocks": 1, "attributes": 2, "attention": 1, "literals": 4}
+EDIT_PLACES = {"blocks": 1, "attributes": 2, "attention": 1, "literals": 4, "slices": 2}
 """How many first fields of a repair say where it is."""
 
 
@@ -39,7 +40,7 @@ def pack(
         model: The live module, on the CPU.
         edits: The repairs of its cut.
         spec: Where the original came from; None pickles the module.
-        input_shape: Example input shape with batch.
+        input_shape: Example input shape with batch, () where a shape alone does not make the inputs.
     """
     if spec is None:
         _pickle(folder / MODULE, model)
@@ -49,6 +50,12 @@ def pack(
     text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape, folder), indent=1)
     (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
     (folder / WEIGHTS).chmod((folder / SHAPES).stat().st_mode)  # safetensors lets only the owner read its files
+
+
+def input_shape(inputs: Inputs) -> tuple[int, ...]:
+    """The shape from which inputs can be made again: of a single one of floats, given by position; () for others."""
+    first = inputs[0] if isinstance(inputs, tuple) and len(inputs) == 1 else None
+    return tuple(first.shape) if isinstance(first, Tensor) and first.is_floating_point() else ()
 
 
 def unpack(folder: str | Path) -> nn.Module:
@@ -93,14 +100,21 @@ def _original(spec: ModelSpec) -> tuple[ModelSpec, dict[str, Any]]:
     if not ExportedFolder().matches(spec.source):
         return spec, {}
     document = read_shapes(spec.source)
-    return recorded_source(document, Path(spec.source)), dict(document["edits"])
+    recorded = recorded_source(document, Path(spec.source))
+    return replace(recorded, outputs=spec.outputs or recorded.outputs), dict(document["edits"])
 
 
 def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    """Repairs of two cuts, one after the other: of the same place (all but the value) the later one counts."""
+    """Repairs of two cuts, one after the other: of the same place (all but the value) the later one counts.
+
+    What a slice keeps is numbered as the cut before left it.
+    """
     merged: dict[str, Any] = {}
+    before = {tuple(edit[:2]): edit[2] for edit in earlier.get("slices", ())}
+    within = [(n, d, [before[n, d][i] for i in kept] if (n, d) in before else kept) for n, d, kept in later["slices"]]
     for name, place in EDIT_PLACES.items():
-        both = {tuple(edit[:place]): list(edit) for edit in (*earlier.get(name, ()), *later[name])}
+        new = within if name == "slices" else later[name]
+        both = {tuple(edit[:place]): list(edit) for edit in (*earlier.get(name, ()), *new)}
         merged[name] = [*both.values()]
     return merged
 

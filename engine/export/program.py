@@ -6,18 +6,16 @@ Written by a killable process, loaded by torch alone in a fresh one, and put in 
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import ExportError
+from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..session.states import Exported
-from .cases import at_batch, cases, require_agreement
-from .compare import write_cases
+from .cases import cases, require_agreement
 from .destination import check_destination, staged_file
 from .exporting import TRACED_BATCH
 from .loaded_program import predictor
-from .parcel import bytes_of, pack
+from .parcel import bytes_of, input_shape, pack
 from .protocol import ExportRequest, Predictor
 
 
@@ -47,8 +45,8 @@ def export_program(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     yield Progress("Packing the model", 0, 4)
     with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
         folder = Path(place)
-        write_cases(folder / "cases.npz", cases(request.model, request.inputs))
-        pack(folder, request.model, request.edits, request.spec, tuple(request.inputs[0].shape))
+        write(folder / "cases.npz", cases(request.model, request.inputs))
+        pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         notes: tuple[str, ...] = ()
         try:
             difference = yield from _made(request, folder, temporary, token, fixed=False)
@@ -69,7 +67,7 @@ def _made(request: ExportRequest, folder: Path, temporary: Path, token: CancelTo
 
 def _write(request: ExportRequest, folder: Path, temporary: Path, token: CancelToken, fixed: bool) -> Job[None]:
     inputs = folder / "inputs.npz"
-    np.savez(inputs, *(np.asarray(one) for one in at_batch(request.inputs, 1 if fixed else TRACED_BATCH)))
+    write(inputs, at_batch(request.inputs, 1 if fixed else TRACED_BATCH))
     parameters = sum(p.numel() for p in request.model.parameters())
     properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
     job = {

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..inputs import Inputs
 from ..jobs import CancelToken, Job
 from ..session.states import Exported
 from ..sources.protocol import ModelSpec
@@ -16,7 +17,7 @@ class ExportRequest:
 
     Attributes:
         model: The live module, in eval mode, float32, on the CPU. It is not touched.
-        inputs: Real inputs [N, ...], a tensor for each of the model's inputs; the file is compared on these.
+        inputs: Real inputs [N, ...], positional or by name; the file is compared on these.
         path: File, or folder, to write.
         spec: Where the original came from, so that another process can build it; None when it was handed over as an
             object, then the module must be picklable.
@@ -26,7 +27,7 @@ class ExportRequest:
     """
 
     model: Any
-    inputs: tuple[Any, ...]
+    inputs: Inputs
     path: str
     spec: ModelSpec | None = None
     edits: Edits = field(default_factory=Edits)
@@ -35,7 +36,7 @@ class ExportRequest:
 
 
 Predictor = Callable[..., Any]
-"""Takes the model's inputs as tensors [N, ...] and returns its outputs: a tensor, or a tuple of them."""
+"""Takes the model's inputs as tensors [N, ...], by position or name, and gives its outputs in the form they have."""
 
 
 class Exporter(Protocol):

@@ -5,11 +5,13 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import ExportError
+from ..inputs import Inputs, named_arrays, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_command
 from ..session.states import Exported
@@ -19,9 +21,8 @@ from ..sources.matching import match, require_fit
 from ..sources.open import factory_code
 from ..sources.protocol import FactoryCode, ModelSpec
 from .cases import cases, require_agreement
-from .compare import write_cases
 from .destination import check_destination, staged_folder
-from .parcel import bytes_of, pack, unpack
+from .parcel import bytes_of, input_shape, pack, unpack
 from .protocol import ExportRequest, Predictor
 
 LOADER, README = "load_pruned.py", "README.txt"
@@ -39,9 +40,9 @@ class PyTorchExporter:
         """The model that the folder holds, rebuilt in this process (with the threads that it has)."""
         model = unpack(path)
 
-        def predict(*inputs: Tensor) -> object:
+        def predict(*inputs: object, **named: object) -> object:
             with torch.inference_mode():
-                return model(*inputs)
+                return model(*inputs, **named)
 
         return predict
 
@@ -62,8 +63,8 @@ def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     check_destination(path, 2 * bytes_of(request.model), folder=True)
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:
-        pack(folder, request.model, request.edits, request.spec, tuple(request.inputs[0].shape))
-        code = _add_loader(folder, request.spec)
+        pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
+        code = _add_loader(folder, request.spec, request.inputs)
         difference = yield from _check(folder, code, request, token)
     files = sorted(one for one in path.iterdir() if one.is_file())
     return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))
@@ -94,7 +95,7 @@ def _is_export(folder: Path) -> bool:
     return (folder / SHAPES).is_file() and (folder / LOADER).is_file()
 
 
-def _add_loader(folder: Path, spec: ModelSpec) -> str:
+def _add_loader(folder: Path, spec: ModelSpec, inputs: Inputs) -> str:
     """Copy the loader and what the factory needs, write the README; returns the code that stands in it."""
     from ..surgery import runtime
 
@@ -102,7 +103,7 @@ def _add_loader(folder: Path, spec: ModelSpec) -> str:
     made = factory_code(spec, folder)
     for file in made.copies:
         shutil.copyfile(file, folder / file.name)
-    code = _code(made)
+    code = _code(made, inputs)
     (folder / README).write_text(
         "The pruned model: weights.safetensors (its tensors) and shapes.json (their shapes, and what was repaired).\n"
         "This loads it; only torch and safetensors are needed, and the model's own class:\n\n"
@@ -114,20 +115,39 @@ def _add_loader(folder: Path, spec: ModelSpec) -> str:
     return code
 
 
-def _code(made: FactoryCode) -> str:
+def _code(made: FactoryCode, inputs: Inputs) -> str:
     """What the README shows, but for its first line, which names the folder."""
     return (
         "import sys\n\nsys.path.insert(0, folder)\nfrom load_pruned import load_pruned\n\n"
         f"{made.lines}\n\n\n"
         'model = load_pruned(make_model, f"{folder}/shapes.json", f"{folder}/weights.safetensors")\n'
+        f"# {_usage(inputs)}\n"
     )
+
+
+def _usage(inputs: Inputs) -> str:
+    """How the model is called, with the type and size of what it is given: "model(ids=...) # ids: int64 [N, 12]"."""
+    if isinstance(inputs, Mapping):
+        arguments = [f"{name}={'...' if any(named_arrays(one)) else repr(one)}" for name, one in inputs.items()]
+    else:
+        arguments = ["..." if any(named_arrays(one)) else repr(one) for one in inputs]
+    sizes = [f"{path} {_type(one)} {_size(one)}" for path, one in named_arrays(inputs)]
+    return f"model({', '.join(arguments)}), with {', '.join(sizes)}"
+
+
+def _type(array: Any) -> str:
+    return str(array.dtype).removeprefix("torch.")
+
+
+def _size(array: Any) -> str:
+    return "[" + ", ".join(["N", *map(str, array.shape[1:])][: array.ndim]) + "]"
 
 
 def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) -> Job[float]:
     yield Progress("Loading the folder in a fresh process", 1, 2)
     with tempfile.TemporaryDirectory(prefix="secateur-") as place:
         file = Path(place) / "cases.npz"
-        write_cases(file, cases(request.model, request.inputs))
+        write(file, cases(request.model, request.inputs))
         job = {"folder": str(folder), "code": code, "cases": str(file)}
         command = [sys.executable, "-P", "-B", str(CHECK)]
         result = yield from run_command(command, job, token, "Loading the exported folder", error=ExportError)

@@ -1,18 +1,21 @@
 """What the exporting process does: rebuild the model from its parcel and write it with torch's ONNX exporter."""
 
 import inspect
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..errors import ExportError
+from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
-from ..tracing.reading import Inputs, tensors_of
+from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
 from .exporting import first_line, free_batch, plain, quiet
 from .parcel import unpack
 
@@ -24,8 +27,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Export the parcel `job["parcel"]` to `job["path"]`."""
     yield Progress("Rebuilding the model", 0, 4)
     model = unpack(job["parcel"])
-    with np.load(job["inputs"]) as content:
-        inputs = tuple(torch.from_numpy(content[name]) for name in content.files)
+    inputs = as_tensors(read(job["inputs"]))
     yield Progress("Exporting to ONNX", 1, 4)
     export_onnx_here(model, inputs, job["path"], job["properties"])
     return {}
@@ -38,49 +40,58 @@ def export_onnx_here(
 
     Args:
         model: In eval mode.
-        inputs: Example inputs [N, ...], N of 2 or more; of those by name, what is no tensor becomes part of the file.
+        inputs: Example inputs [N, ...], N of 2 or more; the file's inputs have their names, and what is no tensor
+            becomes part of the file.
         path: File to write.
-        properties: Stored as the file's metadata.
+        properties: Stored as the file's metadata, beside the paths of the outputs.
     """
-    proto = _by_name(model, inputs) if isinstance(inputs, Mapping) else _exported(model, inputs)
+    answers = _answers(model, inputs)
+    proto = _exported(model, inputs, answers)
     if proto.ByteSize() > LARGEST:
         raise ExportError(
             "export.too_large", "The model has more than 2 GB of weights, which one ONNX file cannot hold."
         )
     _forget_origins(proto.graph)
-    onnx.helper.set_model_props(proto, dict(properties or {}))
+    onnx.helper.set_model_props(proto, {**(properties or {}), "outputs": json.dumps(answers)})
     proto.producer_name = "Secateur"
     onnx.checker.check_model(proto)
     Path(path).write_bytes(proto.SerializeToString())
 
 
-class _ByName(nn.Module):
-    """A model that takes its tensors by position, and what else it is given as it is now."""
+class _Flat(nn.Module):
+    """A model that takes its tensors one by one and gives them so; what else it is given is as it is now."""
 
-    def __init__(self, model: nn.Module, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, model: nn.Module, inputs: Inputs) -> None:
         super().__init__()
         self.model = model
-        self.names = [name for name, value in inputs.items() if isinstance(value, Tensor)]
-        self.others = {name: value for name, value in inputs.items() if name not in self.names}
+        leaves, self.layout = tree_flatten(inputs)
+        self.others = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
 
     def forward(self, *tensors: Tensor) -> list[Tensor]:
-        return tensors_of(self.model(**dict(zip(self.names, tensors, strict=True)), **self.others))
+        given = iter(tensors)
+        leaves = [next(given) if other is None else other[0] for other in self.others]
+        return tensors_of(call(self.model, tree_unflatten(leaves, self.layout)))
 
 
-def _by_name(model: nn.Module, inputs: Mapping[str, Any]) -> onnx.ModelProto:
-    wrapped = _ByName(model, inputs)
-    return _exported(wrapped.eval(), tuple(inputs[name] for name in wrapped.names), wrapped.names)
+def _answers(model: nn.Module, inputs: Inputs) -> list[str]:
+    """Paths of the tensors that the model answers with."""
+    try:
+        with torch.no_grad():
+            return [path for path, _ in named_tensors(call(model, copied(inputs)))]
+    except Exception as error:
+        raise ExportError("export.forward", "The model does not run: {error}", error=first_line(error)) from error
 
 
-def _exported(model: nn.Module, inputs: tuple[Tensor, ...], names: list[str] | None = None) -> onnx.ModelProto:
+def _exported(model: nn.Module, inputs: Inputs, answers: list[str]) -> onnx.ModelProto:
+    flat, tensors = _Flat(model, inputs).eval(), tuple(tensors_of(inputs))
     with quiet():
         try:
             program = torch.onnx.export(
-                model,
-                inputs,
+                flat,
+                tensors,
                 dynamo=True,
-                dynamic_shapes=free_batch(model, inputs),
-                input_names=_input_names(model, inputs) if names is None else names,
+                dynamic_shapes=free_batch(flat, tensors),
+                input_names=_input_names(model, inputs),
                 verbose=False,
                 optimize=True,
             )
@@ -92,7 +103,30 @@ def _exported(model: nn.Module, inputs: tuple[Tensor, ...], names: list[str] | N
                 error=first_line(error),
             ) from error
     assert program is not None
+    for weight in list(program.model.graph.initializers.values()):
+        weight.name = cast("str", weight.name).removeprefix("model.")  # the name that the user's class has for it
+    _name_outputs(program.model.graph, answers)
     return program.model_proto
+
+
+def _name_outputs(graph: ir.Graph, paths: list[str]) -> None:
+    """Name the outputs by their paths, with "output" before what is no name of its own.
+
+    One that stands in several places, or is an input or a weight, gets a copy of its own.
+    """
+    made = {id(one): one for node in graph for one in node.outputs}
+    for number, value in enumerate(graph.outputs):
+        if made.pop(id(value), None) is None:
+            copy = ir.node("Identity", [value])
+            graph.append(copy)
+            graph.outputs[number] = copy.outputs[0]
+            copy.outputs[0].shape, copy.outputs[0].type = value.shape, value.type
+    for inner in made.values():
+        inner.name = f"{inner.name}_value" if inner.name in paths else inner.name
+    taken = {one.name for one in (*graph.inputs, *graph.initializers.values())}
+    for path, value in zip(paths, graph.outputs, strict=True):
+        is_name = path and not path[0].isdigit() and path not in taken
+        value.name = path if is_name else f"output_{path}".rstrip("_")
 
 
 def _forget_origins(graph: onnx.GraphProto) -> None:
@@ -102,8 +136,15 @@ def _forget_origins(graph: onnx.GraphProto) -> None:
         part.ClearField("doc_string")
 
 
-def _input_names(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
-    if len(inputs) == 1:
+def _input_names(model: nn.Module, inputs: Inputs) -> list[str]:
+    """The names that inputs are given by, or those of the forward's arguments."""
+    paths = [path for path, _ in named_tensors(inputs)]
+    if isinstance(inputs, Mapping):
+        return paths
+    if len(paths) == 1:
         return ["input"]
-    names = [n for n, p in inspect.signature(model.forward).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    return names[: len(inputs)] if len(names) >= len(inputs) else [f"input_{n}" for n in range(len(inputs))]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    arguments = [n for n, p in inspect.signature(model.forward).parameters.items() if p.kind in kinds]
+    heads = arguments if len(arguments) >= len(inputs) else [f"input_{n}" for n in range(len(inputs))]
+    split = [path.partition(".") for path in paths]
+    return [f"{heads[int(first)]}{dot}{rest}" for first, dot, rest in split]

@@ -1,23 +1,23 @@
 """What the exporting process does: rebuild the model from its parcel and write it with `torch.export`."""
 
+import inspect
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from ..errors import ExportError
+from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
+from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
 from .exporting import first_line, free_batch, plain, quiet
+from .loaded_program import ABOUT
 from .parcel import unpack
 
-ABOUT = "about.json"
-"""The extra file in a program that says what it is."""
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 """What a process that has only torch can build an output of."""
 
@@ -26,8 +26,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Export the parcel `job["parcel"]` to `job["path"]`; its batch is free unless `job["fixed"]`."""
     yield Progress("Rebuilding the model", 0, 4)
     model = unpack(job["parcel"])
-    with np.load(job["inputs"]) as content:
-        inputs = tuple(torch.from_numpy(content[name]) for name in content.files)
+    inputs = as_tensors(read(job["inputs"]))
     yield Progress("Exporting the program", 1, 4)
     export_program_here(model, inputs, job["path"], job["fixed"], job["properties"])
     return {}
@@ -35,7 +34,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
 
 def export_program_here(
     model: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
     path: str | Path,
     fixed: bool = False,
     properties: Mapping[str, str] | None = None,
@@ -44,35 +43,44 @@ def export_program_here(
 
     Args:
         model: In eval mode.
-        inputs: Example inputs [N, ...], N of 2 or more unless the batch is fixed.
+        inputs: Example inputs [N, ...], positional or by name, N of 2 or more unless the batch is fixed.
         path: File to write.
         fixed: The batch stays N; otherwise it is free.
-        properties: Stored in the file beside the program.
+        properties: Stored in the file beside the program, with the paths of outputs that lost their form.
     """
     with quiet():
         try:
             with torch.no_grad():
-                output = model(*inputs)
-            shown = model if _is_plain(output) else _Flat(model).eval()
-            shapes = None if fixed else free_batch(model, inputs)
-            program = torch.export.export(shown, inputs, dynamic_shapes=shapes)
+                output = call(model, copied(inputs))
+            shown = model if _is_plain(output) else _Flat(model, inputs).eval()
+            shapes = None if fixed else free_batch(shown, inputs)
+            args, named = ((), dict(inputs)) if isinstance(inputs, Mapping) else (inputs, None)
+            program = torch.export.export(shown, args, named, dynamic_shapes=shapes)
         except Exception as error:
             raise ExportError(
                 "export.program", "PyTorch cannot export this model: {error}", plain(error), error=first_line(error)
             ) from error
     _forget_origins(program)
-    torch.export.save(program, path, extra_files={ABOUT: json.dumps(dict(properties or {}))})
+    about = dict(properties or {})
+    if shown is not model:
+        about["outputs"] = json.dumps([path for path, _ in named_tensors(output)])
+    torch.export.save(program, path, extra_files={ABOUT: json.dumps(about)})
 
 
 class _Flat(nn.Module):
     """A model whose output is a tuple of its tensors: its own class is not there where the program is loaded."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, inputs: Inputs) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(leaf for leaf in tree_leaves(self.model(*inputs)) if isinstance(leaf, Tensor))
+        def forward(*given: Any, **named: Any) -> tuple[Tensor, ...]:
+            return tuple(tensors_of(model(*given, **named)))
+
+        if isinstance(inputs, Mapping):  # the exporter goes by the names that it finds in a signature
+            own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in inputs]
+            vars(forward)["__signature__"] = inspect.Signature(own)
+        self.forward = forward
 
 
 def _is_plain(output: Any) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # what all of them share
 
+from ..inputs import Inputs, batch_size, call
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..scoring.interrupt import interruptible
 from ..tasks.protocol import Split, Task
@@ -57,19 +58,18 @@ def trainable_batches(model: nn.Module, task: Task, seed: int, limit: int | None
     """Shuffled calibrate batches; for BatchNorm those of one sample are left out, they have no variance."""
     alone = bool(norms_of(model))
     for batch in islice(task.batches(Split.CALIBRATE, seed=seed), limit):
-        first = next((x for x in task.inputs(batch) if isinstance(x, torch.Tensor)), None) if alone else None
-        if first is None or not first.ndim or len(first) > 1:
+        if not alone or batch_size(task.inputs(batch)) != 1:
             yield batch
 
 
-def _observe(model: nn.Module, norms: list[_BatchNorm], inputs: tuple[Any, ...], token: CancelToken) -> None:
+def _observe(model: nn.Module, norms: list[_BatchNorm], inputs: Inputs, token: CancelToken) -> None:
     """One forward in which only BatchNorm is in train mode."""
     check(token)
     with modes_kept(model), torch.no_grad(), interruptible(token):
         model.eval()
         for norm in norms:
             norm.training = True
-        model(*inputs)
+        call(model, inputs)
 
 
 def _restore(norm: _BatchNorm, buffers: list[torch.Tensor], counters_only: bool) -> None:

@@ -1,39 +1,32 @@
 """What a student learns from its teacher: a loss between the outputs of two models. Loads torch."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SecateurError
+from ..tracing.reading import answers_of
 
 
-def distillation_loss(student: Any, teacher: Any, temperature: float) -> Tensor:
-    """Scalar distance of a student's outputs to its teacher's, averaged over the tensors among them.
+def distillation_loss(student: Any, teacher: Any, temperature: float, chosen: Sequence[str] = ()) -> Tensor:
+    """Scalar distance of a student's answer to its teacher's, averaged over the tensors of floats in it.
+
+    The answer is the `chosen` outputs, by default all but what was computed on the way: that has other widths in a cut
+    student.
 
     Logits [N, C] are compared as softened distributions (Hinton et al. 2015); any other tensor by its mean squared
     error over the variance of the teacher's, so that 1 is what a constant output would score.
     """
-    pairs = list(zip(tensors_of(student), tensors_of(teacher), strict=True))
+    answers = ([t for t in answers_of(one, chosen) if t.is_floating_point()] for one in (student, teacher))
+    pairs = list(zip(*answers, strict=True))
     if not pairs:
         raise SecateurError(
             "recovery.outputs", "The model's outputs hold no tensor of floats, there is nothing to distil from."
         )
     return torch.stack([_distance(s, t, temperature) for s, t in pairs]).mean()
-
-
-def tensors_of(outputs: Any) -> list[Tensor]:
-    """All floating tensors among a model's outputs: a tensor, or tuples, lists and mappings of them."""
-    if isinstance(outputs, Tensor):
-        return [outputs] if outputs.is_floating_point() else []
-    held: Iterable[Any] = ()
-    if isinstance(outputs, Mapping):
-        held = cast("Mapping[str, Any]", outputs).values()
-    elif isinstance(outputs, (list, tuple)):
-        held = cast("list[Any]", outputs)
-    return [t for value in held for t in tensors_of(value)]
 
 
 def _distance(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

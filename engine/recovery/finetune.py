@@ -6,6 +6,7 @@ choose split, so a recovery never returns something worse than it was given.
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from traceback import format_exc
 
@@ -46,7 +47,12 @@ class Recovered:
 
 
 def recover(
-    student: nn.Module, teacher: nn.Module, task: Task, settings: RecoverySettings, token: CancelToken | None = None
+    student: nn.Module,
+    teacher: nn.Module,
+    task: Task,
+    settings: RecoverySettings,
+    token: CancelToken | None = None,
+    outputs: Sequence[str] = (),
 ) -> Job[Recovered]:
     """Measure BatchNorm's statistics again, then fine-tune; the same seed and threads give the same weights.
 
@@ -56,6 +62,7 @@ def recover(
         task: Batches, the metric that chooses, and the loss; without one the student learns from the teacher alone.
         settings: Epochs, learning rate and the rest.
         token: Stops within a step, also a long one.
+        outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
 
     Raises:
         SecateurError: The settings cannot be, the loss is no number, or the model or data failed.
@@ -64,7 +71,7 @@ def recover(
     _check(settings)
     with pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(student) as copy:
         try:
-            return (yield from _run(copy, teacher, task, settings, token or NeverCancelled()))
+            return (yield from _run(copy, teacher, task, settings, token or NeverCancelled(), outputs))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
@@ -77,13 +84,19 @@ def recover(
 
 
 def _run(
-    copy: nn.Module, teacher: nn.Module, task: Task, settings: RecoverySettings, token: CancelToken
+    copy: nn.Module,
+    teacher: nn.Module,
+    task: Task,
+    settings: RecoverySettings,
+    token: CancelToken,
+    outputs: Sequence[str],
 ) -> Job[Recovered]:
     best = yield from _better(None, copy, task, token, 0, 0)
     if (yield from calibrate_batchnorm(copy, task, token)):
         best = yield from _better(best, copy, task, token, 0, 0)
     batches = yield from _count(copy, task, settings, token)
-    training = Training(copy, teacher, task, settings, adamw(copy, settings), batches * settings.epochs, token)
+    steps = batches * settings.epochs
+    training = Training(copy, teacher, task, settings, adamw(copy, settings), steps, token, outputs)
     for epoch in range(1, settings.epochs + 1):
         yield from _epoch(training, epoch)
         best = yield from _better(best, copy, task, token, epoch, training.step)

@@ -1,5 +1,6 @@
 """The steps of a recovery: forward of student and teacher, loss, gradient, update. Loads torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SecateurError, TaskError
+from ..inputs import call
 from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
 from ..tasks.protocol import Task
@@ -31,6 +33,7 @@ class Training:
         optimizer: AdamW over the student's trainable parameters.
         steps: Steps in all, for the schedule.
         token: Cancels.
+        chosen: Paths of the outputs that the student learns; () for the default (`tracing.reading.answers_of`).
         step: Steps done.
     """
 
@@ -41,6 +44,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     steps: int
     token: CancelToken
+    chosen: Sequence[str] = ()
     step: int = 0
 
     def train_on(self, batch: Any) -> float:
@@ -70,12 +74,12 @@ class Training:
             own = self.task.loss(self.student, batch) if share < 1.0 else None
             if share == 0.0 and own is not None:
                 return own
-            outputs = heard[-1] if heard else self.student(*self.task.inputs(batch))
+            outputs = heard[-1] if heard else call(self.student, self.task.inputs(batch))
         finally:
             handle.remove()
         with torch.no_grad():
-            taught = self.teacher(*self.task.inputs(batch))
-        distance = distillation_loss(outputs, taught, self.settings.temperature)
+            taught = call(self.teacher, self.task.inputs(batch))
+        distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen)
         return distance if own is None else (1.0 - share) * own + share * distance
 
     def _require_finite(self, loss: Tensor) -> None:

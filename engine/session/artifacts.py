@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..export.parcel import pack
+from ..export.parcel import input_shape, pack
 from ..export.protocol import ExportRequest
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job
@@ -73,8 +73,7 @@ class Artifacts:
             unfinished = self.folder / f"{state.weights}.part"
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
-            shape = tuple(self.prepared.inputs[0].shape)
-            pack(unfinished, model, state.edits, self.prepared.spec, shape)
+            pack(unfinished, model, state.edits, self.prepared.spec, input_shape(self.prepared.inputs))
             unfinished.rename(path)
         return path
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OpenError, SecateurError, TaskError
+from ..inputs import Inputs, few, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
@@ -39,7 +40,7 @@ class Prepared:
     spec: ModelSpec
     opened: Opened
     task: Task | None
-    inputs: tuple[Any, ...]
+    inputs: Inputs
 
 
 def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
@@ -59,7 +60,8 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
 
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     """The analysis of a prepared model: what it offers has been cut on trial."""
-    return (yield from settle(prepared.opened.model, prepared.inputs, prepared.opened.name, token))
+    opened = prepared.opened
+    return (yield from settle(opened.model, prepared.inputs, opened.name, token, prepared.spec.outputs))
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, text: str) -> Job[Metric]:
@@ -90,10 +92,10 @@ def described(task: Task, model: Any) -> TaskInfo:
         raise _failed(error) from error
 
 
-def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[int, ...]) -> tuple[Any, ...]:
+def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[int, ...]) -> Inputs:
     """Example inputs with a small batch: of the shape that was asked for, from the task, or of the source's shape."""
     if not asked and task is not None:
-        return tuple(_few(one) for one in task.example_inputs())
+        return few(task.example_inputs(), SMALL_BATCH)
     shape = asked or suggested
     if not shape:
         raise OpenError(
@@ -105,7 +107,7 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
     return (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),)
 
 
-def check_outputs(model: Any, inputs: tuple[Any, ...], task: Task) -> None:
+def check_outputs(model: Any, inputs: Inputs, task: Task) -> None:
     """Raise TaskError when the data has more or fewer classes than the model."""
     classes = len(task.info(None).classes)
     with evaluating(model):
@@ -119,10 +121,9 @@ def check_outputs(model: Any, inputs: tuple[Any, ...], task: Task) -> None:
         raise TaskError("open.classes", template, classes=classes, outputs=outputs)
 
 
-def same_shape(inputs: tuple[Any, ...], analysis: Analysis, spec: TaskSpec) -> None:
-    """Raise TaskError when a task's inputs are not of the shape that the model was analysed with."""
-    shapes = tuple(tuple(one.shape[1:]) for one in inputs if isinstance(one, Tensor))
-    known = tuple(shape[1:] for shape in analysis.input_shapes)
+def same_shape(inputs: Inputs, analysed_with: Inputs, spec: TaskSpec) -> None:
+    """Raise TaskError when a task's inputs have not the names and shapes that the model was analysed with."""
+    shapes, known = _shapes(inputs), _shapes(analysed_with)
     if shapes != known:
         template = (
             "{task} gives inputs of shape {shapes}, the model was opened with {known}. Open it again with this data."
@@ -131,12 +132,15 @@ def same_shape(inputs: tuple[Any, ...], analysis: Analysis, spec: TaskSpec) -> N
         raise TaskError("open.shapes", template, task=spec.path or "The data", **words)
 
 
-def _few(value: Any) -> Any:
-    return value[:SMALL_BATCH] if isinstance(value, Tensor) and value.ndim else value
+def _shapes(inputs: Inputs) -> dict[str, tuple[int, ...]]:
+    """Shape of each input without its batch."""
+    return {path: tuple(one.shape[1:]) for path, one in named_arrays(inputs)}
 
 
-def _in_words(shapes: tuple[tuple[int, ...], ...]) -> str:
-    return ", ".join("x".join(map(str, shape)) for shape in shapes)
+def _in_words(shapes: dict[str, tuple[int, ...]]) -> str:
+    """Shapes, each with its name where it has one: "1x8x8", "ids 12"."""
+    sizes = {path: "x".join(map(str, shape)) or "a number" for path, shape in shapes.items()}
+    return ", ".join(size if path[:1].isdigit() else f"{path} {size}" for path, size in sizes.items())
 
 
 def _failed(error: Exception) -> TaskError:

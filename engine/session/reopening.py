@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import OpenError
 from ..jobs import CancelToken, Job
+from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, from_identities
 from .history import History
 from .live import Live
@@ -24,6 +25,13 @@ def reopened(history: History, store: WeightStore, trust_pickle: bool, token: Ca
     check_structures(analysis, history)
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
     return Live(prepared, analysis, prepared.task, info)
+
+
+def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
+    """Raise OpenError when a project is to be opened for other outputs than its states were made for."""
+    if asked.outputs not in ((), made.outputs):
+        template = "A project keeps the outputs that it was made for ({outputs}). Open its model to choose others."
+        raise OpenError("session.outputs", template, outputs=", ".join(made.outputs) or "all")
 
 
 def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

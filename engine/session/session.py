@@ -43,7 +43,7 @@ from .live import Live
 from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape
 from .paths import absolute_to, change_model, change_task
 from .recipe import RECIPE, recipe_of, write_recipe
-from .reopening import reopened
+from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
 from .steps import Recipe
 from .store import GIGABYTE, WeightStore
@@ -99,7 +99,7 @@ class Session:
         yield Progress("Opening the data")
         spec = change_task(spec, absolute_to(Path.cwd()))
         task, original = open_task(spec), live.prepared.opened.model
-        same_shape(example_inputs((), task, ()), live.analysis, spec)
+        same_shape(example_inputs((), task, ()), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
         self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
@@ -162,7 +162,7 @@ class Session:
         live, task, parent = self._need(), self._need_task(), self.history.state(state)
         live.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), live.prepared.opened.model
-        result = yield from fine_tune(student, teacher, task, settings, token)
+        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs)
         check(token)
         student.load_state_dict(result.state_dict)
         fields = {"recovery": settings, "metrics": (result.metric,)}
@@ -232,6 +232,7 @@ class Session:
         project = History(Path(spec.source))
         project.read()
         assert project.spec is not None
+        check_kept(spec, project.spec)
         project.spec = replace(project.spec, trust_code=spec.trust_code)
         require_consent(replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code)
         store = WeightStore(project.folder / "weights")

@@ -39,7 +39,7 @@ class ExportedFolder:
 
         shape = tuple(int(n) for n in document.get("input_shape", ())) or base.input_shape
         origin = Origin(make=make, name=f"{base.name}, pruned", input_shape=shape, task=base.task)
-        return opened(origin, spec, token)
+        return opened(origin, replace(spec, outputs=spec.outputs or recorded.outputs), token)
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The original's code: an export of an export repeats the recorded source."""

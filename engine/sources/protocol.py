@@ -23,6 +23,7 @@ class ModelSpec:
         trust_pickle: The user consented to run the checkpoint's pickle.
         trust_code: The user consented to run the Python files that an export or a project names.
         task: The task it is judged by, None for none.
+        outputs: Paths of the outputs that must stay ("logits", "0"), () for all but what was computed on the way.
     """
 
     source: str
@@ -32,6 +33,7 @@ class ModelSpec:
     trust_pickle: bool = False
     task: TaskSpec | None = None
     trust_code: bool = False
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import SecateurError
+from ..inputs import Inputs, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
 from .protocol import TargetSpec, Timing
@@ -20,13 +20,14 @@ from .table import target_named
 
 
 def measure(
-    models: Sequence[str | Path], inputs: Sequence[Any], target: TargetSpec, token: CancelToken
+    models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, token: CancelToken
 ) -> Job[tuple[Timing, ...]]:
     """Latency of each model on the target, interleaved.
 
     Args:
         models: What `TARGETS[target.runtime].takes`: ONNX files, or folders that `export.parcel.pack` wrote.
-        inputs: Example inputs of the models, arrays or tensors [N, ...]; repeated or cut to `target.batch`.
+        inputs: Example inputs of the models, positional or by name, arrays or tensors [N, ...]; repeated or cut to
+            `target.batch`.
         target: Runtime, threads, batch and seconds a model.
         token: Kills the process within a tenth of a second.
     """
@@ -34,7 +35,7 @@ def measure(
     _check(models, inputs, target)
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         path = Path(folder) / "inputs.npz"
-        np.savez(path, *(np.asarray(one) for one in inputs))
+        write(path, inputs)
         job = {"models": [str(Path(m).absolute()) for m in models], "inputs": str(path), "target": asdict(target)}
         what = f"The measurement with {runtime.title}"
         result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
@@ -54,7 +55,7 @@ def processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def _check(models: Sequence[str | Path], inputs: Sequence[Any], target: TargetSpec) -> None:
+def _check(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec) -> None:
     if target.threads < 1 or target.batch < 1:
         raise SecateurError("target.numbers", "Threads and batch of a target must be at least 1.")
     if not inputs:

@@ -1,10 +1,12 @@
 """ONNX Runtime on the CPU, on exported files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
+from ..inputs import Inputs, call, named_arrays
 from .protocol import Run
 
 
@@ -23,12 +25,32 @@ class OnnxRuntime:
     def load(self, path: str, threads: int) -> Run:
         """Open a session with pinned threads."""
         session = open_session(path, threads)
-        names = [one.name for one in session.get_inputs()]
+        feed = feeder(session)
 
-        def run(inputs: Sequence[NDArray[Any]]) -> object:
-            return session.run(None, dict(zip(names, inputs, strict=True)))
+        def run(inputs: Inputs) -> object:
+            return session.run(None, call(feed, inputs))
 
         return run
+
+
+def feeder(session: Any) -> Callable[..., dict[str, NDArray[Any]]]:
+    """A function that is called as the model is, with arrays or tensors, and gives what the session is to be fed.
+
+    Arrays by name are the file's inputs of that name, those by position its inputs in order; numbers and flags are part
+    of the file. It raises TypeError where arrays are missing or too many.
+    """
+    names = [one.name for one in session.get_inputs()]
+
+    def feed(*inputs: Any, **named: Any) -> dict[str, NDArray[Any]]:
+        given = dict(named_arrays(named))
+        others = [name for name in names if name not in given]
+        positional = [one for _, one in named_arrays(inputs)]
+        if len(others) != len(positional) or not given.keys() <= set(names):
+            raise TypeError(f"the file takes {', '.join(names)}")
+        given |= zip(others, positional, strict=True)
+        return {name: np.asarray(given[name]) for name in names}
+
+    return feed
 
 
 def open_session(path: str, threads: int = 1) -> Any:

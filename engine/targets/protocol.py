@@ -1,10 +1,9 @@
 """Where a model will run, as plain data, and what a measurement of it says."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from numpy.typing import NDArray
+from ..inputs import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,8 @@ class Timing:
 class Run(Protocol):
     """A loaded model: runs one batch and waits until it is done."""
 
-    def __call__(self, inputs: Sequence[NDArray[Any]]) -> object:
-        """Run on arrays [N, ...], one for each model input."""
+    def __call__(self, inputs: Inputs) -> object:
+        """Run on arrays [N, ...], positional or by name as the model takes them."""
         ...
 
 

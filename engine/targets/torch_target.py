@@ -1,10 +1,6 @@
 """Eager PyTorch on the CPU, on models packed for another process."""
 
-from collections.abc import Sequence
-from typing import Any
-
-from numpy.typing import NDArray
-
+from ..inputs import Inputs, call
 from .protocol import Run
 
 
@@ -25,14 +21,15 @@ class TorchEager:
         import torch
 
         from ..export.parcel import unpack
+        from ..tracing.reading import as_tensors
 
         torch.set_num_threads(threads)
         if torch.get_num_interop_threads() != 1:
             torch.set_num_interop_threads(1)
         model = unpack(path)
 
-        def run(inputs: Sequence[NDArray[Any]]) -> object:
+        def run(inputs: Inputs) -> object:
             with torch.inference_mode():
-                return model(*(torch.from_numpy(one) for one in inputs))
+                return call(model, as_tensors(inputs))
 
         return run

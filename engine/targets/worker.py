@@ -3,13 +3,10 @@
 import gc
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import SecateurError
+from ..inputs import Inputs, at_batch, batch_size, read
 from ..jobs import Job, Progress
 from .protocol import Run, Target, TargetSpec
 from .table import target_named
@@ -28,20 +25,10 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     yield Progress("Loading models to measure", 0, 100)
     runtime = target_named(target.runtime)
     runs = [_load(runtime, path, target.threads) for path in job["models"]]
-    inputs = at_batch(_inputs(job["inputs"]), target.batch)
+    inputs = at_batch(read(job["inputs"]), target.batch)
     per_run = [_warm(run, inputs, path) for run, path in zip(runs, job["models"], strict=True)]
     times = yield from _in_turns(runs, per_run, inputs, target.seconds)
     return {"times": times}
-
-
-def at_batch(inputs: Sequence[NDArray[Any]], batch: int) -> list[NDArray[Any]]:
-    """Inputs [N, ...] repeated or cut along the first dimension to `batch`; scalars stay."""
-    return [np.ascontiguousarray(np.resize(a, (batch, *a.shape[1:]))) if a.ndim else a for a in inputs]
-
-
-def _inputs(path: str) -> list[NDArray[Any]]:
-    with np.load(path) as content:
-        return [content[name] for name in content.files]
 
 
 def _load(runtime: Target, path: str, threads: int) -> Run:
@@ -55,7 +42,7 @@ def _load(runtime: Target, path: str, threads: int) -> Run:
         ) from error
 
 
-def _warm(run: Run, inputs: list[NDArray[Any]], path: str) -> float:
+def _warm(run: Run, inputs: Inputs, path: str) -> float:
     """Run for a while; returns seconds a run."""
     count, start = 0, time.perf_counter()
     try:
@@ -67,15 +54,13 @@ def _warm(run: Run, inputs: list[NDArray[Any]], path: str) -> float:
             "target.run",
             "{path} cannot run at batch {batch}: {error}",
             path=path,
-            batch=len(inputs[0]),
+            batch=batch_size(inputs),
             error=str(error),
         ) from error
     return (time.perf_counter() - start) / count
 
 
-def _in_turns(
-    runs: list[Run], per_run: list[float], inputs: list[NDArray[Any]], seconds: float
-) -> Job[list[list[float]]]:
+def _in_turns(runs: list[Run], per_run: list[float], inputs: Inputs, seconds: float) -> Job[list[list[float]]]:
     """Time every model in rounds, each round beginning with another one, until each had its `seconds`."""
     times: list[list[float]] = [[] for _ in runs]
     start, rounds, budget = time.perf_counter(), 0, seconds * len(runs)
@@ -90,7 +75,7 @@ def _in_turns(
     return times
 
 
-def _turn(run: Run, inputs: list[NDArray[Any]], count: int) -> list[float]:
+def _turn(run: Run, inputs: Inputs, count: int) -> list[float]:
     """`count` timed runs in seconds; before several short ones, one that only fills the caches again."""
     if count > 1:
         run(inputs)

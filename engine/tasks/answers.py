@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import SecateurError, TaskError
+from ..inputs import Inputs, call, named_arrays
 
 
 def logits(outputs: Any) -> torch.Tensor:
@@ -50,23 +51,23 @@ def evaluating(predict: Any) -> Generator[None]:
             module.training = True
 
 
-def ask(predict: Any, inputs: tuple[Any, ...]) -> Any:
+def ask(predict: Any, inputs: Inputs) -> Any:
     """The outputs for a batch, without gradients.
 
     The mode is entered for this one call: a job is a generator, and a mode around a `yield` would leak to its caller.
     """
     with torch.inference_mode():
         try:
-            return predict(*inputs)
+            return call(predict, inputs)
         except SecateurError:
             raise
         except Exception as error:
             raise _refused(predict, inputs, error) from error
 
 
-def _refused(predict: Any, inputs: tuple[Any, ...], error: Exception) -> TaskError:
+def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
     """Say why a model could not take a batch: in words where the channels differ, otherwise in the framework's own."""
-    shapes = [tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]
+    shapes = [tuple(x.shape) for _, x in named_arrays(inputs)]
     wanted = _channels(predict)
     if wanted is not None and len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] != wanted:
         template = (

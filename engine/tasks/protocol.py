@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inputs import Inputs
 from ..jobs import CancelToken, Job
 
 
@@ -110,8 +111,8 @@ class Task(Protocol):
         """What to show; samples carry the model's predictions when a model is given."""
         ...
 
-    def example_inputs(self) -> tuple[Any, ...]:
-        """Positional example inputs of the model, batch of 2 or more."""
+    def example_inputs(self) -> Inputs:
+        """Example inputs of the model, positional or by name, batch of 2 or more."""
         ...
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
@@ -122,8 +123,8 @@ class Task(Protocol):
         """How many batches a pass has, 0 when unknown."""
         ...
 
-    def inputs(self, batch: Any) -> tuple[Any, ...]:
-        """The positional model inputs of a batch."""
+    def inputs(self, batch: Any) -> Inputs:
+        """The model's inputs in a batch, positional or by name."""
         ...
 
     def loss(self, model: Any, batch: Any) -> Any | None:
@@ -131,5 +132,5 @@ class Task(Protocol):
         ...
 
     def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
-        """Measure `predict(*inputs) -> outputs`: a model, or a session of a file that was exported."""
+        """Measure what is called and answers as the model does: a model, or a session of a file that was exported."""
         ...

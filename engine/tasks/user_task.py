@@ -2,7 +2,7 @@
 
 What the file does not define has a default: without a loss recovery distils; without `evaluate` the metric is top-1
 where batches are (inputs, class numbers), and otherwise agreement with the original. A further `inputs(batch)` is for
-batches of another form, and `classes` may hold the names of the classes.
+batches of another form, and `classes` may hold the names of the classes. Inputs are a tuple, or a dict of names.
 """
 
 from collections.abc import Iterator, Sequence, Sized
@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 
 from ..errors import TaskError
+from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from .answers import ask, evaluating, logits
 from .pixels import sample
@@ -58,12 +59,11 @@ class UserTask:
             labelled=self.file.defines("evaluate") or self._has_labels(),
         )
 
-    def example_inputs(self) -> tuple[Any, ...]:
+    def example_inputs(self) -> Inputs:
         """What the file gives, or the inputs of its first calibrate batch, two samples of each tensor."""
         if self.file.defines("example_inputs"):
-            return _several(self.file.call("example_inputs"))
-        inputs = self.inputs(self._first(Split.CALIBRATE))
-        return tuple(x[:2] if isinstance(x, torch.Tensor) and x.ndim else x for x in inputs)
+            return inputs_of(self.file.call("example_inputs"))
+        return few(self.inputs(self._first(Split.CALIBRATE)), 2)
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
         """The file's batches; `seed` reaches it where its function takes one, otherwise the order is its own."""
@@ -81,14 +81,14 @@ class UserTask:
                 self._counts[split] = len(given)
         return self._counts.get(split, 0)
 
-    def inputs(self, batch: Any) -> tuple[Any, ...]:
-        """The model's positional inputs: the file's `inputs(batch)`, a bare tensor, or the first of a pair."""
+    def inputs(self, batch: Any) -> Inputs:
+        """The model's inputs: the file's `inputs(batch)`, a bare tensor, or the first of a pair."""
         if self.file.defines("inputs"):
-            return _several(self.file.call("inputs", batch))
+            return inputs_of(self.file.call("inputs", batch))
         if isinstance(batch, torch.Tensor):
             return (batch,)
         if isinstance(batch, list | tuple) and batch:
-            return _several(_several(batch)[0])
+            return inputs_of(_several(batch)[0])
         template = (
             "{file} gives batches of type {kind}. Define inputs(batch) there, which returns what the model takes."
         )
@@ -172,8 +172,8 @@ class UserTask:
             with evaluating(model):
                 outputs = ask(model, inputs)
             predicted = _words(outputs)
-        x = inputs[0]
-        if not isinstance(x, torch.Tensor) or not x.ndim:
+        x = next((x for _, x in named_arrays(inputs) if x.ndim), None)
+        if x is None:
             return ()
         return tuple(
             sample(x[i], str(int(labels[i])) if labels is not None else "", predicted[i] if i < len(predicted) else "")

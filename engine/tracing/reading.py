@@ -1,16 +1,17 @@
-"""Modules and tensors that a model and its results hold, and how a model is called with example inputs."""
+"""Modules and tensors that a model and its results hold."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-Inputs: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
-"""Example inputs of a model: positional as a tuple, or by name as a mapping."""
+from ..inputs import Inputs as Inputs  # what a run needs from one place
+from ..inputs import call as call
+from ..inputs import mapped
 
 ON_THE_WAY = re.compile(r"(^|_)(hidden_states|attentions|past_key_values|model_output|router_logits)$|^encoder_")
 """Names of results that models give beside their answer: what they computed on the way to it."""
@@ -21,9 +22,9 @@ BESIDE_LOGITS = re.compile(
 """Names of results that are answers where a model gives nothing else, but led to the logits where it gives those."""
 
 
-def call(model: nn.Module, inputs: Inputs) -> Any:
-    """Run a model on its example inputs."""
-    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
+def as_tensors(inputs: Inputs) -> Inputs:
+    """Inputs with their arrays as tensors, which share the memory."""
+    return mapped(inputs, torch.as_tensor)
 
 
 def copied(inputs: Inputs) -> Inputs:

@@ -69,6 +69,7 @@ def test_a_model_of_ones_own_with_checkpoint_shape_and_data(qtbot, window, tmp_p
     qtbot.keyClicks(dialog.name, f"{code}:make")
     qtbot.keyClicks(dialog.weights, str(weights))
     qtbot.keyClicks(dialog.input_shape, "1x3x32x32")
+    qtbot.keyClicks(dialog.outputs, "logits, boxes.0")
     choose(dialog.data.kind, "Image folder")
     qtbot.keyClicks(dialog.data.path, str(images))
     qtbot.keyClicks(dialog.data._mean, "0.5, 0.5, 0.5")
@@ -76,7 +77,9 @@ def test_a_model_of_ones_own_with_checkpoint_shape_and_data(qtbot, window, tmp_p
     qtbot.keyClicks(dialog.data._size, "32x32")
     press(qtbot, dialog)
     task = TaskSpec("folder", str(images), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), (32, 32))
-    assert window.opened == [ModelSpec(f"{code}:make", str(weights), (1, 3, 32, 32), task=task)]
+    assert window.opened == [
+        ModelSpec(f"{code}:make", str(weights), (1, 3, 32, 32), task=task, outputs=("logits", "boxes.0"))
+    ]
 
 
 @pytest.mark.parametrize(

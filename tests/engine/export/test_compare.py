@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from secateur.engine.export.compare import difference, read_cases, write_cases
+from secateur.engine.export.compare import difference
 
 
 def test_it_is_the_largest_gap_over_the_largest_value():
@@ -22,12 +22,3 @@ def test_shape_number_and_finiteness_count_as_infinitely_far():
 def test_equal_is_zero_also_for_zeros_nan_and_integers():
     for a in (np.zeros(3), np.array([np.nan, 1.0]), np.array([1, 2]), np.zeros((0, 2))):
         assert difference([a], [a.copy()]) == 0.0
-
-
-def test_cases_come_back_in_order(tmp_path):
-    cases = [([np.ones(1), np.zeros(2)], [np.arange(3)]), ([np.ones(4), np.zeros(5)], [np.arange(6)])]
-    write_cases(tmp_path / "c.npz", cases)
-    read = read_cases(tmp_path / "c.npz")
-    assert [[a.tolist() for a in part] for case in read for part in case] == [
-        [a.tolist() for a in part] for case in cases for part in case
-    ]

@@ -52,7 +52,7 @@ def test_the_file_says_what_it_holds_and_nothing_of_this_machine(onnx_export):
     model = onnx.load(exported.files[0])
     count = sum(p.numel() for p in asked.model.parameters())
     told = {p.key: p.value for p in model.metadata_props}
-    assert told == {"name": "a net", "parameters": str(count), "macs": "123"}
+    assert told == {"name": "a net", "parameters": str(count), "macs": "123", "outputs": '[""]'}
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     assert str(Path(exported.files[0]).parent).encode() not in Path(exported.files[0]).read_bytes()
 
@@ -72,7 +72,7 @@ def test_several_inputs_and_nested_outputs_are_exported_in_order(tmp_path):
     expected = asked.model(inputs(4), scale)
     logits, softmax = predictor(exported.files[0])(inputs(4), scale)
     assert torch.allclose(logits, expected["logits"], rtol=1e-4)
-    assert torch.allclose(softmax, expected["softmax"][0], rtol=1e-3, atol=1e-6)
+    assert torch.allclose(softmax[0], expected["softmax"][0], rtol=1e-3, atol=1e-6)
 
 
 def test_a_file_that_computes_something_else_is_refused_and_the_old_one_stays(tmp_path):
@@ -131,3 +131,23 @@ def test_inputs_by_name_are_inputs_of_the_file_and_flags_are_part_of_it(tmp_path
     session = onnxruntime.InferenceSession(tmp_path / "named.onnx")
     (found,) = session.run(None, {"x": given["x"].numpy(), "y": given["y"].numpy()})
     assert np.allclose(found, model(**given)["sum"].detach().numpy(), atol=1e-6)
+
+
+def test_outputs_have_their_names_and_each_its_own_place(tmp_path):
+    class Passing(torch.nn.Linear):
+        def forward(self, x, y):
+            z = super().forward(x)
+            return {"x": y, "again": (z, z), "weight": self.bias, "z": z, "input": x}
+
+    model, given = Passing(4, 4).eval(), (torch.randn(2, 4), torch.randn(2, 4))
+    export_onnx_here(model, given, tmp_path / "passing.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "passing.onnx")
+    names = [one.name for one in session.get_outputs()]
+    assert names == ["output_x", "again.0", "again.1", "output_weight", "z", "input"]
+    assert {"weight", "bias"} == {w.name for w in onnx.load(tmp_path / "passing.onnx").graph.initializer}
+    found, expected = predictor(str(tmp_path / "passing.onnx"))(*given), model(*given)
+    for one, other in ((found.x, given[1]), (found["again"][1], expected["z"]), (found[2], model.bias)):
+        assert torch.allclose(one, other, atol=1e-6)
+    assert torch.equal(found.input, given[0]) and not hasattr(found, "absent")
+    with pytest.raises(TypeError, match="takes x, y"):
+        predictor(str(tmp_path / "passing.onnx"))(given[0], z=given[1])

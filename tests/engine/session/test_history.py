@@ -25,7 +25,7 @@ CUT = State(
         (("a", {"tuple": [{"input": "0"}, None]}),),
         (("conv1", "out_channels", 6),),
         (("attn", 2, 8),),
-        (("", "view", 0, 1, 64),),
+        (("", "view", 0, "1", 64),),
     ),
     weights="bb",
     parameters=8,

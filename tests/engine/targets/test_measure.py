@@ -16,7 +16,6 @@ from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.targets.measure import measure, processor
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
-from secateur.engine.targets.worker import at_batch
 
 NEVER = NeverCancelled()
 QUICK = TargetSpec(seconds=0.3)
@@ -133,12 +132,6 @@ def test_a_model_that_cannot_run_at_the_targets_batch_says_so(tmp_path, example)
 def test_no_inputs_is_a_sentence(tmp_path):
     with pytest.raises(SecateurError, match="example inputs"):
         finish(measure([matmuls(tmp_path / "a.onnx", 1)], (), QUICK, NEVER))
-
-
-def test_inputs_are_repeated_or_cut_to_the_batch():
-    rows = np.arange(6.0).reshape(3, 2)
-    assert at_batch([rows], 2)[0].tolist() == rows[:2].tolist()
-    assert at_batch([rows], 4)[0].tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
 
 
 def test_threads_are_pinned_before_the_runtime_loads(tmp_path, example, started):

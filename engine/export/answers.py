@@ -1,0 +1,44 @@
+"""What a file answers, in the form in which the model does: by position, by name, by attribute."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class Answers(tuple[Any, ...]):
+    """Named results: `answers.logits`, `answers["logits"]` and `answers[0]` are one, as in a dict or a dataclass."""
+
+    _names: tuple[str, ...]
+
+    def __new__(cls, parts: Mapping[str, Any]) -> "Answers":
+        """Take the parts in order."""
+        made = super().__new__(cls, parts.values())
+        made._names = tuple(parts)
+        return made
+
+    def __getitem__(self, key: Any) -> Any:
+        """A part by its name or number."""
+        if isinstance(key, str):
+            if key not in self._names:
+                raise KeyError(key)
+            return self[self._names.index(key)]
+        return super().__getitem__(key)
+
+    def __getattr__(self, name: str) -> Any:
+        """A part by its name; AttributeError where there is none."""
+        if name.startswith("_") or name not in self._names:
+            raise AttributeError(f"the file has no output {name!r}; it has {', '.join(self._names)}")
+        return self[name]
+
+
+def made_of(parts: Sequence[tuple[str, Any]]) -> Any:
+    """A nested result from the paths of its tensors, as `tracing.reading.named_tensors` gives them."""
+    if [path for path, _ in parts] == [""]:
+        return parts[0][1]
+    below: dict[str, list[tuple[str, Any]]] = {}
+    for path, tensor in parts:
+        first, _, rest = path.partition(".")
+        below.setdefault(first, []).append((rest, tensor))
+    made = {name: made_of(one) for name, one in below.items()}
+    if not all(name.isdigit() for name in made):
+        return Answers(made)
+    return tuple(made.get(str(number)) for number in range(1 + max(map(int, made))))

@@ -1,0 +1,115 @@
+"""What a model is given, by position or by name: how it is called, at another batch size, in a file. Loads no torch."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Inputs: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
+"""Inputs of a model: positional as a tuple, or by name as a mapping."""
+
+
+def inputs_of(given: Any) -> Inputs:
+    """What a user calls inputs: a mapping of names, a list or tuple of positional ones, or one alone."""
+    if isinstance(given, Mapping):
+        return dict(cast("Mapping[str, Any]", given))
+    return tuple(cast("list[Any]", given)) if isinstance(given, list | tuple) else (given,)
+
+
+def call(model: Callable[..., Any], inputs: Inputs) -> Any:
+    """Call a model, or what stands for one, with its inputs."""
+    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
+
+
+def named_arrays(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, array) for all arrays or tensors in nested tuples, lists and mappings: "0", "mask", "boxes.1"."""
+    if hasattr(value, "__array__"):
+        yield path, value
+        return
+    for key, part in _parts(value):
+        yield from named_arrays(part, f"{path}.{key}" if path else str(key))
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same nested value with every array or tensor in it changed."""
+    if hasattr(value, "__array__"):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(part, change) for key, part in _parts(value)}
+    if isinstance(value, list | tuple):
+        changed = [mapped(part, change) for _, part in _parts(value)]
+        return tuple(changed) if isinstance(value, tuple) else changed
+    return value
+
+
+def batch_size(inputs: Inputs) -> int:
+    """Size of the first dimension of the first array or tensor that has one; 1 where none has."""
+    return next((one.shape[0] for _, one in named_arrays(inputs) if one.ndim), 1)
+
+
+def few(inputs: Inputs, count: int) -> Inputs:
+    """The first `count` samples; what does not have the batch as its first dimension stays."""
+    given = batch_size(inputs)
+    return mapped(inputs, lambda one: one[:count] if one.ndim and one.shape[0] == given else one)
+
+
+def at_batch(inputs: Inputs, batch: int) -> Inputs:
+    """Arrays or tensors [N, ...] repeated or cut to [batch, ...]; those without the batch dimension stay."""
+    given = batch_size(inputs)
+    rows = np.arange(batch) % max(given, 1)
+    return mapped(inputs, lambda one: one[rows] if one.ndim and one.shape[0] == given else one)
+
+
+def write(path: Path, value: Any) -> None:
+    """Write nested tuples, lists and mappings of arrays, tensors and plain values as one .npz, names included.
+
+    Raises:
+        TypeError: The value holds something that is neither.
+    """
+    arrays: list[NDArray[Any]] = []
+    layout = json.dumps(_laid_out(value, arrays))
+    numbered: dict[str, Any] = {str(number): one for number, one in enumerate(arrays)}
+    np.savez(path, layout=np.array(layout), **numbered)
+
+
+def read(path: str | Path) -> Any:
+    """What `write` wrote, tensors as arrays; nothing is unpickled."""
+    with np.load(path, allow_pickle=False) as content:
+        return _made(json.loads(str(content["layout"])), content)
+
+
+def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from cast("Mapping[Any, Any]", value).items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(cast("list[Any]", value))
+
+
+def _laid_out(value: Any, arrays: list[NDArray[Any]]) -> Any:
+    """The value as JSON holds it, arrays by their number."""
+    if hasattr(value, "__array__"):
+        arrays.append(np.ascontiguousarray(value).reshape(value.shape))
+        return {"array": len(arrays) - 1}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    parts = [(str(key), _laid_out(part, arrays)) for key, part in _parts(value)]
+    if isinstance(value, Mapping):
+        return {"dict": dict(parts)}
+    if isinstance(value, list | tuple):
+        return {"tuple" if isinstance(value, tuple) else "list": [part for _, part in parts]}
+    raise TypeError(f"an input of type {type(value).__name__} cannot be written to a file")
+
+
+def _made(layout: Any, arrays: Any) -> Any:
+    if not isinstance(layout, dict):
+        return layout
+    ((kind, content),) = cast("dict[str, Any]", layout).items()
+    if kind == "array":
+        return arrays[str(content)]
+    if kind == "dict":
+        return {key: _made(part, arrays) for key, part in content.items()}
+    made = [_made(part, arrays) for part in content]
+    return tuple(made) if kind == "tuple" else made
