@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
-from ..tracing.recorder import quiet_forward
 from ..tracing.twin import isolated
 from .double import Double
 from .runtime import StandIn

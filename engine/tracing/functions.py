@@ -1,7 +1,6 @@
 """Numbers that a forward hands to torch functions; beneath autograd they can no longer be told from computed sizes."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, cast
 
@@ -12,7 +11,7 @@ from ..surgery.runtime import WATCHED, call_site, numbers
 from .reading import tensors_of
 from .record import FunctionCall, Given
 
-Frame: TypeAlias = tuple[str, tuple[tuple[str, int], ...], int, Counter[str]]
+Frame: TypeAlias = tuple[str, tuple[tuple[str, int], ...], int, dict[str, int]]
 """A module whose forward runs: path, inputs (place, value), first call inside, calls made so far from each site."""
 
 
@@ -44,8 +43,9 @@ class Functions(TorchFunctionMode):
     def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> None:
         module, _, _, counts = self._stack[-1]
         first = self._number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
-        self._found.append(FunctionCall(module, name, site, counts[site], given, first, outputs))
-        counts[site] += 1
+        number = counts.get(site, 0)
+        counts[site] = number + 1
+        self._found.append(FunctionCall(module, name, site, number, given, first, outputs))
 
 
 def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Given]:

@@ -4,30 +4,24 @@ A large model runs for its shapes only, without weights (`shapes.py`); a small o
 values, runs for real. Either way it is a twin that runs, so that the model is left as it was.
 """
 
-import weakref
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
-from torch.utils.flop_counter import flop_registry
-from torch.utils.hooks import RemovableHandle
 
 from ..collecting import uncollected
 from ..errors import AnalysisError
-from . import flops, shapes
 from .failure import failure, refuse
-from .functions import Frame, Functions
+from .functions import Functions
+from .noting import Recorder, listening
 from .quiet import quiet_forward
-from .reading import Inputs, answers_of, call, modules_of, named_tensors, outline, tensors_of
-from .record import Call, FunctionCall, ModuleCall, Record, Ref, Source, refs_in
+from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
+from .record import Call, FunctionCall, Record
 from .twin import isolated as isolated_twin
 from .twin import stand_in
 from .twin import weightless as weightless_twin
@@ -107,16 +101,17 @@ class Attempt:
 
 
 @uncollected()
-def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attempt:
+def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False, watched: bool = True) -> Attempt:
     """Run a model that may not work yet, and say how far it came.
 
     Args:
         model: Any module; one without weights where the run is weightless.
         inputs: Example inputs.
         weightless: Run for the shapes only.
+        watched: Note the calls with numbers in them.
     """
     own = model if weightless else _isolated(model)
-    run = _run(own, inputs, weightless=weightless, briefly=True)
+    run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched)
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
     weights = tuple(s.value for s in recorder.sources)
@@ -125,7 +120,7 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False) -> Attem
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    recorder: "_Recorder"
+    recorder: Recorder
     inputs: Inputs
     result: Any
     error: Exception | None
@@ -158,182 +153,21 @@ def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) 
 
 
 def _run(
-    model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False
-) -> _Run:
-    """One run; the inputs are copied, as a forward may change them. A brief one notes no flops."""
+    model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False,
+    watched: bool = True,
+) -> _Run:  # fmt: skip
+    """One run; the inputs are copied, as a forward may change them. A brief one notes no flops.
+
+    Where it is not watched, the numbers in forwards are not noted.
+    """
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
-    recorder = _Recorder(model, shapes.run if weightless else _for_real, counting=not briefly)
-    functions = Functions(recorder.stack, recorder.functions, recorder.number)
-    with quiet_forward(model, training), _hooks(model, recorder), recorder, functions:
+    recorder = Recorder(model, weightless, counting=not briefly)
+    functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else nullcontext()
+    with quiet_forward(model, training), listening(model, recorder), recorder, functions:
         try:
             return _Run(recorder, given, call(model, given), None, weightless)
         except Exception as error:  # whatever the model's own code raises
             return _Run(recorder, given, None, error, weightless)
-
-
-def _for_real(func: Any, args: Any, kwargs: Any) -> Any:
-    return func(*args, **kwargs)
-
-
-@dataclass(frozen=True, slots=True)
-class _Operator:
-    """What is known of an operator before it is called: name, argument names, defaults, tag, formula of its flops."""
-
-    name: str
-    overload: str
-    arguments: tuple[str, ...]
-    defaults: Mapping[str, Any]
-    pointwise: bool
-    flops: Callable[..., Any] | None
-
-
-@cache
-def _operator(func: Any) -> _Operator:
-    arguments = func._schema.arguments
-    return _Operator(
-        str(func.overloadpacket),
-        func._overloadname,
-        tuple(a.name for a in arguments),
-        {a.name: _literal(a.default_value) for a in arguments if a.has_default_value()},
-        torch.Tag.pointwise in func.tags,
-        flops.FORMULAS.get(str(func.overloadpacket)) or flop_registry.get(func.overloadpacket),
-    )
-
-
-class _Recorder(TorchDispatchMode):
-    """Numbers every tensor that it meets and notes every operator."""
-
-    def __init__(self, model: nn.Module, execute: Callable[[Any, Any, Any], Any], counting: bool) -> None:
-        super().__init__()
-        self.calls: list[Call] = []
-        self.functions: list[FunctionCall] = []
-        self.module_calls: list[ModuleCall] = []
-        self.shapes: list[tuple[int, ...]] = []
-        self.dtypes: list[str] = []
-        self.ends: list[int] = []
-        self.sources: list[Source] = []
-        self.stack: list[Frame] = []
-        self.raised = ""
-        self._execute = execute
-        self._counting = counting
-        self._numbers: dict[int, int] = {}
-        self._watched: list[weakref.ref[torch.Tensor]] = []
-        self._note_sources(model)
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not to be compiled anyway: torch would import its compiler on the first operator, which takes seconds."""
-        return False
-
-    def number(self, tensor: torch.Tensor) -> int:
-        """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
-        key = id(tensor)
-        found = self._numbers.get(key)
-        if found is None or self.shapes[found] != tuple(tensor.shape):
-            found = self._numbers[key] = len(self.shapes)
-            self.shapes.append(tuple(tensor.shape))
-            self.dtypes.append(str(tensor.dtype).removeprefix("torch."))
-            self.ends.append(-1)
-            self._watched.append(weakref.ref(tensor, lambda _: self._freed(key, found)))
-        return found
-
-    def _freed(self, key: int, number: int) -> None:
-        """A tensor is gone; another one may get its id."""
-        self._numbers.pop(key, None)
-        self.ends[number] = len(self.calls)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        self.raised = ""
-        known = _operator(func)
-        # Tensors are numbered before the call: an in-place one may change their shapes.
-        arguments = dict(known.defaults)
-        for name, value in (*zip(known.arguments, args, strict=False), *kwargs.items()):
-            arguments[name] = self._plain(value)
-        if known.name == "aten.lift_fresh":
-            arguments["constant"] = _constant(args[0])
-        if known.name in ("aten.as_strided", "aten.as_strided_"):
-            arguments["strides"] = list(args[0].stride())  # what the new ones mean depends on those before
-        result = self._execute(func, args, kwargs)
-        outputs = tensors_of(result)
-        counted = int(known.flops(*args, **kwargs, out_val=result)) if self._counting and known.flops is not None else 0
-        module = self.stack[-1][0] if self.stack else ""
-        numbers = tuple(self.number(t) for t in outputs)
-        reads = tuple(refs_in(list(arguments.values())))
-        self.calls.append(Call(known.name, arguments, numbers, module, known.pointwise, counted, reads, known.overload))
-        return result
-
-    def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A module's forward begins."""
-        given = ((place, self.number(t)) for part in (args, kwargs) for place, t in named_tensors(part))
-        self.stack.append((path, tuple(given), len(self.calls), Counter()))
-
-    def leave(self, outputs: Any) -> None:
-        """A module's forward ends, or has raised (then it gives None); its parent may go on without it."""
-        path, given, first, _ = self.stack.pop()
-        if outputs is None:
-            self.raised = self.raised or path
-        results = tuple(self.number(t) for t in tensors_of(outputs))
-        result = outline(outputs, lambda t: Ref(self.number(t)))
-        places, inputs = tuple(place for place, _ in given), tuple(value for _, value in given)
-        self.module_calls.append(ModuleCall(path, inputs, results, first, len(self.calls), places, result))
-
-    def _plain(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return Ref(self.number(value))
-        if isinstance(value, (list, tuple)):
-            return [self._plain(one) for one in cast("Sequence[Any]", value)]
-        return _literal(value)
-
-    def _note_sources(self, model: nn.Module) -> None:
-        names: dict[int, list[str]] = {}
-        found: dict[int, tuple[torch.Tensor, bool]] = {}
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            if is_lazy(parameter):
-                raise AnalysisError(
-                    "analysis.lazy", "{name} has no shape yet. Run the model once on real data before.", name=name
-                )
-            names.setdefault(id(parameter), []).append(name)
-            found[id(parameter)] = (parameter, True)
-        for name, buffer in model.named_buffers(remove_duplicate=False):
-            names.setdefault(id(buffer), []).append(name)
-            found[id(buffer)] = (buffer, False)
-        for key, (tensor, is_parameter) in found.items():
-            first, *aliases = names[key]
-            owner = first.rpartition(".")[0]
-            self.sources.append(
-                Source(
-                    first, tuple(aliases), owner, self.number(tensor), tuple(tensor.shape), is_parameter,
-                    tensor.is_floating_point() or tensor.is_complex(),
-                )
-            )  # fmt: skip
-
-
-@contextmanager
-def _hooks(model: nn.Module, recorder: _Recorder) -> Generator[None]:
-    handles: list[RemovableHandle] = []
-    for path, module in modules_of(model).items():
-        handles.append(module.register_forward_pre_hook(_entering(recorder, path), with_kwargs=True))
-        handles.append(module.register_forward_hook(_leaving(recorder), always_call=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _entering(recorder: _Recorder, path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        recorder.enter(path, args, kwargs)
-
-    return hook
-
-
-def _leaving(recorder: _Recorder) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    def hook(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
-        recorder.leave(result)
-
-    return hook
 
 
 def _modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:
@@ -343,26 +177,12 @@ def _modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:
 
 
 def _detail(module: nn.Module) -> str:
-    kernel: Any = getattr(module, "kernel_size", None)
-    stride: Any = getattr(module, "stride", (1,))
+    kernel: Any = vars(module).get("kernel_size")
     if not _is_tuple(kernel):
         return ""
+    stride: Any = getattr(module, "stride", (1,))
     size = "x".join(map(str, kernel))
     return f"{size}, stride {stride[0]}" if _is_tuple(stride) and any(s != 1 for s in stride) else size
-
-
-def _literal(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_literal(one) for one in cast("Sequence[Any]", value)]
-    return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)
-
-
-def _constant(tensor: torch.Tensor) -> tuple[float, ...]:
-    """The numbers of a tensor that a forward makes of literals, a few of them; of a long one their sum."""
-    numbers = tensor.detach().flatten()
-    if tensor.is_complex() or tensor.is_meta:
-        return ()
-    return tuple(float(n) for n in (numbers if len(numbers) <= 16 else numbers.double().sum()[None]))
 
 
 def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:

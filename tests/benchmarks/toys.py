@@ -25,7 +25,7 @@ from secateur.engine.surgery.cut import copy_model, cut
 from secateur.engine.surgery.protocol import Edits, Verification
 from secateur.engine.surgery.settle import settle
 from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.recorder import quiet_forward
+from secateur.engine.tracing.quiet import quiet_forward
 
 from .toy_nets import TOYS, Toy
 

@@ -15,7 +15,7 @@ from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.settle import settle
 from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.recorder import quiet_forward
+from secateur.engine.tracing.quiet import quiet_forward
 from tests.engine.random_nets import SIDE, Plan, RandomNet, plans
 
 NEVER = NeverCancelled()

@@ -16,7 +16,7 @@ from secateur.engine.structures.rules import RULES
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.settle import settle
-from secateur.engine.tracing.recorder import quiet_forward
+from secateur.engine.tracing.quiet import quiet_forward
 from tests.engine.nets import (
     Concat,
     Ghost,

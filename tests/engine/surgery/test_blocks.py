@@ -20,8 +20,8 @@ from secateur.engine.surgery.cut import Cut, cut, rebuild
 from secateur.engine.surgery.protocol import Edits, Verification
 from secateur.engine.surgery.settle import settle
 from secateur.engine.surgery.verify import verify
+from secateur.engine.tracing.quiet import quiet_forward
 from secateur.engine.tracing.reading import Inputs, call
-from secateur.engine.tracing.recorder import quiet_forward
 from tests.engine.block_nets import WIDTH, Branches, Decoder, Numbered, sequence
 from tests.engine.nets import Transformer, image
 

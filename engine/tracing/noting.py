@@ -1,0 +1,191 @@
+"""The mode that sees every operator beneath autograd, and what tells it which module's forward is running."""
+
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..errors import AnalysisError
+from . import shapes
+from .functions import Frame
+from .reading import modules_of, named_tensors, outline, tensors_of
+from .record import Call, FunctionCall, ModuleCall, Ref, Source
+from .schema import ATOMS, literal, operator
+
+CALLED = "_compiled_call_impl"
+"""Where `nn.Module.__call__` looks for another way to run a module; hooks would cost many times more."""
+
+
+class Recorder(TorchDispatchMode):
+    """Numbers every tensor that it meets and notes every operator."""
+
+    def __init__(self, model: nn.Module, weightless: bool, counting: bool) -> None:
+        """Take the model that will run, whether for its shapes only, and whether flops are counted."""
+        super().__init__()
+        self.calls: list[Call] = []
+        self.functions: list[FunctionCall] = []
+        self.module_calls: list[ModuleCall] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.dtypes: list[str] = []
+        self.ends: list[int] = []
+        self.sources: list[Source] = []
+        self.stack: list[Frame] = []
+        self.raised = ""
+        self._execute = shapes.run if weightless else None
+        self._counting = counting
+        self._numbers: dict[int, int] = {}
+        self._met: list[weakref.ref[torch.Tensor]] = []
+        self._type_names: dict[torch.dtype, str] = {}
+        self._note_sources(model)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to be compiled anyway: torch would import its compiler on the first operator, which takes seconds."""
+        return False
+
+    def number(self, tensor: torch.Tensor) -> int:
+        """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
+        key = id(tensor)
+        shape = tensor.shape
+        found = self._numbers.get(key)
+        if found is None or self.shapes[found] != shape:
+            found = self._numbers[key] = len(self.shapes)
+            self.shapes.append(tuple(shape))
+            self.dtypes.append(self._type_names.get(tensor.dtype) or self._type_name(tensor.dtype))
+            self.ends.append(-1)
+            # Not the tensor itself: torch takes other ways with what somebody else holds.
+            self._met.append(weakref.ref(tensor, lambda _: self._freed(key, found)))
+        return found
+
+    def _freed(self, key: int, number: int) -> None:
+        """A tensor is gone; another one may get its id."""
+        self._numbers.pop(key, None)
+        self.ends[number] = len(self.calls)
+
+    def _type_name(self, dtype: torch.dtype) -> str:
+        name = self._type_names[dtype] = str(dtype).removeprefix("torch.")
+        return name
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.raised = ""
+        known = operator(func)
+        # Tensors are numbered before the call: an in-place one may change their shapes.
+        arguments = dict(known.defaults)
+        reads: list[int] = []
+        for name, value in zip(known.arguments, args, strict=False):
+            arguments[name] = value if type(value) in ATOMS else self._plain(value, reads)
+        for name, value in kwargs.items():
+            arguments[name] = value if type(value) in ATOMS else self._plain(value, reads)
+        if known.name == "aten.lift_fresh":
+            arguments["constant"] = _constant(args[0])
+        if known.name in ("aten.as_strided", "aten.as_strided_"):
+            arguments["strides"] = list(args[0].stride())  # what the new ones mean depends on those before
+        result = func(*args, **kwargs) if self._execute is None else self._execute(func, args, kwargs)
+        if isinstance(result, torch.Tensor):
+            numbers: tuple[int, ...] = (self.number(result),)
+        else:
+            numbers = tuple([self.number(t) for t in tensors_of(result)])
+        flops = int(known.flops(*args, **kwargs, out_val=result)) if self._counting and known.flops is not None else 0
+        module = self.stack[-1][0] if self.stack else ""
+        self.calls.append(
+            Call(known.name, arguments, numbers, module, known.pointwise, flops, tuple(reads), known.overload)
+        )
+        return result
+
+    def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A module's forward begins."""
+        given = [(place, self.number(t)) for part in (args, kwargs) if part for place, t in named_tensors(part)]
+        self.stack.append((path, tuple(given), len(self.calls), {}))
+
+    def leave(self, outputs: Any) -> None:
+        """A module's forward ends, or has raised (then it gives None); its parent may go on without it."""
+        path, given, first, _ = self.stack.pop()
+        if isinstance(outputs, torch.Tensor):
+            number = self.number(outputs)
+            results, result = (number,), Ref(number)
+        else:
+            if outputs is None:
+                self.raised = self.raised or path
+            results = tuple(self.number(t) for t in tensors_of(outputs))
+            result = outline(outputs, lambda t: Ref(self.number(t)))
+        places, inputs = tuple([place for place, _ in given]), tuple([value for _, value in given])
+        self.module_calls.append(ModuleCall(path, inputs, results, first, len(self.calls), places, result))
+
+    def _plain(self, value: Any, reads: list[int]) -> Any:
+        if isinstance(value, torch.Tensor):
+            number = self.number(value)
+            reads.append(number)
+            return Ref(number)
+        if isinstance(value, (list, tuple)):
+            return [self._plain(one, reads) for one in cast("list[Any]", value)]
+        return literal(value)
+
+    def _note_sources(self, model: nn.Module) -> None:
+        names: dict[int, list[str]] = {}
+        found: dict[int, tuple[torch.Tensor, bool]] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            if is_lazy(parameter):
+                raise AnalysisError(
+                    "analysis.lazy", "{name} has no shape yet. Run the model once on real data before.", name=name
+                )
+            names.setdefault(id(parameter), []).append(name)
+            found[id(parameter)] = (parameter, True)
+        for name, buffer in model.named_buffers(remove_duplicate=False):
+            names.setdefault(id(buffer), []).append(name)
+            found[id(buffer)] = (buffer, False)
+        for key, (tensor, is_parameter) in found.items():
+            first, *aliases = names[key]
+            owner = first.rpartition(".")[0]
+            self.sources.append(
+                Source(
+                    first, tuple(aliases), owner, self.number(tensor), tuple(tensor.shape), is_parameter,
+                    tensor.is_floating_point() or tensor.is_complex(),
+                )
+            )  # fmt: skip
+
+
+@contextmanager
+def listening(model: nn.Module, recorder: Recorder) -> Generator[None]:
+    """Tell a recorder when the forward of each of a model's modules begins and ends."""
+    before: list[tuple[dict[str, Any], Any]] = []
+    for path, module in modules_of(model).items():
+        own = vars(module)
+        before.append((own, own.get(CALLED)))
+        own[CALLED] = _noted(recorder, path, module)
+    try:
+        yield
+    finally:
+        for own, other in before:
+            if other is None:
+                del own[CALLED]
+            else:
+                own[CALLED] = other
+
+
+def _noted(recorder: Recorder, path: str, module: nn.Module) -> Callable[..., Any]:
+    run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        recorder.enter(path, args, kwargs)
+        result = None
+        try:
+            result = run(*args, **kwargs)
+            return result
+        finally:
+            recorder.leave(result)
+
+    return noted
+
+
+def _constant(tensor: torch.Tensor) -> tuple[float, ...]:
+    """The numbers of a tensor that a forward makes of literals, a few of them; of a long one their sum."""
+    numbers = tensor.detach().flatten()
+    if tensor.is_complex() or tensor.is_meta:
+        return ()
+    return tuple(float(n) for n in (numbers if len(numbers) <= 16 else numbers.double().sum()[None]))
