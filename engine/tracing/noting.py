@@ -100,7 +100,10 @@ class Recorder(TorchDispatchMode):
 
     def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module's forward begins."""
-        given = [(place, self.number(t)) for part in (args, kwargs) if part for place, t in named_tensors(part)]
+        if len(args) == 1 and not kwargs and isinstance(args[0], torch.Tensor):
+            given = [("0", self.number(args[0]))]
+        else:
+            given = [(place, self.number(t)) for part in (args, kwargs) if part for place, t in named_tensors(part)]
         self.stack.append((path, tuple(given), len(self.calls), {}))
 
     def leave(self, outputs: Any) -> None:

@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .reading import modules_of
+
 
 @contextmanager
 def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
@@ -19,7 +21,7 @@ def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
 
     In training mode nothing is dropped at random, and buffers (running statistics) are put back too.
     """
-    modes: dict[nn.Module, bool] = {m: m.training for m in model.modules()}
+    modes = [(m, m.training) for m in modules_of(model).values()]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
@@ -29,15 +31,17 @@ def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
             torch.backends.mha.set_fastpath_enabled(False)
-            model.train(training)
+            if any(flag != training for _, flag in modes):
+                model.train(training)
             if training:
                 stack.enter_context(_same_buffers(model))
                 stack.enter_context(_NothingDropped())
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fast_path)
-            for module, flag in modes.items():
-                module.training = flag
+            for module, flag in modes:
+                if module.training != flag:
+                    module.training = flag
 
 
 @contextmanager

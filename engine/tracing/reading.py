@@ -34,7 +34,18 @@ def copied(inputs: Inputs) -> Inputs:
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
     """Every module by its path, the model itself ("") first; one with two paths under the first of them."""
-    return dict(cast("Iterator[tuple[str, nn.Module]]", model.named_modules()))
+    found: dict[str, nn.Module] = {}
+    seen: set[nn.Module] = set()
+    waiting: list[tuple[str, nn.Module]] = [("", model)]
+    while waiting:  # `named_modules` hands each module up through all generators around it
+        path, module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            found[path] = module
+            inner = cast("dict[str, nn.Module | None]", vars(module)["_modules"])
+            dot = f"{path}." if path else ""
+            waiting += [(dot + name, one) for name, one in reversed(inner.items()) if one is not None]
+    return found
 
 
 def tensors_of(value: Any) -> list[torch.Tensor]:

@@ -6,8 +6,8 @@ are computed for real, so that forwards may ask `mask.all()`. What asks for a fl
 to be run for real.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch.utils._pytree import tree_map_only
@@ -25,11 +25,12 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
     Raises:
         RuntimeError: The operator needs values that nobody computed.
     """
-    given = [*_tensors(args), *_tensors(kwargs.values())]
-    blank = sum(t.is_meta for t in given)
-    if not blank:
+    kinds = _on_meta(args)
+    if kwargs:
+        kinds |= _on_meta(kwargs.values())
+    if True not in kinds:
         return _with_values(func, args, kwargs)
-    if blank == len(given):
+    if False not in kinds:
         known = SHAPES.get(func)
         result = known(*args, **kwargs) if known is not None else None
         return func(*args, **_device(kwargs, "meta")) if result is None else result
@@ -56,13 +57,14 @@ def _check_written(func: Any, args: Any) -> None:
             raise RuntimeError(f"{func} writes unknown values into a tensor that has some")
 
 
-def _tensors(values: Any) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
+def _on_meta(values: Iterable[Any]) -> set[bool]:
+    """Whether the tensors among some arguments are on the meta device."""
+    found: set[bool] = set()
     for value in values:
         if isinstance(value, torch.Tensor):
-            found.append(value)
+            found.add(value.is_meta)
         elif isinstance(value, (list, tuple)):
-            found += _tensors(value)  # pyright: ignore[reportUnknownArgumentType]
+            found |= _on_meta(cast("list[Any]", value))
     return found
 
 
@@ -81,8 +83,47 @@ def _itself(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
 
 
 def _combined(x: torch.Tensor, y: Any, *_: Any, **__: Any) -> torch.Tensor | None:
-    same = isinstance(y, (int, float)) or (x.dtype == y.dtype and x.shape == y.shape and x.stride() == y.stride())
-    return _as(x) if same and has_no_values(x.dtype) else None
+    if not has_no_values(x.dtype):
+        return None
+    if isinstance(y, (int, float)):
+        return _as(x)
+    if x.dtype != y.dtype or x.dim() != y.dim():
+        return None
+    if x.shape == y.shape and x.stride() == y.stride():
+        return _as(x)
+    fits = all(a == b or a == 1 or b == 1 for a, b in zip(x.shape, y.shape, strict=True))
+    if not fits or not x.is_contiguous() or not y.is_contiguous():
+        return None
+    return x.new_empty([max(a, b) if a and b else 0 for a, b in zip(x.shape, y.shape, strict=True)])
+
+
+def _convolution(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: list[int], padding: list[int],
+    dilation: list[int], transposed: bool, _output_padding: list[int], groups: int,
+) -> torch.Tensor | None:  # fmt: skip
+    space = x.dim() - 2
+    fits = (
+        not transposed and space > 0 and weight.dim() == x.dim() and x.shape[1] == weight.shape[1] * groups
+        and weight.shape[0] % groups == 0 and (bias is None or bias.shape == weight.shape[:1])
+        and len(stride) == len(padding) == len(dilation) == space and x.is_contiguous() and weight.is_contiguous()
+        and (bias is None or bias.dtype == x.dtype) and weight.dtype == x.dtype
+    )  # fmt: skip
+    if not fits:
+        return None
+    sizes = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    ]
+    return x.new_empty([x.shape[0], weight.shape[0], *sizes]) if min(sizes) > 0 else None
+
+
+def _mean(x: torch.Tensor, dim: list[int] | None = None, keepdim: bool = False, **kwargs: Any) -> torch.Tensor | None:
+    if not dim or kwargs or not has_no_values(x.dtype) or not x.is_contiguous():
+        return None
+    axes = {d % x.dim() for d in dim} if all(-x.dim() <= d < x.dim() for d in dim) else set[int]()
+    if len(axes) != len(dim):
+        return None
+    return x.new_empty([1 if n in axes else s for n, s in enumerate(x.shape) if keepdim or n not in axes])
 
 
 def _batch_norm(x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *_: Any) -> Any:
@@ -109,6 +150,8 @@ SHAPES: dict[Any, Shape] = {
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
     aten.addmm.default: _addmm,
+    aten.convolution.default: _convolution,
+    aten.mean.dim: _mean,
     **dict.fromkeys(
         (
             aten.relu.default, aten.hardswish.default, aten.hardsigmoid.default, aten.gelu.default, aten.silu.default,

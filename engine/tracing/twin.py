@@ -12,11 +12,16 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from .reading import modules_of
+
 PLAIN = (torch.Tensor, nn.Parameter)
 """Types of which a twin is made; a subclass may mean anything."""
 
 
-ATOMS = (bool, int, float, str, type(None))
+ATOMS = frozenset((bool, int, float, str, type(None)))
+CONTAINERS = frozenset((dict, OrderedDict))
+HOLDING_NONE = ATOMS | CONTAINERS | {set, tuple}
+"""Types of most attributes of a module; none of them is a tensor."""
 PLAIN_MODULES = (nn.modules.conv._ConvNd, nn.MultiheadAttention)  # pyright: ignore[reportPrivateUsage]
 """Their `__setstate__` only adds what pickles of old versions lack."""
 COPYING = (
@@ -37,13 +42,16 @@ def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.M
     for tensor in held(model):
         if id(tensor) not in memo:
             memo[id(tensor)] = make(tensor)
-    ordinary = [m for m in model.modules() if _is_ordinary(type(m))]
+    ordinary = [m for m in modules_of(model).values() if _is_ordinary(type(m))]
     for module in ordinary:
         memo[id(module)] = module.__new__(type(module))
     for module in ordinary:
+        given = vars(module)
         own: dict[str, Any] = memo[id(module)].__dict__
-        for name, value in vars(module).items():
-            if name != "_compiled_call_impl":  # `Module.compile`: it calls the original
+        own.update(given)
+        own.pop("_compiled_call_impl", None)  # `Module.compile`: it calls the original
+        for name, value in given.items():
+            if type(value) not in ATOMS and name in own:
                 own[name] = _copied(value, memo)
     return copy.deepcopy(model, memo)
 
@@ -58,24 +66,31 @@ def _is_ordinary(kind: type[nn.Module]) -> bool:
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     """What `copy.deepcopy` gives, by a shorter way for what modules mostly hold."""
     kind: Any = cast("Any", type)(value)
-    if kind in ATOMS or (kind is tuple and all(type(one) in ATOMS for one in value)):
+    if kind in ATOMS:
         return value
     known: Any = memo.get(id(value))
-    if known is None and (kind in (dict, OrderedDict) or (kind is set and not value)):
-        known = cast("Any", kind())
-        memo[id(value)] = known
+    if known is not None:
+        return known
+    if kind in CONTAINERS:
+        known = memo[id(value)] = kind()
         for key, one in value.items() if value else ():
-            known[key] = _copied(one, memo)
-    return copy.deepcopy(value, memo) if known is None else known
+            known[key] = one if type(one) in ATOMS else _copied(one, memo)
+        return known
+    if kind is tuple and all(type(one) in ATOMS for one in value):
+        return value
+    if kind is set and not value:
+        known = memo[id(value)] = kind()
+        return known
+    return copy.deepcopy(value, memo)
 
 
 def held(model: nn.Module) -> Iterator[torch.Tensor]:
     """Every tensor that a module of the model holds: parameters, buffers and plain attributes, tied ones repeatedly."""
-    for module in model.modules():
+    for module in modules_of(model).values():
         own = vars(module)
         for store in (own["_parameters"], own["_buffers"], own):
             for value in store.values():
-                if isinstance(value, torch.Tensor):
+                if type(value) not in HOLDING_NONE and isinstance(value, torch.Tensor):
                     yield value
 
 
