@@ -17,7 +17,7 @@ from ..tracing.reading import Inputs, modules_of
 from ..tracing.twin import keeping_kind, stand_in, twin
 from . import runtime
 from .attributes import remembered
-from .audit import Audit, audit
+from .audit import Audit, Auditor
 from .candidates import Sizes
 from .numbering import renumbered
 from .protocol import Edits
@@ -49,9 +49,10 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
         PlanError: The plan is empty, empties a coupled set or brings something back.
         VerificationError: The smaller model could not be made to run as predicted.
     """
-    smaller, edits = rehearse(model, analysis, before, after, edits, inputs)
+    keeps = relative_keeps(analysis, before, after)
+    smaller, edits = _rehearsed(model, analysis, before, after, edits, inputs, keeps)
     if analysis.weightless:
-        smaller = _sliced(model, relative_keeps(analysis, before, after))
+        smaller = _sliced(model, keeps)
         # Buffers that no file holds are sliced already, as all others.
         runtime.apply_edits(smaller, _plain(replace(edits, slices=())))
     return Cut(smaller, edits)
@@ -64,13 +65,16 @@ def rehearse(
 
     Arguments and errors are those of `cut`.
     """
+    return _rehearsed(model, analysis, before, after, edits, inputs, relative_keeps(analysis, before, after))
+
+
+def _rehearsed(
+    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs, keeps: Keeps
+) -> tuple[nn.Module, Edits]:
     check_plan(analysis, before, after)
-    smaller = _sliced(model, relative_keeps(analysis, before, after), analysis.weightless)
+    smaller = _sliced(model, keeps, analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
-
-    def run() -> Audit:
-        return audit(smaller, analysis, after, inputs)
-
+    run = Auditor(smaller, analysis, after, inputs)
     edits = Repair(smaller, Sizes(analysis, before, after), edits, run).until_it_runs()
     return smaller, _with_numbers(smaller, renumbered(model, smaller), edits, run)
 
@@ -185,13 +189,18 @@ def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Modu
         VerificationError: The model cannot be copied.
     """
     named: dict[int, str] = {}
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        named.setdefault(id(tensor), name)
+    modules = modules_of(model).items()
+    for store in ("_parameters", "_buffers"):
+        for path, module in modules:
+            for name, tensor in vars(module)[store].items():
+                named.setdefault(id(tensor), f"{path}.{name}" if path else name)
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
         kept = keeps.get(named.get(id(tensor), ""), ())
         if weightless:
             tensor = stand_in(tensor)
+            if kept == ():
+                return tensor
         return keeping_kind(tensor, slice_tensor(tensor.data, kept)) if kept is not None else tensor
 
     try:
@@ -217,16 +226,17 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
         for name, value in remembered(module, counts.get((path, "groups"))).items():
             if getattr(module, name, value) != value:
                 attributes.append((path, name, value))
+                runtime.set_remembered(module, name, value)
     edits = replace(
         edits, attention=tuple(attention.values()), attributes=merge_attributes(edits.attributes, tuple(attributes))
     )
-    runtime.apply_edits(model, {"attention": edits.attention, "attributes": attributes})
+    runtime.apply_edits(model, {"attention": edits.attention})
     return edits
 
 
 def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     """What goes from buffers that the state dict leaves out, in the original's indices."""
-    saved = model.state_dict().keys()
+    saved = model.state_dict(keep_vars=True).keys()
     kept = analysis.kept_indices(removed)
     for tensor in analysis.tensors:
         if not tensor.parameter and tensor.name not in saved:

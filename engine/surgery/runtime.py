@@ -14,7 +14,7 @@ import linecache
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import is_dataclass
 from functools import cache
 from inspect import signature
@@ -112,9 +112,10 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
         if not f"{path}.".startswith(removed):
             _size_from_weights(model.get_submodule(path), int(heads), int(head_dim))
     owned: dict[int, tuple[Any, Any]] = {}
+    modules = dict(cast("Iterable[tuple[str, nn.Module]]", model.named_modules(remove_duplicate=False)))
     for path, name, value in edits.get("attributes", ()):
         if not f"{path}.".startswith(removed):
-            owner, last = _owner(model, path, name, owned)
+            owner, last = _owner(model, modules[path], name, owned)
             set_remembered(owner, last, value)
     _slice_buffers(model, edits.get("slices", ()))
     literals: dict[str, Sites] = {}
@@ -125,13 +126,13 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
             _replace_literals(model.get_submodule(path), path, sites)
 
 
-def _owner(model: nn.Module, path: str, name: str, owned: dict[int, tuple[Any, Any]]) -> tuple[Any, str]:
+def _owner(model: nn.Module, module: nn.Module, name: str, owned: dict[int, tuple[Any, Any]]) -> tuple[Any, str]:
     """What has an attribute: a module, or for "config.hidden_size" the plain object that it holds.
 
     Such an object may belong to others than this model, so the model's modules get a copy of it first; `owned` holds
     (object, its copy) by the id of each.
     """
-    owner: Any = model.get_submodule(path)
+    owner: Any = module
     *holders, last = name.split(".")
     for holder in holders:
         held = getattr(owner, holder)

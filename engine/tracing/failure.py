@@ -4,6 +4,7 @@ import inspect
 import linecache
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -31,13 +32,18 @@ def refuse(model: nn.Module) -> None:
                 "class that it was made from, and script the cut model.",
                 path=path or "The model",
             )
-        if any(one.__name__ in ("FullyShardedDataParallel", "FSDPModule") for one in type(module).__mro__):
+        if _is_sharded(type(module)):
             raise AnalysisError(
                 "analysis.sharded",
                 "{path} is spread over processes (FSDP), so that its parameters have no channels here. Cut the model "
                 "first and wrap the result.",
                 path=path or "The model",
             )
+
+
+@cache
+def _is_sharded(kind: type) -> bool:
+    return any(one.__name__ in ("FullyShardedDataParallel", "FSDPModule") for one in kind.__mro__)
 
 
 def failure(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError:

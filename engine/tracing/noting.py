@@ -1,7 +1,7 @@
 """The mode that sees every operator beneath autograd, and what tells it which module's forward is running."""
 
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -21,11 +21,14 @@ CALLED = "_compiled_call_impl"
 """Where `nn.Module.__call__` looks for another way to run a module; hooks would cost many times more."""
 
 
+STORES = ("_parameters", "_buffers")
+
+
 class Recorder(TorchDispatchMode):
     """Numbers every tensor that it meets and notes every operator."""
 
-    def __init__(self, model: nn.Module, weightless: bool, counting: bool) -> None:
-        """Take the model that will run, whether for its shapes only, and whether flops are counted."""
+    def __init__(self, weightless: bool, counting: bool) -> None:
+        """Take whether the model will run for its shapes only, and whether flops are counted."""
         super().__init__()
         self.calls: list[Call] = []
         self.functions: list[FunctionCall] = []
@@ -41,7 +44,7 @@ class Recorder(TorchDispatchMode):
         self._numbers: dict[int, int] = {}
         self._met: list[weakref.ref[torch.Tensor]] = []
         self._type_names: dict[torch.dtype, str] = {}
-        self._note_sources(model)
+        self.weights: tuple[int, ...] = ()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -129,26 +132,40 @@ class Recorder(TorchDispatchMode):
             return [self._plain(one, reads) for one in cast("list[Any]", value)]
         return literal(value)
 
-    def _note_sources(self, model: nn.Module) -> None:
+    def weigh(self, model: nn.Module) -> None:
+        """Number the parameters and buffers of the model that will run."""
+        held = [list(vars(module)[store].values()) for store in STORES for module in modules_of(model).values()]
+        self.weights = tuple(self.number(t) for tensors in held for t in tensors if t is not None)
+
+    def note_sources(self, model: nn.Module) -> None:
+        """Number them and note what each is.
+
+        Raises:
+            AnalysisError: One has no shape yet.
+        """
         names: dict[int, list[str]] = {}
         found: dict[int, tuple[torch.Tensor, bool]] = {}
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            if is_lazy(parameter):
-                raise AnalysisError(
-                    "analysis.lazy", "{name} has no shape yet. Run the model once on real data before.", name=name
-                )
-            names.setdefault(id(parameter), []).append(name)
-            found[id(parameter)] = (parameter, True)
-        for name, buffer in model.named_buffers(remove_duplicate=False):
-            names.setdefault(id(buffer), []).append(name)
-            found[id(buffer)] = (buffer, False)
+        modules = list(cast("Iterable[tuple[str, nn.Module]]", model.named_modules(remove_duplicate=False)))
+        for store in STORES:
+            for path, module in modules:
+                for own, tensor in vars(module)[store].items():
+                    if tensor is None:
+                        continue
+                    name = f"{path}.{own}" if path else own
+                    if is_lazy(tensor):
+                        raise AnalysisError(
+                            "analysis.lazy",
+                            "{name} has no shape yet. Run the model once on real data before.",
+                            name=name,
+                        )
+                    names.setdefault(id(tensor), []).append(name)
+                    found[id(tensor)] = (tensor, store == STORES[0])
         for key, (tensor, is_parameter) in found.items():
             first, *aliases = names[key]
-            owner = first.rpartition(".")[0]
             self.sources.append(
                 Source(
-                    first, tuple(aliases), owner, self.number(tensor), tuple(tensor.shape), is_parameter,
-                    tensor.is_floating_point() or tensor.is_complex(),
+                    first, tuple(aliases), first.rpartition(".")[0], self.number(tensor), tuple(tensor.shape),
+                    is_parameter, tensor.is_floating_point() or tensor.is_complex(),
                 )
             )  # fmt: skip
 

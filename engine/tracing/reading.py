@@ -42,9 +42,10 @@ def modules_of(model: nn.Module) -> dict[str, nn.Module]:
         if module not in seen:
             seen.add(module)
             found[path] = module
-            inner = cast("dict[str, nn.Module | None]", vars(module)["_modules"])
-            dot = f"{path}." if path else ""
-            waiting += [(dot + name, one) for name, one in reversed(inner.items()) if one is not None]
+            inner: dict[str, nn.Module | None] = vars(module)["_modules"]
+            if inner:
+                dot = f"{path}." if path else ""
+                waiting += [(dot + name, one) for name, one in reversed(inner.items()) if one is not None]
     return found
 
 

@@ -114,8 +114,7 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False, watched:
     run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched)
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
-    weights = tuple(s.value for s in recorder.sources)
-    return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, weights)
+    return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, recorder.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,8 @@ def _run(
     Where it is not watched, the numbers in forwards are not noted.
     """
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
-    recorder = Recorder(model, weightless, counting=not briefly)
+    recorder = Recorder(weightless, counting=not briefly)
+    (recorder.weigh if briefly else recorder.note_sources)(model)
     functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else nullcontext()
     with quiet_forward(model, training), listening(model, recorder), recorder, functions:
         try:

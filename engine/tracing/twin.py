@@ -7,7 +7,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +19,8 @@ PLAIN = (torch.Tensor, nn.Parameter)
 
 
 ATOMS = frozenset((bool, int, float, str, type(None)))
-CONTAINERS = frozenset((dict, OrderedDict))
+kind_of: Any = type
+CONTAINERS: frozenset[Any] = frozenset((dict, OrderedDict))
 HOLDING_NONE = ATOMS | CONTAINERS | {set, tuple}
 """Types of most attributes of a module; none of them is a tensor."""
 PLAIN_MODULES = (nn.modules.conv._ConvNd, nn.MultiheadAttention)  # pyright: ignore[reportPrivateUsage]
@@ -51,8 +52,16 @@ def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.M
         own.update(given)
         own.pop("_compiled_call_impl", None)  # `Module.compile`: it calls the original
         for name, value in given.items():
-            if type(value) not in ATOMS and name in own:
-                own[name] = _copied(value, memo)
+            kind = kind_of(value)
+            if kind in ATOMS or name not in own:
+                continue
+            known: Any = memo.get(id(value))
+            if known is None:
+                if kind in CONTAINERS and not value:  # most are: places for hooks
+                    known = memo[id(value)] = kind()
+                else:
+                    known = _copied(value, memo)
+            own[name] = known
     return copy.deepcopy(model, memo)
 
 
@@ -65,7 +74,7 @@ def _is_ordinary(kind: type[nn.Module]) -> bool:
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     """What `copy.deepcopy` gives, by a shorter way for what modules mostly hold."""
-    kind: Any = cast("Any", type)(value)
+    kind = kind_of(value)
     if kind in ATOMS:
         return value
     known: Any = memo.get(id(value))
@@ -74,7 +83,8 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if kind in CONTAINERS:
         known = memo[id(value)] = kind()
         for key, one in value.items() if value else ():
-            known[key] = one if type(one) in ATOMS else _copied(one, memo)
+            there = memo.get(id(one))
+            known[key] = _copied(one, memo) if there is None else there
         return known
     if kind is tuple and all(type(one) in ATOMS for one in value):
         return value
