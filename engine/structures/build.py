@@ -240,6 +240,8 @@ def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
             if labels is None or not source.parameter:
                 continue
             why = solution.reason[solution.component[labels]]
+            if why.max() < 0:
+                continue
             for reason in map(int, np.unique(why[why >= 0])):
                 known = reason < len(statements)
                 message = statements[reason].reason if known else reasons.conflict()

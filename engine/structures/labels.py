@@ -104,7 +104,9 @@ class Labels:
 
     def tie(self, first: LabelArray, second: LabelArray) -> None:
         """The labels of two equally long axes are equal, one by one."""
-        if first is not second and not np.array_equal(first, second):
+        if first is second or not len(first):
+            return
+        if first.flat[0] != second.flat[0] or not np.array_equal(first, second):
             self.equal.append((first.ravel(), second.ravel()))
 
     def fix(self, dim: Dim, reason: Message, module: str) -> None:

@@ -41,12 +41,13 @@ def liveness(record: Record) -> Liveness:
     weights, shared = {s.value for s in record.sources if s.floating}, shared_memory(record)
     runs: list[bool] = []
     for call in record.calls:
-        refs = set(call.refs())
-        runs.append(call.flops > 0 or (bool(refs & weights) and not refs <= weights))
+        refs = set(call.reads)
+        runs.append(call.flops > 0 or (not refs.isdisjoint(weights) and not refs <= weights))
         if refs and refs <= weights:
             weights.update(call.outputs)
-    live = _needed(record, shared, [False] * len(record.calls))
-    every = _needed(record, shared, runs)
+    changes = [[shared.of(v) for v in changed(call)] for call in record.calls]
+    live = _needed(record, shared, changes, [False] * len(record.calls))
+    every = _needed(record, shared, changes, runs) if any(runs) else live
     read = {v for number, call in enumerate(record.calls) if every[number] for v in call.refs()}
     idle = tuple(one and not needed for one, needed in zip(every, live, strict=True))
     return Liveness(tuple(live), idle, frozenset(read.union(record.outputs)))
@@ -54,10 +55,12 @@ def liveness(record: Record) -> Liveness:
 
 def changed(call: Call) -> set[int]:
     """Values that a call changes in place: what it returns too, and all that it takes if it returns nothing."""
-    refs = list(call.refs())
     if not call.outputs:
-        return set(refs)
-    return set(refs[:1] if call.op.endswith("_") else ()) | set(call.outputs).intersection(refs)
+        return set(call.reads)
+    found = set(call.outputs).intersection(call.reads)
+    if call.op.endswith("_"):
+        found.update(call.reads[:1])
+    return found
 
 
 def shared_memory(record: Record) -> "Shared":
@@ -66,23 +69,25 @@ def shared_memory(record: Record) -> "Shared":
     for call in record.calls:
         if call.op in VIEWS:
             shared.join([next(call.refs()), *call.outputs])
-        elif changed(call):
-            shared.join([*changed(call), *call.outputs])
+        elif found := changed(call):
+            shared.join([*found, *call.outputs])
     return shared
 
 
-def _needed(record: Record, shared: "Shared", also: list[bool]) -> list[bool]:
-    """Calls that the outputs, parameters and buffers that are changed in place, and `also` these calls depend on."""
+def _needed(record: Record, shared: "Shared", changes: list[list[int]], also: list[bool]) -> list[bool]:
+    """Calls that the outputs, parameters and buffers that are changed in place, and `also` these calls depend on.
+
+    `changes` are the classes of memory that each call changes.
+    """
     needed = set(record.outputs)
     memory = {shared.of(v) for v in (*record.outputs, *(s.value for s in record.sources))}
     live = [False] * len(record.calls)
     for number in range(len(record.calls) - 1, -1, -1):
         call = record.calls[number]
-        changes = any(shared.of(v) in memory for v in changed(call))
-        if also[number] or changes or needed.intersection(call.outputs):
+        if also[number] or not memory.isdisjoint(changes[number]) or not needed.isdisjoint(call.outputs):
             live[number] = True
-            needed.update(call.refs())
-            memory.update(shared.of(v) for v in call.refs())
+            needed.update(call.reads)
+            memory.update([shared.of(v) for v in call.reads])
     return live
 
 
@@ -94,6 +99,8 @@ class Shared:
 
     def of(self, value: int) -> int:
         """The class of a value."""
+        if value not in self._parent:
+            return value
         root = value
         while self._parent.get(root, root) != root:
             root = self._parent[root]

@@ -1,8 +1,10 @@
 """Sort free components into coupled sets: what they are called, where they belong, in which order they stand."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +66,10 @@ def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: lis
     groups = np.split(touched[order], np.flatnonzero(np.diff(signature[touched][order])) + 1) if len(touched) else []
     by_base = np.argsort(pairs[0], kind="stable")
     sorted_base = pairs[0][by_base]
-    makers = {int(dim.ravel()[0]) for _, dim in context.producers if dim is not None}
+    rank = _ranking(context)
     for bases in groups:
         owner, member = _members(sorted_base, by_base, bases)
-        touches = _touches(context, set(axis_of[member[owner == 0]].tolist()), on_axis, makers)
+        touches = _touches(rank, set(axis_of[member[owner == 0]].tolist()), on_axis)
         index = position[bases]
         if PRIORITY[kinds[bases[0]]] not in FACTORS:  # not a factor: its index on the first parameter
             at = axis_of[member] == tensor_axes[touches[0][0]][touches[0][1]]
@@ -91,8 +93,11 @@ def _kinds(context: Context, solution: Solution) -> NDArray[np.int64]:
     kinds = np.full(len(solution.reason), len(PRIORITY) - 1, dtype=np.int64)
     named = [(kind, dim) for kind, dim in context.labels.hints]
     named += [(Kind(kind), dim) for kind, dim in context.producers if dim is not None]
-    for kind, dim in named:
-        np.minimum.at(kinds, solution.component[dim.ravel()], PRIORITY.index(kind))
+    if named:
+        lengths = [dim.size for _, dim in named]
+        labels = np.concatenate([dim.ravel() for _, dim in named])
+        ranks = np.repeat([PRIORITY.index(kind) for kind, _ in named], lengths)
+        np.minimum.at(kinds, solution.component[labels], ranks)
     # A factor that nothing names is called like what it is a factor of.
     owner = np.repeat(np.arange(len(kinds)), np.diff(solution.base_start))
     nameless = kinds[solution.base] == len(PRIORITY) - 1
@@ -123,19 +128,28 @@ def _signatures(
     return signature
 
 
-def _touches(
-    context: Context, member_axes: set[int], on_axis: dict[int, list[tuple[int, int]]], makers: set[int]
-) -> tuple[tuple[int, int], ...]:
-    """(tensor, dim) pairs, what makes the axis before what reads it."""
-    touches = [t for axis in member_axes for t in on_axis.get(axis, [])]
+Rank: TypeAlias = Callable[[tuple[int, int]], tuple[bool, bool, int, int]]
 
+
+def _ranking(context: Context) -> Rank:
+    """How (tensor, dim) pairs stand: what makes an axis before what reads it."""
+    makers = {int(dim.ravel()[0]) for _, dim in context.producers if dim is not None}
+
+    @cache
     def rank(touch: tuple[int, int]) -> tuple[bool, bool, int, int]:
         source = context.record.sources[touch[0]]
         dim = context.dims[source.value][touch[1]]
         makes = dim is not None and int(dim.ravel()[0]) in makers
         return (not makes, not source.parameter, *touch)
 
-    return tuple(sorted(touches, key=rank))
+    return rank
+
+
+def _touches(
+    rank: Rank, member_axes: set[int], on_axis: dict[int, list[tuple[int, int]]]
+) -> tuple[tuple[int, int], ...]:
+    """(tensor, dim) pairs in order."""
+    return tuple(sorted((t for axis in member_axes for t in on_axis.get(axis, [])), key=rank))
 
 
 def _label_index(context: Context, solution: Solution) -> NDArray[np.int64]:

@@ -24,6 +24,8 @@ def alike(context: Context, solution: Solution, first: int, second: int) -> bool
 
 def _same(solution: Solution, first: Dim, second: Dim) -> bool:
     """The same indices stay of both; an untracked axis keeps all of its own."""
+    if first is second:
+        return True
     if first is None or second is None:
         tracked = second if first is None else first
         return tracked is None or bool((solution.reason[solution.component[tracked]] >= 0).all())

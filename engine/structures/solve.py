@@ -38,10 +38,13 @@ class Solution:
 
 def solve(labels: Labels) -> Solution:
     """Components, fixed ones and bases."""
-    edges = [np.stack([a, b]) for a, b in labels.equal]
-    forced: list[tuple[LabelArray, NDArray[np.int64]]] = [
-        (f.labels, np.full(len(f.labels), n, dtype=np.int64)) for n, f in enumerate(labels.fixed)
-    ]
+    edges: list[NDArray[np.int64]] = []
+    if labels.equal:
+        edges.append(np.stack([np.concatenate(side) for side in zip(*labels.equal, strict=True)]))
+    forced: list[tuple[LabelArray, NDArray[np.int64]]] = []
+    if labels.fixed:
+        lengths = [len(f.labels) for f in labels.fixed]
+        forced.append((np.concatenate([f.labels for f in labels.fixed]), np.repeat(np.arange(len(lengths)), lengths)))
     component = np.arange(labels.count, dtype=np.int64)
     reason = np.zeros(0, dtype=np.int64)
     for _ in range(MAX_ROUNDS):
@@ -72,7 +75,9 @@ def _joined(component: NDArray[np.int64], edges: list[NDArray[np.int64]]) -> NDA
         return component
     first, second = component[np.concatenate(edges, axis=1)]
     count = int(component.max(initial=-1)) + 1
-    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    new = first != second
+    # In float64 as scipy computes: it would convert all else.
+    graph = coo_array((np.ones(int(new.sum())), (first[new], second[new])), shape=(count, count)).tocsr()
     merged = cast("NDArray[np.int32]", csgraph.connected_components(graph, directed=False)[1])
     return merged[component].astype(np.int64)
 

@@ -146,12 +146,30 @@ def _addmm(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **_: Any) -> to
     return a.new_empty((a.shape[0], b.shape[1])) if fits else None
 
 
+def _cat(tensors: list[torch.Tensor], dim: int = 0) -> torch.Tensor | None:
+    first = tensors[0]
+    sizes = list(first.shape)
+    if not -len(sizes) <= dim < len(sizes) or not has_no_values(first.dtype):
+        return None
+    sizes[dim] = 0
+    for tensor in tensors:
+        own = list(tensor.shape)
+        if len(own) != len(sizes) or tensor.dtype != first.dtype or not tensor.is_contiguous():
+            return None
+        length, own[dim] = own[dim], sizes[dim]
+        if own != sizes:
+            return None
+        sizes[dim] += length
+    return first.new_empty(sizes)
+
+
 SHAPES: dict[Any, Shape] = {
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
     aten.addmm.default: _addmm,
     aten.convolution.default: _convolution,
     aten.mean.dim: _mean,
+    aten.cat.default: _cat,
     **dict.fromkeys(
         (
             aten.relu.default, aten.hardswish.default, aten.hardsigmoid.default, aten.gelu.default, aten.silu.default,

@@ -89,8 +89,7 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if kind is tuple and all(type(one) in ATOMS for one in value):
         return value
     if kind is set and not value:
-        known = memo[id(value)] = kind()
-        return known
+        return memo.setdefault(id(value), set[Any]())
     return copy.deepcopy(value, memo)
 
 
