@@ -1,0 +1,188 @@
+"""What `speed.py` measures, a cell in a process of its own: each gives its results so far, the last one counts."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROUNDS, SLOW = 5, 20.0
+"""Interleaved runs, and seconds after which no further round begins."""
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """(seconds, result)."""
+    begin = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begin, result
+
+
+def halves(analysis: Any) -> Any:
+    """Half of every coupled set; blocks stay."""
+    mask = analysis.empty()
+    for one in analysis.sets:
+        if one.dim >= 0:
+            mask[one.first : one.first + one.count // 2] = True
+    return mask
+
+
+def ours(model: Any, inputs: Any) -> Any:
+    """(analysis, mask, cut) of half of everything."""
+    from secateur.engine.structures.analyse import analyse
+    from secateur.engine.surgery.cut import cut
+    from secateur.engine.surgery.protocol import Edits
+
+    analysis = analyse(model, inputs)
+    mask = halves(analysis)
+    return analysis, mask, cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+
+
+def theirs(model: Any, example: Any) -> Any:
+    """Torch-Pruning: build the graph, remove half of everything but the output layer; the model is changed in place."""
+    import torch_pruning as tp
+    from torch import nn
+
+    last = [m for m in model.modules() if getattr(m, "out_features", getattr(m, "out_channels", 0)) == 1000]
+    pruner = tp.pruner.BasePruner(
+        model,
+        example,
+        importance=tp.importance.RandomImportance(),
+        pruning_ratio=0.5,
+        ignored_layers=last,
+        num_heads={m: m.num_heads for m in model.modules() if isinstance(m, nn.MultiheadAttention)},
+    )
+    pruner.step()
+    return model
+
+
+def torchvision_cell(name: str, verified: bool) -> Iterator[dict[str, Any]]:
+    """One model of torchvision: first the comparison, then verification."""
+    import torch
+    import torchvision
+
+    from secateur.engine.jobs import NeverCancelled, finish
+    from secateur.engine.surgery.verify import verify
+
+    size = 299 if name == "inception_v3" else 224
+    image = torch.randn(2, 3, size, size)
+    torch.manual_seed(0)
+    extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    model = torchvision.models.get_model(name, **extra).eval()
+    with torch.no_grad():
+        forward, _ = timed(lambda: model(image))
+    clone, _ = timed(lambda: [t.clone() for t in model.state_dict().values()])
+    result: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters()), "floor": forward + clone}
+    mine: list[float] = []
+    other: list[float] = []
+    begin = time.perf_counter()
+    error, cutting = "", None
+    while len(mine) <= ROUNDS and time.perf_counter() - begin < SLOW:
+        seconds, cutting = timed(lambda: ours(model, (image,)))
+        mine.append(seconds)
+        if not error:
+            try:
+                seconds, pruned = timed(partial(theirs, copy.deepcopy(model), image))
+                with torch.no_grad():
+                    pruned(image)
+                other.append(seconds)
+            except Exception as failure:
+                error = f"{type(failure).__name__}: {failure}"[:200]
+        # The first round warms both.
+        result |= {"ours": mine[1:] or mine, "theirs": [] if error else other[1:] or other, "error": error}
+        yield result
+    assert cutting is not None
+    if not verified:
+        return
+    analysis, mask, made = cutting
+    seconds, done = timed(
+        lambda: finish(verify(model, made.model, analysis, analysis.empty(), mask, (image,), NeverCancelled()))
+    )
+    yield result | {"verification": seconds, "verified": done.passed}
+
+
+def memory(field: str) -> float:
+    """A figure of this process in GB ("VmRSS", "VmHWM")."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1e6
+
+
+def llama_cell(_: str, _verified: bool) -> Iterator[dict[str, Any]]:
+    """Llama-2-7B's shape on meta: analysis, memory above the imports, costs of plans."""
+    import numpy as np
+    import torch
+    import transformers
+
+    from secateur.engine.structures.analyse import analyse
+    from secateur.engine.structures.costs import costs
+
+    def make(**sizes: Any) -> Any:
+        with torch.device("meta"):
+            return transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)).eval()
+
+    inputs = {"input_ids": torch.randint(0, 32, (2, 64)), "use_cache": False}
+    tiny = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 1, "intermediate_size": 48}
+    analyse(make(vocab_size=32, **tiny), inputs)
+    before = memory("VmRSS")
+    model = make(
+        hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, intermediate_size=11008, vocab_size=32000
+    )
+    seconds: list[float] = []
+    analysis: Any = None
+    for _round in range(3):
+        one, analysis = timed(lambda: analyse(model, inputs))
+        seconds.append(one)
+    rng = np.random.default_rng(0)
+    counted: list[float] = []
+    for _round in range(20):
+        mask = rng.random(analysis.count) < rng.random()
+        counted.append(timed(lambda mask=mask: costs(analysis, mask))[0])
+    yield {
+        "structures": analysis.count,
+        "ours": seconds,
+        "GB": memory("VmHWM") - before,
+        "costs ms": 1e3 * median(counted),
+        "parameters": costs(analysis).parameters,
+    }
+
+
+def depth_cell(depth: str, _verified: bool) -> Iterator[dict[str, Any]]:
+    """A ResNet of basic blocks in the CIFAR style: seconds against operators."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    from secateur.engine.tracing.recorder import record
+
+    class Block(nn.Module):
+        def __init__(self, into: int, out: int) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(into, out, 3, 1 if into == out else 2, 1, bias=False)
+            self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+            self.bn1, self.bn2 = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
+            self.shortcut = nn.Identity() if into == out else nn.Conv2d(into, out, 1, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            return F.relu(y + self.shortcut(x))
+
+    blocks = (int(depth) - 2) // 2
+    widths = [16 if 3 * n < blocks else 32 if 3 * n < 2 * blocks else 64 for n in range(blocks)]
+    layers = [Block(a, b) for a, b in zip([16, *widths], widths, strict=False)]
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 1, 1), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
+    ).eval()
+    inputs = (torch.randn(2, 3, 32, 32),)
+    ours(model, inputs)
+    yield {
+        "operators": len(record(model, inputs).calls),
+        "ours": [timed(lambda: ours(model, inputs))[0] for _ in range(3)],
+    }
+
+
+KINDS: dict[str, Callable[[str, bool], Iterator[dict[str, Any]]]] = {
+    "torchvision": torchvision_cell,
+    "llama": llama_cell,
+    "depth": depth_cell,
+}
