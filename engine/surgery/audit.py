@@ -17,12 +17,17 @@ from .runtime import PrunedAttention, StandIn
 
 
 class Wrong(NamedTuple):
-    """A number that a forward gives to torch: module, call site, place among the arguments, size or factor."""
+    """A number that a forward gives to torch: module, call site, place among the arguments, axis (-1 for a factor)."""
 
     module: str
     site: str
     where: str
-    factor: bool
+    axis: int
+
+    @property
+    def factor(self) -> bool:
+        """It is to compute with, and no size."""
+        return self.axis < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Audit:
         text: What differs, "" when nothing does.
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
         error: What the forward raised.
+        axes: Of the operator that differs; of those before and after, where the forward raised.
     """
 
     matched: int
@@ -44,6 +50,7 @@ class Audit:
     text: str = ""
     wrong: tuple[Wrong, ...] = ()
     error: Exception | None = None
+    axes: tuple[int, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -88,14 +95,16 @@ def _compared(
     for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
         if op != step.op or shape != sizes:
             text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"
-            return Audit(number, len(expected), module, text, error=run.error)
+            return Audit(number, len(expected), module, text, error=run.error, axes=step.axes)
         if not _alike(given, step.scalars):
             text = f"{op} uses {given}, before {step.scalars}"
-            return Audit(number, len(expected), module, text, error=run.error)
+            return Audit(number, len(expected), module, text, error=run.error, axes=step.axes)
     matched = min(len(done), len(expected))
     if run.error is not None:
         text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
-        return Audit(matched, len(expected), run.module, text, error=run.error)
+        around = [step for step, _ in expected[max(matched - 1, 0) : matched + 1]]
+        axes = tuple(axis for step in around for axis in step.axes)
+        return Audit(matched, len(expected), run.module, text, error=run.error, axes=axes)
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
     return _same_script(analysis, removed, run, own, matched)
@@ -113,7 +122,7 @@ def _wrong(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[Wrong]:
                 expected = int(kept[literal.axis]) if size else literal.value
                 # A bound below zero is counted from the end, and may be right.
                 if not _alike((value,), (expected,)) and not (size and value < 0):
-                    yield Wrong(call.module, call.site, where, not size)
+                    yield Wrong(call.module, call.site, where, literal.axis)
 
 
 def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str], matched: int) -> Audit:

@@ -56,7 +56,7 @@ class Repair:
                     "Leave this layer's structures out of the plan.",
                     module=now.module or "the model's own forward",
                     text=now.text,
-                    step=now.matched,
+                    axes=tuple(a for a in (*now.axes, *(one.axis for one in now.wrong[:1])) if a >= 0),
                 )
             now = better
         if self.edits.literals:

@@ -3,7 +3,9 @@
 So that what the window offers can be cut. An analysis alone knows the operators; only a trial knows the model's code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -16,6 +18,10 @@ from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..tracing.reading import Inputs
 from .cut import rehearse
 from .protocol import Edits
+
+ROUNDS = 8
+"""How often an analysis is made anew without what was refused, before all that is left is."""
+Sets = tuple[CoupledSet, ...]
 
 
 def settle(
@@ -41,64 +47,140 @@ def settle(
     yield Progress("Working out what belongs together", 1, 3)
     make = understand(seen, name, token)
     analysis = make({})
-    yield Progress("Cutting half on trial", 2, 3)
     refused: dict[str, Message] = {}
-    if _fails_together(model, analysis, inputs) is not None:
-        yield from _one_by_one(model, analysis, inputs, refused, token)
+    for _ in range(ROUNDS):
+        yield Progress("Cutting half on trial", 2, 3)
+        found = yield from _refused(_Trials(model, analysis, inputs), token)
+        if not found:
+            break
+        refused |= found
         analysis = make(refused)
-        detail = _fails_together(model, analysis, inputs)
-        if detail is not None:  # each alone runs, together they do not: nothing is promised
-            analysis = make({s.key: reasons.unrepaired(detail) for s in analysis.sets} | refused)
+    else:  # nothing is promised
+        left = {s.key: reasons.unrepaired("with the others it does not run") for s in analysis.sets}
+        analysis = make(left | refused)
     yield Progress("Analysed", 3, 3)
     return analysis
 
 
-def _one_by_one(
-    model: nn.Module, analysis: Analysis, inputs: Inputs, refused: dict[str, Message], token: CancelToken
-) -> Job[None]:
-    """Try every set alone and note those that fail."""
-    for number, one in enumerate(analysis.sets):
-        check(token)
-        yield Progress(f"Trying {one.kind} {one.module}", number, len(analysis.sets))
-        detail = _fails(model, analysis, trial_mask(analysis, (one,)), inputs)
-        if detail is not None:
-            refused[one.key] = reasons.unrepaired(detail)
-
-
-def _fails_together(model: nn.Module, analysis: Analysis, inputs: Inputs) -> str | None:
-    """What `_fails` says of half of everything; blocks apart, for a removed one hides what is wrong inside it."""
-    mask = trial_mask(analysis)
-    for blocks in (False, True):
-        chosen = [s for s in analysis.sets if (s.kind is Kind.BLOCK) == blocks]
-        some = analysis.empty()
-        for one in chosen:
-            some[one.structures] = mask[one.structures]
-        detail = _fails(model, analysis, some, inputs)
-        if detail is not None:
-            return detail
-    return None
-
-
-def trial_mask(analysis: Analysis, sets: tuple[CoupledSet, ...] | None = None) -> Mask:
+def trial_mask(analysis: Analysis, sets: Sets | None = None) -> Mask:
     """Half of every set (of these sets, if given), every second block."""
+    widths, blocks = _by_kind(analysis.sets if sets is None else sets)
+    return _half(analysis, (*widths, *_every_second(blocks)))
+
+
+class _Failure(NamedTuple):
+    """Why a trial cut does not run: in words, the axes and the module of the first difference."""
+
+    text: str
+    axes: frozenset[int] = frozenset()
+    module: str = ""
+    always: bool = False
+    """It has nothing to do with what is cut."""
+
+
+@dataclass(slots=True)
+class _Trials:
+    """Trial cuts of one analysis; none is made twice.
+
+    Attributes:
+        model: Left as it is.
+        analysis: What is cut by.
+        inputs: Example inputs.
+        made: What each trial gave, by the keys of the sets.
+    """
+
+    model: nn.Module
+    analysis: Analysis
+    inputs: Inputs
+    made: dict[frozenset[str], _Failure | None] = field(default_factory=dict[frozenset[str], "_Failure | None"])
+
+    def fails(self, chosen: Sets) -> _Failure | None:
+        """None when half of these sets can go together, and all of the blocks."""
+        keys = frozenset(one.key for one in chosen)
+        if keys not in self.made:
+            self.made[keys] = _fails(self.model, self.analysis, _half(self.analysis, chosen), self.inputs)
+        return self.made[keys]
+
+    def parts(self, chosen: Sets, failure: _Failure) -> tuple[Sets, Sets]:
+        """Those that the failure has nothing to do with, and the others; halves where it does not tell."""
+        near = [one for one in chosen if not failure.axes.isdisjoint(_axes(self.analysis, one))]
+        near = near or [one for one in chosen if _beside(one.module, failure.module)]
+        if not 0 < len(near) < len(chosen):
+            return chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]
+        keys = {one.key for one in near}
+        return tuple(one for one in chosen if one.key not in keys), tuple(near)
+
+
+def _refused(trials: _Trials, token: CancelToken) -> Job[dict[str, Message]]:
+    """What has to stay, by set key; blocks apart, for a removed one hides what is wrong inside it."""
+    refused: dict[str, Message] = {}
+    widths, blocks = _by_kind(trials.analysis.sets)
+    first = _every_second(blocks)
+    yield from _run_together(trials, (), widths, refused, token)
+    known = len(refused)
+    yield from _run_together(trials, (), first, refused, token)
+    if len(refused) > known:
+        keys = {one.key for one in first}
+        yield from _run_together(trials, (), tuple(b for b in blocks if b.key not in keys), refused, token)
+    return refused
+
+
+def _run_together(
+    trials: _Trials, good: Sets, others: Sets, refused: dict[str, Message], token: CancelToken
+) -> Job[Sets]:
+    """Sets that run together: the good ones and as many of the others as can be found by taking them apart."""
+    check(token)
+    yield Progress(f"Cutting half of {len(good) + len(others)} sets on trial", 2, 3)
+    failure = trials.fails((*good, *others)) if others else None
+    if failure is None:
+        return (*good, *others)
+    if len(others) == 1 or failure.always:
+        refused.update({one.key: reasons.unrepaired(failure.text) for one in others})
+        return good
+    for part in trials.parts(others, failure):
+        good = yield from _run_together(trials, good, part, refused, token)
+    return good
+
+
+def _by_kind(sets: Collection[CoupledSet]) -> tuple[Sets, Sets]:
+    """Widths and blocks."""
+    blocks = tuple(one for one in sets if one.kind is Kind.BLOCK)
+    return tuple(one for one in sets if one.kind is not Kind.BLOCK), blocks
+
+
+def _every_second(blocks: Sets) -> Sets:
+    return blocks[:: 2 if len(blocks) > 1 else 1]
+
+
+def _half(analysis: Analysis, chosen: Sets) -> Mask:
     mask = analysis.empty()
-    chosen = analysis.sets if sets is None else sets
     for one in chosen:
-        if one.kind is not Kind.BLOCK:
-            mask[one.first : one.first + one.count // 2] = True
-    blocks = [one.first for one in chosen if one.kind is Kind.BLOCK]
-    mask[blocks[:: 2 if len(blocks) > 1 else 1]] = True
+        mask[one.first : one.first + (one.count if one.kind is Kind.BLOCK else one.count // 2)] = True
     return mask
 
 
-def _fails(model: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> str | None:
+def _axes(analysis: Analysis, one: CoupledSet) -> set[int]:
+    """Axes on which a set's structures have positions."""
+    bounds = analysis.member_start[[one.first, one.first + one.count]]
+    positions = analysis.member_position[bounds[0] : bounds[1]]
+    return set((np.searchsorted(analysis.axis_start, positions, side="right") - 1).tolist())
+
+
+def _beside(path: str, module: str) -> bool:
+    """One is the other or inside it; all are inside the model itself, which tells nothing."""
+    return bool(module) and (path == module or path.startswith(f"{module}.") or module.startswith(f"{path}."))
+
+
+def _fails(model: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> _Failure | None:
     """None when the cut runs as predicted, else where it does not."""
     if not np.any(mask):
         return None
     try:
         rehearse(model, analysis, analysis.empty(), mask, Edits(), inputs)
     except SecateurError as error:
-        return str(error.message.arguments.get("text", error))
+        given = error.message.arguments
+        axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))
+        return _Failure(str(given.get("text", error)), axes, module, error.message.code == "cut.copy")
     except Exception as error:  # the model's own code may refuse an attribute, or to be copied
-        return f"{type(error).__name__}: {error}"
+        return _Failure(f"{type(error).__name__}: {error}")
     return None
