@@ -1,4 +1,5 @@
 """What `speed.py` measures, a cell in a process of its own: each gives its results so far, the last one counts."""
+# pyright: reportMissingImports=false
 
 import copy
 import time

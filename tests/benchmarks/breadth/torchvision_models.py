@@ -7,7 +7,7 @@ from torchvision import models
 
 from .subject import Subject
 
-SIDE = {"inception_v3": 128, "googlenet": 96, "maxvit_t": 224}
+SIDE = {"inception_v3": 299, "googlenet": 96, "maxvit_t": 224}
 """Side of the images where 64 will not do; vision transformers have their own."""
 
 

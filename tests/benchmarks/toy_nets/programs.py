@@ -195,8 +195,8 @@ class DeadGate(Plain):
         self.down, self.up = nn.Linear(16, 4), nn.Linear(4, 16)
 
     def between(self, x: torch.Tensor) -> torch.Tensor:
-        x * self.up(self.down(x))[:, :, None].sigmoid().transpose(1, 2)[:, 0]
-        x[:, :, None] * self.up(self.down(x))[:, :, None].sigmoid()
+        _ = x * self.up(self.down(x))[:, :, None].sigmoid().transpose(1, 2)[:, 0]
+        _ = x[:, :, None] * self.up(self.down(x))[:, :, None].sigmoid()
         return x
 
 

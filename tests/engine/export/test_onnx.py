@@ -126,11 +126,12 @@ def test_inputs_by_name_are_inputs_of_the_file_and_flags_are_part_of_it(tmp_path
         def forward(self, *, x, flag, y):
             return {"sum": super().forward(x) + y, "none": None} if flag else x
 
-    model, given = Named(4, 3).eval(), {"x": torch.randn(2, 4), "flag": True, "y": torch.randn(2, 3)}
+    model, x, y = Named(4, 3).eval(), torch.randn(2, 4), torch.randn(2, 3)
+    given = {"x": x, "flag": True, "y": y}
     export_onnx_here(model, given, tmp_path / "named.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "named.onnx")
-    (found,) = session.run(None, {"x": given["x"].numpy(), "y": given["y"].numpy()})
-    assert np.allclose(found, model(**given)["sum"].detach().numpy(), atol=1e-6)
+    (found,) = session.run(None, {"x": x.numpy(), "y": y.numpy()})
+    assert np.allclose(np.asarray(found), model(**given)["sum"].detach().numpy(), atol=1e-6)
 
 
 def test_outputs_have_their_names_and_each_its_own_place(tmp_path):

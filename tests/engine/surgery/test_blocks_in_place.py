@@ -44,13 +44,15 @@ def test_every_block_beside_changes_in_place_verifies_and_leaves_the_stream_alon
     model = Later().eval()
     analysis = analyse(model, INPUTS)
     blocks = [s for s in analysis.sets if s.kind is Kind.BLOCK]
-    assert {"units.0", "units.1"} <= {s.name for s in blocks} or len(blocks) >= 2
+    assert len(blocks) == 2
+    smaller: nn.Module = model
     for chosen in (*([b] for b in blocks), blocks):
         mask = analysis.empty()
         mask[[b.first for b in chosen]] = True
         made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
         result = finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled()))
         assert result.passed, (chosen, result)
+        smaller = made.model
     with torch.no_grad():  # all units gone: y is x
         x = model.stem(INPUTS[0])
-        assert torch.allclose(made.model(*INPUTS), model.head(torch.cat([x, -2.0 * x], 2).mean((2, 3))), atol=1e-6)
+        assert torch.allclose(smaller(*INPUTS), model.head(torch.cat([x, -2.0 * x], 2).mean((2, 3))), atol=1e-6)

@@ -8,6 +8,7 @@ from torch import nn
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tracing.reading import tensors_of
 from secateur.resources import fashion_mnist, models, samples
 
 from .makers import rows_of, spec
@@ -57,6 +58,6 @@ def test_samples_show_five_classes_as_the_model_sees_them(task: Task) -> None:
 
 
 def test_examples_are_what_the_networks_take(task: Task) -> None:
-    (x,) = task.example_inputs()
+    (x,) = tensors_of(task.example_inputs())
     assert x.shape == (2, 1, 28, 28)
     assert bundled("vit")(x).shape == (2, 10)

@@ -10,6 +10,7 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split
+from secateur.engine.tracing.reading import tensors_of
 
 from .makers import Brightest, rows_of, spec, write_folder
 
@@ -56,7 +57,7 @@ def test_pixels_arrive_standardised(tmp_path: Path) -> None:
 def test_one_mean_asks_for_grey_images(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 10, "b": 10})
     task = open_task(spec("folder", tmp_path, mean=(0.5,), std=(0.5,)))
-    assert task.example_inputs()[0].shape == (2, 1, 8, 8)
+    assert tensors_of(task.example_inputs())[0].shape == (2, 1, 8, 8)
     assert task.info(Brightest(2)).samples[0].predicted in ("a", "b")
 
 

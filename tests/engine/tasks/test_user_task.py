@@ -11,6 +11,7 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tracing.reading import tensors_of
 
 from .makers import spec
 
@@ -39,7 +40,7 @@ def test_batches_with_class_numbers_are_enough(tmp_path: Path) -> None:
     info = task.info(nn.Identity())
     assert (info.metric, info.labelled, len(info.samples)) == ("top-1", True, 4)
     assert all(sample.label == sample.predicted for sample in info.samples)
-    assert task.example_inputs()[0].shape == (2, 5)
+    assert tensors_of(task.example_inputs())[0].shape == (2, 5)
     metric = finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
     assert (metric.name, metric.value, metric.count) == ("top-1", 1.0, 12)
     reversed_answers = finish(task.evaluate(lambda x: -x, Split.REPORT, NeverCancelled()))
@@ -193,7 +194,7 @@ def test_batches_of_another_form_are_taken_by_the_files_own_inputs(tmp_path: Pat
         "def inputs(batch):\n    return batch['a'], batch['b']\n"
     )
     task = written(tmp_path, text)
-    assert [x.shape for x in task.example_inputs()] == [(2, 2), (2, 2)]
+    assert [x.shape for x in tensors_of(task.example_inputs())] == [(2, 2), (2, 2)]
     assert task.batch_count(Split.CALIBRATE) == 3
 
 
