@@ -1,5 +1,6 @@
 """One forward with everything on the way, and how far two of them are apart."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,12 +62,14 @@ class Run:
         theirs: dict[str, list[list[torch.Tensor]]] = {}
         for path, results in other.trail:
             theirs.setdefault(path, []).append(results)
+        times = Counter(path for path, _ in self.trail)
         seen: dict[str, int] = {}
         peak = 0.0
         for path, results in self.trail:
             seen[path] = number = seen.get(path, -1) + 1
             others = theirs.get(path, [])
-            if number >= len(others) or len(others[number]) != len(results):
+            # A module that several blocks share runs less often without one: which run is which is not known then.
+            if len(others) != times[path] or len(others[number]) != len(results):
                 continue
             pairs = [p for p in map(present, results, others[number]) if p is not None]
             peak = max([peak, *(float(a.abs().max()) for a, _ in pairs if a.numel() and a.isfinite().all())])

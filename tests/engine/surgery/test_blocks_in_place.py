@@ -39,6 +39,38 @@ class Later(nn.Module):
         return self.head(torch.cat([x, y], 2).mean((2, 3)))
 
 
+class Gated(nn.Module):
+    """conv and an activation module that belongs to others too, beside a shortcut."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(6, 6, 3, padding=1), act
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.act(self.conv(x))
+
+
+class Shared(nn.Module):
+    """Every step uses the same activation module, and so does the stem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act, self.stem, self.head = nn.SiLU(), nn.Conv2d(3, 6, 1), nn.Linear(6, 4)
+        self.steps = nn.Sequential(*(Gated(self.act) for _ in range(3)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.steps(self.act(self.stem(x))).mean((2, 3)))
+
+
+def test_a_module_that_blocks_share_is_no_false_alarm() -> None:
+    model = Shared().eval()
+    analysis = analyse(model, INPUTS)
+    mask = analysis.empty()
+    mask[next(s.first for s in analysis.sets if s.kind is Kind.BLOCK)] = True
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+
+
 def test_every_block_beside_changes_in_place_verifies_and_leaves_the_stream_alone() -> None:
     torch.manual_seed(0)
     model = Later().eval()
