@@ -11,8 +11,8 @@ def table(results: dict[str, list[Result]]) -> str:
     """Markdown: one row a set, and below it every model that fell short, with the reason."""
     lines = [
         "| set | models | cut to half, runs | verified | nothing or attributes | ONNX parity | free share: mean (min) "
-        "| removed share |",
-        "|---|---|---|---|---|---|---|---|",
+        "| removed share | Torch-Pruning runs: removed |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     short: list[str] = []
     for own, found in results.items():
@@ -36,8 +36,21 @@ def _row(own: str, found: list[Result]) -> str:
         _share(exported, lambda r: not isinstance(r["onnx"], str)),
         f"{mean(free):.3f} ({min(free):.2f})" if free else "",
         f"{mean(removed):.2f}" if removed else "",
+        _other(found),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _other(found: list[Result]) -> str:
+    """How many of the models Torch-Pruning cuts so that they run, and how much of those it removes; ours beside it."""
+    tried = [r for r in found if "torch_pruning" in r]
+    ran = [r for r in tried if "removed" in r["torch_pruning"] and "removed widths" in r]
+    if not ran:
+        return ""
+    theirs, ours = (
+        mean(values) for values in zip(*((r["torch_pruning"]["removed"], r["removed widths"]) for r in ran))
+    )
+    return f"{len(ran)}/{len(tried)}: {theirs:.2f} (ours of the same {ours:.2f})"
 
 
 def verified(result: Result) -> bool:
