@@ -20,15 +20,22 @@ NOISE = 50
 
 
 class Run:
-    """One forward: outputs, and the results of every module on the way."""
+    """One forward: outputs, and where asked the results of every module on the way."""
 
-    def __init__(self, model: nn.Module, inputs: Inputs, chosen: Sequence[str] = (), training: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        chosen: Sequence[str] = (),
+        training: bool = False,
+        trail: bool = True,
+    ) -> None:
         self.trail: list[tuple[str, list[torch.Tensor]]] = []
         model = isolated(model)  # what a forward does to its own state is not there for the next one
         handles = [
             module.register_forward_hook(self._noting(path))
             for path, module in modules_of(model).items()
-            if path and not isinstance(module, StandIn)
+            if trail and path and not isinstance(module, StandIn)
         ]
         try:
             with quiet_forward(model, training), Double():

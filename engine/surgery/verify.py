@@ -12,7 +12,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map_only
 
 from ..errors import VerificationError
 from ..jobs import CancelToken, Job, Progress, check
@@ -24,6 +23,7 @@ from .operators import first_difference, operators_of
 from .permuting import permute
 from .protocol import Check, Verification
 from .randomise import LEVELS, randomise
+from .rounding import chaotic
 from .slicing import give, relative_keeps
 from .variants import another_batch, another_size, cast_inputs, converted
 
@@ -71,21 +71,21 @@ def verify(
     plan = (analysis, before, after)
 
     yield Progress("Verifying: removal on the weights as they are", 0, total)
-    pair = _pair(original, cut_model, inputs, skipped)
+    pair = _pair(original, cut_model, plan, inputs, skipped)
     given = cast_inputs(inputs, pair.dtype)
     for training in (False, True)[: 1 + bool(analysis.trained)]:
         name = "removal in training mode" if training else "removal"
-        if _run(pair.before, given, plan, training).finite:
-            checks.append(_removal(name, pair, plan, given, training))
-        else:
-            skipped.append(f"{name}: the original itself gives numbers that are not finite on its own weights")
+        plain = _finite(name, _run(pair.before, given, plan, training), skipped)
+        if plain is not None:
+            checks.append(_removal(name, pair, plan, given, plain, training))
     check(token)
     yield Progress("Verifying: removal with everything randomised", 1, total)
     _removal_randomised(original, pair, plan, inputs, checks, skipped)
     check(token)
     yield Progress("Verifying: permutation of the coupled sets", 2, total)
-    if _run(pair.before, given, plan).finite:
-        checks.append(_permutation(pair, plan, given))
+    plain = _finite("permutation", _run(pair.before, given, plan), skipped)
+    if plain is not None:
+        checks.append(_permutation(pair, plan, given, plain))
     check(token)
     yield Progress("Verifying: another input size", 3, total)
     # Fresh copies: the first ones are permuted by now.
@@ -121,7 +121,7 @@ def require(verification: Verification) -> None:
         )
 
 
-def _pair(original: nn.Module, cut_model: nn.Module, inputs: Inputs, skipped: list[str]) -> _Pair:
+def _pair(original: nn.Module, cut_model: nn.Module, plan: Plan, inputs: Inputs, skipped: list[str]) -> _Pair:
     """Private copies in the finest floating type in which the original runs."""
     fits = sum(p.numel() for p in original.parameters()) <= FITS
     why = ""
@@ -131,9 +131,10 @@ def _pair(original: nn.Module, cut_model: nn.Module, inputs: Inputs, skipped: li
         except (TypeError, RuntimeError) as error:  # a device that lacks the type
             why = _in_words(error)
         else:
-            why = _refuses(before, cast_inputs(inputs, dtype))
-            if not why:
+            tried = _tried(before, cast_inputs(inputs, dtype), plan)
+            if isinstance(tried, Run):
                 return _Pair(before, _private(cut_model, dtype), dtype)
+            why = tried
         skipped.append(f"{_name(dtype)}: the original does not run in it ({why})")
     raise VerificationError(
         "verify.precision",
@@ -147,17 +148,33 @@ def _private(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     return converted(model, dtype).eval()
 
 
-def _run(model: nn.Module, inputs: Inputs, plan: Plan, training: bool = False) -> Run:
-    return Run(model, inputs, () if training else plan[0].outputs, training)
+def _run(model: nn.Module, inputs: Inputs, plan: Plan, training: bool = False, trail: bool = False) -> Run:
+    return Run(model, inputs, () if training else plan[0].outputs, training, trail)
 
 
-def _removal(name: str, pair: _Pair, plan: Plan, inputs: Inputs, training: bool = False) -> Check:
+def _tried(model: nn.Module, inputs: Inputs, plan: Plan) -> Run | str:
+    """A run of the original, or why it does not run on these inputs."""
+    try:
+        return _run(model, inputs, plan)
+    except Exception as error:
+        return _in_words(error)
+
+
+def _finite(name: str, plain: Run, skipped: list[str]) -> Run | None:
+    """The original's run if there is something to compare with, else a remark."""
+    if plain.finite:
+        return plain
+    skipped.append(f"{name}: the original itself gives numbers that are not finite")
+    return None
+
+
+def _removal(name: str, pair: _Pair, plan: Plan, inputs: Inputs, plain: Run, training: bool = False) -> Check:
     with masked(pair.before, *plan):
-        reference = _run(pair.before, inputs, plan, training)
-    effect = worst_difference(reference.outputs, _run(pair.before, inputs, plan, training).outputs)
+        reference = _run(pair.before, inputs, plan, training, trail=True)
+    effect = worst_difference(reference.outputs, plain.outputs)
     tolerance = TOLERANCE[pair.dtype]
     try:
-        difference, detail = reference.compare(_run(pair.after, inputs, plan, training))
+        difference, detail = reference.compare(_run(pair.after, inputs, plan, training, trail=True))
     except Exception as error:  # the original runs on these inputs, the cut model does not
         difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
     if difference >= tolerance:
@@ -182,21 +199,22 @@ def _removal_randomised(
     """On other weights and another batch; on milder ones where the original gives nothing to compare."""
     name = "removal, randomised weights, another batch size"
     chosen = cast_inputs(another_batch(inputs), pair.dtype)
-    refusal = _refuses(pair.before, chosen)
-    if refusal:
-        skipped.append(f"another batch size: the original runs only at the given one ({refusal})")
+    plain = _tried(pair.before, chosen, plan)
+    if isinstance(plain, str):
+        skipped.append(f"another batch size: the original runs only at the given one ({plain})")
         chosen, name = cast_inputs(inputs, pair.dtype), "removal, randomised weights"
     made: Check | None = None
     for level in LEVELS:
         if level != LEVELS[0]:
             pair.before = _private(original, pair.dtype)
         randomise(pair.before, level)
-        if _refuses(pair.before, chosen) or not _run(pair.before, chosen, plan).finite:
+        plain = _tried(pair.before, chosen, plan)
+        if isinstance(plain, str) or not plain.finite:
             continue
-        if level != LEVELS[-1] and _chaotic(pair, plan, chosen):
+        if level != LEVELS[-1] and chaotic(pair.before, chosen, plain, lambda nudged: _run(pair.before, nudged, plan)):
             continue
         give(pair.before, pair.after, plan[0], relative_keeps(*plan))
-        made = _removal(name if level == LEVELS[0] else f"{name} ({level} its own)", pair, plan, chosen)
+        made = _removal(name if level == LEVELS[0] else f"{name} ({level} its own)", pair, plan, chosen, plain)
         if not made.passed or made.conclusive:
             break
     if made is None:
@@ -206,30 +224,8 @@ def _removal_randomised(
         checks.append(made)
 
 
-def _chaotic(pair: _Pair, plan: Plan, inputs: Inputs) -> bool:
-    """Rounding alone would exceed the tolerance: small changes of all numbers come out many times as large."""
-    change = 2.0**-32 if pair.dtype is torch.float64 else 2.0**-14
-    generator = torch.Generator().manual_seed(3)
-
-    def nudge(one: torch.Tensor) -> torch.Tensor:
-        if not one.is_floating_point():
-            return one
-        return one * (1 + change * torch.rand(one.shape, generator=generator, dtype=one.dtype).to(one.device))
-
-    plain = _run(pair.before, inputs, plan)
-    own = [(parameter, parameter.data) for parameter in pair.before.parameters()]
-    for parameter, data in own:
-        parameter.data = nudge(data)
-    nudged = _run(pair.before, tree_map_only(torch.Tensor, nudge, inputs), plan)
-    for parameter, data in own:
-        parameter.data = data
-    moved = worst_difference(plain.outputs, nudged.outputs)
-    return moved / change * 10 * torch.finfo(pair.dtype).eps > TOLERANCE[pair.dtype]
-
-
-def _permutation(pair: _Pair, plan: Plan, inputs: Inputs) -> Check:
+def _permutation(pair: _Pair, plan: Plan, inputs: Inputs, plain: Run) -> Check:
     analysis, before, after = plan
-    plain = _run(pair.before, inputs, plan)
     permute(pair.before, analysis, before, after & ~before, np.random.default_rng(1))
     difference = worst_difference(plain.outputs, _run(pair.before, inputs, plan).outputs)
     return Check("permutation, randomised weights", difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
@@ -238,23 +234,16 @@ def _permutation(pair: _Pair, plan: Plan, inputs: Inputs) -> Check:
 def _other_size(pair: _Pair, plan: Plan, inputs: Inputs, checks: list[Check], skipped: list[str]) -> Iterator[Progress]:
     """In float32 on the weights as they are, at another input size if the original runs at one."""
     resized = another_size(inputs)
-    chosen, name = cast_inputs(inputs if resized is None else resized, torch.float32), "removal, another input size"
-    refusal = "its inputs have no size in space" if resized is None else _refuses(pair.before, chosen)
-    if refusal:
-        skipped.append(f"another input size: the original runs only at the given one ({refusal})")
+    name = "removal, another input size"
+    chosen = cast_inputs(inputs if resized is None else resized, torch.float32)
+    plain = "its inputs have no size in space" if resized is None else _tried(pair.before, chosen, plan)
+    if isinstance(plain, str):
+        skipped.append(f"another input size: the original runs only at the given one ({plain})")
         chosen, name = cast_inputs(inputs, torch.float32), "removal in float32"
+        plain = _run(pair.before, chosen, plan)
     yield Progress("Verifying: " + name, 4, 5)
-    if _run(pair.before, chosen, plan).finite:
-        checks.append(_removal(name, pair, plan, chosen))
-
-
-def _refuses(model: nn.Module, inputs: Inputs) -> str:
-    """Why the original itself does not run on these inputs, "" when it does."""
-    try:
-        Run(model, inputs)
-    except Exception as error:
-        return _in_words(error)
-    return ""
+    if _finite(name, plain, skipped) is not None:
+        checks.append(_removal(name, pair, plan, chosen, plain))
 
 
 def _in_words(error: Exception) -> str:

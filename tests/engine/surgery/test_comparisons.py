@@ -20,6 +20,7 @@ from secateur.engine.surgery.masking import absent_state, gone_slices
 from secateur.engine.surgery.permuting import permute
 from secateur.engine.surgery.protocol import Edits, Verification
 from secateur.engine.surgery.randomise import LEVELS, randomise
+from secateur.engine.surgery.rounding import chaotic
 from secateur.engine.surgery.runtime import replace
 from secateur.engine.surgery.settle import trial_mask
 from secateur.engine.surgery.variants import another_batch, another_size, converted
@@ -235,3 +236,21 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
         for inputs in (another_batch(example), another_size(example)):
             made += tensors_of(inputs)
     assert {tensor.device.type for tensor in made} == {"cuda"}
+
+
+def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
+    class Steep(nn.Module):
+        def __init__(self, times: int) -> None:
+            super().__init__()
+            self.times, self.weight = times, nn.Parameter(torch.tensor(3.9, dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for _ in range(self.times):  # the logistic map: a difference doubles about every second step
+                x = self.weight * x * (1 - x)
+            return x
+
+    inputs = (torch.rand(4, dtype=torch.float64) * 0.8 + 0.1,)
+    for times, expected in ((2, False), (60, True)):
+        model = Steep(times)
+        assert chaotic(model, inputs, Run(model, inputs), lambda given, m=model: Run(m, given)) is expected
+        assert model.weight.item() == 3.9

@@ -1,0 +1,62 @@
+"""What the exporters of a single file share: written by a killable process, checked in a fresh one, put in place."""
+
+import tempfile
+from pathlib import Path
+
+from ..errors import ExportError
+from ..inputs import at_batch, write
+from ..jobs import CancelToken, Job, Progress
+from ..process import run_killable
+from ..session.states import Exported
+from .cases import cases, require_agreement
+from .destination import check_destination, staged_file
+from .exporting import TRACED_BATCH
+from .parcel import bytes_of, input_shape, pack
+from .protocol import ExportRequest
+
+
+def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_batch: bool = False) -> Job[Exported]:
+    """Write one file that computes what the model computes, at any batch size.
+
+    Args:
+        request: What to write, and where.
+        token: Stops the job.
+        form: "onnx", "program": `write_<form>` and `check_<form>` of this folder do the work.
+        may_fix_batch: Where the batch cannot be free, it becomes 1 and a note says why.
+
+    Raises:
+        ExportError: Nothing is left behind, an older file of that name is still there.
+        OpenError: The source that the model came from is not there any more; the same holds.
+    """
+    path = Path(request.path).expanduser().absolute()
+    check_destination(path, 2 * bytes_of(request.model))
+    yield Progress("Packing the model", 0, 4)
+    with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
+        folder = Path(place)
+        write(folder / "cases.npz", cases(request.model, request.inputs))
+        pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
+        notes: tuple[str, ...] = ()
+        try:
+            difference = yield from _made(request, folder, temporary, token, form, fixed=False)
+        except ExportError as error:
+            if not may_fix_batch:
+                raise
+            difference = yield from _made(request, folder, temporary, token, form, fixed=True)
+            notes = (f"The file takes one sample at a time, for its batch size could not be left free: {error}",)
+    return Exported(form, (str(path),), difference, None, path.stat().st_size, notes)
+
+
+def _made(
+    request: ExportRequest, folder: Path, temporary: Path, token: CancelToken, form: str, fixed: bool
+) -> Job[float]:
+    """Write the file and check it; returns the difference."""
+    inputs = folder / "inputs.npz"
+    write(inputs, at_batch(request.inputs, 1 if fixed else TRACED_BATCH))
+    parameters = sum(p.numel() for p in request.model.parameters())
+    properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
+    job = {"parcel": str(folder), "inputs": str(inputs), "path": str(temporary), "properties": properties}
+    writer, checker = (f"secateur.engine.export.{verb}_{form}:main" for verb in ("write", "check"))
+    yield from run_killable(writer, job | {"fixed": fixed}, token, "The export", error=ExportError)
+    job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
+    result = yield from run_killable(checker, job, token, "The check of the file", error=ExportError)
+    return require_agreement(result["difference"], "file")
