@@ -1,6 +1,6 @@
 """Open a model: where it comes from, its checkpoint, its input shape, and the data that judges it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,12 @@ class OpenModel(FormDialog):
         source = kind.prefix + name.removeprefix(kind.prefix)
         if kind is FOLDER:
             return ModelSpec(source, task=self.data.spec())
-        asked = ModelSpec(source, self.weights.text().strip(), shape(self.input_shape.text()), task=self.data.spec())
-        return replace(asked, outputs=words(self.outputs.text()))
+        weights, given, outputs = (
+            self.weights.text().strip(),
+            shape(self.input_shape.text()),
+            words(self.outputs.text()),
+        )
+        return ModelSpec(source, weights, given, task=self.data.spec(), outputs=outputs)
 
     def _problem(self) -> str:
         kind, name = self.kind.currentData(), self.name.text().strip()

@@ -104,7 +104,10 @@ def check_export(path: str) -> None:
 
 def check_save(folder: str) -> None:
     """Refuse a project folder that cannot be written before the work, not after it."""
-    check_destination(Path(folder).expanduser().absolute(), 0, folder=True)
+    path = Path(folder).expanduser().absolute()
+    while not path.parent.exists():  # saving makes the folders above it too
+        path = path.parent
+    check_destination(path, 0, folder=True)
 
 
 def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:

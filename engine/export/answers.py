@@ -15,6 +15,10 @@ class Answers(tuple[Any, ...]):
         made._names = tuple(parts)
         return made
 
+    def __getnewargs__(self) -> tuple[dict[str, Any]]:
+        """So that answers can be copied and pickled."""
+        return (dict(zip(self._names, self, strict=True)),)
+
     def __getitem__(self, key: Any) -> Any:
         """A part by its name or number."""
         if isinstance(key, str):

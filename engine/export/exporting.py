@@ -36,11 +36,17 @@ def free_batch(model: nn.Module, inputs: Inputs) -> Any:
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
     """The exporters' remarks on their own workings are of no use to a person."""
-    for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch.fx", "onnx_ir")]
+    levels = [one.level for one in loggers]
+    try:
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 def first_line(error: Exception) -> str:

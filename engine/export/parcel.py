@@ -23,11 +23,9 @@ from ..sources.exported import SHAPES, WEIGHTS, ExportedFolder, read_shapes, rec
 from ..sources.open import source_of
 from ..sources.protocol import ModelSpec
 from ..sources.python_file import PATTERN, parse
-from ..surgery.protocol import Edits
+from ..surgery.protocol import PLACES, Edits, merged
 
 MODULE = "module.pt"
-EDIT_PLACES = {"blocks": 1, "attributes": 2, "attention": 1, "literals": 4, "slices": 2}
-"""How many first fields of a repair say where it is."""
 
 
 def pack(
@@ -105,18 +103,11 @@ def _original(spec: ModelSpec) -> tuple[ModelSpec, dict[str, Any]]:
 
 
 def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    """Repairs of two cuts, one after the other: of the same place (all but the value) the later one counts.
-
-    What a slice keeps is numbered as the cut before left it.
-    """
-    merged: dict[str, Any] = {}
+    """Repairs of two cuts, one after the other. What a slice keeps is numbered as the cut before left it."""
     before = {tuple(edit[:2]): edit[2] for edit in earlier.get("slices", ())}
     within = [(n, d, [before[n, d][i] for i in kept] if (n, d) in before else kept) for n, d, kept in later["slices"]]
-    for name, place in EDIT_PLACES.items():
-        new = within if name == "slices" else later[name]
-        both = {tuple(edit[:place]): list(edit) for edit in (*earlier.get(name, ()), *new)}
-        merged[name] = [*both.values()]
-    return merged
+    later = later | {"slices": within}
+    return {kind: [list(one) for one in merged(kind, earlier.get(kind, ()), later[kind])] for kind in PLACES}
 
 
 def _portable(spec: ModelSpec) -> ModelSpec:

@@ -13,6 +13,7 @@ from ..tracing.reading import Inputs
 from ..tracing.record import Record
 from ..tracing.recorder import record
 from .analysis import Analysis
+from .blocks import find_blocks
 from .build import build
 from .solve import solve
 from .walk import walk
@@ -75,5 +76,7 @@ def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[s
     solution = solve(context.labels)
     check(token)
     trained = seen.training is not None
-    held = kept(seen.run)
-    return uncollected()(lambda refused: replace(build(context, solution, name, refused, held), trained=trained))
+    held, blocks = kept(seen.run), find_blocks(context, solution)
+    return uncollected()(
+        lambda refused: replace(build(context, solution, blocks, name, refused, held), trained=trained)
+    )

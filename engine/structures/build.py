@@ -23,7 +23,7 @@ from .analysis import (
     set_key,
 )
 from .axes import Axes, csr
-from .blocks import Block, find_blocks
+from .blocks import Block
 from .holding import activations
 from .labels import Dim
 from .literals import find_literals
@@ -36,7 +36,14 @@ from .shares import unruled
 from .solve import Solution
 
 
-def build(context: Context, solution: Solution, name: str, refused: Mapping[str, Message], kept: Kept) -> Analysis:
+def build(
+    context: Context,
+    solution: Solution,
+    found: tuple[list[Block], list[Message]],
+    name: str,
+    refused: Mapping[str, Message],
+    kept: Kept,
+) -> Analysis:
     """The analysis of a solved record, without the sets that are refused (set key to reason)."""
     record = context.record
     axes = Axes(solution)
@@ -51,16 +58,14 @@ def build(context: Context, solution: Solution, name: str, refused: Mapping[str,
         for axis, repeats in (axes.counted(dim) if what == "heads" else (axes.number(dim), 1),)
     )
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
-    blocks, notes = find_blocks(context, solution)
-    why = {b.path: refused.get(set_key(Kind.BLOCK, b.path, -1)) for b in blocks}
-    blocks = [b for b in blocks if why[b.path] is None]
-    notes += [reasons.stays(path, reason) for path, reason in why.items() if reason is not None]
+    why = {b.path: refused.get(set_key(Kind.BLOCK, b.path, -1)) for b in found[0]}
+    blocks = [b for b in found[0] if why[b.path] is None]
+    notes = [*found[1]] + [reasons.stays(path, reason) for path, reason in why.items() if reason is not None]
     sets = _number_sets(context, named, blocks)
     structure = np.full(len(solution.reason), -1, dtype=np.int64)
-    by_first = {s.first: s for s in sets}
     for one, first in _first_numbers(sets, named):
         structure[one.bases] = np.arange(first, first + len(one.bases))
-    count = sum(s.count for s in by_first.values())
+    count = sum(s.count for s in sets)
     first_of_block = {s.name: s.first for s in sets if s.kind is Kind.BLOCK}
     held = activations(context, axes, kept, [(first_of_block[b.path], b) for b in blocks])
     pairs = axes.pairs()

@@ -40,7 +40,6 @@ class Audit:
         module: Where the first difference is ("" is the model itself).
         text: What differs, "" when nothing does.
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
-        error: What the forward raised.
         axes: Of the operator that differs; of those before and after, where the forward raised.
     """
 
@@ -49,7 +48,6 @@ class Audit:
     module: str = ""
     text: str = ""
     wrong: tuple[Wrong, ...] = ()
-    error: Exception | None = None
     axes: tuple[int, ...] = ()
 
     @property
@@ -95,16 +93,16 @@ def _compared(
     for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
         if op != step.op or shape != sizes:
             text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"
-            return Audit(number, len(expected), module, text, error=run.error, axes=step.axes)
+            return Audit(number, len(expected), module, text, axes=step.axes)
         if not _alike(given, step.scalars):
             text = f"{op} uses {given}, before {step.scalars}"
-            return Audit(number, len(expected), module, text, error=run.error, axes=step.axes)
+            return Audit(number, len(expected), module, text, axes=step.axes)
     matched = min(len(done), len(expected))
     if run.error is not None:
         text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
         around = [step for step, _ in expected[max(matched - 1, 0) : matched + 1]]
         axes = tuple(axis for step in around for axis in step.axes)
-        return Audit(matched, len(expected), run.module, text, error=run.error, axes=axes)
+        return Audit(matched, len(expected), run.module, text, axes=axes)
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
     return _same_script(analysis, removed, run, own, matched)

@@ -11,6 +11,7 @@ from torch import nn
 from ..structures.analysis import Analysis, Literal, Mask
 from ..structures.costs import kept_sizes
 from .attributes import remembered
+from .protocol import merged
 
 Site: TypeAlias = tuple[str, str, int, str, Any]
 """A replaced number: module path, call site, k-th call or -1, place among the arguments, value; see `Edits`."""
@@ -89,9 +90,10 @@ class Sizes:
 
     def again(self, old: Sequence[Site]) -> list[Site]:
         """Replacements of an earlier cut with the values of this one."""
-        factors = {(site, where) for _, site, _, where, _ in old}
-        new = {one[:4]: one for path in {one[0] for one in old} for one in self.literals(path, factors)}
-        return [new.get(one[:4], one) for one in old]
+        places = {(path, site, where) for path, site, _, where, _ in old}
+        factors = {(site, where) for _, site, where in places}
+        new = [one for path in {one[0] for one in old} for one in self.literals(path, factors)]
+        return merged("literals", old, (one for one in new if (one[0], one[1], one[3]) in places))
 
 
 def _by_call(numbers: Mapping[int, set[int | float]]) -> Iterator[tuple[int, int | float]]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..collecting import uncollected
@@ -219,7 +220,7 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
     for path, module in modules_of(model).items():
-        if runtime.takes_sizes(module) and (path in attention or _is_cut(analysis, path, removed)):
+        if runtime.takes_sizes(module) and (path in attention or _is_cut(analysis, path, kept)):
             assert isinstance(module, nn.MultiheadAttention)
             head_dim = attention[path][2] if path in attention else cast("int", module.head_dim)
             attention[path] = (path, counts.get((path, "heads"), cast("int", module.num_heads)), head_dim)
@@ -245,11 +246,10 @@ def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iter
                     yield tensor.name, dim, tuple(indices.tolist())
 
 
-def _is_cut(analysis: Analysis, path: str, removed: Mask) -> bool:
-    kept = kept_sizes(analysis, removed)[:-1]
-    full = np.diff(analysis.axis_start)
+def _is_cut(analysis: Analysis, path: str, kept: NDArray[np.int64]) -> bool:
+    start = analysis.axis_start
     return any(
-        axis >= 0 and kept[axis] != full[axis]
+        axis >= 0 and kept[axis] != start[axis + 1] - start[axis]
         for tensor in analysis.tensors
         if tensor.module == path or tensor.module.startswith(f"{path}.")
         for axis in tensor.axes

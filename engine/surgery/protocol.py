@@ -1,5 +1,6 @@
 """What a cut changed besides the tensors, and the numbers that show that it did what was planned."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,17 @@ class Edits:
     attention: tuple[tuple[str, int, int], ...] = ()
     literals: tuple[tuple[str, str, int, str, Any], ...] = ()
     slices: tuple[tuple[str, int, tuple[int, ...]], ...] = ()
+
+
+PLACES = {"blocks": (0,), "attributes": (0, 1), "attention": (0,), "literals": (0, 1, 3), "slices": (0, 1)}
+"""Which fields of a repair say where it is; of a literal its k-th call does not: all calls are replaced together."""
+
+
+def merged(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> list[Any]:
+    """Repairs of one kind from two cuts, one after the other: of the same place those of the later one count."""
+    later = list(later)
+    again = {tuple(repair[field] for field in PLACES[kind]) for repair in later}
+    return [r for r in earlier if tuple(r[field] for field in PLACES[kind]) not in again] + later
 
 
 @dataclass(frozen=True, slots=True)

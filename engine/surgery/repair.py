@@ -14,7 +14,7 @@ from ..tracing.reading import modules_of
 from . import runtime
 from .audit import Audit
 from .candidates import Site, Sizes, ancestors
-from .protocol import Edits
+from .protocol import Edits, merged
 
 LIMIT = 400
 Values: TypeAlias = dict[tuple[str, str], Any]
@@ -163,10 +163,10 @@ class Repair:
                 break
             factors |= found
             added = [site for path in paths for site in self.sizes.literals(path, factors)]
-            merged = {site[:4]: site for site in (*before, *added)}
-            if tuple(merged.values()) == before:
+            sites = merged("literals", before, added)
+            if set(sites) == set(before):
                 break
-            self._replace_literals(list(merged.values()))
+            self._replace_literals(sites)
             after = self.run()
             if after.passed or after.matched > now.matched:
                 return after

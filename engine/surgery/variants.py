@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
-from ..tracing.reading import Inputs, tensors_of
+from ..inputs import Inputs, batch_size
+from ..tracing.reading import tensors_of
 from ..tracing.twin import keeping_kind, twin
 
 COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
@@ -30,15 +31,10 @@ def _as(tensor: torch.Tensor, dtype: torch.dtype, copy: bool = False) -> torch.T
     return tensor.to(own, copy=copy)
 
 
-def batch_of(inputs: Inputs) -> int:
-    """Size of the first dimension."""
-    return next((t.shape[0] for t in tensors_of(inputs) if t.dim()), 1)
-
-
 def another_batch(inputs: Inputs) -> Inputs:
     """One sample more; fresh noise, whole numbers are repeated."""
     generator = torch.Generator().manual_seed(2)
-    given = batch_of(inputs)
+    given = batch_size(inputs)
 
     def resize(one: torch.Tensor) -> torch.Tensor:
         if not one.dim():

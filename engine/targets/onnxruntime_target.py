@@ -1,13 +1,14 @@
 """ONNX Runtime on the CPU, on exported files."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..inputs import Inputs, call, named_arrays
-from .protocol import Run
+from .protocol import Loaded, Run
 
 
 class OnnxRuntime:
@@ -22,15 +23,15 @@ class OnnxRuntime:
 
         return f"onnxruntime {version('onnxruntime')}"
 
-    def load(self, path: str, threads: int) -> Run:
+    def load(self, path: str, threads: int) -> Loaded:
         """Open a session with pinned threads."""
         session = open_session(path, threads)
         feed = feeder(session)
 
-        def run(inputs: Inputs) -> object:
-            return session.run(None, call(feed, inputs))
+        def take(inputs: Inputs) -> Run:
+            return partial(session.run, None, call(feed, inputs))
 
-        return run
+        return take
 
 
 def feeder(session: Any) -> Callable[..., dict[str, NDArray[Any]]]:

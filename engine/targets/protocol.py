@@ -1,7 +1,8 @@
 """Where a model will run, as plain data, and what a measurement of it says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ..inputs import Inputs
 
@@ -46,11 +47,15 @@ class Timing:
     machine: str
 
 
-class Run(Protocol):
-    """A loaded model: runs one batch and waits until it is done."""
+Run: TypeAlias = Callable[[], object]
+"""Runs one batch and waits until it is done; nothing else happens in it, because it is timed."""
 
-    def __call__(self, inputs: Inputs) -> object:
-        """Run on arrays [N, ...], positional or by name as the model takes them."""
+
+class Loaded(Protocol):
+    """A loaded model."""
+
+    def __call__(self, inputs: Inputs) -> Run:
+        """Take arrays [N, ...], positional or by name as the model takes them, in the runtime's own form."""
         ...
 
 
@@ -69,6 +74,6 @@ class Target(Protocol):
         """The runtime with its version."""
         ...
 
-    def load(self, path: str, threads: int) -> Run:
+    def load(self, path: str, threads: int) -> Loaded:
         """Load a model onto `threads` intra-op threads and one inter-op thread."""
         ...

@@ -1,7 +1,7 @@
 """Eager PyTorch on the CPU, on models packed for another process."""
 
 from ..inputs import Inputs, call
-from .protocol import Run
+from .protocol import Loaded, Run
 
 
 class TorchEager:
@@ -16,7 +16,7 @@ class TorchEager:
 
         return f"torch {version('torch')}"
 
-    def load(self, path: str, threads: int) -> Run:
+    def load(self, path: str, threads: int) -> Loaded:
         """Rebuild the model from its parcel and pin torch's threads."""
         import torch
 
@@ -28,8 +28,13 @@ class TorchEager:
             torch.set_num_interop_threads(1)
         model = unpack(path)
 
-        def run(inputs: Inputs) -> object:
-            with torch.inference_mode():
-                return call(model, as_tensors(inputs))
+        def take(inputs: Inputs) -> Run:
+            given = as_tensors(inputs)
 
-        return run
+            def run() -> object:
+                with torch.inference_mode():
+                    return call(model, given)
+
+            return run
+
+        return take

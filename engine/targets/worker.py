@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import SecateurError
 from ..inputs import Inputs, at_batch, batch_size, read
 from ..jobs import Job, Progress
-from .protocol import Run, Target, TargetSpec
+from .protocol import Loaded, Run, Target, TargetSpec
 from .table import target_named
 
 WARM_UP = 0.2
@@ -24,14 +24,14 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     target = TargetSpec(**job["target"])
     yield Progress("Loading models to measure", 0, 100)
     runtime = target_named(target.runtime)
-    runs = [_load(runtime, path, target.threads) for path in job["models"]]
+    loaded = [_load(runtime, path, target.threads) for path in job["models"]]
     inputs = at_batch(read(job["inputs"]), target.batch)
-    per_run = [_warm(run, inputs, path) for run, path in zip(runs, job["models"], strict=True)]
-    times = yield from _in_turns(runs, per_run, inputs, target.seconds)
+    ready = [_warm(model, inputs, path) for model, path in zip(loaded, job["models"], strict=True)]
+    times = yield from _in_turns(ready, target.seconds)
     return {"times": times}
 
 
-def _load(runtime: Target, path: str, threads: int) -> Run:
+def _load(runtime: Target, path: str, threads: int) -> Loaded:
     try:
         return runtime.load(path, threads)
     except SecateurError:
@@ -42,12 +42,13 @@ def _load(runtime: Target, path: str, threads: int) -> Run:
         ) from error
 
 
-def _warm(run: Run, inputs: Inputs, path: str) -> float:
-    """Run for a while; returns seconds a run."""
-    count, start = 0, time.perf_counter()
+def _warm(model: Loaded, inputs: Inputs, path: str) -> tuple[Run, float]:
+    """Run for a while; returns the run and its seconds."""
     try:
+        run = model(inputs)
+        count, start = 0, time.perf_counter()
         while count < 2 or time.perf_counter() - start < WARM_UP:
-            run(inputs)
+            run()
             count += 1
     except Exception as error:
         raise SecateurError(
@@ -57,31 +58,32 @@ def _warm(run: Run, inputs: Inputs, path: str) -> float:
             batch=batch_size(inputs),
             error=str(error),
         ) from error
-    return (time.perf_counter() - start) / count
+    return run, (time.perf_counter() - start) / count
 
 
-def _in_turns(runs: list[Run], per_run: list[float], inputs: Inputs, seconds: float) -> Job[list[list[float]]]:
+def _in_turns(ready: list[tuple[Run, float]], seconds: float) -> Job[list[list[float]]]:
     """Time every model in rounds, each round beginning with another one, until each had its `seconds`."""
-    times: list[list[float]] = [[] for _ in runs]
-    start, rounds, budget = time.perf_counter(), 0, seconds * len(runs)
+    times: list[list[float]] = [[] for _ in ready]
+    start, rounds, budget = time.perf_counter(), 0, seconds * len(ready)
     gc.disable()
     while rounds < LEAST or time.perf_counter() - start < budget:
-        for place in range(len(runs)):
-            number = (place + rounds) % len(runs)
-            times[number] += _turn(runs[number], inputs, math.ceil(TURN / per_run[number]))
+        for place in range(len(ready)):
+            number = (place + rounds) % len(ready)
+            run, per_run = ready[number]
+            times[number] += _turn(run, math.ceil(TURN / per_run))
         rounds += 1
         spent = min(1.0, (time.perf_counter() - start) / budget, rounds / LEAST)
         yield Progress("Measuring", round(100 * spent), 100)
     return times
 
 
-def _turn(run: Run, inputs: Inputs, count: int) -> list[float]:
+def _turn(run: Run, count: int) -> list[float]:
     """`count` timed runs in seconds; before several short ones, one that only fills the caches again."""
     if count > 1:
-        run(inputs)
+        run()
     times = list[float]()
     for _ in range(count):
         start = time.perf_counter()
-        run(inputs)
+        run()
         times.append(time.perf_counter() - start)
     return times

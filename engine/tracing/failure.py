@@ -15,6 +15,7 @@ from ..errors import AnalysisError
 from .reading import Inputs, modules_of, tensors_of
 
 OURS = Path(__file__).resolve().parents[1]
+TORCH = Path(torch.__file__).resolve().parent
 LIBRARIES = ("site-packages", "dist-packages")
 
 
@@ -100,7 +101,7 @@ def _place(trace: TracebackType | None) -> str:
     own = library = ""
     for frame in traceback.extract_tb(trace):
         path = Path(frame.filename).resolve()
-        if frame.lineno is None or not path.is_file() or path.is_relative_to(OURS) or "torch" in path.parts:
+        if frame.lineno is None or not path.is_file() or any(map(path.is_relative_to, (OURS, TORCH))):
             continue
         code = linecache.getline(frame.filename, frame.lineno).strip()
         where = f" ({path.name}, line {frame.lineno}: {code})"

@@ -45,15 +45,6 @@ class Call:
         return iter(self.reads)
 
 
-def refs_in(argument: Any) -> Iterator[int]:
-    """Value numbers in an argument, also inside lists."""
-    if isinstance(argument, Ref):
-        yield argument.value
-    elif isinstance(argument, (list, tuple)):
-        for one in argument:  # pyright: ignore[reportUnknownVariableType]
-            yield from refs_in(one)
-
-
 @dataclass(frozen=True, slots=True)
 class ModuleCall:
     """One call of a module's forward.

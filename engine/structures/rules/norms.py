@@ -40,17 +40,6 @@ def group_norm(context: Context) -> None:
         context.give([dims[0], group], number)
 
 
-def weight_norm(context: Context) -> None:
-    """V * g / |v|, the norm over all axes but one, which g shares (Salimans and Kingma 2016)."""
-    dims = list(context.of("v"))
-    axis: int = context.get("dim", 0)
-    if context.shape("v")[axis] > 1:
-        dims[axis] = _scaled(context, dims[axis], axis, ("g",))
-    context.give(dims)
-    context.give([d if n == axis else None for n, d in enumerate(dims)], 1)
-    context.parameters.update(context.call.outputs)
-
-
 def _scaled(context: Context, dim: Dim, axis: int, names: tuple[str, ...]) -> Dim:
     """The axis, met by that of the tensors that scale and shift it."""
     given = [context.of(name)[axis] for name in names if context.value(name) is not None]
@@ -71,5 +60,4 @@ RULES = {
     "aten.native_layer_norm": layer_norm,
     "aten._fused_rms_norm": layer_norm,
     "aten.native_group_norm": group_norm,
-    "aten._weight_norm_interface": weight_norm,
 }

@@ -40,7 +40,7 @@ def tie_units(context: Context) -> None:
     names = {path: name for path, name, _, _ in context.record.modules}
     for source in context.record.sources:
         leaf = source.name.rpartition(".")[2]
-        if names.get(source.module) not in CLASSES or not leaf.startswith("weight_"):
+        if names.get(source.module) not in CLASSES or not leaf.startswith("weight_") or len(source.shape) != 2:
             continue
         rows, columns = context.dims[source.value]
         if rows is None:

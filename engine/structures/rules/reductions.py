@@ -37,7 +37,7 @@ def _axes(context: Context) -> set[int]:
     rank = len(context.shape("self"))
     named = context.get("dim")
     named = [named] if isinstance(named, int) else named
-    return {d % rank for d in named} if named else set(range(rank))
+    return {d % rank for d in named} if named and rank else set(range(rank))
 
 
 def _give_rest(context: Context) -> None:
@@ -57,9 +57,9 @@ def among(context: Context) -> None:
 def along(context: Context) -> None:
     """sort: every result depends on the whole axis, the shape stays."""
     dims = list(context.of("self"))
-    axis: int = context.get("dim")
-    context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
-    dims[axis] = None
+    for axis in _axes(context):
+        context.labels.fix(dims[axis], reasons.reduced(context.call.op), context.call.module)
+        dims[axis] = None
     for number in range(len(context.call.outputs)):
         context.give(dims, number)
 

@@ -16,6 +16,9 @@ from .context import Context, Rule
 def topk(context: Context) -> None:
     """The k largest of an axis: their numbers point into it. At least k must remain, so half must be enough."""
     dims = list(context.of("self"))
+    if not dims:
+        context.give_untracked()
+        return
     axis: int = context.get("dim")
     whole = dims[axis]
     if whole is not None and len(whole) // 2 < context.get("k"):

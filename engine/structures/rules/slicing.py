@@ -174,20 +174,18 @@ def index_put(context: Context) -> None:
 
 def _places(context: Context) -> dict[int, int]:
     """Axes that are indexed, each with the number of the index that does it (a mask takes as many as it has)."""
-    whole, places, axis = context.shape("self"), dict[int, int](), 0
-    writes = context.value("values") is not None
+    places, axis = dict[int, int](), 0
     indices: list[Ref | None] = context.get("indices")
     for ref in indices:
-        count = 1
+        count = len(context.record.shapes[ref.value]) if ref is not None and _is_mask(context, ref.value) else 1
         if ref is not None:
-            shape = context.record.shapes[ref.value]
-            # The record knows no dtypes. Whole numbers add axes to a result, a mask takes some away.
-            fits = shape == whole[axis : axis + len(shape)]
-            if len(shape) > 1 and fits and (writes or len(context.out_shape()) == len(whole) - len(shape) + 1):
-                count = len(shape)
             places.update(dict.fromkeys(range(axis, axis + count), ref.value))
         axis += count
     return places
+
+
+def _is_mask(context: Context, value: int) -> bool:
+    return context.record.dtypes[value] in ("bool", "uint8")
 
 
 def _indexed(context: Context) -> Dims:
@@ -196,9 +194,11 @@ def _indexed(context: Context) -> Dims:
     for axis in places:
         context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
     values = list(dict.fromkeys(places.values()))
-    masked = len(places) > len(values)
-    made: Sequence[Dim] = [None] if masked else broadcast(context, values)
+    masked = any(_is_mask(context, value) for value in values)
     rest = [n for n in range(len(dims)) if n not in places]
+    writes = context.value("values") is not None
+    count = 1 if writes else len(context.out_shape()) - len(rest)  # a mask gives one axis, whatever it has
+    made: Sequence[Dim] = [None] * count if masked else broadcast(context, values)
     together = not places or max(places) - min(places) == len(places) - 1
     first = min(places, default=0) if together else 0
     result = [dims[n] for n in rest]

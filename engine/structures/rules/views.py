@@ -75,7 +75,7 @@ def squeeze(context: Context) -> None:
     shape, dims = context.shape("self"), context.of("self")
     named = context.get("dim", list(range(len(shape))))
     named = [named] if isinstance(named, int) else named
-    gone = {d % len(shape) for d in named if shape[d] == 1}
+    gone = {d % len(shape) for d in named if shape and shape[d] == 1}
     context.give([d for n, d in enumerate(dims) if n not in gone])
     keep_parameter(context)
 

@@ -11,7 +11,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.protocol import Edits, merged
 from secateur.engine.surgery.runtime import apply_edits
 from secateur.engine.surgery.settle import trial_mask
 from secateur.engine.surgery.verify import verify
@@ -81,3 +81,12 @@ def test_code_that_changed_since_the_cut_is_refused() -> None:
     apply_edits(smaller, {"literals": other})
     with pytest.raises(RuntimeError, match="is not the one that the model was cut with"):
         smaller(*INPUTS)
+
+
+def test_values_of_single_calls_give_way_to_one_that_all_have() -> None:
+    """A first cut gives two calls of one place other sizes; after the second both have the same."""
+    one, other = ("blocks", "Model.forward+3", 0, "1", 8), ("blocks", "Model.forward+3", 1, "1", 6)
+    apart = ("blocks", "Model.forward+9", -1, "1", 5)
+    both = ("blocks", "Model.forward+3", -1, "1", 4)
+    assert merged("literals", [one, other, apart], [both]) == [apart, both]
+    assert merged("literals", [both, apart], [one, other]) == [apart, one, other]
