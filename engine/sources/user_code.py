@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -28,7 +30,8 @@ def import_file(path: str | Path, error: type[SecateurError] = OpenError, afresh
     root = package_root(file)
     enter(file, afresh)
     try:
-        return _execute(file, root)
+        with _without_bytecode():
+            return _execute(file, root)
     except SecateurError:
         raise
     except (Exception, SystemExit) as cause:
@@ -41,6 +44,17 @@ def failing_line(cause: BaseException, root: Path) -> tuple[str, int]:
         return cause.filename, cause.lineno or 0
     frames = [f for f in traceback.extract_tb(cause.__traceback__) if Path(f.filename).is_relative_to(root)]
     return (frames[-1].filename, frames[-1].lineno or 0) if frames else ("", 0)
+
+
+@contextmanager
+def _without_bytecode() -> Generator[None]:
+    """The user's folders stay as they are, and a file edited within the second is not taken for what it was."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _execute(file: Path, root: Path) -> ModuleType:

@@ -34,9 +34,13 @@ PLACES = {"blocks": (0,), "attributes": (0, 1), "attention": (0,), "literals": (
 
 def merged(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> list[Any]:
     """Repairs of one kind from two cuts, one after the other: of the same place those of the later one count."""
-    later = list(later)
-    again = {tuple(repair[field] for field in PLACES[kind]) for repair in later}
-    return [r for r in earlier if tuple(r[field] for field in PLACES[kind]) not in again] + later
+    places: dict[tuple[Any, ...], list[Any]] = {}
+    for repairs in (earlier, later):
+        given: dict[tuple[Any, ...], list[Any]] = {}
+        for repair in repairs:
+            given.setdefault(tuple(repair[field] for field in PLACES[kind]), []).append(repair)
+        places.update(given)
+    return [repair for repairs in places.values() for repair in repairs]
 
 
 @dataclass(frozen=True, slots=True)

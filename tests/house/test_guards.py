@@ -1,6 +1,7 @@
 """The rules of `tests/conftest.py` bite: each of these small tests would pass without them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,8 @@ def test_what_a_test_leaves_behind_fails_it(output: str, what: str):
 
 
 def test_only_the_culprits_fail(output: str):
-    assert f"7 passed, {len(COMPLAINTS)} errors" in output
+    # Beside them a newer torch may warn of what is no fault of a test.
+    assert re.search(rf"\b7 passed,( \d+ warnings?,)? {len(COMPLAINTS)} errors in", output)
 
 
 @pytest.mark.skipif(not HAS_QT, reason="PySide6 is not installed")

@@ -88,5 +88,5 @@ def test_values_of_single_calls_give_way_to_one_that_all_have() -> None:
     one, other = ("blocks", "Model.forward+3", 0, "1", 8), ("blocks", "Model.forward+3", 1, "1", 6)
     apart = ("blocks", "Model.forward+9", -1, "1", 5)
     both = ("blocks", "Model.forward+3", -1, "1", 4)
-    assert merged("literals", [one, other, apart], [both]) == [apart, both]
-    assert merged("literals", [both, apart], [one, other]) == [apart, one, other]
+    assert merged("literals", [one, other, apart], [both]) == [both, apart]
+    assert merged("literals", [both, apart], [one, other]) == [one, other, apart]
