@@ -69,7 +69,8 @@ class Forgetful(Net):
     def forward(self, x):
         import os
 
-        return super().forward(x) + (os.getpid() % 97 + 1)
+        # Processes that follow each other get numbers far apart.
+        return super().forward(x) + os.getpid() * 31153 % 65536
 
 
 def make():
