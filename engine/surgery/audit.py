@@ -41,6 +41,7 @@ class Audit:
         text: What differs, "" when nothing does.
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
         axes: Of the operator that differs; of those before and after, where the forward raised.
+        ran: Operators of all kinds that ran before the forward raised; 0 where it did not.
     """
 
     matched: int
@@ -49,6 +50,7 @@ class Audit:
     text: str = ""
     wrong: tuple[Wrong, ...] = ()
     axes: tuple[int, ...] = ()
+    ran: int = 0
 
     @property
     def passed(self) -> bool:
@@ -102,7 +104,7 @@ def _compared(
         text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
         around = [step for step, _ in expected[max(matched - 1, 0) : matched + 1]]
         axes = tuple(axis for step in around for axis in step.axes)
-        return Audit(matched, len(expected), run.module, text, axes=axes)
+        return Audit(matched, len(expected), run.module, text, axes=axes, ran=len(run.calls))
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
     return _same_script(analysis, removed, run, own, matched)

@@ -48,27 +48,30 @@ class Sizes:
         for path in ancestors(module):
             self._all.setdefault(path, {}).setdefault(old, set()).add(new)
 
-    def changes(self, path: str, old: int) -> list[int]:
-        """New sizes that an old one may have become, for a module: by its own code, else by any tensor in it."""
+    def changes(self, path: str, old: int, every: bool = False) -> list[int]:
+        """New sizes that an old one may have become, for a module: by its own code, else (or also) by any tensor."""
         own = self._own.get(path, {}).get(old)
-        return sorted(own if own and len(own) == 1 else self._all.get(path, {}).get(old, ()))
+        return sorted(own if own and len(own) == 1 and not every else self._all.get(path, {}).get(old, ()))
 
-    def attributes(self, model: nn.Module, path: str) -> dict[str, list[Any]]:
+    def attributes(self, model: nn.Module, path: str, every: bool = False) -> dict[str, list[Any]]:
         """For each attribute of a module that holds changed sizes: the values that it may have now."""
         module = model.get_submodule(path)
         if remembered(module, None):
             return {}
         found: dict[str, list[Any]] = {}
         for name, value in _numbers_in(vars(module), DEPTH):
-            if isinstance(value, int):
-                new: list[Any] = list(self.changes(path, value))
-            else:
-                each = [self.changes(path, one) or [one] for one in value]
-                changed = [one[0] for one in each]
-                new = [changed] if changed != list(value) and all(len(one) == 1 for one in each) else []
+            new = self.values(path, value, every)
             if new:
                 found[name] = new
         return found
+
+    def values(self, path: str, value: int | Sequence[int], every: bool = False) -> list[Any]:
+        """What a number, or a sequence of numbers, may have become for a module."""
+        if isinstance(value, int):
+            return list(self.changes(path, value, every))
+        each = [self.changes(path, one) or [one] for one in value]
+        changed = [one[0] for one in each]
+        return [changed] if changed != list(value) and all(len(one) == 1 for one in each) else []
 
     def expected(self, literal: Literal) -> int | float:
         """What a number in a forward must be now."""

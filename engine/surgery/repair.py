@@ -4,7 +4,7 @@ A repair is accepted only if the audit gets further with it; what did not help i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -30,12 +30,16 @@ class Repair:
         sizes: What became of each size.
         edits: Repairs so far.
         run: Audits the model as it is.
+        closely: A forward that raises later has come further, though no operator more is as predicted.
+        first: What the repaired attributes were before.
     """
 
     model: nn.Module
     sizes: Sizes
     edits: Edits
     run: Callable[[], Audit]
+    closely: bool = False
+    first: Values = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:
         """Repair until the audit passes.
@@ -48,7 +52,7 @@ class Repair:
         for _ in range(LIMIT):
             if now.passed:
                 break
-            better = self._improve(now)
+            better = self._improve(now) or self._improve_closely(now)
             if better is None:
                 raise VerificationError(
                     "cut.unrepaired",
@@ -76,19 +80,31 @@ class Repair:
                 return better
         return self._try_literals(list(modules_of(self.model)), now)
 
+    def _improve_closely(self, now: Audit) -> Audit | None:
+        """What gets the forward past a check of its own, before the next product: it may need another repair then."""
+        self.closely = True
+        try:
+            return self._improve(now)
+        finally:
+            self.closely = False
+
+    def _further(self, after: Audit, now: Audit) -> bool:
+        later = self.closely and after.matched == now.matched and after.ran > now.ran
+        return after.passed or after.matched > now.matched or later
+
     def _suspects(self, now: Audit) -> Iterator[str]:
-        """Modules whose code may be wrong, of each class the first."""
+        """Modules whose code may be wrong, of each class the first; looked at closely, all."""
         culprits = [*(one.module for one in now.wrong[:1]), now.module]
         seen = set[type]()
         for path in (*culprits, *(p for c in culprits for p in ancestors(c))):
             kind = type(self.model.get_submodule(path))
-            if kind not in seen:
+            if self.closely or kind not in seen:
                 seen.add(kind)
                 yield path
 
     def _try_attributes(self, path: str, now: Audit) -> Audit | None:
         """All attributes that can have one value only, at once; what was not needed is undone. Then each alone."""
-        found = self.sizes.attributes(self.model, path)
+        found = self._attributes(path)
         sure = [name for name, values in found.items() if len(values) == 1]
         together = {key: v for name in sure for key, v in self._everywhere(path, name, found[name][0]).items()}
         old = self._values(together)
@@ -104,6 +120,14 @@ class Repair:
                         return better
         return None
 
+    def _attributes(self, path: str) -> dict[str, list[Any]]:
+        """Values that a module's attributes may have now; looked at closely, also other ones for those repaired."""
+        found = self.sizes.attributes(self.model, path, self.closely)
+        for (owner, name), value in self.first.items() if self.closely else ():
+            if owner == path:
+                found[name] = [value, *self.sizes.values(path, value, every=True)]
+        return found
+
     def _everywhere(self, path: str, name: str, value: Any) -> Values:
         """An attribute here, and on modules of the same class where it can have one other value only."""
         chosen = {(path, name): value}
@@ -118,8 +142,9 @@ class Repair:
         old = self._values(values)
         self._set(values)
         after = self.run()
-        if after.passed or after.matched > now.matched:
+        if self._further(after, now):
             added = tuple((path, name, value) for (path, name), value in values.items())
+            self.first = {**old, **self.first}
             self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
             return after
         self._set(old)
@@ -168,7 +193,7 @@ class Repair:
                 break
             self._replace_literals(sites)
             after = self.run()
-            if after.passed or after.matched > now.matched:
+            if self._further(after, now):
                 return after
         self._replace_literals(before)
         return None

@@ -172,6 +172,26 @@ def index_put(context: Context) -> None:
     context.give([None if n in places else d for n, d in enumerate(context.of("self"))])
 
 
+def masked_scatter(context: Context) -> None:
+    """x[mask] = source, entry after entry: last axes along which the mask repeats are those of the source, too."""
+    dims, source, mask = context.of("self"), context.of("source"), context.of("mask")
+    whole, given = context.shape("self"), context.shape("source")
+    shared = 0
+    for behind in range(1, min(len(whole), len(given)) + 1):
+        repeats = behind > len(mask) or context.shape("mask")[-behind] == 1 or context.labels.is_spread(mask[-behind])
+        if not repeats or whole[-behind] != given[-behind]:
+            break
+        shared = behind
+    made: Dims = [None] * len(dims)
+    for behind in range(1, shared + 1):
+        meeting = [dims[-behind], source[-behind], *([mask[-behind]] if behind <= len(mask) else [])]
+        meeting = [d for n, d in enumerate(meeting) if n < 2 or d is not None]
+        made[-behind] = context.labels.meet(meeting, reasons.combined(context.call.op), context.call.module)
+    for dim in (*dims[: len(dims) - shared], *source[: len(source) - shared], *mask[: max(0, len(mask) - shared)]):
+        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    context.give(made)
+
+
 def _places(context: Context) -> dict[int, int]:
     """Axes that are indexed, each with the number of the index that does it (a mask takes as many as it has)."""
     places, axis = dict[int, int](), 0
@@ -236,6 +256,8 @@ RULES = {
         for name in ("scatter", "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_",
                      "index_add", "index_add_", "index_copy", "index_copy_", "index_fill", "index_fill_")
     },
+    "aten.masked_scatter": masked_scatter,
+    "aten.masked_scatter_": masked_scatter,
     "aten.index": index,
     "aten.index_put": index_put,
     "aten.index_put_": index_put,
