@@ -110,8 +110,8 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False, watched:
         weightless: Run for the shapes only.
         watched: Note the calls with numbers in them.
     """
-    own = model if weightless else _isolated(model)
-    run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched)
+    # A twin even where there are no weights: a forward may keep what it made (a bias table), and not make it again.
+    run = _run(_isolated(model), inputs, weightless=weightless, briefly=True, watched=watched)
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
     return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, recorder.weights)
