@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias, cast
 
-import torch
 from torch import nn
 
 from ..structures.analysis import Analysis, Literal, Mask
 from ..structures.costs import kept_sizes
+from ..tracing.reads import DEPTH, is_plain
 from .attributes import remembered
 from .protocol import merged
 
@@ -17,8 +16,6 @@ Site: TypeAlias = tuple[str, str, int, str, Any]
 """A replaced number: module path, call site, k-th call or -1, place among the arguments, value; see `Edits`."""
 ORDINARY = frozenset(vars(nn.Module()))
 """What every module has."""
-DEPTH = 2
-"""How deep plain objects in modules are looked through ("config.text_config.hidden_size")."""
 
 
 class Sizes:
@@ -126,16 +123,10 @@ def _numbers_in(held: Mapping[str, Any], depth: int) -> Iterator[tuple[str, int 
         elif isinstance(value, (list, tuple)):
             if value and all(_is_size(one) for one in cast("Sequence[Any]", value)):
                 yield name, cast("Sequence[int]", value)
-        elif depth and _is_plain(value):
+        elif depth and is_plain(value):
             inside = cast("Mapping[str, Any]", vars(value))
             yield from ((f"{name}.{inner}", number) for inner, number in _numbers_in(inside, depth - 1))
 
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, (bool, Enum)) and value > 0
-
-
-def _is_plain(value: object) -> bool:
-    """An object with attributes of its own that is neither code nor part of the network."""
-    code = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor)
-    return hasattr(value, "__dict__") and not isinstance(value, code) and not callable(value)

@@ -3,7 +3,7 @@
 A repair is accepted only if the audit gets further with it; what did not help is undone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from torch import nn
 from ..errors import VerificationError
 from ..tracing.reading import modules_of
 from . import runtime
-from .audit import Audit
+from .audit import Audit, Auditor
 from .candidates import Site, Sizes, ancestors
 from .protocol import Edits, merged
 
@@ -37,7 +37,7 @@ class Repair:
     model: nn.Module
     sizes: Sizes
     edits: Edits
-    run: Callable[[], Audit]
+    run: Auditor
     closely: bool = False
     first: Values = field(default_factory=dict[tuple[str, str], Any])
 
@@ -52,6 +52,7 @@ class Repair:
         for _ in range(LIMIT):
             if now.passed:
                 break
+            now = self._looked_at(now)
             better = self._improve(now) or self._improve_closely(now)
             if better is None:
                 raise VerificationError(
@@ -66,6 +67,12 @@ class Repair:
         if self.edits.literals:
             self._keep_what_differs()
         return self.edits
+
+    def _looked_at(self, now: Audit) -> Audit:
+        """The same audit with what forwards hand to torch, and which attributes they read."""
+        seen = self.run(watched=True, reading=True)
+        same = (seen.matched, seen.module, seen.text) == (now.matched, now.module, now.text)
+        return seen if same else replace(self.run(watched=True), reads=None)
 
     def _improve(self, now: Audit) -> Audit | None:
         """The first repair that gets further: where the first wrong number was given, at the failing module, above."""
@@ -103,16 +110,21 @@ class Repair:
                 yield path
 
     def _try_attributes(self, path: str, now: Audit) -> Audit | None:
-        """All attributes that can have one value only, at once; what was not needed is undone. Then each alone."""
+        """All attributes that can have one value only, at once; what was not needed is undone. Then each alone.
+
+        Only what was read has to do with the difference; what is read behind it may have to change together with that.
+        """
         found = self._attributes(path)
-        sure = [name for name, values in found.items() if len(values) == 1]
-        together = {key: v for name in sure for key, v in self._everywhere(path, name, found[name][0]).items()}
-        old = self._values(together)
-        better = self._try_values(together, now) if len(sure) > 1 else None
-        if better is not None:
-            return self._without_needless(sure, old, better)
-        for name, values in found.items():
-            for value in values:
+        read = [name for name in found if now.reads is None or self.closely or now.reads.has(path, name)]
+        sure = [name for name, values in found.items() if len(values) == 1] if read else []
+        for names in (sure, [name for name in sure if name in read])[: 1 if set(sure) <= set(read) else 2]:
+            together = {key: v for name in names for key, v in self._everywhere(path, name, found[name][0]).items()}
+            old = self._values(together)
+            better = self._try_values(together, now) if len(names) > 1 else None
+            if better is not None:
+                return self._without_needless(names, old, better)
+        for name in read:
+            for value in found[name]:
                 everywhere = self._everywhere(path, name, value)
                 for attempt in (everywhere, {(path, name): value})[: len(everywhere)]:
                     better = self._try_values(attempt, now)
@@ -151,19 +163,27 @@ class Repair:
         return None
 
     def _without_needless(self, names: Sequence[str], before: Values, best: Audit) -> Audit:
-        """Undo each of several attributes without which the audit gets as far."""
-        for name in names:
-            old = {key: value for key, value in before.items() if key[1] == name}
-            new = self._values(old)
-            self._set(old)
+        """Undo those of several attributes that nobody read, and each without which the audit gets as far."""
+        reads = self.run(reading=True).reads
+        by_name = {name: {key: value for key, value in before.items() if key[1] == name} for name in names}
+        unread = [name for name in names if reads is not None and not any(reads.has(*key) for key in by_name[name])]
+        for name in unread:
+            self._undo(by_name.pop(name))
+        for old in by_name.values():
+            new, edits = self._values(old), self.edits
+            self._undo(old)
             after = self.run()
             if after.matched >= best.matched and after.passed >= best.passed:
                 best = after
-                kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
-                self.edits = replace(self.edits, attributes=kept)
             else:
                 self._set(new)
+                self.edits = edits
         return best
+
+    def _undo(self, old: Values) -> None:
+        self._set(old)
+        kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
+        self.edits = replace(self.edits, attributes=kept)
 
     def _owner(self, path: str, name: str) -> Any:
         owner: Any = self.model.get_submodule(path)
@@ -192,7 +212,7 @@ class Repair:
             if set(sites) == set(before):
                 break
             self._replace_literals(sites)
-            after = self.run()
+            after = self.run(watched=True)
             if self._further(after, now):
                 return after
         self._replace_literals(before)
