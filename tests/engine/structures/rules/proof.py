@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.balance import balanced
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut import cut
@@ -42,10 +43,10 @@ def prove(model: nn.Module, inputs: Inputs, *expected: str) -> Analysis:
 
 
 def half(analysis: Analysis, number: int) -> Mask:
-    """A random half of one set, its size rounded down."""
+    """A random half of one set, its size rounded down, and of what goes along."""
     mask, one = analysis.empty(), analysis.sets[number]
     mask[one.first + np.random.default_rng(number).permutation(one.count)[: one.count // 2]] = True
-    return mask
+    return balanced(analysis, mask)
 
 
 def _verified(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
