@@ -84,9 +84,11 @@ def balanced(
     Returns:
         [S] marks; where locks leave no way, some that break a constraint still (`check_counts` says which).
     """
+    after = marked.copy()
+    if not analysis.constraints:
+        return after
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
-    after = marked.copy()
     kept = kept_sizes(analysis, removed | marked)
     uneven = {number for one in analysis.constraints if not _holds(one, kept) for number in one.sets}
     for bundle in analysis.bundles:

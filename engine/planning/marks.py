@@ -30,7 +30,7 @@ def keep(
         locked: [S] what stays in any case.
 
     Returns:
-        [S] `removed` and the marks in that set, and in those that go along.
+        [S] `removed` and the marks in that set, and in those that go along as far as locks let them.
 
     Raises:
         PlanError: So many cannot be kept.
@@ -56,9 +56,7 @@ def keep(
     marked, touched = analysis.empty(), analysis.empty()
     marked[weakest_first(free, scores)[: len(here) - count]] = True
     touched[here] = True
-    marked = removed | balanced(analysis, marked, removed, scores, locked, touched)
-    check_counts(analysis, kept_sizes(analysis, marked))
-    return marked
+    return removed | balanced(analysis, marked, removed, scores, locked, touched)
 
 
 def below(analysis: Analysis, scores: NDArray[np.float64], set_numbers: Iterable[int], threshold: float) -> Mask:
@@ -77,7 +75,7 @@ def below(analysis: Analysis, scores: NDArray[np.float64], set_numbers: Iterable
 
 
 def check_plan(analysis: Analysis, removed: Mask) -> None:
-    """Raise `PlanError` when a plan does not fit the analysis, would empty a layer that stays or breaks a constraint."""
+    """Raise `PlanError` when a plan does not fit the analysis, empties a layer that stays or breaks a constraint."""
     if removed.shape != (analysis.count,):
         raise PlanError(
             "plan.shape",

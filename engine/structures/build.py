@@ -12,8 +12,6 @@ from ..tracing.record import Kept
 from . import reasons
 from .analysis import (
     Analysis,
-    Bundle,
-    Constraint,
     CoupledSet,
     Fixed,
     Kind,
@@ -26,7 +24,7 @@ from .analysis import (
 )
 from .axes import Axes, csr
 from .blocks import Block
-from .bundling import Count, Together, bundles, count
+from .bundling import countable
 from .holding import activations
 from .labels import Dim
 from .literals import find_literals
@@ -61,7 +59,9 @@ def build(
         for axis, repeats in (axes.counted(dim) if what == "heads" else (axes.number(dim), 1),)
     )
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
-    named, uncounted, counts, together = _count(context, solution, axes, named)
+    named, stay, counts, together = countable(context.labels.counted, named, solution, axes)
+    for one, reason, module in stay:
+        left_out += _left_out(context, one, reason, module)
     why = {b.path: refused.get(set_key(Kind.BLOCK, b.path, -1)) for b in found[0]}
     blocks = [b for b in found[0] if why[b.path] is None]
     notes = [*found[1]] + [reasons.stays(path, reason) for path, reason in why.items() if reason is not None]
@@ -85,7 +85,7 @@ def build(
         ),
         modules=tuple(ModuleInfo(path, kind, detail) for path, kind, detail, _ in record.modules),
         sets=tuple(sets),
-        fixed=(*_fixed(context, solution), *left_out, *uncounted),
+        fixed=(*_fixed(context, solution), *left_out),
         index=_indices(sets, named, total),
         axis_start=axes.start(),
         member_start=member_start,
@@ -108,8 +108,8 @@ def build(
         weightless=record.weightless,
         stand_ins=tuple(StandIn(first_of_block[b.path], *stand_in) for b in blocks for stand_in in b.stand_ins),
         activations=held,
-        constraints=tuple(_constraints(counts, set_numbers)),
-        bundles=tuple(Bundle(tuple(set_numbers[n] for n in b.sets), b.sizes, b.most) for b in together),
+        constraints=tuple(one.told(set_numbers) for one in counts),
+        bundles=tuple(one.renumbered(set_numbers) for one in together),
     )
 
 
@@ -135,30 +135,6 @@ def _left_out(context: Context, one: NamedSet, reason: Message, module: str = ""
         source = context.record.sources[tensor]
         if source.parameter:
             yield Fixed(tensor, dim, source.shape[dim], reason, module or source.module)
-
-
-def _count(
-    context: Context, solution: Solution, axes: Axes, named: list[NamedSet]
-) -> tuple[list[NamedSet], list[Fixed], list[Count], list[Together]]:
-    """Sets of which some can go by all constraints, what the others fix, the constraints, and who goes with whom."""
-    fixed: list[Fixed] = []
-    while True:
-        counts = count(context.labels.counted, named, solution, axes)
-        together, stay = bundles(counts, named)
-        if not stay:
-            return named, fixed, counts, together
-        for number, one in stay:
-            reason = reasons.counted(one.counted.reason)
-            fixed += _left_out(context, named[number], reason, one.counted.module)
-        numbers = {number for number, _ in stay}
-        named = [one for number, one in enumerate(named) if number not in numbers]
-
-
-def _constraints(counts: list[Count], set_numbers: list[int]) -> Iterator[Constraint]:
-    for one in counts:
-        size = one.counted.least or len(one.counted.parts[0])
-        sets = tuple(sorted(set_numbers[n] for n in one.sets))
-        yield Constraint(one.counted.kind, one.axes, size, sets, one.counted.reason, one.counted.module)
 
 
 def _pairs(pairs: Any) -> NDArray[np.int32]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
+from . import reasons
 from .axes import Axes
 from .labels import Counted
 from .naming import NamedSet
-from .parts import Counting
+from .parts import Bundle, Constraint, Counting
 from .solve import Solution
 
 
@@ -25,6 +27,10 @@ class Together:
     sets: tuple[int, ...]
     sizes: tuple[int, ...]
     most: int
+
+    def renumbered(self, numbers: Sequence[int]) -> Bundle:
+        """With the numbers that the sets have in the analysis."""
+        return Bundle(tuple(numbers[n] for n in self.sets), self.sizes, self.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,37 @@ class Count:
         """Sets whose counts matter."""
         told = self.weights if self.counted.kind is Counting.AT_LEAST else self.differences
         return np.flatnonzero(told.any(axis=0))
+
+    def told(self, numbers: Sequence[int]) -> Constraint:
+        """As the analysis says it, with the numbers that the sets have there."""
+        one = self.counted
+        sets = tuple(sorted(numbers[int(n)] for n in self.sets))
+        return Constraint(one.kind, self.axes, one.least or len(one.parts[0]), sets, one.reason, one.module)
+
+
+def countable(
+    counted: Sequence[Counted], named: list[NamedSet], solution: Solution, axes: Axes
+) -> tuple[list[NamedSet], list[tuple[NamedSet, Message, str]], list[Count], list[Together]]:
+    """Sets of which some can go, those that must stay, the statements that matter, and who goes with whom.
+
+    Args:
+        counted: The statements.
+        named: All sets; what must stay is looked at again without those that have to.
+        solution: Of all labels.
+        axes: Gets the axes of the parts.
+
+    Returns:
+        The sets, (set, reason, module) of those that stay, the statements, the bundles.
+    """
+    left: list[tuple[NamedSet, Message, str]] = []
+    while True:
+        counts = count(counted, named, solution, axes)
+        together, stay = bundles(counts, named)
+        if not stay:
+            return named, left, counts, together
+        left += [(named[n], reasons.counted(one.counted.reason), one.counted.module) for n, one in stay]
+        numbers = {n for n, _ in stay}
+        named = [one for n, one in enumerate(named) if n not in numbers]
 
 
 def count(counted: Sequence[Counted], named: Sequence[NamedSet], solution: Solution, axes: Axes) -> list[Count]:
@@ -112,11 +149,12 @@ def _together(sets: Sequence[int], rows: NDArray[np.int64], spare: NDArray[np.in
     """The step of a group, without those of its sets that are too small for one."""
     active = spare > 0
     while active.any():
-        sizes = _even(rows, active.astype(np.int64), np.where(active, spare, 0))
-        if sizes is not None:
-            chosen = np.flatnonzero(sizes)
-            most = int((spare[chosen] // sizes[chosen]).min())
-            return [Together(tuple(sets[n] for n in chosen), tuple(map(int, sizes[chosen])), most)]
+        step = _even(rows, active.astype(np.int64), np.where(active, spare, 0))
+        if step is not None:
+            sizes: list[int] = step.tolist()
+            most = min(int(lose) // size for lose, size in zip(spare, sizes, strict=True) if size)
+            chosen = tuple(n for n, size in zip(sets, sizes, strict=True) if size)
+            return [Together(chosen, tuple(size for size in sizes if size), most)]
         active[np.flatnonzero(active)[int(np.argmin(spare[active]))]] = False
     return []
 

@@ -60,14 +60,14 @@ def equal_parts(op: str, count: int) -> Message:
 
 def at_least(op: str, least: int) -> Message:
     """A choice of some of an axis."""
-    return Message("counted.least", "{op} chooses {least} of these, so at least as many stay.", {"op": op, "least": least})
+    return Message(
+        "counted.least", "{op} chooses {least} of these, so at least as many stay.", {"op": op, "least": least}
+    )
 
 
 def counted(reason: Message) -> Message:
     """Constraints that leave no choice."""
-    return Message(
-        "fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)}
-    )
+    return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)})
 
 
 def vocabulary() -> Message:
