@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs, kept_sizes
+from .balance import balanced
 from .classes import DEFAULT_KINDS, Candidate, candidates
 from .marks import check_plan as check_plan
 from .marks import keep as keep
@@ -72,7 +73,8 @@ def suggest(
         kinds: Kinds of structures to choose from, None for `DEFAULT_KINDS`.
 
     Returns:
-        [S] `removed` and the marks on top of it.
+        [S] `removed` and the marks on top of it; constraints hold, also where `removed` alone (marks by hand) does not
+            keep them.
 
     Raises:
         PlanError: The goal cannot be reached; says how far one gets.
@@ -81,6 +83,7 @@ def suggest(
         raise PlanError(
             "plan.share", "A goal keeps more than 0 and at most 100 % of the MACs, not {share:.0%}.", share=keep_macs
         )
+    removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
     original = costs(analysis).macs
     limit = int(keep_macs * original + 0.5)
     if macs(analysis, removed) <= limit:

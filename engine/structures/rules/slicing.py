@@ -46,17 +46,18 @@ def select(context: Context) -> None:
 
 
 def split(context: Context) -> None:
-    """Parts of one size (split, chunk): equal ones keep equal indices, a shorter last one must stay."""
+    """Parts of one size (split, chunk): of equal ones as many indices stay, a shorter last one must stay."""
     dims = context.of("self")
     axis: int = context.get("dim", 0) % len(dims)
     sizes = [context.record.shapes[o][axis] for o in context.call.outputs]
     whole = dims[axis]
     if whole is not None and len(set(sizes)) > 1:
         context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
-    elif whole is not None:
-        for number in range(1, len(sizes)):
-            context.labels.tie(whole[: sizes[0]], whole[number * sizes[0] : (number + 1) * sizes[0]])
     split_with_sizes(context)
+    parts = [d for d in (context.dims[o][axis] for o in context.call.outputs) if d is not None]
+    if len(parts) > 1 and len(set(sizes)) == 1:
+        reason = reasons.equal_parts(context.call.op, len(parts))
+        context.labels.count_equal(parts, reason, context.call.module)
 
 
 def split_with_sizes(context: Context) -> None:
