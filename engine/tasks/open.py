@@ -16,6 +16,8 @@ KINDS = {
     ".py": "file",
 }
 """Ending of a file to the kind that it is opened as."""
+RESIZED = ("folder", "masks", "parquet")
+"""Kinds whose images are decoded, and resized where a size is given."""
 
 
 def open_task(spec: TaskSpec) -> Task:

@@ -47,6 +47,13 @@ class TaskSpec:
     options: tuple[tuple[str, str], ...] = ()
 
 
+OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")
+"""Names of the options of a specification."""
+
+BYTES = "bytes"
+"""The option "tokenizer" of models that read text byte by byte."""
+
+
 def option(spec: TaskSpec, name: str, default: str = "") -> str:
     """An option of a specification."""
     return dict(spec.options).get(name, default)

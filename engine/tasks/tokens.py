@@ -10,10 +10,9 @@ import torch
 
 from ..errors import TaskError
 from .packages import needed
-from .protocol import TaskSpec, option
+from .protocol import BYTES, TaskSpec, option
 
 FILE = "tokenizer.json"
-BYTES = "bytes"
 MASKS = ("[MASK]", "<mask>")
 PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>", "<eos>")
 """What tokenisers call the token that stands for a hidden one, and the one that fills up, where no file says it."""
@@ -99,9 +98,7 @@ def tokens_of(spec: TaskSpec) -> Tokens:
     given = option(spec, "tokenizer")
     if given == BYTES:
         return Bytes()
-    data = Path(spec.path)
-    where = Path(given).expanduser() if given else data if data.is_dir() else data.parent
-    file = where / FILE if where.is_dir() else where
+    file = tokenizer_in(Path(given).expanduser()) if given else beside_data(spec)
     if not file.is_file():
         template = (
             "There is no tokeniser {path}. Name the tokenizer.json of the model or its folder, or {bytes} for a model "
@@ -109,6 +106,17 @@ def tokens_of(spec: TaskSpec) -> Tokens:
         )
         raise TaskError("task.tokenizer.missing", template, path=str(file), bytes=BYTES)
     return _read(file)
+
+
+def tokenizer_in(where: Path) -> Path:
+    """The tokenizer.json that a path means: itself, or the one in a folder."""
+    return where / FILE if where.is_dir() else where
+
+
+def beside_data(spec: TaskSpec) -> Path:
+    """Where the tokenizer.json of some data would lie."""
+    data = Path(spec.path)
+    return (data if data.is_dir() else data.parent) / FILE
 
 
 def length_of(spec: TaskSpec) -> int:
