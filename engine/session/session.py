@@ -40,7 +40,7 @@ from .artifacts import Artifacts
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
-from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape
+from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape, with_tokenizer
 from .paths import absolute_to, change_model, change_task
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
@@ -97,7 +97,7 @@ class Session:
         """Let a task judge the model; the original is evaluated on it first."""
         live = self._need()
         yield Progress("Opening the data")
-        spec = change_task(spec, absolute_to(Path.cwd()))
+        spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
         task, original = open_task(spec), live.prepared.opened.model
         same_shape(example_inputs((), task, ()), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.arguments import parser, task_spec
 from secateur.engine.cli.main import main
+from secateur.engine.errors import TaskError
+from secateur.engine.tasks.protocol import TaskSpec
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,8 @@ from secateur.engine.cli.main import main
         (["inspect", "m", "--input", "3,224,224"], "1x3x224x224"),
         (["inspect", "m", "--input", "1x0x3"], "1x3x224x224"),
         (["inspect", "m", "--mean", "a,b"], "0.485"),
+        (["prune", "m", "--purpose", "luck"], "classification"),
+        (["prune", "m", "--length", "few"], "whole number"),
     ],
 )
 def test_wrong_usage_is_code_2_with_a_hint(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +53,16 @@ def test_shares_are_read_as_people_write_them(text: str, value: float) -> None:
 def test_shapes_and_channels_are_read_as_people_write_them() -> None:
     arguments = parser().parse_args(["prune", "m", "--input", "1x3x224x224", "--mean", "0.5,0.4,0.3"])
     assert arguments.input == (1, 3, 224, 224) and arguments.mean == (0.5, 0.4, 0.3)
+
+
+def test_what_data_means_is_said_with_the_data(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").touch()
+    said = ["--purpose", "similarity", "--features", "a,b", "--tokenizer", "bytes", "--length", "32", "--batch", "8"]
+    arguments = parser().parse_args(["prune", "m", "--seed", "3", "--task", str(tmp_path / "pairs.csv"), *said])
+    options = (("purpose", "similarity"), ("features", "a,b"), ("tokenizer", "bytes"), ("length", "32"))
+    assert task_spec(arguments) == TaskSpec("csv", str(tmp_path / "pairs.csv"), batch=8, options=options)
+    with pytest.raises(TaskError, match="--purpose, --features, --tokenizer, --length say what data means"):
+        task_spec(parser().parse_args(["prune", "m", *said]))
 
 
 def test_usage_loads_neither_torch_nor_qt() -> None:
