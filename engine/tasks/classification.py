@@ -51,6 +51,7 @@ class Classification:
             metric="top-1" if self._labelled else "agreement",
             samples=self._samples(model),
             labelled=self._labelled,
+            loss=self._labelled,
         )
 
     def example_inputs(self) -> tuple[torch.Tensor]:
