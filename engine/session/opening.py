@@ -102,7 +102,8 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
 def described(task: Task, model: Any) -> TaskInfo:
     """What to show of a task, with the model's predictions; an error of the model or the data becomes a TaskError."""
     try:
-        return task.info(model)
+        batches = {split.value: count for split in Split if (count := task.batch_count(split))}
+        return replace(task.info(model), batches=batches, batch=task.spec.batch)
     except SecateurError:
         raise
     except Exception as error:

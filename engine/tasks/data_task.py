@@ -55,6 +55,7 @@ class DataTask:
             metric=self.purpose.metric if labelled else self.purpose.agreement,
             samples=self._samples(model),
             labelled=labelled,
+            loss=labelled,
         )
 
     def example_inputs(self) -> Inputs:

@@ -1,7 +1,7 @@
 """What a model is for, as plain data: the task's specification, its samples and its metrics (no torch)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -105,7 +105,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """What the window shows of a task: title, sizes of the splits, class names (may be empty), metric, five samples."""
+    """What the window shows of a task.
+
+    Attributes:
+        title: For a person.
+        sizes: Samples in each split, 0 when unknown.
+        classes: Names of the classes, may be empty.
+        metric: What the metric is called.
+        samples: Five.
+        labelled: Whether the metric is by labels, and no agreement with the original.
+        loss: Whether it has a loss.
+        batches: Batches in each split, where they are known.
+        batch: Samples in a batch.
+    """
 
     title: str
     sizes: dict[str, int]
@@ -113,6 +125,9 @@ class TaskInfo:
     metric: str
     samples: tuple[Sample, ...]
     labelled: bool = True
+    loss: bool = True
+    batches: dict[str, int] = field(default_factory=dict[str, int])
+    batch: int = 1
 
 
 class Task(Protocol):

@@ -59,6 +59,7 @@ class UserTask:
             metric="evaluate" if self.file.defines("evaluate") else "top-1" if self._has_labels() else "agreement",
             samples=samples,
             labelled=self.file.defines("evaluate") or self._has_labels(),
+            loss=self.file.defines("loss"),
         )
 
     def example_inputs(self) -> Inputs:
