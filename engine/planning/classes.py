@@ -6,12 +6,13 @@ layers, but not a filter with a head. Each class loses the same share of its wea
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import gcd
+from math import ceil, gcd
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from .protocol import Goal
 
 DEFAULT_KINDS = frozenset(
     {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
@@ -54,16 +55,16 @@ def candidates(
     scores: NDArray[np.float64],
     removed: Mask,
     locked: Mask,
-    multiple: int,
-    kinds: frozenset[Kind],
+    goal: Goal,
 ) -> list[Candidate]:
-    """The sets of these kinds that can lose something; a structure without a score (NaN) is never marked."""
+    """The sets of the goal's kinds that can lose something; a structure without a score (NaN) is never marked."""
+    kinds = goal.kinds or DEFAULT_KINDS
     markable = ~removed & ~locked & np.isfinite(scores)
     classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
     for one in analysis.sets:
         if one.kind in kinds and markable[one.structures].any():
             classes[isomorphic_class(analysis, one)].append(one)
-    found = [c for members in classes.values() for c in _ranked(analysis, scores, removed, markable, members, multiple)]
+    found = [c for members in classes.values() for c in _ranked(analysis, scores, removed, markable, members, goal)]
     return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
 
 
@@ -107,7 +108,7 @@ def _ranked(
     removed: Mask,
     markable: Mask,
     members: list[CoupledSet],
-    multiple: int,
+    goal: Goal,
 ) -> list[Candidate]:
     """The candidates of one class."""
     numbers = [one.first + np.flatnonzero(markable[one.structures]) for one in members]
@@ -121,7 +122,7 @@ def _ranked(
     found: list[Candidate] = []
     for one, structures, start, stop in zip(members, numbers, bounds[:-1], bounds[1:], strict=True):
         order = np.argsort(rank[start:stop], kind="stable")
-        allowed = _allowed(analysis, one, int((~removed[one.structures]).sum()), len(structures), multiple)
+        allowed = _allowed(analysis, one, int((~removed[one.structures]).sum()), len(structures), goal)
         if np.isinf(rank[start:stop]).any():
             allowed = allowed[-1:]
         ordered = structures[order]
@@ -129,10 +130,11 @@ def _ranked(
     return found
 
 
-def _allowed(analysis: Analysis, one: CoupledSet, remaining: int, markable: int, multiple: int) -> NDArray[np.int64]:
-    """Counts that may be kept: multiples of the step that leave at least one step, and all that remains."""
+def _allowed(analysis: Analysis, one: CoupledSet, remaining: int, markable: int, goal: Goal) -> NDArray[np.int64]:
+    """Counts that may be kept: multiples of the step, at least one step and the least, and all that remains."""
     if one.kind is Kind.BLOCK:
         return np.array([0, remaining], np.int64)
-    size = step(analysis, one, multiple)
-    lowest = -(-max(size, remaining - markable) // size) * size
+    size = step(analysis, one, max(goal.multiples.get(one.kind, goal.multiple), 1))
+    least = max(goal.least, ceil(goal.least_share * one.count))
+    lowest = -(-max(size, remaining - markable, least) // size) * size
     return np.array([*range(lowest, remaining, size), remaining], np.int64)
