@@ -73,9 +73,14 @@ def solve(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: 
             nearest = partial(_nearest, meter, scores, removed)
             raise unreachable(analysis, goal, original, limits, nearest, locked)
         plan = found
-    got = meter.measure(plan)
-    rows = zip(meter.costs, original.tolist(), limits.tolist(), got.tolist(), strict=True)
-    return Planned(plan, tuple(Reached(*row) for row in rows))
+    return Planned(plan, reached(analysis, goal, plan))
+
+
+def reached(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
+    """For each limit of a goal what was asked and what is got without the `removed` [S]."""
+    meter, original, limits = _measured(analysis, goal)
+    rows = zip(meter.costs, original.tolist(), limits.tolist(), meter.measure(removed).tolist(), strict=True)
+    return tuple(Reached(*row) for row in rows)
 
 
 def _measured(analysis: Analysis, goal: Goal) -> tuple[Meter, Amounts, Amounts]:
@@ -137,4 +142,4 @@ def in_scope(module: str, place: str) -> bool:
     return module == place or module.startswith(f"{place}.") or fnmatchcase(module, place)
 
 
-__all__ = ["DEFAULT_KINDS", "check_plan", "in_scope", "keep", "solve", "suggest"]
+__all__ = ["DEFAULT_KINDS", "check_plan", "in_scope", "keep", "reached", "solve", "suggest"]

@@ -105,6 +105,11 @@ def _ways(goal: Goal, locked: Mask) -> Iterator[Way]:
         yield Way(f"allow {missing}", "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
 
 
+def asked_in_words(goal: Goal) -> str:
+    """What a goal limits: "keeping 50.0% of the MACs and at most 3 MB of the file size"."""
+    return " and ".join(_asked(goal, number) for number in range(len(goal.limits)))
+
+
 def _asked(goal: Goal, number: int) -> str:
     limit = goal.limits[number]
     if limit.amount:
