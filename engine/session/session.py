@@ -177,10 +177,15 @@ class Session:
         return (yield from courses.prune(self, state, course, token, scores))
 
     def sweep(
-        self, state: str, course: Course, shares: tuple[float, ...] = courses.BUDGETS, token: CancelToken = NEVER
+        self,
+        state: str,
+        course: Course,
+        shares: tuple[float, ...] = courses.BUDGETS,
+        scores: NDArray[np.float64] | None = None,
+        token: CancelToken = NEVER,
     ) -> Job[Sweep]:
         """Prune from one state to several budgets, the points of a trade-off curve."""
-        return (yield from courses.sweep(self, state, course, shares, token))
+        return (yield from courses.sweep(self, state, course, shares, token, scores))
 
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""

@@ -40,7 +40,6 @@ def counted(session: Session, monkeypatch: pytest.MonkeyPatch, *names: str) -> d
     """How often these steps of the session run from now on."""
     calls = dict.fromkeys(names, 0)
     for name in names:
-
         step = getattr(session, name)
 
         def wrapped(*args: object, name: str = name, step=step, **kwargs: object):
@@ -112,7 +111,7 @@ def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
             token.set()
 
     with pytest.raises(Cancelled):
-        finish(session.sweep("s0", course, (0.8, 0.6, 0.4), token), stop_in_the_second)
+        finish(session.sweep("s0", course, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
     again = Session(session.folder)
     finish(again.restore())
