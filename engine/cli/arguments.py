@@ -1,11 +1,15 @@
 """The arguments of the commands, and the specifications that they mean."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import NoReturn
 
 from ..errors import TaskError
+from ..planning.protocol import BYTES, Cost
+from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
+from ..structures.parts import Kind
 from ..tasks.open import FORMS
 from ..tasks.protocol import OPTIONS, TaskSpec
 from ..tasks.purposes.table import PURPOSES
@@ -46,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
+    _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
     _run(commands.add_parser("run", help="do again what a recipe recorded"))
     return top
 
@@ -104,6 +109,37 @@ def share(text: str) -> float:
     return value
 
 
+def shares(text: str) -> tuple[float, ...]:
+    """80%,50%,20% as 0.8, 0.5 and 0.2."""
+    return tuple(share(part) for part in text.split(","))
+
+
+def share_or_count(text: str) -> float | int:
+    """25% as 0.25 and 8 as 8."""
+    return int(text) if text.strip().isdecimal() and int(text) > 0 else share(text)
+
+
+def byte_count(text: str) -> int:
+    """10MB, 10 MB or 10000000 as bytes; k, M and G are powers of 1000, KiB, MiB and GiB of 1024."""
+    found = re.fullmatch(r"([0-9.]+)\s*([kmg]?)(i?)b?", text.strip().lower())
+    try:
+        value = float(found[1]) * (1024 if found[3] else 1000) ** " kmg".index(found[2] or " ") if found else 0.0
+    except ValueError:
+        value = 0.0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 10MB")
+    return int(value)
+
+
+def kind_multiple(text: str) -> tuple[str, int]:
+    """head=2 as the kind and the number."""
+    kind, _, number = text.rpartition("=")
+    if kind not in [str(one) for one in Kind]:
+        known = ", ".join(str(one) for one in Kind)
+        raise argparse.ArgumentTypeError(f"{text!r} names no kind of structure; write one of {known} like head=2")
+    return kind, positive(number)
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """0.485,0.456,0.406 as numbers."""
     try:
@@ -137,19 +173,78 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 def _prune(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
     add = command.add_argument
-    add("--keep-macs", type=share, default=0.5, metavar="50%", help="share of the multiply-accumulates to keep at most")
+    add(
+        "--keep-macs",
+        type=share,
+        metavar="50%",
+        help="share of the multiply-accumulates to keep at most (default: 50%%, unless another cost is limited)",
+    )
+    add("--keep-params", type=share, metavar="40%", help="share of the parameters to keep at most")
+    add("--max-size", type=byte_count, metavar="10MB", help="size of the weights in the file at most")
+    add("--max-memory", type=byte_count, metavar="20MB", help="peak of the activations of one sample at most")
+    _about_choice(command)
+    _about_recovery(command)
+    add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
+    add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    _about_model(command)
+    _about_run(command)
+
+
+def _sweep(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add = command.add_argument
+    add(
+        "--budgets",
+        type=shares,
+        metavar="80%,50%,20%",
+        default=BUDGETS,
+        help="shares to keep at most, one result for each (default: " + ",".join(f"{b:.0%}%" for b in BUDGETS) + ")",
+    )
+    add("--cost", choices=[*map(str, Cost)], default=str(Cost.MACS), help="what they are shares of (default: macs)")
+    _about_choice(command)
+    _about_recovery(command)
+    add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
+    _about_model(command)
+    _about_run(command)
+
+
+def _about_choice(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     add(
         "--criterion", choices=["taylor", "l1", "l2"], help="what rates structures (default: taylor with data, else l1)"
     )
     add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
+    add(
+        "--multiple-of",
+        type=kind_multiple,
+        action="append",
+        metavar="KIND=N",
+        help="another multiple for one kind (head=2), once for each",
+    )
+    add(
+        "--scope",
+        action="append",
+        metavar="MODULE",
+        help="remove here alone: a module with all below it, or a pattern (*.conv1), once for each",
+    )
+    add("--min-keep", type=share_or_count, default=1, metavar="25%", help="share or number that every layer keeps")
+    add("--depth", action="store_true", help="whole blocks may go too, where they are worth less than filters")
+    add("--size-as", choices=[*BYTES], default="float32", help="type of the weights whose size counts")
+
+
+def _about_recovery(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     recovery = command.add_mutually_exclusive_group()
     recovery.add_argument("--epochs", type=natural, help="epochs of fine-tuning with the original as teacher")
     recovery.add_argument("--no-recover", action="store_true", help="do not fine-tune")
-    add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
-    add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    add(
+        "--rounds",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="score, cut and recover K times on the way to the goal, with --epochs each time (default: 1)",
+    )
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
-    _about_model(command)
-    _about_run(command)
 
 
 def _run(command: argparse.ArgumentParser) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Message
+from ..planning.obstacles import NAMES, amount
+from ..planning.protocol import Reached
 from ..session.plain import to_plain
 from ..session.states import Exported, State
 from ..surgery.protocol import Verification
@@ -72,6 +74,14 @@ def comparison(before: State, after: State) -> str:
         label = f"{first.name} (n = {thousands(first.count)})"
         rows.append([label, metric_value(first), metric_value(last), _change(first, last)])
     return columns(rows)
+
+
+def asked_and_got(reached: Sequence[Reached]) -> list[str]:
+    """A line for each limited cost."""
+    return [
+        f"{NAMES[one.cost]}: asked for {amount(one.cost, one.asked)}, got {amount(one.cost, one.got)}"
+        for one in reached
+    ]
 
 
 def verified(verification: Verification | None) -> str:

@@ -6,13 +6,14 @@ layers, but not a filter with a head. Each class loses the same share of its wea
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import gcd
+from math import ceil, gcd
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask
 from .balance import all_bundles, left
+from .protocol import Goal
 
 DEFAULT_KINDS = frozenset(
     {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
@@ -56,10 +57,10 @@ def candidates(
     scores: NDArray[np.float64],
     removed: Mask,
     locked: Mask,
-    multiple: int,
-    kinds: frozenset[Kind],
+    goal: Goal,
 ) -> list[Candidate]:
-    """What of these kinds can lose something; a structure without a score (NaN) is never marked."""
+    """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
+    kinds = goal.kinds or DEFAULT_KINDS
     markable = ~removed & ~locked & np.isfinite(scores)
     classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
     for one in analysis.sets:
@@ -69,7 +70,7 @@ def candidates(
     for members in classes.values():
         _rank(scores, markable, members, rank, value)
     markable &= np.isfinite(rank)
-    found = [_candidate(analysis, bundle, rank, value, removed, markable, multiple) for bundle in all_bundles(analysis)]
+    found = [_candidate(analysis, bundle, rank, value, removed, markable, goal) for bundle in all_bundles(analysis)]
     return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
 
 
@@ -131,21 +132,23 @@ def _candidate(
     value: NDArray[np.float64],
     removed: Mask,
     markable: Mask,
-    multiple: int,
+    goal: Goal,
 ) -> Candidate:
     sets = [analysis.sets[number] for number in bundle.sets]
     steps = left(analysis, bundle, removed, markable)
     remaining = [int((~removed[one.structures]).sum()) for one in sets]
-    parts: list[NDArray[np.int64]] = []
-    for one, size in zip(sets, bundle.sizes, strict=True):
+    weakest: list[NDArray[np.int64]] = []
+    for one in sets:
         numbers = one.first + np.flatnonzero(markable[one.structures])
-        weakest = numbers[np.argsort(rank[numbers], kind="stable")]
-        parts.append(weakest[: steps * size].reshape(steps, size))
+        weakest.append(numbers[np.argsort(rank[numbers], kind="stable")])
+    most = min(len(numbers) // size for numbers, size in zip(weakest, bundle.sizes, strict=True))
+    parts = [n[: most * size].reshape(most, size) for n, size in zip(weakest, bundle.sizes, strict=True)]
     order = np.concatenate(parts, axis=1)
     ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
-    whole = step(analysis, sets[0], multiple)
+    whole = step(analysis, sets[0], max(goal.multiples.get(sets[0].kind, goal.multiple), 1))
+    least = max(whole, goal.least, ceil(goal.least_share * sets[0].count))
     kept = remaining[0] - bundle.sizes[0] * np.arange(steps, -1, -1, dtype=np.int64)
-    fits = (kept % whole == 0) & (kept >= whole if sets[0].kind is not Kind.BLOCK else kept >= 0)
+    fits = (kept % whole == 0) & (kept >= least if sets[0].kind is not Kind.BLOCK else kept >= 0)
     fits[-1] = True  # nothing goes
     allowed = sum(remaining) - order.shape[1] * np.arange(steps, -1, -1, dtype=np.int64)[fits]
     return Candidate(sets[0], order.ravel(), ranks, value[order.ravel()], allowed)

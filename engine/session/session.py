@@ -36,7 +36,9 @@ from ..targets.measure import measure as time_files
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+from . import courses
 from .artifacts import Artifacts
+from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
@@ -168,6 +170,23 @@ class Session:
         fields = {"recovery": settings, "metrics": (result.metric,)}
         return self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
 
+    def prune(
+        self, state: str, course: Course, scores: NDArray[np.float64] | None = None, token: CancelToken = NEVER
+    ) -> Job[tuple[State, ...]]:
+        """Score, plan, cut and recover until a goal is reached; returns the states on the way."""
+        return (yield from courses.prune(self, state, course, token, scores))
+
+    def sweep(
+        self,
+        state: str,
+        course: Course,
+        shares: tuple[float, ...] = courses.BUDGETS,
+        scores: NDArray[np.float64] | None = None,
+        token: CancelToken = NEVER,
+    ) -> Job[Sweep]:
+        """Prune from one state to several budgets, the points of a trade-off curve."""
+        return (yield from courses.sweep(self, state, course, shares, token, scores))
+
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
         parent, trust = self.history.state(state), trust_pickle or self._need().prepared.spec.trust_pickle
@@ -191,6 +210,20 @@ class Session:
             self._artifacts().remember(one, exported)
             self.history.put(replace(one, exports=(*one.exports, exported)))
         return exported
+
+    @property
+    def analysis(self) -> Analysis:
+        """Of the opened model."""
+        return self._need().analysis
+
+    @property
+    def has_task(self) -> bool:
+        """Whether a task judges the model."""
+        return self._need().task is not None
+
+    def removed(self, state: str) -> Mask:
+        """[S] what is gone in a state."""
+        return self._need().mask(self.history.state(state))
 
     def states(self) -> tuple[State, ...]:
         """All states in the order they were made, the original first."""

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli.arguments import parser, task_spec
+from secateur.engine.cli.asked import asked_of, limits_of
 from secateur.engine.cli.main import main
 from secateur.engine.errors import TaskError
+from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.structures.parts import Kind
 from secateur.engine.tasks.protocol import TaskSpec
 
 
@@ -22,6 +25,14 @@ from secateur.engine.tasks.protocol import TaskSpec
         (["prune", "m", "--keep-macs", "0"], "like 50%"),
         (["prune", "m", "--keep-macs", "many"], "like 50%"),
         (["prune", "m", "--multiple", "0"], "whole number"),
+        (["prune", "m", "--multiple-of", "nose=2"], "head=2"),
+        (["prune", "m", "--multiple-of", "head=0"], "whole number"),
+        (["prune", "m", "--max-size", "much"], "10MB"),
+        (["prune", "m", "--max-size", "0.1 B"], "10MB"),
+        (["prune", "m", "--min-keep", "200%"], "50%"),
+        (["prune", "m", "--rounds", "0"], "whole number"),
+        (["sweep", "m", "--budgets", "80%,120%"], "50%"),
+        (["sweep", "m", "--cost", "gold"], "gold"),
         (["prune", "m", "--epochs", "-1"], "whole number"),
         (["prune", "m", "--epochs", "3", "--no-recover"], "not allowed"),
         (["prune", "m", "--criterion", "luck"], "luck"),
@@ -48,6 +59,33 @@ def test_help_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_shares_are_read_as_people_write_them(text: str, value: float) -> None:
     assert parser().parse_args(["prune", "m", "--keep-macs", text]).keep_macs == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("10MB", 10**7), ("1.5 kB", 1500), ("2GiB", 2 * 1024**3), ("77", 77), ("3m", 3 * 10**6)]
+)
+def test_sizes_are_read_as_people_write_them(text: str, value: int) -> None:
+    assert parser().parse_args(["prune", "m", "--max-size", text]).max_size == value
+
+
+def test_arguments_make_one_goal() -> None:
+    argv = ["prune", "m", "--keep-params", "40%", "--max-size", "10MB", "--size-as", "float16", "--scope", "layer1"]
+    more = ["--scope", "*.conv1", "--min-keep", "25%", "--multiple", "8", "--multiple-of", "head=2", "--depth"]
+    arguments = parser().parse_args([*argv, *more, "--rounds", "3", "--epochs", "2"])
+    asked = asked_of(arguments, limits_of(arguments))
+    limits = (Limit(Cost.PARAMETERS, 0.4), Limit(Cost.SIZE, amount=10**7))
+    assert asked.goal.limits == limits and asked.goal.scope == ("layer1", "*.conv1") and asked.goal.dtype == "float16"
+    assert (asked.goal.least, asked.goal.least_share, asked.goal.multiples) == (1, 0.25, {"head": 2})
+    assert Kind.BLOCK in asked.goal.kinds and Kind.FILTER in asked.goal.kinds and asked.goal.multiple == 8
+    course = asked.course("l1", data=True)
+    assert (course.rounds, course.recovery.epochs) == (3, 2) and asked.course("l1", data=False).recovery is None  # type: ignore[union-attr]
+
+
+def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
+    plain = parser().parse_args(["prune", "m", "--min-keep", "3"])
+    assert limits_of(plain) == (Limit(Cost.MACS, 0.5),) and asked_of(plain, limits_of(plain)).goal.least == 3
+    peak = parser().parse_args(["prune", "m", "--max-memory", "2MB"])
+    assert limits_of(peak) == (Limit(Cost.PEAK, amount=2 * 10**6),)
 
 
 def test_shapes_and_channels_are_read_as_people_write_them() -> None:

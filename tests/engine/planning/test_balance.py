@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.balance import balanced, broken, check_counts
-from secateur.engine.planning.goal import check_plan, keep, macs, suggest
+from secateur.engine.planning.goal import check_plan, keep, suggest
 from secateur.engine.planning.marks import below
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Mask
-from secateur.engine.structures.costs import kept_sizes
+from secateur.engine.structures.costs import costs, kept_sizes
 from tests.engine.planning.stacks import stack
 
 PLAIN = stack(layers=4, width=24)
@@ -36,7 +36,7 @@ def test_a_suggestion_keeps_the_constraints_and_its_goal_and_takes_the_weakest(
     scores = np.random.default_rng(seed).random(ANALYSIS.count)
     plan = suggest(ANALYSIS, scores, share, NONE, NONE, multiple)
     check_plan(ANALYSIS, plan)
-    assert macs(ANALYSIS, plan) <= share * macs(ANALYSIS, NONE) + 1
+    assert costs(ANALYSIS, plan).macs <= share * costs(ANALYSIS, NONE).macs + 1
     first, second, third, _ = gone(plan)
     assert first == second and third <= 4 and (24 - first) % multiple == 0
     for one in ANALYSIS.sets:

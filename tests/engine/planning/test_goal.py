@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.classes import candidates, isomorphic_class, step
-from secateur.engine.planning.goal import DEFAULT_KINDS, macs, suggest
+from secateur.engine.planning.goal import DEFAULT_KINDS, suggest
+from secateur.engine.planning.meter import meter_of
+from secateur.engine.planning.protocol import Cost, Goal
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -154,13 +156,16 @@ def test_the_lock_raises_the_lowest_count_to_a_whole_step() -> None:
     filters = _set("layer1.0.conv1.weight", Kind.FILTER)
     locked = NONE.copy()
     locked[filters.first : filters.first + 9] = True
-    found = candidates(ANALYSIS, SCORES, NONE, locked, 8, DEFAULT_KINDS)
+    found = candidates(ANALYSIS, SCORES, NONE, locked, Goal((), multiple=8))
     assert next(c for c in found if c.one is filters).allowed.tolist() == [16, 24]
 
 
-def test_fast_macs_are_those_of_costs() -> None:
+def test_what_a_goal_limits_is_measured_as_costs_does() -> None:
     removed = np.random.default_rng(0).random(ANALYSIS.count) < 0.4
-    assert macs(ANALYSIS, removed) == costs(ANALYSIS, removed).macs
+    meter = meter_of(ANALYSIS, (Cost.PARAMETERS, Cost.MACS, Cost.SIZE), "float16")
+    exact = costs(ANALYSIS, removed)
+    assert meter.measure(removed).tolist() == [exact.parameters, exact.macs, 2 * exact.tensor_sizes.sum()]
+    assert meter_of(ANALYSIS, (Cost.MACS,)).measure(removed) == [exact.macs]
 
 
 def test_a_plan_for_26000_structures_takes_well_under_a_second() -> None:

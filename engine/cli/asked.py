@@ -1,0 +1,78 @@
+"""What is asked of a pruning, from the arguments: the goal, and how it is reached."""
+
+import argparse
+from dataclasses import dataclass
+
+from ..planning.classes import DEFAULT_KINDS
+from ..planning.protocol import Cost, Goal, Limit
+from ..recovery.protocol import RecoverySettings
+from ..session.courses import Course
+from ..structures.analysis import Kind
+
+HALF = Limit(Cost.MACS, 0.5)
+"""What is kept at most where no cost is limited."""
+DEFAULT = Goal((HALF,), multiple=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a pruning.
+
+    Attributes:
+        goal: What to reach.
+        criterion: What rates structures, "" for the best that is possible.
+        epochs: Of fine-tuning in each round; None for the default where there is data; 0 for none.
+        rounds: How often to score, cut and recover.
+        seed: Of what is random.
+        threads: Of fine-tuning, 0 for the default.
+    """
+
+    goal: Goal = DEFAULT
+    criterion: str = ""
+    epochs: int | None = None
+    rounds: int = 1
+    seed: int = 0
+    threads: int = 0
+
+    @property
+    def keep_macs(self) -> float | None:
+        """Share of the MACs to keep, None where that is not limited."""
+        return next((limit.share for limit in self.goal.limits if limit.cost is Cost.MACS), None)
+
+    def course(self, criterion: str, data: bool) -> Course:
+        """The way to the goal by a criterion; recovers where there is data."""
+        epochs = RecoverySettings().epochs if self.epochs is None else self.epochs
+        settings = RecoverySettings(epochs=epochs, seed=self.seed, threads=self.threads)
+        return Course(self.goal, criterion, settings if epochs and data else None, self.rounds, self.seed)
+
+
+def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
+    """What the arguments ask for, with these limits."""
+    epochs = 0 if arguments.no_recover else arguments.epochs
+    criterion, threads = arguments.criterion or "", arguments.threads or 0
+    return Asked(_goal(arguments, limits), criterion, epochs, arguments.rounds, arguments.seed, threads)
+
+
+def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
+    """The costs that the arguments limit; half of the MACs where they limit none."""
+    shares = {Cost.MACS: arguments.keep_macs, Cost.PARAMETERS: arguments.keep_params}
+    amounts = {Cost.SIZE: arguments.max_size, Cost.PEAK: arguments.max_memory}
+    limits = [Limit(cost, share) for cost, share in shares.items() if share]
+    limits += [Limit(cost, amount=amount) for cost, amount in amounts.items() if amount]
+    return tuple(limits) or (HALF,)
+
+
+def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
+    least = arguments.min_keep
+    whole = isinstance(least, int)
+    kinds = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)  # in an order that stays
+    return Goal(
+        limits,
+        scope=tuple(arguments.scope or ()),
+        least=least if whole else 1,
+        least_share=0.0 if whole else least,
+        multiple=arguments.multiple,
+        multiples=dict(arguments.multiple_of or ()),
+        kinds=kinds if arguments.depth else (),
+        dtype=arguments.size_as,
+    )
