@@ -4,6 +4,8 @@ The window talks to it through `client`, in a process of its own; the command li
 methods are jobs; a job that fails or is cancelled leaves everything as it was.
 """
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
+from ..recovery.resume import Checkpoint
 from ..scoring.criteria import score as rate
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
@@ -42,6 +45,7 @@ from .history import History, is_project
 from .live import Live
 from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape
 from .paths import absolute_to, change_model, change_task
+from .plain import to_plain
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -158,15 +162,18 @@ class Session:
         return self._keep(done.model, parent, StateKind.CUT, identities(live.analysis, after), done.edits, fields)
 
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
-        """Fine-tune a state with the original as teacher."""
+        """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         live, task, parent = self._need(), self._need_task(), self.history.state(state)
         live.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), live.prepared.opened.model
-        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs)
+        kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
+        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs, kept, checkpoint)
         check(token)
         student.load_state_dict(result.state_dict)
         fields = {"recovery": settings, "metrics": (result.metric,)}
-        return self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
+        made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
+        checkpoint.forget()
+        return made
 
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
@@ -259,6 +266,12 @@ class Session:
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)
+
+    def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
+        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
+        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(self.history.task)]
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key)
 
     def _model(self, state: str) -> nn.Module:
         return self._need().model(self.history.state(state), self.store)

@@ -245,3 +245,25 @@ def test_a_metric_for_which_lower_is_better_chooses_the_lowest() -> None:
 def _until_training(job: Any) -> None:
     while "loss" not in next(job).values:
         pass
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "learning_rate": 5e-2},
+        {"optimizer": "adam"},
+        {"half": True},
+        {"features": 0.5},
+        {"warm_up": 0.0},
+        {"warm_up": 1.0},
+    ],
+)
+def test_every_way_of_training_learns(changes: dict[str, Any]) -> None:
+    result = finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=4, **changes)))
+    assert result.metric.value > 0.8
+    assert all(v.dtype == TEACHER.state_dict()[name].dtype for name, v in result.state_dict.items())
+
+
+def test_an_unknown_optimiser_is_refused() -> None:
+    with pytest.raises(SecateurError, match="no optimiser muon; choose one of adamw, adam, sgd"):
+        finish(recover(_student(), TEACHER, ToyTask(), _settings(optimizer="muon")))
