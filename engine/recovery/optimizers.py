@@ -6,15 +6,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import SecateurError
-from .protocol import RecoverySettings
+from .protocol import Optimizer, RecoverySettings
 
 Make = Callable[[list[dict[str, Any]], RecoverySettings], torch.optim.Optimizer]
 
-OPTIMIZERS: dict[str, Make] = {
-    "adamw": lambda groups, s: torch.optim.AdamW(groups, lr=s.learning_rate),
-    "adam": lambda groups, s: torch.optim.Adam(groups, lr=s.learning_rate),
-    "sgd": lambda groups, s: torch.optim.SGD(groups, lr=s.learning_rate, momentum=0.9, nesterov=True),
+OPTIMIZERS: dict[Optimizer, Make] = {
+    Optimizer.ADAMW: lambda groups, s: torch.optim.AdamW(groups, lr=s.learning_rate),
+    Optimizer.ADAM: lambda groups, s: torch.optim.Adam(groups, lr=s.learning_rate),
+    Optimizer.SGD: lambda groups, s: torch.optim.SGD(groups, lr=s.learning_rate, momentum=0.9, nesterov=True),
 }
 """Name in recipes to the optimiser over groups of parameters."""
 
@@ -27,13 +26,4 @@ def optimizer_of(student: nn.Module, settings: RecoverySettings) -> torch.optim.
         {"params": [p for p in chosen if p.ndim >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in chosen if p.ndim < 2], "weight_decay": 0.0},
     ]
-    make = OPTIMIZERS.get(settings.optimizer)
-    if make is None:
-        known = ", ".join(OPTIMIZERS)
-        raise SecateurError(
-            "recovery.optimizer",
-            "There is no optimiser {name}; choose one of {known}.",
-            name=settings.optimizer,
-            known=known,
-        )
-    return make([g for g in groups if g["params"]], settings)
+    return OPTIMIZERS[settings.optimizer]([g for g in groups if g["params"]], settings)

@@ -12,6 +12,14 @@ class Repair(StrEnum):
     LEAST_SQUARES = "least squares"
 
 
+class Optimizer(StrEnum):
+    """Optimisers to train with; `optimizers.py` makes them."""
+
+    ADAMW = "adamw"
+    ADAM = "adam"
+    SGD = "sgd"
+
+
 @dataclass(frozen=True, slots=True)
 class RecoverySettings:
     """Fine-tuning with the original as teacher.
@@ -25,7 +33,7 @@ class RecoverySettings:
         seed: Order of the batches.
         threads: torch threads, 0: as many as the machine has less one.
         repair: How layers that lost inputs are repaired from calibration data before training.
-        optimizer: A key of `optimizers.OPTIMIZERS`.
+        optimizer: What makes the steps; SGD has Nesterov momentum 0.9 and wants a learning rate of its own.
         warm_up: Share of the steps in which the learning rate rises.
         patience: Epochs without a better metric after which training stops, 0 for never.
         features: Weight of the distance between what blocks give in student and teacher, 0 for none.
@@ -40,7 +48,7 @@ class RecoverySettings:
     seed: int = 0
     threads: int = 0
     repair: Repair = Repair.NONE
-    optimizer: str = "adamw"
+    optimizer: Optimizer = Optimizer.ADAMW
     warm_up: float = 0.15
     patience: int = 0
     features: float = 0.0

@@ -269,7 +269,10 @@ class Session:
 
     def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
         """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
-        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(self.history.task)]
+        task = self.history.task
+        file = Path(task.path).stat() if task and Path(task.path).is_file() else None  # data that changed is other data
+        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
+        what += [file.st_mtime_ns, file.st_size] if file else []
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
         return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key)
 

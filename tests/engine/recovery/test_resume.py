@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import resume
 from secateur.engine.recovery.finetune import Recovered, recover
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.recovery.resume import Checkpoint
 from tests.engine.toy_task import ToyTask
 
@@ -35,7 +35,7 @@ class Augmented(ToyTask):
             yield (images + 0.1 * torch.randn_like(images) if seed is not None else images), labels
 
 
-SETTINGS = RecoverySettings(epochs=3, learning_rate=5e-3, threads=1, patience=2, optimizer="sgd")
+SETTINGS = RecoverySettings(epochs=3, learning_rate=5e-3, threads=1, patience=2, optimizer=Optimizer.SGD)
 
 
 def _net() -> Noisy:
