@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from ..errors import TaskError
 from ..planning.protocol import BYTES, Cost
+from ..recovery.protocol import Optimizer, Repair
 from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
@@ -244,6 +245,23 @@ def _about_recovery(command: argparse.ArgumentParser) -> None:
         metavar="K",
         help="score, cut and recover K times on the way to the goal, with --epochs each time (default: 1)",
     )
+    add(
+        "--repair",
+        choices=[one.replace(" ", "-") for one in Repair],
+        default=str(Repair.NONE),
+        help="repair layers that lost inputs from calibration data before training, or with --no-recover instead of it",
+    )
+    add("--learning-rate", type=float, metavar="0.002", help="peak of the schedule")
+    add("--optimizer", choices=[*map(str, Optimizer)], default=str(Optimizer.ADAMW), help="default: adamw")
+    add("--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default: never)")
+    add(
+        "--distil-blocks",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="weight of what blocks give, beside the outputs (default: 0)",
+    )
+    add("--bfloat16", action="store_true", help="compute in bfloat16 where torch thinks it safe")
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
 
 

@@ -11,6 +11,7 @@ from secateur.engine.cli.asked import asked_of, limits_of
 from secateur.engine.cli.main import main
 from secateur.engine.errors import TaskError
 from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.structures.parts import Kind
 from secateur.engine.tasks.protocol import TaskSpec
 
@@ -109,3 +110,18 @@ def test_usage_loads_neither_torch_nor_qt() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'PySide6', 'onnx')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:
+    given = parser().parse_args(["prune", "bundled:vit", "--no-recover", "--repair", "least-squares"])
+    recovery = asked_of(given, limits_of(given)).course("l1", data=True).recovery
+    assert recovery is not None and (recovery.epochs, recovery.repair) == (0, Repair.LEAST_SQUARES)
+    plain = parser().parse_args(["prune", "bundled:vit", "--no-recover"])
+    assert asked_of(plain, limits_of(plain)).course("l1", data=True).recovery is None
+
+
+def test_how_to_train_is_taken_into_the_settings() -> None:
+    words = "--optimizer sgd --learning-rate 0.1 --patience 2 --distil-blocks 0.5 --bfloat16 --epochs 3"
+    given = parser().parse_args(["prune", "bundled:vit", *words.split()])
+    wanted = RecoverySettings(3, 0.1, optimizer=Optimizer.SGD, patience=2, features=0.5, half=True)
+    assert asked_of(given, limits_of(given)).course("l1", data=True).recovery == wanted
