@@ -133,6 +133,8 @@ def _is_size(value: Any) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    """An object with attributes of its own that is neither code nor part of the network."""
+    """An object with attributes of its own, which can be set, that is neither code nor part of the network."""
+    if getattr(getattr(type(value), "__dataclass_params__", None), "frozen", False):
+        return False
     code = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor)
     return hasattr(value, "__dict__") and not isinstance(value, code) and not callable(value)

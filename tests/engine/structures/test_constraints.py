@@ -85,6 +85,16 @@ def test_parts_that_meet_again_keep_their_pairs() -> None:
     assert {s.tensor: s.indices.tolist() for s in analysis.slices(pair.first + 1)}["first.weight"] == [1, 5]
 
 
+def test_a_shorter_last_part_stays_and_is_never_the_longest() -> None:
+    class Uneven(Chunks):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a, b, c = self.first(x).tanh().narrow(1, 0, 11).split(4, 1)
+            return torch.cat([self.readers[0](a), self.readers[1](b), c], 1)
+
+    analysis = prove(Uneven(), ROWS, "readers.0.weight:1", "readers.1.weight:1")
+    assert counts(analysis) == [((4, 4), (1, 1), 1)]
+
+
 def test_a_plan_with_uneven_parts_is_refused_in_words() -> None:
     model = Chunks(2)
     analysis = analyse(model, ROWS)
