@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .export.protocol import ExportRequest
     from .export.pytorch import export_pytorch
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
+    from .planning.balance import balanced
     from .planning.goal import suggest
     from .planning.marks import check_plan, keep
     from .recovery.finetune import recover
@@ -115,6 +116,7 @@ _HOME = {
     "Verification": "surgery.protocol",
     "VerificationError": "errors",
     "analyse": "structures.analyse",
+    "balanced": "planning.balance",
     "check_plan": "planning.marks",
     "costs": "structures.costs",
     "cut": "surgery.cut",
@@ -179,6 +181,7 @@ __all__ = [
     "Verification",
     "VerificationError",
     "analyse",
+    "balanced",
     "check_plan",
     "costs",
     "cut",
