@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .export.protocol import ExportRequest
     from .export.pytorch import export_pytorch
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
+    from .planning.balance import balanced
     from .planning.goal import solve, suggest
     from .planning.marks import check_plan, keep
     from .planning.protocol import Cost, Goal, Limit, Planned
@@ -120,6 +121,7 @@ _HOME = {
     "Verification": "surgery.protocol",
     "VerificationError": "errors",
     "analyse": "structures.analyse",
+    "balanced": "planning.balance",
     "check_plan": "planning.marks",
     "costs": "structures.costs",
     "cut": "surgery.cut",
@@ -189,6 +191,7 @@ __all__ = [
     "Verification",
     "VerificationError",
     "analyse",
+    "balanced",
     "check_plan",
     "costs",
     "cut",
