@@ -100,7 +100,7 @@ def build(
             for n in range(bisect_left(costing, first), bisect_left(costing, last))
         ),
         steps=steps,
-        script=tuple(operations(record.calls, [s.value for s in record.sources])),
+        script=tuple(operations(record.calls, [s.value for s in record.sources], context.dead)),
         block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),
         sizes=tuple(sorted(set(sizes))),
         literals=literals,
@@ -251,7 +251,8 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
         if call.op == "aten.slice":
             numbers.append(axes.number(context.counts.get(number)))
         sizes = measures(call, record.shapes)
-        found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number))
+        dead = number in context.dead
+        found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number, dead))
     return found
 
 

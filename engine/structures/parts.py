@@ -188,6 +188,7 @@ class Step:
         axes: Axis of each dimension, -1 where its size stays.
         scalars: Floating literals, which must not change.
         call: Number of the call in the record.
+        dead: Nothing depends on it (a check of sizes), so only that it runs counts.
     """
 
     op: str
@@ -196,6 +197,7 @@ class Step:
     axes: tuple[int, ...]
     scalars: tuple[float, ...]
     call: int
+    dead: bool = False
 
 
 class Counting(StrEnum):

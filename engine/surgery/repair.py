@@ -89,9 +89,9 @@ class Repair:
 
     def _improve_closely(self, now: Audit) -> Audit | None:
         """What gets the forward past a check of its own, before the next product: it may need another repair then."""
-        self.closely = True
+        self.closely = now.ran > 0
         try:
-            return self._improve(now)
+            return self._improve(now) if self.closely else None
         finally:
             self.closely = False
 

@@ -62,7 +62,7 @@ class Cell:
         afterwards = self.subject.afterwards
         if afterwards is not None and smaller is not None:
             self._timed("afterwards", lambda: afterwards(smaller))
-        if onnx and self.subject.exports and smaller is not None:
+        if onnx and smaller is not None:
             self._onnx(smaller)
 
     def _cut_and_verify(self, analysis: Analysis, mask: Mask, what: str) -> nn.Module | None:
