@@ -48,6 +48,10 @@ class Sizes:
         for path in ancestors(module):
             self._all.setdefault(path, {}).setdefault(old, set()).add(new)
 
+    def before(self, axis: int) -> int:
+        """How many indices an axis had before the cut."""
+        return int(self._old[axis])
+
     def changes(self, path: str, old: int) -> list[int]:
         """New sizes that an old one may have become, for a module: by its own code, else by any tensor in it."""
         own = self._own.get(path, {}).get(old)

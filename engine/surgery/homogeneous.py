@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..tracing.record import Call
+from ..tracing.record import Call, Ref
 from .degrees import Degree, Operands, Uneven, fitting, plain
 from .moves import MOVES, moved
 
@@ -29,6 +29,18 @@ def _uniform(at: Operands) -> list[Degree]:
         if value != own:
             at.vanish(at.degree(value))
     return [_one(at, degree).reshape(2, *[1] * at.rank(n)) for n in range(len(at.call.outputs))]
+
+
+def _indexed(at: Operands) -> list[Degree]:
+    """By numbers that the code writes ("[..., [-2], :]") of one dimension; by other ones whichever they are."""
+    degree = at.tensor("self")
+    indices: list[Ref | None] = at.get("indices")
+    (dim, value), *more = [(n, one.value) for n, one in enumerate(indices) if one is not None]
+    numbers = next((c.arguments.get("constant") for c in at.record.calls if value in c.outputs), None)
+    written = at.record.dtypes[value].startswith("int") and math.prod(at.record.shapes[value])
+    if more or not numbers or len(numbers) != written:
+        return _uniform(at)
+    return [degree if degree.shape[dim + 1] == 1 else degree.take([int(n) for n in numbers], dim + 1)]
 
 
 def _one(at: Operands, degree: Degree, axes: Sequence[int] | None = None) -> Degree:
@@ -180,7 +192,8 @@ RULES: dict[str, Rule] = {
         f"aten.{name}": rule
         for rule, names in (
             (_kept, ("neg", "abs", "relu", "leaky_relu")),
-            (_uniform, ("index", "gather", "index_select", "flip", "roll", "repeat", "unfold", "im2col", "as_strided",
+            (_indexed, ("index",)),
+            (_uniform, ("gather", "index_select", "flip", "roll", "repeat", "unfold", "im2col", "as_strided",
                         "tril", "triu", "diagonal", "avg_pool1d", "avg_pool2d", "pixel_shuffle", "cumsum")),
             (_added, ("add", "sub", "copy")),
             (_multiplied, ("mul", "div")),

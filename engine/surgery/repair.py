@@ -15,6 +15,7 @@ from . import runtime
 from .audit import Audit
 from .candidates import Site, Sizes, ancestors
 from .protocol import Edits, merged
+from .together import together
 
 LIMIT = 400
 Values: TypeAlias = dict[tuple[str, str], Any]
@@ -70,6 +71,9 @@ class Repair:
             better = self._try_attributes(path, now)
             if better is not None:
                 return better
+        better = self._try_together(paths, now)
+        if better is not None:
+            return better
         for path in paths:
             better = self._try_literals([path, *self._peers(path)], now)
             if better is not None:
@@ -102,6 +106,21 @@ class Repair:
                     better = self._try_values(attempt, now)
                     if better is not None:
                         return better
+        return None
+
+    def _try_together(self, paths: Sequence[str], now: Audit) -> Audit | None:
+        """Attributes that make it run further only together; what was not needed is undone."""
+        found = [(path, self.sizes.attributes(self.model, path)) for path in paths]
+        held = self._values((path, name) for path, names in found for name in names)
+        calls = [one for one in now.wrong if (one.module, one.site) == (now.wrong[0].module, now.wrong[0].site)]
+        wrong = {self.sizes.before(one.axis) for one in calls if not one.factor}
+        for group in together(found, held, wrong):
+            everywhere = [self._everywhere(path, name, value) for (path, name), value in group.items()]
+            values = {key: value for one in everywhere for key, value in one.items()}
+            old = self._values(values)
+            better = self._try_values(values, now)
+            if better is not None:
+                return self._without_needless(list(dict.fromkeys(name for _, name in values)), old, better)
         return None
 
     def _everywhere(self, path: str, name: str, value: Any) -> Values:
