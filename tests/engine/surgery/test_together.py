@@ -22,13 +22,15 @@ class Heads(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.config = SimpleNamespace(width=20, heads=4, dims=6)
-        self.qkv, self.out = nn.Linear(20, 72), nn.Linear(24, 20)
+        self.embed, self.qkv, self.out = nn.Linear(20, 20), nn.Linear(20, 72), nn.Linear(24, 20)
+        self.head = nn.Linear(20, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x * (self.config.width / 20)
+        x = self.embed(x)
+        x = x + torch.tanh(x * (self.config.width / 20))
         q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.config.heads, self.config.dims).permute(2, 0, 3, 1, 4)
         mixed = (q @ k.mT).softmax(-1) @ v
-        return x + self.out(mixed.transpose(1, 2).flatten(2)).tanh()
+        return self.head(x + self.out(mixed.transpose(1, 2).flatten(2)).tanh())
 
 
 class Fused(nn.Module):
