@@ -4,21 +4,22 @@ A repair is accepted only if the audit gets further with it; what did not help i
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import nn
 
 from ..errors import VerificationError
+from ..structures.analysis import NOTHING_KNOWN, Known
 from ..tracing.reading import modules_of
 from . import runtime
 from .audit import Audit, Auditor
 from .candidates import Site, Sizes, ancestors
+from .known import Values, guess, learnt
 from .protocol import Edits, merged
+from .runtime import StandIn
 
 LIMIT = 400
-Values: TypeAlias = dict[tuple[str, str], Any]
-"""Attributes by (module path, name)."""
 
 
 @dataclass(slots=True)
@@ -30,12 +31,16 @@ class Repair:
         sizes: What became of each size.
         edits: Repairs so far.
         run: Audits the model as it is.
+        known: What earlier cuts have shown; after this one, what it has shown too.
+        first: What the repaired attributes were before.
     """
 
     model: nn.Module
     sizes: Sizes
     edits: Edits
     run: Auditor
+    known: Known = NOTHING_KNOWN
+    first: Values = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:
         """Repair until the audit passes.
@@ -45,6 +50,7 @@ class Repair:
         """
         self._replace_literals(self.sizes.again(self.edits.literals))
         now = self.run()
+        now = now if now.passed else self._try_known() or now
         for _ in range(LIMIT):
             if now.passed:
                 break
@@ -61,7 +67,24 @@ class Repair:
             now = better
         if self.edits.literals:
             self._keep_what_differs()
+        self.known = learnt(self.sizes, self.first, self.edits, self.known)
         return self.edits
+
+    def _try_known(self) -> Audit | None:
+        """All that earlier cuts have shown, at once: it is enough, or it is undone."""
+        present = {path for path, module in modules_of(self.model).items() if not isinstance(module, StandIn)}
+        keys = [(path, name) for path, name, _ in self.known.attributes if path in present]
+        values, sites = guess(self.sizes, self.known, self._values(keys))
+        edits, old = self.edits, self._values(values)
+        self._set(values)
+        self._replace_literals(merged("literals", edits.literals, [one for one in sites if one[0] in present]))
+        after = self.run() if self.edits != edits or values else None
+        if after is not None and after.passed:
+            self._accept(values, old)
+            return after
+        self._set(old)
+        self._replace_literals(edits.literals)
+        return None
 
     def _looked_at(self, now: Audit) -> Audit:
         """The same audit with what forwards hand to torch, and which attributes they read."""
@@ -130,11 +153,15 @@ class Repair:
         self._set(values)
         after = self.run()
         if after.passed or after.matched > now.matched:
-            added = tuple((path, name, value) for (path, name), value in values.items())
-            self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
+            self._accept(values, old)
             return after
         self._set(old)
         return None
+
+    def _accept(self, values: Values, old: Values) -> None:
+        added = tuple((path, name, value) for (path, name), value in values.items())
+        self.first = {**old, **self.first}
+        self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
 
     def _without_needless(self, names: Sequence[str], before: Values, best: Audit) -> Audit:
         """Undo those of several attributes that nobody read, and each without which the audit gets as far."""
