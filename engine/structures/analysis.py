@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from ..errors import Message
 from .parts import (
     NOTHING_HELD,
+    NOTHING_KNOWN,
     Activations,
     CoupledSet,
     Fixed,
     Kind,
+    Known,
     Literal,
     ModuleInfo,
     Operators,
@@ -29,11 +31,13 @@ from .parts import (
 from .script import Operation
 
 __all__ = [
+    "NOTHING_KNOWN",
     "Activations",
     "Analysis",
     "CoupledSet",
     "Fixed",
     "Kind",
+    "Known",
     "Literal",
     "Mask",
     "ModuleInfo",
@@ -84,6 +88,7 @@ class Analysis:
         weightless: The run knew shapes only, and so does the audit of a cut model.
         stand_ins: What stands in place of the modules of removed blocks; the first of a block is for its own module.
         activations: Memory of the forward.
+        known: What trial cuts have shown about the model's code.
     """
 
     model: str
@@ -110,6 +115,7 @@ class Analysis:
     weightless: bool = False
     stand_ins: tuple[StandIn, ...] = ()
     activations: Activations = NOTHING_HELD
+    known: Known = NOTHING_KNOWN
 
     @property
     def count(self) -> int:

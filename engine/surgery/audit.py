@@ -12,6 +12,7 @@ from ..structures.costs import kept_sizes
 from ..structures.measured import SPELLED, is_audited, measures, name_of, scalars
 from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
+from ..tracing.reads import Reads
 from ..tracing.recorder import Attempt, attempt
 from .folding import Folding
 from .runtime import PrunedAttention, StandIn, own_class
@@ -43,6 +44,7 @@ class Audit:
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
         axes: Of the operator that differs; of those before and after, where the forward raised.
         factor: What differs is a number to compute with.
+        reads: Attributes that were read as far as it ran, None where nobody looked.
     """
 
     matched: int
@@ -52,6 +54,7 @@ class Audit:
     wrong: tuple[Wrong, ...] = ()
     axes: tuple[int, ...] = ()
     factor: bool = False
+    reads: Reads | None = None
 
     @property
     def passed(self) -> bool:
@@ -70,24 +73,24 @@ class Auditor:
         self._removed = removed
         self._inputs = inputs
         self._expected = list(_expected(analysis, removed))
-        self._watched = False
 
-    def __call__(self) -> Audit:
-        """Audit the model as it is now."""
-        run = attempt(self._model, self._inputs, self._analysis.weightless, self._watched)
+    def __call__(self, watched: bool = False, reading: bool = False) -> Audit:
+        """Audit the model as it is now.
+
+        Args:
+            watched: Look at what forwards hand to torch too.
+            reading: Look at which attributes they read too.
+        """
+        run = attempt(self._model, self._inputs, self._analysis.weightless, watched, reading)
         own = _with_other_code(self._model)
         self._folding.forget()
         found = _compared(self._analysis, self._removed, run, own, self._expected, {})
         if found.factor:
             self._folding.look(run, own | _with_other_numbers(self._model))
             found = _compared(self._analysis, self._removed, run, own, self._expected, self._folding.numbers)
-        if found.passed:
-            return found
-        if not self._watched:  # what forwards hand to torch is looked at only where something is to be repaired
-            self._watched = True
-            return self()
-        wrong = _wrong(self._analysis, self._removed, run)
-        return replace(found, wrong=tuple(w for w in wrong if not (w.factor and w.module in self._folding.found)))
+        wrong = () if found.passed or not watched else tuple(_wrong(self._analysis, self._removed, run))
+        wrong = tuple(w for w in wrong if not (w.factor and w.module in self._folding.found))
+        return replace(found, wrong=wrong, reads=run.reads)
 
 
 def _compared(

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias, cast
 
-import torch
 from torch import nn
 
 from ..structures.analysis import Analysis, Literal, Mask
 from ..structures.costs import kept_sizes
+from ..tracing.reads import DEPTH, is_plain
 from .attributes import remembered
 from .protocol import merged
 
@@ -17,8 +16,6 @@ Site: TypeAlias = tuple[str, str, int, str, Any]
 """A replaced number: module path, call site, k-th call or -1, place among the arguments, value; see `Edits`."""
 ORDINARY = frozenset(vars(nn.Module()))
 """What every module has."""
-DEPTH = 2
-"""How deep plain objects in modules are looked through ("config.text_config.hidden_size")."""
 
 
 class Sizes:
@@ -29,6 +26,7 @@ class Sizes:
         self._old, self._new = kept_sizes(analysis, before), kept_sizes(analysis, after)
         self._own: dict[str, dict[int, set[int]]] = {}
         self._all: dict[str, dict[int, set[int]]] = {}
+        self._axes: dict[str, set[int]] = {}
         self._literals: dict[str, list[Literal]] = {}
         for literal in analysis.literals:
             self._literals.setdefault(literal.module, []).append(literal)
@@ -47,6 +45,17 @@ class Sizes:
             self._own.setdefault(module, {}).setdefault(old, set()).add(new)
         for path in ancestors(module):
             self._all.setdefault(path, {}).setdefault(old, set()).add(new)
+            self._axes.setdefault(path, set()).add(axis)
+
+    def between(self, path: str, old: int, new: int) -> tuple[int, ...]:
+        """Axes that a module has to do with and that had the one size and have the other; none where it stays."""
+        axes = sorted(self._axes.get(path, ())) if old != new else ()
+        return tuple(a for a in axes if self._old[a] == old and self._new[a] == new)
+
+    def after(self, old: int, axes: Iterable[int]) -> int | None:
+        """What a size is now that one of these axes has, None where they differ; the same where none has it."""
+        new = {int(self._new[a]) for a in axes if self._old[a] == old}
+        return old if not new else new.pop() if len(new) == 1 else None
 
     def before(self, axis: int) -> int:
         """How many indices an axis had before the cut."""
@@ -127,16 +136,10 @@ def _numbers_in(held: Mapping[str, Any], depth: int) -> Iterator[tuple[str, int 
         elif isinstance(value, (list, tuple)):
             if value and all(_is_size(one) for one in cast("Sequence[Any]", value)):
                 yield name, cast("Sequence[int]", value)
-        elif depth and _is_plain(value):
+        elif depth and is_plain(value):
             inside = cast("Mapping[str, Any]", vars(value))
             yield from ((f"{name}.{inner}", number) for inner, number in _numbers_in(inside, depth - 1))
 
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, (bool, Enum)) and value > 0
-
-
-def _is_plain(value: object) -> bool:
-    """An object with attributes of its own that is neither code nor part of the network."""
-    code = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor)
-    return hasattr(value, "__dict__") and not isinstance(value, code) and not callable(value)

@@ -10,7 +10,7 @@ from torch import nn
 from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.twin import isolated
-from .double import Double
+from .double import throughout
 from .runtime import StandIn
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -38,7 +38,7 @@ class Run:
             if trail and path and not isinstance(module, StandIn)
         ]
         try:
-            with quiet_forward(model, training), Double():
+            with quiet_forward(model, training), throughout(model):
                 self.outputs = answers_of(call(model, copied(inputs)), chosen)
         finally:
             for handle in handles:

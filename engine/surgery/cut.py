@@ -12,7 +12,7 @@ from torch import nn
 
 from ..collecting import uncollected
 from ..errors import PlanError, VerificationError
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Analysis, Known, Mask
 from ..structures.costs import kept_sizes
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.twin import keeping_kind, stand_in, twin
@@ -55,7 +55,7 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
     """
     keeps = relative_keeps(analysis, before, after)
     earlier = edits.weights
-    smaller, edits = _rehearsed(model, analysis, before, after, edits, inputs, keeps)
+    smaller, edits, _ = _rehearsed(model, analysis, before, after, edits, inputs, keeps)
     if analysis.weightless:
         smaller = _sliced(model, keeps)
         # Buffers that no file holds are sliced already, as all others.
@@ -65,31 +65,31 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
     return Cut(smaller, edits, factors)
 
 
-def rehearse(
-    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs
-) -> tuple[nn.Module, Edits]:
-    """A smaller model that runs as predicted, and the repairs that it took; without weights if the analysis was.
+def rehearse(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs) -> Known:
+    """Make sure that a cut is possible, without weights if the analysis was; what it shows about the model's code.
 
     Arguments and errors are those of `cut`.
     """
-    return _rehearsed(model, analysis, before, after, edits, inputs, relative_keeps(analysis, before, after))
+    return _rehearsed(model, analysis, before, after, edits, inputs, relative_keeps(analysis, before, after))[2]
 
 
 def _rehearsed(
     model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs, keeps: Keeps
-) -> tuple[nn.Module, Edits]:
+) -> tuple[nn.Module, Edits, Known]:
     check_plan(analysis, before, after)
     smaller = _sliced(model, keeps, analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
     folding = Folding(model, analysis, before, inputs)
     run = Auditor(smaller, analysis, after, inputs, folding)
-    edits = Repair(smaller, Sizes(analysis, before, after), edits, run).until_it_runs()
+    repair = Repair(smaller, Sizes(analysis, before, after), edits, run, analysis.known)
+    edits = repair.until_it_runs()
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone
     edits = replace(edits, weights=folding.weights)
-    return smaller, _with_numbers(
+    edits = _with_numbers(
         smaller, renumbered(model, smaller), edits, lambda: run().passed and folding.weights == edits.weights
     )
+    return smaller, edits, repair.known
 
 
 def _with_numbers(

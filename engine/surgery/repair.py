@@ -3,23 +3,24 @@
 A repair is accepted only if the audit gets further with it; what did not help is undone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import nn
 
 from ..errors import VerificationError
+from ..structures.analysis import NOTHING_KNOWN, Known
 from ..tracing.reading import modules_of
 from . import runtime
-from .audit import Audit
+from .audit import Audit, Auditor
 from .candidates import Site, Sizes, ancestors
+from .known import Values, guess, learnt
 from .protocol import Edits, merged
+from .runtime import StandIn
 from .together import together
 
 LIMIT = 400
-Values: TypeAlias = dict[tuple[str, str], Any]
-"""Attributes by (module path, name)."""
 
 
 @dataclass(slots=True)
@@ -31,12 +32,16 @@ class Repair:
         sizes: What became of each size.
         edits: Repairs so far.
         run: Audits the model as it is.
+        known: What earlier cuts have shown; after this one, what it has shown too.
+        first: What the repaired attributes were before.
     """
 
     model: nn.Module
     sizes: Sizes
     edits: Edits
-    run: Callable[[], Audit]
+    run: Auditor
+    known: Known = NOTHING_KNOWN
+    first: Values = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:
         """Repair until the audit passes.
@@ -46,10 +51,11 @@ class Repair:
         """
         self._replace_literals(self.sizes.again(self.edits.literals))
         now = self.run()
+        now = now if now.passed else self._try_known() or now
         for _ in range(LIMIT):
             if now.passed:
                 break
-            better = self._improve(now)
+            better = self._improve(self._looked_at(now))
             if better is None:
                 raise VerificationError(
                     "cut.unrepaired",
@@ -62,7 +68,30 @@ class Repair:
             now = better
         if self.edits.literals:
             self._keep_what_differs()
+        self.known = learnt(self.sizes, self.first, self.edits, self.known)
         return self.edits
+
+    def _try_known(self) -> Audit | None:
+        """All that earlier cuts have shown, at once: it is enough, or it is undone."""
+        present = {path for path, module in modules_of(self.model).items() if not isinstance(module, StandIn)}
+        keys = [(path, name) for path, name, _ in self.known.attributes if path in present]
+        values, sites = guess(self.sizes, self.known, self._values(keys))
+        edits, old = self.edits, self._values(values)
+        self._set(values)
+        self._replace_literals(merged("literals", edits.literals, [one for one in sites if one[0] in present]))
+        after = self.run() if self.edits != edits or values else None
+        if after is not None and after.passed:
+            self._accept(values, old)
+            return after
+        self._set(old)
+        self._replace_literals(edits.literals)
+        return None
+
+    def _looked_at(self, now: Audit) -> Audit:
+        """The same audit with what forwards hand to torch, and which attributes they read."""
+        seen = self.run(watched=True, reading=True)
+        same = (seen.matched, seen.module, seen.text) == (now.matched, now.module, now.text)
+        return seen if same else replace(self.run(watched=True), reads=None)
 
     def _improve(self, now: Audit) -> Audit | None:
         """The first repair that gets further: where the first wrong number was given, at the failing module, above."""
@@ -91,16 +120,21 @@ class Repair:
                 yield path
 
     def _try_attributes(self, path: str, now: Audit) -> Audit | None:
-        """All attributes that can have one value only, at once; what was not needed is undone. Then each alone."""
+        """All attributes that can have one value only, at once; what was not needed is undone. Then each alone.
+
+        Only what was read has to do with the difference; what is read behind it may have to change together with that.
+        """
         found = self.sizes.attributes(self.model, path)
-        sure = [name for name, values in found.items() if len(values) == 1]
-        together = {key: v for name in sure for key, v in self._everywhere(path, name, found[name][0]).items()}
-        old = self._values(together)
-        better = self._try_values(together, now) if len(sure) > 1 else None
-        if better is not None:
-            return self._without_needless(sure, old, better)
-        for name, values in found.items():
-            for value in values:
+        read = [name for name in found if now.reads is None or now.reads.has(path, name)]
+        sure = [name for name, values in found.items() if len(values) == 1] if read else []
+        for names in (sure, [name for name in sure if name in read])[: 1 if set(sure) <= set(read) else 2]:
+            together = {key: v for name in names for key, v in self._everywhere(path, name, found[name][0]).items()}
+            old = self._values(together)
+            better = self._try_values(together, now) if len(names) > 1 else None
+            if better is not None:
+                return self._without_needless(names, old, better)
+        for name in read:
+            for value in found[name]:
                 everywhere = self._everywhere(path, name, value)
                 for attempt in (everywhere, {(path, name): value})[: len(everywhere)]:
                     better = self._try_values(attempt, now)
@@ -138,26 +172,38 @@ class Repair:
         self._set(values)
         after = self.run()
         if after.passed or after.matched > now.matched:
-            added = tuple((path, name, value) for (path, name), value in values.items())
-            self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
+            self._accept(values, old)
             return after
         self._set(old)
         return None
 
+    def _accept(self, values: Values, old: Values) -> None:
+        added = tuple((path, name, value) for (path, name), value in values.items())
+        self.first = {**old, **self.first}
+        self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
+
     def _without_needless(self, names: Sequence[str], before: Values, best: Audit) -> Audit:
-        """Undo each of several attributes without which the audit gets as far."""
-        for name in names:
-            old = {key: value for key, value in before.items() if key[1] == name}
-            new = self._values(old)
-            self._set(old)
+        """Undo those of several attributes that nobody read, and each without which the audit gets as far."""
+        reads = self.run(reading=True).reads
+        by_name = {name: {key: value for key, value in before.items() if key[1] == name} for name in names}
+        unread = [name for name in names if reads is not None and not any(reads.has(*key) for key in by_name[name])]
+        for name in unread:
+            self._undo(by_name.pop(name))
+        for old in by_name.values():
+            new, edits = self._values(old), self.edits
+            self._undo(old)
             after = self.run()
             if after.matched >= best.matched and after.passed >= best.passed:
                 best = after
-                kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
-                self.edits = replace(self.edits, attributes=kept)
             else:
                 self._set(new)
+                self.edits = edits
         return best
+
+    def _undo(self, old: Values) -> None:
+        self._set(old)
+        kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
+        self.edits = replace(self.edits, attributes=kept)
 
     def _owner(self, path: str, name: str) -> Any:
         owner: Any = self.model.get_submodule(path)
@@ -186,7 +232,7 @@ class Repair:
             if set(sites) == set(before):
                 break
             self._replace_literals(sites)
-            after = self.run()
+            after = self.run(watched=True)
             if after.passed or after.matched > now.matched:
                 return after
         self._replace_literals(before)

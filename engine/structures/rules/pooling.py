@@ -52,9 +52,11 @@ def _edge(context: Context, width: int) -> LabelArray:
 
 
 def grid_sample(context: Context) -> None:
-    """Input [N, C, ...] at the points of a grid [N, ..., coordinates] -> [N, C, ...]."""
+    """Input [N, C, ...] at the points of a grid [N, ..., coordinates] -> [N, C, ...]; N may be samples times heads."""
     first, channels, *space = context.of("input")
-    for dim in (*space, *context.of("grid")):
+    own, *points = context.of("grid")
+    first = context.labels.meet([first, own], reasons.combined(context.call.op), context.call.module)
+    for dim in (*space, *points):
         context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
     context.give([first, channels, *[None] * len(space)])
 

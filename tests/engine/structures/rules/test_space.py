@@ -93,3 +93,24 @@ def test_a_view_by_other_strides_fixes_what_it_shows() -> None:
     model = Images(lambda x: x.as_strided(x.shape, (x.stride(0), x.stride(3), x.stride(1), x.stride(2))), 8, 8)
     analysis = analyse(model, pictures())
     assert not any(s.name == "first.weight" for s in analysis.sets)
+
+
+class Sampled(nn.Module):
+    """Deformable attention in small: every head looks at points of its own in its own channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.points = nn.Conv2d(3, 12, 1), nn.Linear(3, 4 * 5 * 2)
+        self.out = nn.Linear(12, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, heads = x.shape[0], 4
+        values = torch.tanh(self.value(x)).unflatten(1, (heads, -1)).flatten(0, 1)  # [N * heads, 3, H, W]
+        grid = torch.tanh(self.points(x.mean((2, 3)))).view(n * heads, 5, 1, 2)
+        seen = F.grid_sample(values, grid, align_corners=False).sum((2, 3))  # [N * heads, 3]
+        return self.out(seen.view(n, -1))
+
+
+def test_heads_that_sample_go_with_the_points_they_look_at() -> None:
+    torch.manual_seed(0)
+    prove(Sampled(), pictures(), "value.weight", "points.weight")
