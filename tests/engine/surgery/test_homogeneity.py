@@ -42,6 +42,7 @@ HOMOGENEOUS: dict[str, Function] = {
     "linear": lambda w, x: F.linear(x, w),
     "split": lambda w, x: torch.cat([part * 3 for part in F.linear(x, w).split(2, -1)][::-1], -1),
     "heads": lambda w, x: F.linear(x, w).view(2, 2, 2).permute(1, 0, 2)[:, :, 1:],
+    "chosen": lambda w, x: F.linear(x, w)[:, [-1, 0]],
     "square": lambda w, x: F.linear(x, w).square().sqrt() * F.linear(x, w),
     "quotient": lambda w, x: x[:, :4] / F.linear(x, w).pow(2),
     "convolution": lambda w, x: F.conv1d(x[:, :, None], w[:, :, None]).relu(),
