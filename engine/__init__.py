@@ -15,7 +15,8 @@ memory:
     marked = suggest(analysis, scores, keep_macs=0.5, removed=nothing, locked=nothing, multiple=16)
     print(costs(analysis, marked).macs)
     smaller = cut(opened.model, analysis, nothing, marked, Edits(), inputs)
-    print(finish(verify(opened.model, smaller.model, analysis, nothing, marked, inputs, NeverCancelled())).difference)
+    both, token = (opened.model, smaller.model), NeverCancelled()
+    print(finish(verify(*both, analysis, nothing, marked, inputs, token, smaller.factors)).difference)
 
 Or as a session, which keeps every state on disk and verifies each cut by itself:
 

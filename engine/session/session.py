@@ -156,7 +156,7 @@ class Session:
         model, inputs = self._model(state), live.prepared.inputs
         done = operate(model, live.analysis, before, after, parent.edits, inputs)
         yield Progress("Verifying the cut")
-        verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token)
+        verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token, done.factors)
         require(verification)
         check(token)
         repairs = explain(done.edits, live.prepared.opened.model)

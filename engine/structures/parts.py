@@ -287,3 +287,20 @@ class Literal:
 def set_key(kind: Kind, name: str, dim: int, part: int = 0) -> str:
     """Identity of a coupled set: kind, first parameter, dimension, and which of several there."""
     return f"{kind}|{name}|{dim}" + (f"|{part}" if part else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What trial cuts have shown about a model's code: a first guess for the next cut, no more.
+
+    Attributes:
+        attributes: (module path, attribute, axes): for each of its numbers the axes that it may be the size of, none
+            for one that stays.
+        literals: (module path, call site, place among the arguments) of the numbers that had to be replaced.
+    """
+
+    attributes: tuple[tuple[str, str, tuple[tuple[int, ...], ...]], ...] = ()
+    literals: tuple[tuple[str, str, str], ...] = ()
+
+
+NOTHING_KNOWN = Known()

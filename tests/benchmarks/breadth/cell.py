@@ -78,7 +78,7 @@ class Cell:
         self.result[f"repairs {what}"] = repairs(made.edits)
         done = self._timed(
             f"verify {what}",
-            lambda: finish(verify(self.model, made.model, analysis, nothing, mask, self.inputs, NEVER)),
+            lambda: finish(verify(self.model, made.model, analysis, nothing, mask, self.inputs, NEVER, made.factors)),
         )
         self.result[f"verified {what}"] = done.passed
         self.result[f"difference {what}"] = done.difference
@@ -155,6 +155,8 @@ def repairs(edits: Edits) -> str:
         return "literals"
     if edits.attention:
         return "attention"
+    if edits.weights:
+        return "weights"
     return "attributes" if edits.attributes else "none"
 
 
