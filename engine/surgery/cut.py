@@ -198,11 +198,9 @@ def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Modu
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
         kept = keeps.get(named.get(id(tensor), ""), ())
-        if weightless:
-            tensor = stand_in(tensor)
-            if kept == ():
-                return tensor
-        return keeping_kind(tensor, slice_tensor(tensor.data, kept)) if kept is not None else tensor
+        if weightless and not kept:
+            return stand_in(tensor)
+        return tensor if kept is None else keeping_kind(tensor, slice_tensor(tensor.data, kept, weightless))
 
     try:
         return twin(model, make)

@@ -11,8 +11,8 @@ from ..surgery.runtime import WATCHED, call_site, numbers
 from .reading import tensors_of
 from .record import FunctionCall, Given
 
-Frame: TypeAlias = tuple[str, tuple[tuple[str, int], ...], int, dict[str, int]]
-"""A module whose forward runs: path, inputs (place, value), first call inside, calls made so far from each site."""
+Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
+"""A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
 
 
 class Functions(TorchFunctionMode):
@@ -41,7 +41,7 @@ class Functions(TorchFunctionMode):
         return result
 
     def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> None:
-        module, _, _, counts = self._stack[-1]
+        module, *_, counts = self._stack[-1]
         first = self._number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
         number = counts.get(site, 0)
         counts[site] = number + 1
