@@ -236,12 +236,12 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
 def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     """What goes from buffers that the state dict leaves out, in the original's indices."""
     saved = model.state_dict(keep_vars=True).keys()
-    kept = analysis.kept_indices(removed)
-    for tensor in analysis.tensors:
-        if not tensor.parameter and tensor.name not in saved:
-            for dim, indices in enumerate(kept.get(tensor.name) or ()):
-                if indices is not None:
-                    yield tensor.name, dim, tuple(indices.tolist())
+    unsaved = [tensor.name for tensor in analysis.tensors if not tensor.parameter and tensor.name not in saved]
+    kept = analysis.kept_indices(removed) if unsaved else {}
+    for name in unsaved:
+        for dim, indices in enumerate(kept.get(name) or ()):
+            if indices is not None:
+                yield name, dim, tuple(indices.tolist())
 
 
 def _is_cut(analysis: Analysis, path: str, kept: NDArray[np.int64]) -> bool:

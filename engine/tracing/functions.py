@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, cast
 
 import torch
-from torch.overrides import TorchFunctionMode
+from torch import nn
+from torch.overrides import (
+    TorchFunctionMode,
+    _get_current_function_mode,  # pyright: ignore[reportPrivateUsage]
+    _pop_mode,  # pyright: ignore[reportPrivateUsage]
+    _push_mode,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]
+)
 
 from ..surgery.runtime import WATCHED, call_site, numbers
 from .reading import tensors_of
@@ -13,6 +19,24 @@ from .record import FunctionCall, Given
 
 Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
 """A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
+
+
+LAYERS = frozenset(
+    (
+        nn.Linear, nn.Identity, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Dropout, nn.Dropout2d, nn.ReLU,
+        nn.ReLU6, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.MaxPool2d, nn.AvgPool2d,
+        nn.AdaptiveAvgPool2d,
+    )
+)  # fmt: skip
+CONVOLUTIONS = frozenset((nn.Conv1d, nn.Conv2d, nn.Conv3d))
+
+
+def says_nothing(module: nn.Module) -> bool:
+    """A layer of torch that hands no number to torch which a cut could change: there is nothing to watch."""
+    own = vars(module)
+    if own["_forward_hooks"] or own["_forward_pre_hooks"]:
+        return False
+    return type(module) in LAYERS or (type(module) in CONVOLUTIONS and own["groups"] == 1)
 
 
 class Functions(TorchFunctionMode):
@@ -39,6 +63,20 @@ class Functions(TorchFunctionMode):
             if given:
                 self._note(name, call_site(name, sys._getframe(1)), args, given, outputs)  # pyright: ignore[reportPrivateUsage]
         return result
+
+    def around(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, which then runs unwatched, as that costs more than what most layers do."""
+
+        def alone(*args: Any, **kwargs: Any) -> Any:
+            if _get_current_function_mode() is not self:  # somebody else watches too
+                return run(*args, **kwargs)
+            _pop_mode()
+            try:
+                return run(*args, **kwargs)
+            finally:
+                _push_mode(self)
+
+        return alone
 
     def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> None:
         module, *_, counts = self._stack[-1]

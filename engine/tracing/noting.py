@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import AnalysisError
 from . import shapes
-from .functions import Frame
+from .functions import Frame, Functions, says_nothing
 from .reading import modules_of, named_tensors, outline, tensors_of
 from .record import Call, FunctionCall, ModuleCall, Ref, Source
 from .schema import ATOMS, literal, operator
@@ -177,13 +177,16 @@ class Recorder(TorchDispatchMode):
 
 
 @contextmanager
-def listening(model: nn.Module, recorder: Recorder) -> Generator[None]:
+def listening(model: nn.Module, recorder: Recorder, functions: Functions | None) -> Generator[None]:
     """Tell a recorder when the forward of each of a model's modules begins and ends."""
     before: list[tuple[dict[str, Any], Any]] = []
     for path, module in modules_of(model).items():
         own = vars(module)
         before.append((own, own.get(CALLED)))
-        own[CALLED] = _noted(recorder, path, module)
+        run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
+        if functions is not None and says_nothing(module):
+            run = functions.around(run)
+        own[CALLED] = _noted(recorder, path, run)
     try:
         yield
     finally:
@@ -194,9 +197,7 @@ def listening(model: nn.Module, recorder: Recorder) -> Generator[None]:
                 own[CALLED] = other
 
 
-def _noted(recorder: Recorder, path: str, module: nn.Module) -> Callable[..., Any]:
-    run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
-
+def _noted(recorder: Recorder, path: str, run: Callable[..., Any]) -> Callable[..., Any]:
     def noted(*args: Any, **kwargs: Any) -> Any:
         recorder.enter(path, args, kwargs)
         result = None
