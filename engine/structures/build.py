@@ -1,6 +1,7 @@
 """Put what was solved into an `Analysis`: numbered structures, axes, costs, fixed axes and the audit's steps."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -267,9 +268,10 @@ def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
             why = solution.reason[solution.component[labels]]
             if why.max() < 0:
                 continue
-            for reason in map(int, np.unique(why[why >= 0])):
+            counts = Counter(why.ravel().tolist())
+            for reason in sorted(counts.keys() - {-1}):
                 known = reason < len(statements)
                 message = statements[reason].reason if known else reasons.conflict()
                 module = statements[reason].module if known else source.module
-                found.append(Fixed(number, dim, int((why == reason).sum()), message, module))
+                found.append(Fixed(number, dim, counts[reason], message, module))
     return found

@@ -212,11 +212,9 @@ def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Modu
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
         kept = keeps.get(named.get(id(tensor), ""), ())
-        if weightless:
-            tensor = stand_in(tensor)
-            if kept == ():
-                return tensor
-        return keeping_kind(tensor, slice_tensor(tensor.data, kept)) if kept is not None else tensor
+        if weightless and not kept:
+            return stand_in(tensor)
+        return tensor if kept is None else keeping_kind(tensor, slice_tensor(tensor.data, kept, weightless))
 
     try:
         return twin(model, make)
@@ -252,12 +250,12 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
 def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     """What goes from buffers that the state dict leaves out, in the original's indices."""
     saved = model.state_dict(keep_vars=True).keys()
-    kept = analysis.kept_indices(removed)
-    for tensor in analysis.tensors:
-        if not tensor.parameter and tensor.name not in saved:
-            for dim, indices in enumerate(kept.get(tensor.name) or ()):
-                if indices is not None:
-                    yield tensor.name, dim, tuple(indices.tolist())
+    unsaved = [tensor.name for tensor in analysis.tensors if not tensor.parameter and tensor.name not in saved]
+    kept = analysis.kept_indices(removed) if unsaved else {}
+    for name in unsaved:
+        for dim, indices in enumerate(kept.get(name) or ()):
+            if indices is not None:
+                yield name, dim, tuple(indices.tolist())
 
 
 def _is_cut(analysis: Analysis, path: str, kept: NDArray[np.int64]) -> bool:
