@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from ..scoring.choices import Choices, Combine, Normalise, Ranking, Slices
+from ..scoring.criteria import CRITERIA
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
 
@@ -57,6 +59,16 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         trust_code=arguments.trust_code,
         task=task_spec(arguments),
         outputs=tuple(arguments.output or ()),
+    )
+
+
+def choices_of(arguments: argparse.Namespace) -> Choices:
+    """The choices about scores that the arguments name."""
+    return Choices(
+        combine=Combine(arguments.combine) if arguments.combine else None,
+        slices=Slices(arguments.slices) if arguments.slices else None,
+        normalise=Normalise(arguments.normalise) if arguments.normalise else None,
+        ranking=Ranking(arguments.ranking),
     )
 
 
@@ -129,9 +141,7 @@ def _prune(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
     add = command.add_argument
     add("--keep-macs", type=share, default=0.5, metavar="50%", help="share of the multiply-accumulates to keep at most")
-    add(
-        "--criterion", choices=["taylor", "l1", "l2"], help="what rates structures (default: taylor with data, else l1)"
-    )
+    _about_scores(command)
     add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
     recovery = command.add_mutually_exclusive_group()
     recovery.add_argument("--epochs", type=natural, help="epochs of fine-tuning with the original as teacher")
@@ -141,6 +151,16 @@ def _prune(command: argparse.ArgumentParser) -> None:
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
     _about_model(command)
     _about_run(command)
+
+
+def _about_scores(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--criterion", choices=[*CRITERIA], help="what rates structures (default: taylor with data, else l1)")
+    add("--combine", choices=[*map(str, Combine)], help="how the slices of a structure become one number")
+    add("--slices", choices=[*map(str, Slices)], help="which count: those that compute a structure, that read it, all")
+    add("--normalise", choices=[*map(str, Normalise)], help="what the scores of a coupled set are divided by")
+    competing = "what competes: sets of equal shapes, each set by itself, the whole model (default: shapes)"
+    add("--ranking", choices=[*map(str, Ranking)], default="shapes", help=competing)
 
 
 def _run(command: argparse.ArgumentParser) -> None:

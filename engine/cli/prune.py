@@ -2,7 +2,7 @@
 
 import argparse
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
 from ..planning.goal import suggest
 from ..recovery.protocol import RecoverySettings
+from ..scoring.choices import Choices
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, PlanIntent, State
 from ..structures.analysis import Mask, from_identities
 from ..tasks.protocol import Split
-from .arguments import model_spec
+from .arguments import choices_of, model_spec
 from .output import Outcome, Reporter
 from .report import comparison, costs_of, export_of, metrics_of, repairs_of, verification_of, verified, wrote
 from .threads import use_threads
@@ -35,6 +36,7 @@ class Goal:
         epochs: Of fine-tuning; None for the default where there is data; 0 for none.
         seed: Of what is random.
         threads: Of fine-tuning, 0 for the default.
+        choices: About the scores and the ranking by them.
     """
 
     keep_macs: float = 0.5
@@ -43,6 +45,7 @@ class Goal:
     epochs: int | None = None
     seed: int = 0
     threads: int = 0
+    choices: Choices = field(default_factory=Choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ def goal_of(arguments: argparse.Namespace) -> Goal:
     """The goal that the arguments name."""
     epochs = 0 if arguments.no_recover else arguments.epochs
     criterion, threads = arguments.criterion or "", arguments.threads or 0
-    return Goal(arguments.keep_macs, criterion, arguments.multiple, epochs, arguments.seed, threads)
+    about = (arguments.keep_macs, criterion, arguments.multiple, epochs, arguments.seed, threads)
+    return Goal(*about, choices_of(arguments))
 
 
 def pruned(session: Session, opened: OpenedModel, goal: Goal, reporter: Reporter) -> Pruned:
@@ -87,7 +91,7 @@ def pruned(session: Session, opened: OpenedModel, goal: Goal, reporter: Reporter
     start, notes = session.states()[-1], list[str]()
     scores, criterion = _scores(session, start, goal, opened.task is not None, reporter, notes)
     marked = _plan(opened, start, scores, goal)
-    plan = PlanIntent(criterion, goal.keep_macs, goal.multiple, seed=goal.seed)
+    plan = PlanIntent(criterion, goal.keep_macs, goal.multiple, seed=goal.seed, choices=goal.choices)
     cut = reporter.finish(session.cut(start.id, marked, plan))
     result = _recovered(session, cut, goal, opened.task is not None, reporter, notes)
     if opened.task is not None:
@@ -132,20 +136,21 @@ def _scores(
         )
         criterion = "l1"
     try:
-        return reporter.finish(session.score(start.id, criterion)), criterion
+        return reporter.finish(session.score(start.id, criterion, choices=goal.choices, seed=goal.seed)), criterion
     except TaskError as error:
         if goal.criterion or error.message.code != "scoring.no_loss":
             raise
     notes.append(
         "The task has no loss, so structures were rated by the size of their weights (l1) instead of by taylor."
     )
-    return reporter.finish(session.score(start.id, "l1")), "l1"
+    return reporter.finish(session.score(start.id, "l1", choices=goal.choices)), "l1"
 
 
 def _plan(opened: OpenedModel, start: State, scores: NDArray[Any], goal: Goal) -> Mask:
     analysis = opened.analysis
     gone, _ = from_identities(analysis, start.removed)
-    marked = suggest(analysis, scores, goal.keep_macs, gone, analysis.empty(), goal.multiple)
+    ranking = goal.choices.ranking
+    marked = suggest(analysis, scores, goal.keep_macs, gone, analysis.empty(), goal.multiple, None, ranking)
     if (marked == gone).all():
         template = (
             "The model already keeps no more than {share:.1%} of the original's MACs; there is nothing to remove."

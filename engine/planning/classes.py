@@ -1,4 +1,4 @@
-"""What may be ranked with what: isomorphic classes, and the widths that a target likes.
+"""What may be ranked with what: isomorphic classes unless chosen otherwise, and the widths that a target likes.
 
 A score compares structures whose slices have equal shapes (Fang et al. 2024, isomorphic pruning): filters of two equal
 layers, but not a filter with a head. Each class loses the same share of its weakest; within it layers compete.
@@ -11,6 +11,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scoring.choices import Ranking
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 
 DEFAULT_KINDS = frozenset(
@@ -56,15 +57,23 @@ def candidates(
     locked: Mask,
     multiple: int,
     kinds: frozenset[Kind],
+    ranking: Ranking = Ranking.SHAPES,
 ) -> list[Candidate]:
     """The sets of these kinds that can lose something; a structure without a score (NaN) is never marked."""
     markable = ~removed & ~locked & np.isfinite(scores)
     classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
     for one in analysis.sets:
         if one.kind in kinds and markable[one.structures].any():
-            classes[isomorphic_class(analysis, one)].append(one)
+            classes[ranking_class(analysis, one, ranking)].append(one)
     found = [c for members in classes.values() for c in _ranked(analysis, scores, removed, markable, members, multiple)]
     return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
+
+
+def ranking_class(analysis: Analysis, one: CoupledSet, ranking: Ranking) -> tuple[object, ...]:
+    """Equal for sets that compete; blocks compete with blocks in any case."""
+    if ranking is Ranking.SHAPES or one.kind is Kind.BLOCK:
+        return isomorphic_class(analysis, one)
+    return (one.key,) if ranking is Ranking.SET else ()
 
 
 def isomorphic_class(analysis: Analysis, one: CoupledSet) -> tuple[object, ...]:

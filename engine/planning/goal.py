@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
+from ..scoring.choices import Ranking
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs, kept_sizes
 from .classes import DEFAULT_KINDS, Candidate, candidates
@@ -59,6 +60,7 @@ def suggest(
     locked: Mask,
     multiple: int = 1,
     kinds: frozenset[Kind] | None = None,
+    ranking: Ranking = Ranking.SHAPES,
 ) -> Mask:
     """Plan for a goal: keep at most a share of the original's MACs, as close to it as whole steps allow.
 
@@ -70,6 +72,7 @@ def suggest(
         locked: [S] what must not be marked.
         multiple: Kept widths are multiples of this (see `classes.step` for heads and small layers).
         kinds: Kinds of structures to choose from, None for `DEFAULT_KINDS`.
+        ranking: What competes by its scores.
 
     Returns:
         [S] `removed` and the marks on top of it.
@@ -85,7 +88,7 @@ def suggest(
     limit = int(keep_macs * original + 0.5)
     if macs(analysis, removed) <= limit:
         return removed.copy()
-    options = candidates(analysis, scores, removed, locked, max(int(multiple), 1), kinds or DEFAULT_KINDS)
+    options = candidates(analysis, scores, removed, locked, max(int(multiple), 1), kinds or DEFAULT_KINDS, ranking)
     problem = Problem(analysis, removed, options, limit)
     lowest = problem.macs(problem.counts(np.inf))
     if lowest > limit:

@@ -121,7 +121,7 @@ def _on_place(
     along = importance.sum(axis=others, dtype=np.float64)
     sums: NDArray[np.float64] = np.zeros(places.structures)
     np.add.at(sums, place.structures, along[place.indices])
-    owned = np.bincount(place.structures, minlength=places.structures)
+    owned: NDArray[np.float64] = np.bincount(place.structures, minlength=places.structures).astype(np.float64)
     return sums, owned * (importance.size / max(place.size, 1))
 
 

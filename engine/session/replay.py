@@ -129,12 +129,12 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
 
 def _planned_again(intent: PlanIntent, run: _Run, token: CancelToken) -> Job[Mask]:
     analysis, session = run.opened.analysis, run.session
-    scores = yield from session.score(run.state, intent.criterion or "l1", token)
+    scores = yield from session.score(run.state, intent.criterion or "l1", token, intent.choices, intent.seed)
     removed, _ = from_identities(analysis, session.history.state(run.state).removed)
     locked, missing = from_identities(analysis, intent.locked)
     run.missing += missing
     kinds = frozenset(Kind(kind) for kind in intent.kinds) or None
-    return suggest(analysis, scores, intent.keep_macs, removed, locked, intent.multiple, kinds)
+    return suggest(analysis, scores, intent.keep_macs, removed, locked, intent.multiple, kinds, intent.choices.ranking)
 
 
 def _differences(step: Open, opened: OpenedModel) -> list[str]:

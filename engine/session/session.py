@@ -21,6 +21,7 @@ from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
+from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
@@ -113,10 +114,19 @@ class Session:
         self.history.add_metric(state, metric)
         return metric
 
-    def score(self, state: str, criterion: str, token: CancelToken = NEVER) -> Job[NDArray[np.float64]]:
-        """[S] scores of a state by a criterion, NaN where removed."""
-        live, one = self._need(), self.history.state(state)
-        return (yield from rate(self._model(state), live.analysis, live.mask(one), criterion, live.task, token))
+    def score(
+        self,
+        state: str,
+        criterion: str,
+        token: CancelToken = NEVER,
+        choices: Choices | None = None,
+        seed: int = 0,
+    ) -> Job[NDArray[np.float64]]:
+        """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
+        live, one, choices = self._need(), self.history.state(state), choices or Choices()
+        known = live.measured.setdefault(repr((one.weights, self.history.task, choices.batches, seed)), {})
+        subject = (self._model(state), live.analysis, live.mask(one), criterion, live.task, token)
+        return (yield from rate(*subject, choices=choices, seed=seed, known=known))
 
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER

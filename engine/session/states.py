@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from ..errors import Message
 from ..recovery.protocol import RecoverySettings
+from ..scoring.choices import Choices
 from ..structures.analysis import Analysis
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
@@ -52,6 +53,7 @@ class PlanIntent:
         locked: What must not be removed, by set key, original indices.
         kinds: Kinds of structures that might go, () for all.
         seed: Of what is random in the scores.
+        choices: About the scores and the ranking by them.
     """
 
     criterion: str = ""
@@ -60,6 +62,7 @@ class PlanIntent:
     locked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     kinds: tuple[str, ...] = ()
     seed: int = 0
+    choices: Choices = field(default_factory=Choices)
 
 
 @dataclass(frozen=True, slots=True)

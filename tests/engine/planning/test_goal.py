@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.classes import candidates, isomorphic_class, step
 from secateur.engine.planning.goal import DEFAULT_KINDS, macs, suggest
+from secateur.engine.scoring.choices import Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -170,3 +171,20 @@ def test_a_plan_for_26000_structures_takes_well_under_a_second() -> None:
     for multiple in (1, 16):
         suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty(), multiple)
     assert (time.process_time() - start) / 2 < 0.5
+
+
+def test_each_set_by_itself_loses_the_same_share() -> None:
+    analysis = stack(3, 40)
+    scores = np.arange(120.0)  # the first layer is weakest
+    plan = suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty(), ranking=Ranking.SET)
+    kept = [int((~plan[one.structures]).sum()) for one in analysis.sets]
+    assert max(kept) - min(kept) <= 1
+    plan = suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty())
+    assert np.ptp([int((~plan[one.structures]).sum()) for one in analysis.sets]) > 1
+
+
+def test_the_whole_model_may_compete_across_shapes() -> None:
+    options = candidates(ANALYSIS, SCORES, NONE, NONE, 1, DEFAULT_KINDS, Ranking.MODEL)
+    ranks = np.concatenate([option.rank for option in options])
+    order = np.argsort(np.concatenate([SCORES[option.order] for option in options]))
+    assert len(options) > 2 and (np.argsort(ranks) == order).all()
