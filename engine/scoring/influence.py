@@ -15,9 +15,9 @@ from ..errors import Message
 from ..inputs import call
 from ..jobs import CancelToken, Job
 from ..structures.analysis import StandIn
-from .aggregate import output_dims
 from .gradients import each_batch, forward_cost
 from .protocol import Criterion, Needs, Setting, Subject
+from .roles import roles_of
 from .weights import shape_of
 
 
@@ -75,10 +75,10 @@ def _watched(subject: Subject, turning: Any, blocks: list[StandIn], token: Cance
 def _channels(subject: Subject, block: int) -> tuple[int, bool]:
     """How many features the last weight of a block makes, and whether they lie behind the batch, as in images."""
     analysis = subject.analysis
-    outputs = output_dims(analysis)
+    outputs = roles_of(analysis).outputs
     held: list[int] = sorted(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
     shapes = [
-        (shape_of(subject, analysis.tensors[t].name), outputs[t])
+        (shape_of(subject, analysis.tensors[t].name), outputs[t][-1])
         for t in held
         if analysis.tensors[t].name in subject.parameters and len(analysis.tensors[t].shape) > 1
     ]

@@ -16,8 +16,8 @@ from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..structures.analysis import Analysis, Mask
 from ..tasks.protocol import Task
-from .aggregate import Kept, Places
 from .choices import Choices, Combine, Normalise, Slices
+from .places import Kept, Places
 
 
 class Needs(StrEnum):
