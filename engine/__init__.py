@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from .export.protocol import ExportRequest
     from .export.pytorch import export_pytorch
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
-    from .planning.goal import suggest
+    from .planning.goal import solve, suggest
     from .planning.marks import check_plan, keep
+    from .planning.protocol import Cost, Goal, Limit, Planned
     from .recovery.finetune import recover
     from .recovery.protocol import RecoverySettings
     from .scoring.criteria import CRITERIA, score
@@ -84,13 +85,16 @@ _HOME = {
     "AnalysisError": "errors",
     "CancelToken": "jobs",
     "Cancelled": "jobs",
+    "Cost": "planning.protocol",
     "Edits": "surgery.protocol",
     "EngineLost": "errors",
     "ExportError": "errors",
     "ExportRequest": "export.protocol",
     "Exported": "session.states",
+    "Goal": "planning.protocol",
     "Job": "jobs",
     "Kind": "structures.parts",
+    "Limit": "planning.protocol",
     "Memory": "structures.memory",
     "Message": "errors",
     "Metric": "tasks.protocol",
@@ -101,6 +105,7 @@ _HOME = {
     "OpenedModel": "session.states",
     "PlanError": "errors",
     "PlanIntent": "session.states",
+    "Planned": "planning.protocol",
     "Progress": "jobs",
     "RecoverySettings": "recovery.protocol",
     "SecateurError": "errors",
@@ -136,6 +141,7 @@ _HOME = {
     "run_recipe": "session.replay",
     "score": "scoring.criteria",
     "settle": "surgery.settle",
+    "solve": "planning.goal",
     "suggest": "planning.goal",
     "verify": "surgery.verify",
     "write_recipe": "session.recipe",
@@ -148,13 +154,16 @@ __all__ = [
     "AnalysisError",
     "CancelToken",
     "Cancelled",
+    "Cost",
     "Edits",
     "EngineLost",
     "ExportError",
     "ExportRequest",
     "Exported",
+    "Goal",
     "Job",
     "Kind",
+    "Limit",
     "Memory",
     "Message",
     "Metric",
@@ -165,6 +174,7 @@ __all__ = [
     "OpenedModel",
     "PlanError",
     "PlanIntent",
+    "Planned",
     "Progress",
     "RecoverySettings",
     "SecateurError",
@@ -200,6 +210,7 @@ __all__ = [
     "run_recipe",
     "score",
     "settle",
+    "solve",
     "suggest",
     "verify",
     "write_recipe",

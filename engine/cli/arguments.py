@@ -1,13 +1,21 @@
 """The arguments of the commands, and the specifications that they mean."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import NoReturn
 
-from ..scoring.choices import Choices, Combine, Normalise, Ranking, Slices
+from ..errors import TaskError
+from ..planning.protocol import BYTES, Cost, Ranking
+from ..recovery.protocol import Optimizer, Repair
+from ..scoring.choices import Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
+from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
-from ..tasks.protocol import TaskSpec
+from ..structures.parts import Kind
+from ..tasks.open import FORMS
+from ..tasks.protocol import OPTIONS, TaskSpec
+from ..tasks.purposes.table import PURPOSES
 
 MODEL = (
     "a project or an export of Secateur, bundled:resnet, bundled:vit, torchvision:NAME, timm:NAME, "
@@ -45,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
+    _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
     _run(commands.add_parser("run", help="do again what a recipe recorded"))
     return top
 
@@ -62,26 +71,22 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
     )
 
 
-def choices_of(arguments: argparse.Namespace) -> Choices:
-    """The choices about scores that the arguments name."""
-    return Choices(
-        combine=Combine(arguments.combine) if arguments.combine else None,
-        slices=Slices(arguments.slices) if arguments.slices else None,
-        normalise=Normalise(arguments.normalise) if arguments.normalise else None,
-        ranking=Ranking(arguments.ranking),
-    )
-
-
 def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     """The task that the arguments name, None without one."""
-    from ..tasks.open import kind_of
+    from ..tasks.open import RESIZED, kind_of
 
+    given = {name: getattr(arguments, name) for name in OPTIONS if name != "seed"}  # --seed is not that of the splits
+    options = tuple((name, str(value)) for name, value in given.items() if value is not None)
     if arguments.task is None:
+        if options or arguments.batch:
+            names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
+            raise TaskError("cli.no_task", "{names} say what data means: name the data with --task.", names=names)
         return None
     path = "" if arguments.task == "bundled" else arguments.task
-    kind, given = kind_of(path), arguments.input or ()
-    size = (given[2], given[3]) if kind == "folder" and len(given) == 4 else None
-    return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size)
+    kind, shape = kind_of(path), arguments.input or ()
+    size = (shape[2], shape[3]) if kind in RESIZED and len(shape) == 4 else None
+    batch = arguments.batch or TaskSpec("").batch
+    return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size, batch, options)
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -105,6 +110,37 @@ def share(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share; write it like 50%")
     return value
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """80%,50%,20% as 0.8, 0.5 and 0.2."""
+    return tuple(share(part) for part in text.split(","))
+
+
+def share_or_count(text: str) -> float | int:
+    """25% as 0.25 and 8 as 8."""
+    return int(text) if text.strip().isdecimal() and int(text) > 0 else share(text)
+
+
+def byte_count(text: str) -> int:
+    """10MB, 10 MB or 10000000 as bytes; k, M and G are powers of 1000, KiB, MiB and GiB of 1024."""
+    found = re.fullmatch(r"([0-9.]+)\s*([kmg]?)(i?)b?", text.strip().lower())
+    try:
+        value = float(found[1]) * (1024 if found[3] else 1000) ** " kmg".index(found[2] or " ") if found else 0.0
+    except ValueError:
+        value = 0.0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 10MB")
+    return int(value)
+
+
+def kind_multiple(text: str) -> tuple[str, int]:
+    """head=2 as the kind and the number."""
+    kind, _, number = text.rpartition("=")
+    if kind not in [str(one) for one in Kind]:
+        known = ", ".join(str(one) for one in Kind)
+        raise argparse.ArgumentTypeError(f"{text!r} names no kind of structure; write one of {known} like head=2")
+    return kind, positive(number)
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -140,17 +176,93 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 def _prune(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
     add = command.add_argument
-    add("--keep-macs", type=share, default=0.5, metavar="50%", help="share of the multiply-accumulates to keep at most")
+    add(
+        "--keep-macs",
+        type=share,
+        metavar="50%",
+        help="share of the multiply-accumulates to keep at most (default: 50%%, unless another cost is limited)",
+    )
+    add("--keep-params", type=share, metavar="40%", help="share of the parameters to keep at most")
+    add("--max-size", type=byte_count, metavar="10MB", help="size of the weights in the file at most")
+    add("--max-memory", type=byte_count, metavar="20MB", help="peak of the activations of one sample at most")
+    _about_choice(command)
+    _about_recovery(command)
+    add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
+    add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    _about_model(command)
+    _about_run(command)
+
+
+def _sweep(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add = command.add_argument
+    add(
+        "--budgets",
+        type=shares,
+        metavar="80%,50%,20%",
+        default=BUDGETS,
+        help="shares to keep at most, one result for each (default: " + ",".join(f"{b:.0%}%" for b in BUDGETS) + ")",
+    )
+    add("--cost", choices=[*map(str, Cost)], default=str(Cost.MACS), help="what they are shares of (default: macs)")
+    _about_choice(command)
+    _about_recovery(command)
+    add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
+    _about_model(command)
+    _about_run(command)
+
+
+def _about_choice(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     _about_scores(command)
     add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
+    add(
+        "--multiple-of",
+        type=kind_multiple,
+        action="append",
+        metavar="KIND=N",
+        help="another multiple for one kind (head=2), once for each",
+    )
+    add(
+        "--scope",
+        action="append",
+        metavar="MODULE",
+        help="remove here alone: a module with all below it, or a pattern (*.conv1), once for each",
+    )
+    add("--min-keep", type=share_or_count, default=1, metavar="25%", help="share or number that every layer keeps")
+    add("--depth", action="store_true", help="whole blocks may go too, where they are worth less than filters")
+    add("--size-as", choices=[*BYTES], default="float32", help="type of the weights whose size counts")
+
+
+def _about_recovery(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     recovery = command.add_mutually_exclusive_group()
     recovery.add_argument("--epochs", type=natural, help="epochs of fine-tuning with the original as teacher")
     recovery.add_argument("--no-recover", action="store_true", help="do not fine-tune")
-    add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
-    add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    add(
+        "--rounds",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="score, cut and recover K times on the way to the goal, with --epochs each time (default: 1)",
+    )
+    add(
+        "--repair",
+        choices=[one.replace(" ", "-") for one in Repair],
+        default=str(Repair.NONE),
+        help="repair layers that lost inputs from calibration data before training, or with --no-recover instead of it",
+    )
+    add("--learning-rate", type=float, metavar="0.002", help="peak of the schedule")
+    add("--optimizer", choices=[*map(str, Optimizer)], default=str(Optimizer.ADAMW), help="default: adamw")
+    add("--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default: never)")
+    add(
+        "--distil-blocks",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="weight of what blocks give, beside the outputs (default: 0)",
+    )
+    add("--bfloat16", action="store_true", help="compute in bfloat16 where torch thinks it safe")
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
-    _about_model(command)
-    _about_run(command)
 
 
 def _about_scores(command: argparse.ArgumentParser) -> None:
@@ -160,7 +272,7 @@ def _about_scores(command: argparse.ArgumentParser) -> None:
     add("--slices", choices=[*map(str, Slices)], help="which count: those that compute a structure, that read it, all")
     add("--normalise", choices=[*map(str, Normalise)], help="what the scores of a coupled set are divided by")
     competing = "what competes: sets of equal shapes, each set by itself, the whole model (default: shapes)"
-    add("--ranking", choices=[*map(str, Ranking)], default="shapes", help=competing)
+    add("--ranking", choices=[*map(str, Ranking)], default=str(Ranking.SHAPES), help=competing)
 
 
 def _run(command: argparse.ArgumentParser) -> None:
@@ -174,7 +286,6 @@ def _run(command: argparse.ArgumentParser) -> None:
 def _about_model(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--weights", metavar="FILE", help="checkpoint to load")
-    add("--task", metavar="PATH", help="task.py, a folder of images (one sub-folder a class), an .npz, or: bundled")
     add("--input", type=shape, metavar="1x3x224x224", help="shape of the input, where it cannot be found out")
     add(
         "--output",
@@ -182,10 +293,27 @@ def _about_model(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
     )
-    add("--mean", type=numbers, help="per channel, subtracted from pixels of 0..1")
-    add("--std", type=numbers, help="per channel, divided by")
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
     add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
+    _about_data(command)
+
+
+def _about_data(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("what judges the model").add_argument
+    add("--task", metavar="PATH", help=f"{FORMS}, or: bundled; folders may hold train, val and test")
+    add("--purpose", choices=list(PURPOSES), help="what the model is for, where it does not follow from the data")
+    add("--features", metavar="A,B", help="columns of a table that are the inputs")
+    add(
+        "--label", metavar="C", help="column of a table that holds what is right; several where numbers are to be found"
+    )
+    add("--header", choices=["yes", "no"], help="whether the first line of a CSV holds names, where it cannot be seen")
+    add(
+        "--tokenizer", metavar="PATH", help="tokenizer.json of the model, or: bytes (default: the one beside the model)"
+    )
+    add("--length", type=positive, help="tokens of a sample of text (default: 128)")
+    add("--batch", type=positive, help="samples a batch of training and evaluation (default: 64)")
+    add("--mean", type=numbers, help="per channel or column, subtracted, from pixels of 0..1")
+    add("--std", type=numbers, help="per channel or column, divided by")
 
 
 def _about_run(command: argparse.ArgumentParser) -> None:

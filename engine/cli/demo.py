@@ -9,24 +9,25 @@ from ..session.session import Session
 from ..session.states import Exported, State
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import TargetSpec, Timing
+from .asked import Asked
 from .output import Reporter, standard_output_kept
-from .prune import Goal, Pruned, check_export, pruned, write_export
+from .prune import Pruned, check_export, pruned, write_export
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 
 BATCH = 64
 """Batch size that the demonstration measures at."""
 
 
-def demo(folder: Path, goal: Goal | None = None) -> int:
+def demo(folder: Path, asked: Asked | None = None) -> int:
     """Prune `bundled:resnet` to half of its MACs, recover, measure, export; returns an exit code."""
-    goal, reporter = goal or Goal(), Reporter()
+    asked, reporter = asked or Asked(), Reporter()
     folder.mkdir(parents=True, exist_ok=True)
     onnx = str(folder / "resnet-pruned.onnx")
     check_export(onnx)
     reporter.note("There is no display, so the demonstration runs without the window: pruning the bundled ResNet.")
     with standard_output_kept(), closing(Session()) as session:
         opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
-        done = pruned(session, opened, goal, reporter)
+        done = pruned(session, opened, asked, reporter)
         exported = write_export(session, done.result, onnx, reporter)
         assert exported is not None
         target = TargetSpec(batch=BATCH)

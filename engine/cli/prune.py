@@ -2,7 +2,7 @@
 
 import argparse
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,58 +11,55 @@ from numpy.typing import NDArray
 from ..errors import SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
-from ..planning.goal import suggest
-from ..recovery.protocol import RecoverySettings
-from ..scoring.choices import Choices
+from ..planning.goal import reached
+from ..planning.obstacles import asked_in_words
+from ..planning.protocol import Reached
 from ..session.plain import to_plain
 from ..session.session import Session
-from ..session.states import Exported, OpenedModel, PlanIntent, State
-from ..structures.analysis import Mask, from_identities
-from ..tasks.protocol import Split
-from .arguments import choices_of, model_spec
+from ..session.states import Exported, OpenedModel, State, StateKind
+from .arguments import model_spec
+from .asked import Asked, asked_of, limits_of
 from .output import Outcome, Reporter
-from .report import comparison, costs_of, export_of, metrics_of, repairs_of, verification_of, verified, wrote
+from .report import (
+    asked_and_got,
+    comparison,
+    costs_of,
+    export_of,
+    metrics_of,
+    repairs_of,
+    verification_of,
+    verified,
+    wrote,
+)
 from .threads import use_threads
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """What is asked of a pruning.
+class Pruned:
+    """What a pruning gave: the last cut and the result, the criterion that was used, and remarks in words.
 
     Attributes:
-        keep_macs: Share of the original's MACs to keep at most.
-        criterion: What rates structures, "" for the best that is possible.
-        multiple: Kept widths are multiples of this.
-        epochs: Of fine-tuning; None for the default where there is data; 0 for none.
-        seed: Of what is random.
-        threads: Of fine-tuning, 0 for the default.
-        choices: About the scores and the ranking by them.
+        opened: The model.
+        states: Those that were made, in order.
+        cut: The last cut.
+        result: The last state.
+        criterion: What structures were rated by.
+        reached: Asked and got of every limited cost.
+        notes: Remarks.
     """
 
-    keep_macs: float = 0.5
-    criterion: str = ""
-    multiple: int = 16
-    epochs: int | None = None
-    seed: int = 0
-    threads: int = 0
-    choices: Choices = field(default_factory=Choices)
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What a pruning gave: the states in order, the criterion that was used, and remarks in words."""
-
     opened: OpenedModel
-    start: State
+    states: tuple[State, ...]
     cut: State
     result: State
     criterion: str
+    reached: tuple[Reached, ...]
     notes: tuple[str, ...]
 
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
-    goal = goal_of(arguments)
+    asked = asked_of(arguments, limits_of(arguments))
     if arguments.export:
         check_export(arguments.export)
     if arguments.save:
@@ -70,35 +67,30 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session()) as session:
         opened = reporter.finish(session.open(model_spec(arguments)))
-        _require_data(opened, arguments)
-        done = pruned(session, opened, goal, reporter)
+        require_data(opened, arguments)
+        done = pruned(session, opened, asked, reporter)
         exported = write_export(session, done.result, arguments.export, reporter)
         saved = session.save(arguments.save, done.result.id) if arguments.save else ""
         result = session.history.state(done.result.id)
-    return _outcome(done, result, goal, exported, saved)
+    return _outcome(done, result, asked, exported, saved)
 
 
-def goal_of(arguments: argparse.Namespace) -> Goal:
-    """The goal that the arguments name."""
-    epochs = 0 if arguments.no_recover else arguments.epochs
-    criterion, threads = arguments.criterion or "", arguments.threads or 0
-    about = (arguments.keep_macs, criterion, arguments.multiple, epochs, arguments.seed, threads)
-    return Goal(*about, choices_of(arguments))
-
-
-def pruned(session: Session, opened: OpenedModel, goal: Goal, reporter: Reporter) -> Pruned:
+def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter) -> Pruned:
     """Score, plan, cut, recover and evaluate from the last state of a session."""
     start, notes = session.states()[-1], list[str]()
-    scores, criterion = _scores(session, start, goal, opened.task is not None, reporter, notes)
-    marked = _plan(opened, start, scores, goal)
-    plan = PlanIntent(criterion, goal.keep_macs, goal.multiple, seed=goal.seed, choices=goal.choices)
-    cut = reporter.finish(session.cut(start.id, marked, plan))
-    result = _recovered(session, cut, goal, opened.task is not None, reporter, notes)
-    if opened.task is not None:
-        reporter.finish(session.evaluate(result.id, Split.REPORT))
+    scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
+    course = asked.course(criterion, opened.task is not None)
+    made = reporter.finish(session.prune(start.id, course, scores))
+    if not made:
+        words = asked_in_words(asked.goal)
+        template = "The model meets this goal already ({asked}); there is nothing to remove."
+        raise SecateurError("cli.nothing_to_do", template, asked=words)
+    note_no_recovery(asked, opened, notes)
     for note in notes:
         reporter.note(note)
-    return Pruned(opened, start, cut, session.history.state(result.id), criterion, tuple(notes))
+    cut = [state for state in made if state.kind is StateKind.CUT][-1]
+    got = reached(opened.analysis, asked.goal, session.removed(made[-1].id))
+    return Pruned(opened, made, cut, made[-1], criterion, got, tuple(notes))
 
 
 def check_export(path: str) -> None:
@@ -119,59 +111,41 @@ def write_export(session: Session, state: State, path: str | None, reporter: Rep
     return reporter.finish(session.export(state.id, format_of(path), path)) if path else None
 
 
-def _require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
+def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
+    """Refuse epochs without data before the work."""
     if opened.task is None and arguments.epochs:
         template = "Recovery needs data: say which with --task, or leave --epochs away."
         raise TaskError("cli.no_data", template)
 
 
-def _scores(
-    session: Session, start: State, goal: Goal, data: bool, reporter: Reporter, notes: list[str]
+def note_no_recovery(asked: Asked, opened: OpenedModel, notes: list[str]) -> None:
+    """Say that nothing was recovered, where that was not asked for."""
+    if opened.task is None and asked.epochs != 0:
+        notes.append("There is no data, so nothing was recovered; give it with --task.")
+
+
+def scored(
+    session: Session, start: State, asked: Asked, data: bool, reporter: Reporter, notes: list[str]
 ) -> tuple[NDArray[Any], str]:
     """Scores and the criterion they are by: Taylor where the data allows it, L1 otherwise, with a note."""
-    criterion = goal.criterion or "taylor"
+    criterion = asked.criterion or "taylor"
     if criterion == "taylor" and not data:
         notes.append(
             "There is no data, so structures were rated by the size of their weights (l1) instead of by taylor."
         )
         criterion = "l1"
     try:
-        return reporter.finish(session.score(start.id, criterion, choices=goal.choices, seed=goal.seed)), criterion
+        return reporter.finish(session.score(start.id, criterion, choices=asked.choices, seed=asked.seed)), criterion
     except TaskError as error:
-        if goal.criterion or error.message.code != "scoring.no_loss":
+        if asked.criterion or error.message.code != "scoring.no_loss":
             raise
     notes.append(
         "The task has no loss, so structures were rated by the size of their weights (l1) instead of by taylor."
     )
-    return reporter.finish(session.score(start.id, "l1", choices=goal.choices)), "l1"
+    return reporter.finish(session.score(start.id, "l1", choices=asked.choices)), "l1"
 
 
-def _plan(opened: OpenedModel, start: State, scores: NDArray[Any], goal: Goal) -> Mask:
-    analysis = opened.analysis
-    gone, _ = from_identities(analysis, start.removed)
-    ranking = goal.choices.ranking
-    marked = suggest(analysis, scores, goal.keep_macs, gone, analysis.empty(), goal.multiple, None, ranking)
-    if (marked == gone).all():
-        template = (
-            "The model already keeps no more than {share:.1%} of the original's MACs; there is nothing to remove."
-        )
-        raise SecateurError("cli.nothing_to_do", template, share=goal.keep_macs)
-    return marked
-
-
-def _recovered(session: Session, cut: State, goal: Goal, data: bool, reporter: Reporter, notes: list[str]) -> State:
-    default = RecoverySettings()
-    epochs = default.epochs if goal.epochs is None else goal.epochs
-    if not epochs:
-        return cut
-    if not data:
-        notes.append("There is no data, so nothing was recovered; give it with --task.")
-        return cut
-    settings = RecoverySettings(epochs=epochs, seed=goal.seed, threads=goal.threads)
-    return reporter.finish(session.recover(cut.id, settings))
-
-
-def _outcome(done: Pruned, result: State, goal: Goal, exported: Exported | None, saved: str) -> Outcome:
+def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | None, saved: str) -> Outcome:
     original = done.opened.state
     got = result.macs / max(original.macs, 1)
     removed = {key: len(indices) for key, indices in result.removed.items()}
@@ -180,28 +154,34 @@ def _outcome(done: Pruned, result: State, goal: Goal, exported: Exported | None,
         "model": done.opened.name,
         "before": costs_of(original),
         "after": costs_of(result),
-        "asked": to_plain(goal),
-        "got": {"keep_macs": got, "criterion": done.criterion, "removed": removed},
+        "asked": asked_for(asked),
+        "got": {"keep_macs": got, "criterion": done.criterion, "removed": removed, "costs": to_plain(done.reached)},
         "verification": verification_of(done.cut.verification),
         "repairs": repairs_of(done.cut.repairs),
         "metrics": metrics_of((("original", original), ("result", result))),
+        "rounds": [costs_of(state) for state in done.states if state.kind is StateKind.CUT],
         "recovery": to_plain(result.recovery),
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
         "notes": [*done.opened.notes, *done.notes],
     }
-    return Outcome(content, _text(done, result, exported, saved), _shortfall(got, goal))
+    return Outcome(content, _text(done, result, exported, saved), _shortfall(done.reached))
+
+
+def asked_for(asked: Asked) -> dict[str, Any]:
+    """What was asked for, as JSON."""
+    return to_plain(asked) | {"keep_macs": asked.keep_macs, "multiple": asked.goal.multiple}
 
 
 def _text(done: Pruned, result: State, exported: Exported | None, saved: str) -> str:
-    lines = [done.opened.name, comparison(done.opened.state, result), verified(done.cut.verification)]
+    lines = [done.opened.name, comparison(done.opened.state, result), *asked_and_got(done.reached)]
+    lines += [verified(done.cut.verification)]
     lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
     lines += [wrote(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []
     return "\n".join(lines)
 
 
-def _shortfall(got: float, goal: Goal) -> str:
-    if got <= goal.keep_macs + 1e-6:
-        return ""
-    return f"The result keeps {got:.1%} of the MACs, more than the {goal.keep_macs:.1%} that were asked for."
+def _shortfall(reached: tuple[Reached, ...]) -> str:
+    missed = [one for one in reached if one.got > one.asked]
+    return f"The result is above what was asked: {'; '.join(asked_and_got(tuple(missed)))}." if missed else ""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Message
+from ..planning.obstacles import NAMES, amount
+from ..planning.protocol import Reached
 from ..session.plain import to_plain
 from ..session.states import Exported, State
 from ..surgery.protocol import Verification
@@ -50,7 +52,7 @@ def metric_value(metric: Metric | None) -> str:
     if metric is None:
         return ""
     if not metric.percent:
-        return f"{metric.value:.4g}"
+        return f"{metric.value:.4g}" + (f" ± {metric.error:.2g}" if metric.error else "")
     error = f" ± {100 * metric.error:.1f}" if metric.error else ""
     return f"{100 * metric.value:.1f}{error} %"
 
@@ -72,6 +74,14 @@ def comparison(before: State, after: State) -> str:
         label = f"{first.name} (n = {thousands(first.count)})"
         rows.append([label, metric_value(first), metric_value(last), _change(first, last)])
     return columns(rows)
+
+
+def asked_and_got(reached: Sequence[Reached]) -> list[str]:
+    """A line for each limited cost."""
+    return [
+        f"{NAMES[one.cost]}: asked for {amount(one.cost, one.asked)}, got {amount(one.cost, one.got)}"
+        for one in reached
+    ]
 
 
 def verified(verification: Verification | None) -> str:
@@ -137,7 +147,7 @@ def export_of(exported: Exported | None) -> dict[str, Any] | None:
 
 
 def _change(first: Metric, last: Metric | None) -> str:
-    if last is None or not first.percent:
+    if last is None:
         return ""
-    points = 100 * (last.value - first.value)
-    return f"{points:+.1f} points".replace("-", "−")
+    change = last.value - first.value
+    return (f"{100 * change:+.1f} points" if first.percent else f"{change:+.3g}").replace("-", "−")

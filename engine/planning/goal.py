@@ -1,55 +1,26 @@
-"""The plan for a goal: which structures go so that at most a share of the original's MACs is kept. Numpy only.
+"""The plan for a goal: which structures go so that every limited cost is at or under its limit. Numpy only.
 
-One global ratio says how much of its weakest each isomorphic class loses; kept counts are rounded to what the target
-likes; the ratio is found by bisection on exact costs. Rounding leaves a gap between the last ratio that costs too much
-and the first that does not; single steps between these two, the least score for the most MACs first, close it.
+`search.py` finds the widths, `depth.py` lets whole blocks compete with them, `obstacles.py` says what stands in the
+way of a goal that cannot be reached.
 """
 
-from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
-from ..scoring.choices import Ranking
 from ..structures.analysis import Analysis, Kind, Mask
-from ..structures.costs import costs, kept_sizes
-from .classes import DEFAULT_KINDS, Candidate, candidates
+from .balance import balanced
+from .classes import DEFAULT_KINDS, candidates
+from .depth import depth_and_width, lowest
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .steps import Counts, start_walk
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A goal, ready to be searched.
-
-    Attributes:
-        analysis: What can be removed.
-        removed: [S] what is gone already.
-        options: Sets that can lose something.
-        limit: MACs to stay at or under.
-    """
-
-    analysis: Analysis
-    removed: Mask
-    options: list[Candidate]
-    limit: int
-
-    def mask(self, counts: Counts) -> Mask:
-        """[S] removed and marked, weakest first, when these counts are kept."""
-        mask = self.removed.copy()
-        for option, count in zip(self.options, counts, strict=True):
-            mask[option.order[: option.remaining - count]] = True
-        return mask
-
-    def macs(self, counts: Counts) -> int:
-        """Exact MACs when these counts are kept."""
-        return macs(self.analysis, self.mask(counts))
-
-    def counts(self, ratio: float) -> Counts:
-        """What is kept when each class loses this share of its weakest, rounded."""
-        return np.array([option.nearest(ratio) for option in self.options], np.int64)
+from .meter import Amounts, Meter, meter_of
+from .obstacles import unreachable
+from .protocol import Cost, Goal, Limit, Planned, Reached
+from .search import Problem, finest
 
 
 def suggest(
@@ -60,7 +31,6 @@ def suggest(
     locked: Mask,
     multiple: int = 1,
     kinds: frozenset[Kind] | None = None,
-    ranking: Ranking = Ranking.SHAPES,
 ) -> Mask:
     """Plan for a goal: keep at most a share of the original's MACs, as close to it as whole steps allow.
 
@@ -72,66 +42,107 @@ def suggest(
         locked: [S] what must not be marked.
         multiple: Kept widths are multiples of this (see `classes.step` for heads and small layers).
         kinds: Kinds of structures to choose from, None for `DEFAULT_KINDS`.
-        ranking: What competes by its scores.
 
     Returns:
-        [S] `removed` and the marks on top of it.
+        [S] `removed` and the marks on top of it; constraints hold, also where `removed` alone (marks by hand) does not
+            keep them.
 
     Raises:
         PlanError: The goal cannot be reached; says how far one gets.
     """
-    if not 0.0 < keep_macs <= 1.0:
-        raise PlanError(
-            "plan.share", "A goal keeps more than 0 and at most 100 % of the MACs, not {share:.0%}.", share=keep_macs
-        )
-    original = costs(analysis).macs
-    limit = int(keep_macs * original + 0.5)
-    if macs(analysis, removed) <= limit:
-        return removed.copy()
-    options = candidates(analysis, scores, removed, locked, max(int(multiple), 1), kinds or DEFAULT_KINDS, ranking)
-    problem = Problem(analysis, removed, options, limit)
-    lowest = problem.macs(problem.counts(np.inf))
-    if lowest > limit:
-        raise _unreachable(keep_macs, lowest / original, bool(locked.any()))
-    above, below = _bisect(problem)
-    mask = problem.mask(above)
-    walk = start_walk(analysis, options, above, mask, macs(analysis, mask))
-    walk.down_to(below, limit)
-    walk.up_to(limit)
-    return problem.mask(walk.counts)
+    goal = Goal((Limit(Cost.MACS, keep_macs),), multiple=int(multiple), kinds=tuple(kinds or ()))
+    return solve(analysis, scores, goal, removed, locked).removed
 
 
-def macs(analysis: Analysis, removed: Mask) -> int:
-    """MACs of one sample, as `costs` counts them, without the rest of it."""
-    operators = analysis.operators
-    kept = kept_sizes(analysis, removed)
-    each = operators.constant * np.where(operators.axes < 0, 1, kept[operators.axes]).prod(axis=1)
-    each[analysis.block_operator[removed[analysis.block_operator[:, 0]], 1]] = 0
-    return int(each.sum())
+def solve(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask) -> Planned:
+    """Plan for any goal: all limits hold, as closely as whole steps allow.
+
+    Args:
+        analysis: Of the original model.
+        scores: [S] higher is more important, NaN where unknown (never marked).
+        goal: What is asked.
+        removed: [S] what the present state no longer has, and what a hand has marked; stays removed.
+        locked: [S] what must not be marked: locks, and what a hand has spared.
+
+    Raises:
+        PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
+    """
+    meter, original, limits = _measured(analysis, goal)
+    removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
+    plan = removed.copy()
+    if not (meter.measure(removed) <= limits).all():
+        found = _plan(meter, scores, goal, removed, locked, limits)
+        if found is None:
+            nearest = partial(_nearest, meter, scores, removed)
+            raise unreachable(analysis, goal, original, limits, nearest, locked)
+        plan = found
+    return Planned(plan, reached(analysis, goal, plan))
 
 
-def _bisect(problem: Problem) -> tuple[Counts, Counts]:
-    """The counts just above the goal and the counts just under it, over one ratio for all classes."""
-    ranks = np.unique(np.concatenate([option.rank[np.isfinite(option.rank)] for option in problem.options]))
-    ratios = np.append(ranks, np.inf)  # counts change only where the ratio passes a rank
-    low, high = 0, len(ratios) - 1
-    above, below = problem.counts(ratios[low]), problem.counts(ratios[high])
-    while high - low > 1:
-        middle = (low + high) // 2
-        counts = problem.counts(ratios[middle])
-        if problem.macs(counts) > problem.limit:
-            low, above = middle, counts
-        else:
-            high, below = middle, counts
-    return above, below
+def reached(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
+    """For each limit of a goal what was asked and what is got without the `removed` [S]."""
+    meter, original, limits = _measured(analysis, goal)
+    rows = zip(meter.costs, original.tolist(), limits.tolist(), meter.measure(removed).tolist(), strict=True)
+    return tuple(Reached(*row) for row in rows)
 
 
-def _unreachable(asked: float, lowest: float, locked: bool) -> PlanError:
-    advice = f"{'unlock some structures, ' if locked else ''}allow more kinds or a smaller multiple"
-    return PlanError(
-        "plan.unreachable",
-        "Keeping {asked:.1%} of the MACs cannot be reached: the lowest is {lowest:.1%}. Ask for that, or {advice}.",
-        asked=asked,
-        lowest=np.ceil(lowest * 1000) / 1000,
-        advice=advice,
-    )
+def _measured(analysis: Analysis, goal: Goal) -> tuple[Meter, Amounts, Amounts]:
+    """The meter of the goal's costs, what the original costs, and the limits in the same unit."""
+    if not goal.limits or len({limit.cost for limit in goal.limits}) < len(goal.limits):
+        raise PlanError("plan.limits", "A goal limits at least one cost, and each at most once.")
+    for limit in goal.limits:
+        if not limit.amount > 0 and not 0.0 < limit.share <= 1.0:
+            template = "A goal keeps more than 0 and at most 100 % of the {cost}, not {share:.0%}."
+            words = "MACs" if limit.cost is Cost.MACS else limit.cost.value
+            raise PlanError("plan.share", template, cost=words, share=limit.share)
+    meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype)
+    original = meter.measure(analysis.empty())
+    limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]
+    return meter, original, np.array(limits, np.int64)
+
+
+def _plan(
+    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+) -> Mask | None:
+    """[S] the plan, None where the goal cannot be reached."""
+    barred = locked | _outside(meter.analysis, goal)
+    if _blocks_compete(goal):
+        return depth_and_width(meter, scores, goal, removed, barred, limits)
+    problem = Problem(meter, removed, candidates(meter.analysis, scores, removed, barred, goal), limits)
+    if not problem.holds(problem.costs(problem.counts(np.inf))):
+        return None
+    return finest(problem, *problem.bracket())
+
+
+def _nearest(meter: Meter, scores: NDArray[np.float64], removed: Mask, goal: Goal, locked: Mask) -> Amounts:
+    """[K] the lowest costs that a goal's freedom allows."""
+    barred, limits = locked | _outside(meter.analysis, goal), np.zeros(len(meter.costs), np.int64)
+    if _blocks_compete(goal):
+        problem = lowest(meter, scores, goal, removed, barred, limits)
+    else:
+        problem = Problem(meter, removed, candidates(meter.analysis, scores, removed, barred, goal), limits)
+    return problem.costs(problem.counts(np.inf))
+
+
+def _blocks_compete(goal: Goal) -> bool:
+    """Blocks alone are ranked by their own scores; beside other kinds they are measured by what they hold."""
+    return Kind.BLOCK in goal.kinds and len(goal.kinds) > 1
+
+
+def _outside(analysis: Analysis, goal: Goal) -> Mask:
+    """[S] what lies out of the goal's scope."""
+    outside = analysis.empty()
+    for one in analysis.sets if goal.scope else ():
+        outside[one.structures] = not any(in_scope(one.module, place) for place in goal.scope)
+    if outside.all() and analysis.count:
+        template = "Nothing that can be removed lies in {scope}. Write a module's path, or a pattern like *.conv1."
+        raise PlanError("plan.scope", template, scope=", ".join(goal.scope))
+    return outside
+
+
+def in_scope(module: str, place: str) -> bool:
+    """Whether a module is the place or lies below it, or matches it as a pattern."""
+    return module == place or module.startswith(f"{place}.") or fnmatchcase(module, place)
+
+
+__all__ = ["DEFAULT_KINDS", "check_plan", "in_scope", "keep", "reached", "solve", "suggest"]

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Kind, Mask
 from ..structures.costs import kept_sizes
+from ..structures.memory import memory, peaks
 from .classes import Candidate
+from .meter import Amounts, Meter
 
 Counts = NDArray[np.int64]
 """[C] how many structures each candidate keeps."""
@@ -24,67 +26,107 @@ class Move:
     Attributes:
         option: Its number.
         count: How many structures it keeps afterwards.
-        value: Sum of the class-relative scores of what goes or comes back.
+        structures: What goes or comes back.
+        value: Sum of the class-relative scores of these.
         axes: [A + 1] how many positions each axis loses (negative: gets back).
-        operators: [O] how many more removed blocks hold each operator.
+        terms: [N] how many more removed blocks hold each term of the costs.
     """
 
     option: int
     count: int
+    structures: NDArray[np.int64]
     value: float
     axes: NDArray[np.int64]
-    operators: NDArray[np.int64]
+    terms: NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Walk:
-    """A plan that changes in single steps. C candidates, P positions, A axes, O operators.
+    """A plan that changes in single steps. C candidates, P positions, A axes, N terms of K costs.
 
     Attributes:
-        analysis: What can be removed.
+        meter: Measures the costs.
         options: The candidates.
-        counts: [C] what each keeps now.
+        limits: [K] amounts to stay at or under.
+        counts: [C] what each candidate keeps now.
+        removed: [S] the plan as it stands.
         holders: [P] how many removed structures hold each position; it is gone when any does.
         kept: [A + 1] positions each axis keeps, one more entry (1) for index -1.
-        dead: [O] how many removed blocks hold each operator.
-        macs: Of the plan as it stands.
+        dead: [N] how many removed blocks hold each term.
+        costs: [K] of the plan as it stands.
     """
 
-    analysis: Analysis
+    meter: Meter
     options: list[Candidate]
+    limits: Amounts
     counts: Counts
+    removed: Mask
     holders: NDArray[np.int64]
     kept: NDArray[np.int64]
     dead: NDArray[np.int64]
-    macs: int = 0
+    costs: Amounts
     _moves: dict[tuple[int, int], Move] = field(default_factory=dict[tuple[int, int], Move])
 
-    def down_to(self, below: Counts, limit: int) -> None:
-        """Take least score for most MACs first, no set under its count in `below`, until the limit holds."""
-        while self.macs > limit:
-            moves = [self._move(int(c), -1) for c in np.flatnonzero(self.counts > below)]
-            after = self._macs_after(moves)
-            saved = np.maximum(self.macs - after, 1)
-            best = int(np.argmin(np.array([move.value for move in moves]) / saved))
-            self._take(moves[best], int(after[best]))
+    @property
+    def met(self) -> bool:
+        """Whether every limit holds."""
+        return bool((self.costs <= self.limits).all())
 
-    def up_to(self, limit: int) -> None:
-        """Give back most score for least MACs first, as long as anything fits under the limit."""
+    def down_to(self, below: Counts) -> None:
+        """Take least score for most cost first, no set under its count in `below`, until the limits hold."""
+        while not self.met:
+            self.take_cheapest(below)
+
+    def take_cheapest(self, below: Counts) -> int:
+        """One step down: least score for most of the costs that are over their limit; returns whose it was."""
+        moves = [self._move(int(c), -1) for c in np.flatnonzero(self.counts > below)]
+        after = self._after(moves)
+        saved = np.maximum(self._weighed(np.where(self.costs > self.limits, self.costs - after, 0)), 1)
+        best = int(np.argmin(np.array([move.value for move in moves]) / saved))
+        self._take(moves[best], after[best])
+        return moves[best].option
+
+    def up(self) -> None:
+        """Give back most score for least cost first, as long as anything fits under the limits."""
         highest = np.array([option.remaining for option in self.options])
         while len(movable := np.flatnonzero(self.counts < highest)):
             moves = [self._move(int(c), 1) for c in movable]
-            after = self._macs_after(moves)
-            worth = np.array([move.value for move in moves]) / np.maximum(after - self.macs, 1)
-            best = int(np.argmax(np.where(after <= limit, worth, -np.inf)))
-            if after[best] > limit:
+            after = self._after(moves)
+            fits = np.all(after <= self.limits, axis=1)
+            worth = np.array([move.value for move in moves]) / np.maximum(self._weighed(after - self.costs), 1)
+            best = int(np.argmax(np.where(fits, worth, -np.inf)))
+            if not fits[best]:
                 return
-            self._take(moves[best], int(after[best]))
+            move = moves[best]
+            if self.meter.peak >= 0 and (after[best] == self.costs).all():
+                move = self._to(move.option, self._free(move))
+            self._take(move, after[best])
 
-    def _take(self, move: Move, macs: int) -> None:
-        option = self.options[move.option]
-        positions = self._positions(self._between(option, int(self.counts[move.option]), move.count))
-        np.add.at(self.holders, positions, 1 if move.count < self.counts[move.option] else -1)
-        self.kept, self.dead, self.macs = self.kept - move.axes, self.dead + move.operators, macs
+    def savings(self) -> NDArray[np.int64]:
+        """[C, K] what one step down of each candidate saves."""
+        return self.costs - self._after([self._move(number, -1) for number in range(len(self.options))])
+
+    def _free(self, move: Move) -> int:
+        """The highest count that costs no more than this first step up: most of a model never adds to the peak."""
+        allowed = self.options[move.option].allowed
+        low, stride = int(np.searchsorted(allowed, move.count)), 1
+        while stride:
+            place = min(low + stride, len(allowed) - 1)
+            further = self._to(move.option, int(allowed[place]))
+            free = place > low and bool((self._after([further])[0] == self.costs).all())
+            low, stride = (place, 2 * stride) if free else (low, stride // 2)
+        return int(allowed[low])
+
+    def _weighed(self, amounts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[M] amounts [M, K] in the unit of the first cost, each cost measured by its limit."""
+        limits = np.maximum(self.limits, 1)
+        return amounts @ (limits[0] / limits)
+
+    def _take(self, move: Move, costs: Amounts) -> None:
+        goes = move.count < self.counts[move.option]
+        np.add.at(self.holders, self._positions(move.structures), 1 if goes else -1)
+        self.removed[move.structures] = goes
+        self.kept, self.dead, self.costs = self.kept - move.axes, self.dead + move.terms, costs
         self.counts[move.option] = move.count
         self._moves = {key: m for key, m in self._moves.items() if key[0] != move.option and not self._overlapping}
 
@@ -96,43 +138,55 @@ class Walk:
     def _move(self, number: int, direction: int) -> Move:
         """The next step down (-1) or up (1); it only changes with its own set, or with one that overlaps it."""
         if (number, direction) not in self._moves:
-            option, count = self.options[number], int(self.counts[number])
-            to = int(option.allowed[int(np.searchsorted(option.allowed, count)) + direction])
-            structures = self._between(option, count, to)
-            value = float(option.value[option.remaining - max(count, to) : option.remaining - min(count, to)].sum())
-            axes, operators = self._effect(structures, direction)
-            self._moves[number, direction] = Move(number, to, value, axes, operators)
+            allowed = self.options[number].allowed
+            place = int(np.searchsorted(allowed, int(self.counts[number]))) + direction
+            self._moves[number, direction] = self._to(number, int(allowed[place]))
         return self._moves[number, direction]
+
+    def _to(self, number: int, to: int) -> Move:
+        """The move of one candidate to a count."""
+        option, count = self.options[number], int(self.counts[number])
+        between = slice(option.remaining - max(count, to), option.remaining - min(count, to))
+        structures, value = option.order[between], float(option.value[between].sum())
+        return Move(number, to, structures, value, *self._effect(structures, -1 if to < count else 1))
 
     def _effect(self, structures: NDArray[np.int64], direction: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         positions, times = np.unique(self._positions(structures), return_counts=True)
         changes = self.holders[positions] == (0 if direction < 0 else times)
-        axes = np.searchsorted(self.analysis.axis_start, positions[changes], side="right") - 1
-        held = self.analysis.block_operator[np.isin(self.analysis.block_operator[:, 0], structures), 1]
+        axes = np.searchsorted(self.meter.analysis.axis_start, positions[changes], side="right") - 1
+        held = self.meter.blocks[np.isin(self.meter.blocks[:, 0], structures), 1]
         lost = np.bincount(axes, minlength=len(self.kept)), np.bincount(held, minlength=len(self.dead))
         return -direction * lost[0].astype(np.int64), -direction * lost[1].astype(np.int64)
 
-    def _macs_after(self, moves: list[Move]) -> NDArray[np.int64]:
-        """[moves] MACs of the whole model after each of the moves alone."""
-        operators = self.analysis.operators
+    def _after(self, moves: list[Move]) -> NDArray[np.int64]:
+        """[M, K] costs of the whole model after each of the moves alone."""
         kept = self.kept - np.stack([move.axes for move in moves])
-        alive = self.dead + np.stack([move.operators for move in moves]) == 0
-        return ((kept[:, operators.axes].prod(axis=2) * alive) @ operators.constant).astype(np.int64)
+        after = self.meter.sums(kept, self.dead + np.stack([move.terms for move in moves]) == 0)
+        if self.meter.peak >= 0:
+            after[:, self.meter.peak] = self._peaks(moves, kept)
+        return after
 
-    def _between(self, option: Candidate, first: int, second: int) -> NDArray[np.int64]:
-        """The structures that lie between keeping `first` and keeping `second`."""
-        low, high = sorted((option.remaining - first, option.remaining - second))
-        return option.order[low:high]
+    def _peaks(self, moves: list[Move], kept: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[M] peaks after each of the moves; all at once but for those of blocks, which change what runs."""
+        found = peaks(self.meter.analysis, self.removed, kept)
+        for number, move in enumerate(moves):
+            if self.options[move.option].one.kind is Kind.BLOCK:
+                after = self.removed.copy()
+                after[move.structures] ^= True
+                found[number] = memory(self.meter.analysis, after).peak
+        return found
 
     def _positions(self, structures: NDArray[np.int64]) -> NDArray[np.int64]:
-        start, members = self.analysis.member_start, self.analysis.member_position
+        start, members = self.meter.analysis.member_start, self.meter.analysis.member_position
         return np.concatenate([np.zeros(0, np.int64), *(members[start[s] : start[s + 1]] for s in structures)])
 
 
-def start_walk(analysis: Analysis, options: list[Candidate], counts: Counts, mask: Mask, macs: int) -> Walk:
-    """A walk from a plan: `mask` is what it removes, `counts` what each candidate keeps, `macs` what it costs."""
-    held = analysis.member_position[np.repeat(mask, np.diff(analysis.member_start))]
+def start_walk(meter: Meter, options: list[Candidate], limits: Amounts, counts: Counts, removed: Mask) -> Walk:
+    """A walk from a plan: `removed` is what it removes, `counts` what each candidate keeps."""
+    analysis = meter.analysis
+    held = analysis.member_position[np.repeat(removed, np.diff(analysis.member_start))]
     holders = np.bincount(held, minlength=int(analysis.axis_start[-1])).astype(np.int64)
-    gone = analysis.block_operator[mask[analysis.block_operator[:, 0]], 1]
-    dead = np.bincount(gone, minlength=len(analysis.operators.constant)).astype(np.int64)
-    return Walk(analysis, options, counts.copy(), holders, kept_sizes(analysis, mask), dead, macs)
+    gone = meter.blocks[removed[meter.blocks[:, 0]], 1]
+    dead = np.bincount(gone, minlength=len(meter.constant)).astype(np.int64)
+    kept, costs = kept_sizes(analysis, removed), meter.measure(removed)
+    return Walk(meter, options, limits, counts.copy(), removed.copy(), holders, kept, dead, costs)

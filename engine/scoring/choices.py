@@ -37,22 +37,9 @@ class Normalise(StrEnum):
     STANDARD = "standard"
 
 
-class Ranking(StrEnum):
-    """What competes by its scores.
-
-    SHAPES: Sets whose structures have equal shapes (isomorphic, Fang et al. 2024); each class loses the same share.
-    SET: Each coupled set by itself; all lose the same share.
-    MODEL: All but blocks with each other; only meaningful where scores of different shapes compare.
-    """
-
-    SHAPES = "shapes"
-    SET = "set"
-    MODEL = "model"
-
-
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Choices about a score and the ranking by it.
+    """Choices about a score.
 
     Attributes:
         combine: How weights are combined, None for the criterion's own way.
@@ -61,7 +48,6 @@ class Choices:
         batches: Calibrate batches that are looked at, 0 for the criterion's own number.
         selection: Structures to rate, by set key, original indices; {} for the criterion's own. For criteria that
             measure one structure after the other.
-        ranking: What competes.
     """
 
     combine: Combine | None = None
@@ -69,4 +55,3 @@ class Choices:
     normalise: Normalise | None = None
     batches: int = 0
     selection: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    ranking: Ranking = Ranking.SHAPES

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from ..errors import PlanError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
-from ..planning.goal import suggest
-from ..structures.analysis import Kind, Mask, from_identities
+from ..planning.goal import solve
+from ..planning.obstacles import asked_in_words
+from ..planning.protocol import Goal
+from ..structures.analysis import Mask, from_identities
 from ..tasks.protocol import Split
 from .history import versions
 from .recipe import read_recipe
@@ -52,6 +54,7 @@ class _Run:
     missing: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
     complete: bool = True
+    again: bool = False  # A plan was made again: what later ones marked was chosen for another model.
 
     @property
     def state(self) -> str:
@@ -92,6 +95,8 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
     match step:
         case Plan():
             run.marks, run.plan = (yield from _marks(step, run, token)), step.intent
+        case Cut() if not (run.marks & ~session.removed(run.state)).any():
+            run.notes.append("The model meets the goal of a plan already; nothing was cut for it.")
         case Cut():
             run.made.append((yield from session.cut(run.state, run.marks, run.plan, token)).id)
         case Recover():
@@ -110,13 +115,13 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     analysis = run.opened.analysis
     recorded, missing = from_identities(analysis, step.outcome.removed)
     run.missing += missing
-    if recorded.any() and not missing:
+    goal = step.intent.asked
+    if recorded.any() and not missing and not (run.again and goal):
         return recorded
-    if step.intent.keep_macs:
-        run.notes.append(
-            f"Planned again for {step.intent.keep_macs:.0%} of the MACs: the recorded structures do not match."
-        )
-        return (yield from _planned_again(step.intent, run, token))
+    if goal is not None:
+        words, run.again = asked_in_words(goal), True
+        run.notes.append(f"Planned again ({words}): the recorded structures do not match.")
+        return (yield from _planned_again(step.intent, goal, run, token))
     if not recorded.any():
         template = "The recipe's plan names no structure that this model has, and no goal to plan for."
         raise PlanError("recipe.no_plan", template, details="\n".join(missing))
@@ -127,14 +132,14 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     return recorded
 
 
-def _planned_again(intent: PlanIntent, run: _Run, token: CancelToken) -> Job[Mask]:
+def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
     analysis, session = run.opened.analysis, run.session
     scores = yield from session.score(run.state, intent.criterion or "l1", token, intent.choices, intent.seed)
     removed, _ = from_identities(analysis, session.history.state(run.state).removed)
     locked, missing = from_identities(analysis, intent.locked)
-    run.missing += missing
-    kinds = frozenset(Kind(kind) for kind in intent.kinds) or None
-    return suggest(analysis, scores, intent.keep_macs, removed, locked, intent.multiple, kinds, intent.choices.ranking)
+    marked, missing_too = from_identities(analysis, intent.marked)
+    run.missing += missing + missing_too
+    return solve(analysis, scores, goal, removed | marked, locked).removed
 
 
 def _differences(step: Open, opened: OpenedModel) -> list[str]:

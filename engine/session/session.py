@@ -4,6 +4,8 @@ The window talks to it through `client`, in a process of its own; the command li
 methods are jobs; a job that fails or is cancelled leaves everything as it was.
 """
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
+from ..recovery.resume import Checkpoint
 from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
 from ..sources.checkpoint import read_checkpoint
@@ -37,12 +40,15 @@ from ..targets.measure import measure as time_files
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+from . import courses
 from .artifacts import Artifacts
+from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
-from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape
+from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape, with_tokenizer
 from .paths import absolute_to, change_model, change_task
+from .plain import to_plain
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -98,7 +104,7 @@ class Session:
         """Let a task judge the model; the original is evaluated on it first."""
         live = self._need()
         yield Progress("Opening the data")
-        spec = change_task(spec, absolute_to(Path.cwd()))
+        spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
         task, original = open_task(spec), live.prepared.opened.model
         same_shape(example_inputs((), task, ()), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
@@ -168,15 +174,35 @@ class Session:
         return self._keep(done.model, parent, StateKind.CUT, identities(live.analysis, after), done.edits, fields)
 
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
-        """Fine-tune a state with the original as teacher."""
+        """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         live, task, parent = self._need(), self._need_task(), self.history.state(state)
         live.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), live.prepared.opened.model
-        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs)
+        kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
+        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs, kept, checkpoint)
         check(token)
         student.load_state_dict(result.state_dict)
         fields = {"recovery": settings, "metrics": (result.metric,)}
-        return self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
+        made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
+        checkpoint.forget()
+        return made
+
+    def prune(
+        self, state: str, course: Course, scores: NDArray[np.float64] | None = None, token: CancelToken = NEVER
+    ) -> Job[tuple[State, ...]]:
+        """Score, plan, cut and recover until a goal is reached; returns the states on the way."""
+        return (yield from courses.prune(self, state, course, token, scores))
+
+    def sweep(
+        self,
+        state: str,
+        course: Course,
+        shares: tuple[float, ...] = courses.BUDGETS,
+        scores: NDArray[np.float64] | None = None,
+        token: CancelToken = NEVER,
+    ) -> Job[Sweep]:
+        """Prune from one state to several budgets, the points of a trade-off curve."""
+        return (yield from courses.sweep(self, state, course, shares, token, scores))
 
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
@@ -201,6 +227,20 @@ class Session:
             self._artifacts().remember(one, exported)
             self.history.put(replace(one, exports=(*one.exports, exported)))
         return exported
+
+    @property
+    def analysis(self) -> Analysis:
+        """Of the opened model."""
+        return self._need().analysis
+
+    @property
+    def has_task(self) -> bool:
+        """Whether a task judges the model."""
+        return self._need().task is not None
+
+    def removed(self, state: str) -> Mask:
+        """[S] what is gone in a state."""
+        return self._need().mask(self.history.state(state))
 
     def states(self) -> tuple[State, ...]:
         """All states in the order they were made, the original first."""
@@ -269,6 +309,15 @@ class Session:
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)
+
+    def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
+        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
+        task = self.history.task
+        file = Path(task.path).stat() if task and Path(task.path).is_file() else None  # data that changed is other data
+        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
+        what += [file.st_mtime_ns, file.st_size] if file else []
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key)
 
     def _model(self, state: str) -> nn.Module:
         return self._need().model(self.history.state(state), self.store)

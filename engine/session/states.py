@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..errors import Message
+from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.choices import Choices
-from ..structures.analysis import Analysis
+from ..structures.analysis import Analysis, Kind
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskInfo
@@ -48,12 +49,14 @@ class PlanIntent:
 
     Attributes:
         criterion: Scores it was ranked by, "" for none.
-        keep_macs: Share of the original's MACs to keep at most, 0 without such a goal.
-        multiple: Kept widths are multiples of this.
-        locked: What must not be removed, by set key, original indices.
-        kinds: Kinds of structures that might go, () for all.
+        keep_macs: Share of the original's MACs to keep at most, 0 without such a goal; as recipes had it before `goal`.
+        multiple: Kept widths are multiples of this; as before `goal`.
+        locked: What must not be removed, by set key, original indices: locks, and what a hand has spared.
+        kinds: Kinds of structures that might go, () for all; as before `goal`.
         seed: Of what is random in the scores.
-        choices: About the scores and the ranking by them.
+        goal: What the plan was to reach.
+        marked: What a hand has marked, by set key, original indices.
+        choices: About the scores.
     """
 
     criterion: str = ""
@@ -62,7 +65,17 @@ class PlanIntent:
     locked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     kinds: tuple[str, ...] = ()
     seed: int = 0
+    goal: Goal | None = None
+    marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     choices: Choices = field(default_factory=Choices)
+
+    @property
+    def asked(self) -> Goal | None:
+        """The goal, whichever version wrote it; None for marks by hand."""
+        if self.goal is None and self.keep_macs:
+            kinds = tuple(Kind(kind) for kind in self.kinds)
+            return Goal((Limit(Cost.MACS, self.keep_macs),), multiple=self.multiple, kinds=kinds)
+        return self.goal
 
 
 @dataclass(frozen=True, slots=True)

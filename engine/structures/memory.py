@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .analysis import Activations, Analysis, Mask
+from .analysis import Analysis, Mask
 from .costs import kept_sizes
 
 
@@ -38,17 +38,48 @@ class Memory:
 def memory(analysis: Analysis, removed: Mask | None = None) -> Memory:
     """Memory of the model without the removed structures, in time proportional to its operators."""
     removed = analysis.empty() if removed is None else removed
+    lives = _lives(analysis, removed)
+    size = _sizes(analysis, lives, kept_sizes(analysis, removed)[None])
+    peak = int(_alive(analysis, lives, size).max(initial=0))
+    return Memory(int(size[0, np.unique(lives.saved)].sum()), peak)
+
+
+def peaks(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[M] peaks of plans without the same blocks, those of `removed`, by what their axes keep [M, A + 1]."""
+    lives = _lives(analysis, removed)
+    return _alive(analysis, lives, _sizes(analysis, lives, kept)).max(axis=0, initial=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lives:
+    """Without the calls of removed blocks: [V] what is there, from which call to which, and what is saved."""
+
+    there: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    saved: NDArray[np.int64]
+
+
+def _sizes(analysis: Analysis, lives: _Lives, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[M, V] bytes of each piece of memory in each plan."""
     held = analysis.activations
-    size = held.constant * kept_sizes(analysis, removed)[held.axes].prod(axis=1)
-    first, last, saved = held.first, held.last, held.saved[:, 1]
-    gone = _gone(analysis, removed)
-    if gone.any():
-        size, first, last, saved = _without(held, removed, gone, size)
-    change = np.zeros(held.calls + 1, dtype=np.int64)
-    np.add.at(change, first, size)
-    np.subtract.at(change, last, size)
-    alive = np.cumsum(change[:-1])
-    return Memory(int(size[np.unique(saved)].sum()), int(alive.max(initial=0)))
+    return held.constant * kept[:, held.axes].prod(axis=2) * lives.there
+
+
+def _alive(analysis: Analysis, lives: _Lives, size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[calls, M] bytes that are there at the end of each call."""
+    calls = analysis.activations.calls
+    return np.cumsum(_summed(size, lives.first, calls) - _summed(size, lives.last, calls), axis=0)
+
+
+def _summed(size: NDArray[np.int64], at: NDArray[np.int64], calls: int) -> NDArray[np.int64]:
+    """[calls, M] sums of sizes [M, V] by their call [V]; what outlives the forward is left out."""
+    order = np.argsort(at, kind="stable")
+    places, starts = np.unique(at[order], return_index=True)
+    total = np.zeros((calls + 1, len(size)), dtype=np.int64)
+    if len(places):
+        total[places] = np.add.reduceat(size.T[order], starts, axis=0)
+    return total[:-1]
 
 
 def _gone(analysis: Analysis, removed: Mask) -> NDArray[np.bool_]:
@@ -60,13 +91,12 @@ def _gone(analysis: Analysis, removed: Mask) -> NDArray[np.bool_]:
     return gone
 
 
-def _without(
-    held: Activations, removed: Mask, gone: NDArray[np.bool_], size: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sizes, lives and what is saved without the calls of blocks: in place of results are inputs, copies or zeros."""
+def _lives(analysis: Analysis, removed: Mask) -> _Lives:
+    """In place of results of blocks are inputs, copies or zeros."""
+    held, gone = analysis.activations, _gone(analysis, removed)
     vanishes = gone[held.first] & ~held.given
     first, last = held.first.copy(), held.last.copy()
-    stands = np.arange(len(size))
+    stands = np.arange(len(first))
     for structure, result, other, call in held.handed:  # in the order of the run: what is handed on is settled
         if not removed[structure] or not vanishes[result]:
             continue
@@ -76,4 +106,4 @@ def _without(
             stands[result] = stands[other]
             last[stands[other]] = max(last[stands[other]], last[result])
     still = ~gone[held.saved[:, 0]]
-    return np.where(vanishes, 0, size), first, last, stands[held.saved[still, 1]]
+    return _Lives(~vanishes, first, last, stands[held.saved[still, 1]])

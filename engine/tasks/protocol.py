@@ -25,13 +25,17 @@ class TaskSpec:
     """Where a task comes from; plain data for recipes.
 
     Attributes:
-        kind: "bundled" (the sample), "arrays" (.npz), "folder" (images, one sub-folder a class), "file" (task.py).
+        kind: Form of the data, a key of `open.OPENERS`: "bundled" (the sample), "arrays" (.npz), "folder" (images, one
+            sub-folder a class), "file" (task.py), "parquet", "csv", "text", "idx" (MNIST), "cifar", "masks"
+            (images with masks).
         path: File or folder, "" for the bundled one.
         mean: Per-channel mean subtracted from pixels scaled to 0..1.
         std: Per-channel standard deviation divided by.
         size: (height, width) images are resized to (folders only), None: as they are.
         batch: Batch size for training and evaluation.
-        options: Further options of the kind.
+        options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
+            "seed" of the splits, "features" and "label" (names of columns, commas between them), "header" (of a table:
+            "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample).
     """
 
     kind: str
@@ -43,6 +47,18 @@ class TaskSpec:
     options: tuple[tuple[str, str], ...] = ()
 
 
+OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")
+"""Names of the options of a specification."""
+
+BYTES = "bytes"
+"""The option "tokenizer" of models that read text byte by byte."""
+
+
+def option(spec: TaskSpec, name: str, default: str = "") -> str:
+    """An option of a specification."""
+    return dict(spec.options).get(name, default)
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A measured metric.
@@ -51,7 +67,7 @@ class Metric:
         name: "top-1", or what the user's `evaluate` calls it.
         value: The value; a fraction 0..1 when `percent`.
         count: n, how many samples it was measured on.
-        error: Standard error (binomial for accuracies), 0 when unknown.
+        error: Standard error (binomial for accuracies, otherwise by bootstrap over the samples), 0 when unknown.
         split: Which split.
         percent: True when shown as per cent.
         higher_is_better: Direction.

@@ -2,11 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.arguments import parser, task_spec
+from secateur.engine.cli.asked import asked_of, limits_of
 from secateur.engine.cli.main import main
+from secateur.engine.errors import TaskError
+from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
+from secateur.engine.structures.parts import Kind
+from secateur.engine.tasks.protocol import TaskSpec
 
 
 @pytest.mark.parametrize(
@@ -19,12 +26,22 @@ from secateur.engine.cli.main import main
         (["prune", "m", "--keep-macs", "0"], "like 50%"),
         (["prune", "m", "--keep-macs", "many"], "like 50%"),
         (["prune", "m", "--multiple", "0"], "whole number"),
+        (["prune", "m", "--multiple-of", "nose=2"], "head=2"),
+        (["prune", "m", "--multiple-of", "head=0"], "whole number"),
+        (["prune", "m", "--max-size", "much"], "10MB"),
+        (["prune", "m", "--max-size", "0.1 B"], "10MB"),
+        (["prune", "m", "--min-keep", "200%"], "50%"),
+        (["prune", "m", "--rounds", "0"], "whole number"),
+        (["sweep", "m", "--budgets", "80%,120%"], "50%"),
+        (["sweep", "m", "--cost", "gold"], "gold"),
         (["prune", "m", "--epochs", "-1"], "whole number"),
         (["prune", "m", "--epochs", "3", "--no-recover"], "not allowed"),
         (["prune", "m", "--criterion", "luck"], "luck"),
         (["inspect", "m", "--input", "3,224,224"], "1x3x224x224"),
         (["inspect", "m", "--input", "1x0x3"], "1x3x224x224"),
         (["inspect", "m", "--mean", "a,b"], "0.485"),
+        (["prune", "m", "--purpose", "luck"], "classification"),
+        (["prune", "m", "--length", "few"], "whole number"),
     ],
 )
 def test_wrong_usage_is_code_2_with_a_hint(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,9 +62,46 @@ def test_shares_are_read_as_people_write_them(text: str, value: float) -> None:
     assert parser().parse_args(["prune", "m", "--keep-macs", text]).keep_macs == value
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("10MB", 10**7), ("1.5 kB", 1500), ("2GiB", 2 * 1024**3), ("77", 77), ("3m", 3 * 10**6)]
+)
+def test_sizes_are_read_as_people_write_them(text: str, value: int) -> None:
+    assert parser().parse_args(["prune", "m", "--max-size", text]).max_size == value
+
+
+def test_arguments_make_one_goal() -> None:
+    argv = ["prune", "m", "--keep-params", "40%", "--max-size", "10MB", "--size-as", "float16", "--scope", "layer1"]
+    more = ["--scope", "*.conv1", "--min-keep", "25%", "--multiple", "8", "--multiple-of", "head=2", "--depth"]
+    arguments = parser().parse_args([*argv, *more, "--rounds", "3", "--epochs", "2"])
+    asked = asked_of(arguments, limits_of(arguments))
+    limits = (Limit(Cost.PARAMETERS, 0.4), Limit(Cost.SIZE, amount=10**7))
+    assert asked.goal.limits == limits and asked.goal.scope == ("layer1", "*.conv1") and asked.goal.dtype == "float16"
+    assert (asked.goal.least, asked.goal.least_share, asked.goal.multiples) == (1, 0.25, {"head": 2})
+    assert Kind.BLOCK in asked.goal.kinds and Kind.FILTER in asked.goal.kinds and asked.goal.multiple == 8
+    course = asked.course("l1", data=True)
+    assert (course.rounds, course.recovery.epochs) == (3, 2) and asked.course("l1", data=False).recovery is None  # type: ignore[union-attr]
+
+
+def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
+    plain = parser().parse_args(["prune", "m", "--min-keep", "3"])
+    assert limits_of(plain) == (Limit(Cost.MACS, 0.5),) and asked_of(plain, limits_of(plain)).goal.least == 3
+    peak = parser().parse_args(["prune", "m", "--max-memory", "2MB"])
+    assert limits_of(peak) == (Limit(Cost.PEAK, amount=2 * 10**6),)
+
+
 def test_shapes_and_channels_are_read_as_people_write_them() -> None:
     arguments = parser().parse_args(["prune", "m", "--input", "1x3x224x224", "--mean", "0.5,0.4,0.3"])
     assert arguments.input == (1, 3, 224, 224) and arguments.mean == (0.5, 0.4, 0.3)
+
+
+def test_what_data_means_is_said_with_the_data(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").touch()
+    said = ["--purpose", "similarity", "--features", "a,b", "--tokenizer", "bytes", "--length", "32", "--batch", "8"]
+    arguments = parser().parse_args(["prune", "m", "--seed", "3", "--task", str(tmp_path / "pairs.csv"), *said])
+    options = (("purpose", "similarity"), ("features", "a,b"), ("tokenizer", "bytes"), ("length", "32"))
+    assert task_spec(arguments) == TaskSpec("csv", str(tmp_path / "pairs.csv"), batch=8, options=options)
+    with pytest.raises(TaskError, match="--purpose, --features, --tokenizer, --length say what data means"):
+        task_spec(parser().parse_args(["prune", "m", *said]))
 
 
 def test_usage_loads_neither_torch_nor_qt() -> None:
@@ -56,3 +110,18 @@ def test_usage_loads_neither_torch_nor_qt() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'PySide6', 'onnx')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:
+    given = parser().parse_args(["prune", "bundled:vit", "--no-recover", "--repair", "least-squares"])
+    recovery = asked_of(given, limits_of(given)).course("l1", data=True).recovery
+    assert recovery is not None and (recovery.epochs, recovery.repair) == (0, Repair.LEAST_SQUARES)
+    plain = parser().parse_args(["prune", "bundled:vit", "--no-recover"])
+    assert asked_of(plain, limits_of(plain)).course("l1", data=True).recovery is None
+
+
+def test_how_to_train_is_taken_into_the_settings() -> None:
+    words = "--optimizer sgd --learning-rate 0.1 --patience 2 --distil-blocks 0.5 --bfloat16 --epochs 3"
+    given = parser().parse_args(["prune", "bundled:vit", *words.split()])
+    wanted = RecoverySettings(3, 0.1, optimizer=Optimizer.SGD, patience=2, features=0.5, half=True)
+    assert asked_of(given, limits_of(given)).course("l1", data=True).recovery == wanted

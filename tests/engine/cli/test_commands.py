@@ -100,6 +100,36 @@ def test_a_project_goes_on_from_its_last_state(mine: Path, tmp_path: Path, capsy
     assert "nothing to remove" in capsys.readouterr().err
 
 
+def test_a_goal_of_two_costs_is_met_in_rounds_and_asked_and_got_are_said(mine: Path, capsys: Capture) -> None:
+    goal = ["--keep-params", "60%", "--max-size", "18kB", "--multiple", "1", "--rounds", "2", "--depth"]
+    argv = ["prune", *model_and_task(mine), *goal, "--no-recover"]
+    assert main([*argv, "--json"]) == 0
+    done = one_object(capsys)
+    parameters, size = done["got"]["costs"]
+    assert (parameters["cost"], size["cost"], size["asked"]) == ("parameters", "size", 18_000)
+    assert parameters["got"] == done["after"]["parameters"] <= parameters["asked"] == round(0.6 * 7203)
+    assert 0.9 * 18_000 < size["got"] <= 18_000 and len(done["rounds"]) == 2 and done["asked"]["keep_macs"] is None
+    assert main(argv) == 0
+    assert "the file size: asked for 18 kB, got 1" in capsys.readouterr().out
+
+
+def test_a_sweep_says_what_each_budget_costs_and_its_project_goes_on(
+    mine: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    saved = str(tmp_path / "project")
+    argv = ["--budgets", "40%,80%", "--cost", "parameters", "--criterion", "l1", "--multiple", "1", "--no-recover"]
+    assert main(["sweep", *model_and_task(mine), *argv, "--save", saved, "--json"]) == 0
+    done = one_object(capsys)
+    whole = done["before"]["parameters"]
+    assert [point["keep"] for point in done["points"]] == [0.8, 0.4] and done["before"]["metric"]["n"] == 48
+    assert all(p["parameters"] <= p["keep"] * whole and p["metric"]["n"] == 48 for p in done["points"])
+    assert main(["sweep", saved, *argv[:1], "80%,40%,0.1%", *argv[2:], "--save", saved]) == 1
+    captured = capsys.readouterr()
+    rows = [line.split()[0] for line in captured.out.splitlines() if "%" in line]
+    assert rows == ["100.0", "80.0", "40.0", "0.1"] and "1 of 3 budgets were not reached" in captured.err
+    assert "): Cutting" not in captured.err  # what the project holds is not made again
+
+
 def test_taylor_without_data_falls_back_to_l1_and_says_so(mine: Path, capsys: Capture) -> None:
     argv = ["prune", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--criterion", "taylor", "--multiple", "1"]
     assert main([*argv, "--json"]) == 0

@@ -7,15 +7,15 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from secateur.engine.cli.asked import Asked
 from secateur.engine.cli.demo import demo
-from secateur.engine.cli.prune import Goal
 
 
 @pytest.mark.slow
 def test_the_demonstration_says_why_and_writes_report_and_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo(tmp_path / "demo", Goal(epochs=0, threads=1)) == 0
+    assert demo(tmp_path / "demo", Asked(epochs=0, threads=1)) == 0
     assert "There is no display" in capsys.readouterr().err
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["after"]["macs"] <= 0.5 * report["before"]["macs"] and len(report["timings"]) == 2

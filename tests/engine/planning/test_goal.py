@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.classes import candidates, isomorphic_class, step
-from secateur.engine.planning.goal import DEFAULT_KINDS, macs, suggest
-from secateur.engine.scoring.choices import Ranking
+from secateur.engine.planning.goal import DEFAULT_KINDS, solve, suggest
+from secateur.engine.planning.meter import meter_of
+from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -155,13 +156,16 @@ def test_the_lock_raises_the_lowest_count_to_a_whole_step() -> None:
     filters = _set("layer1.0.conv1.weight", Kind.FILTER)
     locked = NONE.copy()
     locked[filters.first : filters.first + 9] = True
-    found = candidates(ANALYSIS, SCORES, NONE, locked, 8, DEFAULT_KINDS)
+    found = candidates(ANALYSIS, SCORES, NONE, locked, Goal((), multiple=8))
     assert next(c for c in found if c.one is filters).allowed.tolist() == [16, 24]
 
 
-def test_fast_macs_are_those_of_costs() -> None:
+def test_what_a_goal_limits_is_measured_as_costs_does() -> None:
     removed = np.random.default_rng(0).random(ANALYSIS.count) < 0.4
-    assert macs(ANALYSIS, removed) == costs(ANALYSIS, removed).macs
+    meter = meter_of(ANALYSIS, (Cost.PARAMETERS, Cost.MACS, Cost.SIZE), "float16")
+    exact = costs(ANALYSIS, removed)
+    assert meter.measure(removed).tolist() == [exact.parameters, exact.macs, 2 * exact.tensor_sizes.sum()]
+    assert meter_of(ANALYSIS, (Cost.MACS,)).measure(removed) == [exact.macs]
 
 
 def test_a_plan_for_26000_structures_takes_well_under_a_second() -> None:
@@ -175,16 +179,18 @@ def test_a_plan_for_26000_structures_takes_well_under_a_second() -> None:
 
 def test_each_set_by_itself_loses_the_same_share() -> None:
     analysis = stack(3, 40)
-    scores = np.arange(120.0)  # the first layer is weakest
-    plan = suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty(), ranking=Ranking.SET)
-    kept = [int((~plan[one.structures]).sum()) for one in analysis.sets]
-    assert max(kept) - min(kept) <= 1
-    plan = suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty())
-    assert np.ptp([int((~plan[one.structures]).sum()) for one in analysis.sets]) > 1
+    scores, none = np.arange(120.0), analysis.empty()  # the first layer is weakest
+    spread: dict[Ranking, int] = {}
+    for ranking in (Ranking.SET, Ranking.SHAPES):
+        goal = Goal((Limit(Cost.MACS, 0.5),), ranking=ranking)
+        plan = solve(analysis, scores, goal, none, none).removed
+        spread[ranking] = int(np.ptp([int((~plan[one.structures]).sum()) for one in analysis.sets]))
+    assert spread[Ranking.SET] <= 1 < spread[Ranking.SHAPES]
 
 
 def test_the_whole_model_may_compete_across_shapes() -> None:
-    options = candidates(ANALYSIS, SCORES, NONE, NONE, 1, DEFAULT_KINDS, Ranking.MODEL)
+    goal = Goal((Limit(Cost.MACS, 0.5),), ranking=Ranking.MODEL)
+    options = candidates(ANALYSIS, SCORES, NONE, NONE, goal)
     ranks = np.concatenate([option.rank for option in options])
     order = np.argsort(np.concatenate([SCORES[option.order] for option in options]))
     assert len(options) > 2 and (np.argsort(ranks) == order).all()

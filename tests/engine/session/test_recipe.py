@@ -11,7 +11,7 @@ import pytest
 
 from secateur.engine.errors import OpenError
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.scoring.choices import Choices, Combine, Normalise, Ranking, Slices
+from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
 from secateur.engine.session.history import History
 from secateur.engine.session.plain import from_plain
 from secateur.engine.session.recipe import read_recipe, recipe_of, write_recipe
@@ -144,7 +144,7 @@ def test_numpy_numbers_in_metrics_are_written_as_numbers(history: History, tmp_p
 
 
 def test_choices_about_scores_come_back_and_older_recipes_have_none(history: History, tmp_path: Path) -> None:
-    choices = Choices(Combine.MAX, Slices.ALL, Normalise.L2, 8, {"head|a.weight|0": [2]}, Ranking.MODEL)
+    choices = Choices(Combine.MAX, Slices.ALL, Normalise.L2, 8, {"head|a.weight|0": [2]})
     state = history.state("s1")
     assert state.plan is not None
     history.put(replace(state, plan=replace(state.plan, choices=choices, seed=3)))

@@ -1,0 +1,108 @@
+"""What is asked of a pruning, from the arguments: the goal, and how it is reached."""
+
+import argparse
+from dataclasses import dataclass, field, replace
+
+from ..planning.classes import DEFAULT_KINDS
+from ..planning.protocol import Cost, Goal, Limit, Ranking
+from ..recovery.protocol import Optimizer, RecoverySettings, Repair
+from ..scoring.choices import Choices, Combine, Normalise, Slices
+from ..session.courses import Course
+from ..structures.analysis import Kind
+
+HALF = Limit(Cost.MACS, 0.5)
+"""What is kept at most where no cost is limited."""
+DEFAULT = Goal((HALF,), multiple=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a pruning.
+
+    Attributes:
+        goal: What to reach.
+        criterion: What rates structures, "" for the best that is possible.
+        epochs: Of fine-tuning in each round; None for the default where there is data; 0 for none.
+        rounds: How often to score, cut and recover.
+        seed: Of what is random.
+        threads: Of fine-tuning, 0 for the default.
+        recovery: How it is recovered, but for epochs, seed and threads.
+        choices: About the scores.
+    """
+
+    goal: Goal = DEFAULT
+    criterion: str = ""
+    epochs: int | None = None
+    rounds: int = 1
+    seed: int = 0
+    threads: int = 0
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    choices: Choices = field(default_factory=Choices)
+
+    @property
+    def keep_macs(self) -> float | None:
+        """Share of the MACs to keep, None where that is not limited."""
+        return next((limit.share for limit in self.goal.limits if limit.cost is Cost.MACS), None)
+
+    def course(self, criterion: str, data: bool) -> Course:
+        """The way to the goal by a criterion; recovers where there is data."""
+        epochs = self.recovery.epochs if self.epochs is None else self.epochs
+        settings = replace(self.recovery, epochs=epochs, seed=self.seed, threads=self.threads)
+        wanted = data and (epochs > 0 or settings.repair is not Repair.NONE)
+        recovery = settings if wanted else None
+        return Course(self.goal, criterion, recovery, self.rounds, self.seed, choices=self.choices)
+
+
+def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
+    """What the arguments ask for, with these limits."""
+    epochs = 0 if arguments.no_recover else arguments.epochs
+    criterion, threads = arguments.criterion or "", arguments.threads or 0
+    goal, rounds = _goal(arguments, limits), arguments.rounds
+    recovery, choices = _recovery(arguments), _choices(arguments)
+    return Asked(goal, criterion, epochs, rounds, arguments.seed, threads, recovery, choices)
+
+
+def _choices(arguments: argparse.Namespace) -> Choices:
+    return Choices(
+        combine=Combine(arguments.combine) if arguments.combine else None,
+        slices=Slices(arguments.slices) if arguments.slices else None,
+        normalise=Normalise(arguments.normalise) if arguments.normalise else None,
+    )
+
+
+def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
+    default = RecoverySettings()
+    return RecoverySettings(
+        learning_rate=arguments.learning_rate or default.learning_rate,
+        repair=Repair(arguments.repair.replace("-", " ")),
+        optimizer=Optimizer(arguments.optimizer),
+        patience=arguments.patience,
+        features=arguments.distil_blocks,
+        half=arguments.bfloat16,
+    )
+
+
+def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
+    """The costs that the arguments limit; half of the MACs where they limit none."""
+    shares = {Cost.MACS: arguments.keep_macs, Cost.PARAMETERS: arguments.keep_params}
+    amounts = {Cost.SIZE: arguments.max_size, Cost.PEAK: arguments.max_memory}
+    limits = [Limit(cost, share) for cost, share in shares.items() if share]
+    limits += [Limit(cost, amount=amount) for cost, amount in amounts.items() if amount]
+    return tuple(limits) or (HALF,)
+
+
+def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
+    least = arguments.min_keep
+    whole = isinstance(least, int)
+    kinds = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)  # in an order that stays
+    return Goal(
+        limits,
+        scope=tuple(arguments.scope or ()),
+        least=least if whole else 1,
+        least_share=0.0 if whole else least,
+        multiple=arguments.multiple,
+        multiples=dict(arguments.multiple_of or ()),
+        kinds=kinds if arguments.depth else (),
+        dtype=arguments.size_as,
+        ranking=Ranking(arguments.ranking),
+    )

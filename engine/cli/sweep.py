@@ -1,0 +1,84 @@
+"""`secateur sweep`: prune one model to several budgets, unattended, and say what each costs and scores."""
+
+import argparse
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from ..planning.protocol import Cost, Limit
+from ..session.courses import Point
+from ..session.session import Session
+from ..session.states import State
+from .arguments import model_spec
+from .asked import asked_of
+from .output import Outcome, Reporter
+from .prune import asked_for, check_save, note_no_recovery, require_data, scored
+from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
+from .threads import use_threads
+
+
+def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Sweep as the arguments say; what is finished is saved also when the rest is stopped."""
+    asked = asked_of(arguments, (Limit(Cost(arguments.cost), 1.0),))
+    if arguments.save:
+        check_save(arguments.save)
+    use_threads(arguments.threads)
+    with closing(Session()) as session:
+        opened = reporter.finish(session.open(model_spec(arguments)))
+        require_data(opened, arguments)
+        notes, data = list[str](), opened.task is not None
+        start = session.states()[0]
+        with _saved(session, arguments.save):
+            scores, criterion = scored(session, start, asked, data, reporter, notes)
+            course = asked.course(criterion, data)
+            done = reporter.finish(session.sweep(start.id, course, arguments.budgets, scores))
+        states = {one.id: one for one in session.states()}
+    note_no_recovery(asked, opened, notes)
+    rows = [(point, states[point.states[-1]] if point.states else None) for point in done.points]
+    content = {
+        "command": "sweep",
+        "model": opened.name,
+        "cost": arguments.cost,
+        "before": costs_of(states[start.id]) | _metric(states[start.id]),
+        "asked": asked_for(asked) | {"budgets": list(arguments.budgets), "criterion": criterion},
+        "points": [_point(*row) for row in rows],
+        "files": [arguments.save] if arguments.save else [],
+        "notes": [*opened.notes, *notes],
+    }
+    text = "\n".join([opened.name, _table(states[start.id], rows), *notes])
+    missed = [point for point in done.points if not point.states]
+    shortfall = f"{len(missed)} of {len(rows)} budgets were not reached." if missed else ""
+    return Outcome(content, text, shortfall)
+
+
+@contextmanager
+def _saved(session: Session, folder: str | None) -> Generator[None]:
+    try:
+        yield
+    finally:
+        if folder:
+            session.save(folder, session.states()[-1].id)
+
+
+def _point(point: Point, state: State | None) -> dict[str, Any]:
+    found = {"keep": point.share, "states": list(point.states), "note": point.note}
+    return found if state is None else found | costs_of(state) | _metric(state)
+
+
+def _metric(state: State) -> dict[str, Any]:
+    metric = reported(state)
+    return {"metric": None if metric is None else metric_of(metric)}
+
+
+def _table(original: State, rows: list[tuple[Point, State | None]]) -> str:
+    first = reported(original)
+    lines = [["keep", "parameters", "MACs", first.name if first else ""]]
+    for point, state in [(None, original), *rows]:
+        kept = percent(1.0) if point is None else percent(point.share)
+        if state is None:
+            lines.append([kept, point.note if point else ""])
+        else:
+            share = percent(state.macs / max(original.macs, 1))
+            cells = [size(state.parameters), f"{size(state.macs)} ({share})", metric_value(reported(state))]
+            lines.append([kept, *cells])
+    return columns(lines)

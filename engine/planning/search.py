@@ -1,0 +1,78 @@
+"""The search for a plan of one goal: bisection over one ratio for all classes, then single steps. Numpy only.
+
+One global ratio says how much of its weakest each isomorphic class loses; kept counts are rounded to what the target
+likes; the ratio is found by bisection on exact costs. Rounding leaves a gap between the last ratio that costs too much
+and the first that does not; single steps between these two, the least score for the most cost first, close it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..structures.analysis import Mask
+from .classes import Candidate
+from .meter import Amounts, Meter
+from .steps import Counts, start_walk
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A goal, ready to be searched.
+
+    Attributes:
+        meter: Measures what is limited.
+        removed: [S] what is gone already.
+        options: Sets that can lose something.
+        limits: [K] amounts to stay at or under.
+    """
+
+    meter: Meter
+    removed: Mask
+    options: list[Candidate]
+    limits: Amounts
+
+    def mask(self, counts: Counts) -> Mask:
+        """[S] removed and marked, weakest first, when these counts are kept."""
+        mask = self.removed.copy()
+        for option, count in zip(self.options, counts, strict=True):
+            mask[option.order[: option.remaining - count]] = True
+        return mask
+
+    def costs(self, counts: Counts) -> Amounts:
+        """[K] exact costs when these counts are kept."""
+        return self.meter.measure(self.mask(counts))
+
+    def holds(self, costs: Amounts) -> bool:
+        """Whether these costs are at or under all limits."""
+        return bool((costs <= self.limits).all())
+
+    def counts(self, ratio: float) -> Counts:
+        """What is kept when each class loses this share of its weakest, rounded."""
+        return np.array([option.nearest(ratio) for option in self.options], np.int64)
+
+    def bracket(self) -> tuple[Counts, Counts]:
+        """The counts just above the goal and the counts just under it, for a goal that the highest ratio reaches."""
+        ratios = np.append(self._ranks(), np.inf)  # counts change only where the ratio passes a rank
+        low, high = 0, len(ratios) - 1
+        above, below = self.counts(ratios[low]), self.counts(ratios[high])
+        while high - low > 1:
+            middle = (low + high) // 2
+            counts = self.counts(ratios[middle])
+            if self.holds(self.costs(counts)):
+                high, below = middle, counts
+            else:
+                low, above = middle, counts
+        return above, below
+
+    def _ranks(self) -> NDArray[np.float64]:
+        ranks = [option.rank[np.isfinite(option.rank)] for option in self.options]
+        return np.unique(np.concatenate([np.zeros(0), *ranks]))
+
+
+def finest(problem: Problem, above: Counts, below: Counts) -> Mask:
+    """[S] the plan between two counts that is as close to the limits as whole steps allow."""
+    walk = start_walk(problem.meter, problem.options, problem.limits, above, problem.mask(above))
+    walk.down_to(below)
+    walk.up()
+    return walk.removed

@@ -1,0 +1,203 @@
+"""Courses of several steps on a session: prune to a goal in rounds, and a sweep over budgets.
+
+Every step makes a state, and a state that is there is not made again: a course that was cancelled, or whose process
+died, goes on where it stood when it is asked for once more. What was made before that stays in the history.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PlanError, VerificationError
+from ..jobs import CancelToken, Job
+from ..planning.goal import solve
+from ..planning.protocol import Cost, Goal, Limit
+from ..planning.rounds import round_goals
+from ..recovery.protocol import RecoverySettings
+from ..scoring.choices import Choices
+from ..structures.analysis import from_identities
+from ..tasks.protocol import Split
+from .states import PlanIntent, State, StateKind
+
+if TYPE_CHECKING:
+    from .session import Session
+
+BUDGETS = (0.8, 0.65, 0.5, 0.35, 0.2)
+"""Shares of a cost that a sweep keeps unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a goal is reached from a state.
+
+    Attributes:
+        goal: What to reach.
+        criterion: What rates structures.
+        recovery: How each cut is recovered, None for not at all.
+        rounds: How often to score, cut and recover on the way, with budgets in between (geometric).
+        seed: Of what is random in the scores.
+        locked: What must not be removed, by set key, original indices.
+        marked: What goes in any case, by set key, original indices.
+        choices: About the scores.
+    """
+
+    goal: Goal
+    criterion: str
+    recovery: RecoverySettings | None = None
+    rounds: int = 1
+    seed: int = 0
+    locked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    choices: Choices = field(default_factory=Choices)
+
+    def intent(self, goal: Goal) -> PlanIntent:
+        """What the plan of a round is recorded with."""
+        return PlanIntent(
+            self.criterion, locked=self.locked, seed=self.seed, goal=goal, marked=self.marked, choices=self.choices
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One budget of a sweep.
+
+    Attributes:
+        share: What was asked to be kept.
+        states: Ids of the states on the way, the result last; () where there is none.
+        note: Why there is none, "" where there is.
+    """
+
+    share: float
+    states: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep gave: its points, the largest budget first, and the state that each ends in, of those that do."""
+
+    points: tuple[Point, ...]
+    states: tuple[State, ...]
+
+
+def prune(
+    session: "Session", state: str, course: Course, token: CancelToken, scores: NDArray[np.float64] | None = None
+) -> Job[tuple[State, ...]]:
+    """Score, plan, cut, recover and evaluate until the goal is reached; returns the states on the way.
+
+    Args:
+        session: Gets the states.
+        state: Where to start.
+        course: What to do.
+        token: Cancels.
+        scores: [S] of the state by the criterion, where they are known.
+
+    Raises:
+        PlanError: The goal cannot be reached; nothing was cut then.
+    """
+    made, now = list[State](), session.history.state(state)
+    for goal in round_goals(session.analysis, course.goal, session.removed(state), course.rounds):
+        cut = yield from _cut(session, now, course, goal, token, scores)
+        if cut is not None:
+            made.append(cut)
+            if course.recovery is not None:
+                made.append((yield from _recovered(session, cut, course.recovery, token)))
+            now, scores = made[-1], None
+    if made and session.has_task and not any(m.split is Split.REPORT for m in now.metrics):
+        yield from session.evaluate(now.id, Split.REPORT, token)
+    return tuple(session.history.state(one.id) for one in made)
+
+
+def sweep(
+    session: "Session",
+    state: str,
+    course: Course,
+    shares: tuple[float, ...],
+    token: CancelToken,
+    scores: NDArray[np.float64] | None = None,
+) -> Job[Sweep]:
+    """Prune from one state to several budgets, unattended: the points of the trade-off curve.
+
+    Args:
+        session: Gets the states.
+        state: Where every budget starts; it is scored once.
+        course: What to do; each limit of its goal is set to each share in turn.
+        shares: What to keep of the limited costs.
+        token: Cancels.
+        scores: [S] of the state by the criterion, where they are known.
+    """
+    if scores is None:
+        scores = yield from session.score(state, course.criterion, token, course.choices, course.seed)
+    points: list[Point] = []
+    for number, share in enumerate(sorted(shares, reverse=True), 1):
+        words = f"Budget {number} of {len(shares)} ({share:.0%}): "
+        job = _point(session, state, at_share(course, share), share, token, scores)
+        points.append((yield from _named(job, lambda text, words=words: words + text)))
+    ends = [session.history.state(point.states[-1]) for point in points if point.states]
+    return Sweep(tuple(points), tuple(ends))
+
+
+def at_share(course: Course, share: float) -> Course:
+    """The course whose goal keeps this share of every cost that it limits; of the MACs where it limits none."""
+    limits = tuple(Limit(limit.cost, share) for limit in course.goal.limits) or (Limit(Cost.MACS, share),)
+    return replace(course, goal=replace(course.goal, limits=limits))
+
+
+def _point(
+    session: "Session", state: str, course: Course, share: float, token: CancelToken, scores: NDArray[np.float64]
+) -> Job[Point]:
+    """A budget that cannot be reached, or whose cut fails, is a point with a note: the others go on."""
+    try:
+        made = yield from prune(session, state, course, token, scores)
+    except (PlanError, VerificationError) as error:
+        return Point(share, (), str(error))
+    if not made:
+        return Point(share, (), "The state meets this budget already.")
+    return Point(share, tuple(one.id for one in made))
+
+
+def _cut(
+    session: "Session",
+    now: State,
+    course: Course,
+    goal: Goal,
+    token: CancelToken,
+    scores: NDArray[np.float64] | None,
+) -> Job[State | None]:
+    """The cut of a round, made before or now; None where the state meets the round's goal already."""
+    intent = course.intent(goal)
+    known = _known(session, now, lambda one: one.kind is StateKind.CUT and one.plan == intent)
+    if known is not None:
+        return known
+    if scores is None:
+        scores = yield from session.score(now.id, course.criterion, token, course.choices, course.seed)
+    locked, _ = from_identities(session.analysis, course.locked)
+    marked, _ = from_identities(session.analysis, course.marked)
+    gone = session.removed(now.id)
+    if goal != course.goal:  # What the last round cannot reach is refused before the first one cuts.
+        solve(session.analysis, scores, course.goal, gone | marked, locked)
+    plan = solve(session.analysis, scores, goal, gone | marked, locked).removed
+    return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token))
+
+
+def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token: CancelToken) -> Job[State]:
+    known = _known(session, cut, lambda one: one.recovery == recovery)
+    return (yield from session.recover(cut.id, recovery, token)) if known is None else known
+
+
+def _known(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
+    children = (one for one in session.history.states.values() if one.parent == parent.id)
+    return next((one for one in children if alike(one)), None)
+
+
+def _named(job: Job[Point], words: Callable[[str], str]) -> Job[Point]:
+    """The job with its progress in other words."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            return stop.value
+        yield replace(progress, text=words(progress.text))

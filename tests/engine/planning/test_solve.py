@@ -1,0 +1,188 @@
+"""Goals of any cost: all limits hold as closely as whole steps allow, or what stands in the way is named."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from secateur.engine.errors import PlanError
+from secateur.engine.planning.classes import step
+from secateur.engine.planning.goal import DEFAULT_KINDS, solve, suggest
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.session.plain import from_json, to_json
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask
+from secateur.engine.structures.costs import costs
+from secateur.engine.structures.memory import memory
+from tests.engine.builders import tiny_analysis, tiny_scores
+from tests.engine.planning.stacks import stack
+
+ANALYSIS = tiny_analysis()
+SCORES = tiny_scores(ANALYSIS)
+NONE = ANALYSIS.empty()
+FLOAT32, FLOAT16 = 4, 2
+
+
+def limited(cost: Cost, share: float, **others: object) -> Goal:
+    return Goal((Limit(cost, share),), **others)  # type: ignore[arg-type]
+
+
+def plan(goal: Goal, locked: Mask = NONE, scores: np.ndarray = SCORES) -> Mask:
+    return solve(ANALYSIS, scores, goal, NONE, locked).removed
+
+
+def named(name: str, kind: Kind) -> CoupledSet:
+    return next(s for s in ANALYSIS.sets if s.name == name and s.kind is kind)
+
+
+def kept(mask: Mask, one: CoupledSet) -> int:
+    return int((~mask[one.structures]).sum())
+
+
+def exact(analysis: Analysis, mask: Mask, cost: Cost) -> int:
+    """By `costs` and `memory`, which know nothing of the solver."""
+    total = costs(analysis, mask)
+    sizes = {Cost.PARAMETERS: total.parameters, Cost.MACS: total.macs, Cost.SIZE: FLOAT32 * total.tensor_sizes.sum()}
+    return int(sizes[cost]) if cost in sizes else memory(analysis, mask).peak
+
+
+ADDED = st.sampled_from([Cost.PARAMETERS, Cost.MACS, Cost.SIZE])
+
+
+@given(ADDED, st.floats(0.3, 0.95), st.sampled_from([1, 4, 8]), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_asked_and_got_are_exact_and_no_step_back_fits_between(cost: Cost, share: float, multiple: int, seed: int):
+    scores = tiny_scores(ANALYSIS, seed)
+    try:
+        planned = solve(ANALYSIS, scores, limited(cost, share, multiple=multiple), NONE, NONE)
+    except PlanError as refused:
+        assert share < refused.message.arguments["lowest"]
+        return
+    (reached,) = planned.reached
+    assert reached.got == exact(ANALYSIS, planned.removed, cost) <= reached.asked
+    assert reached.asked == int(share * exact(ANALYSIS, NONE, cost) + 0.5)
+    for one in ANALYSIS.sets:
+        marked = one.first + np.flatnonzero(planned.removed[one.structures])
+        if len(marked):
+            less = planned.removed.copy()
+            less[marked[np.argsort(scores[marked])][-step(ANALYSIS, one, multiple) :]] = False
+            assert exact(ANALYSIS, less, cost) > reached.asked
+
+
+@pytest.mark.parametrize("cost", [Cost.PARAMETERS, Cost.MACS, Cost.SIZE])
+def test_got_lies_within_one_per_cent_of_asked(cost: Cost):
+    analysis = stack(layers=6, width=96)
+    scores = np.random.default_rng(0).random(analysis.count)
+    for share in (0.8, 0.5, 0.2):
+        (reached,) = solve(analysis, scores, limited(cost, share), analysis.empty(), analysis.empty()).reached
+        assert 0.99 * reached.asked <= reached.got <= reached.asked
+
+
+def test_two_limits_hold_together_and_one_of_them_closely():
+    goal = Goal((Limit(Cost.PARAMETERS, 0.7), Limit(Cost.MACS, 0.5)))
+    planned = solve(ANALYSIS, SCORES, goal, NONE, NONE)
+    assert all(one.got <= one.asked for one in planned.reached)
+    assert any(one.got >= 0.97 * one.asked for one in planned.reached)
+    assert planned.removed.sum() > suggest(ANALYSIS, SCORES, 0.7, NONE, NONE).sum()
+
+
+def test_an_amount_means_what_its_share_means():
+    total = costs(ANALYSIS)
+    amount = Goal((Limit(Cost.PARAMETERS, amount=int(0.6 * total.parameters + 0.5)),))
+    assert (plan(amount) == plan(limited(Cost.PARAMETERS, 0.6))).all()
+
+
+def test_a_file_of_half_the_type_leaves_room_for_twice_the_weights():
+    half = FLOAT16 * int(costs(ANALYSIS).tensor_sizes.sum())
+    (same,) = solve(ANALYSIS, SCORES, Goal((Limit(Cost.SIZE, amount=half),), dtype="float16"), NONE, NONE).reached
+    (pruned,) = solve(ANALYSIS, SCORES, Goal((Limit(Cost.SIZE, amount=half),)), NONE, NONE).reached
+    assert (same.got, same.original) == (half, half) and pruned.original == 2 * half and pruned.got <= half
+
+
+def convolutions() -> Analysis:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 24, 3), nn.ReLU(), nn.Conv2d(24, 8, 3), nn.Flatten())
+    return analyse(nn.Sequential(*layers, nn.Linear(8 * 36, 3)).eval(), (torch.randn(2, 1, 12, 12),))
+
+
+def test_a_peak_of_memory_is_met_by_what_adds_to_it_alone():
+    analysis = convolutions()
+    scores = np.random.default_rng(0).random(analysis.count)
+    planned = solve(analysis, scores, limited(Cost.PEAK, 0.5), analysis.empty(), analysis.empty())
+    (reached,) = planned.reached
+    assert reached.got == memory(analysis, planned.removed).peak <= reached.asked
+    middle, last = (next(s for s in analysis.sets if s.module == name) for name in ("2", "4"))
+    assert kept(planned.removed, middle) < 13 and kept(planned.removed, last) == last.count
+    for number in np.flatnonzero(planned.removed):
+        less = planned.removed.copy()
+        less[number] = False
+        assert memory(analysis, less).peak > reached.asked
+
+
+def test_a_scope_is_a_subtree_or_a_pattern():
+    first, second = named("layer1.0.conv1.weight", Kind.FILTER), named("layer1.1.conv1.weight", Kind.FILTER)
+    below = plan(limited(Cost.MACS, 0.8, scope=("layer1.0",)))
+    assert below.sum() == below[first.structures].sum() > 0
+    pattern = plan(limited(Cost.MACS, 0.6, scope=("*.conv1",)))
+    assert pattern.sum() == pattern[first.structures].sum() + pattern[second.structures].sum()
+    with pytest.raises(PlanError, match=r"Nothing that can be removed lies in layer9"):
+        plan(limited(Cost.MACS, 0.8, scope=("layer9",)))
+
+
+def test_every_set_keeps_its_least():
+    for goal in (limited(Cost.MACS, 0.4, least=9), limited(Cost.MACS, 0.45, least_share=0.5)):
+        marks = plan(goal)
+        for one in ANALYSIS.sets:
+            least = max(goal.least, int(np.ceil(goal.least_share * one.count)))
+            assert one.kind not in DEFAULT_KINDS or kept(marks, one) >= min(least, one.count)
+
+
+def test_multiples_are_those_of_each_kind():
+    marks = plan(limited(Cost.MACS, 0.5, multiple=1, multiples={"filter": 6, "residual width": 8}))
+    for one in ANALYSIS.sets:
+        size = {Kind.FILTER: 6, Kind.WIDTH: 8}.get(one.kind, 1)
+        assert kept(marks, one) % size == 0
+
+
+@pytest.mark.parametrize(
+    ("goal", "locks", "name", "words"),
+    [
+        (limited(Cost.MACS, 0.25, least=4), True, "locks", "unlock some structures of layer1.0.conv1"),
+        (limited(Cost.MACS, 0.2, scope=("layer1.0",)), False, "scope", "widen the scope"),
+        (limited(Cost.PARAMETERS, 0.2, least_share=0.9), False, "minimum", "lower the minimum"),
+        (limited(Cost.SIZE, 0.05, multiple=16), False, "multiple", "smaller multiple"),
+    ],
+)
+def test_what_stands_in_the_way_is_found_by_relaxing_it(goal: Goal, locks: bool, name: str, words: str):
+    locked = NONE.copy()
+    locked[named("layer1.0.conv1.weight", Kind.FILTER).structures] = locks
+    with pytest.raises(PlanError, match="cannot be reached") as refused:
+        plan(goal, locked)
+    found = {obstacle: enough for obstacle, _, enough in refused.value.message.arguments["obstacles"]}
+    assert found[name] and words in str(refused.value) and "that is enough" in str(refused.value)
+    (lowest,) = refused.value.message.arguments["nearest"].values()
+    cost = goal.limits[0].cost
+    nearest = replace(goal, limits=(Limit(cost, amount=lowest),))
+    assert solve(ANALYSIS, SCORES, nearest, NONE, locked).reached[0].got == lowest
+
+
+def test_a_goal_that_nothing_reaches_blames_nothing():
+    kinds = tuple(Kind)
+    with pytest.raises(PlanError, match=r"At most 10 bytes of the file size cannot be reached: the lowest is .* B?"):
+        plan(Goal((Limit(Cost.SIZE, amount=10),), kinds=kinds))
+
+
+def test_a_goal_without_limits_or_with_an_unknown_type_is_refused():
+    with pytest.raises(PlanError, match="at least one cost"):
+        plan(Goal(()))
+    with pytest.raises(PlanError, match="not of float13"):
+        plan(limited(Cost.SIZE, 0.5, dtype="float13"))
+
+
+def test_a_goal_comes_back_from_json():
+    goal = Goal((Limit(Cost.SIZE, amount=7),), ("a", "*.b"), 2, 0.1, 8, {"head": 2}, (Kind.BLOCK, Kind.FILTER), "int8")
+    assert from_json(to_json(goal), Goal) == goal

@@ -1,0 +1,121 @@
+"""Courses of several steps make states, go on where they stood, and refuse at once what they cannot reach."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.errors import PlanError
+from secateur.engine.jobs import Cancelled, Progress, finish
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.courses import Course
+from secateur.engine.session.recipe import read_recipe, write_recipe
+from secateur.engine.session.replay import run_recipe
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import StateKind
+from secateur.engine.session.steps import Plan
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.costs import costs
+
+from .small import write_project
+
+ONE_EPOCH = RecoverySettings(epochs=1, threads=1)
+HALF = Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> ModelSpec:
+    return write_project(tmp_path / "mine")
+
+
+@pytest.fixture
+def session(tmp_path: Path, spec: ModelSpec) -> Session:
+    made = Session(tmp_path / "session")
+    finish(made.open(spec))
+    return made
+
+
+def counted(session: Session, monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, int]:
+    """How often these steps of the session run from now on."""
+    calls = dict.fromkeys(names, 0)
+    for name in names:
+        step = getattr(session, name)
+
+        def wrapped(*args: object, name: str = name, step=step, **kwargs: object):
+            calls[name] += 1
+            return (yield from step(*args, **kwargs))
+
+        monkeypatch.setattr(session, name, wrapped)
+    return calls
+
+
+def test_rounds_score_cut_and_recover_down_to_the_goal(session: Session):
+    course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "taylor", ONE_EPOCH, rounds=3)
+    made = finish(session.prune("s0", course))
+    assert [one.kind for one in made] == [StateKind.CUT, StateKind.RECOVERED] * 3
+    whole = session.history.state("s0").parameters
+    shares = [one.parameters / whole for one in made[::2]]
+    asked, step = [0.4 ** (n / 3) for n in (1, 2, 3)], 0.07  # of the width: 2 x 24 x 9 weights and a few of 7.2 k
+    assert all(a - step < share <= a for share, a in zip(shares, asked, strict=True))
+    assert made[-1].metrics and made[-1].macs == costs(session.analysis, session.removed(made[-1].id)).macs
+
+
+def test_a_recipe_of_rounds_runs_again_and_its_goals_are_planned_again(session: Session, tmp_path: Path):
+    made = finish(session.prune("s0", Course(Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4), "l1", rounds=2)))
+    path = tmp_path / "mine" / "recipe.json"
+    write_recipe(path, session.recipe(made[-1].id))
+    plans = [step.intent.goal for step in read_recipe(path).steps if isinstance(step, Plan)]
+    assert len(plans) == 2 and plans[-1] == Goal((Limit(Cost.SIZE, amount=14_000),), multiple=4)
+    assert finish(run_recipe(path, Session(tmp_path / "same"))).states[-1].weights == made[-1].weights
+    code = path.parent / "model.py"
+    code.write_text(code.read_text().replace("24", "16"))
+    other = Session(tmp_path / "other")
+    done = finish(run_recipe(path, other))
+    assert any("at most 14 kB of the file size" in note for note in done.notes)
+    assert any("nothing was cut" in note for note in done.notes) and len(done.states) == 2  # the first budget was met
+    assert 4 * costs(other.analysis, other.removed(done.states[-1].id)).tensor_sizes.sum() <= 14_000
+
+
+def test_an_unreachable_goal_is_refused_before_the_first_round_cuts(session: Session):
+    with pytest.raises(PlanError, match="cannot be reached"):
+        finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.001),)), "l1", rounds=4)))
+    assert len(session.states()) == 1
+
+
+def test_what_a_hand_locked_stays_and_what_it_marked_goes_in_every_round(session: Session):
+    key = "filter|block.conv1.weight|0"
+    course = Course(Goal((Limit(Cost.MACS, 0.5),)), "l1", rounds=2, locked={key: [0, 1]}, marked={key: [2, 3]})
+    first, last = finish(session.prune("s0", course))
+    assert {2, 3} <= set(first.removed[key]) <= set(last.removed[key]) and not {0, 1} & set(last.removed[key])
+
+
+def test_a_sweep_scores_once_and_gives_a_point_for_each_budget(session: Session, monkeypatch: pytest.MonkeyPatch):
+    calls = counted(session, monkeypatch, "score")
+    done = finish(session.sweep("s0", HALF, (0.4, 0.8, 0.6, 0.0001)))
+    assert calls == {"score": 1} and [point.share for point in done.points] == [0.8, 0.6, 0.4, 0.0001]
+    whole = session.history.state("s0").macs
+    got = [one.macs / whole for one in done.states]
+    assert all(a - 0.07 < share <= a for share, a in zip(got, (0.8, 0.6, 0.4), strict=True))
+    assert all(one.parent == "s0" and one.metrics for one in done.states)
+    assert done.points[-1].states == () and "cannot be reached" in done.points[-1].note
+
+
+def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
+    session: Session, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+):
+    course, token = Course(HALF.goal, "l1", ONE_EPOCH), threading.Event()
+
+    def stop_in_the_second(progress: Progress) -> None:
+        if progress.text.startswith("Budget 2 of 3") and "step" in progress.values:
+            token.set()
+
+    with pytest.raises(Cancelled):
+        finish(session.sweep("s0", course, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
+    assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
+    again = Session(session.folder)
+    finish(again.restore())
+    calls = counted(again, monkeypatch, "cut", "recover")
+    done = finish(again.sweep("s0", course, (0.8, 0.6, 0.4)))
+    assert calls == {"cut": 1, "recover": 2} and done.points[0].states == ("s1", "s2")
+    assert len(again.states()) == 7
