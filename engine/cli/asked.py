@@ -7,6 +7,7 @@ from ..planning.classes import DEFAULT_KINDS
 from ..planning.protocol import Cost, Goal, Limit, Ranking
 from ..recovery.protocol import Optimizer, RecoverySettings, Repair
 from ..scoring.choices import Choices, Combine, Normalise, Slices
+from ..scoring.criteria import CRITERIA
 from ..session.courses import Course
 from ..structures.analysis import Kind
 
@@ -95,6 +96,7 @@ def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
     least = arguments.min_keep
     whole = isinstance(least, int)
     kinds = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)  # in an order that stays
+    only = CRITERIA[arguments.criterion].kinds if arguments.criterion else ()
     return Goal(
         limits,
         scope=tuple(arguments.scope or ()),
@@ -102,7 +104,7 @@ def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
         least_share=0.0 if whole else least,
         multiple=arguments.multiple,
         multiples=dict(arguments.multiple_of or ()),
-        kinds=kinds if arguments.depth else (),
+        kinds=only or (kinds if arguments.depth else ()),
         dtype=arguments.size_as,
         ranking=Ranking(arguments.ranking),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..inputs import call
 from ..jobs import CancelToken, Job
-from ..structures.analysis import StandIn
+from ..structures.analysis import Kind, StandIn
 from .gradients import each_batch, forward_cost
 from .protocol import Criterion, Needs, Setting, Subject
 from .roles import roles_of
@@ -93,6 +93,7 @@ INFLUENCE = Criterion(
     paper="Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, 2024",
     needs=Needs.DATA,
     rate=rate,
+    kinds=(Kind.BLOCK,),
     missing=missing,
     cost=forward_cost,
 )

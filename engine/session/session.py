@@ -46,7 +46,17 @@ from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
-from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape, with_tokenizer
+from .opening import (
+    analysed,
+    check_outputs,
+    described,
+    example_inputs,
+    first_look,
+    judged,
+    prepare,
+    same_shape,
+    with_tokenizer,
+)
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
 from .recipe import RECIPE, recipe_of, write_recipe
@@ -85,6 +95,8 @@ class Session:
         metrics, info = tuple[Metric, ...](), None
         if prepared.task is not None and evaluate:
             metrics, info = yield from first_look(prepared.task, prepared.opened.model, token)
+        elif prepared.task is not None:
+            info = described(prepared.task, None)
         analysis = yield from analysed(prepared, token)
         yield Progress("Keeping the original")
         original = self._original(prepared.opened.model, analysis, metrics)

@@ -29,7 +29,7 @@ def test_all_criteria_are_listed_and_the_one_in_use_is_shown(qtbot, dressed) -> 
     box = _box(qtbot)
     assert [box.itemData(n) for n in range(box.count())] == list(CRITERIA)
     assert box.currentData() == box.document.criterion == "taylor"
-    assert CRITERIA["taylor"].formula in box.toolTip() and "backwards" in box.toolTip()
+    assert CRITERIA["taylor"].formula in box.toolTip() and "backward passes" in box.toolTip()
 
 
 def test_what_needs_data_is_greyed_with_the_reason_until_a_task_is_attached(qtbot, dressed) -> None:
@@ -41,7 +41,7 @@ def test_what_needs_data_is_greyed_with_the_reason_until_a_task_is_attached(qtbo
     assert task is not None
     box.document.take_task(task)
     can, words = _entry(box, "wanda")
-    assert can and "forwards" in words
+    assert can and "Forward passes" in words
 
 
 @pytest.mark.parametrize("name", ["taylor", "gates", "fisher"])

@@ -64,7 +64,7 @@ def test_costs_are_said_in_passes() -> None:
     found = _offers(analysis, TASK)
     assert str(found["l1"].cost.message) == "Reads the weights; no data, no forward."
     assert (found["taylor"].cost.forwards, found["taylor"].cost.backwards) == (10, 10)
-    assert "At most 160 forwards and 160 backwards of one sample" in str(found["gates"].cost.message)
+    assert "passes of one sample: at most 160 each" in str(found["gates"].cost.message)
     assert (found["wanda"].cost.forwards, found["wanda"].cost.backwards) == (10, 0)
     few = sum(one.count for one in analysis.sets if one.kind in (Kind.HEAD, Kind.BLOCK))
     assert found["ablation"].cost.forwards == 4 * (few + 1)
