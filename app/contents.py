@@ -111,7 +111,7 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         by_hand=empty,
         goal=before.goal,
         target=before.target,
-        criterion="taylor" if model.task is not None else "l1",
+        criterion="taylor" if model.task is not None and model.task.loss else "l1",
     )
     fresh.go_to(model.state.id)
     return fresh

@@ -5,6 +5,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal, Slot
 
 from secateur.engine.errors import SecateurError
+from secateur.engine.scoring.criteria import CRITERIA
 
 from .contents import Contents
 
@@ -59,7 +60,8 @@ class Suggestion(QObject):
         removed = contents.removed | (contents.marked & decided)
         locked = decided & ~contents.marked
         keep, multiple = contents.goal.keep_macs, contents.target.multiple
-        arguments = (contents.analysis, scores, keep, removed, locked, multiple)
+        kinds = frozenset(CRITERIA[contents.criterion].kinds) or None
+        arguments = (contents.analysis, scores, keep, removed, locked, multiple, kinds)
         self._pool.start(_Search(self._bridge, arguments, revision))
 
     def close(self) -> None:

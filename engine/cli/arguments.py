@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import TaskError
-from ..planning.protocol import BYTES, Cost
+from ..planning.protocol import BYTES, Cost, Ranking
 from ..recovery.protocol import Optimizer, Repair
+from ..scoring.choices import Combine, Normalise, Slices
+from ..scoring.criteria import CRITERIA
 from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
@@ -211,9 +213,7 @@ def _sweep(command: argparse.ArgumentParser) -> None:
 
 def _about_choice(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add(
-        "--criterion", choices=["taylor", "l1", "l2"], help="what rates structures (default: taylor with data, else l1)"
-    )
+    _about_scores(command)
     add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
     add(
         "--multiple-of",
@@ -263,6 +263,16 @@ def _about_recovery(command: argparse.ArgumentParser) -> None:
     )
     add("--bfloat16", action="store_true", help="compute in bfloat16 where torch thinks it safe")
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
+
+
+def _about_scores(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--criterion", choices=[*CRITERIA], help="what rates structures (default: taylor with data, else l1)")
+    add("--combine", choices=[*map(str, Combine)], help="how the slices of a structure become one number")
+    add("--slices", choices=[*map(str, Slices)], help="which count: those that compute a structure, that read it, all")
+    add("--normalise", choices=[*map(str, Normalise)], help="what the scores of a coupled set are divided by")
+    competing = "what competes: sets of equal shapes, each set by itself, the whole model (default: shapes)"
+    add("--ranking", choices=[*map(str, Ranking)], default=str(Ranking.SHAPES), help=competing)
 
 
 def _run(command: argparse.ArgumentParser) -> None:

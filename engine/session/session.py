@@ -24,6 +24,7 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
 from ..recovery.resume import Checkpoint
+from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
@@ -45,7 +46,17 @@ from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
-from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape, with_tokenizer
+from .opening import (
+    analysed,
+    check_outputs,
+    described,
+    example_inputs,
+    first_look,
+    judged,
+    prepare,
+    same_shape,
+    with_tokenizer,
+)
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
 from .recipe import RECIPE, recipe_of, write_recipe
@@ -84,6 +95,8 @@ class Session:
         metrics, info = tuple[Metric, ...](), None
         if prepared.task is not None and evaluate:
             metrics, info = yield from first_look(prepared.task, prepared.opened.model, token)
+        elif prepared.task is not None:
+            info = described(prepared.task, None)
         analysis = yield from analysed(prepared, token)
         yield Progress("Keeping the original")
         original = self._original(prepared.opened.model, analysis, metrics)
@@ -119,10 +132,19 @@ class Session:
         self.history.add_metric(state, metric)
         return metric
 
-    def score(self, state: str, criterion: str, token: CancelToken = NEVER) -> Job[NDArray[np.float64]]:
-        """[S] scores of a state by a criterion, NaN where removed."""
-        live, one = self._need(), self.history.state(state)
-        return (yield from rate(self._model(state), live.analysis, live.mask(one), criterion, live.task, token))
+    def score(
+        self,
+        state: str,
+        criterion: str,
+        token: CancelToken = NEVER,
+        choices: Choices | None = None,
+        seed: int = 0,
+    ) -> Job[NDArray[np.float64]]:
+        """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
+        live, one, choices = self._need(), self.history.state(state), choices or Choices()
+        known = live.measured.setdefault(repr((one.weights, self.history.task, choices.batches, seed)), {})
+        subject = (self._model(state), live.analysis, live.mask(one), criterion, live.task, token)
+        return (yield from rate(*subject, choices=choices, seed=seed, known=known))
 
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
