@@ -120,5 +120,5 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
 def measured(state: State, metrics: tuple = (), timings: tuple = ()) -> State:
     """The state with further measurements; one of the same kind (name and split, target) replaces the older."""
     kept_metrics = tuple(m for m in state.metrics if not any((m.name, m.split) == (n.name, n.split) for n in metrics))
-    kept_timings = tuple(t for t in state.timings if not any(t.target == n.target for n in timings))
+    kept_timings = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
     return replace(state, metrics=kept_metrics + tuple(metrics), timings=kept_timings + tuple(timings))

@@ -13,6 +13,7 @@ from ..scoring.criteria import CRITERIA
 from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
+from ..targets.table import TARGETS
 from ..tasks.open import FORMS
 from ..tasks.protocol import OPTIONS, TaskSpec
 from ..tasks.purposes.table import PURPOSES
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
     _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
+    _measure(commands.add_parser("measure", help="how fast a project's original and last state are, here or elsewhere"))
     _run(commands.add_parser("run", help="do again what a recipe recorded"))
     return top
 
@@ -275,6 +277,26 @@ def _about_scores(command: argparse.ArgumentParser) -> None:
     add("--ranking", choices=[*map(str, Ranking)], default=str(Ranking.SHAPES), help=competing)
 
 
+def _measure(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
+    add = command.add_argument
+    add("--runtime", choices=list(TARGETS), default="onnxruntime", help="what runs the model (default: onnxruntime)")
+    add("--batch", type=positive, default=1, help="batch size (default: 1)")
+    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
+    add(
+        "--size",
+        type=shape,
+        default=(),
+        metavar="320x320",
+        help="other sizes of the inputs than the model was opened with",
+    )
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
+    where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
+    _about_trust(command)
+    _about_run(command)
+
+
 def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe.json, or a project that holds one")
     command.add_argument("--model", metavar="MODEL", help="another version of the model: " + MODEL)
@@ -293,9 +315,14 @@ def _about_model(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
     )
+    _about_trust(command)
+    _about_data(command)
+
+
+def _about_trust(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
     add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
-    _about_data(command)
 
 
 def _about_data(command: argparse.ArgumentParser) -> None:

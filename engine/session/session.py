@@ -36,12 +36,14 @@ from ..surgery.cut import cut as operate
 from ..surgery.explain import explain
 from ..surgery.protocol import Edits
 from ..surgery.verify import require, verify
+from ..targets.elsewhere import write_bench
 from ..targets.measure import measure as time_files
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 from . import courses
 from .artifacts import Artifacts
+from .benching import bench_name
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
@@ -158,9 +160,19 @@ class Session:
         timings = yield from time_files(files, self._need().prepared.inputs, target, token)
         for state, timing in zip(states, timings, strict=True):
             one = self.history.state(state)
-            others = tuple(t for t in one.timings if t.target != target)
+            others = tuple(t for t in one.timings if t.target.place != target.place)
             self.history.put(replace(one, timings=(*others, timing)))
         return timings
+
+    def write_bench(
+        self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
+    ) -> Job[tuple[str, str]]:
+        """Write what another machine needs to measure states; returns the folder and the command to run there."""
+        files: dict[str, Path] = {}
+        for state in states:
+            one = self.history.state(state)
+            files[bench_name(one)] = yield from self._artifacts().file(self._model(state), one, target, token)
+        return write_bench(Path(absolute_to(Path.cwd())(folder)), files, self._need().prepared.inputs, target)
 
     def cut(self, state: str, removed: Mask, plan: PlanIntent | None = None, token: CancelToken = NEVER) -> Job[State]:
         """Remove structures from a state and verify the cut; raises and changes nothing when it does not hold.
