@@ -19,6 +19,9 @@ def slice_(context: Context) -> None:
         step: int = context.get("step", 1)
         start, end, _ = slice(context.get("start"), context.get("end"), 1).indices(len(whole))
         dims[axis] = whole[start:end:step]
+        if len(whole) > 1 == len(whole[start:end:step]):  # nothing would be left of it
+            context.labels.fix(dims[axis], reasons.sliced(context.call.op), context.call.module)
+            dims[axis] = None
         if step > 1:
             _keep_steps(context, whole, step)
         else:

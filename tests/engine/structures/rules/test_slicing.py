@@ -58,6 +58,28 @@ def test_a_slice_and_a_section_have_the_labels_that_they_take() -> None:
         assert found["second.weight", 1] == [3] and ("first.weight", 1) not in found
 
 
+class Gated(nn.Module):
+    """Some channels are taken one by one, as gates of whole maps (Yang et al. 2022, FocalNet)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(6, 6, 1), nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.first(x))
+        features, gates = x[:, : self.second.in_channels], x[:, self.second.in_channels :]
+        for number in range(2):
+            features = features * gates[:, number : number + 1]
+        return self.head(self.second(features).mean((2, 3)))
+
+
+def test_channels_that_are_taken_one_by_one_stay_and_those_beside_them_are_free() -> None:
+    torch.manual_seed(0)
+    analysis = prove(Gated(), image(16), "first.weight", "second.weight", "second.weight:1")
+    fixed = [f for f in analysis.fixed if analysis.tensors[f.tensor].name == "first.weight" and f.dim == 0]
+    assert {f.reason.code for f in fixed} == {"fixed.sliced"} and sum(f.count for f in fixed) == 2
+
+
 class Rotated(nn.Module):
     """Every second channel is exchanged with the one before it, then all are turned round."""
 
