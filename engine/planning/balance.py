@@ -53,9 +53,9 @@ def check_counts(analysis: Analysis, kept: NDArray[np.int64]) -> None:
     sizes = _sizes(one, kept)
     raise PlanError(
         "plan.counts",
-        "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes."
-        if one.kind is Counting.EQUAL
-        else "The plan keeps {counts} of {where}. {reason} Keep more there.",
+        "The plan keeps {counts} of {where}. {reason} Keep more there."
+        if one.kind is Counting.AT_LEAST
+        else "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes.",
         counts=" and ".join(map(str, sizes)),
         where=", ".join(dict.fromkeys(analysis.sets[n].module or "the model" for n in one.sets)),
         reason=str(one.reason),
@@ -128,7 +128,9 @@ def _steps(analysis: Analysis, bundle: Bundle, marked: Mask, touched: Mask | Non
 
 def _holds(one: Constraint, kept: NDArray[np.int64]) -> bool:
     sizes = _sizes(one, kept)
-    return len(set(sizes)) == 1 if one.kind is Counting.EQUAL else sizes[0] >= one.number
+    if one.kind is Counting.EQUAL:
+        return len(set(sizes)) == 1
+    return sizes[0] >= one.number if one.kind is Counting.AT_LEAST else sizes[0] % one.number == 0
 
 
 def _sizes(one: Constraint, kept: NDArray[np.int64]) -> list[int]:

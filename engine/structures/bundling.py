@@ -7,6 +7,7 @@ few go, until the parts are even again; what no step reaches cannot go at all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd, lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,14 +56,14 @@ class Count:
     @property
     def sets(self) -> NDArray[np.int64]:
         """Sets whose counts matter."""
-        told = self.weights if self.counted.kind is Counting.AT_LEAST else self.differences
+        told = self.differences if self.counted.kind is Counting.EQUAL else self.weights
         return np.flatnonzero(told.any(axis=0))
 
     def told(self, numbers: Sequence[int]) -> Constraint:
         """As the analysis says it, with the numbers that the sets have there."""
         one = self.counted
         sets = tuple(sorted(numbers[int(n)] for n in self.sets))
-        return Constraint(one.kind, self.axes, one.least or len(one.parts[0]), sets, one.reason, one.module)
+        return Constraint(one.kind, self.axes, one.number or len(one.parts[0]), sets, one.reason, one.module)
 
 
 def countable(
@@ -97,7 +98,7 @@ def count(counted: Sequence[Counted], named: Sequence[NamedSet], solution: Solut
         numbers = tuple(axes.number(part) for part in one.parts)
         made = Count(one, numbers, np.stack([_weights(part, named, solution) for part in one.parts]))
         if len(made.sets):
-            found.setdefault((one.kind, numbers, one.least), made)
+            found.setdefault((one.kind, numbers, one.number), made)
     return list(found.values())
 
 
@@ -112,8 +113,9 @@ def bundles(counts: Sequence[Count], named: Sequence[NamedSet]) -> tuple[list[To
     spare = np.array([len(one.bases) - 1 for one in named], np.int64)
     limited = set[int]()
     for one in counts:
-        if one.counted.kind is Counting.AT_LEAST:
+        if one.counted.kind is not Counting.EQUAL:
             limited.update(one.sets.tolist())
+        if one.counted.kind is Counting.AT_LEAST:
             spare = np.minimum(spare, _spare(one, named))
     equal = [one for one in counts if one.counted.kind is Counting.EQUAL]
     found: list[Together] = []
@@ -121,17 +123,28 @@ def bundles(counts: Sequence[Count], named: Sequence[NamedSet]) -> tuple[list[To
         limited.difference_update(group)
         rows = np.concatenate([one.differences for one in equal])[:, sorted(group)]
         found += _together(sorted(group), rows, spare[sorted(group)])
-    found += [Together((n,), (1,), int(spare[n])) for n in sorted(limited) if spare[n] > 0]
+    found += [Together((n,), (1,), int(spare[n])) for n in sorted(limited)]
+    multiples = [one for one in counts if one.counted.kind is Counting.MULTIPLE]
+    found = [whole for one in found if (whole := _whole(one, multiples)).most > 0]
     reached = {n for one in found for n in one.sets}
     stay = {int(n): one for one in reversed(counts) for n in one.sets if int(n) not in reached}
     return found, sorted(stay.items(), key=lambda pair: pair[0])
+
+
+def _whole(one: Together, multiples: Sequence[Count]) -> Together:
+    """As many steps at once as make multiples everywhere."""
+    times = 1
+    for each in multiples:
+        lost = sum(int(each.weights[0][n]) * size for n, size in zip(one.sets, one.sizes, strict=True))
+        times = lcm(times, each.counted.number // gcd(each.counted.number, lost))
+    return Together(one.sets, tuple(size * times for size in one.sizes), one.most // times)
 
 
 def _spare(one: Count, named: Sequence[NamedSet]) -> NDArray[np.int64]:
     """[sets] how many structures each set may lose, so that enough stay whatever the others on the axis lose."""
     sizes = np.array([len(n.bases) for n in named], np.int64)
     lost = one.weights[0] * sizes
-    share = (len(one.counted.parts[0]) - one.counted.least) / max(1, int(lost.sum()))
+    share = (len(one.counted.parts[0]) - one.counted.number) / max(1, int(lost.sum()))
     return np.where(lost > 0, np.floor(sizes * share + 1e-9).astype(np.int64), sizes)
 
 

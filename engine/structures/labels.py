@@ -49,16 +49,16 @@ class Counted:
     """How many labels must stay, whichever these are.
 
     Attributes:
-        kind: Equally many of each part, or at least so many of the one.
+        kind: Equally many of each part; or of the one at least so many, or a multiple of so many.
         parts: Label arrays, for equal counts of one length.
-        least: How many at least.
+        number: How many at least, or the multiple of how many.
         reason: Why.
         module: Module whose operator said so.
     """
 
     kind: Counting
     parts: tuple[LabelArray, ...]
-    least: int
+    number: int
     reason: Message
     module: str
 
@@ -143,13 +143,17 @@ class Labels:
         """At least so many of the labels stay."""
         self.counted.append(Counted(Counting.AT_LEAST, (dim,), least, reason, module))
 
+    def count_multiple(self, dim: LabelArray, number: int, reason: Message, module: str) -> None:
+        """As many of the labels stay as some multiple of a number has."""
+        self.counted.append(Counted(Counting.MULTIPLE, (dim,), number, reason, module))
+
     def uncount(self, counted: Counted) -> None:
-        """What cannot be counted is said in a stronger way: index by index, or half of it must be enough."""
+        """What cannot be counted is said in a stronger way: index by index, or half of it must be enough, or not at all."""
         self.counted = [one for one in self.counted if one is not counted]
         first, *others = counted.parts
         for other in others:
             self.tie(first, other)
-        if counted.kind is Counting.AT_LEAST and len(first) // 2 < counted.least:
+        if counted.kind is Counting.AT_LEAST and len(first) // 2 < counted.number:
             self.fix(first, counted.reason, counted.module)
 
     @contextmanager

@@ -205,6 +205,7 @@ class Counting(StrEnum):
 
     EQUAL = "equal counts"
     AT_LEAST = "at least"
+    MULTIPLE = "multiple of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +214,8 @@ class Constraint:
 
     Attributes:
         kind: What is said about the counts.
-        axes: Axes of which equally many stay, -1 for one of which all `number` do; or the one of which `number` stay.
-        number: Original size of the axes; or how many stay at least.
+        axes: Axes of which equally many stay, -1 for one of which all `number` do; or the one whose size is meant.
+        number: Original size of the axes; or how many stay at least, or of what as many stay as a multiple has.
         sets: Numbers of the coupled sets on which it depends.
         reason: Why, in words.
         module: Module whose operator caused it.

@@ -72,6 +72,11 @@ def last_part(op: str, least: int) -> Message:
     )
 
 
+def multiple(op: str, number: int) -> Message:
+    """A kernel that reads whole pieces of memory."""
+    return Message("counted.multiple", "{op} takes multiples of {number} only.", {"op": op, "number": number})
+
+
 def counted(reason: Message) -> Message:
     """Constraints that leave no choice."""
     return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)})

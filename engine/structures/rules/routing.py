@@ -45,11 +45,22 @@ def grouped_mm(context: Context) -> None:
     (expert,) = context.of("offs")
     expert = context.labels.meet([expert, stack[0]], reasons.combined(context.call.op), context.call.module)
     context.labels.hint(Kind.EXPERT, expert)
+    _in_pieces(context, (rows[1], *stack[1:]))
     inner = context.labels.meet([rows[1], stack[1]], reasons.model_input(context.call.op), context.call.module)
     if context.value("mat2") in context.parameters:
         context.producers.append(("neuron", stack[2]))
     context.cost(rows[0], inner, stack[2])
     context.give([rows[0], stack[2]])
+
+
+def _in_pieces(context: Context, dims: Dims) -> None:
+    """The kernel reads rows in pieces of 16 bytes."""
+    value = context.value("self")
+    number = PIECES.get("" if value is None else context.record.dtypes[value], 1)
+    for dim in dims:
+        if dim is not None and number > 1 and len(dim) % number == 0:
+            reason = reasons.multiple(context.call.op, number)
+            context.labels.count_multiple(dim, number, reason, context.call.module)
 
 
 def pointed(context: Context) -> Rule | None:
@@ -150,6 +161,8 @@ def _tied(context: Context, dims: Dims, axis: int, whole: LabelArray) -> Dims:
     return dims
 
 
+PIECES = {"float64": 2, "float32": 4, "bfloat16": 8, "float16": 8}
+"""Numbers in 16 bytes."""
 KEEPS = {
     *views.RULES,
     *slicing.RULES,

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from secateur.engine.errors import PlanError
+from secateur.engine.planning.balance import balanced
 from secateur.engine.planning.marks import check_plan
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
@@ -177,3 +178,17 @@ def test_as_many_experts_stay_as_are_chosen_for_a_row() -> None:
         else:
             with pytest.raises(PlanError, match=r"aten\.topk chooses 4 of these, so at least as many stay"):
                 check_plan(analysis, mask)
+
+
+def test_widths_that_a_kernel_reads_in_pieces_stay_multiples() -> None:
+    torch.manual_seed(0)
+    model, inputs = Experts().eval(), rows(9)
+    analysis = analyse(model, inputs)
+    neurons = next(n for n, s in enumerate(analysis.sets) if s.name == "gate_up" and s.dim == 1)
+    assert [(b.sizes, b.most) for b in analysis.bundles if neurons in b.sets] == [((4,), 1)]
+    mask, place = analysis.empty(), analysis.sets[neurons].first
+    mask[[place, place + 3]] = True
+    with pytest.raises(PlanError, match=r"aten\._grouped_mm takes multiples of 4 only"):
+        check_plan(analysis, mask)
+    check_plan(analysis, balanced(analysis, mask))
+    assert int(balanced(analysis, mask).sum()) == 4
