@@ -1,6 +1,7 @@
 """What modules of torch remember of their sizes: one function a class, read off the weights after a cut."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -15,10 +16,13 @@ def remembered(module: nn.Module, groups: int | None) -> dict[str, Any]:
         module: Any module.
         groups: New number of groups, of a convolution or a norm, where the analysis knows one.
     """
-    for kind, rule in RULES:
-        if isinstance(module, kind):
-            return rule(module, groups)
-    return {}
+    rule = _rule_of(type(module))
+    return {} if rule is None else rule(module, groups)
+
+
+@cache
+def _rule_of(kind: type[nn.Module]) -> Callable[[Any, int | None], dict[str, Any]] | None:
+    return next((rule for base, rule in RULES if issubclass(kind, base)), None)
 
 
 def _linear(module: Any, _groups: int | None) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def slice_tensor(tensor: torch.Tensor, keeps: Kept, blank: bool = False) -> torc
     cut = tensor.detach()
     for dim, kept in enumerate(keeps):
         if kept is not None:
-            cut = cut.index_select(dim, torch.from_numpy(kept).to(tensor.device))
+            index = torch.from_numpy(kept)
+            cut = cut.index_select(dim, index if cut.is_cpu else index.to(cut.device))
     return cut.clone() if cut.data_ptr() == tensor.data_ptr() else cut
 
 
