@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from .planning.protocol import Cost, Goal, Limit, Planned
     from .recovery.finetune import recover
     from .recovery.protocol import RecoverySettings
-    from .scoring.criteria import CRITERIA, score
+    from .scoring.choices import Choices
+    from .scoring.criteria import CRITERIA, offers, score
     from .session.recipe import read_recipe, write_recipe
     from .session.replay import run_recipe
     from .session.session import Session
@@ -85,6 +86,7 @@ _HOME = {
     "AnalysisError": "errors",
     "CancelToken": "jobs",
     "Cancelled": "jobs",
+    "Choices": "scoring.choices",
     "Cost": "planning.protocol",
     "Edits": "surgery.protocol",
     "EngineLost": "errors",
@@ -133,6 +135,7 @@ _HOME = {
     "marginal": "structures.costs",
     "measure": "targets.measure",
     "memory": "structures.memory",
+    "offers": "scoring.criteria",
     "open_model": "sources.open",
     "open_task": "tasks.open",
     "read_recipe": "session.recipe",
@@ -154,6 +157,7 @@ __all__ = [
     "AnalysisError",
     "CancelToken",
     "Cancelled",
+    "Choices",
     "Cost",
     "Edits",
     "EngineLost",
@@ -202,6 +206,7 @@ __all__ = [
     "marginal",
     "measure",
     "memory",
+    "offers",
     "open_model",
     "open_task",
     "read_recipe",
