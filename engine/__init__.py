@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from .planning.protocol import Cost, Goal, Limit, Planned
     from .recovery.finetune import recover
     from .recovery.protocol import RecoverySettings
-    from .scoring.criteria import CRITERIA, score
+    from .scoring.choices import Choices
+    from .scoring.criteria import CRITERIA, offers, score
     from .session.recipe import read_recipe, write_recipe
     from .session.replay import run_recipe
     from .session.session import Session
@@ -87,6 +88,7 @@ _HOME = {
     "AnalysisError": "errors",
     "CancelToken": "jobs",
     "Cancelled": "jobs",
+    "Choices": "scoring.choices",
     "Cost": "planning.protocol",
     "Edits": "surgery.protocol",
     "EngineLost": "errors",
@@ -136,6 +138,7 @@ _HOME = {
     "marginal": "structures.costs",
     "measure": "targets.measure",
     "memory": "structures.memory",
+    "offers": "scoring.criteria",
     "open_model": "sources.open",
     "open_task": "tasks.open",
     "read_recipe": "session.recipe",
@@ -157,6 +160,7 @@ __all__ = [
     "AnalysisError",
     "CancelToken",
     "Cancelled",
+    "Choices",
     "Cost",
     "Edits",
     "EngineLost",
@@ -206,6 +210,7 @@ __all__ = [
     "marginal",
     "measure",
     "memory",
+    "offers",
     "open_model",
     "open_task",
     "read_recipe",

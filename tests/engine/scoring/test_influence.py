@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from secateur.engine.jobs import finish
 from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.turning import Turning
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis, Kind
+from secateur.engine.structures.analysis import Analysis, Kind, StandIn
 from tests.engine.block_nets import Branches, Decoder
 from tests.engine.nets import Residual, Transformer
 from tests.engine.scoring.given_task import GivenTask
@@ -93,3 +94,27 @@ def test_layers_that_return_several_things_are_rated_by_what_they_hand_on() -> N
         net(x)
     handle.remove()
     assert np.isclose(found["steps.1"], _turned(ends[0], ends[1], dim=-1), rtol=1e-4)
+
+
+class PreActivated(nn.Module):
+    """A block that changes in place what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.relu(x, inplace=True)) + x
+
+
+def test_a_block_that_changes_its_input_in_place_is_compared_with_what_it_was_given() -> None:
+    torch.manual_seed(0)
+    net, x, turning = nn.Sequential(PreActivated()), torch.randn(2, 8, 6, 6), Turning({0: (8, True)})
+    handles = turning.watch(net, StandIn(0, "0", {"copy": "0"}))
+    given = x.clone()
+    with torch.no_grad(), turning:
+        result = net(given)
+    for handle in handles:
+        handle.remove()
+    total, count = turning.sums[0]
+    assert np.isclose(total / count, _turned(x, result, dim=1), rtol=1e-4)
