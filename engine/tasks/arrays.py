@@ -17,6 +17,7 @@ from ..errors import TaskError
 from .data_task import DataTask
 from .pixels import channels_first, normalise
 from .protocol import Split, TaskSpec
+from .purposes.table import purpose_of
 from .splitting import ALIASES, divide, seed_of
 
 EXPECTED = "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y"
@@ -57,7 +58,8 @@ class Arrays:
 
 def open_arrays(spec: TaskSpec) -> DataTask:
     """Open an .npz; a classification, unless the specification says else."""
-    return DataTask(spec, read_arrays(Path(spec.path), spec, title=Path(spec.path).name))
+    purpose = purpose_of(spec, "classification", "regression", "segmentation")
+    return DataTask(spec, read_arrays(Path(spec.path), spec, title=Path(spec.path).name), purpose)
 
 
 def read_arrays(path: Path, spec: TaskSpec, title: str) -> Arrays:

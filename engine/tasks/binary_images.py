@@ -11,6 +11,7 @@ from ..errors import TaskError
 from .arrays import Arrays
 from .data_task import DataTask
 from .protocol import Split, TaskSpec
+from .purposes.table import purpose_of
 from .splitting import divide, seed_of
 
 IDX = {Split.CALIBRATE: ("train",), Split.REPORT: ("t10k", "test")}
@@ -57,7 +58,7 @@ def _task(
         raise TaskError("task.binary.lengths", "{path} holds more images than labels, or fewer.", path=spec.path)
     rows = divide({split: len(x) for split, (x, _) in parts.items()}, seed_of(spec))
     x, y = ({split: parts[source][part][taken] for split, (source, taken) in rows.items()} for part in (0, 1))
-    return DataTask(spec, Arrays(Path(spec.path).name, names, x, y, spec))
+    return DataTask(spec, Arrays(Path(spec.path).name, names, x, y, spec), purpose_of(spec, "classification"))
 
 
 def _folder(spec: TaskSpec) -> Path:

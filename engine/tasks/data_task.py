@@ -17,9 +17,8 @@ from .answers import ask, evaluating, main_output
 from .data import Data
 from .measuring import measure
 from .pixels import sample
-from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec, option
+from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.protocol import Purpose, Rows
-from .purposes.table import purpose_named
 
 SHOWN = 5
 SHOWN_FROM = Split.CHOOSE
@@ -33,12 +32,12 @@ class DataTask:
         purpose: What the model is for.
     """
 
-    def __init__(self, spec: TaskSpec, data: Data, purpose: Purpose | None = None) -> None:
-        """Judge and train by `data`, for a purpose: the one that the specification names, or classification."""
+    def __init__(self, spec: TaskSpec, data: Data, purpose: Purpose) -> None:
+        """Judge and train by `data`, for a purpose that fits it."""
         if spec.batch < 1:
             raise TaskError("task.batch_size", "The batch size must be 1 or more, not {given}.", given=spec.batch)
         self.spec = spec
-        self.purpose = purpose or purpose_named(option(spec, "purpose", "classification"))
+        self.purpose = purpose
         self._data = data
         self._classes = self.purpose.check(data)
         self._original: Any = None

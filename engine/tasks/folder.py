@@ -11,6 +11,7 @@ from ..errors import TaskError
 from .data_task import DataTask
 from .images import ImageReader
 from .protocol import Split, TaskSpec
+from .purposes.table import purpose_of
 from .splitting import ALIASES, divide, seed_of
 
 
@@ -57,7 +58,7 @@ def open_folder(spec: TaskSpec) -> DataTask:
         raise TaskError("task.missing", template, path=spec.path)
     found = _find(root)
     _check_classes(root, found)
-    return DataTask(spec, Images(root.name, found, spec))
+    return DataTask(spec, Images(root.name, found, spec), purpose_of(spec, "classification"))
 
 
 def _find(root: Path) -> dict[Split, ImageFolder]:

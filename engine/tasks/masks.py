@@ -14,8 +14,8 @@ from PIL import Image
 from ..errors import TaskError
 from .data_task import DataTask
 from .images import ImageReader, fitted
-from .protocol import Split, TaskSpec, option
-from .purposes.table import purpose_named
+from .protocol import Split, TaskSpec
+from .purposes.table import purpose_of
 from .splitting import ALIASES, divide, seed_of
 
 IMAGES, MASKS = "images", "masks"
@@ -73,12 +73,10 @@ class Masked:
 def open_masks(spec: TaskSpec) -> DataTask:
     """Open a folder of images and masks."""
     root = Path(spec.path)
-    if option(spec, "purpose", "segmentation") != "segmentation":
-        template = "{path} holds images with masks, which are for segmentation only."
-        raise TaskError("task.masks.purpose", template, path=spec.path)
+    purpose = purpose_of(spec, "segmentation")
     named = {ALIASES[one.name.lower()]: one for one in _folders(root) if one.name.lower() in ALIASES}
     found = {split: _pairs(folder) for split, folder in (named or {Split.CALIBRATE: root}).items()}
-    return DataTask(spec, Masked(spec, found), purpose_named("segmentation"))
+    return DataTask(spec, Masked(spec, found), purpose)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import TaskError
 from .data_task import DataTask
 from .protocol import Split, TaskSpec, option
-from .purposes.table import purpose_named
+from .purposes.table import purpose_of
 from .split_files import files_by_split
 from .splitting import divide, seed_of
 from .tokens import Tokens, length_of, tokens_of
@@ -63,23 +63,20 @@ class Sequences:
 def open_text(spec: TaskSpec) -> DataTask:
     """Open plain text; the next token is asked for, unless the specification says else."""
     texts = {split: [_read(file) for file in files] for split, files in files_by_split(spec.path, (".txt",)).items()}
-    purpose = option(spec, "purpose", "causal")
-    if purpose not in LANGUAGE:
-        template = "Plain text is for {purposes} only. For {given} give a table with columns, .csv or .parquet."
-        raise TaskError("task.text.purpose", template, purposes=" and ".join(LANGUAGE), given=purpose)
-    return language_task(spec, texts, purpose)
+    return language_task(spec, texts)
 
 
-def language_task(spec: TaskSpec, texts: Mapping[Split, Sequence[str]], purpose: str) -> DataTask:
+def language_task(spec: TaskSpec, texts: Mapping[Split, Sequence[str]]) -> DataTask:
     """A task of language modelling over texts, divided where they are not divided yet."""
+    purpose = purpose_of(spec, *LANGUAGE)
     tokens, length, seed = tokens_of(spec), length_of(spec), seed_of(spec)
     cut = {split: sequences(some, tokens, length) for split, some in texts.items()}
-    ask = _next if purpose == "causal" else _Hiding(tokens, seed)
+    ask = _Hiding(tokens, seed) if option(spec, "purpose") == "masked" else _next
     asked = {split: ask(rows) for split, rows in cut.items()}
     rows = divide({split: len(some) for split, some in cut.items()}, seed)
     inputs = {split: asked[source][0][taken] for split, (source, taken) in rows.items()}
     targets = {split: asked[source][1][taken] for split, (source, taken) in rows.items()}
-    return DataTask(spec, Sequences(Path(spec.path).name, inputs, targets), purpose_named(purpose))
+    return DataTask(spec, Sequences(Path(spec.path).name, inputs, targets), purpose)
 
 
 def sequences(texts: Sequence[str], tokens: Tokens, length: int) -> NDArray[np.int64]:

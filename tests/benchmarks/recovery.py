@@ -31,6 +31,7 @@ from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.arrays import Arrays
 from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.protocol import Split, TaskSpec
+from secateur.engine.tasks.purposes.table import purpose_named
 from secateur.resources import fashion_mnist
 from secateur.resources.samples import NETS
 
@@ -122,7 +123,8 @@ def official_test(folder: Path) -> DataTask:
     spec = TaskSpec("arrays", str(folder), (fashion_mnist.MEAN,), (fashion_mnist.STD,), batch=500)
     images = fashion_mnist.read_test(folder)
     x, y = dict.fromkeys(Split, images.x), dict.fromkeys(Split, images.y)
-    return DataTask(spec, Arrays("Fashion-MNIST, official test set", fashion_mnist.CLASSES, x, y, spec))
+    data = Arrays("Fashion-MNIST, official test set", fashion_mnist.CLASSES, x, y, spec)
+    return DataTask(spec, data, purpose_named("classification"))
 
 
 def benchmark(net: str, seeds: int, test: DataTask) -> Result:

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ...errors import TaskError
+from ..protocol import TaskSpec, option
 
 if TYPE_CHECKING:
     from .protocol import Purpose
@@ -17,6 +18,15 @@ PURPOSES: dict[str, str] = {
     "segmentation": "Segmentation",
 }
 """Name, which is the module's too, to its title."""
+
+
+def purpose_of(spec: TaskSpec, *fitting: str, default: str = "") -> "Purpose":
+    """The purpose that a specification names, where it fits its data; without a name the default, or the first."""
+    name = option(spec, "purpose", default or fitting[0])
+    if name in PURPOSES and name not in fitting:
+        template = "{path} can be used for {purposes} only, not for {name}."
+        raise TaskError("task.purpose.unfit", template, path=spec.path, purposes=" and ".join(fitting), name=name)
+    return purpose_named(name)
 
 
 def purpose_named(name: str) -> "Purpose":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...errors import TaskError
 from ..data_task import DataTask
 from ..protocol import Split, TaskSpec, option
-from ..purposes.table import purpose_named
+from ..purposes.table import purpose_of
 from ..split_files import files_by_split
 from ..splitting import divide, seed_of
 from ..texts import LANGUAGE, language_task
@@ -19,6 +19,9 @@ from .inputs import Encode, check_numbers, encoder
 from .parquet import Parquet
 from .protocol import Kind, Table, Values, rows_of
 from .roles import Roles, roles_of
+
+PURPOSES = ("classification", "regression", "similarity")
+"""What tables are for, beside language."""
 
 
 class Columns:
@@ -73,7 +76,7 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     _check_columns([one for some in tables.values() for one in some], first, roles)
     features = {split: [_joined(some, name) for name in roles.features] for split, some in tables.items()}
     if roles.purpose in LANGUAGE:
-        return language_task(spec, {split: list(columns[0]) for split, columns in features.items()}, roles.purpose)
+        return language_task(spec, {split: list(columns[0]) for split, columns in features.items()})
     kind = first.kinds[roles.features[0]]
     if kind in (Kind.WHOLE, Kind.NUMBER):
         for columns in features.values():
@@ -82,7 +85,7 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     targets, names = _targets(labels, roles)
     data = Columns(spec, features, targets, encoder(kind, spec))
     data.classes = names or (first.classes(roles.labels[0]) if roles.labels else ())
-    return DataTask(spec, data, purpose_named(roles.purpose))
+    return DataTask(spec, data, purpose_of(spec, *PURPOSES, default=roles.purpose))
 
 
 def _check_columns(tables: Sequence[Table], first: Table, roles: Roles) -> None:

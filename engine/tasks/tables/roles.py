@@ -41,10 +41,19 @@ def roles_of(table: Table, spec: TaskSpec) -> Roles:
     if not features:
         template = "Of the columns {columns} none is left to make inputs of. Say which are the features."
         raise TaskError("task.table.features", template, columns=", ".join(kinds))
+    _check_kinds(kinds, features)
     purpose = purpose or _purpose(kinds, features, labels)
-    if kinds[features[0]] is Kind.TEXT:
+    if kinds[features[0]] is Kind.TEXT or purpose == "similarity":
         features = _texts(kinds, features, 2 if purpose == "similarity" else 1)
     return Roles(purpose, features, labels)
+
+
+def _check_kinds(kinds: Mapping[str, Kind], features: Sequence[str]) -> None:
+    """Refuse inputs that are made of several images, or of columns that do not go together."""
+    found = {kinds[name] for name in features}
+    if len(features) > 1 and not (found <= {Kind.WHOLE, Kind.NUMBER} or found == {Kind.TEXT}):
+        template = "Inputs are one image, texts or numbers, not {kinds} together. Say which columns are the features."
+        raise TaskError("task.table.mixed", template, kinds=" and ".join(sorted(found)))
 
 
 def _named(kinds: Mapping[str, Kind], given: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from secateur.engine.errors import TaskError
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split
 
@@ -78,6 +79,19 @@ def test_prepared_floats_and_tokens_stay_what_they_are(tmp_path: Path) -> None:
         assert given.dtype == kind
         assert np.allclose(given.numpy(), x)
         assert task.info(None).samples[0].image is None
+
+
+def test_arrays_serve_other_purposes_too(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(30, 1, 4, 4))
+    means, masks = x.mean((1, 2, 3)), (x[:, 0] > 0) * 1
+    for purpose, y, metric in (("regression", means, "RMSE"), ("segmentation", masks, "mean IoU")):
+        path = write_npz(tmp_path / f"{purpose}.npz", x=x, y=y)
+        task = open_task(spec("arrays", path, options=(("purpose", purpose),)))
+        assert task.info(None).metric == metric
+        answer = {"regression": lambda x: x.mean((1, 2, 3)), "segmentation": lambda x: torch.cat([-x, x], 1)}[purpose]
+        found = finish(task.evaluate(answer, Split.REPORT, NeverCancelled()))
+        assert (found.name, found.count) == (metric, 3)
+        assert found.value == pytest.approx(0.0 if purpose == "regression" else 1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -134,3 +134,9 @@ def test_a_second_pass_does_not_decode_again(tmp_path: Path) -> None:
     for file in tmp_path.rglob("*.png"):
         file.unlink()
     assert first == [rows_of(task, split) for split in Split]
+
+
+def test_a_purpose_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 9, "b": 9})
+    with pytest.raises(TaskError, match="can be used for classification only, not for similarity"):
+        open_task(spec("folder", tmp_path, options=(("purpose", "similarity"),)))

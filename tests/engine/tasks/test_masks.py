@@ -51,7 +51,7 @@ def test_splits_are_folders_and_what_is_missing_is_named(tmp_path: Path) -> None
     (tmp_path / "train" / "masks" / "3.png").unlink()
     with pytest.raises(TaskError, match="not in both: 3"):
         open_task(spec("masks", tmp_path))
-    with pytest.raises(TaskError, match="for segmentation only"):
+    with pytest.raises(TaskError, match="for segmentation only, not for regression"):
         open_task(spec("masks", tmp_path, options=(("purpose", "regression"),)))
 
 

@@ -104,6 +104,12 @@ def test_columns_that_cannot_be_used_are_refused_in_words(tmp_path: Path, column
         list(task.batches(Split.CALIBRATE))
 
 
+def test_inputs_of_several_kinds_are_refused(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"image": FILES, "size": LABELS, "label": LABELS})
+    with pytest.raises(TaskError, match="not image and whole number together"):
+        open_task(spec("parquet", path, options=(("features", "image,size"),)))
+
+
 def test_more_classes_than_the_model_has_are_refused(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", {"image": FILES, "label": np.arange(40) % 4})
     with pytest.raises(TaskError, match="4 classes, the model answers with 2"):
