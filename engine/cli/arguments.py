@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..planning.protocol import BYTES, Cost
+from ..sensitivity.protocol import SHARES
 from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
+    _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))
     _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
     _run(commands.add_parser("run", help="do again what a recipe recorded"))
     return top
@@ -181,6 +183,24 @@ def _prune(command: argparse.ArgumentParser) -> None:
     _about_run(command)
 
 
+def _sensitivity(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add = command.add_argument
+    add(
+        "--shares",
+        type=shares,
+        metavar="25%,50%,75%",
+        default=SHARES,
+        help="shares of each layer to remove (default: 10%% to 90%%)",
+    )
+    _about_criterion(command)
+    _about_place(command)
+    add("--depth", action="store_true", help="whole blocks too")
+    add("--cache", metavar="FOLDER", type=Path, help="where measured points are kept (default: your cache folder)")
+    _about_model(command)
+    _about_run(command)
+
+
 def _sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
     add = command.add_argument
@@ -199,11 +219,25 @@ def _sweep(command: argparse.ArgumentParser) -> None:
     _about_run(command)
 
 
-def _about_choice(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add(
+def _about_criterion(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--criterion", choices=["taylor", "l1", "l2"], help="what rates structures (default: taylor with data, else l1)"
     )
+
+
+def _about_place(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scope",
+        action="append",
+        metavar="MODULE",
+        help="remove here alone: a module with all below it, or a pattern (*.conv1), once for each",
+    )
+
+
+def _about_choice(command: argparse.ArgumentParser) -> None:
+    _about_criterion(command)
+    _about_place(command)
+    add = command.add_argument
     add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
     add(
         "--multiple-of",
@@ -211,12 +245,6 @@ def _about_choice(command: argparse.ArgumentParser) -> None:
         action="append",
         metavar="KIND=N",
         help="another multiple for one kind (head=2), once for each",
-    )
-    add(
-        "--scope",
-        action="append",
-        metavar="MODULE",
-        help="remove here alone: a module with all below it, or a pattern (*.conv1), once for each",
     )
     add("--min-keep", type=share_or_count, default=1, metavar="25%", help="share or number that every layer keeps")
     add("--depth", action="store_true", help="whole blocks may go too, where they are worth less than filters")

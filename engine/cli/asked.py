@@ -62,10 +62,15 @@ def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
     return tuple(limits) or (HALF,)
 
 
+def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
+    """Kinds of structures, () for the default; in an order that stays, as recipes compare them."""
+    deep = (kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
+    return tuple(deep) if arguments.depth else ()
+
+
 def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
     least = arguments.min_keep
     whole = isinstance(least, int)
-    kinds = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)  # in an order that stays
     return Goal(
         limits,
         scope=tuple(arguments.scope or ()),
@@ -73,6 +78,6 @@ def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
         least_share=0.0 if whole else least,
         multiple=arguments.multiple,
         multiples=dict(arguments.multiple_of or ()),
-        kinds=kinds if arguments.depth else (),
+        kinds=kinds_of(arguments),
         dtype=arguments.size_as,
     )

@@ -21,6 +21,7 @@ class Live:
         analysis: What can be removed.
         task: What judges it, None without one.
         info: What to show of the task.
+        opened: When reading the model and the task began, in seconds since the epoch.
         present: The state in memory besides the original: its id and its model.
     """
 
@@ -28,6 +29,7 @@ class Live:
     analysis: Analysis
     task: Task | None
     info: TaskInfo | None
+    opened: float
     present: tuple[str, nn.Module] | None = None
 
     def mask(self, state: State) -> Mask:
