@@ -26,10 +26,10 @@ class _Search(QRunnable):
 
     def run(self) -> None:
         """Search (in the worker thread)."""
-        from secateur.engine.planning.goal import suggest
+        from secateur.engine.planning.goal import solve
 
         try:
-            self._bridge.done.emit(suggest(*self._arguments), None, self._revision)
+            self._bridge.done.emit(solve(*self._arguments).removed, None, self._revision)
         except SecateurError as error:
             self._bridge.done.emit(None, error, self._revision)
 
@@ -58,8 +58,7 @@ class Suggestion(QObject):
         decided = contents.by_hand | contents.locked
         removed = contents.removed | (contents.marked & decided)
         locked = decided & ~contents.marked
-        keep, multiple = contents.goal.keep_macs, contents.target.multiple
-        arguments = (contents.analysis, scores, keep, removed, locked, multiple)
+        arguments = (contents.analysis, scores, contents.goal.asked(contents.target.multiple), removed, locked)
         self._pool.start(_Search(self._bridge, arguments, revision))
 
     def close(self) -> None:
