@@ -490,6 +490,11 @@ class Document(QObject):
         from secateur.engine.planning.goal import check_plan
 
         assert self.analysis is not None
+        even = marking.in_step(self.analysis, self.scores, marked, self.removed, self.locked, touched)
+        if (even & ~marked).any():
+            words = self.tr("{0} more in step, so that counts stay equal.")
+            self.announced.emit(words.format(self._counted(even & ~marked)))
+        marked = even
         try:
             check_plan(self.analysis, self.removed | marked)
         except PlanError as error:
@@ -528,7 +533,7 @@ class Document(QObject):
     def _below(self, set_numbers: Iterable[int], threshold: float) -> Mask:
         assert self.analysis is not None and self.scores is not None
         return marking.below(
-            self.analysis, self.scores, self._base(), self.removed, self.locked, set_numbers, threshold
+            self.analysis, self.scores, self._base(), self.removed, self.locked, list(set_numbers), threshold
         )
 
     def _refuses(self) -> bool:

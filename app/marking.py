@@ -3,7 +3,7 @@
 Masks are [S] bool arrays; the given ones are never changed. What is removed already or locked stays as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,12 @@ def below(
     marked: Mask,
     removed: Mask,
     locked: Mask,
-    set_numbers: Iterable[int],
+    set_numbers: Collection[int],
     threshold: float,
 ) -> Mask:
     """Marks where in these sets exactly what scores below the threshold is marked; the best of a set always stays.
+
+    Sets that keep equal counts with them follow, and of several of these sets the one that loses most leads.
 
     Args:
         analysis: The analysis.
@@ -52,7 +54,17 @@ def below(
         if one.kind is not Kind.BLOCK and free.any() and not (~after[place] & ~removed[place]).any():
             values = np.where(free, np.nan_to_num(scores[place], nan=-np.inf), -np.inf)
             after[one.first + int(np.argmax(values))] = False
-    return after
+    touched = as_mask(analysis, np.flatnonzero(np.isin(analysis.set_numbers(), list(set_numbers))))
+    return in_step(analysis, scores, after, removed, locked, touched)
+
+
+def in_step(
+    analysis: Analysis, scores: NDArray[np.float64] | None, marked: Mask, removed: Mask, locked: Mask, touched: Mask
+) -> Mask:
+    """Marks where sets that keep equal counts follow those that were touched."""
+    from secateur.engine.planning.balance import balanced
+
+    return balanced(analysis, marked, removed, scores, locked, touched)
 
 
 def keep(

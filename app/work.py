@@ -181,6 +181,8 @@ class Work(QObject):
         self.document.announce(Aspect.CURVE)
         text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
         title = counted(settings.epochs, self.tr("Recover, {count} epoch"), self.tr("Recover, {count} epochs"))
+        if not settings.epochs:
+            text, title = self.tr("repair without training"), self.tr("Repair without training")
         state = self.document.contents.present
         self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True)
 

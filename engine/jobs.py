@@ -18,7 +18,7 @@ class Progress:
         text: What is being done, in words ("Fine-tuning, epoch 2 of 3").
         done: Steps done.
         total: Steps in all, 0 when unknown.
-        values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "top1": 0.87}.
+        values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "metric": 0.87}.
     """
 
     text: str

@@ -1,78 +1,151 @@
-"""The rows that say where data comes from and how it is preprocessed: for opening a model and for attaching data."""
+"""The rows that say where data comes from, what the model is for and how data is preprocessed.
 
+They serve opening a model and attaching data. A form of data shows the rows that it needs.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QCoreApplication, QObject
+from PySide6.QtWidgets import QLineEdit
 
-from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.tasks.protocol import BYTES, TaskSpec
+from secateur.engine.tasks.purposes.table import PURPOSES
 
 from ..widgets.fields import ComboBox
+from ..words import QT_TRANSLATE_NOOP
 from .texts import is_valid, numbers, shape
 
 if TYPE_CHECKING:
     from .form import FormDialog
 
+CONTEXT = "DataRows"
 
-class DataRows(QObject):
-    """Kind, path, mean, standard deviation and size.
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of data.
 
     Attributes:
-        kind: Combo box of kinds.
+        title: What the combo box shows.
+        kind: As of `TaskSpec`, "" for no data.
+        rows: Names of the rows that it needs.
+    """
+
+    title: str
+    kind: str
+    rows: tuple[str, ...] = ()
+
+
+IMAGES = ("path", "mean", "std", "size")
+COLUMNS = ("path", "purpose", "features", "label", "tokenizer", "length", "mean", "std")
+FORMS = (
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one sub-folder a class"), "folder", IMAGES),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with masks"), "masks", IMAGES),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Arrays (.npz)"), "arrays", (*IMAGES, "purpose")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Parquet: images, text or numbers"), "parquet", (*COLUMNS, "size")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "CSV: text or numbers"), "csv", COLUMNS),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Plain text"), "text", ("path", "purpose", "tokenizer", "length")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "MNIST's files"), "idx", ("path", "mean", "std")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "CIFAR's binary files"), "cifar", ("path", "mean", "std")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "My own task.py"), "file", ("path",)),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Bundled Fashion-MNIST"), "bundled"),
+)
+NOTHING = Form(QT_TRANSLATE_NOOP(CONTEXT, "none, or what the model brings along"), "")
+
+
+class DataRows(QObject):
+    """Form, path, purpose, columns, tokeniser, and what is done to pixels and numbers.
+
+    Attributes:
+        kind: Combo box of forms.
         path: Where the data lies.
+        purpose: Combo box of purposes.
     """
 
     def __init__(self, dialog: "FormDialog", optional: bool) -> None:
         """Add the rows to a dialog; `optional` offers to open without data."""
         super().__init__(dialog)
         self.kind = ComboBox(self.tr("Data"))
-        if optional:
-            self.kind.addItem(self.tr("none, or what the model brings along"), "")
-        self.kind.addItem(self.tr("Image folder, one sub-folder a class"), "folder")
-        self.kind.addItem(self.tr("Arrays (.npz)"), "arrays")
-        self.kind.addItem(self.tr("My own task.py"), "file")
-        self.kind.addItem(self.tr("Bundled Fashion-MNIST"), "bundled")
+        for form in (*((NOTHING,) if optional else ()), *FORMS):
+            self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
         dialog.add_row(self.tr("Data"), self.kind)
-        self.path = dialog.add_path(self.tr("Path of the data"), hint=self.tr("folder, .npz or task.py"))
-        self._mean = dialog.add_line(self.tr("Mean per channel"), hint="0.485, 0.456, 0.406")
-        self._std = dialog.add_line(self.tr("Standard deviation"), hint="0.229, 0.224, 0.225")
-        self._size = dialog.add_line(self.tr("Resize to"), hint=self.tr("224 x 224; empty: as it is"))
+        self.path = dialog.add_path(
+            self.tr("Path of the data"), hint=self.tr("file, or folder with train, val and test")
+        )
+        self.purpose = ComboBox(self.tr("Purpose"))
+        self.purpose.addItem(self.tr("as the data suggests"), "")
+        for name, title in PURPOSES.items():
+            self.purpose.addItem(title, name)
+        dialog.add_row(self.tr("Purpose"), self.purpose)
+        self.lines = self._lines(dialog)
         self.kind.currentIndexChanged.connect(lambda _index: self._chosen(dialog))
         self._chosen(dialog)
 
+    def _lines(self, dialog: "FormDialog") -> dict[str, QLineEdit]:
+        """The rows with a line of text, by name."""
+        guess = self.tr("names of columns; empty: as they suggest")
+        beside = self.tr("tokenizer.json or bytes; empty: beside the model")
+        return {
+            "features": dialog.add_line(self.tr("Inputs"), hint=guess),
+            "label": dialog.add_line(self.tr("What is right"), hint=guess),
+            "tokenizer": dialog.add_path(self.tr("Tokeniser"), hint=beside),
+            "length": dialog.add_line(self.tr("Tokens of a sample"), hint="128"),
+            "mean": dialog.add_line(self.tr("Mean per channel"), hint="0.485, 0.456, 0.406"),
+            "std": dialog.add_line(self.tr("Standard deviation"), hint="0.229, 0.224, 0.225"),
+            "size": dialog.add_line(self.tr("Resize to"), hint=self.tr("224 x 224; empty: as it is")),
+        }
+
     def spec(self) -> TaskSpec | None:
         """What the rows say, None for no data."""
-        kind = self.kind.currentData()
-        if not kind:
+        form: Form = self.kind.currentData()
+        if not form.kind:
             return None
-        if kind == "bundled":
-            return TaskSpec("bundled")
-        if kind == "file":
-            return TaskSpec("file", self.path.text())
-        size = shape(self._size.text())
-        square = None if not size else (size[0], size[-1])
-        return TaskSpec(kind, self.path.text(), numbers(self._mean.text()), numbers(self._std.text()), square)
+        path = self.path.text() if "path" in form.rows else ""
+        size = shape(self._text("size"))
+        square = (size[0], size[-1]) if size else None
+        options = {"purpose": self.purpose.currentData() if "purpose" in form.rows else ""}
+        options |= {name: self._text(name) for name in ("features", "label", "tokenizer", "length")}
+        chosen = tuple((name, value) for name, value in options.items() if value)
+        return TaskSpec(
+            form.kind, path, numbers(self._text("mean")), numbers(self._text("std")), square, options=chosen
+        )
 
     def problem(self) -> str:
         """What is missing."""
-        kind = self.kind.currentData()
-        if kind not in ("folder", "arrays", "file"):
+        form: Form = self.kind.currentData()
+        if "path" not in form.rows:
             return ""
         if not self.path.text():
             return self.tr("Say where the data lies.")
         if not Path(self.path.text()).expanduser().exists():
             return self.tr("{path} does not exist.").format(path=self.path.text())
-        if kind != "file":
-            if not (is_valid(numbers, self._mean.text()) and is_valid(numbers, self._std.text())):
-                return self.tr("Mean and standard deviation are numbers, one a channel, with commas between them.")
-            if not is_valid(shape, self._size.text()) or len(shape(self._size.text())) > 2:
-                return self.tr("The size is height x width, for example 224 x 224.")
+        return self._problem_of_numbers() or self._problem_of_text()
+
+    def _problem_of_numbers(self) -> str:
+        if not (is_valid(numbers, self._text("mean")) and is_valid(numbers, self._text("std"))):
+            return self.tr("Mean and standard deviation are numbers, one a channel, with commas between them.")
+        if not is_valid(shape, self._text("size")) or len(shape(self._text("size"))) > 2:
+            return self.tr("The size is height x width, for example 224 x 224.")
         return ""
 
+    def _problem_of_text(self) -> str:
+        tokenizer, length = self._text("tokenizer"), self._text("length")
+        if tokenizer not in ("", BYTES) and not Path(tokenizer).expanduser().exists():
+            return self.tr("{path} does not exist.").format(path=tokenizer)
+        if length and not (length.isdecimal() and int(length) > 1):
+            return self.tr("The tokens of a sample are a whole number from 2.")
+        return ""
+
+    def _text(self, name: str) -> str:
+        """What stands in a row that is shown."""
+        form: Form = self.kind.currentData()
+        return self.lines[name].text().strip() if name in form.rows else ""
+
     def _chosen(self, dialog: "FormDialog") -> None:
-        kind = self.kind.currentData()
-        dialog.show_row(self.path, kind in ("folder", "arrays", "file"))
-        for line in (self._mean, self._std, self._size):
-            dialog.show_row(line, kind in ("folder", "arrays"))
+        form: Form = self.kind.currentData()
+        for name, field in {"path": self.path, "purpose": self.purpose, **self.lines}.items():
+            dialog.show_row(field, name in form.rows)
         dialog.check()
         dialog.adjustSize()

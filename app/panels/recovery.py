@@ -6,16 +6,17 @@ from PySide6.QtCore import Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
+from ..dialogs.recovery_settings import RecoveryDialog
 from ..document import Aspect, Document, JobView
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
-from ..widgets.fields import DoubleSpinBox, SpinBox
+from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
 from .recovery_curves import Curves
-from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job
+from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job, repair_tip, repair_words
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
@@ -29,6 +30,9 @@ class Recovery(QWidget):
         curves: Loss and metric.
         epochs: How many epochs.
         rate: Peak learning rate.
+        repair: What is done to layers before training.
+        more: Opens the further settings.
+        settings: Those, for the next recovery.
         start: Starts.
         cancel: Stops.
     """
@@ -37,13 +41,18 @@ class Recovery(QWidget):
         """Show the document's recovery."""
         super().__init__(parent)
         self.document = document
-        defaults = RecoverySettings()
+        self.settings = defaults = RecoverySettings()
         self.curves = Curves()
-        self.epochs = SpinBox(self.tr("Epochs"), 1, 500)
+        self.epochs = SpinBox(self.tr("Epochs"), 0, 500)
         self.epochs.setValue(defaults.epochs)
         self.rate = DoubleSpinBox(self.tr("Peak learning rate"), 0.00001, 1.0, 5)
         self.rate.setSingleStep(0.0005)
         self.rate.setValue(defaults.learning_rate)
+        self.repair = ComboBox(self.tr("Before training"))
+        for one, words in repair_words().items():
+            self.repair.addItem(words, one)
+        self.repair.setToolTip(repair_tip())
+        self.more = button(self.tr("More..."), tip=self.tr("Teacher, optimiser, schedule, when to stop"))
         self.start = button(self.tr("Recover"))
         self.cancel = button(self.tr("Cancel"))
         self.text = label(role="caption", wrap=True)
@@ -57,6 +66,8 @@ class Recovery(QWidget):
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
         self.epochs.valueChanged.connect(self.refresh)
+        self.repair.currentIndexChanged.connect(self.refresh)
+        self.more.clicked.connect(self._ask_more)
         document.views.watch(SHOWN, self._changed)
         self.refresh()
 
@@ -69,8 +80,13 @@ class Recovery(QWidget):
         self._left.addWidget(waiting)
         self._left.addWidget(self.curves)
         fields = FlowLayout(self._settings, gap=8)
-        for name, field in ((self.tr("Epochs"), self.epochs), (self.tr("Learning rate"), self.rate)):
+        for name, field in (
+            (self.tr("Epochs"), self.epochs),
+            (self.tr("Learning rate"), self.rate),
+            (self.tr("Before training"), self.repair),
+        ):
             fields.addWidget(_named(name, field))
+        fields.addWidget(self.more)
         page = QWidget()
         page.setProperty("role", "page")
         inner = QVBoxLayout(page)
@@ -128,11 +144,12 @@ class Recovery(QWidget):
 
     def _show_waiting(self) -> None:
         reason = reason_not(self.document)
-        self.text.setText(reason or expect_text())
+        self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
         self.start.setEnabled(not reason)
         self.start.setToolTip(reason)
         count = self.epochs.value()
         words = self.tr("Recover, 1 epoch") if count == 1 else self.tr("Recover, {0} epochs").format(count)
+        words = words if count else self.tr("Repair without training")
         self.start.setText(words)
         self.start.setAccessibleName(words)
 
@@ -144,10 +161,20 @@ class Recovery(QWidget):
         self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
         self.cancel.setAccessibleName(self.tr("Cancel the recovery"))
 
+    def _repair(self) -> Repair:
+        return Repair(self.repair.currentData())  # Qt gives back a plain string
+
     @Slot()
     def _start(self) -> None:
-        settings = RecoverySettings()
-        self.document.recover(replace(settings, epochs=self.epochs.value(), learning_rate=self.rate.value()))
+        given = {"epochs": self.epochs.value(), "learning_rate": self.rate.value(), "repair": self._repair()}
+        self.document.recover(replace(self.settings, **given))
+
+    @Slot()
+    def _ask_more(self) -> None:
+        RecoveryDialog(self.window(), self.settings, self._use).open()
+
+    def _use(self, settings: RecoverySettings) -> None:
+        self.settings = settings
 
     @Slot()
     def _cancel(self) -> None:

@@ -5,12 +5,16 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from ..errors import TaskError
 from ..planning.protocol import BYTES, Cost
+from ..recovery.protocol import Optimizer, Repair
 from ..sensitivity.protocol import SHARES
 from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
-from ..tasks.protocol import TaskSpec
+from ..tasks.open import FORMS
+from ..tasks.protocol import OPTIONS, TaskSpec
+from ..tasks.purposes.table import PURPOSES
 
 MODEL = (
     "a project or an export of Secateur, bundled:resnet, bundled:vit, torchvision:NAME, timm:NAME, "
@@ -69,14 +73,20 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
 
 def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     """The task that the arguments name, None without one."""
-    from ..tasks.open import kind_of
+    from ..tasks.open import RESIZED, kind_of
 
+    given = {name: getattr(arguments, name) for name in OPTIONS if name != "seed"}  # --seed is not that of the splits
+    options = tuple((name, str(value)) for name, value in given.items() if value is not None)
     if arguments.task is None:
+        if options or arguments.batch:
+            names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
+            raise TaskError("cli.no_task", "{names} say what data means: name the data with --task.", names=names)
         return None
     path = "" if arguments.task == "bundled" else arguments.task
-    kind, given = kind_of(path), arguments.input or ()
-    size = (given[2], given[3]) if kind == "folder" and len(given) == 4 else None
-    return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size)
+    kind, shape = kind_of(path), arguments.input or ()
+    size = (shape[2], shape[3]) if kind in RESIZED and len(shape) == 4 else None
+    batch = arguments.batch or TaskSpec("").batch
+    return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size, batch, options)
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -263,6 +273,23 @@ def _about_recovery(command: argparse.ArgumentParser) -> None:
         metavar="K",
         help="score, cut and recover K times on the way to the goal, with --epochs each time (default: 1)",
     )
+    add(
+        "--repair",
+        choices=[one.replace(" ", "-") for one in Repair],
+        default=str(Repair.NONE),
+        help="repair layers that lost inputs from calibration data before training, or with --no-recover instead of it",
+    )
+    add("--learning-rate", type=float, metavar="0.002", help="peak of the schedule")
+    add("--optimizer", choices=[*map(str, Optimizer)], default=str(Optimizer.ADAMW), help="default: adamw")
+    add("--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default: never)")
+    add(
+        "--distil-blocks",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="weight of what blocks give, beside the outputs (default: 0)",
+    )
+    add("--bfloat16", action="store_true", help="compute in bfloat16 where torch thinks it safe")
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
 
 
@@ -277,7 +304,6 @@ def _run(command: argparse.ArgumentParser) -> None:
 def _about_model(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--weights", metavar="FILE", help="checkpoint to load")
-    add("--task", metavar="PATH", help="task.py, a folder of images (one sub-folder a class), an .npz, or: bundled")
     add("--input", type=shape, metavar="1x3x224x224", help="shape of the input, where it cannot be found out")
     add(
         "--output",
@@ -285,10 +311,27 @@ def _about_model(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
     )
-    add("--mean", type=numbers, help="per channel, subtracted from pixels of 0..1")
-    add("--std", type=numbers, help="per channel, divided by")
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
     add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
+    _about_data(command)
+
+
+def _about_data(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("what judges the model").add_argument
+    add("--task", metavar="PATH", help=f"{FORMS}, or: bundled; folders may hold train, val and test")
+    add("--purpose", choices=list(PURPOSES), help="what the model is for, where it does not follow from the data")
+    add("--features", metavar="A,B", help="columns of a table that are the inputs")
+    add(
+        "--label", metavar="C", help="column of a table that holds what is right; several where numbers are to be found"
+    )
+    add("--header", choices=["yes", "no"], help="whether the first line of a CSV holds names, where it cannot be seen")
+    add(
+        "--tokenizer", metavar="PATH", help="tokenizer.json of the model, or: bytes (default: the one beside the model)"
+    )
+    add("--length", type=positive, help="tokens of a sample of text (default: 128)")
+    add("--batch", type=positive, help="samples a batch of training and evaluation (default: 64)")
+    add("--mean", type=numbers, help="per channel or column, subtracted, from pixels of 0..1")
+    add("--std", type=numbers, help="per channel or column, divided by")
 
 
 def _about_run(command: argparse.ArgumentParser) -> None:

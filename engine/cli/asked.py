@@ -1,11 +1,11 @@
 """What is asked of a pruning, from the arguments: the goal, and how it is reached."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ..planning.classes import DEFAULT_KINDS
 from ..planning.protocol import Cost, Goal, Limit
-from ..recovery.protocol import RecoverySettings
+from ..recovery.protocol import Optimizer, RecoverySettings, Repair
 from ..session.courses import Course
 from ..structures.analysis import Kind
 
@@ -25,6 +25,7 @@ class Asked:
         rounds: How often to score, cut and recover.
         seed: Of what is random.
         threads: Of fine-tuning, 0 for the default.
+        recovery: How it is recovered, but for epochs, seed and threads.
     """
 
     goal: Goal = DEFAULT
@@ -33,6 +34,7 @@ class Asked:
     rounds: int = 1
     seed: int = 0
     threads: int = 0
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
 
     @property
     def keep_macs(self) -> float | None:
@@ -41,16 +43,30 @@ class Asked:
 
     def course(self, criterion: str, data: bool) -> Course:
         """The way to the goal by a criterion; recovers where there is data."""
-        epochs = RecoverySettings().epochs if self.epochs is None else self.epochs
-        settings = RecoverySettings(epochs=epochs, seed=self.seed, threads=self.threads)
-        return Course(self.goal, criterion, settings if epochs and data else None, self.rounds, self.seed)
+        epochs = self.recovery.epochs if self.epochs is None else self.epochs
+        settings = replace(self.recovery, epochs=epochs, seed=self.seed, threads=self.threads)
+        wanted = data and (epochs > 0 or settings.repair is not Repair.NONE)
+        return Course(self.goal, criterion, settings if wanted else None, self.rounds, self.seed)
 
 
 def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
     """What the arguments ask for, with these limits."""
     epochs = 0 if arguments.no_recover else arguments.epochs
     criterion, threads = arguments.criterion or "", arguments.threads or 0
-    return Asked(_goal(arguments, limits), criterion, epochs, arguments.rounds, arguments.seed, threads)
+    goal, rounds = _goal(arguments, limits), arguments.rounds
+    return Asked(goal, criterion, epochs, rounds, arguments.seed, threads, _recovery(arguments))
+
+
+def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
+    default = RecoverySettings()
+    return RecoverySettings(
+        learning_rate=arguments.learning_rate or default.learning_rate,
+        repair=Repair(arguments.repair.replace("-", " ")),
+        optimizer=Optimizer(arguments.optimizer),
+        patience=arguments.patience,
+        features=arguments.distil_blocks,
+        half=arguments.bfloat16,
+    )
 
 
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:

@@ -52,7 +52,7 @@ def metric_value(metric: Metric | None) -> str:
     if metric is None:
         return ""
     if not metric.percent:
-        return f"{metric.value:.4g}"
+        return f"{metric.value:.4g}" + (f" ± {metric.error:.2g}" if metric.error else "")
     error = f" ± {100 * metric.error:.1f}" if metric.error else ""
     return f"{100 * metric.value:.1f}{error} %"
 
@@ -147,7 +147,7 @@ def export_of(exported: Exported | None) -> dict[str, Any] | None:
 
 
 def _change(first: Metric, last: Metric | None) -> str:
-    if last is None or not first.percent:
+    if last is None:
         return ""
-    points = 100 * (last.value - first.value)
-    return f"{points:+.1f} points".replace("-", "−")
+    change = last.value - first.value
+    return (f"{100 * change:+.1f} points" if first.percent else f"{change:+.3g}").replace("-", "−")

@@ -11,7 +11,8 @@ from math import ceil, gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask
+from .balance import all_bundles, left
 from .protocol import Goal
 
 DEFAULT_KINDS = frozenset(
@@ -22,12 +23,13 @@ DEFAULT_KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A coupled set as planning sees it, at a state.
+    """Coupled sets that lose structures in step, most often one alone, as planning sees them at a state.
 
     Attributes:
-        one: The set.
-        order: [markable] structures that may be marked, weakest first.
-        rank: [markable] their rank in their isomorphic class: the share of the class that is weaker, 0 to 1.
+        one: The first set.
+        order: [markable] structures that may be marked, weakest first; step by step where there are several sets.
+        rank: [markable] their rank in their isomorphic class: the share of the class that is weaker, 0 to 1; the mean
+            of a step where there are several sets.
         value: [markable] their scores over the class' mean score, so that classes can be traded against each other.
         allowed: Counts that may be kept, ascending; the last one keeps all that the state still has.
     """
@@ -57,14 +59,18 @@ def candidates(
     locked: Mask,
     goal: Goal,
 ) -> list[Candidate]:
-    """The sets of the goal's kinds that can lose something; a structure without a score (NaN) is never marked."""
+    """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
     kinds = goal.kinds or DEFAULT_KINDS
     markable = ~removed & ~locked & np.isfinite(scores)
     classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
     for one in analysis.sets:
         if one.kind in kinds and markable[one.structures].any():
             classes[isomorphic_class(analysis, one)].append(one)
-    found = [c for members in classes.values() for c in _ranked(analysis, scores, removed, markable, members, goal)]
+    rank, value = np.full(analysis.count, np.nan), np.full(analysis.count, np.nan)
+    for members in classes.values():
+        _rank(scores, markable, members, rank, value)
+    markable &= np.isfinite(rank)
+    found = [_candidate(analysis, bundle, rank, value, removed, markable, goal) for bundle in all_bundles(analysis)]
     return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
 
 
@@ -102,39 +108,47 @@ def structure_width(analysis: Analysis, one: CoupledSet) -> int:
     return min((int(owned[a]) for a in axes if a < len(owned) and owned[a]), default=1)
 
 
-def _ranked(
-    analysis: Analysis,
+def _rank(
     scores: NDArray[np.float64],
-    removed: Mask,
     markable: Mask,
     members: list[CoupledSet],
-    goal: Goal,
-) -> list[Candidate]:
-    """The candidates of one class."""
-    numbers = [one.first + np.flatnonzero(markable[one.structures]) for one in members]
-    values = np.concatenate([scores[n] for n in numbers])
-    rank = np.empty(len(values))
-    rank[np.argsort(values, kind="stable")] = np.arange(len(values)) / len(values)
+    rank: NDArray[np.float64],
+    value: NDArray[np.float64],
+) -> None:
+    """Fill in what `Candidate` says about the structures of one class; the strongest block of a class stays."""
+    numbers = np.concatenate([one.first + np.flatnonzero(markable[one.structures]) for one in members])
+    values = scores[numbers]
+    order = np.argsort(values, kind="stable")
+    rank[numbers[order]] = np.arange(len(values)) / len(values)
+    value[numbers] = values / (float(np.abs(values).mean()) or 1.0)
     if members[0].kind is Kind.BLOCK:
-        rank[np.argmax(rank)] = np.inf  # the strongest block of a class stays
-    mean = float(np.abs(values).mean()) or 1.0
-    bounds = np.cumsum([0, *(len(n) for n in numbers)])
-    found: list[Candidate] = []
-    for one, structures, start, stop in zip(members, numbers, bounds[:-1], bounds[1:], strict=True):
-        order = np.argsort(rank[start:stop], kind="stable")
-        allowed = _allowed(analysis, one, int((~removed[one.structures]).sum()), len(structures), goal)
-        if np.isinf(rank[start:stop]).any():
-            allowed = allowed[-1:]
-        ordered = structures[order]
-        found.append(Candidate(one, ordered, rank[start:stop][order], scores[ordered] / mean, allowed))
-    return found
+        rank[numbers[order[-1]]] = np.nan
 
 
-def _allowed(analysis: Analysis, one: CoupledSet, remaining: int, markable: int, goal: Goal) -> NDArray[np.int64]:
-    """Counts that may be kept: multiples of the step, at least one step and the least, and all that remains."""
-    if one.kind is Kind.BLOCK:
-        return np.array([0, remaining], np.int64)
-    size = step(analysis, one, max(goal.multiples.get(one.kind, goal.multiple), 1))
-    least = max(goal.least, ceil(goal.least_share * one.count))
-    lowest = -(-max(size, remaining - markable, least) // size) * size
-    return np.array([*range(lowest, remaining, size), remaining], np.int64)
+def _candidate(
+    analysis: Analysis,
+    bundle: Bundle,
+    rank: NDArray[np.float64],
+    value: NDArray[np.float64],
+    removed: Mask,
+    markable: Mask,
+    goal: Goal,
+) -> Candidate:
+    sets = [analysis.sets[number] for number in bundle.sets]
+    steps = left(analysis, bundle, removed, markable)
+    remaining = [int((~removed[one.structures]).sum()) for one in sets]
+    weakest: list[NDArray[np.int64]] = []
+    for one in sets:
+        numbers = one.first + np.flatnonzero(markable[one.structures])
+        weakest.append(numbers[np.argsort(rank[numbers], kind="stable")])
+    most = min(len(numbers) // size for numbers, size in zip(weakest, bundle.sizes, strict=True))
+    parts = [n[: most * size].reshape(most, size) for n, size in zip(weakest, bundle.sizes, strict=True)]
+    order = np.concatenate(parts, axis=1)
+    ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
+    whole = step(analysis, sets[0], max(goal.multiples.get(sets[0].kind, goal.multiple), 1))
+    least = max(whole, goal.least, ceil(goal.least_share * sets[0].count))
+    kept = remaining[0] - bundle.sizes[0] * np.arange(steps, -1, -1, dtype=np.int64)
+    fits = (kept % whole == 0) & (kept >= least if sets[0].kind is not Kind.BLOCK else kept >= 0)
+    fits[-1] = True  # nothing goes
+    allowed = sum(remaining) - order.shape[1] * np.arange(steps, -1, -1, dtype=np.int64)[fits]
+    return Candidate(sets[0], order.ravel(), ranks, value[order.ravel()], allowed)

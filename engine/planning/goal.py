@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import PlanError
 from ..structures.analysis import Analysis, Kind, Mask
+from .balance import balanced
 from .classes import DEFAULT_KINDS, candidates
 from .depth import depth_and_width, lowest
 from .marks import check_plan as check_plan
@@ -43,7 +44,8 @@ def suggest(
         kinds: Kinds of structures to choose from, None for `DEFAULT_KINDS`.
 
     Returns:
-        [S] `removed` and the marks on top of it.
+        [S] `removed` and the marks on top of it; constraints hold, also where `removed` alone (marks by hand) does not
+            keep them.
 
     Raises:
         PlanError: The goal cannot be reached; says how far one gets.
@@ -66,6 +68,7 @@ def solve(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: 
         PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
     """
     meter, original, limits = _measured(analysis, goal)
+    removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
     plan = removed.copy()
     if not (meter.measure(removed) <= limits).all():
         found = _plan(meter, scores, goal, removed, locked, limits)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..structures.costs import kept_sizes
+from .balance import balanced, bundle_of, check_counts, weakest_first
 
 
 def keep(
@@ -18,7 +19,7 @@ def keep(
     count: int,
     locked: Mask | None = None,
 ) -> Mask:
-    """Keep the `count` best of what remains in a set.
+    """Keep the `count` best of what remains in a set; sets that lose structures in step with it do.
 
     Args:
         analysis: Of the original model.
@@ -29,30 +30,40 @@ def keep(
         locked: [S] what stays in any case.
 
     Returns:
-        [S] `removed` and the marks in that set.
+        [S] `removed` and the marks in that set, and in those that go along as far as locks let them.
+
+    Raises:
+        PlanError: So many cannot be kept.
     """
     one = analysis.sets[set_number]
     here = one.first + np.flatnonzero(~removed[one.structures])
     free = here if locked is None else here[~locked[here]]
-    if not len(here) - len(free) <= count <= len(here) or (count < 1 and one.kind is not Kind.BLOCK):
-        lowest = max(len(here) - len(free), int(one.kind is not Kind.BLOCK))
+    bundle = bundle_of(analysis, set_number)
+    size = bundle.sizes[bundle.sets.index(set_number)]
+    lowest = max(len(here) - len(free), one.count - size * bundle.most)
+    if not lowest <= count <= len(here) or (len(here) - count) % size:
         raise PlanError(
             "plan.keep",
-            "{where} can keep {lowest} to {highest}, not {count}.",
+            "{where} can keep {lowest} to {highest}, not {count}."
+            if size == 1
+            else "{where} can keep {lowest} to {highest} in steps of {size}, not {count}.",
             where=_where(one),
             lowest=lowest,
             highest=len(here),
+            size=size,
             count=count,
         )
-    values = np.zeros(len(free)) if scores is None else np.where(np.isfinite(scores[free]), scores[free], np.inf)
-    weakest_first = free[np.lexsort((-free, values))]
-    marked = removed.copy()
-    marked[weakest_first[: len(here) - count]] = True
-    return marked
+    marked, touched = analysis.empty(), analysis.empty()
+    marked[weakest_first(free, scores)[: len(here) - count]] = True
+    touched[here] = True
+    return removed | balanced(analysis, marked, removed, scores, locked, touched)
 
 
 def below(analysis: Analysis, scores: NDArray[np.float64], set_numbers: Iterable[int], threshold: float) -> Mask:
-    """[S] the structures of these sets that score under the threshold; the best of each set always stays."""
+    """[S] the structures of these sets that score under the threshold; the best of each set always stays.
+
+    Sets that lose structures in step lose as few as the one that loses the fewest.
+    """
     marked = analysis.empty()
     for number in set_numbers:
         one = analysis.sets[number]
@@ -60,11 +71,11 @@ def below(analysis: Analysis, scores: NDArray[np.float64], set_numbers: Iterable
         marked[one.structures] = values < threshold
         if one.kind is not Kind.BLOCK and marked[one.structures].all():
             marked[one.first + int(np.argmax(values))] = False
-    return marked
+    return balanced(analysis, marked, scores=scores)
 
 
 def check_plan(analysis: Analysis, removed: Mask) -> None:
-    """Raise `PlanError` when a plan does not fit the analysis or would empty a layer that stays."""
+    """Raise `PlanError` when a plan does not fit the analysis, empties a layer that stays or breaks a constraint."""
     if removed.shape != (analysis.count,):
         raise PlanError(
             "plan.shape",
@@ -77,7 +88,9 @@ def check_plan(analysis: Analysis, removed: Mask) -> None:
         stays = any(t not in vanished for t, _ in one.touches)
         if one.kind is not Kind.BLOCK and stays and removed[one.structures].all():
             raise _emptied(_where(one))
-    _check_axes(analysis, kept_sizes(analysis, removed), vanished)
+    kept = kept_sizes(analysis, removed)
+    _check_axes(analysis, kept, vanished)
+    check_counts(analysis, kept)
 
 
 def _check_axes(analysis: Analysis, kept: NDArray[np.int64], vanished: set[int]) -> None:

@@ -7,18 +7,24 @@ choose split, so a recovery never returns something worse than it was given.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from traceback import format_exc
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from ..errors import SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..tasks.protocol import Metric, Split, Task
+from ..tasks.protocol import Split, Task
 from .batchnorm import calibrate_batchnorm, trainable_batches
+from .best import Recovered, better
+from .features import Features
 from .isolation import modes_kept, pinned, working_copy
+from .optimizers import optimizer_of
 from .protocol import RecoverySettings
-from .training import Training, adamw
+from .reading_layers import Kept
+from .reconstruct import reconstruct
+from .resume import Checkpoint, Position, put_back
+from .training import Training
 
 SPOKEN = 5
 """Steps between two points of the loss curve; fewer when steps are slow."""
@@ -27,23 +33,7 @@ SILENCE = 0.3
 """Seconds after which a point is given anyway."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a recovery gives.
-
-    Attributes:
-        state_dict: The best weights and buffers seen, by name.
-        metric: Measured with them on the whole choose split.
-        epochs: Epochs trained.
-        steps: Updates made.
-        best_epoch: Epoch after which the best was seen, 0 for before the first.
-    """
-
-    state_dict: dict[str, Tensor]
-    metric: Metric
-    epochs: int
-    steps: int
-    best_epoch: int
+NOWHERE = Checkpoint(None)
 
 
 def recover(
@@ -53,8 +43,10 @@ def recover(
     settings: RecoverySettings,
     token: CancelToken | None = None,
     outputs: Sequence[str] = (),
+    kept: Kept | None = None,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> Job[Recovered]:
-    """Measure BatchNorm's statistics again, then fine-tune; the same seed and threads give the same weights.
+    """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
 
     Args:
         student: The cut model; left as it is.
@@ -63,6 +55,8 @@ def recover(
         settings: Epochs, learning rate and the rest.
         token: Stops within a step, also a long one.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
+        kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`), for a repair.
+        checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with.
 
     Raises:
         SecateurError: The settings cannot be, the loss is no number, or the model or data failed.
@@ -71,7 +65,9 @@ def recover(
     _check(settings)
     with pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(student) as copy:
         try:
-            return (yield from _run(copy, teacher, task, settings, token or NeverCancelled(), outputs))
+            features = Features(copy, teacher, kept or {}) if settings.features else None
+            own = (optimizer_of(copy, settings), token or NeverCancelled(), outputs, features)
+            return (yield from _run(Training(copy, teacher, task, settings, *own), kept or {}, checkpoint))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
@@ -83,67 +79,75 @@ def recover(
             ) from error
 
 
-def _run(
-    copy: nn.Module,
-    teacher: nn.Module,
-    task: Task,
-    settings: RecoverySettings,
-    token: CancelToken,
-    outputs: Sequence[str],
-) -> Job[Recovered]:
-    best = yield from _better(None, copy, task, token, 0, 0)
-    if (yield from calibrate_batchnorm(copy, task, token)):
-        best = yield from _better(best, copy, task, token, 0, 0)
-    batches = yield from _count(copy, task, settings, token)
-    steps = batches * settings.epochs
-    training = Training(copy, teacher, task, settings, adamw(copy, settings), steps, token, outputs)
-    for epoch in range(1, settings.epochs + 1):
-        yield from _epoch(training, epoch)
-        best = yield from _better(best, copy, task, token, epoch, training.step)
-    return Recovered(best.state_dict, best.metric, settings.epochs, training.step, best.best_epoch)
+def _run(training: Training, kept: Kept, checkpoint: Checkpoint) -> Job[Recovered]:
+    found = checkpoint.load()
+    if found is None:
+        best = yield from _first(training, kept)
+        position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
+    else:
+        best, position = put_back(training, found)
+        yield Progress(f"Going on at step {training.step}", training.step)
+    training.steps = position.batches * training.settings.epochs
+    while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
+        yield from _epoch(training, position, best, checkpoint)
+        best = yield from better(best, training, position.epoch)
+        position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())
+        checkpoint.save(training, position, best)
+    return Recovered(best.state_dict, best.metric, position.epoch - 1, training.step, best.best_epoch)
 
 
-def _epoch(training: Training, epoch: int) -> Job[None]:
-    """One pass over the calibrate split, in an order that the seed and the epoch give."""
+def _first(training: Training, kept: Kept) -> Job[Recovered]:
+    """What is there before any training: as given, and with layers and statistics repaired."""
+    copy, task, token = training.student, training.task, training.token
+    best = yield from better(None, training, 0)
+    repaired = yield from reconstruct(copy, training.teacher, kept, task, training.settings.repair, token)
+    measured = yield from calibrate_batchnorm(copy, task, token)
+    if repaired or measured:
+        best = yield from better(best, training, 0)
+    if repaired:  # a repair that made it worse is no place to start from
+        copy.load_state_dict(best.state_dict)
+    return best
+
+
+def _epoch(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Job[None]:
+    """One pass over the calibrate split, in an order that the seed and the epoch give; from where it stopped."""
     settings, losses, spoken = training.settings, list[float](), time.monotonic()
-    text = f"Fine-tuning, epoch {epoch} of {settings.epochs}"
-    for batch in trainable_batches(training.student, training.task, seed=settings.seed * 1000 + epoch):
+    text = f"Fine-tuning, epoch {position.epoch} of {settings.epochs}"
+    resumed, random = position.done, torch.get_rng_state()
+    torch.set_rng_state(position.random)
+    for number, batch in enumerate(
+        trainable_batches(training.student, training.task, seed=settings.seed * 1000 + position.epoch), start=1
+    ):
+        if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
+            check(training.token)
+            if number == resumed:
+                torch.set_rng_state(random)
+            continue
         losses.append(training.train_on(batch))
+        position.done = number
         if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
             values = {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
             yield Progress(text, training.step, training.steps, values)
             losses, spoken = [], time.monotonic()
+        if checkpoint.due():
+            checkpoint.save(training, position, best)
     if not training.step:
         raise TaskError("recovery.no_data", "The calibrate split has no batch to train on: give the task some data.")
 
 
-def _better(
-    best: Recovered | None, copy: nn.Module, task: Task, token: CancelToken, epoch: int, step: int
-) -> Job[Recovered]:
-    """The better one of the best so far and the copy as it stands; equal ones go to the copy."""
-    with modes_kept(copy):
-        copy.eval()
-        metric = yield from task.evaluate(copy, Split.CHOOSE, token)
-    yield Progress(f"Measured {metric.name}", step, 0, {"step": float(step), "metric": metric.value})
-    if best is not None and not _as_good(metric, best.metric):
-        return best
-    state = {name: tensor.detach().clone() for name, tensor in copy.state_dict().items()}
-    return Recovered(state, metric, epoch, step, epoch)
+def _stalled(best: Recovered, position: Position, settings: RecoverySettings) -> bool:
+    """No better metric for as many epochs as patience lasts."""
+    return 0 < settings.patience <= position.epoch - 1 - best.best_epoch
 
 
-def _as_good(metric: Metric, other: Metric) -> bool:
-    if math.isnan(metric.value) or math.isnan(other.value):
-        return math.isnan(other.value)
-    return metric.value >= other.value if metric.higher_is_better else metric.value <= other.value
-
-
-def _count(copy: nn.Module, task: Task, settings: RecoverySettings, token: CancelToken) -> Job[int]:
+def _count(training: Training) -> Job[int]:
     """Batches of a pass; counted once where the task does not know, because the schedule needs to."""
+    settings, task = training.settings, training.task
     count = task.batch_count(Split.CALIBRATE) if settings.epochs else 1
     if count:
         return count
-    for count, _ in enumerate(trainable_batches(copy, task, seed=settings.seed * 1000 + 1), start=1):
-        check(token)
+    for count, _ in enumerate(trainable_batches(training.student, task, seed=settings.seed * 1000 + 1), start=1):
+        check(training.token)
         yield Progress("Counting batches", count)
     return count
 

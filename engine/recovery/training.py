@@ -1,6 +1,7 @@
 """The steps of a recovery: forward of student and teacher, loss, gradient, update. Loads torch."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
 from ..tasks.protocol import Task
 from .distil import distillation_loss
+from .features import Features
 from .isolation import modes_kept
 from .protocol import RecoverySettings
 from .schedule import one_cycle
@@ -30,10 +32,11 @@ class Training:
         teacher: The original.
         task: Gives the loss, if it has one.
         settings: As asked.
-        optimizer: AdamW over the student's trainable parameters.
-        steps: Steps in all, for the schedule.
+        optimizer: Over the student's trainable parameters.
         token: Cancels.
         chosen: Paths of the outputs that the student learns; () for the default (`tracing.reading.answers_of`).
+        features: Results of blocks to learn too, None for none.
+        steps: Steps in all, for the schedule.
         step: Steps done.
     """
 
@@ -42,22 +45,25 @@ class Training:
     task: Task
     settings: RecoverySettings
     optimizer: torch.optim.Optimizer
-    steps: int
     token: CancelToken
     chosen: Sequence[str] = ()
+    features: Features | None = None
+    steps: int = 0
     step: int = 0
 
     def train_on(self, batch: Any) -> float:
         """One update on a batch; returns its loss."""
         check(self.token)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * one_cycle(self.step, self.steps)
+            group["lr"] = self.settings.learning_rate * one_cycle(self.step, self.steps, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         with modes_kept(self.student, self.teacher), torch.enable_grad(), interruptible(self.token, parameters):
             self.student.train()
             self.teacher.eval()
-            loss = self._loss(batch)
+            device = parameters[0].device.type if parameters else "cpu"
+            with torch.autocast(device, torch.bfloat16, enabled=self.settings.half):
+                loss = self._loss(batch)
             self._require_finite(loss)
             loss.backward()
         nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
@@ -67,20 +73,23 @@ class Training:
 
     def _loss(self, batch: Any) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student."""
-        share = self.settings.distillation
+        share, features = self.settings.distillation, self.features
         heard: list[Any] = []
         handle = self.student.register_forward_hook(lambda _module, _inputs, outputs: heard.append(outputs))
-        try:
-            own = self.task.loss(self.student, batch) if share < 1.0 else None
-            if share == 0.0 and own is not None:
-                return own
-            outputs = heard[-1] if heard else call(self.student, self.task.inputs(batch))
-        finally:
-            handle.remove()
-        with torch.no_grad():
-            taught = call(self.teacher, self.task.inputs(batch))
+        with nullcontext() if features is None else features.listening():
+            try:
+                own = self.task.loss(self.student, batch) if share < 1.0 else None
+                if share == 0.0 and own is not None and features is None:
+                    return own
+                outputs = heard[-1] if heard else call(self.student, self.task.inputs(batch))
+            finally:
+                handle.remove()
+            with torch.no_grad():
+                taught = call(self.teacher, self.task.inputs(batch))
         distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen)
-        return distance if own is None else (1.0 - share) * own + share * distance
+        loss = distance if own is None else (1.0 - share) * own + share * distance
+        further = features.distance() if features is not None else None
+        return loss if further is None else loss + self.settings.features * further
 
     def _require_finite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
@@ -95,14 +104,3 @@ class Training:
             raise TaskError(
                 "recovery.no_gradient", "The loss does not depend on the model: return a tensor of its outputs."
             )
-
-
-def adamw(student: nn.Module, settings: RecoverySettings) -> torch.optim.AdamW:
-    """AdamW over what was trainable (everything, where nothing was); vectors such as biases and norms do not decay."""
-    floating = [p for p in student.parameters() if p.is_floating_point()]
-    chosen = [p for p in floating if p.requires_grad] or [p.requires_grad_(True) for p in floating]
-    groups = [
-        {"params": [p for p in chosen if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in chosen if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)

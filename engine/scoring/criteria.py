@@ -1,26 +1,86 @@
-"""The table of criteria, and the one function that scores a model by any of them."""
+"""The table of criteria, what each costs, whether it is available, and the one function that scores by any of them."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from traceback import format_exc
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SecateurError, TaskError
+from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
 from ..structures.analysis import Analysis, Mask
-from ..tasks.protocol import Task
-from .aggregate import Kept, consumers, fill_blocks, producers
+from ..tasks.protocol import Task, TaskInfo
+from .ablation import ABLATION
+from .aggregate import Kept, fill_blocks, places_of
+from .batchnorm import BATCHNORM
+from .choices import Choices, Combine, Slices
+from .fisher import FISHER
+from .fluctuation import FLUCTUATION
+from .gates import GATES
+from .geometric_median import GEOMETRIC_MEDIAN
+from .influence import INFLUENCE
 from .l1 import L1
 from .l2 import L2
-from .protocol import Criterion, Subject
+from .lamp import LAMP
+from .normalising import normalised
+from .protocol import Cost, Criterion, Needs, Setting, Subject
+from .random_draw import RANDOM
 from .taylor import TAYLOR
+from .wanda import WANDA
 from .weights import parameters_of
 
-CRITERIA: dict[str, Criterion] = {one.name: one for one in (L1, L2, TAYLOR)}
+CRITERIA: dict[str, Criterion] = {
+    one.name: one
+    for one in (
+        L1, L2, TAYLOR, GATES, FISHER, BATCHNORM, WANDA, FLUCTUATION, GEOMETRIC_MEDIAN, LAMP, INFLUENCE, ABLATION,
+        RANDOM,
+    )
+}  # fmt: skip
 """To add a criterion: a file beside `l1.py`, and its value here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A criterion as it stands for a model and its task.
+
+    Attributes:
+        criterion: The rule.
+        cost: What it costs.
+        reason: Why it is not available, None where it is.
+    """
+
+    criterion: Criterion
+    cost: Cost
+    reason: Message | None
+
+
+def offers(
+    analysis: Analysis, removed: Mask, task: TaskInfo | None, choices: Choices | None = None
+) -> tuple[Offer, ...]:
+    """All criteria, each with what it costs and why it is not available; needs neither model nor data."""
+    setting, choices = setting_of(analysis, removed, task), choices or Choices()
+    return tuple(Offer(one, one.cost(setting, choices), unavailable(one, setting)) for one in CRITERIA.values())
+
+
+def setting_of(analysis: Analysis, removed: Mask, task: TaskInfo | None) -> Setting:
+    """What is known of a model and what an attached task shows."""
+    if task is None:
+        return Setting(analysis, removed)
+    return Setting(analysis, removed, task.batches, task.batch, task.loss)
+
+
+def unavailable(rule: Criterion, setting: Setting) -> Message | None:
+    """Why a criterion is not available, None where it is."""
+    if rule.needs_data and setting.batches is None:
+        template = "{title} needs data: attach a task first, or choose L1 or L2."
+        return Message("scoring.no_task", template, {"title": rule.title})
+    if rule.needs is Needs.LOSS and not setting.loss:
+        template = "{title} needs a loss, and this task has none. Give the task a loss, or choose another."
+        return Message("scoring.no_loss", template, {"title": rule.title})
+    return rule.missing(setting)
 
 
 def score(
@@ -31,6 +91,9 @@ def score(
     task: Task | None = None,
     token: CancelToken | None = None,
     kept_before: Kept | None = None,
+    choices: Choices | None = None,
+    seed: int = 0,
+    known: dict[int, float] | None = None,
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
 
@@ -42,39 +105,48 @@ def score(
         task: Gives the data and the loss for criteria that need them.
         token: Cancels.
         kept_before: `analysis.kept_indices(removed)`, where the caller has it.
+        choices: How slices are combined, which count, how scores are normalised; the criterion's own where not said.
+        seed: Of what is random: the order of the data, draws, samples.
+        known: What ablation has measured before it was cancelled, of this model, task and choices; it adds to it.
 
     Returns:
         [S] scores in original coordinates, higher is more important. NaN for what is removed, and for what has no
-        weights that count; a block gets the mean of what it holds.
+        weights that count; a block gets the mean of what it holds, unless the criterion rates blocks.
     """
-    rule = _criterion(criterion, task)
+    choices = choices or Choices()
+    rule = _criterion(criterion, choices, Setting(analysis, removed, None if task is None else {}))
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before
     parameters = parameters_of(model, analysis, kept)
-    places = (producers(analysis, kept), consumers(analysis, kept))
+    places = places_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
+    combine = choices.combine or rule.combine or Combine.SUM
+    known = {} if known is None else known
+    subject = Subject(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known)
     with _undisturbed(model), np.errstate(invalid="ignore"):
         try:
-            scores = yield from rule.rate(
-                Subject(model, analysis, parameters, *places, task), token or NeverCancelled()
-            )
+            scores = yield from rule.rate(subject, token or NeverCancelled())
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
             raise _failed(error) from error
-    scores = np.where(removed, np.nan, scores)
-    return np.where(removed, np.nan, fill_blocks(analysis, scores))
+    filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
+    return np.where(removed, np.nan, normalised(analysis, filled, choices.normalise or rule.normalise))
 
 
-def _criterion(name: str, task: Task | None) -> Criterion:
+def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:
+    """The rule of a name; raises TaskError where it, or a choice about it, cannot be."""
     rule = CRITERIA.get(name)
     if rule is None:
         known = ", ".join(CRITERIA)
         raise TaskError(
             "scoring.unknown", "There is no criterion {name}; choose one of {known}.", name=name, known=known
         )
-    if rule.needs_data and task is None:
-        raise TaskError(
-            "scoring.no_task", "{title} needs data: attach a task first, or choose L1 or L2.", title=rule.title
-        )
+    for what, chosen, own in (("combine", choices.combine, rule.combine), ("slices", choices.slices, rule.slices)):
+        if chosen is not None and own is None:
+            template = "{title} leaves no choice of {what}: leave it away."
+            raise TaskError("scoring.choice", template, title=rule.title, what=what)
+    reason = unavailable(rule, setting)
+    if reason is not None:
+        raise TaskError(reason.code, reason.template, **reason.arguments)
     return rule
 
 

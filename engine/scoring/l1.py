@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .aggregate import structure_sums
-from .protocol import Criterion, Subject
+from .aggregate import combined
+from .choices import Combine, Slices
+from .protocol import Criterion, Needs, Subject
 from .weights import as_array
 
 
@@ -13,8 +14,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] mean |w|; the mean, not the sum, so that layers of equal shape compare after cuts of different size."""
     check(token)
     yield Progress("Reading weights")
-    sums, counts = structure_sums(subject.producers, lambda name: np.abs(as_array(subject, name)))
-    return sums / counts
+    return combined(subject.places, lambda name: np.abs(as_array(subject, name)), subject.combine)
 
 
 L1 = Criterion(
@@ -22,6 +22,8 @@ L1 = Criterion(
     title="Magnitude, L1",
     formula="mean |w| over the weights that compute the structure",
     paper="Li et al., Pruning Filters for Efficient ConvNets, 2016",
-    needs_data=False,
+    needs=Needs.NOTHING,
     rate=rate,
+    slices=Slices.PRODUCERS,
+    combine=Combine.MEAN,
 )

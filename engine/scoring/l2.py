@@ -4,17 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .aggregate import structure_sums
-from .protocol import Criterion, Subject
+from .aggregate import combined
+from .choices import Combine, Slices
+from .protocol import Criterion, Needs, Subject
 from .weights import as_array
 
 
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
-    """[S] root of the mean of w^2: the L2 norm over the root of the number of weights."""
+    """[S] root of the mean of w^2: the L2 norm over the root of the number of weights; of the sum: the norm itself."""
     check(token)
     yield Progress("Reading weights")
-    sums, counts = structure_sums(subject.producers, lambda name: np.square(as_array(subject, name)))
-    return np.sqrt(sums / counts)
+    return np.sqrt(combined(subject.places, lambda name: np.square(as_array(subject, name)), subject.combine))
 
 
 L2 = Criterion(
@@ -22,6 +22,8 @@ L2 = Criterion(
     title="Magnitude, L2",
     formula="root mean square of the weights that compute the structure",
     paper="Li et al., Pruning Filters for Efficient ConvNets, 2016",
-    needs_data=False,
+    needs=Needs.NOTHING,
     rate=rate,
+    slices=Slices.PRODUCERS,
+    combine=Combine.MEAN,
 )

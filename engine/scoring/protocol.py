@@ -4,17 +4,75 @@ A criterion is one file with one `Criterion` value and one line in `criteria.py`
 window can list criteria.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..jobs import CancelToken, Job
-from ..structures.analysis import Analysis
+from ..structures.analysis import Analysis, Mask
 from ..tasks.protocol import Task
-from .aggregate import Places
+from .aggregate import Kept, Places
+from .choices import Choices, Combine, Normalise, Slices
+
+
+class Needs(StrEnum):
+    """What a criterion needs besides the model: nothing, data to run it on, or data and a loss."""
+
+    NOTHING = "nothing"
+    DATA = "data"
+    LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known before a score is asked for: plain data, so that the window can list what is available.
+
+    Attributes:
+        analysis: Of the original model.
+        removed: [S] what the model no longer has.
+        batches: Batches in each split, where they are known; None without a task.
+        batch: Samples in a batch.
+        loss: Whether the task has a loss.
+    """
+
+    analysis: Analysis
+    removed: Mask
+    batches: Mapping[str, int] | None = None
+    batch: int = 1
+    loss: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a score costs at most.
+
+    Attributes:
+        forwards: Forward passes.
+        backwards: Backward passes.
+        samples: In each of these; 0 for a whole batch of the task.
+    """
+
+    forwards: int = 0
+    backwards: int = 0
+    samples: int = 0
+
+    @property
+    def message(self) -> Message:
+        """The cost in words."""
+        if not self.forwards:
+            return Message("cost.weights", "Reads the weights; no data, no forward.")
+        of = "batch" if not self.samples else "sample" if self.samples == 1 else f"{self.samples} samples"
+        arguments = {"forwards": f"{self.forwards:,}", "backwards": f"{self.backwards:,}", "of": of}
+        if not self.backwards:
+            return Message("cost.forwards", "At most {forwards} forwards of one {of}.", arguments)
+        return Message(
+            "cost.backwards", "At most {forwards} forwards and {backwards} backwards of one {of}.", arguments
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +82,39 @@ class Subject:
     Attributes:
         model: The `torch.nn.Module`; its tensors may be smaller than the original's.
         analysis: Of the original model.
+        removed: [S] what the model no longer has.
+        kept: `analysis.kept_indices(removed)`.
         parameters: Canonical name -> the `torch.nn.Parameter` that the model still has.
-        producers: Where the weights that compute the structures lie (output dimensions).
-        consumers: Where the weights that read the structures lie (input dimensions).
-        task: What the model is for; never None for a criterion with `needs_data`.
+        places: Where the weights that count lie.
+        combine: How they are combined.
+        task: What the model is for; never None for a criterion that needs data.
+        choices: As they were made.
+        seed: Of what is random.
+        known: Structure -> what was measured before a cancel; what is measured now is added.
     """
 
     model: Any
     analysis: Analysis
+    removed: Mask
+    kept: Kept
     parameters: dict[str, Any]
-    producers: Places
-    consumers: Places
+    places: Places
+    combine: Combine
     task: Task | None
+    choices: Choices
+    seed: int
+    known: dict[int, float]
 
 
 Rate = Callable[[Subject, CancelToken], Job[NDArray[np.float64]]]
+
+
+def _always(setting: Setting) -> Message | None:
+    return None
+
+
+def _nothing(setting: Setting, choices: Choices) -> Cost:
+    return Cost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +126,29 @@ class Criterion:
         title: What a person reads.
         formula: In words and signs, w a weight, g its gradient.
         paper: Where it comes from.
-        needs_data: Whether it needs a task with data and a loss.
-        rate: Job that returns [S] scores; NaN (0/0) where a structure has no weight that counts.
+        needs: What it needs.
+        rate: Job that returns [S] scores; NaN where a structure has none. A block without one gets the mean of what it
+            holds.
+        slices: Which slices count by default; None where that is no choice.
+        combine: How they are combined by default; None where that is no choice.
+        normalise: How the scores of a set are normalised by default.
+        missing: Why a model cannot be rated, None where it can.
+        cost: What it costs.
     """
 
     name: str
     title: str
     formula: str
     paper: str
-    needs_data: bool
+    needs: Needs
     rate: Rate
+    slices: Slices | None = None
+    combine: Combine | None = None
+    normalise: Normalise = Normalise.NONE
+    missing: Callable[[Setting], Message | None] = _always
+    cost: Callable[[Setting, Choices], Cost] = _nothing
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether it needs a task with data."""
+        return self.needs is not Needs.NOTHING

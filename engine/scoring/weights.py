@@ -32,7 +32,17 @@ def parameters_of(model: Any, analysis: Analysis, kept: Kept) -> dict[str, Any]:
 
 def as_array(subject: Subject, name: str) -> NDArray[np.float32]:
     """A parameter as float32 (float64 stays), without a copy where possible."""
-    values = subject.parameters[name].detach().cpu()
+    return to_array(subject.parameters[name])
+
+
+def shape_of(subject: Subject, name: str) -> tuple[int, ...]:
+    """The present shape of a parameter."""
+    return tuple(subject.parameters[name].shape)
+
+
+def to_array(tensor: Any) -> NDArray[np.float32]:
+    """A tensor as float32 (float64 stays), without a copy where possible."""
+    values = tensor.detach().cpu()
     return (values if values.element_size() >= 4 else values.float()).numpy()
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..errors import PlanError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check
+from ..planning.balance import bundle_of
 from ..planning.marks import keep
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask, identities
 from ..surgery.cut import cut
@@ -62,7 +63,8 @@ def sensitivity(
         token: Stops the job; what was measured stays in `points`.
     """
     sets = [subject.analysis.sets[number] for number in numbers]
-    removed = np.array([[_count(subject, one, share) for share in shares] for one in sets]).reshape(-1, len(shares))
+    counts = [[_count(subject, number, share) for share in shares] for number in numbers]
+    removed = np.array(counts, np.int64).reshape(-1, len(shares))
     wanted = [(number, int(n)) for number, row in zip(numbers, removed, strict=True) for n in np.unique(row[row > 0])]
     baseline = yield from _known(subject, (0, 0), points, token, Progress("Evaluating", 0, len(wanted)))
     assert baseline is not None
@@ -123,10 +125,12 @@ def _evaluated(task: Task, model: Any, token: CancelToken, shown: Progress) -> J
         yield shown
 
 
-def _count(subject: Subject, one: CoupledSet, share: float) -> int:
-    """How many structures a share of a set is."""
-    remaining = _remaining(subject, one)
-    return min(int(share * remaining + 0.5), remaining if one.kind is Kind.BLOCK else remaining - 1)
+def _count(subject: Subject, number: int, share: float) -> int:
+    """How many structures of a set a share is, in the steps that its constraints leave it."""
+    one, bundle = subject.analysis.sets[number], bundle_of(subject.analysis, number)
+    size, remaining = bundle.sizes[bundle.sets.index(number)], _remaining(subject, one)
+    most = (remaining - (one.count - size * bundle.most)) // size
+    return size * min(int(share * remaining / size + 0.5), max(most, 0))
 
 
 def _remaining(subject: Subject, one: CoupledSet) -> int:
@@ -139,7 +143,7 @@ def _key(analysis: Analysis, mask: Mask) -> str:
 
 
 def sets_of(analysis: Analysis, removed: Mask, kinds: frozenset[Kind]) -> Iterator[int]:
-    """Numbers of the sets of these kinds that can lose something."""
+    """Numbers of the sets of these kinds that have more left than must stay."""
     for number, one in enumerate(analysis.sets):
         if one.kind in kinds and (~removed[one.structures]).sum() > (0 if one.kind is Kind.BLOCK else 1):
             yield number

@@ -6,6 +6,7 @@ on them.
 
 import traceback
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,11 @@ from ..structures.analysis import Analysis
 from ..surgery.settle import settle
 from ..tasks.answers import ask, evaluating
 from ..tasks.open import open_task
-from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec, option
+from ..tasks.tokens import FILE, beside_data
+
+WITH_TEXT = ("csv", "parquet", "text")
+"""Kinds of data that may need a tokeniser."""
 
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
@@ -48,7 +53,8 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
     yield Progress("Opening the model")
     opened = open_model(spec, token)
     check(token)
-    as_opened = replace(opened.spec or spec, task=spec.task or opened.task)
+    given = spec.task or opened.task
+    as_opened = replace(opened.spec or spec, task=None if given is None else with_tokenizer(given, spec))
     yield Progress("Opening the data")
     task = None if as_opened.task is None else open_task(as_opened.task)
     check(token)
@@ -56,6 +62,17 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
     if task is not None:
         check_outputs(opened.model, inputs, task)
     return Prepared(as_opened, opened, task, inputs)
+
+
+def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
+    """A task that reads text by the tokeniser beside the model's weights or code, where it has no other."""
+    if task.kind not in WITH_TEXT or option(task, "tokenizer") or beside_data(task).is_file():
+        return task
+    code = model.source.rpartition(":")[0] or model.source
+    found = next(
+        (file for path in (model.weights, code) if path and (file := Path(path).parent / FILE).is_file()), None
+    )
+    return task if found is None else replace(task, options=(*task.options, ("tokenizer", str(found))))
 
 
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
@@ -85,7 +102,8 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
 def described(task: Task, model: Any) -> TaskInfo:
     """What to show of a task, with the model's predictions; an error of the model or the data becomes a TaskError."""
     try:
-        return task.info(model)
+        batches = {split.value: count for split in Split if (count := task.batch_count(split))}
+        return replace(task.info(model), batches=batches, batch=task.spec.batch)
     except SecateurError:
         raise
     except Exception as error:

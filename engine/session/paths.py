@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..sources.protocol import ModelSpec
-from ..tasks.protocol import TaskSpec
+from ..tasks.protocol import BYTES, TaskSpec
 
 Change = Callable[[str], str]
 
@@ -42,8 +42,11 @@ def change_model(spec: ModelSpec, change: Change) -> ModelSpec:
 
 
 def change_task(spec: TaskSpec, change: Change) -> TaskSpec:
-    """A task's specification with its path changed."""
-    return replace(spec, path=change(spec.path)) if spec.path else spec
+    """A task's specification with its paths changed."""
+    options = tuple(
+        (name, change(value) if name == "tokenizer" and value != BYTES else value) for name, value in spec.options
+    )
+    return replace(spec, path=change(spec.path) if spec.path else "", options=options)
 
 
 def change_source(source: str, change: Change) -> str:

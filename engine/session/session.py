@@ -4,6 +4,8 @@ The window talks to it through `client`, in a process of its own; the command li
 methods are jobs; a job that fails or is cancelled leaves everything as it was.
 """
 
+import hashlib
+import json
 import shutil
 import tempfile
 import time
@@ -24,6 +26,7 @@ from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
+from ..recovery.resume import Checkpoint
 from ..scoring.criteria import score as rate
 from ..sensitivity.measure import Subject, sensitivity, sets_of
 from ..sensitivity.protocol import SHARES, Sensitivity
@@ -47,8 +50,9 @@ from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
-from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape
+from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape, with_tokenizer
 from .paths import absolute_to, change_model, change_task
+from .plain import to_plain
 from .points import points_of
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
@@ -107,7 +111,7 @@ class Session:
         """Let a task judge the model; the original is evaluated on it first."""
         live, opened = self._need(), time.time()
         yield Progress("Opening the data")
-        spec = change_task(spec, absolute_to(Path.cwd()))
+        spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
         task, original = open_task(spec), live.prepared.opened.model
         same_shape(example_inputs((), task, ()), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
@@ -168,15 +172,18 @@ class Session:
         return self._keep(done.model, parent, StateKind.CUT, identities(live.analysis, after), done.edits, fields)
 
     def recover(self, state: str, settings: RecoverySettings, token: CancelToken = NEVER) -> Job[State]:
-        """Fine-tune a state with the original as teacher."""
+        """Fine-tune a state with the original as teacher; one that was stopped or killed half-way is gone on with."""
         live, task, parent = self._need(), self._need_task(), self.history.state(state)
         live.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), live.prepared.opened.model
-        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs)
+        kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
+        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs, kept, checkpoint)
         check(token)
         student.load_state_dict(result.state_dict)
         fields = {"recovery": settings, "metrics": (result.metric,)}
-        return self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
+        made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
+        checkpoint.forget()
+        return made
 
     def prune(
         self, state: str, course: Course, scores: NDArray[np.float64] | None = None, token: CancelToken = NEVER
@@ -327,6 +334,15 @@ class Session:
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)
+
+    def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
+        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
+        task = self.history.task
+        file = Path(task.path).stat() if task and Path(task.path).is_file() else None  # data that changed is other data
+        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
+        what += [file.st_mtime_ns, file.st_size] if file else []
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key)
 
     def _model(self, state: str) -> nn.Module:
         return self._need().model(self.history.state(state), self.store)

@@ -14,6 +14,9 @@ from ..errors import Message
 from .parts import (
     NOTHING_HELD,
     Activations,
+    Bundle,
+    Constraint,
+    Counting,
     CoupledSet,
     Fixed,
     Kind,
@@ -31,6 +34,9 @@ from .script import Operation
 __all__ = [
     "Activations",
     "Analysis",
+    "Bundle",
+    "Constraint",
+    "Counting",
     "CoupledSet",
     "Fixed",
     "Kind",
@@ -84,6 +90,8 @@ class Analysis:
         weightless: The run knew shapes only, and so does the audit of a cut model.
         stand_ins: What stands in place of the modules of removed blocks; the first of a block is for its own module.
         activations: Memory of the forward.
+        constraints: How many indices must stay, whichever: what every plan has to respect.
+        bundles: Sets of which the constraints let only certain counts go; all others lose what they like but the last.
     """
 
     model: str
@@ -110,6 +118,8 @@ class Analysis:
     weightless: bool = False
     stand_ins: tuple[StandIn, ...] = ()
     activations: Activations = NOTHING_HELD
+    constraints: tuple[Constraint, ...] = ()
+    bundles: tuple[Bundle, ...] = ()
 
     @property
     def count(self) -> int:

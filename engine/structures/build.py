@@ -1,7 +1,7 @@
 """Put what was solved into an `Analysis`: numbered structures, axes, costs, fixed axes and the audit's steps."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from .analysis import (
 )
 from .axes import Axes, csr
 from .blocks import Block
+from .bundling import countable
 from .holding import activations
 from .labels import Dim
 from .literals import find_literals
@@ -58,19 +59,23 @@ def build(
         for axis, repeats in (axes.counted(dim) if what == "heads" else (axes.number(dim), 1),)
     )
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
+    named, stay, counts, together = countable(context.labels.counted, named, solution, axes)
+    for one, reason, module in stay:
+        left_out += _left_out(context, one, reason, module)
     why = {b.path: refused.get(set_key(Kind.BLOCK, b.path, -1)) for b in found[0]}
     blocks = [b for b in found[0] if why[b.path] is None]
     notes = [*found[1]] + [reasons.stays(path, reason) for path, reason in why.items() if reason is not None]
     sets = _number_sets(context, named, blocks)
     structure = np.full(len(solution.reason), -1, dtype=np.int64)
+    set_numbers = _set_numbers(sets, named)
     for one, first in _first_numbers(sets, named):
         structure[one.bases] = np.arange(first, first + len(one.bases))
-    count = sum(s.count for s in sets)
+    total = sum(s.count for s in sets)
     first_of_block = {s.name: s.first for s in sets if s.kind is Kind.BLOCK}
     held = activations(context, axes, kept, [(first_of_block[b.path], b) for b in blocks])
     pairs = axes.pairs()
     owner = structure[pairs[0]]
-    member_start, member = csr(owner[owner >= 0], count, pairs[1][owner >= 0])
+    member_start, member = csr(owner[owner >= 0], total, pairs[1][owner >= 0])
     return Analysis(
         model=name,
         input_shapes=record.input_shapes,
@@ -81,7 +86,7 @@ def build(
         modules=tuple(ModuleInfo(path, kind, detail) for path, kind, detail, _ in record.modules),
         sets=tuple(sets),
         fixed=(*_fixed(context, solution), *left_out),
-        index=_indices(sets, named, count),
+        index=_indices(sets, named, total),
         axis_start=axes.start(),
         member_start=member_start,
         member_position=member,
@@ -103,6 +108,8 @@ def build(
         weightless=record.weightless,
         stand_ins=tuple(StandIn(first_of_block[b.path], *stand_in) for b in blocks for stand_in in b.stand_ins),
         activations=held,
+        constraints=tuple(one.told(set_numbers) for one in counts),
+        bundles=tuple(one.renumbered(set_numbers) for one in together),
     )
 
 
@@ -117,12 +124,17 @@ def _refuse(
         reason = refused.get(set_key(one.kind, context.record.sources[first].name, first_dim, one.part))
         if reason is None:
             stay.append(one)
-            continue
-        for tensor, dim in one.touches:
-            source = context.record.sources[tensor]
-            if source.parameter:
-                fixed.append(Fixed(tensor, dim, source.shape[dim], reason, source.module))
+        else:
+            fixed += _left_out(context, one, reason)
     return stay, fixed
+
+
+def _left_out(context: Context, one: NamedSet, reason: Message, module: str = "") -> Iterator[Fixed]:
+    """What stays with a set."""
+    for tensor, dim in one.touches:
+        source = context.record.sources[tensor]
+        if source.parameter:
+            yield Fixed(tensor, dim, source.shape[dim], reason, module or source.module)
 
 
 def _pairs(pairs: Any) -> NDArray[np.int32]:
@@ -158,6 +170,13 @@ def _number_sets(context: Context, named: list[NamedSet], blocks: list[Block]) -
             )
         first += sets[-1].count
     return sets
+
+
+def _set_numbers(sets: list[CoupledSet], named: list[NamedSet]) -> list[int]:
+    """For each named set its number among all."""
+    at = {s.first: number for number, s in enumerate(sets)}
+    places = {id(one): at[first] for one, first in _first_numbers(sets, named)}
+    return [places[id(one)] for one in named]
 
 
 def _first_numbers(sets: list[CoupledSet], named: list[NamedSet]) -> list[tuple[NamedSet, int]]:

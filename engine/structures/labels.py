@@ -5,7 +5,7 @@ only collects statements (equal, fixed, split); `solve.py` draws the conclusions
 """
 
 import bisect
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from . import reasons
-from .analysis import Kind
+from .analysis import Counting, Kind
 
 LabelArray: TypeAlias = NDArray[np.int64]
 Dim: TypeAlias = LabelArray | None
@@ -44,6 +44,25 @@ class FixedLabels:
     module: str
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many labels must stay, whichever these are.
+
+    Attributes:
+        kind: Equally many of each part, or at least so many of the one.
+        parts: Label arrays, for equal counts of one length.
+        least: How many at least.
+        reason: Why.
+        module: Module whose operator said so.
+    """
+
+    kind: Counting
+    parts: tuple[LabelArray, ...]
+    least: int
+    reason: Message
+    module: str
+
+
 class Labels:
     """All statements about labels that one record makes.
 
@@ -52,6 +71,7 @@ class Labels:
         equal: Pairs of equally long arrays whose labels are equal one by one.
         fixed: What must stay.
         relations: Splits and merges.
+        counted: How many must stay, whichever.
         hints: (kind, labels): what the structures on these labels are called.
         shared: Labels of which every index stands for several of a flat axis (key/value heads with their query heads).
         refined: (relation, relation, shift) of relations that got common factors (`refining.py`).
@@ -64,6 +84,7 @@ class Labels:
         self.equal: list[tuple[LabelArray, LabelArray]] = []
         self.fixed: list[FixedLabels] = []
         self.relations: list[Relation] = []
+        self.counted: list[Counted] = []
         self.hints: list[tuple[Kind, LabelArray]] = []
         self.shared: list[LabelArray] = []
         self.refined: set[tuple[int, int, int]] = set()
@@ -113,6 +134,23 @@ class Labels:
         """The labels of an axis must stay; nothing to do for an untracked one."""
         if dim is not None and self._fixing:
             self.fixed.append(FixedLabels(dim.ravel(), reason, module))
+
+    def count_equal(self, parts: Sequence[LabelArray], reason: Message, module: str) -> None:
+        """Of each of these equally long arrays as many labels stay as of the others."""
+        self.counted.append(Counted(Counting.EQUAL, tuple(parts), 0, reason, module))
+
+    def count_least(self, dim: LabelArray, least: int, reason: Message, module: str) -> None:
+        """At least so many of the labels stay."""
+        self.counted.append(Counted(Counting.AT_LEAST, (dim,), least, reason, module))
+
+    def uncount(self, counted: Counted) -> None:
+        """What cannot be counted is said in a stronger way: index by index, or half of it must be enough."""
+        self.counted = [one for one in self.counted if one is not counted]
+        first, *others = counted.parts
+        for other in others:
+            self.tie(first, other)
+        if counted.kind is Counting.AT_LEAST and len(first) // 2 < counted.least:
+            self.fix(first, counted.reason, counted.module)
 
     @contextmanager
     def without_fixing(self) -> Generator[None]:

@@ -1,15 +1,20 @@
 """What of an operator call the audit of a cut model compares: which operators, which sizes, which literal numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..tracing.record import Call
 from .rules import attention
 
-SAME = {"aten.addmm": "aten.mm", "aten.baddbmm": "aten.bmm", "aten._convolution": "aten.convolution"}
+SAME = {
+    "aten.addmm": "aten.mm",
+    "aten.baddbmm": "aten.bmm",
+    "aten._convolution": "aten.convolution",
+    "aten.as_strided_": "aten.as_strided",
+}
 AUDITED = (
     "aten.mm", "aten.bmm", "aten.convolution", "aten.native_layer_norm", "aten.native_batch_norm", "aten._softmax",
     "aten._safe_softmax", "aten.cat", "aten.embedding", "aten.mul", "aten.div", "aten.mean", "aten.sum", "aten.var",
-    "aten.var_mean", "aten.linalg_vector_norm", "aten.native_group_norm",
+    "aten.var_mean", "aten.linalg_vector_norm", "aten.native_group_norm", "aten.as_strided",
     *attention.RULES,
 )  # fmt: skip
 """Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""
@@ -31,11 +36,19 @@ def is_audited(call: Call) -> bool:
 
 
 def scalars(call: Call) -> tuple[float, ...]:
-    """The literal numbers of a call which a size may hide in: floating ones, and whole ones that scale."""
+    """The literal numbers of a call which a size may hide in: floating ones, whole ones that scale, and steps."""
+    if name_of(call) == "aten.as_strided":
+        return tuple(_steps(call.arguments["stride"], call.arguments["strides"]))
     factor = call.arguments.get("other")
     if call.op in ("aten.mul", "aten.div") and type(factor) is int:
         return (float(factor),)
     return tuple(a for a in call.arguments.values() if isinstance(a, float))
+
+
+def _steps(after: Sequence[int], before: Sequence[int]) -> Iterator[float]:
+    """Each stride, in units of the largest of those before of which it is a multiple."""
+    for stride in after:
+        yield float(stride) / max((one for one in before if one and stride % one == 0), default=1)
 
 
 def measured_values(call: Call) -> tuple[int, ...]:

@@ -52,12 +52,13 @@ class NamedSet:
 
 
 def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: list[tuple[int, ...]]) -> list[NamedSet]:
-    """The coupled sets in order of their first parameter."""
+    """The coupled sets in order of their first parameter; structures of parts that are counted apart are apart."""
+    counted = {axes.number(part) for one in context.labels.counted for part in one.parts} - {-1}
     kinds = _kinds(context, solution)
     on_axis = sources_of((t, d, a) for t, dims in enumerate(tensor_axes) for d, a in enumerate(dims))
     pairs = axes.pairs()
     axis_of = np.repeat(np.arange(len(axes.arrays)), [len(a) for a in axes.arrays])[pairs[1]]
-    signature = _signatures(len(solution.reason), pairs[0], axis_of, on_axis, kinds)
+    signature = _signatures(len(solution.reason), pairs[0], axis_of, on_axis, counted, kinds)
     touched = np.flatnonzero(signature)
     offset = pairs[1] - axes.start()[axis_of]
     position = _label_index(context, solution)
@@ -114,17 +115,22 @@ def _signatures(
     base: NDArray[np.int64],
     axis_of: NDArray[np.int64],
     on_axis: dict[int, list[tuple[int, int]]],
+    counted: set[int],
     kinds: NDArray[np.int64],
 ) -> NDArray[np.uint64]:
     """[components] a number that is equal for structures of one set; 0 for what touches no parameter."""
     random = np.random.default_rng(0)
     axis_hash = np.zeros(int(axis_of.max(initial=-1)) + 1, dtype=np.uint64)
+    part_hash = axis_hash.copy()
     for axis in on_axis:
         axis_hash[axis] = random.integers(1, 2**63, dtype=np.uint64)
     kind_hash = random.integers(1, 2**63, size=len(PRIORITY), dtype=np.uint64)
-    signature = np.zeros(count, dtype=np.uint64)
+    for axis in sorted(counted):
+        part_hash[axis] = random.integers(1, 2**63, dtype=np.uint64)
+    signature, parts = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.uint64)
     np.add.at(signature, base, axis_hash[axis_of])
-    signature[signature != 0] += kind_hash[kinds[signature != 0]]
+    np.add.at(parts, base, part_hash[axis_of])
+    signature[signature != 0] += (kind_hash[kinds] + parts)[signature != 0]
     return signature
 
 

@@ -198,6 +198,49 @@ class Step:
     call: int
 
 
+class Counting(StrEnum):
+    """What a constraint says about counts."""
+
+    EQUAL = "equal counts"
+    AT_LEAST = "at least"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """How many indices of axes must stay, whichever these are.
+
+    Attributes:
+        kind: What is said about the counts.
+        axes: Axes of which equally many stay, -1 for one of which all `number` do; or the one of which `number` stay.
+        number: Original size of the axes; or how many stay at least.
+        sets: Numbers of the coupled sets on which it depends.
+        reason: Why, in words.
+        module: Module whose operator caused it.
+    """
+
+    kind: Counting
+    axes: tuple[int, ...]
+    number: int
+    sets: tuple[int, ...]
+    reason: Message
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Coupled sets that lose structures in step, so that all constraints hold: the smallest step, and how many.
+
+    Attributes:
+        sets: Numbers of the sets.
+        sizes: How many structures each of them loses in a step.
+        most: How many steps the original can lose.
+    """
+
+    sets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    most: int
+
+
 @dataclass(frozen=True, slots=True)
 class StandIn:
     """What a removed block leaves in place of one of its modules: a module that computes nothing.

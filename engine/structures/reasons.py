@@ -53,6 +53,23 @@ def chosen(op: str) -> Message:
     )
 
 
+def equal_parts(op: str, count: int) -> Message:
+    """A split by one size."""
+    return Message("counted.equal", "The {count} parts of {op} keep equal counts.", {"op": op, "count": count})
+
+
+def at_least(op: str, least: int) -> Message:
+    """A choice of some of an axis."""
+    return Message(
+        "counted.least", "{op} chooses {least} of these, so at least as many stay.", {"op": op, "least": least}
+    )
+
+
+def counted(reason: Message) -> Message:
+    """Constraints that leave no choice."""
+    return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)})
+
+
 def vocabulary() -> Message:
     """Rows addressed by input values."""
     return Message("fixed.vocabulary", "Each index belongs to one value of the model's input (a token or a position).")

@@ -18,7 +18,8 @@ def agree(
 ) -> None:
     """Flat indices that are the same fall into the same factors.
 
-    Equal factorings are tied, those that nest get their common factors, others must stay.
+    Equal factorings are tied, those that nest get their common factors. Of two others the smallest factor of each must
+    stay, until an axis is left that both divide in one way.
     """
     relations = list(labels.relations)
     flat, number, place = flat_positions(relations, component, reason)
@@ -36,8 +37,9 @@ def agree(
             shifts = np.unique(place[at] - place[leader[at]])
             shared = _share_factors(labels, first, second, component, int(shifts[0])) if len(shifts) == 1 else None
             if shared is None:
-                label = other.flat.ravel()[place[at]]
-                forced.append((label, np.full(len(label), len(labels.fixed), dtype=np.int64)))
+                for relation in (one, other):
+                    factor = _smallest(relation, component, reason)
+                    forced.append((factor, np.full(len(factor), len(labels.fixed), dtype=np.int64)))
             else:
                 edges += [np.stack([a, b]) for a, b in shared]
             continue
@@ -83,6 +85,12 @@ def _share_factors(
     for factors, sizes in ((one.factors, parts[0]), ((other.factors[0][rows], *other.factors[1:]), parts[1])):
         pieces.append([p for f, s in zip(factors, sizes, strict=True) for p in _divided(labels, f, s)])
     return list(zip(pieces[0], pieces[1], strict=True))
+
+
+def _smallest(relation: Relation, component: NDArray[np.int64], reason: NDArray[np.int64]) -> LabelArray:
+    """The free labels of the factor that has the fewest."""
+    free = [f[reason[component[f]] < 0] for f in relation.factors]
+    return min((f for f in free if len(f)), key=len)
 
 
 def _divided(labels: Labels, factor: LabelArray, sizes: tuple[int, ...]) -> list[LabelArray]:

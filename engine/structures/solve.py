@@ -37,7 +37,25 @@ class Solution:
 
 
 def solve(labels: Labels) -> Solution:
-    """Components, fixed ones and bases."""
+    """Components, fixed ones and bases; counts that cannot be counted one by one are said in a stronger way."""
+    while True:
+        solution = _solve(labels)
+        others = [c for c in labels.counted if not all(_is_plain(solution, part) for part in c.parts)]
+        if not others:
+            return solution
+        for counted in others:
+            labels.uncount(counted)
+
+
+def _is_plain(solution: Solution, labels: LabelArray) -> bool:
+    """Every free label goes by itself, so that what goes can be counted."""
+    component = solution.component[labels]
+    free = component[solution.reason[component] < 0]
+    start = solution.base_start[free]
+    return bool(np.all(solution.base_start[free + 1] - start == 1) and np.all(solution.base[start] == free))
+
+
+def _solve(labels: Labels) -> Solution:
     edges: list[NDArray[np.int64]] = []
     if labels.equal:
         edges.append(np.stack([np.concatenate(side) for side in zip(*labels.equal, strict=True)]))

@@ -1,11 +1,13 @@
 """Walk over a record and let every operator's rule say which labels are equal."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..jobs import CancelToken, check
 from ..tracing.record import Call, Record
 from . import reasons
-from .labels import Dim, Dims, Labels
+from .labels import Dim, Dims, LabelArray, Labels
 from .liveness import liveness
 from .rules import RULES, Context, elementwise, routing
 from .rules.recurrent import tie_units
@@ -45,6 +47,7 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
     record = context.record
     matters = liveness(record)
     context.used = matters.read
+    alive = set(record.inputs)
     for number, call in enumerate(record.calls):
         if number % 256 == 0:
             check(token)
@@ -58,11 +61,10 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
                 _apply(context)
         else:
             _ignore(context)
-        # What a product makes for nothing has no effect that a removal could be verified by.
-        idle = () if not matters.idle[number] else call.outputs if call.flops else set(call.outputs) - matters.read
-        for value in idle:
-            for dim in context.dims[value]:
-                context.labels.fix(dim, reasons.unused(), call.module)
+        if matters.live[number]:
+            alive.update(call.outputs)
+        elif matters.idle[number]:
+            _stays(context, alive)
     for value in record.outputs:
         context.labels.fix(context.points.get(value), reasons.output(), "")
         for dim in context.dims.get(value, []):
@@ -76,6 +78,27 @@ def _apply(context: Context) -> None:
     if rule is None:
         rule = elementwise.pointwise if call.pointwise or not any(True for _ in call.refs()) else unknown
     rule(context)
+
+
+def _stays(context: Context, alive: set[int]) -> None:
+    """What is made for nothing has no effect that a removal could be verified by: axes that this call made stay.
+
+    Args:
+        context: At a call that nothing depends on.
+        alive: Values whose axes outputs depend on, as those of results here that have no others (a norm that nobody
+            reads fixes no width).
+    """
+    call, known = context.call, [d for v in context.call.refs() if v in alive for d in context.dims[v]]
+    for value in call.outputs:
+        made = [d for d in context.dims[value] if d is not None and not _is_among(d, known)]
+        if not made:
+            alive.add(value)
+        for dim in made if call.flops or value not in context.used else ():
+            context.labels.fix(dim, reasons.unused(), call.module)
+
+
+def _is_among(dim: LabelArray, known: Sequence[Dim]) -> bool:
+    return any(one is not None and np.array_equal(dim, one) for one in known)
 
 
 PASSING = frozenset(

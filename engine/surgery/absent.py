@@ -103,13 +103,17 @@ def _product(first: str, second: str) -> Rule:
 
 
 def _convolution(func: Any, given: Given) -> Any:
-    """As a product over channels: a channel is present where any place in space is."""
+    """As a product over channels: a channel is present where any place in space is; places read alone, each alone."""
     absent = [_absent(given[n]) for n in ("input", "weight")]
     source, weight = (given[n].masked_fill(mask, 0) for n, mask in zip(("input", "weight"), absent, strict=True))
     result = _again(func, given, input=source, weight=weight)
     space = tuple(range(2, source.dim()))
     one, none = [1] * len(space), [0] * len(space)
-    channels, taps = ((~mask.all(space, keepdim=True)).float() for mask in absent)
+    read = [n for n in space if result.shape[n] != source.shape[n] or weight.shape[n] > 1]
+    missing = absent[0].all(read, keepdim=True) if read else absent[0]
+    if torch.equal(missing.any(space), missing.all(space)):  # as nearly always: no need to look at every place
+        missing = missing.all(space, keepdim=True)
+    channels, taps = (~missing).float(), (~absent[1].all(space, keepdim=True)).float()
     terms = torch.convolution(channels, taps, None, one, none, one, given["transposed"], none, given["groups"])
     return result.masked_fill(terms == 0, NAN)
 

@@ -12,6 +12,7 @@ from ..structures.costs import kept_sizes
 from ..structures.measured import SPELLED, is_audited, measures, name_of, scalars
 from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
+from ..tracing.reads import Reads
 from ..tracing.recorder import Attempt, attempt
 from .runtime import PrunedAttention, StandIn
 
@@ -41,6 +42,8 @@ class Audit:
         text: What differs, "" when nothing does.
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
         axes: Of the operator that differs; of those before and after, where the forward raised.
+        ran: Operators of all kinds that ran before the forward raised; 0 where it did not.
+        reads: Attributes that were read as far as it ran, None where nobody looked.
     """
 
     matched: int
@@ -49,6 +52,8 @@ class Audit:
     text: str = ""
     wrong: tuple[Wrong, ...] = ()
     axes: tuple[int, ...] = ()
+    ran: int = 0
+    reads: Reads | None = None
 
     @property
     def passed(self) -> bool:
@@ -66,18 +71,18 @@ class Auditor:
         self._removed = removed
         self._inputs = inputs
         self._expected = list(_expected(analysis, removed))
-        self._watched = False
 
-    def __call__(self) -> Audit:
-        """Audit the model as it is now."""
-        run = attempt(self._model, self._inputs, self._analysis.weightless, self._watched)
+    def __call__(self, watched: bool = False, reading: bool = False) -> Audit:
+        """Audit the model as it is now.
+
+        Args:
+            watched: Look at what forwards hand to torch too.
+            reading: Look at which attributes they read too.
+        """
+        run = attempt(self._model, self._inputs, self._analysis.weightless, watched, reading)
         found = _compared(self._model, self._analysis, self._removed, run, self._expected)
-        if found.passed:
-            return found
-        if not self._watched:  # what forwards hand to torch is looked at only where something is to be repaired
-            self._watched = True
-            return self()
-        return replace(found, wrong=tuple(_wrong(self._analysis, self._removed, run)))
+        wrong = () if found.passed or not watched else tuple(_wrong(self._analysis, self._removed, run))
+        return replace(found, wrong=wrong, reads=run.reads)
 
 
 def _compared(
@@ -102,7 +107,7 @@ def _compared(
         text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
         around = [step for step, _ in expected[max(matched - 1, 0) : matched + 1]]
         axes = tuple(axis for step in around for axis in step.axes)
-        return Audit(matched, len(expected), run.module, text, axes=axes)
+        return Audit(matched, len(expected), run.module, text, axes=axes, ran=len(run.calls))
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
     return _same_script(analysis, removed, run, own, matched)

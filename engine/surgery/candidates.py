@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias, cast
 
-import torch
 from torch import nn
 
 from ..structures.analysis import Analysis, Literal, Mask
 from ..structures.costs import kept_sizes
+from ..tracing.reads import DEPTH, is_plain
 from .attributes import remembered
 from .protocol import merged
 
@@ -17,8 +16,6 @@ Site: TypeAlias = tuple[str, str, int, str, Any]
 """A replaced number: module path, call site, k-th call or -1, place among the arguments, value; see `Edits`."""
 ORDINARY = frozenset(vars(nn.Module()))
 """What every module has."""
-DEPTH = 2
-"""How deep plain objects in modules are looked through ("config.text_config.hidden_size")."""
 
 
 class Sizes:
@@ -48,27 +45,30 @@ class Sizes:
         for path in ancestors(module):
             self._all.setdefault(path, {}).setdefault(old, set()).add(new)
 
-    def changes(self, path: str, old: int) -> list[int]:
-        """New sizes that an old one may have become, for a module: by its own code, else by any tensor in it."""
+    def changes(self, path: str, old: int, every: bool = False) -> list[int]:
+        """New sizes that an old one may have become, for a module: by its own code, else (or also) by any tensor."""
         own = self._own.get(path, {}).get(old)
-        return sorted(own if own and len(own) == 1 else self._all.get(path, {}).get(old, ()))
+        return sorted(own if own and len(own) == 1 and not every else self._all.get(path, {}).get(old, ()))
 
-    def attributes(self, model: nn.Module, path: str) -> dict[str, list[Any]]:
+    def attributes(self, model: nn.Module, path: str, every: bool = False) -> dict[str, list[Any]]:
         """For each attribute of a module that holds changed sizes: the values that it may have now."""
         module = model.get_submodule(path)
         if remembered(module, None):
             return {}
         found: dict[str, list[Any]] = {}
         for name, value in _numbers_in(vars(module), DEPTH):
-            if isinstance(value, int):
-                new: list[Any] = list(self.changes(path, value))
-            else:
-                each = [self.changes(path, one) or [one] for one in value]
-                changed = [one[0] for one in each]
-                new = [changed] if changed != list(value) and all(len(one) == 1 for one in each) else []
+            new = self.values(path, value, every)
             if new:
                 found[name] = new
         return found
+
+    def values(self, path: str, value: int | Sequence[int], every: bool = False) -> list[Any]:
+        """What a number, or a sequence of numbers, may have become for a module."""
+        if isinstance(value, int):
+            return list(self.changes(path, value, every))
+        each = [self.changes(path, one) or [one] for one in value]
+        changed = [one[0] for one in each]
+        return [changed] if changed != list(value) and all(len(one) == 1 for one in each) else []
 
     def expected(self, literal: Literal) -> int | float:
         """What a number in a forward must be now."""
@@ -123,16 +123,10 @@ def _numbers_in(held: Mapping[str, Any], depth: int) -> Iterator[tuple[str, int 
         elif isinstance(value, (list, tuple)):
             if value and all(_is_size(one) for one in cast("Sequence[Any]", value)):
                 yield name, cast("Sequence[int]", value)
-        elif depth and _is_plain(value):
+        elif depth and is_plain(value):
             inside = cast("Mapping[str, Any]", vars(value))
             yield from ((f"{name}.{inner}", number) for inner, number in _numbers_in(inside, depth - 1))
 
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, (bool, Enum)) and value > 0
-
-
-def _is_plain(value: object) -> bool:
-    """An object with attributes of its own that is neither code nor part of the network."""
-    code = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor)
-    return hasattr(value, "__dict__") and not isinstance(value, code) and not callable(value)

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..collecting import uncollected
 from ..errors import PlanError, VerificationError
+from ..planning.balance import check_counts
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import kept_sizes
 from ..tracing.reading import Inputs, modules_of
@@ -47,7 +48,7 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
         inputs: The example inputs that the analysis was made with.
 
     Raises:
-        PlanError: The plan is empty, empties a coupled set or brings something back.
+        PlanError: The plan is empty, empties a coupled set, breaks a constraint or brings something back.
         VerificationError: The smaller model could not be made to run as predicted.
     """
     keeps = relative_keeps(analysis, before, after)
@@ -104,7 +105,7 @@ def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
         raise PlanError("plan.restores", "A cut cannot bring structures back: go back to an earlier state instead.")
     if not (after & ~before).any():
         raise PlanError("plan.empty", "Nothing is marked for removal.")
-    kept = kept_sizes(analysis, after)[:-1]
+    kept = kept_sizes(analysis, after)
     vanished = set(analysis.block_tensor[after[analysis.block_tensor[:, 0]], 1].tolist())
     for number, tensor in enumerate(analysis.tensors):
         if tensor.parameter and number not in vanished:
@@ -117,6 +118,7 @@ def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
                         name=tensor.name,
                         dim=dim,
                     )
+    check_counts(analysis, kept)
 
 
 def copy_model(model: nn.Module) -> nn.Module:

@@ -3,8 +3,8 @@
 A repair is accepted only if the audit gets further with it; what did not help is undone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from ..errors import VerificationError
 from ..tracing.reading import modules_of
 from . import runtime
-from .audit import Audit
+from .audit import Audit, Auditor
 from .candidates import Site, Sizes, ancestors
 from .protocol import Edits, merged
 
@@ -30,12 +30,16 @@ class Repair:
         sizes: What became of each size.
         edits: Repairs so far.
         run: Audits the model as it is.
+        closely: A forward that raises later has come further, though no operator more is as predicted.
+        first: What the repaired attributes were before.
     """
 
     model: nn.Module
     sizes: Sizes
     edits: Edits
-    run: Callable[[], Audit]
+    run: Auditor
+    closely: bool = False
+    first: Values = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:
         """Repair until the audit passes.
@@ -48,7 +52,8 @@ class Repair:
         for _ in range(LIMIT):
             if now.passed:
                 break
-            better = self._improve(now)
+            now = self._looked_at(now)
+            better = self._improve(now) or self._improve_closely(now)
             if better is None:
                 raise VerificationError(
                     "cut.unrepaired",
@@ -63,6 +68,12 @@ class Repair:
             self._keep_what_differs()
         return self.edits
 
+    def _looked_at(self, now: Audit) -> Audit:
+        """The same audit with what forwards hand to torch, and which attributes they read."""
+        seen = self.run(watched=True, reading=True)
+        same = (seen.matched, seen.module, seen.text) == (now.matched, now.module, now.text)
+        return seen if same else replace(self.run(watched=True), reads=None)
+
     def _improve(self, now: Audit) -> Audit | None:
         """The first repair that gets further: where the first wrong number was given, at the failing module, above."""
         paths = list(self._suspects(now))
@@ -76,33 +87,58 @@ class Repair:
                 return better
         return self._try_literals(list(modules_of(self.model)), now)
 
+    def _improve_closely(self, now: Audit) -> Audit | None:
+        """What gets the forward past a check of its own, before the next product: it may need another repair then."""
+        self.closely = True
+        try:
+            return self._improve(now)
+        finally:
+            self.closely = False
+
+    def _further(self, after: Audit, now: Audit) -> bool:
+        later = self.closely and after.matched == now.matched and after.ran > now.ran
+        return after.passed or after.matched > now.matched or later
+
     def _suspects(self, now: Audit) -> Iterator[str]:
-        """Modules whose code may be wrong, of each class the first."""
+        """Modules whose code may be wrong, of each class the first; looked at closely, all."""
         culprits = [*(one.module for one in now.wrong[:1]), now.module]
         seen = set[type]()
         for path in (*culprits, *(p for c in culprits for p in ancestors(c))):
             kind = type(self.model.get_submodule(path))
-            if kind not in seen:
+            if self.closely or kind not in seen:
                 seen.add(kind)
                 yield path
 
     def _try_attributes(self, path: str, now: Audit) -> Audit | None:
-        """All attributes that can have one value only, at once; what was not needed is undone. Then each alone."""
-        found = self.sizes.attributes(self.model, path)
-        sure = [name for name, values in found.items() if len(values) == 1]
-        together = {key: v for name in sure for key, v in self._everywhere(path, name, found[name][0]).items()}
-        old = self._values(together)
-        better = self._try_values(together, now) if len(sure) > 1 else None
-        if better is not None:
-            return self._without_needless(sure, old, better)
-        for name, values in found.items():
-            for value in values:
+        """All attributes that can have one value only, at once; what was not needed is undone. Then each alone.
+
+        Only what was read has to do with the difference; what is read behind it may have to change together with that.
+        """
+        found = self._attributes(path)
+        read = [name for name in found if now.reads is None or self.closely or now.reads.has(path, name)]
+        sure = [name for name, values in found.items() if len(values) == 1] if read else []
+        for names in (sure, [name for name in sure if name in read])[: 1 if set(sure) <= set(read) else 2]:
+            together = {key: v for name in names for key, v in self._everywhere(path, name, found[name][0]).items()}
+            old = self._values(together)
+            better = self._try_values(together, now) if len(names) > 1 else None
+            if better is not None:
+                return self._without_needless(names, old, better)
+        for name in read:
+            for value in found[name]:
                 everywhere = self._everywhere(path, name, value)
                 for attempt in (everywhere, {(path, name): value})[: len(everywhere)]:
                     better = self._try_values(attempt, now)
                     if better is not None:
                         return better
         return None
+
+    def _attributes(self, path: str) -> dict[str, list[Any]]:
+        """Values that a module's attributes may have now; looked at closely, also other ones for those repaired."""
+        found = self.sizes.attributes(self.model, path, self.closely)
+        for (owner, name), value in self.first.items() if self.closely else ():
+            if owner == path:
+                found[name] = [value, *self.sizes.values(path, value, every=True)]
+        return found
 
     def _everywhere(self, path: str, name: str, value: Any) -> Values:
         """An attribute here, and on modules of the same class where it can have one other value only."""
@@ -118,27 +154,36 @@ class Repair:
         old = self._values(values)
         self._set(values)
         after = self.run()
-        if after.passed or after.matched > now.matched:
+        if self._further(after, now):
             added = tuple((path, name, value) for (path, name), value in values.items())
+            self.first = {**old, **self.first}
             self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
             return after
         self._set(old)
         return None
 
     def _without_needless(self, names: Sequence[str], before: Values, best: Audit) -> Audit:
-        """Undo each of several attributes without which the audit gets as far."""
-        for name in names:
-            old = {key: value for key, value in before.items() if key[1] == name}
-            new = self._values(old)
-            self._set(old)
+        """Undo those of several attributes that nobody read, and each without which the audit gets as far."""
+        reads = self.run(reading=True).reads
+        by_name = {name: {key: value for key, value in before.items() if key[1] == name} for name in names}
+        unread = [name for name in names if reads is not None and not any(reads.has(*key) for key in by_name[name])]
+        for name in unread:
+            self._undo(by_name.pop(name))
+        for old in by_name.values():
+            new, edits = self._values(old), self.edits
+            self._undo(old)
             after = self.run()
             if after.matched >= best.matched and after.passed >= best.passed:
                 best = after
-                kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
-                self.edits = replace(self.edits, attributes=kept)
             else:
                 self._set(new)
+                self.edits = edits
         return best
+
+    def _undo(self, old: Values) -> None:
+        self._set(old)
+        kept = tuple(one for one in self.edits.attributes if one[:2] not in old)
+        self.edits = replace(self.edits, attributes=kept)
 
     def _owner(self, path: str, name: str) -> Any:
         owner: Any = self.model.get_submodule(path)
@@ -167,8 +212,8 @@ class Repair:
             if set(sites) == set(before):
                 break
             self._replace_literals(sites)
-            after = self.run()
-            if after.passed or after.matched > now.matched:
+            after = self.run(watched=True)
+            if self._further(after, now):
                 return after
         self._replace_literals(before)
         return None

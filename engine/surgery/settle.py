@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
+from ..planning.balance import balanced
 from ..structures import reasons
 from ..structures.analyse import look, understand
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
@@ -63,7 +64,7 @@ def settle(
 
 
 def trial_mask(analysis: Analysis, sets: Sets | None = None) -> Mask:
-    """Half of every set (of these sets, if given), every second block."""
+    """Half of every set (of these, if given, and of what goes along), every second block."""
     widths, blocks = _by_kind(analysis.sets if sets is None else sets)
     return _half(analysis, (*widths, *_every_second(blocks)))
 
@@ -156,7 +157,7 @@ def _half(analysis: Analysis, chosen: Sets) -> Mask:
     mask = analysis.empty()
     for one in chosen:
         mask[one.first : one.first + (one.count if one.kind is Kind.BLOCK else one.count // 2)] = True
-    return mask
+    return balanced(analysis, mask)
 
 
 def _axes(analysis: Analysis, one: CoupledSet) -> set[int]:

@@ -40,7 +40,7 @@ def _without(part: Any, result: Any, given: dict[str, Any]) -> Any:
         if part is None:
             return result  # nobody uses it
         # A copy, whatever the cut model hands on: code behind may change the result in place.
-        handed = None if "zeros" in part else _argument(part.get("copy", part.get("input")), given).clone()
+        handed = None if "zeros" in part else argument(part.get("copy", part.get("input")), given).clone()
         return torch.zeros_like(result) if handed is None else handed
     for kind in (tuple, list):
         if type(result) is kind:
@@ -54,7 +54,8 @@ def _without(part: Any, result: Any, given: dict[str, Any]) -> Any:
     return type(result)(**{name: _without(part["fields"][name], value, given) for name, value in values.items()})
 
 
-def _argument(place: str, given: dict[str, Any]) -> Any:
+def argument(place: str, given: dict[str, Any]) -> Any:
+    """What a module was given at a place ("0", "mask", "0.1"), from its arguments by number and by name."""
     first, *inner = place.split(".")
     value: Any = given[first]
     for key in inner:

@@ -15,7 +15,7 @@ from ..inputs import Inputs, call, named_arrays
 
 def logits(outputs: Any) -> torch.Tensor:
     """The logits [N, classes] among what a model answers: the tensor itself, `.logits`, or the first of several."""
-    found = _main(outputs)
+    found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         given = f"a tensor {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         template = (
@@ -25,8 +25,8 @@ def logits(outputs: Any) -> torch.Tensor:
     return found
 
 
-def _main(outputs: Any) -> Any:
-    """The one output that counts, arrays as tensors."""
+def main_output(outputs: Any) -> Any:
+    """The one output that counts, arrays as tensors: the tensor itself, `.logits`, or the first of several."""
     if isinstance(outputs, np.ndarray):
         return torch.from_numpy(cast("NDArray[Any]", outputs))
     named = dict(cast("Mapping[Any, Any]", outputs)) if isinstance(outputs, Mapping) else {}
@@ -34,7 +34,15 @@ def _main(outputs: Any) -> Any:
     by_name: Any = named.get("logits", getattr(cast("Any", outputs), "logits", None))
     if by_name is None and not several:
         return cast("Any", outputs)
-    return _main(several[0] if by_name is None else by_name)
+    return main_output(several[0] if by_name is None else by_name)
+
+
+def finite(answers: torch.Tensor) -> torch.Tensor:
+    """The same answers; raises TaskError where some are no numbers."""
+    if not bool(answers.isfinite().all()):
+        template = "The model answers with values that are no numbers. Check the preprocessing."
+        raise TaskError("task.not_finite", template)
+    return answers
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import TaskError
-from .classification import Classification
+from .data_task import DataTask
 from .pixels import channels_first, normalise
 from .protocol import Split, TaskSpec
 from .splitting import ALIASES, divide, seed_of
@@ -25,17 +25,19 @@ BySplit = dict[Split, NDArray[Any]]
 
 
 class Arrays:
-    """Samples held in memory (a `Labelled`).
+    """Samples held in memory (`Data`).
 
     Attributes:
         title: Name of the file.
         classes: From the array `classes`, may be empty.
+        labelled: Whether there are labels.
     """
 
     def __init__(self, title: str, classes: tuple[str, ...], x: BySplit, y: BySplit, spec: TaskSpec) -> None:
-        """Take x [N, ...] of each split, and y [N] of each or of none."""
+        """Take x [N, ...] of each split, and y [N, ...] of each or of none."""
         self.title = title
         self.classes = classes
+        self.labelled = bool(y)
         self._x = x
         self._y = y
         self._spec = spec
@@ -44,18 +46,18 @@ class Arrays:
         """How many samples a split has."""
         return len(self._x[split])
 
-    def labels(self, split: Split) -> NDArray[np.int64] | None:
-        """Class numbers [N]."""
-        return self._y.get(split)
+    def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Class numbers [n], or the numbers to find [n, ...]."""
+        return self._y[split][rows]
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Preprocessed samples [n, C, H, W], or [n, ...] where the arrays are no images."""
         return normalise(channels_first(self._x[split][rows]), self._spec)
 
 
-def open_arrays(spec: TaskSpec) -> Classification:
-    """Open an .npz as a classification task."""
-    return Classification(spec, read_arrays(Path(spec.path), spec, title=Path(spec.path).name))
+def open_arrays(spec: TaskSpec) -> DataTask:
+    """Open an .npz; a classification, unless the specification says else."""
+    return DataTask(spec, read_arrays(Path(spec.path), spec, title=Path(spec.path).name))
 
 
 def read_arrays(path: Path, spec: TaskSpec, title: str) -> Arrays:
@@ -68,7 +70,7 @@ def read_arrays(path: Path, spec: TaskSpec, title: str) -> Arrays:
     rows = divide({split: len(array) for split, array in x.items()}, seed_of(spec))
     classes = tuple(str(name) for name in arrays.get("classes", ()))
     x_of = {split: x[source][taken] for split, (source, taken) in rows.items()}
-    y_of = {split: y[source][taken].astype(np.int64) for split, (source, taken) in rows.items() if y}
+    y_of = {split: _plain(y[source])[taken] for split, (source, taken) in rows.items() if y}
     return Arrays(title, classes, x_of, y_of, spec)
 
 
@@ -126,11 +128,12 @@ def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
         raise TaskError("task.arrays.type", template, dtype=str(x.dtype), **named)
     if y is None:
         return
-    if y.shape != x.shape[:1]:
-        template = (
-            "The split {split} has {count} samples but labels of shape {labels}; one class number a sample is needed."
-        )
+    if y.shape[:1] != x.shape[:1]:
+        template = "The split {split} has {count} samples but labels of shape {labels}; one for each sample is needed."
         raise TaskError("task.arrays.lengths", template, count=len(x), labels=y.shape, **named)
-    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-        template = "The labels of the split {split} must be class numbers: integers from 0."
-        raise TaskError("task.arrays.labels", template, **named)
+
+
+def _plain(y: NDArray[Any]) -> NDArray[Any]:
+    """Labels in the types that losses take."""
+    kinds = ((np.integer, np.int64), (np.floating, np.float32))
+    return next((y.astype(plain) for kind, plain in kinds if np.issubdtype(y.dtype, kind)), y)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from ...resources import fashion_mnist, samples
 from .arrays import read_arrays
-from .classification import Classification
+from .data_task import DataTask
 from .protocol import TaskSpec
 
 
-def open_bundled(spec: TaskSpec) -> Classification:
+def open_bundled(spec: TaskSpec) -> DataTask:
     """The bundled images with the normalisation that the bundled networks were trained with."""
     spec = replace(spec, mean=spec.mean or (fashion_mnist.MEAN,), std=spec.std or (fashion_mnist.STD,))
-    return Classification(spec, read_arrays(samples.arrays(), spec, title="Fashion-MNIST (part)"))
+    return DataTask(spec, read_arrays(samples.arrays(), spec, title="Fashion-MNIST (part)"))

@@ -6,6 +6,19 @@ from pathlib import Path
 from ..errors import TaskError
 from .protocol import Task, TaskSpec
 
+FORMS = "a folder of images with one sub-folder a class, an .npz, .parquet, .csv, .tsv or .txt file, or a task.py"
+KINDS = {
+    ".npz": "arrays",
+    ".parquet": "parquet",
+    ".tsv": "csv",
+    ".csv": "csv",
+    ".txt": "text",
+    ".py": "file",
+}
+"""Ending of a file to the kind that it is opened as."""
+RESIZED = ("folder", "masks", "parquet")
+"""Kinds whose images are decoded, and resized where a size is given."""
+
 
 def open_task(spec: TaskSpec) -> Task:
     """Open what judges a model.
@@ -21,19 +34,32 @@ def open_task(spec: TaskSpec) -> Task:
 
 
 def kind_of(path: str) -> str:
-    """The kind that a path is opened as: a folder of images, an .npz, a task.py; "" is the bundled task."""
+    """The kind that a path is opened as, by its ending or by what a folder holds; "" is the bundled task."""
     if not path:
         return "bundled"
     where = Path(path)
     if not where.exists():
-        raise TaskError(
-            "task.missing", "{path} does not exist. Give a folder of images, an .npz or a task.py.", path=path
-        )
-    kind = "folder" if where.is_dir() else {".npz": "arrays", ".py": "file"}.get(where.suffix.lower(), "")
+        raise TaskError("task.missing", "{path} does not exist. Give {forms}.", path=path, forms=FORMS)
+    kind = _kind_of_folder(where) if where.is_dir() else KINDS.get(where.suffix.lower(), "")
     if not kind:
-        template = "{path} is no task: give a folder of images with one sub-folder a class, an .npz or a task.py."
-        raise TaskError("task.unknown_file", template, path=path)
+        raise TaskError("task.unknown_file", "{path} is no task: give {forms}.", path=path, forms=FORMS)
     return kind
+
+
+def _kind_of_folder(folder: Path) -> str:
+    """By the files of the splits (train.csv), MNIST's and CIFAR's files, masks; otherwise images."""
+    from .split_files import named_splits
+
+    tables = {kind: suffix for suffix, kind in KINDS.items() if kind in ("parquet", "csv", "text")}
+    found = next((kind for kind, suffix in tables.items() if named_splits(folder, (suffix,))), "")
+    if found:
+        return found
+    places = (folder, folder / "raw")
+    if any(any(place.glob("*-images-idx3-ubyte*")) for place in places):
+        return "idx"
+    if any((place / "masks").is_dir() and (place / "images").is_dir() for place in (folder, *folder.glob("*"))):
+        return "masks"
+    return "cifar" if any(folder.glob("data_batch_1*")) or (folder / "train.bin").is_file() else "folder"
 
 
 def _bundled(spec: TaskSpec) -> Task:
@@ -60,9 +86,51 @@ def _file(spec: TaskSpec) -> Task:
     return open_file(spec)
 
 
+def _parquet(spec: TaskSpec) -> Task:
+    from .tables.open import open_parquet
+
+    return open_parquet(spec)
+
+
+def _csv(spec: TaskSpec) -> Task:
+    from .tables.open import open_csv
+
+    return open_csv(spec)
+
+
+def _text(spec: TaskSpec) -> Task:
+    from .texts import open_text
+
+    return open_text(spec)
+
+
+def _idx(spec: TaskSpec) -> Task:
+    from .binary_images import open_idx
+
+    return open_idx(spec)
+
+
+def _masks(spec: TaskSpec) -> Task:
+    from .masks import open_masks
+
+    return open_masks(spec)
+
+
+def _cifar(spec: TaskSpec) -> Task:
+    from .binary_images import open_cifar
+
+    return open_cifar(spec)
+
+
 OPENERS: dict[str, Callable[[TaskSpec], Task]] = {
     "bundled": _bundled,
     "arrays": _arrays,
     "folder": _folder,
     "file": _file,
+    "parquet": _parquet,
+    "csv": _csv,
+    "text": _text,
+    "idx": _idx,
+    "cifar": _cifar,
+    "masks": _masks,
 }

@@ -1,7 +1,7 @@
 """What a model is for, as plain data: the task's specification, its samples and its metrics (no torch)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -25,13 +25,17 @@ class TaskSpec:
     """Where a task comes from; plain data for recipes.
 
     Attributes:
-        kind: "bundled" (the sample), "arrays" (.npz), "folder" (images, one sub-folder a class), "file" (task.py).
+        kind: Form of the data, a key of `open.OPENERS`: "bundled" (the sample), "arrays" (.npz), "folder" (images, one
+            sub-folder a class), "file" (task.py), "parquet", "csv", "text", "idx" (MNIST), "cifar", "masks"
+            (images with masks).
         path: File or folder, "" for the bundled one.
         mean: Per-channel mean subtracted from pixels scaled to 0..1.
         std: Per-channel standard deviation divided by.
         size: (height, width) images are resized to (folders only), None: as they are.
         batch: Batch size for training and evaluation.
-        options: Further options of the kind.
+        options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
+            "seed" of the splits, "features" and "label" (names of columns, commas between them), "header" (of a table:
+            "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample).
     """
 
     kind: str
@@ -43,6 +47,18 @@ class TaskSpec:
     options: tuple[tuple[str, str], ...] = ()
 
 
+OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")
+"""Names of the options of a specification."""
+
+BYTES = "bytes"
+"""The option "tokenizer" of models that read text byte by byte."""
+
+
+def option(spec: TaskSpec, name: str, default: str = "") -> str:
+    """An option of a specification."""
+    return dict(spec.options).get(name, default)
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A measured metric.
@@ -51,7 +67,7 @@ class Metric:
         name: "top-1", or what the user's `evaluate` calls it.
         value: The value; a fraction 0..1 when `percent`.
         count: n, how many samples it was measured on.
-        error: Standard error (binomial for accuracies), 0 when unknown.
+        error: Standard error (binomial for accuracies, otherwise by bootstrap over the samples), 0 when unknown.
         split: Which split.
         percent: True when shown as per cent.
         higher_is_better: Direction.
@@ -89,7 +105,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """What the window shows of a task: title, sizes of the splits, class names (may be empty), metric, five samples."""
+    """What the window shows of a task.
+
+    Attributes:
+        title: For a person.
+        sizes: Samples in each split, 0 when unknown.
+        classes: Names of the classes, may be empty.
+        metric: What the metric is called.
+        samples: Five.
+        labelled: Whether the metric is by labels, and no agreement with the original.
+        loss: Whether it has a loss.
+        batches: Batches in each split, where they are known.
+        batch: Samples in a batch.
+    """
 
     title: str
     sizes: dict[str, int]
@@ -97,6 +125,9 @@ class TaskInfo:
     metric: str
     samples: tuple[Sample, ...]
     labelled: bool = True
+    loss: bool = True
+    batches: dict[str, int] = field(default_factory=dict[str, int])
+    batch: int = 1
 
 
 class Task(Protocol):

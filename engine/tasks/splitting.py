@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TaskError
-from .protocol import Split, TaskSpec
+from .protocol import Split, TaskSpec, option
 
 ALIASES: Mapping[str, Split] = {
     "calibrate": Split.CALIBRATE,
     "train": Split.CALIBRATE,
     "training": Split.CALIBRATE,
     "choose": Split.CHOOSE,
+    "dev": Split.CHOOSE,
     "val": Split.CHOOSE,
     "valid": Split.CHOOSE,
     "validation": Split.CHOOSE,
@@ -26,7 +27,7 @@ SHARES = {Split.CALIBRATE: 0.8, Split.CHOOSE: 0.1, Split.REPORT: 0.1}
 
 def seed_of(spec: TaskSpec) -> int:
     """The seed of the division: the option "seed", 0 by default."""
-    given = dict(spec.options).get("seed", "0")
+    given = option(spec, "seed", "0")
     if not given.isdigit():
         raise TaskError("task.seed", "The seed of the splits must be a whole number, not {given}.", given=given)
     return int(given)

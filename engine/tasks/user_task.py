@@ -15,9 +15,11 @@ from ..errors import TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from .answers import ask, evaluating, logits
+from .measuring import measure
 from .pixels import sample
 from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
-from .top1 import measure
+from .purposes.classification import PURPOSE as CLASSIFICATION
+from .purposes.protocol import Rows
 from .user_file import UserFile
 from .user_metric import Answering, to_metric
 
@@ -57,6 +59,7 @@ class UserTask:
             metric="evaluate" if self.file.defines("evaluate") else "top-1" if self._has_labels() else "agreement",
             samples=samples,
             labelled=self.file.defines("evaluate") or self._has_labels(),
+            loss=self.file.defines("loss"),
         )
 
     def example_inputs(self) -> Inputs:
@@ -113,8 +116,8 @@ class UserTask:
                 yield Progress(f"Evaluating by {Path(self.spec.path).name}")
                 return to_metric(self._own(predict, split, token), split, self.spec.path)
             with evaluating(self._original):
-                name = "top-1" if self._has_labels() else "agreement"
-                return (yield from measure(self._judged(predict, split), 0, split, name, token))
+                judged, agreement = self._judged(predict, split), not self._has_labels()
+                return (yield from measure(judged, CLASSIFICATION, 0, split, agreement, token))
 
     def _own(self, predict: Any, split: Split, token: CancelToken) -> Any:
         """What the file's `evaluate` returns; its model looks at the token at every call, so that it can be stopped."""
@@ -123,7 +126,7 @@ class UserTask:
         with torch.no_grad():
             return self.file.call("evaluate", model, **accepted)
 
-    def _judged(self, predict: Any, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         labelled = self._has_labels()
         for batch in self.batches(split):
             inputs = self.inputs(batch)
@@ -133,7 +136,8 @@ class UserTask:
             answers = logits(ask(predict, inputs))
             if labelled:
                 self._check_labels(batch[1], answers)
-            yield answers, batch[1] if labelled else logits(ask(self._original, inputs)).argmax(1)
+            right = batch[1] if labelled else CLASSIFICATION.answer(ask(self._original, inputs), inputs)
+            yield CLASSIFICATION.rows(answers, inputs, right)
 
     def _check_labels(self, labels: torch.Tensor, answers: torch.Tensor) -> None:
         """Refuse class numbers that the model has no output for: its metric would silently count them as wrong."""

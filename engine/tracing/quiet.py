@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .memoised import making_anew
 from .reading import modules_of
 
 
@@ -27,6 +28,7 @@ def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
         stack.enter_context(torch.no_grad())
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
         stack.enter_context(_same_draws())
+        stack.enter_context(making_anew(model))
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it was written
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:

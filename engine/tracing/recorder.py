@@ -21,6 +21,7 @@ from .functions import Functions
 from .noting import Recorder, listening
 from .quiet import quiet_forward
 from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
+from .reads import Reads
 from .record import Call, FunctionCall, Record
 from .twin import isolated as isolated_twin
 from .twin import stand_in
@@ -90,6 +91,7 @@ class Attempt:
         module: Path of the module whose forward raised.
         functions: Calls with numbers in them.
         weights: Values of parameters and buffers.
+        reads: Attributes that were read, None where nobody knows.
     """
 
     calls: tuple[Call, ...]
@@ -98,10 +100,13 @@ class Attempt:
     module: str
     functions: tuple[FunctionCall, ...]
     weights: tuple[int, ...]
+    reads: Reads | None = None
 
 
 @uncollected()
-def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False, watched: bool = True) -> Attempt:
+def attempt(
+    model: nn.Module, inputs: Inputs, weightless: bool = False, watched: bool = True, reading: bool = False
+) -> Attempt:
     """Run a model that may not work yet, and say how far it came.
 
     Args:
@@ -109,12 +114,16 @@ def attempt(model: nn.Module, inputs: Inputs, weightless: bool = False, watched:
         inputs: Example inputs.
         weightless: Run for the shapes only.
         watched: Note the calls with numbers in them.
+        reading: Note which attributes are read.
     """
-    own = model if weightless else _isolated(model)
-    run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched)
+    # A twin even where there are no weights: a forward may keep what it made (a bias table), and not make it again.
+    own = _isolated(model)
+    reads = Reads(own) if reading and own is not model else None
+    with nullcontext() if reads is None else reads.noted():
+        run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched)
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
-    return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, recorder.weights)
+    return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, recorder.weights, reads)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,40 @@ def test_a_model_of_ones_own_with_checkpoint_shape_and_data(qtbot, window, tmp_p
     qtbot.keyClicks(dialog.outputs, "logits, boxes.0")
     choose(dialog.data.kind, "Image folder")
     qtbot.keyClicks(dialog.data.path, str(images))
-    qtbot.keyClicks(dialog.data._mean, "0.5, 0.5, 0.5")
-    qtbot.keyClicks(dialog.data._std, "0.2 0.2 0.2")
-    qtbot.keyClicks(dialog.data._size, "32x32")
+    qtbot.keyClicks(dialog.data.lines["mean"], "0.5, 0.5, 0.5")
+    qtbot.keyClicks(dialog.data.lines["std"], "0.2 0.2 0.2")
+    qtbot.keyClicks(dialog.data.lines["size"], "32x32")
     press(qtbot, dialog)
     task = TaskSpec("folder", str(images), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), (32, 32))
     assert window.opened == [
         ModelSpec(f"{code}:make", str(weights), (1, 3, 32, 32), task=task, outputs=("logits", "boxes.0"))
     ]
+
+
+def test_a_table_with_its_columns_and_the_tokeniser(qtbot, window, tmp_path: Path):
+    table = tmp_path / "pairs.csv"
+    table.write_text("")
+    dialog = shown(qtbot, AttachData(window))
+    choose(dialog.data.kind, "CSV")
+    assert dialog.data.lines["label"].isVisible() and not dialog.data.lines["size"].isVisible()
+    qtbot.keyClicks(dialog.data.path, str(table))
+    choose(dialog.data.purpose, "Similarity")
+    qtbot.keyClicks(dialog.data.lines["features"], "first, second")
+    qtbot.keyClicks(dialog.data.lines["tokenizer"], "no-such-file")
+    assert "no-such-file does not exist" in dialog.missing.text()
+    dialog.data.lines["tokenizer"].setText("bytes")
+    qtbot.keyClicks(dialog.data.lines["length"], "1")
+    assert "whole number from 2" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    qtbot.keyClicks(dialog.data.lines["length"], "28")
+    press(qtbot, dialog)
+    options = (("purpose", "similarity"), ("features", "first, second"), ("tokenizer", "bytes"), ("length", "128"))
+    assert window.asked.attached == [TaskSpec("csv", str(table), options=options)]
+
+
+def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
+    dialog = shown(qtbot, OpenModel(window))
+    choose(dialog.data.kind, "Parquet")
+    assert dialog.sizeHint().height() < 700
 
 
 @pytest.mark.parametrize(

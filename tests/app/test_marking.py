@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from secateur.app import marking
-from secateur.engine.errors import PlanError
-from secateur.engine.structures.analysis import Kind
+from secateur.engine.errors import Message, PlanError
+from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Kind
 
 from .demo_analysis import scores_of, small_resnet
 
@@ -65,3 +67,16 @@ def test_keeping_more_again_spares_marks_of_before():
 def test_keeping_none_is_refused():
     with pytest.raises(PlanError):
         marking.keep(ANALYSIS, SCORES, NONE, NONE, NONE, FILTERS, 0)
+
+
+def test_sets_that_keep_equal_counts_follow_a_threshold():
+    filters = [n for n, s in enumerate(ANALYSIS.sets) if s.kind is Kind.FILTER][:2]
+    axes = tuple(ANALYSIS.tensors[ANALYSIS.sets[n].touches[0][0]].axes[0] for n in filters)
+    reason = Message("counted.equal", "The 2 parts keep equal counts.")
+    even = Constraint(Counting.EQUAL, axes, ANALYSIS.sets[FILTERS].count, tuple(filters), reason, "split")
+    bundle = Bundle(tuple(filters), (1, 1), ANALYSIS.sets[FILTERS].count - 1)
+    analysis = replace(ANALYSIS, constraints=(even,), bundles=(bundle,))
+    after = marking.below(analysis, SCORES, NONE, NONE, NONE, [FILTERS], float(np.median(SCORES[PLACE])))
+    other = analysis.sets[filters[1]].structures
+    gone = int(after[PLACE].sum())
+    assert gone > 0 and set(np.flatnonzero(after[other])) == set(np.argsort(SCORES[other])[:gone])

@@ -29,7 +29,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.measure import measure
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.arrays import Arrays
-from secateur.engine.tasks.classification import Classification
+from secateur.engine.tasks.data_task import DataTask
 from secateur.engine.tasks.protocol import Split, TaskSpec
 from secateur.resources import fashion_mnist
 from secateur.resources.samples import NETS
@@ -117,15 +117,15 @@ class Result:
         return [100 * (run.baseline - run.pruned) for run in self.runs]
 
 
-def official_test(folder: Path) -> Classification:
+def official_test(folder: Path) -> DataTask:
     """The full official test set as a task; only its report split is used."""
     spec = TaskSpec("arrays", str(folder), (fashion_mnist.MEAN,), (fashion_mnist.STD,), batch=500)
     images = fashion_mnist.read_test(folder)
     x, y = dict.fromkeys(Split, images.x), dict.fromkeys(Split, images.y)
-    return Classification(spec, Arrays("Fashion-MNIST, official test set", fashion_mnist.CLASSES, x, y, spec))
+    return DataTask(spec, Arrays("Fashion-MNIST, official test set", fashion_mnist.CLASSES, x, y, spec))
 
 
-def benchmark(net: str, seeds: int, test: Classification) -> Result:
+def benchmark(net: str, seeds: int, test: DataTask) -> Result:
     """Prune, recover, export, judge and time one network."""
     with closing(Session()) as session:
         opened = finish(session.open(ModelSpec(f"bundled:{net}"), evaluate=False), say)
@@ -155,7 +155,7 @@ def benchmark(net: str, seeds: int, test: Classification) -> Result:
 
 
 def _run(
-    session: Session, cut: State, original: State, settings: RecoverySettings, test: Classification, folder: Path
+    session: Session, cut: State, original: State, settings: RecoverySettings, test: DataTask, folder: Path
 ) -> Run:
     """Recover the cut network, and give the uncut one the same epochs."""
     recovered = finish(session.recover(cut.id, settings), say)
@@ -170,11 +170,11 @@ def _export(session: Session, state: State, folder: Path) -> Path:
     return path
 
 
-def _accuracy(file: Path, test: Classification) -> float:
+def _accuracy(file: Path, test: DataTask) -> float:
     return finish(test.evaluate(predictor(str(file)), Split.REPORT, NEVER)).value
 
 
-def _speed(whole: Path, smaller: Path, batch: int, test: Classification) -> Speed:
+def _speed(whole: Path, smaller: Path, batch: int, test: DataTask) -> Speed:
     again = whole.with_name("again.onnx")
     shutil.copy(whole, again)
     target = TargetSpec(threads=1, batch=batch, seconds=4.0)

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.balance import balanced
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut import copy_model, cut
@@ -105,13 +106,13 @@ def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -
 
 
 def half_of(analysis: Analysis, sets: Sequence[CoupledSet]) -> Mask:
-    """A random half of each set, every second block."""
+    """A random half of each set and of what goes along, every second block."""
     mask, rng = analysis.empty(), np.random.default_rng(0)
     for one in sets:
         if one.kind is not Kind.BLOCK:
             mask[one.first + rng.permutation(one.count)[: one.count // 2]] = True
     mask[[s.first for s in sets if s.kind is Kind.BLOCK][::2]] = True
-    return mask
+    return balanced(analysis, mask)
 
 
 def check(net: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:

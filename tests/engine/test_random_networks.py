@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.balance import balanced
 from secateur.engine.structures.analysis import Analysis, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.cut import cut
@@ -30,14 +31,14 @@ MANY = settings(FEW, max_examples=300, phases=[Phase.generate])
 
 
 def random_mask(analysis: Analysis, seed: int) -> Mask:
-    """Up to all but one of a random choice of sets, and of the blocks."""
+    """Up to all but one of a random choice of sets, and of the blocks, as far as constraints allow."""
     mask, rng = analysis.empty(), np.random.default_rng(seed)
     for one in analysis.sets:
         if one.kind is Kind.BLOCK:
             mask[one.first] = rng.random() < 0.3
         elif rng.random() < 0.8:
             mask[one.first + rng.permutation(one.count)[: rng.integers(0, one.count)]] = True
-    return mask
+    return balanced(analysis, mask)
 
 
 def holds(plan: Plan, seed: int) -> None:

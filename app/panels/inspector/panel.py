@@ -21,7 +21,7 @@ from .histogram import Histogram, Spread
 from .patterns import lines
 from .score_map import ScoreMap
 from .slice_list import SliceList
-from .subject import costs_note, costs_text, goes_title, subject_of
+from .subject import costs_note, costs_text, goes_title, steps_of, subject_of
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET})
 
@@ -156,7 +156,7 @@ class Inspector(Card):
         self.lock.setVisible(one is not None)
         if one is None or not several:
             return
-        self._show_keep(one)
+        self._show_keep(analysis, one)
         place, document = one.structures, self.document
         scores = np.full(one.count, np.nan) if document.scores is None else document.scores[place]
         scale = ScoreScale.of(document.scores)
@@ -172,11 +172,13 @@ class Inspector(Card):
         _say(self._map_title, title.format(many_of(one.kind).capitalize()))
         self.map.setAccessibleName(self._map_title.text())
 
-    def _show_keep(self, one: CoupledSet) -> None:
+    def _show_keep(self, analysis: Analysis, one: CoupledSet) -> None:
         document, place = self.document, one.structures
         left = int(np.count_nonzero(~document.removed[place]))
+        lowest, step = steps_of(analysis, document.selection.set_number)
         with QSignalBlocker(self.keep):
-            self.keep.setRange(1, max(1, left))
+            self.keep.setRange(min(lowest, left), max(1, left))
+            self.keep.setSingleStep(step)
             self.keep.setValue(int(np.count_nonzero(~(document.removed | document.marked)[place])))
         self.keep.setEnabled(not (document.locked | document.removed)[place].all())
         self.keep.updateGeometry()

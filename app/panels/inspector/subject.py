@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.planning.balance import bundle_of
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, TensorInfo
 from secateur.engine.structures.costs import Costs, marginal
 
@@ -25,7 +26,7 @@ class Subject:
     Attributes:
         title: Module path, or the model.
         words: What it consists of.
-        coupled: Which layers share its structures, "" for none.
+        coupled: Which layers share its structures, and what constraints say about their number; "" for none.
         why_title: Heading of the reasons.
         why: Reasons, "" when nothing is fixed.
         warns: True when the outputs themselves are fixed.
@@ -44,7 +45,8 @@ def subject_of(analysis: Analysis, selection: Selection, removed: Mask, plan: Co
     title = selection.module or say("inspector", "The model itself")
     words = _container_words(analysis, selection.module, plan) if one is None else _set_words(analysis, one, removed)
     why_title, why = _reasons(analysis, selection.module)
-    return Subject(title, words, "" if one is None else _coupled(analysis, one), why_title, why)
+    coupled = "" if one is None else "\n".join(filter(None, (_coupled(analysis, one), _counts(analysis, selection))))
+    return Subject(title, words, coupled, why_title, why)
 
 
 def costs_text(analysis: Analysis, gone: Mask, structure: int) -> str:
@@ -126,6 +128,19 @@ def _coupled(analysis: Analysis, one: CoupledSet) -> str:
         named += say("inspector", " and {0} more").format(len(names) - FEW)
     text = say("inspector", "Coupled: {0} write the same {1}, which go in all of them or in none.")
     return text.format(named, many_of(one.kind))
+
+
+def _counts(analysis: Analysis, selection: Selection) -> str:
+    """What constraints say about how many of a set may go."""
+    told = [sentence(one.reason) for one in analysis.constraints if selection.set_number in one.sets]
+    return "\n".join(dict.fromkeys(told))
+
+
+def steps_of(analysis: Analysis, set_number: int) -> tuple[int, int]:
+    """How many of a set must stay at least, and how many go in a step."""
+    bundle = bundle_of(analysis, set_number)
+    size = bundle.sizes[bundle.sets.index(set_number)]
+    return analysis.sets[set_number].count - size * bundle.most, size
 
 
 def _reasons(analysis: Analysis, module: str) -> tuple[str, str]:

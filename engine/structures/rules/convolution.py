@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dim, LabelArray
+from ..labels import Dim, Dims, LabelArray
 from .context import Context
 
 
@@ -14,8 +14,26 @@ def convolution(context: Context) -> None:
     made = read_channels(context)
     if context.value("bias") is not None:
         context.labels.meet([made, context.of("bias")[0]], reasons.combined(context.call.op), context.call.module)
-    context.cost(context.of("input")[0], weight[0], weight[1])
-    context.give([context.of("input")[0], made, *[None] * (len(context.out_shape()) - 2)])
+    space = _space(context)
+    context.cost(weight[0], weight[1], *[d for d in (context.of("input")[0], *space) if d is not None])
+    context.give([context.of("input")[0], made, *space])
+
+
+def _space(context: Context) -> Dims:
+    """Axes of space that a channel's weights made pass where each place is read by itself; elsewhere they stay."""
+    space: Dims = [None] * (len(context.out_shape()) - 2)
+    for number, dim in enumerate(context.of("input")[2:]):
+        if dim is None:
+            continue
+        kernel, stride, padding = (
+            numbers[number % len(numbers)]
+            for numbers in (context.shape("weight")[2:], context.get("stride"), context.get("padding"))
+        )
+        if (kernel, stride, padding) == (1, 1, 0) and not any(d is not None for d in space):
+            space[number] = dim
+        else:
+            context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
+    return space
 
 
 def read_channels(context: Context) -> Dim:

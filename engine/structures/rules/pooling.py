@@ -22,12 +22,28 @@ DIMENSIONS = {
 def _spatial(count: int) -> Rule:
     def rule(context: Context) -> None:
         dims = context.of("self" if context.value("self") is not None else "input")
-        for dim in dims[-count:]:
-            context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
-        for number in range(len(context.call.outputs)):
+        places = any(value in context.used for value in context.call.outputs[1:])
+        passes = [not places and _each_alone(context, axis) for axis in range(count)]
+        space: Dims = [dim if passed else None for dim, passed in zip(dims[-count:], passes, strict=True)]
+        for dim, passed in zip(dims[-count:], passes, strict=True):
+            if not passed:
+                context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
+        context.give([*dims[:-count], *space])
+        for number in range(1, len(context.call.outputs)):
             context.give([*dims[:-count], *[None] * count], number)
 
     return rule
+
+
+def _each_alone(context: Context, axis: int) -> bool:
+    """The kernel of a pooling covers one index of this axis of space, and steps over none."""
+
+    def at(name: str, default: int) -> int:
+        given: list[int] = context.get(name) or [default]
+        return given[axis % len(given)]
+
+    kernel = at("kernel_size", 0)
+    return kernel == 1 and at("stride", kernel) == 1 and at("padding", 0) == 0
 
 
 def pad(context: Context) -> None:
@@ -52,9 +68,11 @@ def _edge(context: Context, width: int) -> LabelArray:
 
 
 def grid_sample(context: Context) -> None:
-    """Input [N, C, ...] at the points of a grid [N, ..., coordinates] -> [N, C, ...]."""
+    """Input [N, C, ...] at the points of a grid [N, ..., coordinates] -> [N, C, ...]; N may be samples times heads."""
     first, channels, *space = context.of("input")
-    for dim in (*space, *context.of("grid")):
+    own, *points = context.of("grid")
+    first = context.labels.meet([first, own], reasons.combined(context.call.op), context.call.module)
+    for dim in (*space, *points):
         context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
     context.give([first, channels, *[None] * len(space)])
 

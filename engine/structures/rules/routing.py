@@ -14,16 +14,19 @@ from .context import Context, Rule
 
 
 def topk(context: Context) -> None:
-    """The k largest of an axis: their numbers point into it. At least k must remain, so half must be enough."""
+    """The k largest of an axis: their numbers point into it. At least k must remain."""
     dims = list(context.of("self"))
     if not dims:
         context.give_untracked()
         return
     axis: int = context.get("dim")
     whole = dims[axis]
-    if whole is not None and len(whole) // 2 < context.get("k"):
+    least: int = context.get("k")
+    if whole is not None and len(whole) <= least:
         context.labels.fix(whole, reasons.chosen(context.call.op), context.call.module)
         whole = None
+    elif whole is not None:
+        context.labels.count_least(whole, least, reasons.at_least(context.call.op, least), context.call.module)
     dims[axis] = None
     context.give(dims)
     context.give(dims, 1)

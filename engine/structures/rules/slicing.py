@@ -46,17 +46,18 @@ def select(context: Context) -> None:
 
 
 def split(context: Context) -> None:
-    """Parts of one size (split, chunk): equal ones keep equal indices, a shorter last one must stay."""
+    """Parts of one size (split, chunk): of equal ones as many indices stay, a shorter last one must stay."""
     dims = context.of("self")
     axis: int = context.get("dim", 0) % len(dims)
     sizes = [context.record.shapes[o][axis] for o in context.call.outputs]
     whole = dims[axis]
     if whole is not None and len(set(sizes)) > 1:
         context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
-    elif whole is not None:
-        for number in range(1, len(sizes)):
-            context.labels.tie(whole[: sizes[0]], whole[number * sizes[0] : (number + 1) * sizes[0]])
     split_with_sizes(context)
+    parts = [d for d in (context.dims[o][axis] for o in context.call.outputs) if d is not None]
+    if len(parts) > 1 and len(set(sizes)) == 1:
+        reason = reasons.equal_parts(context.call.op, len(parts))
+        context.labels.count_equal(parts, reason, context.call.module)
 
 
 def split_with_sizes(context: Context) -> None:
@@ -172,6 +173,26 @@ def index_put(context: Context) -> None:
     context.give([None if n in places else d for n, d in enumerate(context.of("self"))])
 
 
+def masked_scatter(context: Context) -> None:
+    """x[mask] = source, entry after entry: last axes along which the mask repeats are those of the source, too."""
+    dims, source, mask = context.of("self"), context.of("source"), context.of("mask")
+    whole, given = context.shape("self"), context.shape("source")
+    shared = 0
+    for behind in range(1, min(len(whole), len(given)) + 1):
+        repeats = behind > len(mask) or context.shape("mask")[-behind] == 1 or context.labels.is_spread(mask[-behind])
+        if not repeats or whole[-behind] != given[-behind]:
+            break
+        shared = behind
+    made: Dims = [None] * len(dims)
+    for behind in range(1, shared + 1):
+        meeting = [dims[-behind], source[-behind], *([mask[-behind]] if behind <= len(mask) else [])]
+        meeting = [d for n, d in enumerate(meeting) if n < 2 or d is not None]
+        made[-behind] = context.labels.meet(meeting, reasons.combined(context.call.op), context.call.module)
+    for dim in (*dims[: len(dims) - shared], *source[: len(source) - shared], *mask[: max(0, len(mask) - shared)]):
+        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    context.give(made)
+
+
 def _places(context: Context) -> dict[int, int]:
     """Axes that are indexed, each with the number of the index that does it (a mask takes as many as it has)."""
     places, axis = dict[int, int](), 0
@@ -236,6 +257,8 @@ RULES = {
         for name in ("scatter", "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_",
                      "index_add", "index_add_", "index_copy", "index_copy_", "index_fill", "index_fill_")
     },
+    "aten.masked_scatter": masked_scatter,
+    "aten.masked_scatter_": masked_scatter,
     "aten.index": index,
     "aten.index_put": index_put,
     "aten.index_put_": index_put,

@@ -105,15 +105,35 @@ def repeat(context: Context) -> None:
 
 
 def as_strided(context: Context) -> None:
-    """Sizes and strides as given: only where they are what they were already do the axes stay what they are."""
+    """Sizes and strides as given: an axis that all others step past, or stay within, is what it was (windows)."""
     before, after = list[int](context.get("strides")), list[int](context.get("stride"))
-    same = context.shape("self") == context.out_shape()
-    if same and all(a == b for a, b, s in zip(before, after, context.out_shape(), strict=True) if s > 1):
-        context.give(context.of("self"))
-        return
-    for dim in context.of("self"):
-        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
-    context.give_untracked()
+    dims, sizes = context.of("self"), context.shape("self")
+    steps = [(size, stride) for size, stride in zip(context.out_shape(), after, strict=True) if size > 1]
+    made: Dims = [None] * len(after)
+    for n, dim in enumerate(dims):
+        outer = min((t for s, t in zip(sizes, before, strict=True) if s > 1 and t > before[n]), default=0)
+        if dim is None:
+            continue
+        if context.get("storage_offset") is None and _passes((sizes[n], before[n]), outer, steps):
+            at = next(m for m, size in enumerate(context.out_shape()) if (size, after[m]) == (sizes[n], before[n]))
+            made[at] = dim
+        else:
+            context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    context.give(made)
+
+
+def _passes(axis: tuple[int, int], outer: int, steps: list[tuple[int, int]]) -> bool:
+    """No step but its own leads from one index of an axis to another.
+
+    Args:
+        axis: (size, stride) of an axis of the tensor.
+        outer: Stride of the next one around it, 0 for none.
+        steps: (size, stride) of the axes of what is made.
+    """
+    others = [one for one in steps if one != axis]
+    inner = [(size, stride) for size, stride in others if not outer or stride % outer]
+    within = sum((size - 1) * stride for size, stride in inner) < axis[1]
+    return len(others) == len(steps) - 1 and within
 
 
 def view_as_real(context: Context) -> None:

@@ -10,8 +10,9 @@ from secateur.app.document import Selection
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.inspector.patterns import indices_text, lines
 from secateur.engine.errors import Message
-from secateur.engine.structures.analysis import Fixed
+from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Fixed
 from secateur.engine.structures.costs import marginal
+from secateur.engine.structures.reasons import equal_parts
 from tests.app.stand_in import opened
 from tests.engine.builders import tiny_analysis, tiny_scores
 
@@ -128,6 +129,30 @@ def test_extents_of_kernels_are_not_called_inputs(inspector) -> None:
     document.select(Selection("conv1", 0))
     assert inspector._why_title.text() == "Why the inputs of conv1 are fixed"
     assert "kernel" not in inspector.why.text()
+
+
+def test_sets_that_keep_equal_counts_say_so_and_go_in_step(inspector, qtbot) -> None:
+    document = inspector.document
+    analysis = document.analysis
+    sets = [n for n, s in enumerate(analysis.sets) if s.kind == "filter"][:2]
+    assert sets[0] == 2
+    axes = tuple(analysis.tensors[analysis.sets[n].touches[0][0]].axes[0] for n in sets)
+    even = Constraint(Counting.EQUAL, axes, 32, tuple(sets), equal_parts("aten.split", 2), "split")
+    document.contents.analysis = replace(analysis, constraints=(even,), bundles=(Bundle(tuple(sets), (1, 1), 20),))
+    inspector.refresh()
+    assert inspector.coupled.text().endswith("The 2 parts of aten.split keep equal counts.")
+    assert inspector.keep.minimum() == 12
+    said = []
+    document.announced.connect(said.append)
+    qtbot.mouseClick(inspector.map, Qt.MouseButton.LeftButton, pos=inspector.map.cell(4).center().toPoint())
+    qtbot.mouseClick(inspector.mark, Qt.MouseButton.LeftButton)
+    assert [int(document.marked[analysis.sets[n].structures].sum()) for n in sets] == [1, 1]
+    assert said == ["1 structure more in step, so that counts stay equal."]
+    inspector.keep.setValue(28)
+    assert [int(document.marked[analysis.sets[n].structures].sum()) for n in sets] == [4, 4]
+    document.undo()
+    document.undo()
+    assert not document.marked.any()
 
 
 def test_a_block_lists_the_tensors_that_vanish(inspector) -> None:

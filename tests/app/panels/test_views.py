@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
+from secateur.app.dialogs.recovery_settings import RecoveryDialog
 from secateur.app.document import Aspect, CurvePoint, JobView, Selection
 from secateur.app.panels.history import History
 from secateur.app.panels.jobs import Jobs
@@ -18,6 +19,7 @@ from secateur.app.panels.samples import Samples
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from tests.app.stand_in import StandIn, opened, travelled
 
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
@@ -119,6 +121,34 @@ def test_recovery_starts_with_what_the_fields_say(shown, qtbot) -> None:
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     method, (settings,) = document.calls[0]
     assert (method, settings.epochs, settings.learning_rate) == ("recover", 5, pytest.approx(0.002))
+
+
+def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> None:
+    document = travelled()
+    panel = shown(Recovery(document), 640, 190)
+    panel.epochs.setValue(0)
+    assert "only the statistics" in panel.text.text()
+    panel.repair.setCurrentText("least squares")
+    assert "before any training" in panel.text.text() and panel.start.text() == "Repair without training"
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    _, (settings,) = document.calls[0]
+    assert (settings.epochs, settings.repair) == (0, Repair.LEAST_SQUARES)
+
+
+def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
+    document = travelled()
+    panel = shown(Recovery(document), 640, 190)
+    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    dialog = panel.window().findChild(RecoveryDialog)
+    dialog.optimizer.setCurrentText("SGD")
+    dialog.patience.setValue(3)
+    dialog.features.setValue(0.5)
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    panel.epochs.setValue(2)
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    _, (settings,) = document.calls[0]
+    wanted = RecoverySettings(epochs=2, optimizer=Optimizer.SGD, patience=3, features=0.5)
+    assert replace(settings, learning_rate=wanted.learning_rate) == wanted
 
 
 def test_recovery_says_why_it_cannot_start(shown) -> None:

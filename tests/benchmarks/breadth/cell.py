@@ -21,6 +21,7 @@ from torch import nn
 
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.balance import balanced
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.compare import worst_difference
@@ -117,7 +118,7 @@ def halves(analysis: Analysis) -> tuple[Mask, Mask]:
             widths[one.first + np.arange(one.count // 2) * 2] = True
     for number, one in enumerate(blocks):
         depth[one.first] = number % 2 == 0
-    return widths, depth
+    return balanced(analysis, widths), depth
 
 
 def described(analysis: Analysis) -> dict[str, Any]:

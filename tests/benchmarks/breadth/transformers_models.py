@@ -107,6 +107,8 @@ def inputs(kind: Any, config: Any) -> dict[str, Any]:
         found[kind.main_input_name] = torch.randn(2, config.context_length, config.num_input_channels)
     if config.is_encoder_decoder and "decoder_input_ids" in taken:
         found["decoder_input_ids"] = _ids(config, TARGET_LENGTH)
+    if "global_attention_mask" in taken:  # without it the layers for tokens that see all others do not run
+        found["global_attention_mask"] = torch.tensor([[1] + [0] * (LENGTH - 1)] * 2)
     found |= dict.fromkeys(("use_cache", "use_mems"), False)
     return {name: found[name] for name in taken if name in found}
 

@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.arguments import parser, task_spec
 from secateur.engine.cli.asked import asked_of, limits_of
 from secateur.engine.cli.main import main
+from secateur.engine.errors import TaskError
 from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.structures.parts import Kind
+from secateur.engine.tasks.protocol import TaskSpec
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,8 @@ from secateur.engine.structures.parts import Kind
         (["inspect", "m", "--input", "3,224,224"], "1x3x224x224"),
         (["inspect", "m", "--input", "1x0x3"], "1x3x224x224"),
         (["inspect", "m", "--mean", "a,b"], "0.485"),
+        (["prune", "m", "--purpose", "luck"], "classification"),
+        (["prune", "m", "--length", "few"], "whole number"),
     ],
 )
 def test_wrong_usage_is_code_2_with_a_hint(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,9 +94,34 @@ def test_shapes_and_channels_are_read_as_people_write_them() -> None:
     assert arguments.input == (1, 3, 224, 224) and arguments.mean == (0.5, 0.4, 0.3)
 
 
+def test_what_data_means_is_said_with_the_data(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").touch()
+    said = ["--purpose", "similarity", "--features", "a,b", "--tokenizer", "bytes", "--length", "32", "--batch", "8"]
+    arguments = parser().parse_args(["prune", "m", "--seed", "3", "--task", str(tmp_path / "pairs.csv"), *said])
+    options = (("purpose", "similarity"), ("features", "a,b"), ("tokenizer", "bytes"), ("length", "32"))
+    assert task_spec(arguments) == TaskSpec("csv", str(tmp_path / "pairs.csv"), batch=8, options=options)
+    with pytest.raises(TaskError, match="--purpose, --features, --tokenizer, --length say what data means"):
+        task_spec(parser().parse_args(["prune", "m", *said]))
+
+
 def test_usage_loads_neither_torch_nor_qt() -> None:
     code = (
         "import sys; from secateur.engine.cli.main import main; main(['prune', '--help']); main(['dance'])\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'PySide6', 'onnx')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_a_repair_without_training_is_a_recovery_of_no_epochs() -> None:
+    given = parser().parse_args(["prune", "bundled:vit", "--no-recover", "--repair", "least-squares"])
+    recovery = asked_of(given, limits_of(given)).course("l1", data=True).recovery
+    assert recovery is not None and (recovery.epochs, recovery.repair) == (0, Repair.LEAST_SQUARES)
+    plain = parser().parse_args(["prune", "bundled:vit", "--no-recover"])
+    assert asked_of(plain, limits_of(plain)).course("l1", data=True).recovery is None
+
+
+def test_how_to_train_is_taken_into_the_settings() -> None:
+    words = "--optimizer sgd --learning-rate 0.1 --patience 2 --distil-blocks 0.5 --bfloat16 --epochs 3"
+    given = parser().parse_args(["prune", "bundled:vit", *words.split()])
+    wanted = RecoverySettings(3, 0.1, optimizer=Optimizer.SGD, patience=2, features=0.5, half=True)
+    assert asked_of(given, limits_of(given)).course("l1", data=True).recovery == wanted

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.finetune import Recovered, recover
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.tiny_net import TinyNet
 from tests.engine.toy_task import ToyTask
@@ -245,3 +245,20 @@ def test_a_metric_for_which_lower_is_better_chooses_the_lowest() -> None:
 def _until_training(job: Any) -> None:
     while "loss" not in next(job).values:
         pass
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": Optimizer.SGD, "learning_rate": 5e-2},
+        {"optimizer": Optimizer.ADAM},
+        {"half": True},
+        {"features": 0.5},
+        {"warm_up": 0.0},
+        {"warm_up": 1.0},
+    ],
+)
+def test_every_way_of_training_learns(changes: dict[str, Any]) -> None:
+    result = finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=4, **changes)))
+    assert result.metric.value > 0.8
+    assert all(v.dtype == TEACHER.state_dict()[name].dtype for name, v in result.state_dict.items())

@@ -6,17 +6,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from secateur.engine.errors import AnalysisError, SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.scoring.criteria import CRITERIA, score
+from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
 from secateur.engine.tasks.protocol import Split
-from tests.engine.builders import HEAD_DIM, INNER, tiny_analysis, tiny_cut, tiny_net
+from tests.engine.builders import HEAD_DIM, INNER, tiny_analysis, tiny_net
 from tests.engine.toy_task import ToyTask
 
 ANALYSIS = tiny_analysis()
+REAL = analyse(tiny_net(), ToyTask(2).example_inputs(), "tiny net")
+RATED = {
+    "batchnorm": {Kind.WIDTH, Kind.FILTER, Kind.BLOCK},
+    "block-influence": {Kind.BLOCK},
+    "ablation": {Kind.BLOCK, Kind.HEAD},
+}
+"""Kinds that not every criterion rates."""
 
 
 def _set(name: str, kind: Kind, analysis: Analysis = ANALYSIS) -> CoupledSet:
@@ -76,16 +86,19 @@ def test_taylor_of_a_filter_is_the_gradient_of_a_gate_on_its_activation() -> Non
 
 @pytest.mark.parametrize("criterion", list(CRITERIA))
 def test_scores_of_a_cut_model_come_in_original_coordinates(criterion: str) -> None:
-    removed = ANALYSIS.empty()
-    for one in ANALYSIS.sets:
+    removed = REAL.empty()
+    for one in REAL.sets:
         removed[one.first + 1 : one.first + (0 if one.kind is Kind.BLOCK else 3)] = True
-    net = tiny_cut(tiny_net(), ANALYSIS, removed)
-    scores = finish(score(net, ANALYSIS, removed, criterion, ToyTask(64)))
-    assert np.isnan(scores[removed]).all() and np.isfinite(scores[~removed]).all()
+    small = cut(tiny_net(), REAL, REAL.empty(), removed, Edits(), ToyTask(2).example_inputs()).model
+    scores = finish(score(small, REAL, removed, criterion, ToyTask(64)))
+    rated = np.zeros(REAL.count, np.bool_)
+    for one in REAL.sets:
+        rated[one.structures] = one.kind in RATED.get(criterion, set(Kind))
+    assert (np.isfinite(scores) == (rated & ~removed)).all()
     if criterion == "l1":
-        filters = _set("layer1.0.conv1.weight", Kind.FILTER)
+        filters = _set("layer1.0.conv1.weight", Kind.FILTER, REAL)
         kept = np.flatnonzero(~removed[filters.structures])
-        assert np.allclose(scores[filters.first + kept], net.layer1[0].conv1.weight.detach().abs().mean((1, 2, 3)))
+        assert np.allclose(scores[filters.first + kept], small.layer1[0].conv1.weight.detach().abs().mean((1, 2, 3)))
 
 
 def test_a_block_gets_the_mean_of_what_it_holds() -> None:
@@ -103,47 +116,59 @@ def test_what_vanished_with_a_block_has_no_score() -> None:
     assert np.isfinite(scores[_set("layer1.0.conv1.weight", Kind.FILTER).structures]).all()
 
 
-def test_scoring_leaves_modes_flags_gradients_and_weights_alone() -> None:
-    net = tiny_net()
+@pytest.mark.parametrize("end", ["success", "cancelled", "abandoned", "raised"])
+@pytest.mark.parametrize("criterion", list(CRITERIA))
+def test_a_score_leaves_nothing_behind(criterion: str, end: str) -> None:
+    net, token = tiny_net(), threading.Event()
     net.layer1.train()
     net.fc.weight.requires_grad_(False)
-    before = _flags(net)
-    for criterion in CRITERIA:
-        finish(score(net, ANALYSIS, ANALYSIS.empty(), criterion, ToyTask(64)))
-    assert _flags(net) == before
-
-
-def test_a_cancelled_score_leaves_nothing_behind() -> None:
-    net, token = tiny_net().train(), threading.Event()
-    net.fc.weight.requires_grad_(False)
-    before = _flags(net)
-    job = score(net, ANALYSIS, ANALYSIS.empty(), "taylor", ToyTask(), token)
-    next(job)
-    token.set()
-    with pytest.raises(Cancelled):
+    if end == "raised":
+        net.fc.register_forward_pre_hook(_raises)
+    before = _flags(net), _surroundings()
+    job = score(net, REAL, REAL.empty(), criterion, ToyTask(64), token)
+    if end == "success":
+        finish(job)
+    elif end == "raised" and CRITERIA[criterion].needs_data:
+        with pytest.raises(TaskError, match="no such class") as caught:
+            finish(job)
+        assert "Traceback" in caught.value.details
+    else:
         next(job)
-    assert _flags(net) == before
+        _stop(job, token, end == "cancelled")
+    assert (_flags(net), _surroundings()) == before
 
 
-def test_an_abandoned_score_leaves_nothing_behind() -> None:
-    net = tiny_net().train()
-    before = _flags(net)
-    job = score(net, ANALYSIS, ANALYSIS.empty(), "taylor", ToyTask())
-    next(job)
-    job.close()
-    assert _flags(net) == before
+@pytest.mark.parametrize("criterion", [name for name, one in CRITERIA.items() if one.needs_data])
+def test_a_score_is_cancelled_in_the_middle_of_a_pass(criterion: str) -> None:
+    net, token = tiny_net(), threading.Event()
+    net.fc.register_forward_pre_hook(lambda *_: token.set())
+    reached: list[int] = []
+    net.fc.register_forward_hook(lambda *_: reached.append(1))
+    before = _flags(net), _surroundings()
+    with pytest.raises(Cancelled):
+        finish(score(net, REAL, REAL.empty(), criterion, ToyTask(64), token))
+    assert len(reached) <= 1 and (_flags(net), _surroundings()) == before
 
 
-def test_a_model_that_raises_is_told_in_a_sentence_and_left_alone() -> None:
-    def raises(outputs: Tensor, targets: Tensor) -> Tensor:
-        raise IndexError("Target 7 is out of bounds.")
+def _stop(job: Any, token: threading.Event, cancel: bool) -> None:
+    if not cancel:
+        return job.close()
+    token.set()
+    with pytest.raises((Cancelled, StopIteration)):
+        next(job)  # what only reads weights may be done already
+    return None
 
-    net = tiny_net().train()
-    before = _flags(net)
-    with pytest.raises(TaskError, match="Target 7 is out of bounds") as caught:
-        finish(score(net, ANALYSIS, ANALYSIS.empty(), "taylor", ToyTask(loss_of=raises)))
-    assert "Traceback" in caught.value.details
-    assert _flags(net) == before
+
+def _raises(*_: Any) -> None:
+    raise IndexError("no such class")
+
+
+def _surroundings() -> list[Any]:
+    """What a pass could leave behind outside of the model."""
+    hooks = torch.nn.modules.module._global_forward_pre_hooks
+    modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+    flags = [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.backends.mha.get_fastpath_enabled()]
+    return [len(hooks), list(modes), flags, torch.get_rng_state().tolist()[:32]]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +179,10 @@ def test_a_model_that_raises_is_told_in_a_sentence_and_left_alone() -> None:
         ("taylor", ToyTask(loss_of=None), "this task has none"),
         ("taylor", ToyTask(loss_of=lambda x, y: x.sum() * float("nan")), "not a number"),
         ("taylor", ToyTask(0), "empty"),
+        ("wanda", None, "attach a task first"),
+        ("wanda", ToyTask(0), "empty"),
+        ("ablation", ToyTask(0), "empty"),
+        ("block-influence", ToyTask(64), "has none that could go as a whole"),
     ],
 )
 def test_what_cannot_be_scored_is_told_in_a_sentence(criterion: str, task: ToyTask | None, sentence: str) -> None:

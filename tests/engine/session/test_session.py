@@ -192,6 +192,21 @@ def test_a_plan_that_empties_a_layer_or_marks_nothing_is_refused(session: Sessio
     assert log_of(session) == before
 
 
+def test_a_recovery_that_was_stopped_is_gone_on_with(session: Session, opened: OpenedModel) -> None:
+    cut, settings = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8))), replace(SETTINGS, epochs=3)
+    job, measured = session.recover(cut.id, settings), list[float]()
+    while len(measured) < 2:  # after the second epoch
+        values = next(job).values
+        measured += [values["step"]] if "metric" in values and values["step"] else []
+    job.close()
+    texts: list[str] = []
+    resumed = finish(session.recover(cut.id, settings), lambda progress: texts.append(progress.text))
+    assert f"Going on at step {measured[0]:.0f}" in texts
+    assert not [*(session.folder / "recovery").iterdir()]
+    whole = finish(session.recover(cut.id, settings))
+    assert whole.weights == resumed.weights
+
+
 @pytest.mark.parametrize("job", ["cut", "recover", "attach_task", "export"])
 def test_a_job_cancelled_anywhere_leaves_everything_as_it_was(
     session: Session, opened: OpenedModel, tmp_path: Path, job: str

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from secateur.engine.structures.analyse import analyse
-from tests.engine.structures.rules.between import Rows, features
+from tests.engine.structures.rules.between import Rows, features, sequences
 from tests.engine.structures.rules.proof import prove
 
 
@@ -47,6 +47,24 @@ def test_weights_that_run_for_nothing_fit_what_they_read_and_keep_what_they_make
     analysis = prove(Rows(Spare(), 8, 8), features(), "first.weight", "between.branch.weight:1")
     reasons = {(analysis.tensors[f.tensor].name, f.dim): f.reason.code for f in analysis.fixed}
     assert reasons["between.branch.weight", 0] == reasons["between.norm.weight", 0] == "fixed.unused"
+
+
+class Pooled(nn.Module):
+    """The first of a sequence is normalised for nobody, as encoders without their head do it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.norm(self.norm(x)[:, 0])
+        return self.norm(x)
+
+
+def test_a_norm_that_nobody_reads_fixes_no_width() -> None:
+    torch.manual_seed(0)
+    analysis = prove(Rows(Pooled(), 8, 8), sequences(), "first.weight", "between.norm.weight")
+    assert not any(f.reason.code == "fixed.unused" for f in analysis.fixed)
 
 
 class Through(nn.Module):

@@ -16,6 +16,8 @@ from secateur.engine.surgery.cut import cut, rebuild, shapes
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.runtime import load_pruned
 from secateur.engine.surgery.settle import settle, trial_mask
+from secateur.engine.surgery.verify import verify
+from secateur.engine.tracing import recorder
 from tests.engine.nets import Ghost, OneBatch, Residual, Rotary, Tied, WithOwnAttention, image, rows, tokens
 
 NEVER = NeverCancelled()
@@ -91,3 +93,35 @@ def test_a_depth_wise_layer_over_channels_that_go_in_pairs_has_a_group_for_each(
     made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
     assert vars(made.model.get_submodule("depthwise"))["groups"] == 8
     assert finish(verification.verify(model, made.model, analysis, analysis.empty(), mask, inputs, NEVER)).passed
+
+
+class Remembering(nn.Module):
+    """Attention with a bias made of a table once and kept (as in LeViT), so that only the first forward makes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.kept = 4, dict[str, torch.Tensor]()
+        self.qkv, self.out = nn.Linear(9, 3 * 4 * 6), nn.Linear(4 * 6, 3)
+        self.table = nn.Parameter(torch.randn(4, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if "bias" not in self.kept:
+            places = torch.arange(x.shape[1])
+            self.kept["bias"] = self.table[:, (places - places[:, None]).abs()]
+        q, k, v = self.qkv(x).view(*x.shape[:2], self.heads, -1).transpose(1, 2).chunk(3, -1)
+        mixed = (q @ k.mT + self.kept["bias"]).softmax(-1) @ v
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("size", [0, 10**9])
+def test_what_one_forward_keeps_for_the_next_is_no_difference(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "SMALL", size)  # recorded without weights, and with them
+    torch.manual_seed(0)
+    model, inputs = Remembering().eval(), (torch.randn(2, 5, 9),)
+    analysis = finish(settle(model, inputs, "remembering", NEVER))
+    assert analysis.weightless == (size == 0) and not model.kept
+    assert {str(one.kind) for one in analysis.sets} >= {str(Kind.HEAD)}
+    mask = trial_mask(analysis)
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    assert ("", "heads", 2) in made.edits.attributes and not made.model.get_submodule("").kept
+    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NEVER)).passed

@@ -12,25 +12,48 @@ from secateur.engine.tasks.protocol import TaskSpec
 
 
 def test_the_kind_follows_from_the_path(tmp_path: Path) -> None:
-    for name in ("data.npz", "task.py", "notes.txt"):
+    for name in ("data.npz", "task.py", "a.parquet", "a.csv", "a.tsv", "a.txt"):
         (tmp_path / name).touch()
     assert kind_of("") == "bundled"
     assert kind_of(str(tmp_path)) == "folder"
     assert kind_of(str(tmp_path / "data.npz")) == "arrays"
     assert kind_of(str(tmp_path / "task.py")) == "file"
+    kinds = [kind_of(str(tmp_path / f"a.{ending}")) for ending in ("parquet", "csv", "tsv", "txt")]
+    assert kinds == ["parquet", "csv", "csv", "text"]
+
+
+@pytest.mark.parametrize(
+    ("holds", "kind"),
+    [
+        (["train.csv", "dev.csv", "test.csv"], "csv"),
+        (["train-00000-of-00001.parquet"], "parquet"),
+        (["train.txt", "notes.csv"], "text"),
+        (["raw/train-images-idx3-ubyte.gz"], "idx"),
+        (["data_batch_1.bin"], "cifar"),
+        (["data_batch_1"], "cifar"),
+        (["images/1.png", "masks/1.png"], "masks"),
+        (["train/images/1.png", "train/masks/1.png"], "masks"),
+        (["cat/1.png", "dog/1.png"], "folder"),
+    ],
+)
+def test_the_kind_of_a_folder_follows_from_what_it_holds(tmp_path: Path, holds: list[str], kind: str) -> None:
+    for name in holds:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert kind_of(str(tmp_path)) == kind
 
 
 def test_a_path_that_is_no_task_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
+    (tmp_path / "notes.doc").touch()
     with pytest.raises(TaskError, match="is no task"):
-        kind_of(str(tmp_path / "notes.txt"))
+        kind_of(str(tmp_path / "notes.doc"))
     with pytest.raises(TaskError, match="does not exist"):
         kind_of(str(tmp_path / "absent.npz"))
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     with pytest.raises(TaskError, match="bundled, arrays, folder, file"):
-        open_task(TaskSpec("parquet"))
+        open_task(TaskSpec("pickle"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OPENERS if kind != "bundled"])

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.balance import balanced
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.cut import cut
@@ -29,9 +30,9 @@ def prove(model: nn.Module, inputs: Inputs, *expected: str) -> Analysis:
     free = {f"{analysis.tensors[t].name}:{d}" for s in analysis.sets for t, d in s.touches}
     missing = {e if ":" in e else f"{e}:0" for e in expected} - free
     assert not missing, (missing, [f"{analysis.tensors[f.tensor].name}:{f.dim} {f.reason}" for f in analysis.fixed])
-    masks = [half(analysis, n) for n, s in enumerate(analysis.sets) if s.kind is not Kind.BLOCK and s.count > 1]
-    assert masks
-    for mask in (*masks, np.logical_or.reduce(masks)):
+    sets = [n for n, s in enumerate(analysis.sets) if s.kind is not Kind.BLOCK and s.count > 1]
+    assert sets
+    for mask in (*(half(analysis, n) for n in sets), half(analysis, *sets)):
         smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
         result = _verified(model, smaller, analysis, mask, inputs)
         assert result.passed, (analysis.sets[int(analysis.set_numbers()[np.flatnonzero(mask)[0]])].key, result)
@@ -41,11 +42,13 @@ def prove(model: nn.Module, inputs: Inputs, *expected: str) -> Analysis:
     return analysis
 
 
-def half(analysis: Analysis, number: int) -> Mask:
-    """A random half of one set, its size rounded down."""
-    mask, one = analysis.empty(), analysis.sets[number]
-    mask[one.first + np.random.default_rng(number).permutation(one.count)[: one.count // 2]] = True
-    return mask
+def half(analysis: Analysis, *numbers: int) -> Mask:
+    """A random half of sets, their sizes rounded down, and of what goes along."""
+    mask = analysis.empty()
+    for number in numbers:
+        one = analysis.sets[number]
+        mask[one.first + np.random.default_rng(number).permutation(one.count)[: one.count // 2]] = True
+    return balanced(analysis, mask)
 
 
 def _verified(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from .between import Images, pictures
+from .between import Images, pictures, sequences
 from .proof import prove
 
 MODULES = {
@@ -48,3 +48,29 @@ def test_a_deformed_convolution_keeps_its_offsets(groups: int, offsets: int) -> 
     analysis = prove(Deformed(groups, offsets), pictures(), "first.weight", "deform.weight")
     reasons = {(analysis.tensors[f.tensor].name, f.dim): f.reason.code for f in analysis.fixed}
     assert reasons["offset.weight", 0] == reasons["mask.weight", 0] == "fixed.sliced"
+
+
+class States(nn.Module):
+    """A product makes an axis of states (as in EfficientViM); a convolution runs over it, and it is read out."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.into, self.states, self.read = nn.Linear(9, 8), nn.Linear(9, 6), nn.Linear(9, 6)
+        self.mix, self.head = nn.Conv1d(8, 10, kernel, padding=kernel // 2), nn.Linear(10, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        held = self.mix(self.into(x).mT @ torch.softmax(self.states(x), 1))  # [N, channels, states]
+        held = held - held.mean(-1, keepdim=True)  # of the states that are left
+        return self.head(torch.tanh(held @ self.read(x).mT).mT)
+
+
+def test_a_convolution_that_reads_each_place_alone_passes_an_axis_in_space() -> None:
+    torch.manual_seed(0)
+    prove(States(1), sequences(), "mix.weight", "states.weight", "read.weight")
+
+
+def test_a_convolution_over_several_places_keeps_them_all() -> None:
+    torch.manual_seed(0)
+    analysis = prove(States(3), sequences(), "mix.weight")
+    reasons = {analysis.tensors[f.tensor].name: f.reason.code for f in analysis.fixed if f.dim == 0}
+    assert reasons["states.weight"] == "fixed.reduced"

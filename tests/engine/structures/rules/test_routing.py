@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from secateur.engine.errors import PlanError
+from secateur.engine.planning.marks import check_plan
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.structures.costs import costs
@@ -152,3 +154,26 @@ class Halfway(nn.Module):
 def test_what_is_computed_in_float32_is_compared_in_float64() -> None:
     torch.manual_seed(0)
     prove(Halfway(), rows(12), "up.weight")
+
+
+class Many(Dense):
+    """Four of six experts a row: half of them would be too few."""
+
+    def route(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        weights, chosen = scores.topk(4, -1)
+        return weights, chosen
+
+
+def test_as_many_experts_stay_as_are_chosen_for_a_row() -> None:
+    torch.manual_seed(0)
+    analysis = prove(Many(), rows(9), "router.weight")
+    number, experts = next((n, s) for n, s in enumerate(analysis.sets) if (s.name, s.dim) == ("router.weight", 0))
+    assert experts.count == 6 and [(b.sets, b.most) for b in analysis.bundles] == [((number,), 2)]
+    for gone, fits in ((2, True), (3, False)):
+        mask = analysis.empty()
+        mask[experts.first : experts.first + gone] = True
+        if fits:
+            check_plan(analysis, mask)
+        else:
+            with pytest.raises(PlanError, match=r"aten\.topk chooses 4 of these, so at least as many stay"):
+                check_plan(analysis, mask)

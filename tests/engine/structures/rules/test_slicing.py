@@ -105,6 +105,31 @@ def test_rows_read_by_number_stay_and_their_columns_are_free() -> None:
     assert reasons["table", 0] == "fixed.sliced"
 
 
+class Placed(nn.Module):
+    """Features of the image stand in the text where it has places for them (Liu et al. 2023, LLaVA)."""
+
+    def __init__(self, whole: bool) -> None:
+        super().__init__()
+        self.whole, self.text, self.image = whole, nn.Embedding(9, 8), nn.Linear(7, 8)
+        self.out = nn.Linear(8, 4)
+
+    def forward(self, ids: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        text, image = self.text(ids), torch.tanh(self.image(x))
+        mask = (ids == 0).unsqueeze(-1).expand_as(text)
+        if not self.whole:  # not every entry of a place
+            mask = mask & (text > text.mean())
+        return self.out(torch.relu(text.masked_scatter(mask, image)))
+
+
+TEXT = (torch.tensor([[0, 0, 3, 5], [2, 0, 0, 7]]), torch.randn(4, 7, generator=torch.Generator().manual_seed(0)))
+
+
+def test_what_stands_in_for_whole_rows_has_their_channels() -> None:
+    torch.manual_seed(0)
+    prove(Placed(whole=True), TEXT, "image.weight", "text.weight:1")
+    assert not any(s.name == "image.weight" for s in analyse(Placed(whole=False), TEXT).sets)
+
+
 class Mixed(nn.Module):
     """Features beside the image itself, as U-Nets and networks with coordinates join them."""
 

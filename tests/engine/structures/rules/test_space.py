@@ -36,6 +36,17 @@ def with_coordinates(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x, places.expand(x.shape[0], -1, -1, -1)], 1)
 
 
+def turned(x: torch.Tensor) -> torch.Tensor:
+    order = (0, 2, 3, 1)
+    return x.as_strided([x.shape[n] for n in order], [x.stride(n) for n in order]).movedim(-1, 1)
+
+
+def windows(x: torch.Tensor) -> torch.Tensor:
+    """Rows in windows of four that overlap by two: [N, C, 3, 4, W], in the mean over each."""
+    sizes, (batch, channel, row, column) = (*x.shape[:2], 3, 4, x.shape[3]), x.stride()
+    return x.as_strided(sizes, (batch, channel, 2 * row, row, column)).mean(3)
+
+
 CASES: dict[str, tuple[Between, int, int]] = {
     "pixel shuffle": (lambda x: F.pixel_shuffle(x, 2), 12, 3),
     "pixel unshuffle": (lambda x: F.pixel_unshuffle(x, 2), 3, 12),
@@ -61,6 +72,9 @@ CASES: dict[str, tuple[Between, int, int]] = {
     "coordinates": (with_coordinates, 6, 8),
     "fourier": (lambda x: torch.fft.irfft2(torch.fft.rfft2(x) * 2, s=x.shape[2:]), 8, 8),
     "as_strided": (lambda x: x.as_strided(x.shape, x.stride()), 8, 8),
+    "axes exchanged by strides": (turned, 6, 6),
+    "windows by strides": (windows, 6, 6),
+    "pooled beside channels": (lambda x: F.avg_pool2d(x.flatten(2).mT, (2, 1)).mT.unflatten(2, (4, 8)), 6, 6),
     "channels last": (lambda x: F.adaptive_avg_pool2d(x.to(memory_format=torch.channels_last), 1), 8, 8),
 }  # fmt: skip
 
@@ -87,9 +101,40 @@ def test_a_pixels_channels_go_together() -> None:
     assert found["first.weight", 0] == [4, 5, 6, 7] and found["second.weight", 1] == [1]
 
 
-def test_a_view_by_other_strides_fixes_what_it_shows() -> None:
+def test_windows_over_channels_by_strides_keep_them() -> None:
     from secateur.engine.structures.analyse import analyse
 
-    model = Images(lambda x: x.as_strided(x.shape, (x.stride(0), x.stride(3), x.stride(1), x.stride(2))), 8, 8)
+    model = Images(lambda x: x.as_strided(x.shape, (x.stride(0), x.stride(1) // 2, x.stride(2), x.stride(3))), 8, 8)
     analysis = analyse(model, pictures())
     assert not any(s.name == "first.weight" for s in analysis.sets)
+
+
+def test_places_in_a_pool_count_the_axis_that_they_lie_in() -> None:
+    from secateur.engine.structures.analyse import analyse
+
+    def places(x: torch.Tensor) -> torch.Tensor:
+        largest, where = F.max_pool2d(x.flatten(2).mT, (2, 1), return_indices=True)
+        return (largest * where).mT.unflatten(2, (4, 8))
+
+    assert not any(s.name == "first.weight" for s in analyse(Images(places, 6, 6), pictures()).sets)
+
+
+class Sampled(nn.Module):
+    """Deformable attention in small: every head looks at points of its own in its own channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.points = nn.Conv2d(3, 12, 1), nn.Linear(3, 4 * 5 * 2)
+        self.out = nn.Linear(12, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, heads = x.shape[0], 4
+        values = torch.tanh(self.value(x)).unflatten(1, (heads, -1)).flatten(0, 1)  # [N * heads, 3, H, W]
+        grid = torch.tanh(self.points(x.mean((2, 3)))).view(n * heads, 5, 1, 2)
+        seen = F.grid_sample(values, grid, align_corners=False).sum((2, 3))  # [N * heads, 3]
+        return self.out(seen.view(n, -1))
+
+
+def test_heads_that_sample_go_with_the_points_they_look_at() -> None:
+    torch.manual_seed(0)
+    prove(Sampled(), pictures(), "value.weight", "points.weight")

@@ -1,0 +1,89 @@
+"""How a recovery trains, beyond epochs and learning rate: teacher, optimiser, schedule, when it stops."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtWidgets import QCheckBox, QWidget
+
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+
+from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
+from .form import FormDialog
+
+TITLES = {Optimizer.ADAMW: "AdamW", Optimizer.ADAM: "Adam", Optimizer.SGD: "SGD"}
+
+
+class RecoveryDialog(FormDialog):
+    """The dialog."""
+
+    def __init__(self, parent: QWidget, settings: RecoverySettings, use: Callable[[RecoverySettings], None]) -> None:
+        """Ask in a window; `use` gets what was chosen."""
+        sentence = self.tr("The original is the teacher. These hold for the next recoveries of this session.")
+        super().__init__(parent, self.tr("Recovery settings"), sentence, self.tr("Use these settings"))
+        self.before = settings
+        self.distillation = self._number(self.tr("Weight of the teacher"), 0, 1, 2, settings.distillation)
+        self.temperature = self._number(self.tr("Temperature"), 0.1, 100, 1, settings.temperature)
+        self.features = self._number(self.tr("Weight of the blocks' results"), 0, 100, 2, settings.features)
+        self.optimizer = ComboBox(self.tr("Optimiser"))
+        for one in Optimizer:
+            self.optimizer.addItem(TITLES[one], one)
+        self.optimizer.setCurrentText(TITLES[settings.optimizer])
+        self.add_row(self.optimizer.accessibleName(), self.optimizer)
+        self.decay = self._number(self.tr("Weight decay"), 0, 1, 5, settings.weight_decay)
+        self.warm_up = self._whole(self.tr("Warm-up"), 100, " %", round(100 * settings.warm_up))
+        self.patience = self._whole(self.tr("Stop after epochs without gain"), 500, "", settings.patience)
+        self.patience.setSpecialValueText(self.tr("never"))
+        self.seed = self._whole(self.tr("Seed"), 2**31 - 1, "", settings.seed)
+        self.half = QCheckBox(self.tr("Compute in bfloat16 where that is safe"))
+        self.half.setChecked(settings.half)
+        self.add_row(self.tr("Precision"), self.half)
+        self._explain()
+        self.act = lambda: use(self.settings())
+        self.check()
+
+    def _number(self, title: str, low: float, high: float, decimals: int, value: float) -> DoubleSpinBox:
+        box = DoubleSpinBox(title, low, high, decimals)
+        box.setSingleStep(10.0**-decimals if decimals > 2 else 0.1)
+        box.setValue(value)
+        self.add_row(title, box)
+        return box
+
+    def _whole(self, title: str, high: int, suffix: str, value: int) -> SpinBox:
+        box = SpinBox(title, 0, high, suffix)
+        box.setValue(value)
+        self.add_row(title, box)
+        return box
+
+    def _explain(self) -> None:
+        tips: list[tuple[QWidget, str]] = [
+            (
+                self.distillation,
+                self.tr("Share of the loss that compares with the original's answers; the rest is the task's own loss"),
+            ),
+            (self.temperature, self.tr("Both answers are softened by it before they are compared")),
+            (
+                self.features,
+                self.tr("Also compare what each block gives, on the channels that are left; 0 for not at all"),
+            ),
+            (self.optimizer, self.tr("SGD has Nesterov momentum 0.9; it wants a larger learning rate than AdamW")),
+            (self.warm_up, self.tr("Share of the steps in which the learning rate rises; then it falls as a cosine")),
+            (self.half, self.tr("Faster where the processor has bfloat16; weights stay in their own type")),
+        ]
+        for field, tip in tips:
+            field.setToolTip(tip)
+            field.setAccessibleDescription(tip)
+
+    def settings(self) -> RecoverySettings:
+        """What was chosen, epochs, learning rate and repair as before."""
+        return replace(
+            self.before,
+            distillation=self.distillation.value(),
+            temperature=self.temperature.value(),
+            features=self.features.value(),
+            optimizer=Optimizer(self.optimizer.currentData()),  # Qt gives back a plain string
+            weight_decay=self.decay.value(),
+            warm_up=self.warm_up.value() / 100,
+            patience=self.patience.value(),
+            seed=self.seed.value(),
+            half=self.half.isChecked(),
+        )

@@ -1,0 +1,135 @@
+"""What constraints say about a plan: which one it breaks, and the marks that keep them all. Numpy only.
+
+An analysis says which sets lose structures in step (`Bundle`). Marks on one of them are evened out on the others: the
+weakest go along, the strongest are spared.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PlanError
+from ..structures.analysis import Analysis, Bundle, Constraint, Counting, Kind, Mask
+from ..structures.costs import kept_sizes
+
+LAST = np.inf
+
+
+def all_bundles(analysis: Analysis) -> Iterator[Bundle]:
+    """Every set in the bundle that it belongs to; most are alone and lose all but one, blocks all."""
+    bound = {number for bundle in analysis.bundles for number in bundle.sets}
+    yield from analysis.bundles
+    for number, one in enumerate(analysis.sets):
+        if number not in bound:
+            yield Bundle((number,), (1,), one.count - (one.kind is not Kind.BLOCK))
+
+
+def bundle_of(analysis: Analysis, set_number: int) -> Bundle:
+    """The bundle of a set."""
+    return next(bundle for bundle in all_bundles(analysis) if set_number in bundle.sets)
+
+
+def left(analysis: Analysis, bundle: Bundle, removed: Mask, markable: Mask) -> int:
+    """How many steps a state can still lose."""
+    steps: list[int] = []
+    for number, size in zip(bundle.sets, bundle.sizes, strict=True):
+        place = analysis.sets[number].structures
+        lose = size * bundle.most - int(removed[place].sum())
+        steps.append(min(lose, int(markable[place].sum())) // size)
+    return max(min(steps), 0)
+
+
+def broken(analysis: Analysis, kept: NDArray[np.int64]) -> Constraint | None:
+    """The first constraint that does not hold for these sizes of axes (`costs.kept_sizes`)."""
+    return next((one for one in analysis.constraints if not _holds(one, kept)), None)
+
+
+def check_counts(analysis: Analysis, kept: NDArray[np.int64]) -> None:
+    """Raise `PlanError` for sizes of axes that break a constraint."""
+    one = broken(analysis, kept)
+    if one is None:
+        return
+    sizes = _sizes(one, kept)
+    raise PlanError(
+        "plan.counts",
+        "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes."
+        if one.kind is Counting.EQUAL
+        else "The plan keeps {counts} of {where}. {reason} Keep more there.",
+        counts=" and ".join(map(str, sizes)),
+        where=", ".join(dict.fromkeys(analysis.sets[n].module or "the model" for n in one.sets)),
+        reason=str(one.reason),
+    )
+
+
+def balanced(
+    analysis: Analysis,
+    marked: Mask,
+    removed: Mask | None = None,
+    scores: NDArray[np.float64] | None = None,
+    locked: Mask | None = None,
+    touched: Mask | None = None,
+) -> Mask:
+    """Marks that keep the constraints, as near to these as whole steps are; those that keep them are left alone.
+
+    Args:
+        analysis: Of the original model.
+        marked: [S] marks, without what is removed.
+        removed: [S] what the state no longer has.
+        scores: [S], NaN where unknown; without any the higher index goes first.
+        locked: [S] what is neither marked nor spared here.
+        touched: [S] what a person marked or spared just now: the other sets follow. Without it the set that loses
+            the fewest steps leads.
+
+    Returns:
+        [S] marks; where locks leave no way, some that break a constraint still (`check_counts` says which).
+    """
+    after = marked.copy()
+    if not analysis.constraints:
+        return after
+    removed = analysis.empty() if removed is None else removed
+    locked = analysis.empty() if locked is None else locked
+    kept = kept_sizes(analysis, removed | marked)
+    uneven = {number for one in analysis.constraints if not _holds(one, kept) for number in one.sets}
+    for bundle in analysis.bundles:
+        if uneven.isdisjoint(bundle.sets) or (touched is not None and len(bundle.sets) == 1):
+            continue
+        steps = _steps(analysis, bundle, marked, touched)
+        steps = min(steps, left(analysis, bundle, removed, ~removed & (~locked | marked)))
+        for number, size in zip(bundle.sets, bundle.sizes, strict=True):
+            one = analysis.sets[number]
+            here = one.first + np.flatnonzero((~removed & ~locked)[one.structures])
+            fixed = int((marked & locked & ~removed)[one.structures].sum())
+            order = weakest_first(here, scores, marked)
+            after[here] = False
+            after[order[: max(size * steps - fixed, 0)]] = True
+    return after
+
+
+def weakest_first(
+    structures: NDArray[np.int64], scores: NDArray[np.float64] | None, before: Mask | None = None
+) -> NDArray[np.int64]:
+    """Structures in the order in which they go: those marked before, then by score; the higher index where equal."""
+    values = np.zeros(len(structures)) if scores is None else scores[structures]
+    values = np.where(np.isfinite(values), values, LAST)
+    spared = np.zeros(len(structures), np.bool_) if before is None else ~before[structures]
+    return structures[np.lexsort((-structures, values, spared))]
+
+
+def _steps(analysis: Analysis, bundle: Bundle, marked: Mask, touched: Mask | None) -> int:
+    """How many steps are meant by marks."""
+    steps: list[int] = []
+    for number, size in zip(bundle.sets, bundle.sizes, strict=True):
+        place = analysis.sets[number].structures
+        if (marked if touched is None else touched)[place].any():
+            steps.append(-(-int(marked[place].sum()) // size))
+    return (min if touched is None else max)(steps, default=0)
+
+
+def _holds(one: Constraint, kept: NDArray[np.int64]) -> bool:
+    sizes = _sizes(one, kept)
+    return len(set(sizes)) == 1 if one.kind is Counting.EQUAL else sizes[0] >= one.number
+
+
+def _sizes(one: Constraint, kept: NDArray[np.int64]) -> list[int]:
+    return [int(kept[axis]) if axis >= 0 else one.number for axis in one.axes]

@@ -1,0 +1,49 @@
+"""The best weights of a recovery, by the metric on the choose split. Loads torch."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..jobs import Job, Progress
+from ..tasks.protocol import Metric, Split
+from .isolation import modes_kept
+from .training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a recovery gives.
+
+    Attributes:
+        state_dict: The best weights and buffers seen, by name.
+        metric: Measured with them on the whole choose split.
+        epochs: Epochs trained.
+        steps: Updates made.
+        best_epoch: Epoch after which the best was seen, 0 for before the first.
+    """
+
+    state_dict: dict[str, Tensor]
+    metric: Metric
+    epochs: int
+    steps: int
+    best_epoch: int
+
+
+def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
+    """The better one of the best so far and the student as it stands; equal ones go to the student."""
+    copy, step = training.student, training.step
+    with modes_kept(copy):
+        copy.eval()
+        metric = yield from training.task.evaluate(copy, Split.CHOOSE, training.token)
+    yield Progress(f"Measured {metric.name}", step, 0, {"step": float(step), "metric": metric.value})
+    if best is not None and not _as_good(metric, best.metric):
+        return best
+    state = {name: tensor.detach().clone() for name, tensor in copy.state_dict().items()}
+    return Recovered(state, metric, epoch, step, epoch)
+
+
+def _as_good(metric: Metric, other: Metric) -> bool:
+    if math.isnan(metric.value) or math.isnan(other.value):
+        return math.isnan(other.value)
+    return metric.value >= other.value if metric.higher_is_better else metric.value <= other.value

@@ -1,0 +1,29 @@
+"""The optimisers that a recovery can train with, one line each. Loads torch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from .protocol import Optimizer, RecoverySettings
+
+Make = Callable[[list[dict[str, Any]], RecoverySettings], torch.optim.Optimizer]
+
+OPTIMIZERS: dict[Optimizer, Make] = {
+    Optimizer.ADAMW: lambda groups, s: torch.optim.AdamW(groups, lr=s.learning_rate),
+    Optimizer.ADAM: lambda groups, s: torch.optim.Adam(groups, lr=s.learning_rate),
+    Optimizer.SGD: lambda groups, s: torch.optim.SGD(groups, lr=s.learning_rate, momentum=0.9, nesterov=True),
+}
+"""Name in recipes to the optimiser over groups of parameters."""
+
+
+def optimizer_of(student: nn.Module, settings: RecoverySettings) -> torch.optim.Optimizer:
+    """Over what was trainable (everything, where nothing was); vectors such as biases and norms do not decay."""
+    floating = [p for p in student.parameters() if p.is_floating_point()]
+    chosen = [p for p in floating if p.requires_grad] or [p.requires_grad_(True) for p in floating]
+    groups = [
+        {"params": [p for p in chosen if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in chosen if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return OPTIMIZERS[settings.optimizer]([g for g in groups if g["params"]], settings)

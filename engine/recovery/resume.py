@@ -1,0 +1,112 @@
+"""A recovery that was killed goes on where it stopped: what it needs for that, in one file. Loads torch.
+
+The file holds tensors and plain numbers only, and is read as such (`weights_only`): nothing in it is run. It belongs to
+one recovery (`key`) and is written every half minute, or less often where writing takes long; the steps since then are
+made again with the same batches and the same random numbers, so that the result is that of a run without a break.
+"""
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..session.files import being_written
+from ..tasks.protocol import Metric, Split
+from .best import Recovered
+from .training import Training
+
+SECONDS = 30.0
+"""Between two writings."""
+SHARE = 20
+"""Writing takes at most one part in so many of the time."""
+VERSION = 1
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a recovery stands: in epoch `epoch`, `done` batches of it trained on.
+
+    Attributes:
+        epoch: From 1.
+        done: Batches of the epoch that are done.
+        batches: Of a pass.
+        random: torch's random state when the epoch began.
+    """
+
+    epoch: int
+    done: int
+    batches: int
+    random: Tensor
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """The file of a recovery that can be gone on with.
+
+    Attributes:
+        path: The file; None for a recovery that nobody resumes.
+        key: Says which recovery it is: what it was started from, on what, with what settings.
+        written: When it was last written, in seconds of the monotonic clock.
+        pause: Seconds until it may be written again.
+    """
+
+    path: Path | None
+    key: str = ""
+    written: float = field(default_factory=time.monotonic)
+    pause: float = SECONDS
+
+    def load(self) -> dict[str, Any] | None:
+        """What was written by a run of the same recovery; None where there is none, or none that can be read."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception:  # a damaged file is no reason not to recover
+            return None
+        return found if found.get("version") == VERSION and found.get("key") == self.key else None
+
+    def due(self) -> bool:
+        """Time to write again."""
+        return self.path is not None and time.monotonic() - self.written >= self.pause
+
+    def save(self, training: Training, position: Position, best: Recovered) -> None:
+        """Write where the training stands; atomic."""
+        if self.path is None:
+            return
+        begin = time.monotonic()
+        metric = {**asdict(best.metric), "split": best.metric.split.value}
+        content = {
+            "version": VERSION,
+            "key": self.key,
+            "student": training.student.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+            "step": training.step,
+            "random": torch.get_rng_state(),
+            "position": asdict(position),
+            "best": {"state_dict": best.state_dict, "metric": metric, "best_epoch": best.best_epoch},
+        }
+        with being_written(self.path) as staged:
+            torch.save(content, staged)
+        self.written = time.monotonic()
+        self.pause = max(SECONDS, SHARE * (self.written - begin))
+
+    def forget(self) -> None:
+        """The recovery is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Position]:
+    """Weights, optimizer, step and random state as they were written; the best so far, and where it goes on."""
+    training.student.load_state_dict(found["student"])
+    training.optimizer.load_state_dict(found["optimizer"])
+    training.step = int(found["step"])
+    torch.set_rng_state(found["random"])
+    seen = found["best"]
+    fields: dict[str, Any] = {**seen["metric"], "split": Split(seen["metric"]["split"])}
+    metric = Metric(**fields)
+    best = Recovered(seen["state_dict"], metric, 0, training.step, seen["best_epoch"])
+    return best, Position(**found["position"])

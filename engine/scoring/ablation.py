@@ -1,0 +1,147 @@
+"""Measured ablation: what the loss rises by when a structure is really taken away, one after the other.
+
+Michel et al. 2019 rate heads so. Nothing is estimated: the model runs without the structure, as the masked original
+that cuts are verified against, so norms and statistics are those of the cut model. It costs a few batches for each
+structure, so heads, key/value groups, experts and blocks are rated unless others are selected. Without a loss the
+metric on the *choose* split takes its place, at a whole pass for each structure.
+"""
+
+from contextlib import closing, nullcontext
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TaskError
+from ..jobs import CancelToken, Job, Progress, check
+from ..structures.analysis import Analysis, Kind, Mask, from_identities
+from ..tasks.protocol import Metric, Split
+from .choices import Choices
+from .protocol import Cost, Criterion, Needs, Setting, Subject
+
+BATCHES = 4
+"""Calibrate batches for each structure."""
+
+FEW = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.BLOCK})
+"""Kinds of which a model has few enough to measure each."""
+
+BASELINE = -1
+"""In `Subject.known`, the number of the model with nothing taken away."""
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] loss without the structure minus loss with it (or what the metric loses); NaN for what is not measured."""
+    chosen = structures_of(subject.analysis, subject.removed, subject.choices)
+    batches = _batches(subject)
+    losses = _loss(subject, batches[:1], BASELINE, token) is not None
+    known = subject.known
+    for done, structure in enumerate([BASELINE, *chosen.tolist()]):
+        check(token)
+        progress = Progress("Taking structures away one by one", done, len(chosen))
+        yield progress
+        if structure in known:
+            continue
+        if losses:
+            known[structure] = _loss(subject, batches, structure, token) or 0.0
+        else:
+            known[structure] = yield from _harm(subject, structure, token, progress)
+    scores = np.full(subject.analysis.count, np.nan)
+    scores[chosen] = [known[structure] - known[BASELINE] for structure in chosen.tolist()]
+    return scores
+
+
+def structures_of(analysis: Analysis, removed: Mask, choices: Choices) -> NDArray[np.int64]:
+    """Numbers of the structures to measure: the selected ones, else all of few kinds, else all; never the last one."""
+    left = ~removed
+    for one in analysis.sets:
+        if one.kind is not Kind.BLOCK and left[one.structures].sum() == 1:
+            left[one.structures] = False
+    if choices.selection:
+        return np.flatnonzero(left & from_identities(analysis, choices.selection)[0])
+    few = analysis.empty()
+    for one in analysis.sets:
+        few[one.structures] = one.kind in FEW
+    return np.flatnonzero(left & few if (left & few).any() else left)
+
+
+def cost(setting: Setting, choices: Choices) -> Cost:
+    """The forwards of a few batches, or of the choose split, for each structure and for none taken away."""
+    passes = len(structures_of(setting.analysis, setting.removed, choices)) + 1
+    split, most = (Split.CALIBRATE, choices.batches or BATCHES) if setting.loss else (Split.CHOOSE, 0)
+    there = (setting.batches or {}).get(split, 0)
+    return Cost(passes * (min(there or most, most or there) or 1))
+
+
+def _batches(subject: Subject) -> list[Any]:
+    assert subject.task is not None
+    count = subject.choices.batches or BATCHES
+    batches = list(islice(subject.task.batches(Split.CALIBRATE, seed=subject.seed), count))
+    if not batches:
+        raise TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
+    return batches
+
+
+def _without(subject: Subject, structure: int) -> Any:
+    """A context in which the model runs without a structure."""
+    from ..surgery.masking import masked
+
+    if structure == BASELINE:
+        return nullcontext()
+    after = subject.removed.copy()
+    after[structure] = True
+    return masked(subject.model, subject.analysis, subject.removed, after)
+
+
+def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelToken) -> float | None:
+    """Mean loss of the batches without a structure; None where the task has no loss."""
+    from ..tracing.quiet import quiet_forward
+    from .interrupt import interruptible
+
+    assert subject.task is not None
+    total = 0.0
+    with quiet_forward(subject.model), interruptible(token), _without(subject, structure):
+        for batch in batches:
+            check(token)
+            loss = subject.task.loss(subject.model, batch)
+            if loss is None:
+                return None
+            total += float(loss)
+    return total / len(batches)
+
+
+def _harm(subject: Subject, structure: int, token: CancelToken, progress: Progress) -> Job[float]:
+    """The metric without a structure, negative where higher is better."""
+
+    def predict(*args: Any, **kwargs: Any) -> Any:
+        import torch
+
+        from ..tracing.quiet import quiet_forward
+        from .interrupt import interruptible
+
+        # A pass at a time, because what lies around a `yield` would reach whoever waits for it. What is masked needs
+        # operators as autograd sees them, which inference mode does not show.
+        quiet = quiet_forward(subject.model)
+        with torch.inference_mode(False), quiet, interruptible(token), _without(subject, structure):
+            return subject.model(*args, **kwargs)
+
+    assert subject.task is not None
+    with closing(subject.task.evaluate(predict, Split.CHOOSE, token)) as job:
+        while True:
+            try:
+                next(job)
+            except StopIteration as stop:
+                metric: Metric = stop.value
+                return -metric.value if metric.higher_is_better else metric.value
+            yield progress
+
+
+ABLATION = Criterion(
+    name="ablation",
+    title="Measured ablation",
+    formula="loss without the structure minus loss with it, really taken away (without a loss: what the metric loses)",
+    paper="Michel et al., Are Sixteen Heads Really Better than One?, 2019",
+    needs=Needs.DATA,
+    rate=rate,
+    cost=cost,
+)

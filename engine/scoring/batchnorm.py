@@ -1,0 +1,57 @@
+"""BatchNorm scale: the size of the factor by which a channel leaves its BatchNorm (network slimming, Liu et al. 2017).
+
+A BatchNorm is told by what it holds: a vector `weight` beside running statistics. Where it was folded into the layer
+before it, nothing of it is left to rate by.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message
+from ..jobs import CancelToken, Job, Progress, check
+from ..structures.analysis import Analysis
+from .aggregate import axis_places, combined
+from .choices import Combine
+from .protocol import Criterion, Needs, Setting, Subject
+from .weights import to_array
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] mean |scale| over the BatchNorm channels of a structure, NaN where none is on its way."""
+    check(token)
+    yield Progress("Reading the scales of BatchNorm")
+    places = axis_places(subject.analysis, subject.kept, _scales(subject.analysis))
+    held: dict[str, Any] = dict(subject.model.named_buffers()) | subject.parameters  # frozen ones are buffers
+    return combined(places, lambda name: np.abs(to_array(held[name])) if name in held else None, subject.combine)
+
+
+def missing(setting: Setting) -> Message | None:
+    """Why there is nothing to rate by."""
+    scales = _scales(setting.analysis)
+    if any(t in scales for one in setting.analysis.sets for t, _ in one.touches):
+        return None
+    return Message(
+        "scoring.no_batchnorm",
+        "No structure of this model passes a BatchNorm with a scale: it has none, or it was folded into other layers.",
+    )
+
+
+def _scales(analysis: Analysis) -> set[int]:
+    """Numbers of the tensors that scale the channels of a BatchNorm."""
+    normal = {t.module for t in analysis.tensors if t.name.endswith("running_mean")}
+    vectors = ((n, t) for n, t in enumerate(analysis.tensors) if len(t.shape) == 1 and t.module in normal)
+    return {n for n, t in vectors if t.name.rpartition(".")[2] == "weight"}
+
+
+BATCHNORM = Criterion(
+    name="batchnorm",
+    title="BatchNorm scale",
+    formula="mean |scale| of the BatchNorm channels that the structure passes",
+    paper="Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017",
+    needs=Needs.NOTHING,
+    rate=rate,
+    combine=Combine.MEAN,
+    missing=missing,
+)

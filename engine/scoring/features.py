@@ -1,0 +1,55 @@
+"""What enters each weight on calibrate data, as importances of its elements: the part that Wanda and FLAP share.
+
+Forward passes only; the model runs in eval mode, without gradients, attention as plain products.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..inputs import call
+from ..jobs import CancelToken, Job
+from .aggregate import combined
+from .gradients import each_batch
+from .protocol import Subject
+
+
+def rate_by(
+    subject: Subject, token: CancelToken, importance: Callable[[Any, Any], NDArray[np.float64]]
+) -> Job[NDArray[np.float64]]:
+    """[S] combined importances of the weights that count; what entered no measured product is left out.
+
+    Args:
+        subject: What is rated.
+        token: Cancels.
+        importance: (weight as an array, `Moments` of what enters it) -> importance of each element.
+    """
+    from .moments import Watching
+    from .weights import as_array
+
+    assert subject.task is not None
+    names = {place.tensor for place in subject.places.places}
+    weights = {name: one for name, one in subject.parameters.items() if name in names}
+    others = [one for name, one in subject.parameters.items() if name not in names]
+    watching = Watching(weights, [*others, *subject.model.buffers()])
+    for batch, progress in each_batch(subject, token, "Measuring what enters each layer"):
+        _run(subject, watching, batch, token)
+        yield progress
+
+    def elements(name: str) -> NDArray[np.floating] | None:
+        found = watching.moments.get(name)
+        return None if found is None else importance(as_array(subject, name), found)
+
+    return combined(subject.places, elements, subject.combine)
+
+
+def _run(subject: Subject, watching: Any, batch: Any, token: CancelToken) -> None:
+    from ..tracing.quiet import quiet_forward
+    from .interrupt import interruptible
+
+    assert subject.task is not None
+    with quiet_forward(subject.model), interruptible(token), watching:
+        call(subject.model, subject.task.inputs(batch))
+    watching.forget()

@@ -1,0 +1,39 @@
+"""Gates: how much the loss of a sample depends on a gate on each head, on average (Michel et al. 2019).
+
+The gate multiplies all outputs of a head, so its gradient is the sum of activation times gradient over them; its size
+is taken for each sample and then averaged. The sum is read off the weights that read the head (see `gradients.py`),
+which makes it the same for filters, neurons, key/value groups, experts and whatever else a weight reads. The scores of
+each set are divided by their L2 norm, as the paper does for each layer.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import CancelToken, Job
+from .aggregate import counted, structure_sums
+from .choices import Normalise
+from .gradients import Changes, over_samples, sample_cost
+from .protocol import Criterion, Needs, Subject
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] mean over samples of |sum of w g|, in units of the loss."""
+    sizes = np.zeros(subject.analysis.count)
+
+    def add(changes: Changes) -> None:
+        np.add(sizes, np.abs(structure_sums(subject.places, changes.get)[0]), out=sizes)
+
+    samples = yield from over_samples(subject, token, "Measuring the gradient of each gate", add)
+    return np.where(counted(subject.places), sizes / samples, np.nan)
+
+
+GATES = Criterion(
+    name="gates",
+    title="Gates (heads and others)",
+    formula="mean over samples of |sum of w g| over the weights that read the structure: the gradient of a gate on it",
+    paper="Michel et al., Are Sixteen Heads Really Better than One?, 2019",
+    needs=Needs.LOSS,
+    rate=rate,
+    normalise=Normalise.L2,
+    cost=sample_cost,
+)

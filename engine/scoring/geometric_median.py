@@ -1,0 +1,76 @@
+"""Geometric median: how far a structure is from the others of its set; what lies in their midst can be replaced (FPGM).
+
+The distance of two structures is the root mean square of the differences of their weights, over all slices that count.
+It is exact up to `REFERENCES` structures; larger sets are compared with so many of them, drawn by the seed.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import CancelToken, Job, Progress, check
+from .choices import Slices
+from .protocol import Criterion, Needs, Subject
+from .weights import as_array
+
+REFERENCES = 128
+"""With how many structures each is compared at most."""
+
+Floats = NDArray[np.floating]
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] mean distance to the other structures of the set, NaN where there are none."""
+    random = np.random.default_rng(subject.seed)
+    scores = np.full(subject.analysis.count, np.nan)
+    for number, one in enumerate(subject.analysis.sets, 1):
+        check(token)
+        there = one.first + np.flatnonzero(~subject.removed[one.structures])
+        if len(there) > 1:
+            scores[there] = _distances(subject, there, random)
+        yield Progress("Comparing weights", number, len(subject.analysis.sets))
+    return scores
+
+
+def _distances(subject: Subject, there: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.float64]:
+    """[there] mean distance to the references, itself left out."""
+    count = min(len(there), REFERENCES)
+    chosen = np.sort(random.permutation(len(there))[:count])
+    squares, weights = np.zeros((len(there), count)), 0
+    for rows in _rows(subject, there):
+        squares += _squared(rows, chosen)
+        weights += rows.shape[1]
+    if not weights:
+        return np.full(len(there), np.nan)
+    squares[chosen, np.arange(count)] = 0.0
+    others = count - np.isin(np.arange(len(there)), chosen)
+    return np.sqrt(np.maximum(squares, 0.0) / weights).sum(axis=1) / others
+
+
+def _squared(rows: Floats, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+    """[n, references] squared distances of rows [n, f]."""
+    rows = rows - rows.mean(axis=0)  # distances stay, and little is lost in the difference of large numbers
+    norms = np.einsum("nf,nf->n", rows, rows, dtype=np.float64)
+    return norms[:, None] + norms[chosen] - 2.0 * (rows @ rows[chosen].T)
+
+
+def _rows(subject: Subject, there: NDArray[np.intp]) -> Iterator[Floats]:
+    """[there, f] the weights of each structure on each place where all own equally many."""
+    for place in subject.places.places:
+        start, stop = np.searchsorted(place.structures, (there[0], there[-1] + 1))
+        each = np.bincount(place.structures[start:stop] - there[0], minlength=there[-1] + 1 - there[0])
+        if stop > start and len(each[each > 0]) == len(there) and (each[each > 0] == each.max()).all():
+            weights = np.moveaxis(as_array(subject, place.tensor), place.dim, 0)
+            yield weights.reshape(len(weights), -1)[place.indices[start:stop]].reshape(len(there), -1)
+
+
+GEOMETRIC_MEDIAN = Criterion(
+    name="geometric-median",
+    title="Geometric median (FPGM)",
+    formula="mean distance of the structure's weights from those of the others in its set, root mean square",
+    paper="He et al., Filter Pruning via Geometric Median for Deep CNNs Acceleration, 2019",
+    needs=Needs.NOTHING,
+    rate=rate,
+    slices=Slices.PRODUCERS,
+)

@@ -1,0 +1,114 @@
+"""Weight times gradient on calibrate data, batch by batch or sample by sample; nothing enters `.grad`.
+
+Taking a structure away is zeroing the weights that read it. The first-order change of the loss is the sum of w g over
+exactly these, and that equals activation times gradient: what a gate on the structure's outputs would measure.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TaskError
+from ..jobs import CancelToken, Job, Progress, check
+from ..tasks.protocol import Split
+from .choices import Choices
+from .protocol import Cost, Setting, Subject
+from .samples import samples_of
+
+BATCHES = 32
+"""At most so many calibrate batches: the ranking settles long before the split ends."""
+
+SAMPLES = 256
+"""At most so many samples where each gets a pass of its own."""
+
+Changes = dict[str, NDArray[np.float32]]
+"""Tensor name -> w g of each of its elements."""
+
+
+def batch_cost(setting: Setting, choices: Choices) -> Cost:
+    """A forward and a backward of each batch that is looked at."""
+    batches = batches_of(setting, choices)
+    return Cost(batches, batches)
+
+
+def sample_cost(setting: Setting, choices: Choices) -> Cost:
+    """A forward and a backward of each sample that is looked at."""
+    batches = batches_of(setting, choices)
+    samples = batches * setting.batch if choices.batches else min(SAMPLES, batches * setting.batch)
+    return Cost(samples, samples, 1)
+
+
+def forward_cost(setting: Setting, choices: Choices) -> Cost:
+    """A forward of each batch that is looked at."""
+    return Cost(batches_of(setting, choices))
+
+
+def batches_of(setting: Setting, choices: Choices) -> int:
+    """How many batches are looked at; as many as asked for where nobody knows how many there are."""
+    asked = choices.batches or BATCHES
+    return min((setting.batches or {}).get(Split.CALIBRATE, 0) or asked, asked)
+
+
+def each_batch(subject: Subject, token: CancelToken, text: str) -> Iterator[tuple[Any, Progress]]:
+    """(calibrate batch, progress after it), shuffled by the seed; raises where there is none."""
+    assert subject.task is not None
+    asked = subject.choices.batches or BATCHES
+    total = min(subject.task.batch_count(Split.CALIBRATE) or asked, asked)
+    number = 0
+    for number, batch in enumerate(islice(subject.task.batches(Split.CALIBRATE, seed=subject.seed), asked), 1):
+        check(token)
+        yield batch, Progress(text, number, total)
+    if not number:
+        raise TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
+
+
+def over_samples(subject: Subject, token: CancelToken, text: str, add: Callable[[Changes], None]) -> Job[int]:
+    """Hand w g of each sample to `add`; returns how many there were."""
+    assert subject.task is not None
+    count, total = 0, 0 if subject.choices.batches else SAMPLES
+    for batch, _ in each_batch(subject, token, text):
+        for sample in samples_of(batch, subject.task.inputs(batch)):
+            check(token)
+            add(changes_of(subject, sample, token))
+            count += 1
+            yield Progress(text, count, total)
+            if count == total:
+                return count
+    return count
+
+
+def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:
+    """Changes w g of each element of the weights that count, for one batch; 0 for what the batch did not use."""
+    import torch
+
+    from .interrupt import interruptible
+
+    names = sorted({p.tensor for p in subject.places.places})
+    weights = [subject.parameters[n] for n in names]
+    with torch.enable_grad(), interruptible(token, weights):
+        gradients: tuple[Any, ...] = torch.autograd.grad(_loss(subject, batch), weights, allow_unused=True)
+    return {n: _change(w, g) for n, w, g in zip(names, weights, gradients, strict=True)}
+
+
+def _change(weight: Any, gradient: Any | None) -> NDArray[np.float32]:
+    if gradient is None:
+        return np.broadcast_to(np.float32(0), tuple(weight.shape))
+    return (weight.detach() * gradient).float().cpu().numpy()
+
+
+def _loss(subject: Subject, batch: Any) -> Any:
+    assert subject.task is not None
+    loss = subject.task.loss(subject.model, batch)
+    if loss is None:
+        raise TaskError(
+            "scoring.no_loss",
+            "This criterion needs a loss, and this task has none. Choose a magnitude, or give the task a loss.",
+        )
+    if not bool(loss.isfinite()):
+        raise TaskError(
+            "scoring.loss", "The loss of a calibrate batch is not a number. Check the data and the preprocessing."
+        )
+    return loss

@@ -1,0 +1,47 @@
+"""LAMP: the share of a structure's energy in that of all that are at least as strong in its layer (Lee et al. 2021).
+
+The paper scores single weights, w^2 over the sum of the squares of all weights of the layer that are not smaller. Here
+a structure takes the place of a weight, the sum of the squares of its weights that of w^2, and its coupled set that of
+the layer. The strongest of each set scores 1, so that scores of different layers compare without a share for each.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import CancelToken, Job, Progress, check
+from .aggregate import combined
+from .choices import Combine, Slices
+from .protocol import Criterion, Needs, Subject
+from .weights import as_array
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] energy over the energy of all in the set that rank no lower, above 0 and up to 1."""
+    check(token)
+    yield Progress("Reading weights")
+    energies = combined(subject.places, lambda name: np.square(as_array(subject, name)), subject.combine)
+    scores = np.full(len(energies), np.nan)
+    for one in subject.analysis.sets:
+        scores[one.structures] = _shares(energies[one.structures])
+    return scores
+
+
+def _shares(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    order = np.argsort(energies, kind="stable")
+    order = order[np.isfinite(energies[order])]
+    above = np.cumsum(energies[order][::-1])[::-1]
+    shares = np.full(len(energies), np.nan)
+    shares[order] = np.divide(energies[order], above, out=np.zeros(len(order)), where=above > 0)
+    return shares
+
+
+LAMP = Criterion(
+    name="lamp",
+    title="Layer-adaptive magnitude (LAMP)",
+    formula="sum of w^2 of the structure over that sum for all in its set that are at least as large",
+    paper="Lee et al., Layer-adaptive Sparsity for the Magnitude-based Pruning, 2021",
+    needs=Needs.NOTHING,
+    rate=rate,
+    slices=Slices.PRODUCERS,
+    combine=Combine.SUM,
+)

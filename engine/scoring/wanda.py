@@ -1,0 +1,38 @@
+"""Wanda: the size of a weight times the size of what enters it (Sun et al. 2023).
+
+The paper takes the L2 norm of an input feature over all samples and positions. Here it is divided by the root of their
+number, so that more data or larger images do not raise a score.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import CancelToken, Job
+from .choices import Combine, Slices
+from .features import rate_by
+from .gradients import forward_cost
+from .protocol import Criterion, Needs, Subject
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] mean |w| times the root mean square of the feature that it multiplies."""
+    return (yield from rate_by(subject, token, _importance))
+
+
+def _importance(weight: NDArray[np.float32], features: Any) -> NDArray[np.float64]:
+    return np.abs(weight) * features.root_mean_square.astype(weight.dtype)
+
+
+WANDA = Criterion(
+    name="wanda",
+    title="Wanda (weights and activations)",
+    formula="mean of |w| times the root mean square of the feature that it multiplies, over what reads the structure",
+    paper="Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023",
+    needs=Needs.DATA,
+    rate=rate,
+    slices=Slices.CONSUMERS,
+    combine=Combine.MEAN,
+    cost=forward_cost,
+)

@@ -1,0 +1,97 @@
+"""Images in the binary files that MNIST and its kin (idx), and CIFAR (its binary version), are published as."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TaskError
+from .arrays import Arrays
+from .data_task import DataTask
+from .protocol import Split, TaskSpec
+from .splitting import divide, seed_of
+
+IDX = {Split.CALIBRATE: ("train",), Split.REPORT: ("t10k", "test")}
+CIFAR = {Split.CALIBRATE: ("data_batch_*.bin", "train.bin"), Split.REPORT: ("test_batch.bin", "test.bin")}
+NAMES = ("batches.meta.txt", "fine_label_names.txt")
+PIXELS = 3 * 32 * 32
+
+
+def open_idx(spec: TaskSpec) -> DataTask:
+    """Open a folder of idx files, plain or gzipped."""
+    folder = _folder(spec)
+    parts: dict[Split, tuple[NDArray[Any], NDArray[Any]]] = {}
+    for split, names in IDX.items():
+        images, labels = (_find(folder, names, f"-{kind}-ubyte*") for kind in ("images-idx3", "labels-idx1"))
+        if images and labels:
+            parts[split] = _idx(images[0]), _idx(labels[0])
+    return _task(spec, parts, (), "train-images-idx3-ubyte and train-labels-idx1-ubyte")
+
+
+def open_cifar(spec: TaskSpec) -> DataTask:
+    """Open a folder of CIFAR-10's or CIFAR-100's binary version."""
+    folder, parts = _folder(spec), dict[Split, tuple[NDArray[Any], NDArray[Any]]]()
+    for split, patterns in CIFAR.items():
+        files = _find(folder, patterns, "")
+        if files:
+            parts[split] = _cifar(files)
+    names = [folder / name for name in NAMES if (folder / name).is_file()]
+    return _task(
+        spec,
+        parts,
+        _lines(names[0]) if names else (),
+        "data_batch_1.bin (the binary version: pickles are never loaded)",
+    )
+
+
+def _task(
+    spec: TaskSpec, parts: dict[Split, tuple[NDArray[Any], NDArray[Any]]], names: tuple[str, ...], expected: str
+) -> DataTask:
+    """A classification of what was found, divided further where splits are missing."""
+    if not parts:
+        template = "{path} does not hold {expected}."
+        raise TaskError("task.missing", template, path=spec.path, expected=expected)
+    if any(len(x) != len(y) for x, y in parts.values()):
+        raise TaskError("task.binary.lengths", "{path} holds more images than labels, or fewer.", path=spec.path)
+    rows = divide({split: len(x) for split, (x, _) in parts.items()}, seed_of(spec))
+    x, y = ({split: parts[source][part][taken] for split, (source, taken) in rows.items()} for part in (0, 1))
+    return DataTask(spec, Arrays(Path(spec.path).name, names, x, y, spec))
+
+
+def _folder(spec: TaskSpec) -> Path:
+    """The folder, or `raw` below it, where torchvision keeps the files."""
+    folder = Path(spec.path)
+    return folder / "raw" if (folder / "raw").is_dir() else folder
+
+
+def _find(folder: Path, names: tuple[str, ...], end: str) -> list[Path]:
+    return [file for name in names for file in sorted(folder.glob(name + end))]
+
+
+def _idx(file: Path) -> NDArray[Any]:
+    """Bytes of an idx file: two zeros, a type, the number of dimensions, each size as four bytes, then the content."""
+    try:
+        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        shape = np.frombuffer(data, ">u4", count=data[3], offset=4).astype(int)
+        content = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        template = "{path} is damaged. Download it again."
+        raise TaskError("task.binary.damaged", template, details=str(error), path=str(file)) from error
+    return content.astype(np.int64) if len(shape) == 1 else content
+
+
+def _cifar(files: list[Path]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Images [N, 3, 32, 32] and classes [N]: in a record the class comes last before the pixels."""
+    data = np.concatenate([np.frombuffer(file.read_bytes(), np.uint8) for file in files])
+    before = 2 if files[0].name in ("train.bin", "test.bin") else 1  # CIFAR-100 has the coarse class in front
+    if not len(data) or len(data) % (before + PIXELS):
+        template = "{path} is damaged. Download it again."
+        raise TaskError("task.binary.damaged", template, path=str(files[0]))
+    records = data.reshape(-1, before + PIXELS)
+    return records[:, before:].reshape(-1, 3, 32, 32), records[:, before - 1].astype(np.int64)
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    return tuple(line for line in file.read_text(encoding="utf-8").splitlines() if line.strip())

@@ -1,0 +1,157 @@
+"""A built-in task: some data, and what the model is for.
+
+Where the data does not say what is right, recovery distils, and the metric compares with what the original says.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import TaskError
+from ..inputs import Inputs, call, inputs_of, named_arrays
+from ..jobs import CancelToken, Job
+from .answers import ask, evaluating, main_output
+from .data import Data
+from .measuring import measure
+from .pixels import sample
+from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec, option
+from .purposes.protocol import Purpose, Rows
+from .purposes.table import purpose_named
+
+SHOWN = 5
+SHOWN_FROM = Split.CHOOSE
+
+
+class DataTask:
+    """A built-in task (a `Task`); a batch is (inputs, targets [N, ...]), the inputs a tensor or tensors by name.
+
+    Attributes:
+        spec: Where it came from.
+        purpose: What the model is for.
+    """
+
+    def __init__(self, spec: TaskSpec, data: Data, purpose: Purpose | None = None) -> None:
+        """Judge and train by `data`, for a purpose: the one that the specification names, or classification."""
+        if spec.batch < 1:
+            raise TaskError("task.batch_size", "The batch size must be 1 or more, not {given}.", given=spec.batch)
+        self.spec = spec
+        self.purpose = purpose or purpose_named(option(spec, "purpose", "classification"))
+        self._data = data
+        self._classes = self.purpose.check(data)
+        self._original: Any = None
+
+    def info(self, model: Any | None) -> TaskInfo:
+        """Title, sizes, samples of different classes; the first model given is the original that others agree with."""
+        if model is not None and self._original is None:
+            self._original = model
+        labelled = self._data.labelled
+        return TaskInfo(
+            title=self._data.title,
+            sizes={split.value: self._data.size(split) for split in Split},
+            classes=self._data.classes,
+            metric=self.purpose.metric if labelled else self.purpose.agreement,
+            samples=self._samples(model),
+            labelled=labelled,
+            loss=labelled,
+        )
+
+    def example_inputs(self) -> Inputs:
+        """Two calibrate samples (one twice where there is only one)."""
+        rows = np.arange(2) % self._data.size(Split.CALIBRATE)
+        return inputs_of(self._data.read(Split.CALIBRATE, rows))
+
+    def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Inputs and targets, in order or shuffled by `seed`; targets are -1 where nothing is known."""
+        size = self._data.size(split)
+        order = np.arange(size) if seed is None else np.random.default_rng(seed).permutation(size)
+        for start in range(0, size, self.spec.batch):
+            rows = order[start : start + self.spec.batch]
+            yield self._data.read(split, rows), torch.from_numpy(self._targets(split, rows))
+
+    def batch_count(self, split: Split) -> int:
+        """Batches of a pass, the last one may be smaller."""
+        return -(-self._data.size(split) // self.spec.batch)
+
+    def inputs(self, batch: Any) -> Inputs:
+        """The model's inputs in a batch."""
+        return inputs_of(batch[0])
+
+    def loss(self, model: Any, batch: Any) -> torch.Tensor | None:
+        """The purpose's loss of a batch; None without targets."""
+        if not self._data.labelled:
+            return None
+        inputs = self.inputs(batch)
+        outputs = call(model, inputs)
+        self._check_classes(outputs)
+        return self.purpose.loss(outputs, inputs, batch[1])
+
+    def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:
+        """The purpose's metric with its uncertainty, of the right targets or of what the original says."""
+        labelled = self._data.labelled
+        if not labelled and self._original is None:
+            template = "The data has no labels and no original to agree with yet. Open a model with it first."
+            raise TaskError("task.no_original", template)
+        with evaluating(predict), evaluating(None if labelled else self._original):
+            judged = self._judged(predict, split)
+            return (yield from measure(judged, self.purpose, self._data.size(split), split, not labelled, token))
+
+    def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
+        """The rows of each batch."""
+        for batch in self.batches(split):
+            inputs, targets = self.inputs(batch), batch[1]
+            outputs = ask(predict, inputs)
+            if self._data.labelled:
+                self._check_classes(outputs)
+            else:
+                targets = self.purpose.answer(ask(self._original, inputs), inputs)
+            yield self.purpose.rows(outputs, inputs, targets)
+
+    def _check_classes(self, outputs: Any) -> None:
+        """Refuse labels that the model has no output for."""
+        answers = main_output(outputs)
+        count = answers.shape[1] if isinstance(answers, torch.Tensor) and answers.ndim == 2 else self._classes
+        if self._classes > count:
+            template = "The data has {classes} classes, the model answers with {outputs}. Open the data of this model."
+            raise TaskError("task.classes", template, classes=self._classes, outputs=count)
+
+    def _targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
+        return self._data.targets(split, rows) if self._data.labelled else np.full(len(rows), -1)
+
+    def _samples(self, model: Any | None) -> tuple[Sample, ...]:
+        size = self._data.size(SHOWN_FROM)
+        rows = _different(self._targets(SHOWN_FROM, np.arange(size if self._classes else min(size, SHOWN))))
+        inputs, targets = inputs_of(self._data.read(SHOWN_FROM, rows)), self._targets(SHOWN_FROM, rows)
+        said = [""] * len(rows)
+        if model is not None:
+            with evaluating(model):
+                outputs = ask(model, inputs)
+            if self._data.labelled:
+                self._check_classes(outputs)
+            said = [self._word(one) for one in self.purpose.answer(outputs, inputs).cpu().numpy()]
+        x = next(one for _, one in named_arrays(inputs))
+        return tuple(sample(x[i], self._word(targets[i]), said[i]) for i in range(len(rows)))
+
+    def _word(self, value: NDArray[Any]) -> str:
+        """A target in words: a class by its name, numbers as they are, "" for what is unknown or does not fit."""
+        if value.size > SHOWN:
+            return ""
+        if not np.issubdtype(value.dtype, np.integer):
+            return ", ".join(f"{number:.3g}" for number in np.ravel(value))
+        number = int(value) if value.ndim == 0 else -1
+        if number < 0:
+            return ""
+        return self._data.classes[number] if number < len(self._data.classes) else str(number)
+
+
+def _different(targets: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows of up to five samples, of different classes spread over all of them where there are enough."""
+    if targets.ndim != 1:
+        return np.arange(min(len(targets), SHOWN))
+    _, first = np.unique(targets, return_index=True)
+    if len(first) >= SHOWN:
+        return first[np.linspace(0, len(first) - 1, SHOWN).round().astype(int)]
+    others = np.setdiff1d(np.arange(len(targets)), first)
+    return np.concatenate([first, others])[:SHOWN]

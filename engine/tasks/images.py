@@ -1,0 +1,74 @@
+"""Decodes images from files or bytes to what a model takes; decoded ones are kept while they fit into `CACHE_BYTES`."""
+
+from collections.abc import Hashable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from ..errors import TaskError
+from .pixels import standardise
+from .protocol import TaskSpec
+
+CACHE_BYTES = 512 * 2**20
+
+
+class ImageReader:
+    """Reads images as one task wants them, quickly the second time."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        """Prepare what the specification asks for: size, normalisation, grey where one mean is given."""
+        self._spec = spec
+        self._grey = max(len(spec.mean), len(spec.std)) == 1
+        self._cache: dict[Hashable, torch.Tensor] = {}
+        self._room = CACHE_BYTES
+
+    def read(self, images: Sequence[str | bytes], name: str = "An image") -> torch.Tensor:
+        """Preprocessed images [n, C, H, W] float32 of files, or of the bytes of files, which are called `name`."""
+        pixels = [self._pixels(image, name) for image in images]
+        shapes = {tuple(one.shape) for one in pixels}
+        if len(shapes) > 1:
+            sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
+            template = "The images have different sizes ({sizes}). Give the size that the model takes."
+            raise TaskError("task.folder.sizes", template, sizes=sizes)
+        return standardise(torch.stack(pixels).float() / 255, self._spec)
+
+    def _pixels(self, image: str | bytes, name: str) -> torch.Tensor:
+        """Pixels [C, H, W] uint8."""
+        if image in self._cache:
+            return self._cache[image]
+        file = image if isinstance(image, str) else name
+        try:
+            with Image.open(Path(image) if isinstance(image, str) else BytesIO(image)) as opened:
+                pixels = self._decoded(opened.convert("L" if self._grey else "RGB"))
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+            template = "{file} is no image that can be read. Remove it or replace it."
+            raise TaskError("task.folder.unreadable", template, details=str(error), file=file) from error
+        if pixels.numel() <= self._room:
+            self._room -= pixels.numel()
+            self._cache[image] = pixels
+        return pixels
+
+    def _decoded(self, image: Image.Image) -> torch.Tensor:
+        """[C, H, W] uint8, fitted into the size where one is given."""
+        pixels: torch.Tensor = functional.pil_to_tensor(image)
+        return pixels if self._spec.size is None else fitted(pixels, self._spec.size)
+
+
+def fitted(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:
+    """An image [C, H, W] resized so that it just covers a size and cropped in the middle, as is usual in evaluation.
+
+    Args:
+        image: Pixels, or classes.
+        size: (height, width).
+        exact: Take the nearest pixel instead of a mean: there is nothing between two classes.
+    """
+    height, width = image.shape[-2:]
+    factor = max(size[0] / height, size[1] / width)
+    covering = [max(size[0], round(height * factor)), max(size[1], round(width * factor))]
+    mode = InterpolationMode.NEAREST if exact else InterpolationMode.BILINEAR
+    resized = functional.resize(image, covering, mode, antialias=not exact)
+    return functional.center_crop(resized, list(size))

@@ -1,0 +1,96 @@
+"""Segmentation: a folder `images` and a folder `masks` of the same names, below `train`, `val` and `test` or not.
+
+A mask is an image of one channel (or with a palette) whose values are the classes; 255 does not count.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import TaskError
+from .data_task import DataTask
+from .images import ImageReader, fitted
+from .protocol import Split, TaskSpec, option
+from .purposes.table import purpose_named
+from .splitting import ALIASES, divide, seed_of
+
+IMAGES, MASKS = "images", "masks"
+Pairs = list[tuple[Path, Path]]
+
+
+class Masked:
+    """Images with masks (`Data`).
+
+    Attributes:
+        title: Name of the folder.
+        classes: None.
+        labelled: Always.
+    """
+
+    classes: tuple[str, ...] = ()
+    labelled = True
+
+    def __init__(self, spec: TaskSpec, found: dict[Split, Pairs]) -> None:
+        """Divide the pairs of image and mask."""
+        self.title = Path(spec.path).name
+        rows = divide({split: len(pairs) for split, pairs in found.items()}, seed_of(spec))
+        self._pairs: dict[Split, Pairs] = {
+            split: [found[source][row] for row in taken] for split, (source, taken) in rows.items()
+        }
+        self._images, self._size = ImageReader(spec), spec.size
+
+    def size(self, split: Split) -> int:
+        """How many images a split has."""
+        return len(self._pairs[split])
+
+    def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Preprocessed images [n, C, H, W]."""
+        return self._images.read([str(self._pairs[split][row][0]) for row in map(int, rows)])
+
+    def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Classes [n, H, W]."""
+        return np.stack([self._mask(self._pairs[split][row][1]) for row in map(int, rows)])
+
+    def _mask(self, file: Path) -> NDArray[np.int64]:
+        """Classes [H, W], resized and cropped as the images are, without values between classes."""
+        try:
+            with Image.open(file) as opened:
+                classes: NDArray[Any] = np.array(opened)
+        except (OSError, ValueError, SyntaxError) as error:
+            template = "{file} is no image that can be read. Remove it or replace it."
+            raise TaskError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
+        if classes.ndim != 2:
+            template = "The mask {file} has several channels. Its one channel must hold the numbers of the classes."
+            raise TaskError("task.masks.channels", template, file=str(file))
+        mask = torch.from_numpy(classes.astype(np.int64))[None]
+        return (mask if self._size is None else fitted(mask, self._size, exact=True))[0].numpy()
+
+
+def open_masks(spec: TaskSpec) -> DataTask:
+    """Open a folder of images and masks."""
+    root = Path(spec.path)
+    if option(spec, "purpose", "segmentation") != "segmentation":
+        template = "{path} holds images with masks, which are for segmentation only."
+        raise TaskError("task.masks.purpose", template, path=spec.path)
+    named = {ALIASES[one.name.lower()]: one for one in _folders(root) if one.name.lower() in ALIASES}
+    found = {split: _pairs(folder) for split, folder in (named or {Split.CALIBRATE: root}).items()}
+    return DataTask(spec, Masked(spec, found), purpose_named("segmentation"))
+
+
+def _folders(root: Path) -> list[Path]:
+    return [one for one in sorted(root.iterdir()) if one.is_dir()] if root.is_dir() else []
+
+
+def _pairs(folder: Path) -> Pairs:
+    """Images and masks of the same name, whatever their endings; raises TaskError where one is missing."""
+    images, masks = ({one.stem: one for one in sorted((folder / name).glob("*.*"))} for name in (IMAGES, MASKS))
+    alone = sorted(images.keys() ^ masks.keys())
+    if alone or not images:
+        template = "{path} must hold the folders images and masks with files of the same names; not in both: {names}."
+        names = ", ".join(alone[:5]) or "anything"
+        raise TaskError("task.masks.pairs", template, path=str(folder), names=names)
+    return [(images[name], masks[name]) for name in sorted(images)]

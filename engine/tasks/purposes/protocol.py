@@ -1,0 +1,60 @@
+"""What a purpose is: a loss to train by, and a metric that comes with its uncertainty.
+
+A purpose turns a batch of answers into a row of numbers for each sample, and all the rows into one metric. The same
+rows drawn again and again (a bootstrap) say how far the metric would vary with other samples.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...inputs import Inputs
+from ..data import Data
+
+Rows: TypeAlias = NDArray[np.float64]
+"""[n, k]: k numbers of each sample, all that its part of the metric is made of."""
+
+DRAWS = 200
+"""Bootstrap draws: the standard error is then known within about 5 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a model is for.
+
+    Attributes:
+        metric: What the metric is called.
+        agreement: What it is called where the original says what is right.
+        check: Looks at the data once: how many classes the model needs, 0 for any; raises TaskError.
+        answer: What outputs (and inputs) say, in the form of the targets.
+        loss: Scalar loss of outputs, inputs and targets.
+        rows: Rows of outputs, inputs and targets.
+        statistic: The metric of all rows.
+        error: Its standard error.
+        count: Its n.
+        percent: Shown as per cent.
+        higher_is_better: Direction.
+    """
+
+    metric: str
+    agreement: str
+    check: Callable[[Data], int]
+    answer: Callable[[Any, Inputs], torch.Tensor]
+    loss: Callable[[Any, Inputs, torch.Tensor], torch.Tensor]
+    rows: Callable[[Any, Inputs, torch.Tensor], Rows]
+    statistic: Callable[[Rows], float]
+    error: Callable[[Rows, Callable[[Rows], float]], float]
+    count: Callable[[Rows], int] = len
+    percent: bool = False
+    higher_is_better: bool = True
+
+
+def bootstrap(rows: Rows, statistic: Callable[[Rows], float]) -> float:
+    """Standard error of a statistic over samples (Efron 1979), always by the same draws."""
+    random = np.random.default_rng(0)
+    values = [statistic(rows[random.integers(0, len(rows), len(rows))]) for _ in range(DRAWS)]
+    return float(np.nanstd(values, ddof=1))

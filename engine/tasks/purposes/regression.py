@@ -1,0 +1,71 @@
+"""Regression of one or several numbers: squared error, and its root over all samples (RMSE)."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ...errors import TaskError
+from ...inputs import Inputs
+from ..answers import finite, main_output
+from ..data import Data, every
+from ..protocol import Split
+from .protocol import Purpose, Rows, bootstrap
+
+
+def _check(data: Data) -> int:
+    for split in Split if data.labelled else ():
+        targets = data.targets(split, every(data, split))
+        if not np.issubdtype(targets.dtype, np.number) or not np.isfinite(targets).all():
+            template = "The targets of the split {split} must be numbers; some are missing, infinite or no numbers."
+            raise TaskError("task.regression.targets", template, split=split.value)
+    return 0
+
+
+def _answer(outputs: Any, _inputs: Inputs) -> torch.Tensor:
+    """[N, K] numbers."""
+    answers = main_output(outputs)
+    if not isinstance(answers, torch.Tensor) or answers.ndim not in (1, 2):
+        given = f"a tensor {list(answers.shape)}" if isinstance(answers, torch.Tensor) else type(answers).__name__
+        template = "The model answers with {given}; a regression needs [N] or [N, values]."
+        raise TaskError("task.regression.outputs", template, given=given)
+    return answers.reshape(len(answers), -1)
+
+
+def _pair(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Answers and targets, both [N, K]."""
+    answers = _answer(outputs, inputs)
+    wanted = targets.reshape(len(targets), -1).to(answers.dtype)
+    if answers.shape != wanted.shape:
+        template = "The data has {targets} numbers a sample to find, the model answers with {outputs}."
+        raise TaskError("task.regression.width", template, targets=wanted.shape[1], outputs=answers.shape[1])
+    return answers, wanted
+
+
+def _loss(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
+    return F.mse_loss(*_pair(outputs, inputs, targets))
+
+
+def _rows(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> Rows:
+    """[N, 1]: squared error, averaged over the values of a sample."""
+    answers, wanted = _pair(outputs, inputs, targets)
+    return (finite(answers).cpu().double() - wanted.cpu().double()).square().mean(1, keepdim=True).numpy()
+
+
+def _root(rows: Rows) -> float:
+    return math.sqrt(rows.mean())
+
+
+PURPOSE = Purpose(
+    metric="RMSE",
+    agreement="RMSE to the original",
+    check=_check,
+    answer=_answer,
+    loss=_loss,
+    rows=_rows,
+    statistic=_root,
+    error=bootstrap,
+    higher_is_better=False,
+)

@@ -1,0 +1,91 @@
+"""Segmentation: cross entropy of every pixel, and the mean intersection over union of the classes (mean IoU).
+
+Intersections and unions are summed over all images before they are divided, as benchmarks of segmentation do
+(Everingham et al. 2010). What a model answers at a lower resolution is enlarged to that of the masks.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from ...errors import TaskError
+from ...inputs import Inputs
+from ..answers import finite, main_output
+from ..data import Data
+from .protocol import Purpose, Rows, bootstrap
+
+IGNORED = 255
+"""Class of a mask's pixels that do not count."""
+
+
+def _check(_data: Data) -> int:
+    return 0
+
+
+def _logits(outputs: Any) -> torch.Tensor:
+    """[N, classes, H, W]."""
+    found = main_output(outputs)
+    if not isinstance(found, torch.Tensor) or found.ndim != 4:
+        given = f"a tensor {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+        template = "The model answers with {given}; a segmentation needs [N, classes, height, width]."
+        raise TaskError("task.segmentation.outputs", template, given=given)
+    return found
+
+
+def _answer(outputs: Any, _inputs: Inputs) -> torch.Tensor:
+    """Class of each pixel [N, H, W]."""
+    return _logits(outputs).argmax(1)
+
+
+def _sized(outputs: Any, targets: torch.Tensor) -> torch.Tensor:
+    """Logits [N, classes, H, W] at the resolution of the masks [N, H, W], which must not have other classes."""
+    logits = _logits(outputs)
+    highest = int(torch.where(targets == IGNORED, 0, targets).max())
+    if highest >= logits.shape[1]:
+        template = "A mask has the class {highest}, the model {outputs} outputs a pixel (0 to {last})."
+        count = logits.shape[1]
+        raise TaskError("task.segmentation.classes", template, highest=highest, outputs=count, last=count - 1)
+    if logits.shape[2:] == targets.shape[1:]:
+        return logits
+    return F.interpolate(logits, targets.shape[1:], mode="bilinear", align_corners=False)
+
+
+def _loss(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(_sized(outputs, targets), targets, ignore_index=IGNORED)
+
+
+def _rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:
+    """[N, 2 C]: pixels in the intersection, then in the union, of each class."""
+    logits = finite(_sized(outputs, targets))
+    classes = logits.shape[1]
+    said, right = logits.argmax(1).cpu().numpy(), targets.cpu().numpy()
+    return np.stack([_overlaps(one[mask != IGNORED], mask[mask != IGNORED], classes) for one, mask in zip(said, right)])
+
+
+def _overlaps(said: NDArray[Any], right: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """[2 C] of the pixels of one image."""
+    both = np.bincount(right[said == right], minlength=classes)
+    union = np.bincount(said, minlength=classes) + np.bincount(right, minlength=classes) - both
+    return np.concatenate([both, union]).astype(np.float64)
+
+
+def _mean_iou(rows: Rows) -> float:
+    """Over the classes that occur."""
+    both, union = np.split(rows.sum(0), 2)
+    return float((both[union > 0] / union[union > 0]).mean()) if union.any() else 0.0
+
+
+PURPOSE = Purpose(
+    metric="mean IoU",
+    agreement="mean IoU with the original",
+    check=_check,
+    answer=_answer,
+    loss=_loss,
+    rows=_rows,
+    statistic=_mean_iou,
+    error=bootstrap,
+    percent=True,
+)

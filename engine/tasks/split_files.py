@@ -1,0 +1,29 @@
+"""Which files hold which split: one file that is divided later, or a folder with `train`, `val` and `test` files."""
+
+from pathlib import Path
+
+from ..errors import TaskError
+from .protocol import Split
+from .splitting import ALIASES
+
+
+def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
+    """Files of each split; CALIBRATE alone for a single file. Raises TaskError where there is none."""
+    where = Path(path)
+    if where.is_file():
+        return {Split.CALIBRATE: [where]}
+    found = named_splits(where, suffixes) if where.is_dir() else {}
+    if not found:
+        template = "{path} does not exist, or holds no train{suffix}, val{suffix} and test{suffix}."
+        raise TaskError("task.missing", template, path=path, suffix=suffixes[0])
+    return found
+
+
+def named_splits(folder: Path, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
+    """Files such as `train.csv` and `test-00001-of-00002.csv` by the split that they name, in order."""
+    found: dict[Split, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        split = ALIASES.get(file.stem.lower().partition("-")[0])
+        if split is not None and file.suffix.lower() in suffixes and file.is_file():
+            found.setdefault(split, []).append(file)
+    return {split: found[split] for split in Split if split in found}

@@ -1,0 +1,52 @@
+"""From columns to what a model takes: images, texts or numbers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...errors import TaskError
+from ..images import ImageReader
+from ..pixels import standardise
+from ..protocol import TaskSpec
+from ..tokens import length_of, tokens_of
+from .protocol import Kind, Values
+
+Encode: TypeAlias = Callable[[Sequence[Values]], Any]
+"""Some rows of the feature columns as a tensor [n, ...] or tensors by name."""
+
+
+def encoder(kind: Kind, spec: TaskSpec) -> Encode:
+    """What makes inputs of columns of a kind."""
+    return {Kind.IMAGE: _images, Kind.TEXT: _texts}.get(kind, _numbers)(spec)
+
+
+def _images(spec: TaskSpec) -> Encode:
+    reader = ImageReader(spec)
+    return lambda columns: reader.read(list(columns[0]), "An image of the table")
+
+
+def _texts(spec: TaskSpec) -> Encode:
+    """The texts of the first column, then those of the second one where there are two."""
+    tokens, length = tokens_of(spec), length_of(spec)
+    return lambda columns: tokens.padded([text for column in columns for text in column], length)
+
+
+def _numbers(spec: TaskSpec) -> Encode:
+    def encode(columns: Sequence[Values]) -> torch.Tensor:
+        table = np.concatenate([np.reshape(column, (len(column), -1)) for column in columns], 1)
+        return standardise(torch.from_numpy(table.astype(np.float32)), spec)
+
+    return encode
+
+
+def check_numbers(names: Sequence[str], columns: Sequence[Values]) -> None:
+    """Refuse features with cells that are no numbers."""
+    for name, column in zip(names, columns, strict=True):
+        values: NDArray[Any] = np.asarray(column)
+        bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
+        if bad.any():
+            template = "The column {name} holds NaN or infinity, first in row {row}."
+            raise TaskError("task.table.not_finite", template, name=name, row=int(np.argmax(bad)) + 1)

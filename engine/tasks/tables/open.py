@@ -1,0 +1,122 @@
+"""Opens Parquet and CSV files, or a folder with one for each split, as a task."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import TaskError
+from ..data_task import DataTask
+from ..protocol import Split, TaskSpec, option
+from ..purposes.table import purpose_named
+from ..split_files import files_by_split
+from ..splitting import divide, seed_of
+from ..texts import LANGUAGE, language_task
+from .delimited import Delimited
+from .inputs import Encode, check_numbers, encoder
+from .parquet import Parquet
+from .protocol import Kind, Table, Values, rows_of
+from .roles import Roles, roles_of
+
+
+class Columns:
+    """Rows of tables (`Data`).
+
+    Attributes:
+        title: Name of the file or folder.
+        classes: Names of the classes.
+        labelled: Whether a column holds what is right.
+    """
+
+    def __init__(
+        self, spec: TaskSpec, features: dict[Split, list[Values]], labels: dict[Split, NDArray[Any]], encode: Encode
+    ) -> None:
+        """Take columns by split, divided further by the specification's seed where splits are missing."""
+        self.title = Path(spec.path).name
+        self.classes: tuple[str, ...] = ()
+        self.labelled = bool(labels)
+        self._features, self._labels, self._encode = features, labels, encode
+        self._rows = divide({split: len(columns[0]) for split, columns in features.items()}, seed_of(spec))
+
+    def size(self, split: Split) -> int:
+        """How many rows a split has."""
+        return len(self._rows[split][1])
+
+    def read(self, split: Split, rows: NDArray[np.int64]) -> Any:
+        """Inputs [n, ...]; of two columns of text, those of the second one follow as further n."""
+        source, taken = self._rows[split]
+        return self._encode([rows_of(column, taken[rows]) for column in self._features[source]])
+
+    def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Labels [n] or [n, K]."""
+        source, taken = self._rows[split]
+        return self._labels[source][taken[rows]]
+
+
+def open_parquet(spec: TaskSpec) -> DataTask:
+    """Open Parquet files."""
+    return _open(spec, (".parquet",), Parquet)
+
+
+def open_csv(spec: TaskSpec) -> DataTask:
+    """Open CSV or TSV files."""
+    return _open(spec, (".csv", ".tsv"), lambda path: Delimited(path, option(spec, "header")))
+
+
+def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Table]) -> DataTask:
+    files = files_by_split(spec.path, suffixes)
+    tables = {split: [read(file) for file in some] for split, some in files.items()}
+    first = next(iter(tables.values()))[0]
+    roles = roles_of(first, spec)
+    _check_columns([one for some in tables.values() for one in some], first, roles)
+    features = {split: [_joined(some, name) for name in roles.features] for split, some in tables.items()}
+    if roles.purpose in LANGUAGE:
+        return language_task(spec, {split: list(columns[0]) for split, columns in features.items()}, roles.purpose)
+    kind = first.kinds[roles.features[0]]
+    if kind in (Kind.WHOLE, Kind.NUMBER):
+        for columns in features.values():
+            check_numbers(roles.features, columns)
+    labels = {split: [_joined(some, name) for name in roles.labels] for split, some in tables.items() if roles.labels}
+    targets, names = _targets(labels, roles)
+    data = Columns(spec, features, targets, encoder(kind, spec))
+    data.classes = names or (first.classes(roles.labels[0]) if roles.labels else ())
+    return DataTask(spec, data, purpose_named(roles.purpose))
+
+
+def _check_columns(tables: Sequence[Table], first: Table, roles: Roles) -> None:
+    """Refuse files that lack a column, or hold something else in it."""
+    for name in (*roles.features, *roles.labels):
+        kinds = {one.kinds.get(name) for one in tables}
+        if len(kinds) > 1 and not kinds <= {Kind.WHOLE, Kind.NUMBER}:
+            template = "The files of the splits do not agree on the column {name} ({kind} in the first one)."
+            raise TaskError("task.table.splits", template, name=name, kind=first.kinds[name].value)
+
+
+def _joined(tables: Sequence[Table], name: str) -> Values:
+    """A column of all files of a split."""
+    parts = [one.load(name) for one in tables]
+    return [cell for part in parts for cell in part] if isinstance(parts[0], list) else np.concatenate(parts)
+
+
+def _targets(labels: dict[Split, list[Values]], roles: Roles) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
+    """Labels as the purpose takes them, and the names of classes that are written as text."""
+    if roles.purpose != "classification":
+        return {split: _side_by_side(columns) for split, columns in labels.items()}, ()
+    single = {split: np.asarray(columns[0]) for split, columns in labels.items()}
+    if not any(column.dtype.kind == "U" for column in single.values()):
+        return {split: _whole(column) for split, column in single.items()}, ()
+    names, numbers = np.unique(np.concatenate(list(single.values())), return_inverse=True)
+    ends = np.cumsum([len(column) for column in single.values()])[:-1]
+    return dict(zip(single, np.split(numbers, ends), strict=True)), tuple(map(str, names))
+
+
+def _side_by_side(columns: list[Values]) -> NDArray[Any]:
+    """[N] of one column, [N, K] of several."""
+    return np.asarray(columns[0]) if len(columns) == 1 else np.stack(columns, -1)
+
+
+def _whole(column: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers and flags in the type that losses take; others stay, and are refused."""
+    return column.astype(np.int64) if column.dtype.kind in "biu" else column

@@ -1,0 +1,97 @@
+"""Which column is what, and what the model is for: as the user says, or as names and kinds of the columns suggest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...errors import TaskError
+from ..protocol import TaskSpec, option
+from ..texts import LANGUAGE
+from .protocol import Kind, Table
+
+LABELS = ("label", "labels", "target", "class", "score", "similarity", "similarity_score", "y")
+"""What people call the column that holds what is right."""
+
+NUMBERS = ("id", "idx", "index")
+"""What people call columns that only number the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What the columns are for.
+
+    Attributes:
+        purpose: A key of `PURPOSES`.
+        features: Columns that the inputs are made of, all of one kind.
+        labels: Columns that hold what is right, may be none.
+    """
+
+    purpose: str
+    features: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def roles_of(table: Table, spec: TaskSpec) -> Roles:
+    """The roles of a table's columns; raises TaskError where they cannot be told."""
+    kinds, purpose = table.kinds, option(spec, "purpose")
+    features, labels = (_named(kinds, option(spec, name)) for name in ("features", "label"))
+    if purpose in LANGUAGE:
+        return Roles(purpose, _texts(kinds, features or tuple(kinds), 1), ())
+    labels = labels or _label(table, features)
+    features = features or _features(kinds, labels)
+    if not features:
+        template = "Of the columns {columns} none is left to make inputs of. Say which are the features."
+        raise TaskError("task.table.features", template, columns=", ".join(kinds))
+    purpose = purpose or _purpose(kinds, features, labels)
+    if kinds[features[0]] is Kind.TEXT:
+        features = _texts(kinds, features, 2 if purpose == "similarity" else 1)
+    return Roles(purpose, features, labels)
+
+
+def _named(kinds: Mapping[str, Kind], given: str) -> tuple[str, ...]:
+    """Columns that the user names."""
+    names = tuple(name.strip() for name in given.split(",") if name.strip())
+    missing = [name for name in names if name not in kinds]
+    if missing:
+        template = "There is no column {missing} that can be used, only {columns}."
+        raise TaskError("task.table.column", template, missing=", ".join(missing), columns=", ".join(kinds))
+    return names
+
+
+def _label(table: Table, features: Sequence[str]) -> tuple[str, ...]:
+    """The column that is called as labels are, or the last one of a table without names."""
+    others = [name for name in table.kinds if name not in features]
+    called = {name.lower(): name for name in others}
+    found = next((called[name] for name in LABELS if name in called), None)
+    if found is None and not table.named and len(table.kinds) > 1 and others:
+        found = others[-1]
+    return () if found is None else (found,)
+
+
+def _features(kinds: Mapping[str, Kind], labels: Sequence[str]) -> tuple[str, ...]:
+    """The image, or else all texts, or else all numbers."""
+    others = [name for name in kinds if name not in labels and name.lower() not in NUMBERS]
+    images, texts = ([name for name in others if kinds[name] is kind] for kind in (Kind.IMAGE, Kind.TEXT))
+    numbers = [name for name in others if kinds[name] in (Kind.WHOLE, Kind.NUMBER)]
+    return tuple(images[:1] or texts or numbers)
+
+
+def _purpose(kinds: Mapping[str, Kind], features: Sequence[str], labels: Sequence[str]) -> str:
+    """What a model with these inputs and labels is for."""
+    if not labels:
+        if kinds[features[0]] is not Kind.TEXT:
+            return "classification"
+        template = "There is no column of labels beside the texts. Say which it is, or what the model is for."
+        raise TaskError("task.table.purpose", template)
+    numbers = all(kinds[name] is Kind.NUMBER for name in labels) or len(labels) > 1
+    if not numbers:
+        return "classification"
+    return "similarity" if kinds[features[0]] is Kind.TEXT and len(features) == 2 else "regression"
+
+
+def _texts(kinds: Mapping[str, Kind], names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Exactly so many columns of text among some."""
+    found = tuple(name for name in names if kinds[name] is Kind.TEXT)
+    if len(found) != count:
+        template = "{count} of the columns must hold the text; found were: {found}. Say which are the features."
+        raise TaskError("task.table.texts", template, count=count, found=", ".join(found) or "none")
+    return found

@@ -1,0 +1,170 @@
+"""From text to token numbers: by a Hugging Face `tokenizer.json`, or byte by byte where the user says so."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+
+from ..errors import TaskError
+from .packages import needed
+from .protocol import BYTES, TaskSpec, option
+
+FILE = "tokenizer.json"
+MASKS = ("[MASK]", "<mask>")
+PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>", "<eos>")
+"""What tokenisers call the token that stands for a hidden one, and the one that fills up, where no file says it."""
+
+
+class Tokens(Protocol):
+    """A tokeniser."""
+
+    @property
+    def mask(self) -> int | None:
+        """Number of the token that hides another, None where there is none."""
+        ...
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """Tokens that stand before every sequence."""
+        ...
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """Tokens that stand behind it."""
+        ...
+
+    def numbers(self, text: str) -> list[int]:
+        """The tokens of a text, without those of `before` and `after`."""
+        ...
+
+    def padded(self, texts: Sequence[str], length: int) -> Any:
+        """Texts as the model takes them, each cut or filled up to `length` tokens."""
+        ...
+
+
+class Bytes:
+    """Every byte of the UTF-8 text is a token; 0 fills up and hides. The model takes one tensor, by position."""
+
+    mask = 0
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    def numbers(self, text: str) -> list[int]:
+        """The bytes of a text."""
+        return list(text.encode())
+
+    def padded(self, texts: Sequence[str], length: int) -> torch.Tensor:
+        """[n, length] int64."""
+        return torch.tensor([list(text.encode()[:length].ljust(length, b"\0")) for text in texts])
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFace:
+    """A `tokenizer.json`. The model takes `input_ids` and `attention_mask` by name.
+
+    Attributes:
+        tokenizer: From the library `tokenizers`.
+        mask: As of `Tokens`.
+        before: As of `Tokens`.
+        after: As of `Tokens`.
+        padding: The token that fills up.
+    """
+
+    tokenizer: Any
+    mask: int | None
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    padding: int
+
+    def numbers(self, text: str) -> list[int]:
+        """The tokens of a text."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def padded(self, texts: Sequence[str], length: int) -> dict[str, torch.Tensor]:
+        """input_ids and attention_mask, each [n, length] int64."""
+        self.tokenizer.enable_truncation(length)
+        ids = [one.ids for one in self.tokenizer.encode_batch(list(texts))]
+        self.tokenizer.no_truncation()
+        filled = [one + [self.padding] * (length - len(one)) for one in ids]
+        present = [[1] * len(one) + [0] * (length - len(one)) for one in ids]
+        return {"input_ids": torch.tensor(filled), "attention_mask": torch.tensor(present)}
+
+
+def tokens_of(spec: TaskSpec) -> Tokens:
+    """The tokeniser that the option "tokenizer" names; without one, the tokenizer.json beside the data."""
+    given = option(spec, "tokenizer")
+    if given == BYTES:
+        return Bytes()
+    file = tokenizer_in(Path(given).expanduser()) if given else beside_data(spec)
+    if not file.is_file():
+        template = (
+            "There is no tokeniser {path}. Name the tokenizer.json of the model or its folder, or {bytes} for a model "
+            "that reads text byte by byte."
+        )
+        raise TaskError("task.tokenizer.missing", template, path=str(file), bytes=BYTES)
+    return _read(file)
+
+
+def tokenizer_in(where: Path) -> Path:
+    """The tokenizer.json that a path means: itself, or the one in a folder."""
+    return where / FILE if where.is_dir() else where
+
+
+def beside_data(spec: TaskSpec) -> Path:
+    """Where the tokenizer.json of some data would lie."""
+    data = Path(spec.path)
+    return (data if data.is_dir() else data.parent) / FILE
+
+
+def length_of(spec: TaskSpec) -> int:
+    """Tokens of a sample: the option "length", 128 by default."""
+    given = option(spec, "length", "128")
+    if not given.isdigit() or int(given) < 2:
+        template = "The length of a sample must be a whole number of tokens from 2, not {given}."
+        raise TaskError("task.length", template, given=given)
+    return int(given)
+
+
+def _read(file: Path) -> HuggingFace:
+    tokenizers = needed("tokenizers", "text", "Tokenisers")
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises a bare Exception
+        template = "{path} is no tokenizer.json that can be read."
+        raise TaskError("task.tokenizer.damaged", template, details=str(error), path=str(file)) from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    mask = _special(tokenizer, file.parent, "mask_token", MASKS)
+    padding = _special(tokenizer, file.parent, "pad_token", PADDINGS)
+    return HuggingFace(tokenizer, mask, *_around(tokenizer), padding or 0)
+
+
+def _special(tokenizer: Any, folder: Path, role: str, usual: tuple[str, ...]) -> int | None:
+    """Number of a special token, by what the files beside say or by what is usual."""
+    names = (*_said(folder, role), *usual)
+    return next((number for name in names if (number := tokenizer.token_to_id(name)) is not None), None)
+
+
+def _said(folder: Path, role: str) -> list[str]:
+    """What the files of a Hugging Face model call a special token."""
+    said: list[str] = []
+    for file in (folder / "special_tokens_map.json", folder / "tokenizer_config.json"):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        given = cast("dict[str, Any]", content).get(role) if isinstance(content, dict) else None
+        name = cast("dict[str, Any]", given).get("content") if isinstance(given, dict) else given
+        said += [name] if isinstance(name, str) else []
+    return said
+
+
+def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The special tokens that the tokeniser puts before and behind a text."""
+    bare: list[int] = tokenizer.encode("a", add_special_tokens=False).ids
+    whole: list[int] = tokenizer.encode("a").ids
+    start = next((i for i in range(len(whole)) if bare and whole[i : i + len(bare)] == bare), 0)
+    return tuple(whole[:start]), tuple(whole[start + len(bare) :])

@@ -1,0 +1,120 @@
+"""Gates and Fisher information equal what explicit gates and gradients of single samples give."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur.engine.jobs import finish
+from secateur.engine.scoring.choices import Choices, Combine, Normalise
+from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.samples import samples_of
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Kind
+from tests.engine.nets import Transformer
+from tests.engine.scoring.given_task import GivenTask
+from tests.engine.surgery.test_blocks import llama
+
+IMAGES = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+PLAIN = Choices(normalise=Normalise.NONE)
+
+
+def _transformer() -> tuple[Any, GivenTask, Any]:
+    torch.manual_seed(0)
+    net, task = Transformer().eval(), GivenTask(IMAGES, 6, batch=4)
+    return net, task, analyse(net, task.example_inputs())
+
+
+def _gated(model: nn.Module, reader: nn.Module, gates: int, task: GivenTask) -> Tensor:
+    """[samples, gates] gradient of gates multiplied into what a layer reads."""
+    found: list[Tensor] = []
+    for inputs, labels in task.given:
+        for one, label in zip(inputs.split(1), labels.split(1), strict=True):
+            gate = torch.ones(gates, requires_grad=True)
+
+            def multiply(_: Any, x: Any, gate: Tensor = gate) -> Any:
+                return (x[0].unflatten(-1, (gates, -1)) * gate[:, None]).flatten(-2)
+
+            handle = reader.register_forward_pre_hook(multiply)
+            loss = task.loss(model, (one, label))
+            handle.remove()
+            assert loss is not None
+            found.append(torch.autograd.grad(loss, gate)[0])
+    return torch.stack(found)
+
+
+def test_a_heads_gate_is_that_of_michel_et_al() -> None:
+    net, task, analysis = _transformer()
+    layer = net.layers[1].attention
+    expected = _gated(net, layer.proj, 4, task).abs().mean(0)
+    heads = next(s for s in analysis.sets if s.kind is Kind.HEAD and s.name.startswith("layers.1"))
+    scores = finish(score(net, analysis, analysis.empty(), "gates", task, choices=PLAIN))[heads.structures]
+    assert np.allclose(scores, expected, rtol=1e-4)
+    normed = finish(score(net, analysis, analysis.empty(), "gates", task))[heads.structures]
+    assert np.allclose(normed, expected / expected.norm(), rtol=1e-4)
+
+
+def test_a_key_value_groups_gate_covers_all_its_query_heads() -> None:
+    class Logits(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            return self.model(input_ids=tokens).logits.mean(1)
+
+    torch.manual_seed(0)
+    net = Logits(llama()).eval()
+    task = GivenTask(torch.arange(28).reshape(4, 7) * 3 % 50, 5)
+    analysis = analyse(net, task.example_inputs())
+    groups = next(s for s in analysis.sets if s.kind is Kind.KV_GROUP)
+    reader: Any = net.get_submodule("model.model.layers.0.self_attn.o_proj")
+    expected = _gated(net, reader, groups.count, task).abs().mean(0)
+    scores = finish(score(net, analysis, analysis.empty(), "gates", task, choices=PLAIN))[groups.structures]
+    assert np.allclose(scores, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("how", [Combine.SUM, Combine.MEAN])
+def test_fisher_information_is_that_of_single_samples(how: Combine) -> None:
+    net, task, analysis = _transformer()
+    weight, total = net.layers[0].mlp[2].weight, torch.zeros(40)
+    for inputs, labels in task.given:
+        for one, label in zip(inputs.split(1), labels.split(1), strict=True):
+            loss = task.loss(net, (one, label))
+            assert loss is not None
+            change = (weight * torch.autograd.grad(loss, weight)[0]).square()
+            total += change.sum(0) if how is Combine.SUM else change.mean(0)
+    neurons = next(s for s in analysis.sets if s.name == "layers.0.mlp.0.weight" and s.kind is Kind.NEURON)
+    scores = finish(score(net, analysis, analysis.empty(), "fisher", task, choices=Choices(how)))
+    assert np.allclose(scores[neurons.structures], total.detach() / 6, rtol=1e-4)
+
+
+def test_a_batch_is_taken_apart_into_its_samples() -> None:
+    images, labels = torch.randn(3, 2), torch.arange(3)
+    one = next(iter(samples_of((images, labels), (images,))))
+    assert torch.equal(one[0], images[:1]) and torch.equal(one[1], labels[:1])
+    texts = {"ids": images, "texts": ["a", "b", "c"], "options": ("x", 3)}
+    third = list(samples_of(texts, {"ids": images}))[2]
+    assert torch.equal(third["ids"], images[2:]) and third["texts"] == ["c"] and third["options"] == ("x", 3)
+
+
+def test_images_of_a_detector_are_samples_and_not_their_channels() -> None:
+    images, targets = (
+        [torch.randn(3, 8, 8), torch.randn(3, 9, 9)],
+        [{"labels": torch.ones(4)}, {"labels": torch.ones(1)}],
+    )
+    second = list(samples_of((images, targets), (images,)))[1]
+    assert second == ([images[1]], [targets[1]])
+
+
+def test_a_pair_in_a_list_is_no_list_of_two_samples() -> None:
+    images, labels = torch.randn(2, 5), torch.arange(2)
+    first = next(iter(samples_of([images, labels], (images,))))
+    assert first[0].shape == (1, 5) and first[1].shape == (1,)
+
+
+def test_a_batch_that_cannot_be_taken_apart_is_one_sample() -> None:
+    whole = object()
+    assert list(samples_of(whole, (torch.randn(3, 2),))) == [whole]

@@ -1,0 +1,113 @@
+"""CSV: with and without names, numbers, pairs of sentences, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tracing.reading import tensors_of
+
+from ..makers import spec
+from .makers import write_csv
+
+NUMBERS = [f"{n / 4},{n / 7},{n / 4 + 3 * n / 7}" for n in range(30)]
+PAIRS = [f'"{"a" * n}, said",b,{n / 2 + 0.25}' for n in range(1, 31)]
+
+
+def opened(path: str, **options: str) -> Task:
+    return open_task(spec("csv", path, options=tuple(options.items())))
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_regression_of_columns_of_numbers(tmp_path: Path, header: bool) -> None:
+    task = opened(write_csv(tmp_path / "a.csv", *(["width,height,target"] if header else []), *NUMBERS))
+    metric = finish(task.evaluate(lambda x: x[:, 0] + 3 * x[:, 1] + 2, Split.REPORT, NeverCancelled()))
+    assert (metric.name, metric.count, metric.percent, metric.higher_is_better) == ("RMSE", 3, False, False)
+    assert metric.value == pytest.approx(2.0, abs=1e-5)
+    assert metric.error == pytest.approx(0.0, abs=1e-5)
+    loss = task.loss(lambda x: x[:, 0] + 3 * x[:, 1] + 2, next(task.batches(Split.CALIBRATE)))
+    assert loss is not None and loss.item() == pytest.approx(4.0, abs=1e-4)
+
+
+def test_several_columns_are_found_at_once_and_features_can_be_named(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", "a,b,c", *NUMBERS)
+    task = opened(path, label="c, a", features="b", purpose="regression")
+    x, y = next(task.batches(Split.CALIBRATE))
+    assert x.shape == (24, 1) and y.shape == (24, 2)
+    assert torch.allclose(y[:, 0], y[:, 1] + 3 * x[:, 0].double(), atol=1e-5)
+
+
+def test_pairs_of_sentences_with_a_score_need_no_names(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", *PAIRS)
+    task = opened(path, tokenizer="bytes", length="64")
+    (inputs,) = tensors_of(task.example_inputs())
+    assert inputs.shape == (4, 64)  # two pairs: their first sentences, then their second ones
+    assert (inputs[:2, 0] == ord("a")).all() and (inputs[2:, 0] == ord("b")).all()
+
+    def longer_is_more_alike(x: torch.Tensor) -> torch.Tensor:
+        angle = torch.where(x[:, 0] == ord("a"), 0.03 * (50 - (x > 0).sum(1)), 0.0)
+        return torch.stack([angle.cos(), angle.sin()], 1)
+
+    metric = finish(task.evaluate(longer_is_more_alike, Split.REPORT, NeverCancelled()))
+    assert (metric.name, metric.value, metric.count) == ("Spearman", pytest.approx(1.0), 3)
+
+
+def test_classes_in_words_and_a_header_that_must_be_denied(tmp_path: Path) -> None:
+    lines = [f"text {n};{('no', 'yes')[n % 2]}" for n in range(30)]
+    path = write_csv(tmp_path / "a.csv", *lines)
+    options = {"tokenizer": "bytes", "length": "8"}
+    assert opened(path, header="no", **options).info(None).classes == ("no", "yes")
+    assert opened(path, header="no", **options).info(None).sizes["calibrate"] == 24
+    with pytest.raises(TaskError, match="no column of labels beside the texts"):
+        opened(path, **options)  # the first line is taken for names
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "sentence"),
+    [
+        (["a,label", "1,2", "3"], {}, "Record 3 .* has 1 cells, the first one 2"),
+        (["a,label", *["1,2"] * 20, ",3"], {}, "column a .* has 1 empty cells"),
+        (["a,label", *["nan,2"] * 20], {}, "column a holds NaN or infinity, first in row 1"),
+        (["a,label", *["1,0.5"] * 20], {"purpose": "classification"}, "class numbers"),
+        (["a,target", *["1,x"] * 20], {"purpose": "regression"}, "must be numbers"),
+        (["a,b", *["1,2"] * 20], {"label": "c"}, "no column c that can be used, only a, b"),
+        (["a,label", *["1,2"] * 20], {"purpose": "luck"}, "no purpose luck"),
+        (
+            ["a,b,label", *["x,y,1"] * 20],
+            {"tokenizer": "bytes"},
+            "1 of the columns must hold the text; found were: a, b",
+        ),
+        (["a,label", *["x,1"] * 20], {}, "no tokeniser"),
+        (["a,label", *["x,1"] * 20], {"tokenizer": "bytes", "length": "1"}, "whole number of tokens from 2"),
+        (["a,label", "1,2"], {}, "too few"),
+        (["a,label"], {}, "no lines below"),
+        ([""], {}, "is empty"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused_in_words(
+    tmp_path: Path, lines: list[str], options: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(TaskError, match=sentence):
+        opened(write_csv(tmp_path / "a.csv", *lines), **options)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("é,1\n".encode("latin-1") * 9)
+    with pytest.raises(TaskError, match="no CSV file in UTF-8"):
+        opened(str(tmp_path / "a.csv"))
+
+
+def test_the_splits_are_the_same_every_time(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", "a,b,target", *NUMBERS)
+
+    def rows(seed: str) -> list[np.ndarray]:
+        return [np.concatenate([x for x, _ in opened(path, seed=seed).batches(split)]) for split in Split]
+
+    assert all(np.array_equal(a, b) for a, b in zip(rows("3"), rows("3")))
+    assert not np.array_equal(rows("3")[0], rows("4")[0])
+    assert len(np.unique(np.concatenate(rows("3")), axis=0)) == 30

@@ -1,0 +1,133 @@
+"""Images, texts and numbers from Parquet files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import Split
+from secateur.engine.tracing.reading import tensors_of
+
+from ..makers import Brightest, bands, rows_of, spec
+from .makers import png, write_parquet
+
+LABELS = np.arange(40) % 2
+PIXELS = bands(LABELS, 2)
+FILES = [png(image) for image in PIXELS]
+
+
+def both(bytes_of: list[bytes]) -> list[dict[str, object]]:
+    return [{"bytes": one, "path": None} for one in bytes_of]
+
+
+@pytest.mark.parametrize("images", [FILES, both(FILES)], ids=["bytes", "struct"])
+def test_images_are_judged_as_they_are(tmp_path: Path, images: list[object]) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"image": images, "label": LABELS})
+    task = open_task(spec("parquet", path, mean=(0.0,), batch=4))
+    assert task.info(None).sizes == {"calibrate": 32, "choose": 4, "report": 4}
+    metric = finish(task.evaluate(Brightest(2), Split.REPORT, NeverCancelled()))
+    assert (metric.name, metric.value, metric.count) == ("top-1", 1.0, 4)
+    (x, _), *_ = task.batches(Split.CALIBRATE)
+    assert {row.numpy().tobytes() for row in x} <= {(one[None] / np.float32(255)).tobytes() for one in PIXELS}
+
+
+def test_a_folder_gives_the_splits_and_shards_follow_one_another(tmp_path: Path) -> None:
+    for name, rows in (
+        ("train-00000-of-00002", slice(0, 9)),
+        ("train-00001-of-00002", slice(9, 20)),
+        ("test", slice(20, 40)),
+    ):
+        write_parquet(tmp_path / f"{name}.parquet", {"image": FILES[rows], "label": LABELS[rows]})
+    task = open_task(spec("parquet", tmp_path))
+    assert task.info(None).sizes == {"calibrate": 18, "choose": 2, "report": 20}
+    assert not rows_of(task, "report") & (rows_of(task, "calibrate") | rows_of(task, "choose"))
+
+
+def test_names_of_classes_are_those_of_the_file_or_the_labels_themselves(tmp_path: Path) -> None:
+    noted = {"info": {"features": {"label": {"names": ["dark", "light"], "_type": "ClassLabel"}}}}
+    path = write_parquet(tmp_path / "a.parquet", {"image": FILES, "label": LABELS}, huggingface=json.dumps(noted))
+    assert open_task(spec("parquet", path)).info(None).classes == ("dark", "light")
+    words = pa.array([("light", "dark")[label] for label in LABELS]).dictionary_encode()
+    task = open_task(spec("parquet", write_parquet(tmp_path / "b.parquet", {"image": FILES, "label": words})))
+    assert task.info(None).classes == ("dark", "light")
+    assert [sample.label for sample in task.info(None).samples[:2]] == ["dark", "light"]
+    for x, y in task.batches(Split.CALIBRATE):
+        assert torch.equal(x[:, 0, :4].mean((1, 2)) > x[:, 0, 4:].mean((1, 2)), y == 1)  # label 0 is bright above
+
+
+def test_without_labels_the_original_is_agreed_with(tmp_path: Path) -> None:
+    task = open_task(spec("parquet", write_parquet(tmp_path / "a.parquet", {"image": FILES}), mean=(0.0,)))
+    assert task.info(Brightest(2)).metric == "agreement"
+    metric = finish(task.evaluate(lambda x: -Brightest(2).eval()(x), Split.REPORT, NeverCancelled()))
+    assert (metric.name, metric.value) == ("agreement", 0.0)
+
+
+def test_lists_of_numbers_are_vectors(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(30, 3))
+    path = write_parquet(tmp_path / "a.parquet", {"vector": list(vectors), "target": vectors.sum(1)})
+    task = open_task(spec("parquet", path))
+    metric = finish(task.evaluate(lambda x: x.sum(1), Split.REPORT, NeverCancelled()))
+    assert (metric.name, metric.count) == ("RMSE", 3)
+    assert metric.value == pytest.approx(0.0, abs=1e-6)
+
+
+def test_text_with_a_label_is_a_classification(tmp_path: Path) -> None:
+    texts = ["good" if label else "bad" for label in LABELS]
+    path = write_parquet(tmp_path / "a.parquet", {"id": range(40), "text": texts, "label": LABELS})
+    task = open_task(spec("parquet", path, options=(("tokenizer", "bytes"), ("length", "6"))))
+    assert tensors_of(task.example_inputs())[0].shape == (2, 6)
+    says_g = finish(task.evaluate(lambda x: torch.eye(2)[(x[:, 0] == ord("g")).long()], Split.REPORT, NeverCancelled()))
+    assert says_g.value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"image": [b"no image"] * 40, "label": LABELS}, "image of the table is no image that can be read"),
+        ({"image": FILES, "label": [None, *LABELS[1:]]}, "column label .* has 1 empty cells"),
+        ({"image": FILES, "label": LABELS - 1}, "class numbers: integers from 0"),
+        ({"x": [1.0, float("nan")] * 20, "label": LABELS}, "column x holds NaN or infinity, first in row 2"),
+        ({"x": np.ones(40), "target": [float("inf")] * 40}, "must be numbers; some are missing, infinite"),
+        ({"when": pa.array([0] * 40, pa.timestamp("s")), "label": LABELS}, "none is left to make inputs of"),
+        ({"x": [[1.0]] * 39 + [[1.0, 2.0]], "label": LABELS}, "different lengths"),
+    ],
+)
+def test_columns_that_cannot_be_used_are_refused_in_words(tmp_path: Path, columns: dict, sentence: str) -> None:
+    with pytest.raises(TaskError, match=sentence):
+        task = open_task(spec("parquet", write_parquet(tmp_path / "a.parquet", columns)))
+        list(task.batches(Split.CALIBRATE))
+
+
+def test_more_classes_than_the_model_has_are_refused(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"image": FILES, "label": np.arange(40) % 4})
+    with pytest.raises(TaskError, match="4 classes, the model answers with 2"):
+        open_task(spec("parquet", path, mean=(0.0,))).info(Brightest(2))
+
+
+def test_a_file_that_is_no_parquet_and_a_split_that_lacks_a_column(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"hello")
+    with pytest.raises(TaskError, match="no Parquet file or is damaged"):
+        open_task(spec("parquet", tmp_path / "a.parquet"))
+    write_parquet(tmp_path / "train.parquet", {"image": FILES, "label": LABELS})
+    write_parquet(tmp_path / "test.parquet", {"image": FILES})
+    with pytest.raises(TaskError, match="do not agree on the column label"):
+        open_task(spec("parquet", tmp_path))
+
+
+def test_without_the_package_the_sentence_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"image": FILES, "label": LABELS})
+
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("secateur.engine.tasks.packages.import_module", absent)
+    with pytest.raises(TaskError, match=r"need the package pyarrow.* pip install 'secateur\[parquet\]'"):
+        open_task(spec("parquet", path))

@@ -1,0 +1,63 @@
+"""Images with masks: a segmentation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import Split
+
+from .makers import spec
+
+
+def write_pairs(folder: Path, count: int = 20, size: tuple[int, int] = (8, 12)) -> None:
+    """Images whose bright pixels are of class 1, the others of class 0."""
+    random = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for number in range(count):
+        mask = random.integers(0, 2, (size[0] // 4, size[1] // 4)).repeat(4, 0).repeat(4, 1).astype(np.uint8)
+        Image.fromarray(mask * 200 + np.uint8(number)).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+
+
+def bright(x: torch.Tensor) -> torch.Tensor:
+    return torch.stack([0.5 - x[:, 0], x[:, 0] - 0.5], 1)
+
+
+@pytest.mark.parametrize("size", [None, (4, 4)])
+def test_pixels_are_judged_by_their_masks_also_resized(tmp_path: Path, size: tuple[int, int] | None) -> None:
+    write_pairs(tmp_path)
+    task = open_task(spec("masks", tmp_path, size=size))
+    (x, y), *_ = task.batches(Split.CALIBRATE)
+    assert x.shape[-2:] == y.shape[-2:] == (size or (8, 12)) and set(y.unique().tolist()) == {0, 1}
+    metric = finish(task.evaluate(bright, Split.REPORT, NeverCancelled()))
+    assert (metric.name, metric.count, metric.percent) == ("mean IoU", 2, True)
+    assert metric.value == 1.0 if size is None else metric.value > 0.5
+    assert finish(task.evaluate(lambda x: -bright(x), Split.REPORT, NeverCancelled())).value < 0.5
+    assert task.loss(lambda x: 9 * bright(x), (x, y)) is not None
+    assert task.info(bright).samples[0].image is not None
+
+
+def test_splits_are_folders_and_what_is_missing_is_named(tmp_path: Path) -> None:
+    for name, count in (("train", 10), ("val", 3), ("test", 4)):
+        write_pairs(tmp_path / name, count)
+    assert open_task(spec("masks", tmp_path)).info(None).sizes == {"calibrate": 10, "choose": 3, "report": 4}
+    (tmp_path / "train" / "masks" / "3.png").unlink()
+    with pytest.raises(TaskError, match="not in both: 3"):
+        open_task(spec("masks", tmp_path))
+    with pytest.raises(TaskError, match="for segmentation only"):
+        open_task(spec("masks", tmp_path, options=(("purpose", "regression"),)))
+
+
+def test_a_mask_in_colour_is_refused(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    for file in (tmp_path / "masks").iterdir():
+        Image.open(file).convert("RGB").save(file)
+    with pytest.raises(TaskError, match="several channels"):
+        list(open_task(spec("masks", tmp_path)).batches(Split.REPORT))

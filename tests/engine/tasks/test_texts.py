@@ -1,0 +1,94 @@
+"""Text as sequences that a language model is judged by."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tasks.unasked import NOT_ASKED
+
+from .makers import spec
+from .tables.makers import write_csv
+from .test_tokens import write_tokenizer
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz" * 40
+
+
+def opened(path: Path, **options: str) -> Task:
+    return open_task(spec("text", path, options=tuple(options.items())))
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_text(ALPHABET)
+    return tmp_path / "a.txt"
+
+
+def next_letter(x: torch.Tensor) -> torch.Tensor:
+    """Sure of the letter that follows: 10 against 0 for 255 other bytes."""
+    return 10.0 * torch.nn.functional.one_hot(torch.where(x == ord("z"), ord("a"), x + 1), 256)
+
+
+def test_the_next_byte_is_asked_for_at_every_position_but_the_last(text: Path) -> None:
+    task = opened(text, tokenizer="bytes", length="16")
+    x, y = next(task.batches(Split.CALIBRATE))
+    assert x.shape == y.shape and x.shape[1] == 16
+    assert torch.equal(x[:, 1:], y[:, :-1]) and (y[:, -1] == NOT_ASKED).all()
+    assert "".join(map(chr, x[0])) in ALPHABET
+    metric = finish(task.evaluate(next_letter, Split.REPORT, NeverCancelled()))
+    expected = (np.exp(10) + 255) / np.exp(10)  # one over the probability of the right one
+    assert (metric.name, metric.value) == ("perplexity", pytest.approx(expected, rel=1e-5))
+    sequences = len(ALPHABET) // 16
+    assert metric.count == round(sequences / 10) * 15
+    assert task.info(None).sizes["calibrate"] == sequences - 2 * round(sequences / 10)
+    assert task.loss(next_letter, (x, y)).item() == pytest.approx(np.log(expected), rel=1e-4)
+
+
+def test_hidden_bytes_are_asked_for_and_nothing_else(text: Path) -> None:
+    task = opened(text, tokenizer="bytes", length="16", purpose="masked")
+    batches = [(x, y) for split in Split for x, y in task.batches(split)]
+    x, y = (torch.cat(parts) for parts in zip(*batches))
+    assert torch.equal(x == 0, y != NOT_ASKED)
+    assert ((y != NOT_ASKED).sum(1) >= 1).all()
+    assert 0.12 < (x == 0).float().mean() < 0.2
+    again = torch.cat(
+        [x for split in Split for x, _ in opened(text, tokenizer="bytes", length="16", purpose="masked").batches(split)]
+    )
+    assert torch.equal(x, again)
+
+
+@pytest.mark.parametrize("purpose", ["causal", "masked"])
+def test_the_tokenisers_own_tokens_stand_around_every_sequence_and_are_never_hidden(
+    tmp_path: Path, purpose: str
+) -> None:
+    write_tokenizer(tmp_path)
+    (tmp_path / "a.txt").write_text("a b c " * 100)
+    (x, _), *_ = opened(tmp_path / "a.txt", length="8", purpose=purpose).batches(Split.CALIBRATE)
+    assert (x[:, 0] == 1).all() and (x[:, -1] == 2).all()
+    assert set(x[:, 1:-1].unique().tolist()) <= {0, 4, 5, 6}
+
+
+def test_a_column_of_texts_serves_too_and_a_folder_gives_the_splits(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", "n,text", *(f"{n},{ALPHABET[:26]}" for n in range(40)))
+    options = (("tokenizer", "bytes"), ("length", "16"), ("purpose", "causal"))
+    task = open_task(spec("csv", path, options=options))
+    assert sum(task.info(None).sizes.values()) == 40 * 26 // 16
+    for name in ("train", "dev", "test"):
+        (tmp_path / f"{name}.txt").write_text(ALPHABET[: 160 * (1 + len(name))])
+    sizes = opened(tmp_path, tokenizer="bytes", length="16").info(None).sizes
+    assert sizes == {"calibrate": 60, "choose": 40, "report": 50}
+
+
+def test_text_that_cannot_be_used_is_refused(text: Path) -> None:
+    with pytest.raises(TaskError, match="for causal and masked only"):
+        opened(text, tokenizer="bytes", purpose="regression")
+    with pytest.raises(TaskError, match="too few"):
+        opened(text, tokenizer="bytes", length="999")
+    text.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(TaskError, match="no text in UTF-8"):
+        opened(text, tokenizer="bytes")
