@@ -122,6 +122,11 @@ def share_or_count(text: str) -> float | int:
     return int(text) if text.strip().isdecimal() and int(text) > 0 else share(text)
 
 
+def share_or_bytes(text: str) -> float | int:
+    """40% as 0.4 and 10MB as bytes."""
+    return share(text) if text.strip().endswith("%") else byte_count(text)
+
+
 def byte_count(text: str) -> int:
     """10MB, 10 MB or 10000000 as bytes; k, M and G are powers of 1000, KiB, MiB and GiB of 1024."""
     found = re.fullmatch(r"([0-9.]+)\s*([kmg]?)(i?)b?", text.strip().lower())
@@ -183,8 +188,10 @@ def _prune(command: argparse.ArgumentParser) -> None:
         help="share of the multiply-accumulates to keep at most (default: 50%%, unless another cost is limited)",
     )
     add("--keep-params", type=share, metavar="40%", help="share of the parameters to keep at most")
-    add("--max-size", type=byte_count, metavar="10MB", help="size of the weights in the file at most")
-    add("--max-memory", type=byte_count, metavar="20MB", help="peak of the activations of one sample at most")
+    add("--max-size", type=share_or_bytes, metavar="10MB", help="size of the weights in the file at most, or a share")
+    add(
+        "--max-memory", type=share_or_bytes, metavar="20MB", help="peak of one sample's activations at most, or a share"
+    )
     _about_choice(command)
     _about_recovery(command)
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
@@ -256,7 +263,13 @@ def _about_choice(command: argparse.ArgumentParser) -> None:
         metavar="KIND=N",
         help="another multiple for one kind (head=2), once for each",
     )
-    add("--min-keep", type=share_or_count, default=1, metavar="25%", help="share or number that every layer keeps")
+    add(
+        "--min-keep",
+        type=share_or_count,
+        default=1,
+        metavar="25%",
+        help="share or number that every layer keeps that stays",
+    )
     add("--depth", action="store_true", help="whole blocks may go too, where they are worth less than filters")
     add("--size-as", choices=[*BYTES], default="float32", help="type of the weights whose size counts")
 

@@ -71,10 +71,14 @@ def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
 
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
     """The costs that the arguments limit; half of the MACs where they limit none."""
-    shares = {Cost.MACS: arguments.keep_macs, Cost.PARAMETERS: arguments.keep_params}
-    amounts = {Cost.SIZE: arguments.max_size, Cost.PEAK: arguments.max_memory}
-    limits = [Limit(cost, share) for cost, share in shares.items() if share]
-    limits += [Limit(cost, amount=amount) for cost, amount in amounts.items() if amount]
+    asked: dict[Cost, float | int | None] = {
+        Cost.MACS: arguments.keep_macs,
+        Cost.PARAMETERS: arguments.keep_params,
+        Cost.SIZE: arguments.max_size,
+        Cost.PEAK: arguments.max_memory,
+    }
+    given = [(cost, value) for cost, value in asked.items() if value is not None]
+    limits = (Limit(cost, amount=n) if isinstance(n, int) else Limit(cost, n) for cost, n in given)
     return tuple(limits) or (HALF,)
 
 
