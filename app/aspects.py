@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.structures.parts import Kind
 
 
 class Aspect(StrEnum):
@@ -47,9 +48,9 @@ class Goal:
     lose: float = 0.5
     cost: Cost = Cost.MACS
 
-    def asked(self, multiple: int) -> planning.Goal:
-        """The goal as the engine takes it, with widths that the target likes."""
-        return planning.Goal((planning.Limit(self.cost, self.keep),), multiple=multiple)
+    def asked(self, multiple: int, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
+        """The goal as the engine takes it, with widths that the target likes and the kinds that the criterion rates."""
+        return planning.Goal((planning.Limit(self.cost, self.keep),), multiple=multiple, kinds=kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from secateur.engine.planning import protocol as planning
+from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
@@ -73,6 +75,11 @@ class Contents:
         """The state without a parent."""
         return next((s for s in self.states.values() if not s.parent), None)
 
+    @property
+    def wanted(self) -> planning.Goal:
+        """The goal as the engine takes it: widths that the target likes, kinds that the criterion rates."""
+        return self.goal.asked(self.target.multiple, tuple(CRITERIA[self.criterion].kinds))
+
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""
         return Snapshot(self.present, self.marked, self.locked, self.by_hand, self.goal)
@@ -111,7 +118,7 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         by_hand=empty,
         goal=before.goal,
         target=before.target,
-        criterion="taylor" if model.task is not None else "l1",
+        criterion="taylor" if model.task is not None and model.task.loss else "l1",
     )
     fresh.go_to(model.state.id)
     return fresh
@@ -120,5 +127,5 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
 def measured(state: State, metrics: tuple = (), timings: tuple = ()) -> State:
     """The state with further measurements; one of the same kind (name and split, target) replaces the older."""
     kept_metrics = tuple(m for m in state.metrics if not any((m.name, m.split) == (n.name, n.split) for n in metrics))
-    kept_timings = tuple(t for t in state.timings if not any(t.target == n.target for n in timings))
+    kept_timings = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
     return replace(state, metrics=kept_metrics + tuple(metrics), timings=kept_timings + tuple(timings))

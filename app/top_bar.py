@@ -13,6 +13,7 @@ from .aspects import Aspect, Goal
 from .commands.command import say
 from .commands.next_step import next_step
 from .commands.table import command_named
+from .panels.measures import details
 from .widgets.buttons import PrimaryButton, button
 from .widgets.fields import ComboBox, DoubleSpinBox
 from .widgets.labels import label
@@ -196,7 +197,8 @@ class TopBar(QWidget):
 def target_words(spec: TargetSpec) -> str:
     """A target in words: "onnxruntime, 1 thread, batch 64"."""
     threads = say("1 thread") if spec.threads == 1 else say("{threads} threads").format(threads=spec.threads)
-    return say("{runtime}, {threads}, batch {batch}").format(runtime=spec.runtime, threads=threads, batch=spec.batch)
+    words = say("{runtime}, {threads}, batch {batch}").format(runtime=spec.runtime, threads=threads, batch=spec.batch)
+    return ", ".join([words, *details(spec)])
 
 
 def _row(widget: QWidget, *children: QWidget) -> None:

@@ -168,8 +168,7 @@ class Work(QObject):
         spared = document.locked | (document.by_hand & ~contents.marked)
         locked = identities(document.analysis, spared & ~contents.removed)
         by_hand = identities(document.analysis, document.by_hand & contents.marked)
-        goal = document.goal.asked(document.target.multiple)
-        plan = PlanIntent(document.criterion, locked=locked, goal=goal, marked=by_hand)
+        plan = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
         asked = contents.removed | contents.marked

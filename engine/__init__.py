@@ -15,7 +15,8 @@ memory:
     marked = suggest(analysis, scores, keep_macs=0.5, removed=nothing, locked=nothing, multiple=16)
     print(costs(analysis, marked).macs)
     smaller = cut(opened.model, analysis, nothing, marked, Edits(), inputs)
-    print(finish(verify(opened.model, smaller.model, analysis, nothing, marked, inputs, NeverCancelled())).difference)
+    both, token = (opened.model, smaller.model), NeverCancelled()
+    print(finish(verify(*both, analysis, nothing, marked, inputs, token, smaller.factors)).difference)
 
 Or as a session, which keeps every state on disk and verifies each cut by itself:
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .export.protocol import ExportRequest
     from .export.pytorch import export_pytorch
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
+    from .planning.balance import balanced
     from .planning.goal import solve, suggest
     from .planning.marks import check_plan, keep
     from .planning.protocol import Cost, Goal, Limit, Planned
@@ -120,6 +122,7 @@ _HOME = {
     "Verification": "surgery.protocol",
     "VerificationError": "errors",
     "analyse": "structures.analyse",
+    "balanced": "planning.balance",
     "check_plan": "planning.marks",
     "costs": "structures.costs",
     "cut": "surgery.cut",
@@ -189,6 +192,7 @@ __all__ = [
     "Verification",
     "VerificationError",
     "analyse",
+    "balanced",
     "check_plan",
     "costs",
     "cut",

@@ -63,6 +63,19 @@ def at_batch(inputs: Inputs, batch: int) -> Inputs:
     return mapped(inputs, lambda one: one[rows] if one.ndim and one.shape[0] == given else one)
 
 
+def at_size(inputs: Inputs, size: tuple[int, ...]) -> Inputs:
+    """Arrays or tensors [N, ..., *size], repeated or cut in their last dimensions; those with fewer ones stay."""
+
+    def change(one: Any) -> Any:
+        if not size or one.ndim <= len(size):
+            return one
+        for place, wanted in enumerate(size, one.ndim - len(size)):
+            one = one[(slice(None),) * place + (np.arange(wanted) % one.shape[place],)]
+        return one
+
+    return mapped(inputs, change)
+
+
 def write(path: Path, value: Any) -> None:
     """Write nested tuples, lists and mappings of arrays, tensors and plain values as one .npz, names included.
 

@@ -1,13 +1,13 @@
-"""Choose where the model will run: runtime, threads, batch size, and the widths that it likes."""
+"""Choose where the model will run: runtime, precision, threads, batch size, sizes, and the widths that it likes."""
 
 from typing import Any
 
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.table import TARGETS
 
 from ..widgets.fields import ComboBox, SpinBox
 from .form import FormDialog
-
-RUNTIMES = ("onnxruntime", "torch")
+from .texts import is_valid, shape
 
 
 class Target(FormDialog):
@@ -19,22 +19,48 @@ class Target(FormDialog):
         super().__init__(window, self.tr("Target"), sentence, self.tr("Use this target"))
         spec: TargetSpec = window.document.target
         self.runtime = ComboBox(self.tr("Runtime"))
-        self.runtime.addItems(RUNTIMES)
+        self.runtime.addItems(list(TARGETS))
         self.runtime.setCurrentText(spec.runtime)
+        self.precision = ComboBox(self.tr("Precision"))
         self.threads = SpinBox(self.tr("Threads"), 1, 256)
         self.batch = SpinBox(self.tr("Batch size"), 1, 4096)
         self.multiple = SpinBox(self.tr("Widths in multiples of"), 1, 256)
         for box, value in ((self.threads, spec.threads), (self.batch, spec.batch), (self.multiple, spec.multiple)):
             box.setValue(value)
-        for field in (self.runtime, self.threads, self.batch, self.multiple):
+        for field in (self.runtime, self.precision, self.threads, self.batch, self.multiple):
             self.add_row(field.accessibleName(), field)
+        self.input_size = self.add_line(
+            self.tr("Size of the inputs"), "x".join(map(str, spec.size)), self.tr("320 x 320; empty: as opened")
+        )
+        self.precision.setToolTip(self.tr("Only the time is measured in it; metrics are those of fp32"))
+        self.runtime.currentTextChanged.connect(self._chosen)
+        self._chosen(spec.runtime)
+        self.precision.setCurrentText(spec.precision)
         self.multiple.setToolTip(self.tr("Runtimes are fast at some widths only; 16 is good for onnxruntime on a CPU"))
+        self.problem = self._problem
         self.act = lambda: window.document.set_target(self.spec())
         self.check()
 
     def spec(self) -> TargetSpec:
         """What was chosen."""
-        return TargetSpec(self.runtime.currentText(), self.threads.value(), self.batch.value(), self.multiple.value())
+        return TargetSpec(
+            self.runtime.currentText(),
+            self.threads.value(),
+            self.batch.value(),
+            self.multiple.value(),
+            precision=self.precision.currentText(),
+            size=shape(self.input_size.text()),
+        )
+
+    def _chosen(self, runtime: str) -> None:
+        """Offer what the runtime can compute in."""
+        self.precision.clear()
+        self.precision.addItems(TARGETS[runtime].precisions)
+
+    def _problem(self) -> str:
+        if is_valid(shape, self.input_size.text()):
+            return ""
+        return self.tr("The size is whole numbers with x between them, without the batch: 320 x 320.")
 
 
 def ask(window: Any) -> None:

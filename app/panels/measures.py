@@ -25,8 +25,7 @@ def timing_of(state: State | None, target: TargetSpec) -> Timing | None:
     """The latency on a target, None when it was not measured there."""
     if state is None:
         return None
-    same = (target.runtime, target.threads, target.batch)
-    return next((t for t in state.timings if (t.target.runtime, t.target.threads, t.target.batch) == same), None)
+    return next((t for t in state.timings if t.target.place == target.place), None)
 
 
 def value_text(metric: Metric) -> str:
@@ -60,7 +59,15 @@ def kind_text(kind: StateKind) -> str:
 def target_text(target: TargetSpec) -> str:
     """onnxruntime, batch 1, 1 thread."""
     threads = say("states", "1 thread") if target.threads == 1 else say("states", "{0} threads").format(target.threads)
-    return say("states", "{0}, batch {1}, {2}").format(target.runtime, target.batch, threads)
+    return ", ".join(
+        [say("states", "{0}, batch {1}, {2}").format(target.runtime, target.batch, threads), *details(target)]
+    )
+
+
+def details(target: TargetSpec) -> list[str]:
+    """What is not as usual: precision, sizes, another machine."""
+    precision = "" if target.precision == "fp32" else target.precision
+    return [one for one in (precision, "x".join(map(str, target.size)), target.machine) if one]
 
 
 def path_to(states: tuple[State, ...], present: State) -> list[State]:

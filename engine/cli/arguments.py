@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import TaskError
-from ..planning.protocol import BYTES, Cost
+from ..planning.protocol import BYTES, Cost, Ranking
 from ..recovery.protocol import Optimizer, Repair
+from ..scoring.choices import Combine, Normalise, Slices
+from ..scoring.criteria import CRITERIA
 from ..sensitivity.protocol import SHARES
 from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
+from ..targets.table import TARGETS
 from ..tasks.open import FORMS
 from ..tasks.protocol import OPTIONS, TaskSpec
 from ..tasks.purposes.table import PURPOSES
@@ -54,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
     _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))
     _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
+    _measure(commands.add_parser("measure", help="how fast a project's original and last state are, here or elsewhere"))
     _run(commands.add_parser("run", help="do again what a recipe recorded"))
     return top
 
@@ -210,7 +214,7 @@ def _sensitivity(command: argparse.ArgumentParser) -> None:
         default=SHARES,
         help="shares of each layer to remove (default: 10%% to 90%%)",
     )
-    _about_criterion(command)
+    _about_scores(command)
     _about_place(command)
     add("--depth", action="store_true", help="whole blocks too")
     add("--cache", metavar="FOLDER", type=Path, help="where measured points are kept (default: your cache folder)")
@@ -236,12 +240,6 @@ def _sweep(command: argparse.ArgumentParser) -> None:
     _about_run(command)
 
 
-def _about_criterion(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--criterion", choices=["taylor", "l1", "l2"], help="what rates structures (default: taylor with data, else l1)"
-    )
-
-
 def _about_place(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--scope",
@@ -252,7 +250,7 @@ def _about_place(command: argparse.ArgumentParser) -> None:
 
 
 def _about_choice(command: argparse.ArgumentParser) -> None:
-    _about_criterion(command)
+    _about_scores(command)
     _about_place(command)
     add = command.add_argument
     add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
@@ -306,6 +304,36 @@ def _about_recovery(command: argparse.ArgumentParser) -> None:
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
 
 
+def _about_scores(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--criterion", choices=[*CRITERIA], help="what rates structures (default: taylor with data, else l1)")
+    add("--combine", choices=[*map(str, Combine)], help="how the slices of a structure become one number")
+    add("--slices", choices=[*map(str, Slices)], help="which count: those that compute a structure, that read it, all")
+    add("--normalise", choices=[*map(str, Normalise)], help="what the scores of a coupled set are divided by")
+    competing = "what competes: sets of equal shapes, each set by itself, the whole model (default: shapes)"
+    add("--ranking", choices=[*map(str, Ranking)], default=str(Ranking.SHAPES), help=competing)
+
+
+def _measure(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
+    add = command.add_argument
+    add("--runtime", choices=list(TARGETS), default="onnxruntime", help="what runs the model (default: onnxruntime)")
+    add("--batch", type=positive, default=1, help="batch size (default: 1)")
+    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
+    add(
+        "--size",
+        type=shape,
+        default=(),
+        metavar="320x320",
+        help="other sizes of the inputs than the model was opened with",
+    )
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
+    where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
+    _about_trust(command)
+    _about_run(command)
+
+
 def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe.json, or a project that holds one")
     command.add_argument("--model", metavar="MODEL", help="another version of the model: " + MODEL)
@@ -324,9 +352,14 @@ def _about_model(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
     )
+    _about_trust(command)
+    _about_data(command)
+
+
+def _about_trust(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
     add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
-    _about_data(command)
 
 
 def _about_data(command: argparse.ArgumentParser) -> None:

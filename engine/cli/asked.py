@@ -4,8 +4,10 @@ import argparse
 from dataclasses import dataclass, field, replace
 
 from ..planning.classes import DEFAULT_KINDS
-from ..planning.protocol import Cost, Goal, Limit
+from ..planning.protocol import Cost, Goal, Limit, Ranking
 from ..recovery.protocol import Optimizer, RecoverySettings, Repair
+from ..scoring.choices import Choices, Combine, Normalise, Slices
+from ..scoring.criteria import CRITERIA
 from ..session.courses import Course
 from ..structures.analysis import Kind
 
@@ -26,6 +28,7 @@ class Asked:
         seed: Of what is random.
         threads: Of fine-tuning, 0 for the default.
         recovery: How it is recovered, but for epochs, seed and threads.
+        choices: About the scores.
     """
 
     goal: Goal = DEFAULT
@@ -35,6 +38,7 @@ class Asked:
     seed: int = 0
     threads: int = 0
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    choices: Choices = field(default_factory=Choices)
 
     @property
     def keep_macs(self) -> float | None:
@@ -46,7 +50,8 @@ class Asked:
         epochs = self.recovery.epochs if self.epochs is None else self.epochs
         settings = replace(self.recovery, epochs=epochs, seed=self.seed, threads=self.threads)
         wanted = data and (epochs > 0 or settings.repair is not Repair.NONE)
-        return Course(self.goal, criterion, settings if wanted else None, self.rounds, self.seed)
+        recovery = settings if wanted else None
+        return Course(self.goal, criterion, recovery, self.rounds, self.seed, choices=self.choices)
 
 
 def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
@@ -54,7 +59,17 @@ def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
     epochs = 0 if arguments.no_recover else arguments.epochs
     criterion, threads = arguments.criterion or "", arguments.threads or 0
     goal, rounds = _goal(arguments, limits), arguments.rounds
-    return Asked(goal, criterion, epochs, rounds, arguments.seed, threads, _recovery(arguments))
+    recovery, choices = _recovery(arguments), choices_of(arguments)
+    return Asked(goal, criterion, epochs, rounds, arguments.seed, threads, recovery, choices)
+
+
+def choices_of(arguments: argparse.Namespace) -> Choices:
+    """The choices about scores that the arguments name."""
+    return Choices(
+        combine=Combine(arguments.combine) if arguments.combine else None,
+        slices=Slices(arguments.slices) if arguments.slices else None,
+        normalise=Normalise(arguments.normalise) if arguments.normalise else None,
+    )
 
 
 def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
@@ -83,9 +98,10 @@ def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
 
 
 def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
-    """Kinds of structures, () for the default; in an order that stays, as recipes compare them."""
+    """Kinds that the criterion rates, or () for the default; in an order that stays, as recipes compare them."""
+    only = CRITERIA[arguments.criterion].kinds if arguments.criterion else ()
     deep = (kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
-    return tuple(deep) if arguments.depth else ()
+    return tuple(only) or (tuple(deep) if arguments.depth else ())
 
 
 def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
@@ -100,4 +116,5 @@ def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
         multiples=dict(arguments.multiple_of or ()),
         kinds=kinds_of(arguments),
         dtype=arguments.size_as,
+        ranking=Ranking(arguments.ranking),
     )

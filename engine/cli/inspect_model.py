@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+from ..scoring.criteria import Offer, offers
 from ..session.session import Session
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
@@ -22,13 +23,16 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     with closing(Session()) as session:
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
     total, held = costs(opened.analysis), memory(opened.analysis)
+    found = offers(opened.analysis, opened.analysis.empty(), opened.task)
     content = {
         "command": "inspect",
         "model": opened.name,
         **_content(opened.analysis, total, held),
+        "criteria": [_criterion(one) for one in found],
         "notes": list(opened.notes),
     }
-    return Outcome(content, _text(opened.name, opened.analysis, total, held, opened.notes))
+    text = _text(opened.name, opened.analysis, total, held, found)
+    return Outcome(content, "\n\n".join([text, *filter(None, ["\n".join(opened.notes)])]))
 
 
 def _content(analysis: Analysis, total: Costs, held: Memory) -> dict[str, Any]:
@@ -59,7 +63,12 @@ def _set(one: CoupledSet) -> dict[str, Any]:
     return {**named, "count": one.count, "along": list(one.along)}
 
 
-def _text(name: str, analysis: Analysis, total: Costs, held: Memory, notes: tuple[str, ...]) -> str:
+def _criterion(one: Offer) -> dict[str, Any]:
+    about = {"name": one.criterion.name, "title": one.criterion.title, "cost": str(one.cost.message)}
+    return {**about, "available": one.reason is None, "reason": str(one.reason or "")}
+
+
+def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tuple[Offer, ...]) -> str:
     kinds = Counter[str]()
     for one in analysis.sets:
         kinds[str(one.kind)] += one.count
@@ -70,7 +79,7 @@ def _text(name: str, analysis: Analysis, total: Costs, held: Memory, notes: tupl
         f"\nwith an input of {given}: {size(total.macs)} MACs a sample, {byte_size(held.saved)} of activations saved "
         f"for training, {byte_size(held.peak)} at the peak of inference"
     )
-    parts = [head, _sets(analysis), _fixed(analysis), "\n".join(notes)]
+    parts = [head, _sets(analysis), _fixed(analysis), _criteria(found)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -89,6 +98,14 @@ def _fixed(analysis: Analysis) -> str:
         places.setdefault(str(one.reason), []).append(f"{tensor.name} dimension {one.dim}{part}")
     lines = [f"{reason}\n  {_shortened(found)}" for reason, found in places.items()]
     return "\n".join(["fixed", *lines]) if lines else ""
+
+
+def _criteria(found: tuple[Offer, ...]) -> str:
+    """What may rate structures, with its cost, and what may not, with the reason."""
+    rows = [["can be rated by", ""]]
+    rows += [[one.criterion.name, str(one.cost.message)] for one in found if one.reason is None]
+    rows += [[one.criterion.name, f"not available: {one.reason}"] for one in found if one.reason is not None]
+    return columns(rows, left=2)
 
 
 def _along(one: CoupledSet) -> str:

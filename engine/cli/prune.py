@@ -135,14 +135,14 @@ def scored(
         )
         criterion = "l1"
     try:
-        return reporter.finish(session.score(start.id, criterion)), criterion
+        return reporter.finish(session.score(start.id, criterion, choices=asked.choices, seed=asked.seed)), criterion
     except TaskError as error:
         if asked.criterion or error.message.code != "scoring.no_loss":
             raise
     notes.append(
         "The task has no loss, so structures were rated by the size of their weights (l1) instead of by taylor."
     )
-    return reporter.finish(session.score(start.id, "l1")), "l1"
+    return reporter.finish(session.score(start.id, "l1", choices=asked.choices)), "l1"
 
 
 def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | None, saved: str) -> Outcome:

@@ -11,7 +11,7 @@ from ..session.points import user_cache
 from ..session.session import Session
 from ..structures.analysis import Analysis
 from .arguments import model_spec
-from .asked import kinds_of
+from .asked import choices_of, kinds_of
 from .output import Outcome, Reporter
 from .report import columns, metric_of, metric_value, percent
 from .threads import use_threads
@@ -26,7 +26,8 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         if not session.has_task:
             raise TaskError("cli.no_data", "Sensitivity needs data: say which with --task.")
         criterion, state = arguments.criterion or "taylor", session.states()[-1].id
-        found = reporter.finish(session.sensitivity(state, criterion, tuple(arguments.shares), goal))
+        job = session.sensitivity(state, criterion, tuple(arguments.shares), goal, choices=choices_of(arguments))
+        found = reporter.finish(job)
     content = {
         "command": "sensitivity",
         "model": opened.name,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask
 from .balance import all_bundles, left
-from .protocol import Goal
+from .protocol import Goal, Ranking
 
 DEFAULT_KINDS = frozenset(
     {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
@@ -65,13 +65,20 @@ def candidates(
     classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
     for one in analysis.sets:
         if one.kind in kinds and markable[one.structures].any():
-            classes[isomorphic_class(analysis, one)].append(one)
+            classes[ranking_class(analysis, one, goal.ranking)].append(one)
     rank, value = np.full(analysis.count, np.nan), np.full(analysis.count, np.nan)
     for members in classes.values():
         _rank(scores, markable, members, rank, value)
     markable &= np.isfinite(rank)
     found = [_candidate(analysis, bundle, rank, value, removed, markable, goal) for bundle in all_bundles(analysis)]
     return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
+
+
+def ranking_class(analysis: Analysis, one: CoupledSet, ranking: Ranking) -> tuple[object, ...]:
+    """Equal for sets that compete; blocks compete with blocks in any case."""
+    if ranking is Ranking.SHAPES or one.kind is Kind.BLOCK:
+        return isomorphic_class(analysis, one)
+    return (one.key,) if ranking is Ranking.SET else ()
 
 
 def isomorphic_class(analysis: Analysis, one: CoupledSet) -> tuple[object, ...]:

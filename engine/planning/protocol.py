@@ -16,6 +16,19 @@ class Cost(StrEnum):
     PEAK = "peak"
 
 
+class Ranking(StrEnum):
+    """What competes by its scores.
+
+    SHAPES: Sets whose structures have equal shapes (isomorphic, Fang et al. 2024); each class loses the same share.
+    SET: Each coupled set by itself; all lose the same share.
+    MODEL: All but blocks with each other; only meaningful where scores of different shapes compare.
+    """
+
+    SHAPES = "shapes"
+    SET = "set"
+    MODEL = "model"
+
+
 BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes of an element in a file of each type."""
 
@@ -50,6 +63,7 @@ class Goal:
         kinds: Kinds of structures to choose from, () for `DEFAULT_KINDS`. With blocks among others, whole blocks
             compete with them (`depth.py`).
         dtype: Type of the weights in the file whose size is limited, a key of `BYTES`.
+        ranking: What competes by its scores.
     """
 
     limits: tuple[Limit, ...]
@@ -60,6 +74,7 @@ class Goal:
     multiples: dict[str, int] = field(default_factory=dict[str, int])
     kinds: tuple[Kind, ...] = ()
     dtype: str = "float32"
+    ranking: Ranking = Ranking.SHAPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis
-from .aggregate import axis_places, combined
+from .aggregate import combined
 from .choices import Combine
+from .places import axis_places
 from .protocol import Criterion, Needs, Setting, Subject
 from .weights import to_array
 

@@ -14,7 +14,7 @@ from ..jobs import CancelToken, Job, NeverCancelled
 from ..structures.analysis import Analysis, Mask
 from ..tasks.protocol import Task, TaskInfo
 from .ablation import ABLATION
-from .aggregate import Kept, fill_blocks, places_of
+from .aggregate import fill_blocks
 from .batchnorm import BATCHNORM
 from .choices import Choices, Combine, Slices
 from .fisher import FISHER
@@ -26,6 +26,7 @@ from .l1 import L1
 from .l2 import L2
 from .lamp import LAMP
 from .normalising import normalised
+from .places import Kept, places_of
 from .protocol import Cost, Criterion, Needs, Setting, Subject
 from .random_draw import RANDOM
 from .taylor import TAYLOR

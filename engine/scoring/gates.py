@@ -29,7 +29,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
 
 GATES = Criterion(
     name="gates",
-    title="Gates (heads and others)",
+    title="Head gates",
     formula="mean over samples of |sum of w g| over the weights that read the structure: the gradient of a gate on it",
     paper="Michel et al., Are Sixteen Heads Really Better than One?, 2019",
     needs=Needs.LOSS,

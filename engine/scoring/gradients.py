@@ -38,7 +38,7 @@ def sample_cost(setting: Setting, choices: Choices) -> Cost:
     """A forward and a backward of each sample that is looked at."""
     batches = batches_of(setting, choices)
     samples = batches * setting.batch if choices.batches else min(SAMPLES, batches * setting.batch)
-    return Cost(samples, samples, 1)
+    return Cost(samples, samples, samples=True)
 
 
 def forward_cost(setting: Setting, choices: Choices) -> Cost:

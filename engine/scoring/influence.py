@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..inputs import call
 from ..jobs import CancelToken, Job
-from ..structures.analysis import StandIn
-from .aggregate import output_dims
+from ..structures.analysis import Kind, StandIn
 from .gradients import each_batch, forward_cost
 from .protocol import Criterion, Needs, Setting, Subject
+from .roles import roles_of
 from .weights import shape_of
 
 
@@ -75,10 +75,10 @@ def _watched(subject: Subject, turning: Any, blocks: list[StandIn], token: Cance
 def _channels(subject: Subject, block: int) -> tuple[int, bool]:
     """How many features the last weight of a block makes, and whether they lie behind the batch, as in images."""
     analysis = subject.analysis
-    outputs = output_dims(analysis)
+    outputs = roles_of(analysis).outputs
     held: list[int] = sorted(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
     shapes = [
-        (shape_of(subject, analysis.tensors[t].name), outputs[t])
+        (shape_of(subject, analysis.tensors[t].name), outputs[t][-1])
         for t in held
         if analysis.tensors[t].name in subject.parameters and len(analysis.tensors[t].shape) > 1
     ]
@@ -93,6 +93,7 @@ INFLUENCE = Criterion(
     paper="Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, 2024",
     needs=Needs.DATA,
     rate=rate,
+    kinds=(Kind.BLOCK,),
     missing=missing,
     cost=forward_cost,
 )

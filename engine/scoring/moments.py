@@ -84,6 +84,10 @@ class Watching(TorchDispatchMode):
             self._product(second.mT, first.mT)
         elif func is ATEN.convolution.default:
             self._convolution(args[0], args[1], bool(args[6]), int(args[8]))
+        elif func is ATEN._grouped_mm.default and args[1].ndim == 3:  # the rows of each expert end at an offset
+            ends = args[2].tolist()
+            for expert, (start, stop) in enumerate(zip([0, *ends], ends, strict=False)):
+                self._product(args[0][start:stop], args[1][expert])
         elif func is ATEN.mkldnn_rnn_layer.default:
             self._product(args[0].flatten(0, 1), args[1].t())
             self._product(result[0].flatten(0, 1), args[2].t())
@@ -110,20 +114,18 @@ class Watching(TorchDispatchMode):
         channels, shape = features.shape[1], self._weights[name].shape
         others = tuple(d for d in range(features.ndim) if d != 1)
         variance, mean = torch.var_mean(_wide(features), dim=others, correction=0)
-        places = [np.zeros(1, np.int64)] * len(shape)
+        places: list[Any] = [None] * len(shape)
         if transposed or groups == 1:
             places[0 if transposed else 1] = np.arange(channels)
         else:  # row r reads the features of its group
             mean, variance = (one.view(groups, -1).repeat_interleave(shape[0] // groups, 0) for one in (mean, variance))
             places[:2] = np.arange(shape[0])[:, None], np.arange(channels // groups)
-        self._add(name, tuple(places), features.numel() // channels, mean, variance)
+        self._add(name, places, features.numel() // channels, mean, variance)
 
-    def _add(self, name: str, places: tuple[Any, ...], count: int, mean: Any, variance: Any) -> None:
-        sizes = tuple(
-            size if np.size(place) > 1 and np.ptp(place) else 1
-            for place, size in zip(places, self._weights[name].shape, strict=True)
-        )
-        at = tuple(place if size > 1 else np.zeros(1, np.int64) for place, size in zip(places, sizes, strict=True))
+    def _add(self, name: str, places: list[Any], count: int, mean: Any, variance: Any) -> None:
+        shape = self._weights[name].shape
+        sizes = tuple(1 if place is None else int(size) for place, size in zip(places, shape, strict=True))
+        at = tuple(np.zeros(1, np.int64) if place is None else place for place in places)
         found = self.moments.setdefault(name, Moments(np.zeros(sizes), np.zeros(sizes), np.zeros(sizes)))
         if found.mean.shape == sizes:
             found.add(at, count, mean.cpu().numpy(), variance.cpu().numpy())
@@ -149,14 +151,24 @@ def _memory(tensor: Any) -> int:
     return int(tensor.untyped_storage().data_ptr())
 
 
-def _places(operand: Any, weight: Any) -> tuple[Any, ...] | None:
-    """For each dimension of a weight the places of an operand's features [(b), k]; None where it is no plain view."""
+def _places(operand: Any, weight: Any) -> list[Any] | None:
+    """Places of an operand's features [(b), k] in its weight: for each dimension, None along which all enter alike.
+
+    None where the operand is no plain view of the weight.
+    """
     if not weight.is_contiguous():
         return None
-    flat = np.arange(int(operand.shape[-2])) * int(operand.stride(-2))
+    start = int(operand.storage_offset() - weight.storage_offset())
+    features = start + _steps(operand, -2)
     if operand.ndim == 3:
-        flat = flat + (np.arange(int(operand.shape[0])) * int(operand.stride(0)))[:, None]
-    flat = flat + int(operand.storage_offset() - weight.storage_offset())
-    if flat.min() < 0 or flat.max() >= weight.numel():
+        features = features + _steps(operand, 0)[:, None]
+    results = start + _steps(operand, -1)
+    if min(features.min(), results.min()) < 0 or max(features.max(), results.max()) >= weight.numel():
         return None
-    return np.unravel_index(flat, tuple(weight.shape))
+    shape = tuple(weight.shape)
+    pairs = zip(np.unravel_index(features, shape), np.unravel_index(results, shape), strict=True)
+    return [None if not np.ptp(f) and (np.ptp(r) or n == 1) else f for (f, r), n in zip(pairs, shape, strict=True)]
+
+
+def _steps(operand: Any, dim: int) -> NDArray[np.int64]:
+    return np.arange(int(operand.shape[dim]), dtype=np.int64) * int(operand.stride(dim))

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Analysis, Kind, Mask
 from ..tasks.protocol import Task
-from .aggregate import Kept, Places
 from .choices import Choices, Combine, Normalise, Slices
+from .places import Kept, Places
 
 
 class Needs(StrEnum):
@@ -53,26 +53,23 @@ class Cost:
 
     Attributes:
         forwards: Forward passes.
-        backwards: Backward passes.
-        samples: In each of these; 0 for a whole batch of the task.
+        backwards: Backward passes, as many or none.
+        samples: Whether a pass is of a single sample; else it is of a batch.
     """
 
     forwards: int = 0
     backwards: int = 0
-    samples: int = 0
+    samples: bool = False
 
     @property
     def message(self) -> Message:
         """The cost in words."""
         if not self.forwards:
             return Message("cost.weights", "Reads the weights; no data, no forward.")
-        of = "batch" if not self.samples else "sample" if self.samples == 1 else f"{self.samples} samples"
-        arguments = {"forwards": f"{self.forwards:,}", "backwards": f"{self.backwards:,}", "of": of}
+        arguments = {"passes": f"{self.forwards:,}", "of": "sample" if self.samples else "batch"}
         if not self.backwards:
-            return Message("cost.forwards", "At most {forwards} forwards of one {of}.", arguments)
-        return Message(
-            "cost.backwards", "At most {forwards} forwards and {backwards} backwards of one {of}.", arguments
-        )
+            return Message("cost.forwards", "Forward passes of one {of}: at most {passes}.", arguments)
+        return Message("cost.backwards", "Forward and backward passes of one {of}: at most {passes} each.", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +129,7 @@ class Criterion:
         slices: Which slices count by default; None where that is no choice.
         combine: How they are combined by default; None where that is no choice.
         normalise: How the scores of a set are normalised by default.
+        kinds: Kinds of structures that it rates, () for all.
         missing: Why a model cannot be rated, None where it can.
         cost: What it costs.
     """
@@ -145,6 +143,7 @@ class Criterion:
     slices: Slices | None = None
     combine: Combine | None = None
     normalise: Normalise = Normalise.NONE
+    kinds: tuple[Kind, ...] = ()
     missing: Callable[[Setting], Message | None] = _always
     cost: Callable[[Setting, Choices], Cost] = _nothing
 

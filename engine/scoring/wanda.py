@@ -27,7 +27,7 @@ def _importance(weight: NDArray[np.float32], features: Any) -> NDArray[np.float6
 
 WANDA = Criterion(
     name="wanda",
-    title="Wanda (weights and activations)",
+    title="Wanda",
     formula="mean of |w| times the root mean square of the feature that it multiplies, over what reads the structure",
     paper="Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023",
     needs=Needs.DATA,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..errors import AnalysisError
 from ..structures.analysis import Analysis, TensorInfo
-from .aggregate import Kept
+from .places import Kept
 from .protocol import Subject
 
 

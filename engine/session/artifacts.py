@@ -8,6 +8,7 @@ from typing import Any
 from ..export.parcel import input_shape, pack
 from ..export.protocol import ExportRequest
 from ..export.table import exporter_named
+from ..inputs import at_size
 from ..jobs import CancelToken, Job
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
@@ -28,16 +29,16 @@ class Artifacts:
     folder: Path
     prepared: Prepared
 
-    def request(self, model: Any, state: State, path: str) -> ExportRequest:
-        """What an exporter needs to know of a state."""
+    def request(self, model: Any, state: State, path: str, size: tuple[int, ...] = ()) -> ExportRequest:
+        """What an exporter needs to know of a state; `size` is that of a target."""
         spec, name = self.prepared.spec, self.prepared.opened.name
-        return ExportRequest(model, self.prepared.inputs, path, spec, state.edits, name, state.macs)
+        return ExportRequest(model, at_size(self.prepared.inputs, size), path, spec, state.edits, name, state.macs)
 
     def file(self, model: Any, state: State, target: TargetSpec, token: CancelToken) -> Job[Path]:
         """What a target takes of a state: an ONNX file or a parcel."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if target_named(target.runtime).takes == "onnx":
-            return (yield from self._onnx(model, state, token))
+            return (yield from self._onnx(model, state, target.size, token))
         return self._parcel(model, state)
 
     def remember(self, state: State, exported: Exported) -> None:
@@ -58,13 +59,13 @@ class Artifacts:
                 total -= size
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _onnx_path(self, state: State) -> Path:
-        return self.folder / f"{state.weights}.onnx"
+    def _onnx_path(self, state: State, size: tuple[int, ...] = ()) -> Path:
+        return self.folder / f"{'-'.join([state.weights, *map(str, size)])}.onnx"
 
-    def _onnx(self, model: Any, state: State, token: CancelToken) -> Job[Path]:
-        path = self._onnx_path(state)
+    def _onnx(self, model: Any, state: State, size: tuple[int, ...], token: CancelToken) -> Job[Path]:
+        path = self._onnx_path(state, size)
         if not path.exists():
-            yield from exporter_named("onnx").export(self.request(model, state, str(path)), token)
+            yield from exporter_named("onnx").export(self.request(model, state, str(path), size), token)
         return path
 
     def _parcel(self, model: Any, state: State) -> Path:

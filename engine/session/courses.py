@@ -17,6 +17,7 @@ from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.rounds import round_goals
 from ..recovery.protocol import RecoverySettings
+from ..scoring.choices import Choices
 from ..structures.analysis import from_identities
 from ..tasks.protocol import Split
 from .states import PlanIntent, State, StateKind
@@ -40,6 +41,7 @@ class Course:
         seed: Of what is random in the scores.
         locked: What must not be removed, by set key, original indices.
         marked: What goes in any case, by set key, original indices.
+        choices: About the scores.
     """
 
     goal: Goal
@@ -49,10 +51,13 @@ class Course:
     seed: int = 0
     locked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    choices: Choices = field(default_factory=Choices)
 
     def intent(self, goal: Goal) -> PlanIntent:
         """What the plan of a round is recorded with."""
-        return PlanIntent(self.criterion, locked=self.locked, seed=self.seed, goal=goal, marked=self.marked)
+        return PlanIntent(
+            self.criterion, locked=self.locked, seed=self.seed, goal=goal, marked=self.marked, choices=self.choices
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def sweep(
         scores: [S] of the state by the criterion, where they are known.
     """
     if scores is None:
-        scores = yield from session.score(state, course.criterion, token)
+        scores = yield from session.score(state, course.criterion, token, course.choices, course.seed)
     points: list[Point] = []
     for number, share in enumerate(sorted(shares, reverse=True), 1):
         words = f"Budget {number} of {len(shares)} ({share:.0%}): "
@@ -168,7 +173,7 @@ def _cut(
     if known is not None:
         return known
     if scores is None:
-        scores = yield from session.score(now.id, course.criterion, token)
+        scores = yield from session.score(now.id, course.criterion, token, course.choices, course.seed)
     locked, _ = from_identities(session.analysis, course.locked)
     marked, _ = from_identities(session.analysis, course.marked)
     gone = session.removed(now.id)

@@ -99,8 +99,8 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     return (metric,), info
 
 
-def described(task: Task, model: Any) -> TaskInfo:
-    """What to show of a task, with the model's predictions; an error of the model or the data becomes a TaskError."""
+def described(task: Task, model: Any | None) -> TaskInfo:
+    """What to show of a task, with a model's predictions; an error of the model or the data becomes a TaskError."""
     try:
         batches = {split.value: count for split in Split if (count := task.batch_count(split))}
         return replace(task.info(model), batches=batches, batch=task.spec.batch)

@@ -94,7 +94,7 @@ def _steps(before: State, one: State, analysis: Analysis, folder: Path) -> list[
             marked = identities(analysis, planned(analysis, before, one))
             predicted = costs(analysis, from_identities(analysis, one.removed)[0])
             plan = Plan(intent, Numbers(predicted.parameters, predicted.macs, removed=marked))
-            score = [Score(ScoreIntent(intent.criterion, intent.seed))] if intent.criterion else []
+            score = [Score(ScoreIntent(intent.criterion, intent.seed, intent.choices))] if intent.criterion else []
             return [*score, plan, Cut(outcome=numbers)]
         case StateKind.RECOVERED:
             return [Recover(one.recovery or RecoverySettings(), numbers)]

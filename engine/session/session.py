@@ -27,6 +27,7 @@ from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
 from ..recovery.resume import Checkpoint
+from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
 from ..sensitivity.measure import Subject, sensitivity, sets_of
 from ..sensitivity.protocol import SHARES, Sensitivity
@@ -40,17 +41,29 @@ from ..surgery.cut import cut as operate
 from ..surgery.explain import explain
 from ..surgery.protocol import Edits
 from ..surgery.verify import require, verify
+from ..targets.elsewhere import write_bench
 from ..targets.measure import measure as time_files
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 from . import courses
 from .artifacts import Artifacts
+from .benching import bench_name
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
 from .live import Live
-from .opening import analysed, check_outputs, example_inputs, first_look, judged, prepare, same_shape, with_tokenizer
+from .opening import (
+    analysed,
+    check_outputs,
+    described,
+    example_inputs,
+    first_look,
+    judged,
+    prepare,
+    same_shape,
+    with_tokenizer,
+)
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
 from .points import points_of
@@ -92,6 +105,8 @@ class Session:
         metrics, info = tuple[Metric, ...](), None
         if prepared.task is not None and evaluate:
             metrics, info = yield from first_look(prepared.task, prepared.opened.model, token)
+        elif prepared.task is not None:
+            info = described(prepared.task, None)
         analysis = yield from analysed(prepared, token)
         yield Progress("Keeping the original")
         original = self._original(prepared.opened.model, analysis, metrics)
@@ -127,10 +142,19 @@ class Session:
         self.history.add_metric(state, metric)
         return metric
 
-    def score(self, state: str, criterion: str, token: CancelToken = NEVER) -> Job[NDArray[np.float64]]:
-        """[S] scores of a state by a criterion, NaN where removed."""
-        live, one = self._need(), self.history.state(state)
-        return (yield from rate(self._model(state), live.analysis, live.mask(one), criterion, live.task, token))
+    def score(
+        self,
+        state: str,
+        criterion: str,
+        token: CancelToken = NEVER,
+        choices: Choices | None = None,
+        seed: int = 0,
+    ) -> Job[NDArray[np.float64]]:
+        """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
+        live, one, choices = self._need(), self.history.state(state), choices or Choices()
+        known = live.measured.setdefault(repr((one.weights, self.history.task, choices.batches, seed)), {})
+        subject = (self._model(state), live.analysis, live.mask(one), criterion, live.task, token)
+        return (yield from rate(*subject, choices=choices, seed=seed, known=known))
 
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
@@ -144,9 +168,19 @@ class Session:
         timings = yield from time_files(files, self._need().prepared.inputs, target, token)
         for state, timing in zip(states, timings, strict=True):
             one = self.history.state(state)
-            others = tuple(t for t in one.timings if t.target != target)
+            others = tuple(t for t in one.timings if t.target.place != target.place)
             self.history.put(replace(one, timings=(*others, timing)))
         return timings
+
+    def write_bench(
+        self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
+    ) -> Job[tuple[str, str]]:
+        """Write what another machine needs to measure states; returns the folder and the command to run there."""
+        files: dict[str, Path] = {}
+        for state in states:
+            one = self.history.state(state)
+            files[bench_name(one)] = yield from self._artifacts().file(self._model(state), one, target, token)
+        return write_bench(Path(absolute_to(Path.cwd())(folder)), files, self._need().prepared.inputs, target)
 
     def cut(self, state: str, removed: Mask, plan: PlanIntent | None = None, token: CancelToken = NEVER) -> Job[State]:
         """Remove structures from a state and verify the cut; raises and changes nothing when it does not hold.
@@ -164,7 +198,7 @@ class Session:
         model, inputs = self._model(state), live.prepared.inputs
         done = operate(model, live.analysis, before, after, parent.edits, inputs)
         yield Progress("Verifying the cut")
-        verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token)
+        verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token, done.factors)
         require(verification)
         check(token)
         repairs = explain(done.edits, live.prepared.opened.model)
@@ -209,6 +243,8 @@ class Session:
         shares: tuple[float, ...] = SHARES,
         goal: Goal | None = None,
         token: CancelToken = NEVER,
+        choices: Choices | None = None,
+        seed: int = 0,
     ) -> Job[Sensitivity]:
         """The metric against the removed share of each coupled set; what was measured once is not measured again.
 
@@ -218,9 +254,11 @@ class Session:
             shares: Of what remains of a set.
             goal: Its scope and kinds say which sets, None for all of `DEFAULT_KINDS`.
             token: Cancels; what was measured is kept.
+            choices: About the scores.
+            seed: Of what is random in them.
         """
         live, one, task = self._need(), self.history.state(state), self._need_task()
-        scores = yield from self.score(state, criterion, token)
+        scores = yield from self.score(state, criterion, token, choices, seed)
         removed, asked = live.mask(one), goal or Goal(())
         outside = outside_scope(live.analysis, asked)
         numbers = tuple(sets_of(live.analysis, removed | outside, frozenset(asked.kinds or DEFAULT_KINDS)))

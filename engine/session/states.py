@@ -6,6 +6,7 @@ from enum import StrEnum
 from ..errors import Message
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
+from ..scoring.choices import Choices
 from ..structures.analysis import Analysis, Kind
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
@@ -55,6 +56,7 @@ class PlanIntent:
         seed: Of what is random in the scores.
         goal: What the plan was to reach.
         marked: What a hand has marked, by set key, original indices.
+        choices: About the scores.
     """
 
     criterion: str = ""
@@ -65,6 +67,7 @@ class PlanIntent:
     seed: int = 0
     goal: Goal | None = None
     marked: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    choices: Choices = field(default_factory=Choices)
 
     @property
     def asked(self) -> Goal | None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..recovery.protocol import RecoverySettings
+from ..scoring.choices import Choices
 from ..sources.protocol import ModelSpec
 from ..surgery.protocol import Verification
 from ..tasks.protocol import Metric
@@ -57,6 +58,7 @@ class ScoreIntent(msgspec.Struct, frozen=True):
 
     criterion: str
     seed: int = 0
+    choices: Choices = Choices()
 
 
 class ExportIntent(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from .solve import solve
 from .walk import walk
 
 
+@uncollected()
 def analyse(
     model: nn.Module,
     inputs: Inputs,

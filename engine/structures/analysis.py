@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from .parts import (
     NOTHING_HELD,
+    NOTHING_KNOWN,
     Activations,
     Bundle,
     Constraint,
@@ -20,6 +21,7 @@ from .parts import (
     CoupledSet,
     Fixed,
     Kind,
+    Known,
     Literal,
     ModuleInfo,
     Operators,
@@ -32,6 +34,7 @@ from .parts import (
 from .script import Operation
 
 __all__ = [
+    "NOTHING_KNOWN",
     "Activations",
     "Analysis",
     "Bundle",
@@ -40,6 +43,7 @@ __all__ = [
     "CoupledSet",
     "Fixed",
     "Kind",
+    "Known",
     "Literal",
     "Mask",
     "ModuleInfo",
@@ -92,6 +96,7 @@ class Analysis:
         activations: Memory of the forward.
         constraints: How many indices must stay, whichever: what every plan has to respect.
         bundles: Sets of which the constraints let only certain counts go; all others lose what they like but the last.
+        known: What trial cuts have shown about the model's code.
     """
 
     model: str
@@ -120,6 +125,7 @@ class Analysis:
     activations: Activations = NOTHING_HELD
     constraints: tuple[Constraint, ...] = ()
     bundles: tuple[Bundle, ...] = ()
+    known: Known = NOTHING_KNOWN
 
     @property
     def count(self) -> int:

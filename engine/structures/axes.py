@@ -41,19 +41,21 @@ class Axes:
 
     def _count(self, dim: LabelArray) -> tuple[int, int]:
         components = self._solution.component[dim.ravel()]
+        if (components[1:] > components[:-1]).all():  # most are: each component once
+            return self.number(dim), 1
         distinct, counts = np.unique(components, return_counts=True)
         if counts[0] > 1 and (counts == counts[0]).all():
             return self._find(distinct), int(counts[0])
         return self.number(dim), 1
 
     def _find(self, components: NDArray[np.int64]) -> int:
-        if (self._solution.reason[components] >= 0).all():
-            return -1
         key = components.tobytes()
-        if key not in self._numbers:
-            self._numbers[key] = len(self.arrays)
-            self.arrays.append(components)
-        return self._numbers[key]
+        known = self._numbers.get(key)
+        if known is None:
+            fixed = bool((self._solution.reason[components] >= 0).all())
+            known = self._numbers[key] = -1 if fixed else len(self.arrays)
+            self.arrays += [] if fixed else [components]
+        return known
 
     def start(self) -> NDArray[np.int64]:
         """[A + 1] where each axis begins among the positions."""

@@ -1,6 +1,7 @@
 """Put what was solved into an `Analysis`: numbered structures, axes, costs, fixed axes and the audit's steps."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -100,7 +101,7 @@ def build(
             for n in range(bisect_left(costing, first), bisect_left(costing, last))
         ),
         steps=steps,
-        script=tuple(operations(record.calls, [s.value for s in record.sources])),
+        script=tuple(operations(record.calls, [s.value for s in record.sources], context.dead)),
         block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),
         sizes=tuple(sorted(set(sizes))),
         literals=literals,
@@ -251,7 +252,8 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
         if call.op == "aten.slice":
             numbers.append(axes.number(context.counts.get(number)))
         sizes = measures(call, record.shapes)
-        found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number))
+        dead = number in context.dead
+        found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number, dead))
     return found
 
 
@@ -266,9 +268,10 @@ def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
             why = solution.reason[solution.component[labels]]
             if why.max() < 0:
                 continue
-            for reason in map(int, np.unique(why[why >= 0])):
+            counts = Counter(why.ravel().tolist())
+            for reason in sorted(counts.keys() - {-1}):
                 known = reason < len(statements)
                 message = statements[reason].reason if known else reasons.conflict()
                 module = statements[reason].module if known else source.module
-                found.append(Fixed(number, dim, int((why == reason).sum()), message, module))
+                found.append(Fixed(number, dim, counts[reason], message, module))
     return found

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -53,6 +54,7 @@ def activations(context: Context, axes: Axes, kept: Kept, blocks: Sequence[tuple
     )
 
 
+@cache
 def bytes_of(dtype: str) -> int:
     """Bytes of an element: 4 of "float32", 1 of "bool"."""
     bits = re.search(r"\d+", dtype)

@@ -28,7 +28,8 @@ def find_literals(context: Context, axes: Axes) -> Iterator[Literal]:
             if axis >= 0:
                 free = call.function in INFERRED and axes.counted(dim)[1] > 1 and _only_one(call, counted, axes)
                 yield Literal(call.module, call.site, call.number, where, value, axis, free)
-        for where, value in _factors(call):
+        # What is computed for a check only may be another number by then.
+        for where, value in _factors(call) if not call.outputs or not context.used.isdisjoint(call.outputs) else ():
             yield Literal(call.module, call.site, call.number, where, value, -1)
 
 

@@ -14,7 +14,8 @@ SAME = {
 AUDITED = (
     "aten.mm", "aten.bmm", "aten.convolution", "aten.native_layer_norm", "aten.native_batch_norm", "aten._softmax",
     "aten._safe_softmax", "aten.cat", "aten.embedding", "aten.mul", "aten.div", "aten.mean", "aten.sum", "aten.var",
-    "aten.var_mean", "aten.linalg_vector_norm", "aten.native_group_norm", "aten.as_strided",
+    "aten.var_mean", "aten.linalg_vector_norm", "aten.native_group_norm", "aten.as_strided", "aten.im2col",
+    "aten.col2im",
     *attention.RULES,
 )  # fmt: skip
 """Operators whose results are compared after a cut: each spelling of a view in between leads to the same ones."""

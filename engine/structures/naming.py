@@ -139,13 +139,13 @@ Rank: TypeAlias = Callable[[tuple[int, int]], tuple[bool, bool, int, int]]
 
 def _ranking(context: Context) -> Rank:
     """How (tensor, dim) pairs stand: what makes an axis before what reads it."""
-    makers = {int(dim.ravel()[0]) for _, dim in context.producers if dim is not None}
+    makers = {dim.item(0) for _, dim in context.producers if dim is not None}
 
     @cache
     def rank(touch: tuple[int, int]) -> tuple[bool, bool, int, int]:
         source = context.record.sources[touch[0]]
         dim = context.dims[source.value][touch[1]]
-        makes = dim is not None and int(dim.ravel()[0]) in makers
+        makes = dim is not None and dim.item(0) in makers
         return (not makes, not source.parameter, *touch)
 
     return rank

@@ -188,6 +188,7 @@ class Step:
         axes: Axis of each dimension, -1 where its size stays.
         scalars: Floating literals, which must not change.
         call: Number of the call in the record.
+        dead: Nothing depends on it (a check of sizes), so only that it runs counts.
     """
 
     op: str
@@ -196,6 +197,7 @@ class Step:
     axes: tuple[int, ...]
     scalars: tuple[float, ...]
     call: int
+    dead: bool = False
 
 
 class Counting(StrEnum):
@@ -285,3 +287,20 @@ class Literal:
 def set_key(kind: Kind, name: str, dim: int, part: int = 0) -> str:
     """Identity of a coupled set: kind, first parameter, dimension, and which of several there."""
     return f"{kind}|{name}|{dim}" + (f"|{part}" if part else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What trial cuts have shown about a model's code: a first guess for the next cut, no more.
+
+    Attributes:
+        attributes: (module path, attribute, axes): for each of its numbers the axes that it may be the size of, none
+            for one that stays.
+        literals: (module path, call site, place among the arguments) of the numbers that had to be replaced.
+    """
+
+    attributes: tuple[tuple[str, str, tuple[tuple[int, ...], ...]], ...] = ()
+    literals: tuple[tuple[str, str, str], ...] = ()
+
+
+NOTHING_KNOWN = Known()

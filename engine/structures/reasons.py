@@ -65,6 +65,13 @@ def at_least(op: str, least: int) -> Message:
     )
 
 
+def last_part(op: str, least: int) -> Message:
+    """A split by one size with a shorter last part."""
+    return Message(
+        "counted.last", "The last part of {op} has {least} and is never the longest.", {"op": op, "least": least}
+    )
+
+
 def counted(reason: Message) -> Message:
     """Constraints that leave no choice."""
     return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)})

@@ -4,7 +4,7 @@ A forward may divide by its width, branch on it, loop over it or make a constant
 sizes of results, so a cut model's operators and numbers are compared one by one with the record's.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,21 +37,26 @@ class Operation:
         module: Module that called it.
         numbers: Scalars that go into its result, in the order of its arguments.
         call: Number of the call in the record.
+        dead: Nothing depends on it, so its numbers are its own.
     """
 
     op: str
     module: str
     numbers: tuple[float, ...]
     call: int
+    dead: bool = False
 
 
-def operations(calls: Iterable[Call], weights: Iterable[int]) -> Iterator[Operation]:
+def operations(
+    calls: Iterable[Call], weights: Iterable[int], dead: Collection[int] = frozenset()
+) -> Iterator[Operation]:
     """The operators that compute, up to the first on whose values the further course depends.
 
     Args:
         calls: Of one run.
         weights: Values of parameters and buffers. What is made of inputs alone is the same before and after a cut, so
             a choice by it (is anything masked?) ends nothing.
+        dead: Numbers of calls on which nothing depends.
     """
     weighted = set(weights)
     for number, call in enumerate(calls):
@@ -61,7 +66,7 @@ def operations(calls: Iterable[Call], weights: Iterable[int]) -> Iterator[Operat
             weighted.update(call.outputs)
         numbers = tuple(_numbers(call))
         if call.op not in PASSING and (numbers or call.op not in PRODUCTS):
-            yield Operation(call.op, call.module, numbers, number)
+            yield Operation(call.op, call.module, numbers, number, number in dead)
 
 
 def _numbers(call: Call) -> Iterator[float]:

@@ -81,6 +81,13 @@ def _solve(labels: Labels) -> Solution:
     return Solution(component, reason, start, base)
 
 
+def components(labels: Labels) -> NDArray[np.int64]:
+    """[labels] which are said to be equal, before any conclusion."""
+    alone = np.arange(labels.count, dtype=np.int64)
+    edges = [np.stack([np.concatenate(side) for side in zip(*labels.equal, strict=True)])] if labels.equal else []
+    return _joined(alone, edges)
+
+
 def _grown(component: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Labels that were made while solving are components of their own."""
     fresh = int(component.max(initial=-1)) + 1 + np.arange(count - len(component), dtype=np.int64)

@@ -1,16 +1,15 @@
 """Walk over a record and let every operator's rule say which labels are equal."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ..jobs import CancelToken, check
 from ..tracing.record import Call, Record
 from . import reasons
-from .labels import Dim, Dims, LabelArray, Labels
+from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
 from .rules import RULES, Context, elementwise, routing
 from .rules.recurrent import tie_units
+from .solve import components
 
 
 def walk(record: Record, token: CancelToken, training: Record | None = None) -> Context:
@@ -25,29 +24,37 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
     for source in record.sources:
         context.dims[source.value] = _source_dims(context.labels, source.shape, source.floating)
         context.parameters.add(source.value)
-    used = _statements(context, token)
+    idle, alive = list[FixedLabels](), list[LabelArray]()
+    used = _statements(context, token, idle, alive)
     if training is not None:
         # The same parameters, so the same labels; structures are named and costs are counted by the main run.
         other = Context(training, context.labels, producers=context.producers, sizes=context.sizes)
         for source, same in zip(record.sources, training.sources, strict=True):
             other.dims[same.value] = context.dims[source.value]
             other.parameters.add(same.value)
-        used |= _statements(other, token)
+        used |= _statements(other, token, idle, alive)
     for number, source in enumerate(record.sources):
         if number not in used:
             for dim in context.dims[source.value]:
                 context.labels.fix(dim, reasons.unused(), source.module)
     tie_units(context)
+    _keep_idle(context.labels, idle, alive)
     context.labels.settle()
     return context
 
 
-def _statements(context: Context, token: CancelToken) -> set[int]:
-    """What the operators of one run say; gives the numbers of the sources that an output depends on."""
+def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], alive: list[LabelArray]) -> set[int]:
+    """What the operators of one run say; gives the numbers of the sources that an output depends on.
+
+    Adds to `idle` the labels of what is made for nothing, and to `alive` those of all else.
+    """
     record = context.record
     matters = liveness(record)
     context.used = matters.read
-    alive = set(record.inputs)
+    context.dead = frozenset(
+        n for n, (live, runs) in enumerate(zip(matters.live, matters.idle, strict=True)) if not (live or runs)
+    )
+    touched = set[int]()
     for number, call in enumerate(record.calls):
         if number % 256 == 0:
             check(token)
@@ -62,9 +69,13 @@ def _statements(context: Context, token: CancelToken) -> set[int]:
         else:
             _ignore(context)
         if matters.live[number]:
-            alive.update(call.outputs)
+            touched.update((*call.refs(), *call.outputs))
         elif matters.idle[number]:
-            _stays(context, alive)
+            spare = call.outputs if call.flops else set(call.outputs) - matters.read
+            made = [d for value in spare for d in context.dims[value] if d is not None]
+            idle += [FixedLabels(d.ravel(), reasons.unused(), call.module) for d in made]
+    if idle:
+        alive += [d for value in touched for d in context.dims[value] if d is not None]
     for value in record.outputs:
         context.labels.fix(context.points.get(value), reasons.output(), "")
         for dim in context.dims.get(value, []):
@@ -80,25 +91,17 @@ def _apply(context: Context) -> None:
     rule(context)
 
 
-def _stays(context: Context, alive: set[int]) -> None:
-    """What is made for nothing has no effect that a removal could be verified by: axes that this call made stay.
+def _keep_idle(labels: Labels, idle: list[FixedLabels], alive: list[LabelArray]) -> None:
+    """What is made for nothing has no effect that a removal could be verified by, so it stays.
 
-    Args:
-        context: At a call that nothing depends on.
-        alive: Values whose axes outputs depend on, as those of results here that have no others (a norm that nobody
-            reads fixes no width).
+    Not so what goes with something else: a norm or a layer that nobody reads fixes no width of a residual stream.
     """
-    call, known = context.call, [d for v in context.call.refs() if v in alive for d in context.dims[v]]
-    for value in call.outputs:
-        made = [d for d in context.dims[value] if d is not None and not _is_among(d, known)]
-        if not made:
-            alive.add(value)
-        for dim in made if call.flops or value not in context.used else ():
-            context.labels.fix(dim, reasons.unused(), call.module)
-
-
-def _is_among(dim: LabelArray, known: Sequence[Dim]) -> bool:
-    return any(one is not None and np.array_equal(dim, one) for one in known)
+    if idle:
+        component = components(labels)
+        known = np.zeros(labels.count, dtype=np.bool_)
+        known[component[np.concatenate([d.ravel() for d in alive])] if alive else []] = True
+        for one in idle:
+            labels.fix(one.labels[~known[component[one.labels]]], one.reason, one.module)
 
 
 PASSING = frozenset(

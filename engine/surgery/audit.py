@@ -1,6 +1,6 @@
 """Compare what a cut model does, operator by operator, with what the analysis predicts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.reads import Reads
 from ..tracing.recorder import Attempt, attempt
-from .runtime import PrunedAttention, StandIn
+from .folding import Folding
+from .runtime import PrunedAttention, StandIn, own_class
 
 
 class Wrong(NamedTuple):
@@ -43,6 +44,7 @@ class Audit:
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
         axes: Of the operator that differs; of those before and after, where the forward raised.
         ran: Operators of all kinds that ran before the forward raised; 0 where it did not.
+        factor: What differs is a number to compute with.
         reads: Attributes that were read as far as it ran, None where nobody looked.
     """
 
@@ -53,6 +55,7 @@ class Audit:
     wrong: tuple[Wrong, ...] = ()
     axes: tuple[int, ...] = ()
     ran: int = 0
+    factor: bool = False
     reads: Reads | None = None
 
     @property
@@ -64,9 +67,10 @@ class Audit:
 class Auditor:
     """Runs a cut model on the analysis's own inputs, compares sizes and numbers of every product and norm."""
 
-    def __init__(self, model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs) -> None:
-        """Take the cut model, which may change between audits, and what is gone in it."""
+    def __init__(self, model: nn.Module, analysis: Analysis, removed: Mask, inputs: Inputs, folding: Folding) -> None:
+        """Take the cut model, which may change between audits, what is gone in it, and what may take up its numbers."""
         self._model = model
+        self._folding = folding
         self._analysis = analysis
         self._removed = removed
         self._inputs = inputs
@@ -80,15 +84,35 @@ class Auditor:
             reading: Look at which attributes they read too.
         """
         run = attempt(self._model, self._inputs, self._analysis.weightless, watched, reading)
-        found = _compared(self._model, self._analysis, self._removed, run, self._expected)
+        own = _with_other_code(self._model)
+        self._folding.forget()
+        found = _compared(self._analysis, self._removed, run, own, self._expected, {})
+        if found.factor:
+            self._folding.look(run, own | _with_other_numbers(self._model))
+            found = _compared(self._analysis, self._removed, run, own, self._expected, self._folding.numbers)
         wrong = () if found.passed or not watched else tuple(_wrong(self._analysis, self._removed, run))
+        wrong = tuple(w for w in wrong if not (w.factor and w.module in self._folding.found))
         return replace(found, wrong=wrong, reads=run.reads)
 
 
 def _compared(
-    model: nn.Module, analysis: Analysis, removed: Mask, run: Attempt, predicted: list[tuple[Step, tuple[int, ...]]]
+    analysis: Analysis,
+    removed: Mask,
+    run: Attempt,
+    own: Collection[str],
+    predicted: list[tuple[Step, tuple[int, ...]]],
+    other: Mapping[int, tuple[float, ...]],
 ) -> Audit:
-    own = _with_other_code(model)
+    """How far a run is as predicted.
+
+    Args:
+        analysis: Of the original.
+        removed: What is gone.
+        run: Of the cut model.
+        own: Modules with other code.
+        predicted: Steps and their sizes.
+        other: For calls of the original's record: numbers that they must have now.
+    """
     done = [
         (name_of(c), measures(c, run.shapes), scalars(c), c.module)
         for c in run.calls
@@ -96,12 +120,14 @@ def _compared(
     ]
     expected = [(step, sizes) for step, sizes in predicted if step.op not in SPELLED or step.module not in own]
     for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
+        if op == step.op and step.dead:
+            continue
         if op != step.op or shape != sizes:
             text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"
             return Audit(number, len(expected), module, text, axes=step.axes)
-        if not _alike(given, step.scalars):
+        if not _alike(given, other.get(step.call, step.scalars)):
             text = f"{op} uses {given}, before {step.scalars}"
-            return Audit(number, len(expected), module, text, axes=step.axes)
+            return Audit(number, len(expected), module, text, axes=step.axes, factor=True)
     matched = min(len(done), len(expected))
     if run.error is not None:
         text = f"{type(run.error).__name__}: {str(run.error).splitlines()[0] if str(run.error) else ''}"
@@ -110,7 +136,7 @@ def _compared(
         return Audit(matched, len(expected), run.module, text, axes=axes, ran=len(run.calls))
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
-    return _same_script(analysis, removed, run, own, matched)
+    return _same_script(analysis, removed, run, own, matched, other)
 
 
 def _wrong(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[Wrong]:
@@ -128,18 +154,25 @@ def _wrong(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[Wrong]:
                     yield Wrong(call.module, call.site, where, literal.axis)
 
 
-def _same_script(analysis: Analysis, removed: Mask, run: Attempt, other: set[str], matched: int) -> Audit:
-    """Every operator of the run with the numbers that it had before."""
+def _same_script(
+    analysis: Analysis,
+    removed: Mask,
+    run: Attempt,
+    own: Collection[str],
+    matched: int,
+    other: Mapping[int, tuple[float, ...]],
+) -> Audit:
+    """Every operator of the run with the numbers that it had before, or must have now."""
     gone = _gone(analysis, removed)
-    expected = [o for o in analysis.script if o.module not in other and o.call not in gone]
-    done = [o for o in operations(run.calls, run.weights) if o.module not in other]
+    expected = [o for o in analysis.script if o.module not in own and o.call not in gone]
+    done = [o for o in operations(run.calls, run.weights) if o.module not in own]
     total = matched + len(expected)
     for before, now in zip(expected, done, strict=False):
         if now.op != before.op:
             return Audit(matched, total, now.module, f"{now.op} runs where {before.op} did")
-        if not _alike(now.numbers, before.numbers):
+        if not before.dead and not _alike(now.numbers, other.get(before.call, before.numbers)):
             text = f"{now.op} uses {now.numbers}, before {before.numbers}"
-            return Audit(matched, total, now.module, text)
+            return Audit(matched, total, now.module, text, factor=True)
         matched += 1
     if len(done) != len(expected):
         return Audit(matched, total, "", f"{len(done)} operators ran, {len(expected)} were predicted")
@@ -155,6 +188,11 @@ def _alike(numbers: Sequence[float], others: Sequence[float]) -> bool:
 def _with_other_code(model: nn.Module) -> set[str]:
     """Paths of modules whose forward is not the model's own: it takes its parts in another way, or stands in."""
     return {path for path, module in modules_of(model).items() if isinstance(module, (PrunedAttention, StandIn))}
+
+
+def _with_other_numbers(model: nn.Module) -> set[str]:
+    """Paths of modules with replaced numbers in their forward: there the factors are replaced too."""
+    return {path for path, module in modules_of(model).items() if own_class(module) is not type(module)}
 
 
 def _expected(analysis: Analysis, removed: Mask) -> list[tuple[Step, tuple[int, ...]]]:

@@ -26,6 +26,7 @@ class Sizes:
         self._old, self._new = kept_sizes(analysis, before), kept_sizes(analysis, after)
         self._own: dict[str, dict[int, set[int]]] = {}
         self._all: dict[str, dict[int, set[int]]] = {}
+        self._axes: dict[str, set[int]] = {}
         self._literals: dict[str, list[Literal]] = {}
         for literal in analysis.literals:
             self._literals.setdefault(literal.module, []).append(literal)
@@ -44,6 +45,21 @@ class Sizes:
             self._own.setdefault(module, {}).setdefault(old, set()).add(new)
         for path in ancestors(module):
             self._all.setdefault(path, {}).setdefault(old, set()).add(new)
+            self._axes.setdefault(path, set()).add(axis)
+
+    def between(self, path: str, old: int, new: int) -> tuple[int, ...]:
+        """Axes that a module has to do with and that had the one size and have the other; none where it stays."""
+        axes = sorted(self._axes.get(path, ())) if old != new else ()
+        return tuple(a for a in axes if self._old[a] == old and self._new[a] == new)
+
+    def after(self, old: int, axes: Iterable[int]) -> int | None:
+        """What a size is now that one of these axes has, None where they differ; the same where none has it."""
+        new = {int(self._new[a]) for a in axes if self._old[a] == old}
+        return old if not new else new.pop() if len(new) == 1 else None
+
+    def before(self, axis: int) -> int:
+        """How many indices an axis had before the cut."""
+        return int(self._old[axis])
 
     def changes(self, path: str, old: int, every: bool = False) -> list[int]:
         """New sizes that an old one may have become, for a module: by its own code, else (or also) by any tensor."""

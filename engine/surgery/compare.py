@@ -1,7 +1,7 @@
 """One forward with everything on the way, and how far two of them are apart."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.twin import isolated
-from .double import Double
+from .double import throughout
 from .runtime import StandIn
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -38,7 +38,7 @@ class Run:
             if trail and path and not isinstance(module, StandIn)
         ]
         try:
-            with quiet_forward(model, training), Double():
+            with quiet_forward(model, training), throughout(model):
                 self.outputs = answers_of(call(model, copied(inputs)), chosen)
         finally:
             for handle in handles:
@@ -58,12 +58,13 @@ class Run:
 
         return hook
 
-    def compare(self, other: "Run") -> tuple[float, str]:
+    def compare(self, other: "Run", left_out: Collection[str] = ()) -> tuple[float, str]:
         """Worst difference over outputs and over the results of modules, and the first that stands out.
 
         Args:
             other: The cut model's run. Where this run holds NaN, an index is absent (`absent.py`): what is present
                 stands in the other, smaller result in the same order. Results that do not fit are left out.
+            left_out: Modules whose results are meant to be others; what is made of these is compared.
         """
         worst, detail = worst_difference(self.outputs, other.outputs), ""
         theirs: dict[str, list[list[torch.Tensor]]] = {}
@@ -72,7 +73,7 @@ class Run:
         times = Counter(path for path, _ in self.trail)
         seen: dict[str, int] = {}
         peak = 0.0
-        for path, results in self.trail:
+        for path, results in (one for one in self.trail if one[0] not in left_out):
             seen[path] = number = seen.get(path, -1) + 1
             others = theirs.get(path, [])
             # A module that several blocks share runs less often without one: which run is which is not known then.

@@ -13,26 +13,29 @@ from torch import nn
 from ..collecting import uncollected
 from ..errors import PlanError, VerificationError
 from ..planning.balance import check_counts
-from ..structures.analysis import Analysis, Mask
+from ..structures.analysis import Analysis, Known, Mask
 from ..structures.costs import kept_sizes
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.twin import keeping_kind, stand_in, twin
 from . import runtime
 from .attributes import remembered
-from .audit import Audit, Auditor
+from .audit import Auditor
 from .candidates import Sizes
+from .folding import Folding
 from .numbering import renumbered
 from .protocol import Edits
 from .repair import Repair, merge_attributes
+from .scaling import Factors, relative_factors, scale
 from .slicing import Keeps, relative_keeps, slice_tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A smaller model and all repairs since the original."""
+    """A smaller model and all repairs since the original; by what its weights are multiplied besides being cut."""
 
     model: nn.Module
     edits: Edits
+    factors: Factors = ()
 
 
 @uncollected()
@@ -52,44 +55,53 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
         VerificationError: The smaller model could not be made to run as predicted.
     """
     keeps = relative_keeps(analysis, before, after)
-    smaller, edits = _rehearsed(model, analysis, before, after, edits, inputs, keeps)
+    earlier = edits.weights
+    smaller, edits, _ = _rehearsed(model, analysis, before, after, edits, inputs, keeps)
     if analysis.weightless:
         smaller = _sliced(model, keeps)
         # Buffers that no file holds are sliced already, as all others.
         runtime.apply_edits(smaller, _plain(replace(edits, slices=())))
-    return Cut(smaller, edits)
+    factors = relative_factors(earlier, edits.weights)
+    scale(smaller, analysis, after, factors)
+    return Cut(smaller, edits, factors)
 
 
-def rehearse(
-    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs
-) -> tuple[nn.Module, Edits]:
-    """A smaller model that runs as predicted, and the repairs that it took; without weights if the analysis was.
+def rehearse(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs) -> Known:
+    """Make sure that a cut is possible, without weights if the analysis was; what it shows about the model's code.
 
     Arguments and errors are those of `cut`.
     """
-    return _rehearsed(model, analysis, before, after, edits, inputs, relative_keeps(analysis, before, after))
+    return _rehearsed(model, analysis, before, after, edits, inputs, relative_keeps(analysis, before, after))[2]
 
 
 def _rehearsed(
     model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs, keeps: Keeps
-) -> tuple[nn.Module, Edits]:
+) -> tuple[nn.Module, Edits, Known]:
     check_plan(analysis, before, after)
     smaller = _sliced(model, keeps, analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
-    run = Auditor(smaller, analysis, after, inputs)
-    edits = Repair(smaller, Sizes(analysis, before, after), edits, run).until_it_runs()
-    return smaller, _with_numbers(smaller, renumbered(model, smaller), edits, run)
+    folding = Folding(model, analysis, before, inputs)
+    run = Auditor(smaller, analysis, after, inputs, folding)
+    repair = Repair(smaller, Sizes(analysis, before, after), edits, run, analysis.known)
+    edits = repair.until_it_runs()
+    if folding.asked:
+        run()  # the last audit may have been of a repair that was undone
+    edits = replace(edits, weights=folding.weights)
+    edits = _with_numbers(
+        smaller, renumbered(model, smaller), edits, lambda: run().passed and folding.weights == edits.weights
+    )
+    return smaller, edits, repair.known
 
 
 def _with_numbers(
-    smaller: nn.Module, numbers: list[tuple[str, str, int]], edits: Edits, run: Callable[[], Audit]
+    smaller: nn.Module, numbers: list[tuple[str, str, int]], edits: Edits, runs: Callable[[], bool]
 ) -> Edits:
     """Layers take the slots of those that are gone, unless their code computes with their number."""
     if not numbers:
         return edits
     old = [(path, name, getattr(smaller.get_submodule(path), name)) for path, name, _ in numbers]
     runtime.apply_edits(smaller, {"attributes": numbers})
-    if not run().passed:
+    if not runs():
         runtime.apply_edits(smaller, {"attributes": old})
         return edits
     return replace(edits, attributes=merge_attributes(edits.attributes, tuple(numbers)))
@@ -200,11 +212,9 @@ def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Modu
 
     def make(tensor: torch.Tensor) -> torch.Tensor:
         kept = keeps.get(named.get(id(tensor), ""), ())
-        if weightless:
-            tensor = stand_in(tensor)
-            if kept == ():
-                return tensor
-        return keeping_kind(tensor, slice_tensor(tensor.data, kept)) if kept is not None else tensor
+        if weightless and not kept:
+            return stand_in(tensor)
+        return tensor if kept is None else keeping_kind(tensor, slice_tensor(tensor.data, kept, weightless))
 
     try:
         return twin(model, make)
@@ -240,12 +250,12 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
 def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     """What goes from buffers that the state dict leaves out, in the original's indices."""
     saved = model.state_dict(keep_vars=True).keys()
-    kept = analysis.kept_indices(removed)
-    for tensor in analysis.tensors:
-        if not tensor.parameter and tensor.name not in saved:
-            for dim, indices in enumerate(kept.get(tensor.name) or ()):
-                if indices is not None:
-                    yield tensor.name, dim, tuple(indices.tolist())
+    unsaved = [tensor.name for tensor in analysis.tensors if not tensor.parameter and tensor.name not in saved]
+    kept = analysis.kept_indices(removed) if unsaved else {}
+    for name in unsaved:
+        for dim, indices in enumerate(kept.get(name) or ()):
+            if indices is not None:
+                yield name, dim, tuple(indices.tolist())
 
 
 def _is_cut(analysis: Analysis, path: str, kept: NDArray[np.int64]) -> bool:

@@ -1,9 +1,16 @@
 """A forward in double precision throughout, whatever the model's own code converts to on the way."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+
+def throughout(model: nn.Module) -> AbstractContextManager[Any]:
+    """`Double` for a model in double precision; another may make its float64 less, as on the way to a table."""
+    return Double() if any(p.dtype is torch.float64 for p in model.parameters()) else nullcontext()
 
 
 class Double(TorchDispatchMode):

@@ -38,6 +38,7 @@ def explain(edits: Edits, original: nn.Module) -> tuple[Message, ...]:
         *_blocks(edits, original),
         *_remembered([one for one in changes if issubclass(one.kind, _REMEMBERING)]),
         *_attributes([one for one in changes if not issubclass(one.kind, _REMEMBERING)]),
+        *_weights(edits, original),
         *_attention(edits, original),
         *_numbers(edits, original),
         *_buffers(edits),
@@ -87,6 +88,27 @@ def _attributes(changes: Sequence[_Change]) -> Iterator[Message]:
             "repair.attribute",
             "{kind}: {name}{change} in {paths}, for its code computes with it.",
             {"kind": kind, "name": name, "change": change, "paths": _listed(shown)},
+        )
+
+
+def _weights(edits: Edits, original: nn.Module) -> Iterator[Message]:
+    """A layer once, whatever it has besides its weight."""
+    layers = {name.rpartition(".")[0]: (rows, round(factor, 4)) for name, _, rows, factor, _ in edits.weights[::-1]}
+
+    def alike(one: tuple[str, tuple[Any, float]]) -> tuple[str, float, bool]:
+        return _class_of(original, one[0]).__name__, one[1][1], one[1][0] is None
+
+    for (kind, factor, whole), group in _grouped(reversed(layers.items()), alike):
+        yield Message(
+            "repair.weights",
+            "{kind}: {what} of {paths} are multiplied by {factor}, for the code after it computes with a number that "
+            "follows the smaller size.",
+            {
+                "kind": kind,
+                "what": "the weights" if whole else "some weights",
+                "paths": _listed([path or "the model" for path, _ in group]),
+                "factor": factor,
+            },
         )
 
 

@@ -32,7 +32,7 @@ def renumbered(before: nn.Module, after: nn.Module) -> list[tuple[str, str, int]
         number = vars(module).get(NUMBER)
         if type(number) is int and not isinstance(module, StandIn):
             alike[re.sub(r"\b\d+\b", "*", path), type(module), _flags(module)].append((number, path))
-    present = modules_of(after)
+    present = modules_of(after) if alike else {}
     changes: list[tuple[str, str, int]] = []
     for members in alike.values():
         slots = sorted(members)

@@ -19,6 +19,10 @@ class Edits:
             numbers that a forward hands to torch functions (`runtime.OwnCalls`).
         slices: (buffer name, dimension, kept original indices): buffers that no checkpoint holds (not persistent),
             which a fresh model makes in the original's size.
+        weights: (parameter, dimension, original indices there or None for all, factor, paths of the modules whose
+            results are multiplied with it): what the original's weights are multiplied by, as the code after them
+            computes with a number that came to be another. A model's file of weights holds it already, so nothing is to
+            be done for it when that is loaded.
     """
 
     blocks: tuple[tuple[str, Any], ...] = ()
@@ -26,6 +30,7 @@ class Edits:
     attention: tuple[tuple[str, int, int], ...] = ()
     literals: tuple[tuple[str, str, int, str, Any], ...] = ()
     slices: tuple[tuple[str, int, tuple[int, ...]], ...] = ()
+    weights: tuple[tuple[str, int, tuple[int, ...] | None, float, tuple[str, ...]], ...] = ()
 
 
 PLACES = {"blocks": (0,), "attributes": (0, 1), "attention": (0,), "literals": (0, 1, 3), "slices": (0, 1)}

@@ -5,20 +5,22 @@ A repair is accepted only if the audit gets further with it; what did not help i
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import nn
 
 from ..errors import VerificationError
+from ..structures.analysis import NOTHING_KNOWN, Known
 from ..tracing.reading import modules_of
 from . import runtime
 from .audit import Audit, Auditor
 from .candidates import Site, Sizes, ancestors
+from .known import Values, guess, learnt
 from .protocol import Edits, merged
+from .runtime import StandIn
+from .together import together
 
 LIMIT = 400
-Values: TypeAlias = dict[tuple[str, str], Any]
-"""Attributes by (module path, name)."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ class Repair:
         edits: Repairs so far.
         run: Audits the model as it is.
         closely: A forward that raises later has come further, though no operator more is as predicted.
+        known: What earlier cuts have shown; after this one, what it has shown too.
         first: What the repaired attributes were before.
     """
 
@@ -39,6 +42,7 @@ class Repair:
     edits: Edits
     run: Auditor
     closely: bool = False
+    known: Known = NOTHING_KNOWN
     first: Values = field(default_factory=dict[tuple[str, str], Any])
 
     def until_it_runs(self) -> Edits:
@@ -49,6 +53,7 @@ class Repair:
         """
         self._replace_literals(self.sizes.again(self.edits.literals))
         now = self.run()
+        now = now if now.passed else self._try_known() or now
         for _ in range(LIMIT):
             if now.passed:
                 break
@@ -66,7 +71,24 @@ class Repair:
             now = better
         if self.edits.literals:
             self._keep_what_differs()
+        self.known = learnt(self.sizes, self.first, self.edits, self.known)
         return self.edits
+
+    def _try_known(self) -> Audit | None:
+        """All that earlier cuts have shown, at once: it is enough, or it is undone."""
+        present = {path for path, module in modules_of(self.model).items() if not isinstance(module, StandIn)}
+        keys = [(path, name) for path, name, _ in self.known.attributes if path in present]
+        values, sites = guess(self.sizes, self.known, self._values(keys))
+        edits, old = self.edits, self._values(values)
+        self._set(values)
+        self._replace_literals(merged("literals", edits.literals, [one for one in sites if one[0] in present]))
+        after = self.run() if self.edits != edits or values else None
+        if after is not None and after.passed:
+            self._accept(values, old)
+            return after
+        self._set(old)
+        self._replace_literals(edits.literals)
+        return None
 
     def _looked_at(self, now: Audit) -> Audit:
         """The same audit with what forwards hand to torch, and which attributes they read."""
@@ -81,6 +103,9 @@ class Repair:
             better = self._try_attributes(path, now)
             if better is not None:
                 return better
+        better = self._try_together(paths, now)
+        if better is not None:
+            return better
         for path in paths:
             better = self._try_literals([path, *self._peers(path)], now)
             if better is not None:
@@ -89,9 +114,9 @@ class Repair:
 
     def _improve_closely(self, now: Audit) -> Audit | None:
         """What gets the forward past a check of its own, before the next product: it may need another repair then."""
-        self.closely = True
+        self.closely = now.ran > 0
         try:
-            return self._improve(now)
+            return self._improve(now) if self.closely else None
         finally:
             self.closely = False
 
@@ -140,6 +165,21 @@ class Repair:
                 found[name] = [value, *self.sizes.values(path, value, every=True)]
         return found
 
+    def _try_together(self, paths: Sequence[str], now: Audit) -> Audit | None:
+        """Attributes that make it run further only together; what was not needed is undone."""
+        found = [(path, self.sizes.attributes(self.model, path)) for path in paths]
+        held = self._values((path, name) for path, names in found for name in names)
+        calls = [one for one in now.wrong if (one.module, one.site) == (now.wrong[0].module, now.wrong[0].site)]
+        wrong = {self.sizes.before(one.axis) for one in calls if not one.factor}
+        for group in together(found, held, wrong):
+            everywhere = [self._everywhere(path, name, value) for (path, name), value in group.items()]
+            values = {key: value for one in everywhere for key, value in one.items()}
+            old = self._values(values)
+            better = self._try_values(values, now)
+            if better is not None:
+                return self._without_needless(list(dict.fromkeys(name for _, name in values)), old, better)
+        return None
+
     def _everywhere(self, path: str, name: str, value: Any) -> Values:
         """An attribute here, and on modules of the same class where it can have one other value only."""
         chosen = {(path, name): value}
@@ -155,12 +195,15 @@ class Repair:
         self._set(values)
         after = self.run()
         if self._further(after, now):
-            added = tuple((path, name, value) for (path, name), value in values.items())
-            self.first = {**old, **self.first}
-            self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
+            self._accept(values, old)
             return after
         self._set(old)
         return None
+
+    def _accept(self, values: Values, old: Values) -> None:
+        added = tuple((path, name, value) for (path, name), value in values.items())
+        self.first = {**old, **self.first}
+        self.edits = replace(self.edits, attributes=merge_attributes(self.edits.attributes, added))
 
     def _without_needless(self, names: Sequence[str], before: Values, best: Audit) -> Audit:
         """Undo those of several attributes that nobody read, and each without which the audit gets as far."""

@@ -4,7 +4,7 @@ So that what the window offers can be cut. An analysis alone knows the operators
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -51,11 +51,13 @@ def settle(
     refused: dict[str, Message] = {}
     for _ in range(ROUNDS):
         yield Progress("Cutting half on trial", 2, 3)
-        found = yield from _refused(_Trials(model, analysis, inputs), token)
+        trials = _Trials(model, analysis, inputs)
+        found = yield from _refused(trials, token)
         if not found:
+            analysis = trials.analysis
             break
         refused |= found
-        analysis = make(refused)
+        analysis = replace(make(refused), known=trials.analysis.known)  # the axes are the same
     else:  # nothing is promised
         left = {s.key: reasons.unrepaired("with the others it does not run") for s in analysis.sets}
         analysis = make(left | refused)
@@ -85,7 +87,7 @@ class _Trials:
 
     Attributes:
         model: Left as it is.
-        analysis: What is cut by.
+        analysis: What is cut by; each trial that runs adds what it shows about the model's code.
         inputs: Example inputs.
         made: What each trial gave, by the keys of the sets.
     """
@@ -99,8 +101,23 @@ class _Trials:
         """None when half of these sets can go together, and all of the blocks."""
         keys = frozenset(one.key for one in chosen)
         if keys not in self.made:
-            self.made[keys] = _fails(self.model, self.analysis, _half(self.analysis, chosen), self.inputs)
+            self.made[keys] = self._fails(_half(self.analysis, chosen))
         return self.made[keys]
+
+    def _fails(self, mask: Mask) -> _Failure | None:
+        """None when the cut runs as predicted, else where it does not."""
+        if not np.any(mask):
+            return None
+        try:
+            known = rehearse(self.model, self.analysis, self.analysis.empty(), mask, Edits(), self.inputs)
+        except SecateurError as error:
+            given = error.message.arguments
+            axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))
+            return _Failure(str(given.get("text", error)), axes, module, error.message.code == "cut.copy")
+        except Exception as error:  # the model's own code may refuse an attribute, or to be copied
+            return _Failure(f"{type(error).__name__}: {error}")
+        self.analysis = replace(self.analysis, known=known)
+        return None
 
     def parts(self, chosen: Sets, failure: _Failure) -> tuple[Sets, Sets]:
         """Those that the failure has nothing to do with, and the others; halves where it does not tell."""
@@ -170,18 +187,3 @@ def _axes(analysis: Analysis, one: CoupledSet) -> set[int]:
 def _beside(path: str, module: str) -> bool:
     """One is the other or inside it; all are inside the model itself, which tells nothing."""
     return bool(module) and (path == module or path.startswith(f"{module}.") or module.startswith(f"{path}."))
-
-
-def _fails(model: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> _Failure | None:
-    """None when the cut runs as predicted, else where it does not."""
-    if not np.any(mask):
-        return None
-    try:
-        rehearse(model, analysis, analysis.empty(), mask, Edits(), inputs)
-    except SecateurError as error:
-        given = error.message.arguments
-        axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))
-        return _Failure(str(given.get("text", error)), axes, module, error.message.code == "cut.copy")
-    except Exception as error:  # the model's own code may refuse an attribute, or to be copied
-        return _Failure(f"{type(error).__name__}: {error}")
-    return None

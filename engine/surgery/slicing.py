@@ -7,7 +7,8 @@ from torch import nn
 
 from ..structures.analysis import Analysis, Mask
 
-Keeps = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
+Kept = tuple[NDArray[np.int64] | None, ...]
+Keeps = dict[str, Kept | None]
 
 
 def relative_keeps(analysis: Analysis, before: Mask, after: Mask) -> Keeps:
@@ -36,11 +37,20 @@ def _relative(old: NDArray[np.int64] | None, kept: NDArray[np.int64] | None) -> 
     return None if len(old) == len(kept) else np.searchsorted(old, kept)
 
 
-def slice_tensor(tensor: torch.Tensor, keeps: tuple[NDArray[np.int64] | None, ...]) -> torch.Tensor:
-    """The tensor with only the kept places of each dimension; a copy, contiguous."""
-    if tensor.is_meta:
-        new = {dim: len(kept) for dim, kept in enumerate(keeps) if kept is not None}
-        return torch.empty([new.get(d, s) for d, s in enumerate(tensor.shape)], dtype=tensor.dtype, device="meta")
+def slice_tensor(tensor: torch.Tensor, keeps: Kept, blank: bool = False) -> torch.Tensor:
+    """The tensor with only the kept places of each dimension; a copy, contiguous.
+
+    Args:
+        tensor: A parameter's data, or a buffer.
+        keeps: The places that each dimension keeps, None for all; () for all of all.
+        blank: Make it on the meta device.
+    """
+    if blank or tensor.is_meta:
+        shape = list(tensor.shape)
+        for dim, kept in enumerate(keeps):
+            if kept is not None:
+                shape[dim] = len(kept)
+        return torch.empty(shape, dtype=tensor.dtype, device="meta")
     cut = tensor.detach()
     for dim, kept in enumerate(keeps):
         if kept is not None:

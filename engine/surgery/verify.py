@@ -24,6 +24,7 @@ from .permuting import permute
 from .protocol import Check, Verification
 from .randomise import LEVELS, randomise
 from .rounding import chaotic
+from .scaling import Factors, scale, unrounded
 from .slicing import give, relative_keeps
 from .variants import another_batch, another_size, cast_inputs, converted
 
@@ -50,6 +51,7 @@ def verify(
     after: Mask,
     inputs: Inputs,
     token: CancelToken,
+    factors: Factors = (),
 ) -> Job[Verification]:
     """All comparisons of a cut.
 
@@ -61,6 +63,7 @@ def verify(
         after: What is gone now.
         inputs: Example inputs.
         token: Stops the job.
+        factors: What the cut multiplied (`Cut.factors`); the masked original knows nothing of it.
 
     Returns:
         Numbers for each comparison; look at `passed`.
@@ -72,15 +75,16 @@ def verify(
 
     yield Progress("Verifying: removal on the weights as they are", 0, total)
     pair = _pair(original, cut_model, plan, inputs, skipped)
+    unrounded(pair.before, pair.after, cut_model, plan, factors)
     given = cast_inputs(inputs, pair.dtype)
     for training in (False, True)[: 1 + bool(analysis.trained)]:
         name = "removal in training mode" if training else "removal"
         plain = _finite(name, _run(pair.before, given, plan, training), skipped)
         if plain is not None:
-            checks.append(_removal(name, pair, plan, given, plain, training))
+            checks.append(_removal(name, pair, plan, factors, given, plain, training))
     check(token)
     yield Progress("Verifying: removal with everything randomised", 1, total)
-    _removal_randomised(original, pair, plan, inputs, checks, skipped)
+    _removal_randomised(original, pair, plan, factors, inputs, checks, skipped)
     check(token)
     yield Progress("Verifying: permutation of the coupled sets", 2, total)
     plain = _finite("permutation", _run(pair.before, given, plan), skipped)
@@ -90,7 +94,7 @@ def verify(
     yield Progress("Verifying: another input size", 3, total)
     # Fresh copies: the first ones are permuted by now.
     pair = _Pair(_private(original, torch.float32), _private(cut_model, torch.float32), torch.float32)
-    yield from _other_size(pair, plan, inputs, checks, skipped)
+    yield from _other_size(pair, plan, factors, inputs, checks, skipped)
     check(token)
     yield Progress("Verified", total, total)
     return Verification(tuple(checks), tuple(skipped))
@@ -168,16 +172,19 @@ def _finite(name: str, plain: Run, skipped: list[str]) -> Run | None:
     return None
 
 
-def _removal(name: str, pair: _Pair, plan: Plan, inputs: Inputs, plain: Run, training: bool = False) -> Check:
+def _removal(
+    name: str, pair: _Pair, plan: Plan, factors: Factors, inputs: Inputs, plain: Run, training: bool = False
+) -> Check:
     with masked(pair.before, *plan):
         reference = _run(pair.before, inputs, plan, training, trail=True)
     effect = worst_difference(reference.outputs, plain.outputs)
     tolerance = TOLERANCE[pair.dtype]
     try:
-        difference, detail = reference.compare(_run(pair.after, inputs, plan, training, trail=True))
+        multiplied = {path for *_, results in factors for path in results}
+        difference, detail = reference.compare(_run(pair.after, inputs, plan, training, trail=True), multiplied)
     except Exception as error:  # the original runs on these inputs, the cut model does not
         difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
-    if difference >= tolerance:
+    if difference >= tolerance and not factors:  # operators after multiplied weights are meant to differ
         detail = _first_operator(pair, plan, inputs, training) or detail
     made = Check(name, difference, effect, tolerance, _name(pair.dtype), detail)
     if made.passed and not made.conclusive:
@@ -194,7 +201,13 @@ def _first_operator(pair: _Pair, plan: Plan, inputs: Inputs, training: bool) -> 
 
 
 def _removal_randomised(
-    original: nn.Module, pair: _Pair, plan: Plan, inputs: Inputs, checks: list[Check], skipped: list[str]
+    original: nn.Module,
+    pair: _Pair,
+    plan: Plan,
+    factors: Factors,
+    inputs: Inputs,
+    checks: list[Check],
+    skipped: list[str],
 ) -> None:
     """On other weights and another batch; on milder ones where the original gives nothing to compare."""
     name = "removal, randomised weights, another batch size"
@@ -214,7 +227,8 @@ def _removal_randomised(
         if level != LEVELS[-1] and chaotic(pair.before, chosen, plain, lambda nudged: _run(pair.before, nudged, plan)):
             continue
         give(pair.before, pair.after, plan[0], relative_keeps(*plan))
-        made = _removal(name if level == LEVELS[0] else f"{name} ({level} its own)", pair, plan, chosen, plain)
+        scale(pair.after, plan[0], plan[2], factors)
+        made = _removal(name if level == LEVELS[0] else f"{name} ({level} its own)", pair, plan, factors, chosen, plain)
         if not made.passed or made.conclusive:
             break
     if made is None:
@@ -231,7 +245,9 @@ def _permutation(pair: _Pair, plan: Plan, inputs: Inputs, plain: Run) -> Check:
     return Check("permutation, randomised weights", difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
 
 
-def _other_size(pair: _Pair, plan: Plan, inputs: Inputs, checks: list[Check], skipped: list[str]) -> Iterator[Progress]:
+def _other_size(
+    pair: _Pair, plan: Plan, factors: Factors, inputs: Inputs, checks: list[Check], skipped: list[str]
+) -> Iterator[Progress]:
     """In float32 on the weights as they are, at another input size if the original runs at one."""
     resized = another_size(inputs)
     name = "removal, another input size"
@@ -243,7 +259,7 @@ def _other_size(pair: _Pair, plan: Plan, inputs: Inputs, checks: list[Check], sk
         plain = _run(pair.before, chosen, plan)
     yield Progress("Verifying: " + name, 4, 5)
     if _finite(name, plain, skipped) is not None:
-        checks.append(_removal(name, pair, plan, chosen, plain))
+        checks.append(_removal(name, pair, plan, factors, chosen, plain))
 
 
 def _in_words(error: Exception) -> str:

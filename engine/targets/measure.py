@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SecateurError
-from ..inputs import Inputs, write
+from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
-from .protocol import TargetSpec, Timing
+from .bench import processor
+from .protocol import Target, TargetSpec, Timing
 from .table import target_named
 
 
@@ -32,10 +33,10 @@ def measure(
         token: Kills the process within a tenth of a second.
     """
     runtime = target_named(target.runtime)
-    _check(models, inputs, target)
+    _check(models, inputs, target, runtime)
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         path = Path(folder) / "inputs.npz"
-        write(path, inputs)
+        write(path, at_size(inputs, target.size))
         job = {"models": [str(Path(m).absolute()) for m in models], "inputs": str(path), "target": asdict(target)}
         what = f"The measurement with {runtime.title}"
         result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
@@ -43,21 +44,16 @@ def measure(
     return tuple(_timing(target, times, machine) for times in result["times"])
 
 
-def processor() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = list[str]()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    import platform
-
-    return next(named, platform.processor() or platform.machine())
-
-
-def _check(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec) -> None:
-    if target.threads < 1 or target.batch < 1:
-        raise SecateurError("target.numbers", "Threads and batch of a target must be at least 1.")
+def _check(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, runtime: Target) -> None:
+    if target.machine:
+        template = "{machine} is another machine: write a bench for it, run it there, and read its results."
+        raise SecateurError("target.elsewhere", template, machine=target.machine)
+    if target.precision not in runtime.precisions:
+        template = "{title} is measured in {known} only, not in {given}."
+        known = " and ".join(runtime.precisions)
+        raise SecateurError("target.precision", template, title=runtime.title, known=known, given=target.precision)
+    if min(target.threads, target.batch, *target.size) < 1:
+        raise SecateurError("target.numbers", "Threads, batch and sizes of a target must be at least 1.")
     if not inputs:
         raise SecateurError("target.inputs", "Nothing to measure with: the model has no example inputs.")
     for model in models:

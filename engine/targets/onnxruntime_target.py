@@ -1,7 +1,9 @@
 """ONNX Runtime on the CPU, on exported files."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +18,7 @@ class OnnxRuntime:
 
     title = "ONNX Runtime"
     takes = "onnx"
+    precisions: tuple[str, ...] = ("fp32", "int8")
 
     def version(self) -> str:
         """The installed version."""
@@ -23,9 +26,9 @@ class OnnxRuntime:
 
         return f"onnxruntime {version('onnxruntime')}"
 
-    def load(self, path: str, threads: int) -> Loaded:
-        """Open a session with pinned threads."""
-        session = open_session(path, threads)
+    def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
+        """Open a session with pinned threads; for int8 the weights are quantised first, activations as they come."""
+        session = open_session(path, threads) if precision == "fp32" else _quantised(path, threads)
         feed = feeder(session)
 
         def take(inputs: Inputs) -> Run:
@@ -34,13 +37,28 @@ class OnnxRuntime:
         return take
 
 
+def _quantised(path: str, threads: int) -> Any:
+    """A session with the file's weights in int8, quantised dynamically: needs no data."""
+    from onnxruntime import quantization
+
+    library = cast("Any", quantization)
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        smaller = Path(folder) / "int8.onnx"
+        library.quantize_dynamic(path, smaller, weight_type=library.QuantType.QInt8)
+        return open_session(str(smaller), threads)
+
+
 def feeder(session: Any) -> Callable[..., dict[str, NDArray[Any]]]:
-    """A function that is called as the model is, with arrays or tensors, and gives what the session is to be fed.
+    """`feed_by` the names of a session's inputs."""
+    return feed_by([one.name for one in session.get_inputs()])
+
+
+def feed_by(names: Sequence[str]) -> Callable[..., dict[str, NDArray[Any]]]:
+    """A function that is called as the model is, with arrays or tensors, and gives what a file is to be fed.
 
     Arrays by name are the file's inputs of that name, those by position its inputs in order; numbers and flags are part
     of the file. It raises TypeError where arrays are missing or too many.
     """
-    names = [one.name for one in session.get_inputs()]
 
     def feed(*inputs: Any, **named: Any) -> dict[str, NDArray[Any]]:
         given = dict(named_arrays(named))

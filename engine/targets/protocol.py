@@ -12,11 +12,15 @@ class TargetSpec:
     """A target.
 
     Attributes:
-        runtime: "onnxruntime" or "torch".
+        runtime: A key of `table.TARGETS`.
         threads: Intra-op threads.
         batch: Batch size.
-        multiple: Kept widths are multiples of this: what the runtime likes (16 for onnxruntime on a CPU).
+        multiple: Kept widths are multiples of this: what the runtime likes. All of them block channels by 16 for
+            float32 where a CPU has AVX-512 (8 before that, which 16 serves too).
         seconds: About how long one model is measured.
+        precision: One of the runtime's `precisions`; it concerns the time only, metrics are those of float32.
+        size: Last sizes of the inputs ((320, 320) for images, (512,) for tokens), () as the model was opened.
+        machine: What another machine is called where `bench.py` measured, "" for this one.
     """
 
     runtime: str = "onnxruntime"
@@ -24,6 +28,14 @@ class TargetSpec:
     batch: int = 1
     multiple: int = 16
     seconds: float = 1.5
+    precision: str = "fp32"
+    size: tuple[int, ...] = ()
+    machine: str = ""
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What a latency depends on."""
+        return self.runtime, self.threads, self.batch, self.precision, self.size, self.machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +77,17 @@ class Target(Protocol):
     Attributes:
         title: For a person ("ONNX Runtime").
         takes: What it runs: "onnx" (a file) or "parcel" (a folder that `export.parcel` packed).
+        precisions: What it can compute in, "fp32" first.
     """
 
     title: str
     takes: str
+    precisions: tuple[str, ...]
 
     def version(self) -> str:
         """The runtime with its version."""
         ...
 
-    def load(self, path: str, threads: int) -> Loaded:
+    def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
         """Load a model onto `threads` intra-op threads and one inter-op thread."""
         ...

@@ -2,10 +2,11 @@
 
 from ..errors import SecateurError
 from .onnxruntime_target import OnnxRuntime
+from .openvino_target import OpenVino
 from .protocol import Target
 from .torch_target import TorchEager
 
-TARGETS: dict[str, Target] = {"onnxruntime": OnnxRuntime(), "torch": TorchEager()}
+TARGETS: dict[str, Target] = {"onnxruntime": OnnxRuntime(), "openvino": OpenVino(), "torch": TorchEager()}
 
 
 def target_named(name: str) -> Target:

@@ -9,6 +9,7 @@ class TorchEager:
 
     title = "PyTorch, eager"
     takes = "parcel"
+    precisions: tuple[str, ...] = ("fp32", "bf16")
 
     def version(self) -> str:
         """The installed version."""
@@ -16,8 +17,8 @@ class TorchEager:
 
         return f"torch {version('torch')}"
 
-    def load(self, path: str, threads: int) -> Loaded:
-        """Rebuild the model from its parcel and pin torch's threads."""
+    def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
+        """Rebuild the model from its parcel and pin torch's threads; bf16 is torch's autocast."""
         import torch
 
         from ..export.parcel import unpack
@@ -32,7 +33,7 @@ class TorchEager:
             given = as_tensors(inputs)
 
             def run() -> object:
-                with torch.inference_mode():
+                with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
                     return call(model, given)
 
             return run

@@ -5,14 +5,38 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, cast
 
 import torch
-from torch.overrides import TorchFunctionMode
+from torch import nn
+from torch.overrides import (
+    TorchFunctionMode,
+    _get_current_function_mode,  # pyright: ignore[reportPrivateUsage]
+    _pop_mode,  # pyright: ignore[reportPrivateUsage]
+    _push_mode,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]
+)
 
 from ..surgery.runtime import WATCHED, call_site, numbers
 from .reading import tensors_of
 from .record import FunctionCall, Given
 
-Frame: TypeAlias = tuple[str, tuple[tuple[str, int], ...], int, dict[str, int]]
-"""A module whose forward runs: path, inputs (place, value), first call inside, calls made so far from each site."""
+Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
+"""A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
+
+
+LAYERS = frozenset(
+    (
+        nn.Linear, nn.Identity, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Dropout, nn.Dropout2d, nn.ReLU,
+        nn.ReLU6, nn.SiLU, nn.GELU, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.MaxPool2d, nn.AvgPool2d,
+        nn.AdaptiveAvgPool2d,
+    )
+)  # fmt: skip
+CONVOLUTIONS = frozenset((nn.Conv1d, nn.Conv2d, nn.Conv3d))
+
+
+def says_nothing(module: nn.Module) -> bool:
+    """A layer of torch that hands no number to torch which a cut could change: there is nothing to watch."""
+    own = vars(module)
+    if own["_forward_hooks"] or own["_forward_pre_hooks"]:
+        return False
+    return type(module) in LAYERS or (type(module) in CONVOLUTIONS and own["groups"] == 1)
 
 
 class Functions(TorchFunctionMode):
@@ -40,8 +64,22 @@ class Functions(TorchFunctionMode):
                 self._note(name, call_site(name, sys._getframe(1)), args, given, outputs)  # pyright: ignore[reportPrivateUsage]
         return result
 
+    def around(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, which then runs unwatched, as that costs more than what most layers do."""
+
+        def alone(*args: Any, **kwargs: Any) -> Any:
+            if _get_current_function_mode() is not self:  # somebody else watches too
+                return run(*args, **kwargs)
+            _pop_mode()
+            try:
+                return run(*args, **kwargs)
+            finally:
+                _push_mode(self)
+
+        return alone
+
     def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> None:
-        module, _, _, counts = self._stack[-1]
+        module, *_, counts = self._stack[-1]
         first = self._number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
         number = counts.get(site, 0)
         counts[site] = number + 1

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import AnalysisError
 from . import shapes
-from .functions import Frame
+from .functions import Frame, Functions, says_nothing
 from .reading import modules_of, named_tensors, outline, tensors_of
 from .record import Call, FunctionCall, ModuleCall, Ref, Source
 from .schema import ATOMS, literal, operator
@@ -27,8 +27,8 @@ STORES = ("_parameters", "_buffers")
 class Recorder(TorchDispatchMode):
     """Numbers every tensor that it meets and notes every operator."""
 
-    def __init__(self, weightless: bool, counting: bool) -> None:
-        """Take whether the model will run for its shapes only, and whether flops are counted."""
+    def __init__(self, weightless: bool, briefly: bool) -> None:
+        """Take whether the model will run for its shapes only; a brief run counts no flops and notes no modules."""
         super().__init__()
         self.calls: list[Call] = []
         self.functions: list[FunctionCall] = []
@@ -40,7 +40,7 @@ class Recorder(TorchDispatchMode):
         self.stack: list[Frame] = []
         self.raised = ""
         self._execute = shapes.run if weightless else None
-        self._counting = counting
+        self._briefly = briefly
         self._numbers: dict[int, int] = {}
         self._met: list[weakref.ref[torch.Tensor]] = []
         self._type_names: dict[torch.dtype, str] = {}
@@ -53,16 +53,18 @@ class Recorder(TorchDispatchMode):
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
+        found = self._numbers.get(id(tensor))
+        return found if found is not None and self.shapes[found] == tensor.shape else self._new(tensor)
+
+    def _new(self, tensor: torch.Tensor) -> int:
         key = id(tensor)
-        shape = tensor.shape
-        found = self._numbers.get(key)
-        if found is None or self.shapes[found] != shape:
-            found = self._numbers[key] = len(self.shapes)
-            self.shapes.append(tuple(shape))
-            self.dtypes.append(self._type_names.get(tensor.dtype) or self._type_name(tensor.dtype))
-            self.ends.append(-1)
-            # Not the tensor itself: torch takes other ways with what somebody else holds.
-            self._met.append(weakref.ref(tensor, lambda _: self._freed(key, found)))
+        found = self._numbers[key] = len(self.shapes)
+        self.shapes.append(tuple(tensor.shape))
+        dtype = tensor.dtype
+        self.dtypes.append(self._type_names.get(dtype) or self._type_name(dtype))
+        self.ends.append(-1)
+        # Not the tensor itself: torch takes other ways with what somebody else holds.
+        self._met.append(weakref.ref(tensor, lambda _: self._freed(key, found)))
         return found
 
     def _freed(self, key: int, number: int) -> None:
@@ -79,11 +81,8 @@ class Recorder(TorchDispatchMode):
         self.raised = ""
         known = operator(func)
         # Tensors are numbered before the call: an in-place one may change their shapes.
-        arguments = dict(known.defaults)
-        reads: list[int] = []
-        for name, value in zip(known.arguments, args, strict=False):
-            arguments[name] = value if type(value) in ATOMS else self._plain(value, reads)
-        for name, value in kwargs.items():
+        arguments, reads = dict(known.defaults), list[int]()
+        for name, value in (*zip(known.arguments, args, strict=False), *kwargs.items()):
             arguments[name] = value if type(value) in ATOMS else self._plain(value, reads)
         if known.name == "aten.lift_fresh":
             arguments["constant"] = _constant(args[0])
@@ -94,7 +93,8 @@ class Recorder(TorchDispatchMode):
             numbers: tuple[int, ...] = (self.number(result),)
         else:
             numbers = tuple([self.number(t) for t in tensors_of(result)])
-        flops = int(known.flops(*args, **kwargs, out_val=result)) if self._counting and known.flops is not None else 0
+        count = None if self._briefly else known.flops
+        flops = 0 if count is None else int(count(*args, **kwargs, out_val=result))
         module = self.stack[-1][0] if self.stack else ""
         self.calls.append(
             Call(known.name, arguments, numbers, module, known.pointwise, flops, tuple(reads), known.overload)
@@ -103,24 +103,28 @@ class Recorder(TorchDispatchMode):
 
     def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module's forward begins."""
-        if len(args) == 1 and not kwargs and isinstance(args[0], torch.Tensor):
-            given = [("0", self.number(args[0]))]
+        if self._briefly:
+            places, inputs = (), ()
+        elif len(args) == 1 and not kwargs and isinstance(args[0], torch.Tensor):
+            places, inputs = ("0",), (self.number(args[0]),)
         else:
             given = [(place, self.number(t)) for part in (args, kwargs) if part for place, t in named_tensors(part)]
-        self.stack.append((path, tuple(given), len(self.calls), {}))
+            places, inputs = tuple([place for place, _ in given]), tuple([value for _, value in given])
+        self.stack.append((path, places, inputs, len(self.calls), {}))
 
     def leave(self, outputs: Any) -> None:
         """A module's forward ends, or has raised (then it gives None); its parent may go on without it."""
-        path, given, first, _ = self.stack.pop()
+        path, places, inputs, first, _ = self.stack.pop()
+        if outputs is None:
+            self.raised = self.raised or path
+        if self._briefly:
+            return
         if isinstance(outputs, torch.Tensor):
             number = self.number(outputs)
             results, result = (number,), Ref(number)
         else:
-            if outputs is None:
-                self.raised = self.raised or path
             results = tuple(self.number(t) for t in tensors_of(outputs))
             result = outline(outputs, lambda t: Ref(self.number(t)))
-        places, inputs = tuple([place for place, _ in given]), tuple([value for _, value in given])
         self.module_calls.append(ModuleCall(path, inputs, results, first, len(self.calls), places, result))
 
     def _plain(self, value: Any, reads: list[int]) -> Any:
@@ -129,13 +133,15 @@ class Recorder(TorchDispatchMode):
             reads.append(number)
             return Ref(number)
         if isinstance(value, (list, tuple)):
-            return [self._plain(one, reads) for one in cast("list[Any]", value)]
+            parts = cast("list[Any]", value)
+            return [one if type(one) in ATOMS else self._plain(one, reads) for one in parts]
         return literal(value)
 
     def weigh(self, model: nn.Module) -> None:
         """Number the parameters and buffers of the model that will run."""
-        held = [list(vars(module)[store].values()) for store in STORES for module in modules_of(model).values()]
-        self.weights = tuple(self.number(t) for tensors in held for t in tensors if t is not None)
+        modules = modules_of(model).values()
+        held = [vars(module)[store].values() for store in STORES for module in modules]
+        self.weights = tuple([self.number(t) for tensors in held for t in tensors if t is not None])
 
     def note_sources(self, model: nn.Module) -> None:
         """Number them and note what each is.
@@ -171,13 +177,16 @@ class Recorder(TorchDispatchMode):
 
 
 @contextmanager
-def listening(model: nn.Module, recorder: Recorder) -> Generator[None]:
+def listening(model: nn.Module, recorder: Recorder, functions: Functions | None) -> Generator[None]:
     """Tell a recorder when the forward of each of a model's modules begins and ends."""
     before: list[tuple[dict[str, Any], Any]] = []
     for path, module in modules_of(model).items():
         own = vars(module)
         before.append((own, own.get(CALLED)))
-        own[CALLED] = _noted(recorder, path, module)
+        run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
+        if functions is not None and says_nothing(module):
+            run = functions.around(run)
+        own[CALLED] = _noted(recorder, path, run)
     try:
         yield
     finally:
@@ -188,9 +197,7 @@ def listening(model: nn.Module, recorder: Recorder) -> Generator[None]:
                 own[CALLED] = other
 
 
-def _noted(recorder: Recorder, path: str, module: nn.Module) -> Callable[..., Any]:
-    run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
-
+def _noted(recorder: Recorder, path: str, run: Callable[..., Any]) -> Callable[..., Any]:
     def noted(*args: Any, **kwargs: Any) -> Any:
         recorder.enter(path, args, kwargs)
         result = None

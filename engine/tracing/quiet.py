@@ -52,7 +52,8 @@ def _same_draws() -> Generator[None]:
     own, arrays = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(0)
+        # `manual_seed` is for all devices, which takes longer than some models.
+        torch.manual_seed(0) if torch.accelerator.is_available() else torch.default_generator.manual_seed(0)
         random.seed(0)
         np.random.seed(0)
         try:

@@ -22,7 +22,9 @@ DEPTH = 2
 
 
 def is_plain(value: object) -> bool:
-    """An object with attributes of its own that is neither code nor part of the network."""
+    """An object with attributes of its own, which can be set, that is neither code nor part of the network."""
+    if getattr(getattr(type(value), "__dataclass_params__", None), "frozen", False):
+        return False
     other = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor, Enum)
     return hasattr(value, "__dict__") and not isinstance(value, other) and not callable(value)
 

@@ -169,10 +169,10 @@ def _run(
     Where it is not watched, the numbers in forwards are not noted.
     """
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
-    recorder = Recorder(weightless, counting=not briefly)
+    recorder = Recorder(weightless, briefly)
     (recorder.weigh if briefly else recorder.note_sources)(model)
-    functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else nullcontext()
-    with quiet_forward(model, training), listening(model, recorder), recorder, functions:
+    functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else None
+    with quiet_forward(model, training), listening(model, recorder, functions), recorder, functions or nullcontext():
         try:
             return _Run(recorder, given, call(model, given), None, weightless)
         except Exception as error:  # whatever the model's own code raises

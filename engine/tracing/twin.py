@@ -5,7 +5,7 @@ A copy of everything but the weights costs milliseconds; whatever a forward does
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,10 @@ COPYING = (
     "__setstate__", "__slots__",
 )  # fmt: skip
 """A class with one of these says itself how its instances are copied."""
+HOOKS = frozenset(name for name, value in vars(nn.Module()).items() if type(value) is OrderedDict)
+"""Where every module keeps its hooks, a place of its own each; mostly empty."""
+COMPILED = "_compiled_call_impl"
+"""Where a module keeps its compiled forward (`Module.compile`), which calls the original."""
 
 
 def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
@@ -40,28 +44,24 @@ def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.M
         make: Gives the stand-in of a parameter, buffer or tensor attribute; asked once for each.
     """
     memo: dict[int, Any] = {}
-    for tensor in held(model):
+    modules = list(modules_of(model).values())
+    for tensor in _held(modules):
         if id(tensor) not in memo:
             memo[id(tensor)] = make(tensor)
-    ordinary = [m for m in modules_of(model).values() if _is_ordinary(type(m))]
+    ordinary = [m for m in modules if _is_ordinary(type(m))]
     for module in ordinary:
         memo[id(module)] = module.__new__(type(module))
     for module in ordinary:
-        given = vars(module)
         own: dict[str, Any] = memo[id(module)].__dict__
-        own.update(given)
-        own.pop("_compiled_call_impl", None)  # `Module.compile`: it calls the original
-        for name, value in given.items():
+        for name, value in vars(module).items():
             kind = kind_of(value)
-            if kind in ATOMS or name not in own:
-                continue
-            known: Any = memo.get(id(value))
-            if known is None:
-                if kind in CONTAINERS and not value:  # most are: places for hooks
-                    known = memo[id(value)] = kind()
-                else:
-                    known = _copied(value, memo)
-            own[name] = known
+            if kind in ATOMS:
+                own[name] = value
+            elif name in HOOKS and not value:
+                own[name] = kind()
+            elif name != COMPILED:
+                known: Any = memo.get(id(value))
+                own[name] = _copied(value, memo) if known is None else known
     return copy.deepcopy(model, memo)
 
 
@@ -93,9 +93,9 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
     return copy.deepcopy(value, memo)
 
 
-def held(model: nn.Module) -> Iterator[torch.Tensor]:
-    """Every tensor that a module of the model holds: parameters, buffers and plain attributes, tied ones repeatedly."""
-    for module in modules_of(model).values():
+def _held(modules: Iterable[nn.Module]) -> Iterator[torch.Tensor]:
+    """Every tensor that modules hold: parameters, buffers and plain attributes, tied ones repeatedly."""
+    for module in modules:
         own = vars(module)
         for store in (own["_parameters"], own["_buffers"], own):
             for value in store.values():
@@ -121,19 +121,18 @@ def isolated(model: nn.Module) -> nn.Module:
 
 def stand_in(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor for a floating one, a copy of any other."""
-    if nn.parameter.is_lazy(tensor):
-        return tensor
     if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
+        if nn.parameter.is_lazy(tensor):
+            return tensor
         raise TypeError(f"{type(tensor).__name__} in layout {tensor.layout}")
-    if not has_no_values(tensor.dtype):
-        return tensor.detach().to("cpu", copy=True) if not tensor.is_meta else tensor
-    made = on_meta(tensor)
-    return keeping_kind(tensor, made)
+    if has_no_values(tensor.dtype):
+        return keeping_kind(tensor, on_meta(tensor))
+    return tensor.detach().to("cpu", copy=True) if not tensor.is_meta else tensor
 
 
 def keeping_kind(original: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
     """The new tensor as what the original is: a parameter with the same attributes, or a plain tensor."""
-    if not isinstance(original, nn.Parameter):
+    if type(original) is torch.Tensor or not isinstance(original, nn.Parameter):
         return made
     parameter = nn.Parameter(made, original.requires_grad)
     for name, value in vars(original).items():

@@ -14,6 +14,7 @@ from secateur.app.dialogs.export import Export
 from secateur.app.dialogs.open_model import KINDS, OpenModel
 from secateur.app.dialogs.target import Target
 from secateur.app.dialogs.texts import numbers, shape
+from secateur.app.top_bar import target_words
 from secateur.engine.errors import OpenError
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
@@ -170,8 +171,13 @@ def test_a_target_is_chosen(qtbot, window):
     dialog = shown(qtbot, Target(window))
     dialog.runtime.setCurrentText("torch")
     dialog.batch.setValue(64)
+    dialog.precision.setCurrentText("bf16")
+    qtbot.keyClicks(dialog.input_size, "320 by")
+    assert "320 x 320" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    dialog.input_size.setText("320 x 320")
     press(qtbot, dialog)
-    assert window.document.target == TargetSpec("torch", 1, 64, 16)
+    assert window.document.target == TargetSpec("torch", 1, 64, 16, precision="bf16", size=(320, 320))
+    assert target_words(window.document.target) == "torch, 1 thread, batch 64, bf16, 320x320"
 
 
 def test_a_pickle_is_opened_only_after_consent_and_return_does_not_consent(qtbot, window):

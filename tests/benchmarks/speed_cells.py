@@ -98,7 +98,9 @@ def torchvision_cell(name: str, verified: bool) -> Iterator[dict[str, Any]]:
         return
     analysis, mask, made = cutting
     seconds, done = timed(
-        lambda: finish(verify(model, made.model, analysis, analysis.empty(), mask, (image,), NeverCancelled()))
+        lambda: finish(
+            verify(model, made.model, analysis, analysis.empty(), mask, (image,), NeverCancelled(), made.factors)
+        )
     )
     yield result | {"verification": seconds, "verified": done.passed}
 

@@ -22,7 +22,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.balance import balanced
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut import copy_model, cut
+from secateur.engine.surgery.cut import Cut, copy_model, cut
 from secateur.engine.surgery.protocol import Edits, Verification
 from secateur.engine.surgery.settle import settle
 from secateur.engine.surgery.verify import verify
@@ -84,18 +84,18 @@ def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -
         except SecateurError as error:
             faults.append(f"{title}: {error}")
             continue
-        wrong = [*not_as_planned(net, made.model, analysis, mask, inputs, by_value)]
+        wrong = [*not_as_planned(net, made, analysis, mask, inputs, by_value)]
         faults += [f"{title}: {text}" for text in wrong]
         verified += not wrong
         edits, removed = made.edits, 1 - costs(analysis, mask).parameters / costs(analysis).parameters
         if len(sets) == 1 and sets[0].kind is not Kind.BLOCK:
             seen = any(
-                not check(net, spoilt, analysis, mask, inputs).passed
+                not check(net, Cut(spoilt, edits, made.factors), analysis, mask, inputs).passed
                 for spoilt in spoils(net, made.model, analysis, mask, sets[0])
             )
             tried, noticed = tried + 1, noticed + seen
             faults += [] if seen else [f"{title}: one wrong index goes unnoticed"]
-    repairs = {n: len(getattr(edits, n)) for n in ("attributes", "attention", "literals", "slices")}
+    repairs = {n: len(getattr(edits, n)) for n in ("attributes", "weights", "attention", "literals", "slices")}
     reasons: Counter[str] = Counter()
     for fixed in analysis.fixed:
         reasons[fixed.reason.code.removeprefix("fixed.")] += fixed.count
@@ -115,16 +115,16 @@ def half_of(analysis: Analysis, sets: Sequence[CoupledSet]) -> Mask:
     return balanced(analysis, mask)
 
 
-def check(net: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
+def check(net: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
     """Every comparison of a cut."""
-    return finish(verify(net, smaller, analysis, analysis.empty(), mask, inputs, NEVER))
+    return finish(verify(net, made.model, analysis, analysis.empty(), mask, inputs, NEVER, made.factors))
 
 
 def not_as_planned(
-    net: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs, by_value: bool
+    net: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs, by_value: bool
 ) -> Iterator[str]:
     """How a cut differs from what the analysis says: comparisons that fail, wrong costs, no gradient."""
-    result = check(net, smaller, analysis, mask, inputs)
+    result, smaller = check(net, made, analysis, mask, inputs), made.model
     for one in result.checks:
         if not one.passed:
             yield f"{one.name}: {one.difference:.1e} {one.detail}"

@@ -87,6 +87,18 @@ class Gate(nn.Module):
         return x * self.up(F.gelu(self.down(x.mean((2, 3))))).sigmoid()[:, :, None, None]
 
 
+class CrossStage(nn.Module):
+    """One half of the channels passes by, the other one is convolved."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(width // 2, width // 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = x.chunk(2, 1)
+        return torch.cat([left, F.leaky_relu(self.inner(right), 0.1)], 1)
+
+
 class Attend(nn.Module):
     """Attention of two heads over all positions, with fused projections."""
 
@@ -134,7 +146,7 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
     "transposed space": lambda x, _: x.transpose(2, 3),
 }
 HALVES = ("first half", "other half", "even", "folded")
-EVEN = (*HALVES, "shuffle", "grouped", "group norm")
+EVEN = (*HALVES, "cross stage", "shuffle", "grouped", "group norm")
 LAYERS = ("conv", "point", "grouped", "depthwise", "transposed")
 NORMS = ("batch norm", "group norm", "layer norm", "instance norm")
 PAIRS = ("add", "multiply", "join", "interleave")
@@ -160,7 +172,8 @@ class RandomNet(nn.Module):
             return Conv(step, into, out)
         if step.op in NORMS:
             return Norm(step, into)
-        return {"gate": lambda: Gate(into), "attention": lambda: Attend(into)}.get(step.op, lambda: None)()
+        kinds: dict[str, Callable[[int], nn.Module]] = {"gate": Gate, "attention": Attend, "cross stage": CrossStage}
+        return kinds[step.op](into) if step.op in kinds else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pool = [x]
@@ -205,7 +218,8 @@ def _steps(draw: st.DrawFn, widths: tuple[int, ...], steps: tuple[Step, ...]) ->
     # The newest result is read most, so that networks are deep.
     read = draw(st.sampled_from((len(widths) - 1, len(widths) - 1, *range(1, len(widths)))))
     width = widths[read]
-    ops = ["conv", "point", "transposed", "depthwise", "gate", "attention", "join", *NORMS, *FUNCTIONS, *LAYERS]
+    ops = ["conv", "point", "transposed", "depthwise", "gate", "attention", "join", "cross stage"]
+    ops += [*NORMS, *FUNCTIONS, *LAYERS]
     ops = [op for op in ops if op not in EVEN or (width % 2 == 0 and width > 2)]
     partners = [n for n in range(1, len(widths)) if widths[n] == width and n != read]
     ops += [op for op in ("add", "add", "multiply", "interleave") if partners]

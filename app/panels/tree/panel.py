@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
 
 from ...document import Aspect, Document
 from ...widgets.buttons import Chip
@@ -10,6 +10,7 @@ from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
+from .criterion import CriterionBox
 from .model import TreeModel
 from .query import parse, state_mask
 from .view import StructureTree
@@ -30,6 +31,7 @@ class TreePanel(Card):
         model: The rows.
         view: The tree itself.
         search: The filter box.
+        criterion: What structures are rated by.
         chips: By state ("" for all).
         hint: Why the last gesture was refused.
     """
@@ -44,6 +46,7 @@ class TreePanel(Card):
         self.search.setToolTip(self.tr("Filter by name, kind, marked, score < 0.1"))
         self.search.setAccessibleName(self.tr("Filter the layers and structures"))
         self.search.setClearButtonEnabled(True)
+        self.criterion = CriterionBox(document)
         self.chips: dict[str, Chip] = {}
         self._empty = EmptyState(
             self.tr("Layers and structures"),
@@ -69,6 +72,7 @@ class TreePanel(Card):
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(8)
         inner.addWidget(self.search)
+        inner.addLayout(self._criterion_row())
         inner.addLayout(self._chip_row())
         inner.addWidget(self.view, 1)
         inner.addWidget(self._nothing)
@@ -79,6 +83,13 @@ class TreePanel(Card):
         self.body.addLayout(self._stack)
         self.hint.hide()
         self._nothing.hide()
+
+    def _criterion_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        row.addWidget(label(self.tr("Rated by"), "caption"))
+        row.addWidget(self.criterion, 1)
+        return row
 
     def _chip_row(self) -> FlowLayout:
         row = FlowLayout()

@@ -40,6 +40,7 @@ class Context:
         groups: The labels of the groups in which a value was normalised.
         points: For a value that holds numbers of an axis's indices, that axis's labels.
         used: Values that a live call reads or that are outputs.
+        dead: Calls on which nothing depends.
         number: Number of the call at hand.
     """
 
@@ -54,6 +55,7 @@ class Context:
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
     points: dict[int, LabelArray] = field(default_factory=dict[int, LabelArray])
     used: frozenset[int] = frozenset()
+    dead: frozenset[int] = frozenset()
     number: int = 0
 
     @property

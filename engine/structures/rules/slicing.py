@@ -46,18 +46,20 @@ def select(context: Context) -> None:
 
 
 def split(context: Context) -> None:
-    """Parts of one size (split, chunk): of equal ones as many indices stay, a shorter last one must stay."""
-    dims = context.of("self")
-    axis: int = context.get("dim", 0) % len(dims)
-    sizes = [context.record.shapes[o][axis] for o in context.call.outputs]
-    whole = dims[axis]
-    if whole is not None and len(set(sizes)) > 1:
-        context.labels.fix(whole, reasons.sliced(context.call.op), context.call.module)
+    """Parts of one size (split, chunk) lose as many indices each; a shorter last one stays, and is never the longer."""
     split_with_sizes(context)
+    axis: int = context.get("dim", 0) % len(context.of("self"))
     parts = [d for d in (context.dims[o][axis] for o in context.call.outputs) if d is not None]
-    if len(parts) > 1 and len(set(sizes)) == 1:
-        reason = reasons.equal_parts(context.call.op, len(parts))
-        context.labels.count_equal(parts, reason, context.call.module)
+    call, labels = context.call, context.labels
+    if len(parts) < 2:
+        return
+    reason = reasons.equal_parts(call.op, len(parts))
+    if len(parts[-1]) < len(parts[0]):
+        last = parts.pop()
+        labels.fix(last, reasons.sliced(call.op), call.module)
+        labels.count_least(parts[0], len(last), reasons.last_part(call.op, len(last)), call.module)
+    if len(parts) > 1:
+        labels.count_equal(parts, reason, call.module)
 
 
 def split_with_sizes(context: Context) -> None:

@@ -62,7 +62,7 @@ class Cell:
         afterwards = self.subject.afterwards
         if afterwards is not None and smaller is not None:
             self._timed("afterwards", lambda: afterwards(smaller))
-        if onnx and self.subject.exports and smaller is not None:
+        if onnx and smaller is not None:
             self._onnx(smaller)
 
     def _cut_and_verify(self, analysis: Analysis, mask: Mask, what: str) -> nn.Module | None:
@@ -78,7 +78,7 @@ class Cell:
         self.result[f"repairs {what}"] = repairs(made.edits)
         done = self._timed(
             f"verify {what}",
-            lambda: finish(verify(self.model, made.model, analysis, nothing, mask, self.inputs, NEVER)),
+            lambda: finish(verify(self.model, made.model, analysis, nothing, mask, self.inputs, NEVER, made.factors)),
         )
         self.result[f"verified {what}"] = done.passed
         self.result[f"difference {what}"] = done.difference
@@ -155,6 +155,8 @@ def repairs(edits: Edits) -> str:
         return "literals"
     if edits.attention:
         return "attention"
+    if edits.weights:
+        return "weights"
     return "attributes" if edits.attributes else "none"
 
 

@@ -24,16 +24,16 @@ def detector(name: str) -> Subject:
         model.__class__ = type(type(model).__name__, (_Maps, type(model)), {})
         return model
 
-    return Subject(
-        make, lambda: ([torch.rand(3, SIDE, SIDE), torch.rand(3, SIDE, SIDE)],), exports=False, afterwards=detects
-    )
+    return Subject(make, lambda: ([torch.rand(3, SIDE, SIDE), torch.rand(3, SIDE, SIDE)],), afterwards=detects)
 
 
 def detects(model: nn.Module) -> None:
     """The model's own forward runs too."""
-    model.__class__ = type(model).__mro__[2]
+    own = type(model)
+    model.__class__ = own.__mro__[2]
     with torch.no_grad():
         model([torch.rand(3, SIDE, SIDE)])
+    model.__class__ = own
 
 
 def _options(name: str) -> dict[str, Any]:

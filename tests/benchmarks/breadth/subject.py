@@ -17,14 +17,12 @@ class Subject:
         make: Builds the model; called under a fixed seed.
         inputs: Makes the example inputs, batch of 2 where the model takes batches.
         outputs: Paths of the outputs that must stay, () for the default.
-        exports: False where there is no ONNX export to compare with.
         afterwards: Raises if the cut model does not do what else it must.
     """
 
     make: Callable[[], nn.Module]
     inputs: Callable[[], Inputs]
     outputs: tuple[str, ...] = ()
-    exports: bool = True
     afterwards: Callable[[nn.Module], None] | None = None
 
 

@@ -12,6 +12,7 @@ from secateur.engine.cli.main import main
 from secateur.engine.errors import TaskError
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
+from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
 from secateur.engine.structures.parts import Kind
 from secateur.engine.tasks.protocol import TaskSpec
 
@@ -53,6 +54,20 @@ def test_wrong_usage_is_code_2_with_a_hint(argv: list[str], words: str, capsys: 
 def test_help_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prune", "--help"]) == 0
     assert "--keep-macs" in capsys.readouterr().out
+
+
+def test_choices_about_scores_reach_the_course_and_ranking_the_goal() -> None:
+    given = ["--combine", "max", "--slices", "all", "--normalise", "l2", "--ranking", "model", "--seed", "3"]
+    arguments = parser().parse_args(["prune", "m", "--criterion", "l2", *given])
+    asked = asked_of(arguments, limits_of(arguments))
+    course = asked.course("l2", False)
+    assert course.choices == Choices(Combine.MAX, Slices.ALL, Normalise.L2)
+    assert (course.goal.ranking, course.seed, course.intent(course.goal).choices) == ("model", 3, course.choices)
+
+
+def test_a_criterion_that_rates_blocks_chooses_among_blocks() -> None:
+    arguments = parser().parse_args(["prune", "m", "--criterion", "block-influence"])
+    assert asked_of(arguments, limits_of(arguments)).goal.kinds == (Kind.BLOCK,)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,16 @@ def test_inspect_lists_what_can_be_removed_and_what_not(mine: Path, capsys: Capt
     assert any(one["tensor"] == "fc.weight" and one["dim"] == 0 and "output" in one["reason"] for one in found["fixed"])
 
 
+def test_inspect_lists_criteria_with_their_cost_or_why_they_are_not_available(mine: Path, capsys: Capture) -> None:
+    assert main(["inspect", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--json"]) == 0
+    found = {one["name"]: one for one in one_object(capsys)["criteria"]}
+    assert found["l1"]["available"] and "weights" in found["l1"]["cost"]
+    assert not found["wanda"]["available"] and "attach a task" in found["wanda"]["reason"]
+    assert main(["inspect", *model_and_task(mine), "--batch", "16"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("wanda") and "passes of one batch: at most 3." in line for line in lines)
+
+
 def test_inspect_reads_well(mine: Path, capsys: Capture) -> None:
     assert main(["inspect", f"{mine / 'model.py'}:make", "--input", "1x1x8x8"]) == 0
     captured = capsys.readouterr()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.classes import candidates, isomorphic_class, step
-from secateur.engine.planning.goal import DEFAULT_KINDS, suggest
+from secateur.engine.planning.goal import DEFAULT_KINDS, solve, suggest
 from secateur.engine.planning.meter import meter_of
-from secateur.engine.planning.protocol import Cost, Goal
+from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -175,3 +175,22 @@ def test_a_plan_for_26000_structures_takes_well_under_a_second() -> None:
     for multiple in (1, 16):
         suggest(analysis, scores, 0.5, analysis.empty(), analysis.empty(), multiple)
     assert (time.process_time() - start) / 2 < 0.5
+
+
+def test_each_set_by_itself_loses_the_same_share() -> None:
+    analysis = stack(3, 40)
+    scores, none = np.arange(120.0), analysis.empty()  # the first layer is weakest
+    spread: dict[Ranking, int] = {}
+    for ranking in (Ranking.SET, Ranking.SHAPES):
+        goal = Goal((Limit(Cost.MACS, 0.5),), ranking=ranking)
+        plan = solve(analysis, scores, goal, none, none).removed
+        spread[ranking] = int(np.ptp([int((~plan[one.structures]).sum()) for one in analysis.sets]))
+    assert spread[Ranking.SET] <= 1 < spread[Ranking.SHAPES]
+
+
+def test_the_whole_model_may_compete_across_shapes() -> None:
+    goal = Goal((Limit(Cost.MACS, 0.5),), ranking=Ranking.MODEL)
+    options = candidates(ANALYSIS, SCORES, NONE, NONE, goal)
+    ranks = np.concatenate([option.rank for option in options])
+    order = np.argsort(np.concatenate([SCORES[option.order] for option in options]))
+    assert len(options) > 2 and (np.argsort(ranks) == order).all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from secateur.engine.errors import AnalysisError, SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, finish
@@ -89,7 +90,7 @@ def test_scores_of_a_cut_model_come_in_original_coordinates(criterion: str) -> N
     removed = REAL.empty()
     for one in REAL.sets:
         removed[one.first + 1 : one.first + (0 if one.kind is Kind.BLOCK else 3)] = True
-    small = cut(tiny_net(), REAL, REAL.empty(), removed, Edits(), ToyTask(2).example_inputs()).model
+    small: Any = cut(tiny_net(), REAL, REAL.empty(), removed, Edits(), ToyTask(2).example_inputs()).model
     scores = finish(score(small, REAL, removed, criterion, ToyTask(64)))
     rated = np.zeros(REAL.count, np.bool_)
     for one in REAL.sets:
@@ -166,7 +167,7 @@ def _raises(*_: Any) -> None:
 def _surroundings() -> list[Any]:
     """What a pass could leave behind outside of the model."""
     hooks = torch.nn.modules.module._global_forward_pre_hooks
-    modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+    modes = _get_current_dispatch_mode_stack()
     flags = [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.backends.mha.get_fastpath_enabled()]
     return [len(hooks), list(modes), flags, torch.get_rng_state().tolist()[:32]]
 

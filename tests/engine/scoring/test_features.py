@@ -175,3 +175,43 @@ def _entering(net: nn.Module, layer: nn.Module, task: GivenTask) -> Tensor:
         net(inputs)
     handle.remove()
     return torch.cat(found)
+
+
+def _mixtral() -> Any:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    return transformers.MixtralForCausalLM(
+        transformers.MixtralConfig(
+            hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+            num_local_experts=3, num_experts_per_tok=1, vocab_size=50, bos_token_id=1, eos_token_id=2,
+        )
+    ).eval()  # fmt: skip
+
+
+class _Logits(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model(input_ids=tokens).logits.mean(1)
+
+
+def test_a_neuron_of_experts_in_one_stack_is_rated_by_what_reads_it_in_each_expert() -> None:
+    net: Any = _Logits(_mixtral())
+    task = GivenTask(torch.arange(56).reshape(8, 7) * 3 % 50, 5, batch=8)
+    analysis = analyse(net, task.example_inputs())
+    neurons = next(s for s in analysis.sets if s.kind is Kind.NEURON)
+    experts = net.model.model.layers[0].mlp.experts
+    entering: list[Tensor] = []
+    handle = experts.register_forward_pre_hook(lambda _, given: entering.extend(given))
+    net(task.given[0][0])
+    handle.remove()
+    rows, chosen = entering[0].flatten(0, -2).detach(), entering[1].flatten()
+    sizes: list[Tensor] = []
+    for number in range(3):
+        up, gate = (rows[chosen == number] @ experts.gate_up_proj[number].T).chunk(2, -1)[::-1]
+        sizes.append((nn.functional.silu(gate) * up).square().mean(0).sqrt().nan_to_num())
+    expected = (experts.down_proj.abs() * torch.stack(sizes)[:, None]).mean((0, 1)).detach()
+    scores = finish(score(net, analysis, analysis.empty(), "wanda", task))[neurons.structures]
+    assert np.allclose(scores, expected, rtol=1e-3)

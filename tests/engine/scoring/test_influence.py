@@ -53,7 +53,11 @@ def test_a_residual_block_of_an_image_network_that_works_in_place() -> None:
     net = Residual().eval()
     ends: list[Tensor] = []
     found, _ = _influences(net, GivenTask(IMAGES, 7))
-    handle = net.blocks[0].register_forward_hook(lambda _, given, result: ends.extend((given[0], result)))
+
+    def keep(_: nn.Module, given: Any, result: Tensor) -> None:
+        ends.extend((given[0], result))
+
+    handle = net.blocks[0].register_forward_hook(keep)
     with torch.no_grad():
         net(IMAGES)
     handle.remove()

@@ -11,10 +11,12 @@ import pytest
 
 from secateur.engine.errors import OpenError
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
 from secateur.engine.session.history import History
+from secateur.engine.session.plain import from_plain
 from secateur.engine.session.recipe import read_recipe, recipe_of, write_recipe
 from secateur.engine.session.states import Exported, PlanIntent, State, StateKind
-from secateur.engine.session.steps import Attach, Export, Open, Plan, Recipe
+from secateur.engine.session.steps import Attach, Export, Open, Plan, Recipe, Score
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities, identities
 from secateur.engine.surgery.protocol import Check, Edits, Verification
@@ -139,3 +141,15 @@ def test_numpy_numbers_in_metrics_are_written_as_numbers(history: History, tmp_p
     recipe = read_recipe(tmp_path / "recipe.json")
     assert isinstance(recipe, Recipe) and METRIC.split is Split.REPORT
     assert recipe.steps[-1].outcome.metrics[0].value == 0.5
+
+
+def test_choices_about_scores_come_back_and_older_recipes_have_none(history: History, tmp_path: Path) -> None:
+    choices = Choices(Combine.MAX, Slices.ALL, Normalise.L2, 8, {"head|a.weight|0": [2]})
+    state = history.state("s1")
+    assert state.plan is not None
+    history.put(replace(state, plan=replace(state.plan, choices=choices, seed=3)))
+    write_recipe(tmp_path / "recipe.json", recipe_of(history, "s1", ANALYSIS))
+    steps = {type(step).__name__: step for step in read_recipe(tmp_path / "recipe.json").steps}
+    assert isinstance(steps["Score"], Score) and isinstance(steps["Plan"], Plan)
+    assert steps["Score"].intent.choices == steps["Plan"].intent.choices == choices
+    assert from_plain({"criterion": "l1"}, PlanIntent).choices == Choices()

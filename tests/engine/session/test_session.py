@@ -133,6 +133,26 @@ def test_scores_of_a_cut_state_are_nan_where_removed(session: Session, opened: O
         assert np.isnan(scores[mask]).all() and np.isfinite(scores[~mask]).any()
 
 
+def test_a_session_goes_on_with_an_ablation_that_was_cancelled(session: Session, opened: OpenedModel) -> None:
+    token = threading.Event()
+    job = session.score("s0", "ablation", token)
+    for _ in range(2):  # the second begins with the original measured
+        next(job)
+    token.set()
+    with pytest.raises(Cancelled):
+        next(job)
+    (known,) = session._need().measured.values()
+    before = dict(known)
+    assert before and np.isfinite(finish(session.score("s0", "ablation"))).any()
+    assert before.items() <= known.items() and len(session._need().measured) == 1
+
+
+def test_a_task_says_how_many_batches_it_has_and_whether_it_has_a_loss(opened: OpenedModel) -> None:
+    assert opened.task is not None
+    assert opened.task.batches == dict.fromkeys(("calibrate", "choose", "report"), 3)
+    assert opened.task.batch == 16 and opened.task.loss
+
+
 def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
     session: Session, opened: OpenedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,30 @@ def test_parts_that_meet_again_keep_their_pairs() -> None:
     assert {s.tensor: s.indices.tolist() for s in analysis.slices(pair.first + 1)}["first.weight"] == [1, 5]
 
 
+def test_parts_with_one_reader_are_counted_apart() -> None:
+    class Swapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.reader = nn.Linear(9, 8), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a, b = self.first(x).tanh().chunk(2, 1)
+            return self.reader(torch.cat([b, a], 1))
+
+    analysis = prove(Swapped(), ROWS, "first.weight", "reader.weight:1")
+    assert counts(analysis) == [((4, 4), (1, 1), 3)]
+
+
+def test_a_shorter_last_part_stays_and_is_never_the_longest() -> None:
+    class Uneven(Chunks):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a, b, c = self.first(x).tanh().narrow(1, 0, 11).split(4, 1)
+            return torch.cat([self.readers[0](a), self.readers[1](b), c], 1)
+
+    analysis = prove(Uneven(), ROWS, "readers.0.weight:1", "readers.1.weight:1")
+    assert counts(analysis) == [((4, 4), (1, 1), 1)]
+
+
 def test_a_plan_with_uneven_parts_is_refused_in_words() -> None:
     model = Chunks(2)
     analysis = analyse(model, ROWS)

@@ -101,3 +101,26 @@ def test_an_operator_that_returns_nothing_changes_what_it_takes() -> None:
     assert {f.reason.code for f in analysis.fixed if analysis.tensors[f.tensor].name == "first.weight"} >= {
         "fixed.no_rule"
     }
+
+
+class Checked(nn.Module):
+    """Computes with a width for a check, on its way to a result; the last layer runs for nothing but the check."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(2)])
+        self.given, self.out = nn.Linear(9, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        states = [self.given(x)]
+        for layer in self.layers:
+            states.append(states[-1] + torch.tanh(layer(states[-1])))
+        rows = torch.ones(len(x), dtype=torch.long).sum()
+        assert bool(rows * states[-2].shape[-1] == states[-1].numel())
+        return self.out(states[-2])
+
+
+def test_numbers_and_layers_of_a_mere_check_hold_no_width() -> None:
+    torch.manual_seed(0)
+    analysis = prove(Checked(), features(), "given.weight", "layers.1.weight:1", "layers.1.weight")
+    assert {str(s.kind) for s in analysis.sets} >= {"residual width"}

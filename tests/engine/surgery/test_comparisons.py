@@ -254,3 +254,20 @@ def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
         model = Steep(times)
         assert chaotic(model, inputs, Run(model, inputs), lambda given, m=model: Run(m, given)) is expected
         assert model.weight.item() == 3.9
+
+
+class Precise(nn.Module):
+    """Makes a table in double precision and hands it on in that of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.head = nn.Linear(9, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.up(x) + torch.arange(6, dtype=torch.float64).sin().to(x.dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_table_made_in_double_precision_may_become_single_in_a_single_model(dtype: torch.dtype) -> None:
+    model, given = Precise().to(dtype).eval(), (torch.randn(2, 9, dtype=dtype),)
+    assert torch.equal(Run(model, given).outputs[0], model(*given))

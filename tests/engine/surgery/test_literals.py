@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -90,3 +91,31 @@ def test_values_of_single_calls_give_way_to_one_that_all_have() -> None:
     both = ("blocks", "Model.forward+3", -1, "1", 4)
     assert merged("literals", [one, other, apart], [both]) == [both, apart]
     assert merged("literals", [both, apart], [one, other]) == [one, other, apart]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes that no repair can change."""
+
+    width: int = 12
+
+
+class Held(nn.Module):
+    """Its code takes a size from a frozen object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape = Shape()
+        self.first, self.out = nn.Linear(9, 12), nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.first(x).tanh().reshape(-1, self.shape.width))
+
+
+def test_a_frozen_object_that_holds_a_size_is_left_alone() -> None:
+    torch.manual_seed(0)
+    model, inputs = Held().eval(), (torch.randn(3, 9),)
+    analysis = analyse(model, inputs)
+    made = cut(model, analysis, analysis.empty(), trial_mask(analysis), Edits(), inputs)
+    assert [value for *_, value in made.edits.literals] == [6] and model.shape.width == 12
+    assert made.model(*inputs).shape == (3, 5)

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,11 +16,13 @@ from onnx import TensorProto, helper
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.targets.measure import measure, processor
+from secateur.engine.targets.openvino_target import _core
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
 
 NEVER = NeverCancelled()
 QUICK = TargetSpec(seconds=0.3)
+SIZES = {"x": (40, 24), "y": (1, 1)}
 
 
 def matmuls(path, count, batch: int | str = "batch", width=256):
@@ -66,6 +70,79 @@ def test_eager_torch_is_measured_from_a_parcel(tmp_path):
     assert timing.median > 0 and "torch" in timing.machine
 
 
+def answer(runtime, path, inputs, precision="fp32") -> Any:
+    """What a target computes, in this process."""
+    return TARGETS[runtime].load(path, 1, precision)(inputs)()
+
+
+def test_torch_in_bf16_computes_in_bf16(tmp_path):
+    from secateur.engine.export.parcel import pack
+    from secateur.engine.sources.open import open_model
+    from secateur.engine.sources.protocol import ModelSpec
+    from secateur.engine.surgery.protocol import Edits
+
+    spec = ModelSpec("bundled:resnet")
+    pack(tmp_path, open_model(spec).model, Edits(), spec, (2, 1, 28, 28))
+    inputs = (np.ones((2, 1, 28, 28), dtype=np.float32),)
+    plain, half = (answer("torch", str(tmp_path), inputs, one) for one in ("fp32", "bf16"))
+    assert (str(plain.dtype), str(half.dtype)) == ("torch.float32", "torch.bfloat16")
+    assert 0 < abs(plain - half.float()).max() < 0.05 * abs(plain).max()
+
+
+def close_to(found, expected, share):
+    return np.abs(found - expected).max() < share * np.abs(expected).max()
+
+
+def test_int8_computes_with_quantised_weights(tmp_path, example):
+    file = matmuls(tmp_path / "a.onnx", 2)
+    plain, small = (answer("onnxruntime", file, example, one)[0] for one in ("fp32", "int8"))
+    assert not np.allclose(plain, small, rtol=1e-4) and close_to(small, plain, 0.05)
+    (timing,) = finish(measure([file], example, replace(QUICK, precision="int8"), NEVER))
+    assert timing.median > 0 and timing.target.precision == "int8"
+
+
+def has_bf16() -> bool:
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_openvino_gives_what_onnxruntime_gives(tmp_path, example, precision):
+    file = matmuls(tmp_path / "a.onnx", 2)
+    if precision == "bf16" and not has_bf16():
+        with pytest.raises(SecateurError, match="cannot compute in bf16"):
+            answer("openvino", file, example, precision)
+        return
+    (plain,) = answer("onnxruntime", file, example)
+    (found,) = answer("openvino", file, example, precision).values()
+    assert "openvino_telemetry" not in sys.modules  # it would tell its makers
+    assert close_to(found, plain, 1e-5 if precision == "fp32" else 0.05)
+    if precision == "bf16":
+        assert not close_to(found, plain, 1e-5)
+    (timing,) = finish(measure([file], example, replace(QUICK, runtime="openvino", precision=precision), NEVER))
+    assert timing.median > 0 and "openvino" in timing.machine
+
+
+def test_without_openvino_the_sentence_says_how_to_install_it(tmp_path, example, monkeypatch):
+    def absent(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("secateur.engine.targets.openvino_target.import_module", absent)
+    with pytest.raises(SecateurError, match=r"pip install 'secateur\[openvino\]'"):
+        TARGETS["openvino"].load(matmuls(tmp_path / "a.onnx", 1), 1)
+
+
+def test_other_sizes_of_the_inputs_are_measured(tmp_path):
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 1, *s]) for n, s in SIZES.items()]
+    graph = helper.make_graph([helper.make_node("GlobalAveragePool", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    file = tmp_path / "a.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), file)
+    inputs = (np.zeros((2, 1, 8, 8), np.float32),)
+    (timing,) = finish(measure([file], inputs, replace(QUICK, size=(40, 24)), NEVER))
+    assert timing.target.size == (40, 24)
+    with pytest.raises(SecateurError, match="cannot run"):
+        finish(measure([file], inputs, QUICK, NEVER))
+
+
 @pytest.fixture
 def started(monkeypatch):
     """[(process, options)] of the processes that are started."""
@@ -108,6 +185,10 @@ def test_cancelling_kills_the_worker_within_a_second(tmp_path, example, started)
         (TargetSpec("tensorrt"), "target.unknown"),
         (TargetSpec(threads=0), "target.numbers"),
         (TargetSpec(batch=0), "target.numbers"),
+        (TargetSpec(size=(8, 0)), "target.numbers"),
+        (TargetSpec(precision="bf16"), "target.precision"),
+        (TargetSpec("torch", precision="int8"), "target.precision"),
+        (TargetSpec(machine="jetson"), "target.elsewhere"),
     ],
 )
 def test_targets_that_cannot_be_are_refused(tmp_path, example, target, code):

@@ -8,7 +8,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.balance import balanced
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.cut import Cut, cut
 from secateur.engine.surgery.protocol import Edits, Verification
 from secateur.engine.surgery.verify import verify
 from secateur.engine.tracing.reading import Inputs
@@ -33,11 +33,11 @@ def prove(model: nn.Module, inputs: Inputs, *expected: str) -> Analysis:
     sets = [n for n, s in enumerate(analysis.sets) if s.kind is not Kind.BLOCK and s.count > 1]
     assert sets
     for mask in (*(half(analysis, n) for n in sets), half(analysis, *sets)):
-        smaller = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
-        result = _verified(model, smaller, analysis, mask, inputs)
+        made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+        result = _verified(model, made, analysis, mask, inputs)
         assert result.passed, (analysis.sets[int(analysis.set_numbers()[np.flatnonzero(mask)[0]])].key, result)
-        _exchange(model, smaller, analysis, mask)
-        wrong = _verified(model, smaller, analysis, mask, inputs)
+        _exchange(model, made.model, analysis, mask)
+        wrong = _verified(model, made, analysis, mask, inputs)
         assert not all(c.passed for c in wrong.checks[:2]), "a wrong index was not found"
     return analysis
 
@@ -51,8 +51,9 @@ def half(analysis: Analysis, *numbers: int) -> Mask:
     return balanced(analysis, mask)
 
 
-def _verified(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
-    return finish(verify(model, smaller, analysis, analysis.empty(), mask, inputs, NeverCancelled()))
+def _verified(model: nn.Module, made: Cut, analysis: Analysis, mask: Mask, inputs: Inputs) -> Verification:
+    none, token = analysis.empty(), NeverCancelled()
+    return finish(verify(model, made.model, analysis, none, mask, inputs, token, made.factors))
 
 
 def _exchange(model: nn.Module, smaller: nn.Module, analysis: Analysis, mask: Mask) -> None:

@@ -1,0 +1,69 @@
+"""What structures are rated by: all criteria, those that are not available greyed with the reason."""
+
+from PySide6.QtCore import QSignalBlocker, Qt, Slot
+from PySide6.QtGui import QStandardItemModel
+from PySide6.QtWidgets import QWidget
+
+from secateur.engine.scoring.criteria import Offer, offers
+
+from ...document import Aspect, Document
+from ...widgets.fields import ComboBox
+from ..words import sentence
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
+
+
+class CriterionBox(ComboBox):
+    """Chooses the criterion.
+
+    Attributes:
+        document: What is rated.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Choose for a document."""
+        super().__init__("", parent)
+        self.setAccessibleName(self.tr("Criterion that rates structures"))
+        self.document = document
+        self._known: tuple[object, ...] = (None, None, None)
+        self.activated.connect(self._chosen)
+        document.views.watch(SHOWN, self._changed)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the document may be rated by."""
+        document = self.document
+        self.setEnabled(document.analysis is not None and not document.busy)
+        known = (document.analysis, document.state, document.task)
+        same = all(one is other for one, other in zip(known, self._known, strict=True))
+        if document.analysis is not None and not same:
+            self._known = known
+            self._fill(offers(document.analysis, document.removed, document.task))
+        place = self.findData(document.criterion)
+        if place >= 0:
+            with QSignalBlocker(self):
+                self.setCurrentIndex(place)
+            self.setToolTip(str(self.itemData(place, Qt.ItemDataRole.ToolTipRole)))
+
+    def _fill(self, found: tuple[Offer, ...]) -> None:
+        with QSignalBlocker(self):
+            self.clear()
+            for number, one in enumerate(found):
+                self.addItem(self.tr(one.criterion.title), one.criterion.name)
+                self.setItemData(number, self._help(one), Qt.ItemDataRole.ToolTipRole)
+                model = self.model()
+                if isinstance(model, QStandardItemModel):
+                    model.item(number).setEnabled(one.reason is None)
+
+    def _help(self, one: Offer) -> str:
+        """Why it is not available, or what it computes, what that costs, and where it comes from."""
+        if one.reason is not None:
+            return self.tr("Not available. {reason}").format(reason=sentence(one.reason))
+        return "\n".join((one.criterion.formula, sentence(one.cost.message), one.criterion.paper))
+
+    @Slot(int)
+    def _chosen(self, number: int) -> None:
+        self.document.set_criterion(str(self.itemData(number)))
+
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()

@@ -1,0 +1,65 @@
+"""`secateur measure`: latency of a project's states on a target, here or, with a bench, on another machine."""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ..session.benching import take_results
+from ..session.history import History
+from ..session.plain import to_plain
+from ..session.session import Session
+from ..session.states import State
+from ..sources.protocol import ModelSpec
+from ..targets.protocol import TargetSpec, Timing
+from .output import Outcome, Reporter
+from .report import columns
+
+
+def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Measure the original and the last state, or write a bench, or read its results."""
+    if arguments.results:
+        history = History(Path(arguments.project).absolute())
+        history.read()
+        states = take_results(history, arguments.results)
+        return _outcome(states)
+    target = TargetSpec(
+        arguments.runtime, arguments.threads or 1, arguments.batch, precision=arguments.precision, size=arguments.size
+    )
+    with closing(Session(Path(arguments.project).absolute())) as session:
+        spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        reporter.finish(session.open(spec, evaluate=False))
+        ids = tuple(dict.fromkeys((session.states()[0].id, session.states()[-1].id)))
+        if arguments.bench:
+            return _written(*reporter.finish(session.write_bench(ids, arguments.bench, target)))
+        reporter.finish(session.measure(ids, target))
+        return _outcome([session.history.state(one) for one in ids])
+
+
+def _written(folder: str, command: str) -> Outcome:
+    text = (
+        f"wrote {folder}\ncarry it to the other machine, and run there: {command}\nthen read its results with --results"
+    )
+    return Outcome({"command": "measure", "folder": folder, "run": command}, text)
+
+
+def _outcome(states: Sequence[State]) -> Outcome:
+    """The timings that were taken last, the original first."""
+    timings = {state.id: state.timings[-1] for state in states}
+    first = next(iter(timings.values()))
+    content = {"command": "measure", "timings": {state: to_plain(one) for state, one in timings.items()}}
+    rows = [[state, *_cells(one, first)] for state, one in timings.items()]
+    return Outcome(content, "\n".join([columns(rows), f"{_words(first.target)}; {first.machine}"]))
+
+
+def _words(target: TargetSpec) -> str:
+    """onnxruntime, 1 thread, batch 1, fp32."""
+    threads = "1 thread" if target.threads == 1 else f"{target.threads} threads"
+    named = [f"{target.machine}: {target.runtime}" if target.machine else target.runtime, threads]
+    return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size)])
+
+
+def _cells(timing: Timing, first: Timing) -> list[Any]:
+    spread = f"{timing.low:.3g} to {timing.high:.3g} ms"
+    return [f"{timing.median:.3g} ms", spread, f"{first.median / timing.median:.2f} times as fast"]

@@ -1,0 +1,39 @@
+"""Attributes that may have to change together, where no one alone makes a cut model's code run further."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+Found: TypeAlias = Mapping[str, Sequence[Any]]
+"""Attributes of a module with the values that each may have now."""
+Group: TypeAlias = dict[tuple[str, str], Any]
+"""Values by (module path, attribute)."""
+
+
+def together(suspects: Sequence[tuple[str, Found]], held: Group, wrong: Collection[int]) -> Iterator[Group]:
+    """Groups of attributes to be tried at once.
+
+    Of each module the attributes that can have one value only: those that hold what was given in the first wrong call,
+    and all with each value of one that can have several. Then those of a module and of the one around it.
+
+    Args:
+        suspects: Modules that may be at fault, the likeliest first.
+        held: Present values.
+        wrong: Sizes in the first call with wrong ones, as they were before the cut.
+    """
+    for path, found in suspects:
+        sure = _sure(path, found)
+        given = {key: value for key, value in sure.items() if held[key] in wrong}
+        if 1 < len(given) < len(sure):
+            yield given
+        for name, values in found.items():
+            if len(values) > 1:
+                yield from ({**sure, (path, name): value} for value in values)
+    for (path, found), (around, others) in pairwise(suspects):
+        one, other = _sure(path, found), _sure(around, others)
+        if one and other:
+            yield {**one, **other}
+
+
+def _sure(path: str, found: Found) -> Group:
+    return {(path, name): values[0] for name, values in found.items() if len(values) == 1}

@@ -1,0 +1,184 @@
+"""Measures ONNX files on this machine, and writes what it found as JSON: `python bench.py a.onnx b.onnx`.
+
+Stands alone: a copy of this file, the models, Python, numpy and onnxruntime are all that it needs. Every model is run
+in turns with the others, so that a machine that slows down slows all of them down.
+"""
+
+import argparse
+import gc
+import hashlib
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCHEMA = 1
+WARM_UP = 0.2
+"""Seconds each model runs before anything counts."""
+TURN = 0.02
+"""Seconds of one model's turn: long against what the model before left in the caches, short against drift."""
+LEAST = 5
+"""Turns each model gets at least, however slow it is."""
+
+Run = Callable[[], object]
+TYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": "bool"} | {
+    kind: kind for kind in ("int64", "int32", "int16", "int8", "uint8")
+}
+"""What onnxruntime calls types that are called otherwise elsewhere."""
+
+
+def warm(run: Run) -> tuple[Run, float]:
+    """Run for a while; returns the run and its seconds."""
+    count, start = 0, time.perf_counter()
+    while count < 2 or time.perf_counter() - start < WARM_UP:
+        run()
+        count += 1
+    return run, (time.perf_counter() - start) / count
+
+
+def in_turns(ready: Sequence[tuple[Run, float]], times: list[list[float]], seconds: float) -> Iterator[float]:
+    """Time every model in rounds, each round beginning with another one, until each had its `seconds`.
+
+    Args:
+        ready: Runs, and about how many seconds each takes.
+        times: Seconds of the runs of each are appended here.
+        seconds: For each.
+
+    Yields:
+        The share that is done, after every round.
+    """
+    start, rounds, budget = time.perf_counter(), 0, seconds * len(ready)
+    gc.disable()
+    try:
+        while rounds < LEAST or time.perf_counter() - start < budget:
+            for place in range(len(ready)):
+                number = (place + rounds) % len(ready)
+                run, per_run = ready[number]
+                times[number] += _turn(run, math.ceil(TURN / per_run))
+            rounds += 1
+            yield min(1.0, (time.perf_counter() - start) / budget, rounds / LEAST)
+    finally:
+        gc.enable()
+
+
+def _turn(run: Run, count: int) -> list[float]:
+    """`count` timed runs in seconds; before several short ones, one that only fills the caches again."""
+    if count > 1:
+        run()
+    times: list[float] = []
+    for _ in range(count):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def processor() -> str:
+    """What the processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def machine() -> dict[str, Any]:
+    """What this machine is."""
+    import onnxruntime
+
+    facts = {"name": platform.node(), "processor": processor(), "cores": os.cpu_count(), "system": platform.platform()}
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
+    return facts | versions
+
+
+def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
+    """Measure files; the result is what JSON holds."""
+    given = dict(np.load(options.inputs, allow_pickle=False)) if options.inputs else {}
+    ready = [warm(_loaded(file, given, options)) for file in files]
+    times: list[list[float]] = [[] for _ in files]
+    for share in in_turns(ready, times, options.seconds):
+        sys.stderr.write(f"\r{100 * share:3.0f} %")
+    sys.stderr.write("\n")
+    models = [{"file": file.name, "sha256": _sha256(file)} | _summary(some) for file, some in zip(files, times)]
+    target = {"runtime": "onnxruntime", "threads": options.threads, "batch": options.batch, "size": list(options.size)}
+    return {"schema": SCHEMA, "machine": machine(), "target": target, "models": models}
+
+
+def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> Run:
+    """A run of a file on the given inputs, or on random ones."""
+    import onnxruntime
+
+    library: Any = onnxruntime  # its types are not known
+    wanted = library.SessionOptions()
+    wanted.intra_op_num_threads, wanted.inter_op_num_threads, wanted.log_severity_level = options.threads, 1, 3
+    wanted.add_session_config_entry("session.force_spinning_stop", "1")  # as where the program itself measures
+    session = library.InferenceSession(str(file), wanted, providers=["CPUExecutionProvider"])
+    feed = {one.name: _input(one, given.get(one.name), options) for one in session.get_inputs()}
+    return lambda: session.run(None, feed)
+
+
+def _input(one: Any, given: Any, options: argparse.Namespace) -> Any:
+    """The given array at the batch size, or a random one of the input's shape: free are the batch, then the sizes."""
+    if given is not None:
+        return given[np.arange(options.batch) % len(given)] if given.ndim else given
+    sizes = iter((options.batch, *options.size))
+    try:
+        shape = [size if isinstance(size, int) else next(sizes) for size in one.shape]
+    except StopIteration:
+        sys.exit(
+            f"The input {one.name} has the free sizes {one.shape}: give those after the batch with --size 224x224."
+        )
+    kind = np.dtype(TYPES[one.type[len("tensor(") : -1]])
+    random = np.random.default_rng(0)
+    return random.normal(size=shape).astype(kind) if kind.kind == "f" else np.ones(shape, kind)
+
+
+def _summary(times: Sequence[float]) -> dict[str, Any]:
+    """Milliseconds a batch."""
+    low, median, high = (float(value) * 1e3 for value in np.percentile(times, [10, 50, 90]))
+    return {"median": median, "low": low, "high": high, "runs": len(times)}
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _size(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("x"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the files that are named, or all beside this one."""
+    parser = argparse.ArgumentParser(description="Latency of ONNX files on this machine, as JSON.")
+    here = Path(__file__).parent
+    parser.add_argument("files", nargs="*", type=Path, default=sorted(here.glob("*.onnx")), help="default: beside this")
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        help="an .npz with an array for each input (default: inputs.npz beside this, else random)",
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--size", type=_size, default=(), metavar="224x224", help="free sizes behind the batch")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each file")
+    parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
+    options = parser.parse_args(arguments)
+    beside = here / "inputs.npz"
+    if options.inputs is None and not options.size and beside.is_file():
+        options.inputs = beside
+    if not options.files:
+        parser.error("there is no .onnx file beside this one; name some")
+    text = json.dumps(bench(options.files, options), indent=2) + "\n"
+    options.out.write_text(text, encoding="utf-8") if options.out else sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

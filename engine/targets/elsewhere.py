@@ -1,0 +1,94 @@
+"""Another machine as a target: what is carried there, and the results that come back.
+
+A folder with `bench.py`, ONNX files and inputs is all that the other machine gets. Each file is named by its state and
+the content of its weights, so that the results find their states again.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ..errors import SecateurError
+from ..inputs import Inputs, at_batch, at_size, call
+from . import bench
+from .onnxruntime_target import feed_by
+from .protocol import TargetSpec, Timing
+
+RESULTS = "results.json"
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The facts of a machine."""
+
+    name: str
+    processor: str
+    cores: int
+    onnxruntime: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What was asked of the bench."""
+
+    runtime: str
+    threads: int
+    batch: int
+    size: tuple[int, ...] = ()
+
+
+class Model(msgspec.Struct, frozen=True):
+    """What was measured of a file, in milliseconds."""
+
+    file: str
+    median: float
+    low: float
+    high: float
+    runs: int
+
+
+class Results(msgspec.Struct, frozen=True):
+    """What `bench.py` writes."""
+
+    schema: int
+    machine: Machine
+    target: Target
+    models: tuple[Model, ...]
+
+
+def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target: TargetSpec) -> tuple[str, str]:
+    """Write what another machine needs; returns the folder and the command to run there.
+
+    Args:
+        folder: Made, or written into.
+        files: ONNX files by the names that they get.
+        inputs: Example inputs of the models.
+        target: Threads, batch and sizes to measure at.
+    """
+    import onnx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(bench.__file__, folder / "bench.py")
+    for name, file in files.items():
+        shutil.copyfile(file, folder / f"{name}.onnx")
+    names = [one.name for one in onnx.load(str(next(iter(files.values()))), load_external_data=False).graph.input]
+    feed = call(feed_by(names), at_batch(at_size(inputs, target.size), target.batch))
+    np.savez(folder / "inputs.npz", **feed)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
+    return str(folder), f"python bench.py --threads {target.threads} --batch {target.batch} --out {RESULTS}"
+
+
+def read_bench(path: Path) -> dict[str, Timing]:
+    """Timings by the names of the files; raises SecateurError where they are no results of `bench.py`."""
+    try:
+        results = msgspec.json.decode(path.read_bytes(), type=Results)
+    except (OSError, msgspec.MsgspecError) as error:
+        template = "{path} cannot be read, or is not what bench.py writes."
+        raise SecateurError("target.results", template, details=str(error), path=str(path)) from error
+    if results.schema != bench.SCHEMA:
+        template = "{path} was written by another version of bench.py ({given}, not {known}). Measure again."
+        raise SecateurError("target.schema", template, path=str(path), given=results.schema, known=bench.SCHEMA)
+    asked, there = results.target, results.machine
+    words = f"{there.processor}, {there.cores} cores, onnxruntime {there.onnxruntime}"
+    target = TargetSpec(asked.runtime, asked.threads, asked.batch, size=asked.size, machine=there.name)
+    return {Path(m.file).stem: Timing(target, m.median, m.low, m.high, m.runs, words) for m in results.models}

@@ -1,0 +1,71 @@
+"""`secateur measure`: a project's states on a target here, and on another machine by way of a bench."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secateur.engine.cli.main import main
+from secateur.engine.session.history import History
+
+CODE = """
+import torch
+from torch import nn
+
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 3))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> str:
+    tmp_path = tmp_path_factory.mktemp("mine")
+    (tmp_path / "model.py").write_text(CODE)
+    goal = ["--input", "1x6", "--keep-macs", "50%", "--multiple", "1", "--criterion", "l1"]
+    assert main(["prune", f"{tmp_path / 'model.py'}:make", *goal, "--save", str(tmp_path / "project")]) == 0
+    return str(tmp_path / "project")
+
+
+def measured(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["measure", *arguments, "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_states_of_a_project_are_measured_here_and_elsewhere(
+    project: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = measured(capsys, project, "--batch", "4", "--precision", "int8")
+    assert set(here["timings"]) == {"s0", "s1"}
+    written = measured(capsys, project, "--batch", "2", "--bench", str(tmp_path / "away"))
+    command = [sys.executable, *written["run"].split()[1:], "--seconds", "0.05"]
+    subprocess.run(command, cwd=tmp_path / "away", check=True, capture_output=True)
+    there = measured(capsys, project, "--results", str(tmp_path / "away" / "results.json"))
+    assert there["timings"]["s1"]["target"]["machine"] and there["timings"]["s1"]["target"]["batch"] == 2
+    history = History(Path(project))
+    history.read()
+    places = [[(t.target.precision, t.target.batch) for t in state.timings] for state in history.states.values()]
+    assert places == [[("int8", 4), ("fp32", 2)]] * 2
+    assert main(["measure", project, "--results", str(tmp_path / "away" / "results.json")]) == 0
+    assert "times as fast" in (out := capsys.readouterr().out) and "onnxruntime, 1 thread, batch 2, fp32" in out
+
+
+def test_what_cannot_be_measured_is_said_in_words(
+    project: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["measure", project, "--precision", "bf16"]) == 1
+    assert "ONNX Runtime is measured in fp32 and int8 only" in capsys.readouterr().err
+    results = {
+        "schema": 1,
+        "machine": {"name": "a", "processor": "b", "cores": 2, "onnxruntime": "1"},
+        "target": {"runtime": "onnxruntime", "threads": 1, "batch": 1},
+        "models": [{"file": "s0-other.onnx", "median": 1.0, "low": 1.0, "high": 1.0, "runs": 5}],
+    }
+    (tmp_path / "r.json").write_text(json.dumps(results))
+    assert main(["measure", project, "--results", str(tmp_path / "r.json")]) == 1
+    assert "no results of the states of this project" in capsys.readouterr().err

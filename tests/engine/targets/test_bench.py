@@ -1,0 +1,94 @@
+"""The bench that stands alone: it runs without Secateur, and its results come back to the states."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.inputs import at_size
+from secateur.engine.targets import bench
+from secateur.engine.targets.elsewhere import RESULTS, read_bench, write_bench
+from secateur.engine.targets.protocol import TargetSpec
+
+from .test_measure import matmuls
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the other machine does: Python, numpy and onnxruntime, nothing of ours."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "bench.py", "--seconds", "0.05", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    files = {name: Path(matmuls(tmp_path / f"{name}.onnx", count)) for name, count in (("s0-abc", 20), ("s2-def", 2))}
+    target = TargetSpec(batch=3, threads=2)
+    folder, command = write_bench(tmp_path / "away", files, (np.ones((2, 256), np.float32),), target)
+    assert command == "python bench.py --threads 2 --batch 3 --out results.json"
+    return Path(folder)
+
+
+def test_it_imports_nothing_but_numpy_and_onnxruntime() -> None:
+    names = set[str]()
+    for node in ast.walk(ast.parse(Path(bench.__file__).read_text())):
+        assert not (isinstance(node, ast.ImportFrom) and node.level), "a relative import"
+        names |= {one.name for one in node.names} if isinstance(node, ast.Import) else set[str]()
+        names |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set[str]()
+    assert {name.partition(".")[0] for name in names} - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+
+
+def test_results_come_back_as_timings_of_another_machine(written: Path) -> None:
+    assert run(written, "--threads", "2", "--batch", "3", "--out", RESULTS).returncode == 0
+    timings = read_bench(written / RESULTS)
+    assert set(timings) == {"s0-abc", "s2-def"}
+    for timing in timings.values():
+        assert 0 < timing.low <= timing.median <= timing.high and timing.runs >= 5
+        assert (timing.target.threads, timing.target.batch, timing.target.precision) == (2, 3, "fp32")
+        assert timing.target.machine and timing.target.place != TargetSpec(threads=2, batch=3).place
+        assert bench.processor() in timing.machine and "onnxruntime" in timing.machine
+    assert timings["s0-abc"].median > timings["s2-def"].median
+
+
+def test_a_file_of_ones_own_is_measured_on_random_inputs_and_printed(tmp_path: Path) -> None:
+    (tmp_path / "bench.py").write_text(Path(bench.__file__).read_text())
+    done = run(tmp_path, matmuls(tmp_path / "mine.onnx", 2), "--batch", "4")
+    (model,) = json.loads(done.stdout)["models"]
+    assert model["file"] == "mine.onnx" and len(model["sha256"]) == 64
+    assert run(tmp_path, "absent.onnx").returncode != 0
+    (tmp_path / "mine.onnx").unlink()
+    assert "no .onnx file beside this one" in run(tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda text: text[:-9], "cannot be read, or is not what bench.py writes"),
+        (lambda text: text.replace('"median"', '"mean"'), "is not what bench.py writes"),
+        (lambda text: text.replace('"schema": 1', '"schema": 7'), "another version of bench.py"),
+    ],
+)
+def test_files_that_are_no_results_are_refused(tmp_path: Path, change, sentence: str) -> None:
+    facts = {"name": "a", "processor": "b", "cores": 2, "onnxruntime": "1"}
+    model = {"file": "a.onnx", "median": 2.0, "low": 1.0, "high": 3.0, "runs": 9}
+    target = {"runtime": "onnxruntime", "threads": 1, "batch": 1, "size": []}
+    whole = json.dumps({"schema": 1, "machine": facts, "target": target, "models": [model]})
+    (tmp_path / RESULTS).write_text(whole)
+    assert read_bench(tmp_path / RESULTS)["a"].median == 2.0
+    (tmp_path / RESULTS).write_text(change(whole))
+    with pytest.raises(SecateurError, match=sentence):
+        read_bench(tmp_path / RESULTS)
+
+
+def test_inputs_are_repeated_or_cut_to_a_size() -> None:
+    inputs = {"x": np.arange(24).reshape(2, 3, 2, 2), "mask": np.ones(2)}
+    sized = at_size(inputs, (3, 1))
+    assert sized["x"].shape == (2, 3, 3, 1) and sized["mask"].shape == (2,)  # type: ignore[index]
+    assert np.array_equal(sized["x"][..., :2, :], inputs["x"][..., :1])  # type: ignore[index]
+    assert at_size(inputs, ())["x"] is inputs["x"]  # type: ignore[index]
