@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from secateur.engine.planning import protocol as planning
+from secateur.engine.planning.protocol import Cost
+from secateur.engine.structures.parts import Kind
+
 
 class Aspect(StrEnum):
     """What changed, so that each view decides whether to refresh."""
@@ -32,10 +36,21 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Keep at most this share of the original's MACs, and lose at most this many points of the metric."""
+    """What is wanted.
 
-    keep_macs: float = 0.5
+    Attributes:
+        keep: Share of the original's cost to keep at most.
+        lose: Points of the metric that may be lost.
+        cost: Which cost.
+    """
+
+    keep: float = 0.5
     lose: float = 0.5
+    cost: Cost = Cost.MACS
+
+    def asked(self, multiple: int, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
+        """The goal as the engine takes it, with widths that the target likes and the kinds that the criterion rates."""
+        return planning.Goal((planning.Limit(self.cost, self.keep),), multiple=multiple, kinds=kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from secateur.engine.planning import protocol as planning
+from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
@@ -72,6 +74,11 @@ class Contents:
     def original(self) -> State | None:
         """The state without a parent."""
         return next((s for s in self.states.values() if not s.parent), None)
+
+    @property
+    def wanted(self) -> planning.Goal:
+        """The goal as the engine takes it: widths that the target likes, kinds that the criterion rates."""
+        return self.goal.asked(self.target.multiple, tuple(CRITERIA[self.criterion].kinds))
 
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""

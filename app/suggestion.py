@@ -5,7 +5,6 @@ from typing import Any
 from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal, Slot
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.scoring.criteria import CRITERIA
 
 from .contents import Contents
 
@@ -27,10 +26,10 @@ class _Search(QRunnable):
 
     def run(self) -> None:
         """Search (in the worker thread)."""
-        from secateur.engine.planning.goal import suggest
+        from secateur.engine.planning.goal import solve
 
         try:
-            self._bridge.done.emit(suggest(*self._arguments), None, self._revision)
+            self._bridge.done.emit(solve(*self._arguments).removed, None, self._revision)
         except SecateurError as error:
             self._bridge.done.emit(None, error, self._revision)
 
@@ -59,9 +58,7 @@ class Suggestion(QObject):
         decided = contents.by_hand | contents.locked
         removed = contents.removed | (contents.marked & decided)
         locked = decided & ~contents.marked
-        keep, multiple = contents.goal.keep_macs, contents.target.multiple
-        kinds = frozenset(CRITERIA[contents.criterion].kinds) or None
-        arguments = (contents.analysis, scores, keep, removed, locked, multiple, kinds)
+        arguments = (contents.analysis, scores, contents.wanted, removed, locked)
         self._pool.start(_Search(self._bridge, arguments, revision))
 
     def close(self) -> None:

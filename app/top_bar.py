@@ -6,6 +6,7 @@ from PySide6.QtCore import QSignalBlocker, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from secateur.engine.planning.protocol import Cost
 from secateur.engine.targets.protocol import TargetSpec
 
 from .aspects import Aspect, Goal
@@ -17,7 +18,7 @@ from .widgets.buttons import PrimaryButton, button
 from .widgets.fields import ComboBox, DoubleSpinBox
 from .widgets.labels import label
 
-NARROW = 1290
+NARROW = 1384
 """Width in pixels below which the goal gets a row of its own."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 
@@ -34,7 +35,8 @@ class TopBar(QWidget):
 
     Attributes:
         primary: The next step.
-        keep: Share of the MACs to keep at most, in per cent.
+        keep: Share of the cost to keep at most, in per cent.
+        cost: Which cost.
         lose: Points of the metric that may be lost.
     """
 
@@ -44,9 +46,17 @@ class TopBar(QWidget):
         self._window, self._document = window, window.document
         self.data = button("", tip=say(command_named("file.data").tooltip))
         self.target = ComboBox(self.tr("Target"))
-        self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of MACs"), 1, 100, 0, self.tr(" % of MACs"))
+        self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0, self.tr(" % of"))
         self.keep.setPrefix(self.tr("keep at most "))
         self.keep.setSingleStep(5)
+        self.cost = ComboBox(self.tr("Cost that the goal limits"))
+        for cost, words in (
+            (Cost.MACS, self.tr("MACs")),
+            (Cost.PARAMETERS, self.tr("parameters")),
+            (Cost.SIZE, self.tr("file size")),
+            (Cost.PEAK, self.tr("peak memory")),
+        ):
+            self.cost.addItem(words, str(cost))
         self.lose = DoubleSpinBox(self.tr("Lose at most, points"), 0, 100, 1, self.tr(" points"))
         self.lose.setPrefix(self.tr("lose at most "))
         self.lose.setSingleStep(0.1)
@@ -55,6 +65,7 @@ class TopBar(QWidget):
         self.data.clicked.connect(lambda: self._run("file.data"))
         self.target.activated.connect(self._target_chosen)
         self.keep.valueChanged.connect(self._goal_changed)
+        self.cost.activated.connect(self._goal_changed)
         self.lose.valueChanged.connect(self._goal_changed)
         self.primary.clicked.connect(self._next)
         self._document.views.watch(SHOWN, self._changed)
@@ -66,7 +77,7 @@ class TopBar(QWidget):
         self._have, self._want, self._do = QWidget(), QWidget(), QWidget()
         caption = [label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))]
         _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
-        _row(self._want, caption[2], self.keep, self.lose, self._buttons["edit.suggest"])
+        _row(self._want, caption[2], self.keep, self.cost, self.lose, self._buttons["edit.suggest"])
         _row(self._do, self._buttons["edit.undo"], self._buttons["edit.redo"], self.primary)
         self._rows = QHBoxLayout(), QHBoxLayout()
         layout = QVBoxLayout(self)
@@ -134,7 +145,10 @@ class TopBar(QWidget):
     def _show_goal(self) -> None:
         goal = self._document.goal
         task = self._document.task
-        for box, value in ((self.keep, goal.keep_macs * 100), (self.lose, goal.lose)):
+        with QSignalBlocker(self.cost):
+            self.cost.setCurrentIndex(self.cost.findData(str(goal.cost)))
+        self.cost.setEnabled(not self._document.busy)
+        for box, value in ((self.keep, goal.keep * 100), (self.lose, goal.lose)):
             with QSignalBlocker(box):
                 box.setValue(value)
             box.setEnabled(not self._document.busy)
@@ -165,7 +179,7 @@ class TopBar(QWidget):
 
     @Slot()
     def _goal_changed(self) -> None:
-        self._document.set_goal(Goal(self.keep.value() / 100, self.lose.value()))
+        self._document.set_goal(Goal(self.keep.value() / 100, self.lose.value(), Cost(self.cost.currentData())))
 
     @Slot(int)
     def _target_chosen(self, index: int) -> None:

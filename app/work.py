@@ -165,8 +165,10 @@ class Work(QObject):
         if document.analysis is None or not contents.marked.any():
             return self._say(self.tr("Nothing is marked. Mark what should go, or suggest a plan."))
         count = int(contents.marked.sum())
-        locked = identities(document.analysis, document.locked)
-        plan = PlanIntent(document.criterion, document.goal.keep_macs, document.target.multiple, locked)
+        spared = document.locked | (document.by_hand & ~contents.marked)
+        locked = identities(document.analysis, spared & ~contents.removed)
+        by_hand = identities(document.analysis, document.by_hand & contents.marked)
+        plan = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
         asked = contents.removed | contents.marked

@@ -10,6 +10,7 @@ from ..planning.protocol import BYTES, Cost, Ranking
 from ..recovery.protocol import Optimizer, Repair
 from ..scoring.choices import Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
+from ..sensitivity.protocol import SHARES
 from ..session.courses import BUDGETS
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
+    _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))
     _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
     _measure(commands.add_parser("measure", help="how fast a project's original and last state are, here or elsewhere"))
     _run(commands.add_parser("run", help="do again what a recipe recorded"))
@@ -124,6 +126,11 @@ def share_or_count(text: str) -> float | int:
     return int(text) if text.strip().isdecimal() and int(text) > 0 else share(text)
 
 
+def share_or_bytes(text: str) -> float | int:
+    """40% as 0.4 and 10MB as bytes."""
+    return share(text) if text.strip().endswith("%") else byte_count(text)
+
+
 def byte_count(text: str) -> int:
     """10MB, 10 MB or 10000000 as bytes; k, M and G are powers of 1000, KiB, MiB and GiB of 1024."""
     found = re.fullmatch(r"([0-9.]+)\s*([kmg]?)(i?)b?", text.strip().lower())
@@ -185,12 +192,32 @@ def _prune(command: argparse.ArgumentParser) -> None:
         help="share of the multiply-accumulates to keep at most (default: 50%%, unless another cost is limited)",
     )
     add("--keep-params", type=share, metavar="40%", help="share of the parameters to keep at most")
-    add("--max-size", type=byte_count, metavar="10MB", help="size of the weights in the file at most")
-    add("--max-memory", type=byte_count, metavar="20MB", help="peak of the activations of one sample at most")
+    add("--max-size", type=share_or_bytes, metavar="10MB", help="size of the weights in the file at most, or a share")
+    add(
+        "--max-memory", type=share_or_bytes, metavar="20MB", help="peak of one sample's activations at most, or a share"
+    )
     _about_choice(command)
     _about_recovery(command)
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
     add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    _about_model(command)
+    _about_run(command)
+
+
+def _sensitivity(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help=MODEL)
+    add = command.add_argument
+    add(
+        "--shares",
+        type=shares,
+        metavar="25%,50%,75%",
+        default=SHARES,
+        help="shares of each layer to remove (default: 10%% to 90%%)",
+    )
+    _about_scores(command)
+    _about_place(command)
+    add("--depth", action="store_true", help="whole blocks too")
+    add("--cache", metavar="FOLDER", type=Path, help="where measured points are kept (default: your cache folder)")
     _about_model(command)
     _about_run(command)
 
@@ -213,9 +240,19 @@ def _sweep(command: argparse.ArgumentParser) -> None:
     _about_run(command)
 
 
+def _about_place(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scope",
+        action="append",
+        metavar="MODULE",
+        help="remove here alone: a module with all below it, or a pattern (*.conv1), once for each",
+    )
+
+
 def _about_choice(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
     _about_scores(command)
+    _about_place(command)
+    add = command.add_argument
     add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
     add(
         "--multiple-of",
@@ -225,12 +262,12 @@ def _about_choice(command: argparse.ArgumentParser) -> None:
         help="another multiple for one kind (head=2), once for each",
     )
     add(
-        "--scope",
-        action="append",
-        metavar="MODULE",
-        help="remove here alone: a module with all below it, or a pattern (*.conv1), once for each",
+        "--min-keep",
+        type=share_or_count,
+        default=1,
+        metavar="25%",
+        help="share or number that every layer keeps that stays",
     )
-    add("--min-keep", type=share_or_count, default=1, metavar="25%", help="share or number that every layer keeps")
     add("--depth", action="store_true", help="whole blocks may go too, where they are worth less than filters")
     add("--size-as", choices=[*BYTES], default="float32", help="type of the weights whose size counts")
 

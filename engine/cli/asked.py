@@ -59,11 +59,12 @@ def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
     epochs = 0 if arguments.no_recover else arguments.epochs
     criterion, threads = arguments.criterion or "", arguments.threads or 0
     goal, rounds = _goal(arguments, limits), arguments.rounds
-    recovery, choices = _recovery(arguments), _choices(arguments)
+    recovery, choices = _recovery(arguments), choices_of(arguments)
     return Asked(goal, criterion, epochs, rounds, arguments.seed, threads, recovery, choices)
 
 
-def _choices(arguments: argparse.Namespace) -> Choices:
+def choices_of(arguments: argparse.Namespace) -> Choices:
+    """The choices about scores that the arguments name."""
     return Choices(
         combine=Combine(arguments.combine) if arguments.combine else None,
         slices=Slices(arguments.slices) if arguments.slices else None,
@@ -85,18 +86,27 @@ def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
 
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
     """The costs that the arguments limit; half of the MACs where they limit none."""
-    shares = {Cost.MACS: arguments.keep_macs, Cost.PARAMETERS: arguments.keep_params}
-    amounts = {Cost.SIZE: arguments.max_size, Cost.PEAK: arguments.max_memory}
-    limits = [Limit(cost, share) for cost, share in shares.items() if share]
-    limits += [Limit(cost, amount=amount) for cost, amount in amounts.items() if amount]
+    asked: dict[Cost, float | int | None] = {
+        Cost.MACS: arguments.keep_macs,
+        Cost.PARAMETERS: arguments.keep_params,
+        Cost.SIZE: arguments.max_size,
+        Cost.PEAK: arguments.max_memory,
+    }
+    given = [(cost, value) for cost, value in asked.items() if value is not None]
+    limits = (Limit(cost, amount=n) if isinstance(n, int) else Limit(cost, n) for cost, n in given)
     return tuple(limits) or (HALF,)
+
+
+def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
+    """Kinds that the criterion rates, or () for the default; in an order that stays, as recipes compare them."""
+    only = CRITERIA[arguments.criterion].kinds if arguments.criterion else ()
+    deep = (kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
+    return tuple(only) or (tuple(deep) if arguments.depth else ())
 
 
 def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
     least = arguments.min_keep
     whole = isinstance(least, int)
-    kinds = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)  # in an order that stays
-    only = CRITERIA[arguments.criterion].kinds if arguments.criterion else ()
     return Goal(
         limits,
         scope=tuple(arguments.scope or ()),
@@ -104,7 +114,7 @@ def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
         least_share=0.0 if whole else least,
         multiple=arguments.multiple,
         multiples=dict(arguments.multiple_of or ()),
-        kinds=only or (kinds if arguments.depth else ()),
+        kinds=kinds_of(arguments),
         dtype=arguments.size_as,
         ranking=Ranking(arguments.ranking),
     )

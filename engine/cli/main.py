@@ -11,7 +11,7 @@ from ..session.plain import to_json
 from .arguments import WrongUsage, parser
 from .output import Outcome, Reporter, standard_output_kept
 
-COMMANDS = ("inspect", "prune", "sweep", "measure", "run")
+COMMANDS = ("inspect", "prune", "sensitivity", "sweep", "measure", "run")
 """First words that mean the command line; everything else is for the window."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
@@ -56,6 +56,10 @@ def _command(name: str) -> Callable[[argparse.Namespace, Reporter], Outcome]:
             from .prune import prune
 
             return prune
+        case "sensitivity":
+            from .sensitivity import sensitivity
+
+            return sensitivity
         case "sweep":
             from .sweep import sweep
 

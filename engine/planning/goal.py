@@ -105,7 +105,7 @@ def _plan(
     meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
 ) -> Mask | None:
     """[S] the plan, None where the goal cannot be reached."""
-    barred = locked | _outside(meter.analysis, goal)
+    barred = locked | outside_scope(meter.analysis, goal)
     if _blocks_compete(goal):
         return depth_and_width(meter, scores, goal, removed, barred, limits)
     problem = Problem(meter, removed, candidates(meter.analysis, scores, removed, barred, goal), limits)
@@ -116,7 +116,7 @@ def _plan(
 
 def _nearest(meter: Meter, scores: NDArray[np.float64], removed: Mask, goal: Goal, locked: Mask) -> Amounts:
     """[K] the lowest costs that a goal's freedom allows."""
-    barred, limits = locked | _outside(meter.analysis, goal), np.zeros(len(meter.costs), np.int64)
+    barred, limits = locked | outside_scope(meter.analysis, goal), np.zeros(len(meter.costs), np.int64)
     if _blocks_compete(goal):
         problem = lowest(meter, scores, goal, removed, barred, limits)
     else:
@@ -129,7 +129,7 @@ def _blocks_compete(goal: Goal) -> bool:
     return Kind.BLOCK in goal.kinds and len(goal.kinds) > 1
 
 
-def _outside(analysis: Analysis, goal: Goal) -> Mask:
+def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
     """[S] what lies out of the goal's scope."""
     outside = analysis.empty()
     for one in analysis.sets if goal.scope else ():
@@ -145,4 +145,4 @@ def in_scope(module: str, place: str) -> bool:
     return module == place or module.startswith(f"{place}.") or fnmatchcase(module, place)
 
 
-__all__ = ["DEFAULT_KINDS", "check_plan", "in_scope", "keep", "reached", "solve", "suggest"]
+__all__ = ["DEFAULT_KINDS", "check_plan", "in_scope", "keep", "outside_scope", "reached", "solve", "suggest"]

@@ -56,8 +56,8 @@ class Goal:
         limits: Costs to stay at or under, all of them.
         scope: Modules to choose in: paths (with everything below them) or patterns (`*.conv1`), () for everywhere.
             A coupled set belongs to the module that it is shown under.
-        least: Structures that every coupled set keeps.
-        least_share: Share of the original's structures that every coupled set keeps.
+        least: Structures that every coupled set keeps, unless it goes with its whole block.
+        least_share: The same as a share of the original's structures.
         multiple: Kept widths are multiples of this (see `classes.step` for heads and small layers).
         multiples: The same for single kinds, where it is another one.
         kinds: Kinds of structures to choose from, () for `DEFAULT_KINDS`. With blocks among others, whole blocks

@@ -21,6 +21,7 @@ class Live:
         analysis: What can be removed.
         task: What judges it, None without one.
         info: What to show of the task.
+        opened: When reading the model and the task began, in seconds since the epoch.
         present: The state in memory besides the original: its id and its model.
         measured: What ablation has measured, by model, task and data: structure to loss (`scoring.ablation`).
     """
@@ -29,6 +30,7 @@ class Live:
     analysis: Analysis
     task: Task | None
     info: TaskInfo | None
+    opened: float
     present: tuple[str, nn.Module] | None = None
     measured: dict[str, dict[int, float]] = field(default_factory=dict[str, dict[int, float]])
 

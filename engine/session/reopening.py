@@ -1,5 +1,6 @@
 """A session's model opened again: is it still the model that the states were made from?"""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -18,13 +19,14 @@ from .store import WeightStore
 def reopened(history: History, store: WeightStore, trust_pickle: bool, token: CancelToken) -> Job[Live]:
     """Open the model of a history again, with the weights that it had; nothing is trained or evaluated."""
     assert history.spec is not None
+    opened = time.time()
     spec = replace(history.spec, task=history.task, trust_pickle=trust_pickle)
     prepared = yield from prepare(spec, token)
     load_original(prepared.opened.model, store.get(history.state("s0").weights))
     analysis = yield from analysed(prepared, token)
     check_structures(analysis, history)
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
-    return Live(prepared, analysis, prepared.task, info)
+    return Live(prepared, analysis, prepared.task, info, opened)
 
 
 def check_kept(asked: ModelSpec, made: ModelSpec) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +22,15 @@ from torch import nn
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..planning.goal import DEFAULT_KINDS, outside_scope
+from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings
 from ..recovery.resume import Checkpoint
 from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
+from ..sensitivity.measure import Subject, sensitivity, sets_of
+from ..sensitivity.protocol import SHARES, Sensitivity
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
@@ -61,6 +66,7 @@ from .opening import (
 )
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
+from .points import points_of
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -77,19 +83,21 @@ class Session:
         folder: Where the log and the weights lie.
         history: The tree of states.
         store: The weights of the states.
+        cache: Where measurements by content are kept, in the session's folder unless told otherwise.
     """
 
-    def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE) -> None:
+    def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE, cache: Path | None = None) -> None:
         """Work in a folder, or in a temporary one that `close` removes; `disk_bound` in bytes."""
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
         self.history = History(self.folder)
         self.store = WeightStore(self.folder / "weights", disk_bound)
+        self.cache = cache or self.folder
         self._live: Live | None = None
 
     def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
         """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states."""
-        here = absolute_to(Path.cwd())
+        here, began = absolute_to(Path.cwd()), time.time()
         spec = change_model(spec, here)
         if is_project(spec.source):
             return (yield from self._open_project(spec, token))
@@ -103,7 +111,7 @@ class Session:
         yield Progress("Keeping the original")
         original = self._original(prepared.opened.model, analysis, metrics)
         self.history.open(prepared.spec, prepared.spec.task, original)
-        self._live = Live(prepared, analysis, prepared.task, info)
+        self._live = Live(prepared, analysis, prepared.task, info, began)
         return self._opened()
 
     def restore(self, token: CancelToken = NEVER) -> Job[OpenedModel]:
@@ -116,7 +124,7 @@ class Session:
 
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
         """Let a task judge the model; the original is evaluated on it first."""
-        live = self._need()
+        live, opened = self._need(), time.time()
         yield Progress("Opening the data")
         spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
         task, original = open_task(spec), live.prepared.opened.model
@@ -124,7 +132,7 @@ class Session:
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
         self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
-        live.task, live.info = task, info
+        live.task, live.info, live.opened = task, info, opened
         return info
 
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
@@ -227,6 +235,37 @@ class Session:
     ) -> Job[Sweep]:
         """Prune from one state to several budgets, the points of a trade-off curve."""
         return (yield from courses.sweep(self, state, course, shares, token, scores))
+
+    def sensitivity(
+        self,
+        state: str,
+        criterion: str,
+        shares: tuple[float, ...] = SHARES,
+        goal: Goal | None = None,
+        token: CancelToken = NEVER,
+        choices: Choices | None = None,
+        seed: int = 0,
+    ) -> Job[Sensitivity]:
+        """The metric against the removed share of each coupled set; what was measured once is not measured again.
+
+        Args:
+            state: What is cut on trial.
+            criterion: What says which structures of a set go first.
+            shares: Of what remains of a set.
+            goal: Its scope and kinds say which sets, None for all of `DEFAULT_KINDS`.
+            token: Cancels; what was measured is kept.
+            choices: About the scores.
+            seed: Of what is random in them.
+        """
+        live, one, task = self._need(), self.history.state(state), self._need_task()
+        scores = yield from self.score(state, criterion, token, choices, seed)
+        removed, asked = live.mask(one), goal or Goal(())
+        outside = outside_scope(live.analysis, asked)
+        numbers = tuple(sets_of(live.analysis, removed | outside, frozenset(asked.kinds or DEFAULT_KINDS)))
+        inputs = live.prepared.inputs
+        subject = Subject(self._model(state), live.analysis, removed, one.edits, inputs, task, scores, criterion)
+        points = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        return (yield from sensitivity(subject, numbers, shares, points, token))
 
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from secateur.app.document import Aspect, Document, Goal, Selection
 from secateur.engine.errors import EngineLost, PlanError, TaskError
 from secateur.engine.jobs import Cancelled, Progress
+from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import OpenedModel, State, StateKind
@@ -204,6 +205,21 @@ def test_a_suggested_plan_meets_the_goal_and_leaves_what_was_decided_by_hand(des
     qtbot.waitUntil(lambda: document.marked.sum() > 10, timeout=5000)
     assert document.marked[best] and not document.marked[worst]
     assert document.plan_costs.macs <= 0.5 * document.original_costs.macs
+
+
+def test_a_goal_may_limit_another_cost_and_the_cut_remembers_it(desk: Desk, qtbot):
+    document = desk.document
+    document.mark([FIRST], True)
+    document.mark([FIRST + 1], True)
+    document.mark([FIRST + 1], False)
+    document.set_goal(Goal(0.6, 1.0, Cost.PARAMETERS))
+    document.suggest_plan()
+    qtbot.waitUntil(lambda: document.marked.sum() > 10, timeout=5000)
+    assert document.plan_costs.parameters <= 0.6 * document.original_costs.parameters
+    document.cut()
+    _, removed, plan = desk.link.asked("cut")
+    assert removed[FIRST] and plan.goal.limits == (Limit(Cost.PARAMETERS, 0.6),)
+    assert plan.marked == {ANALYSIS.sets[FILTERS].key: [0]} and plan.locked == {ANALYSIS.sets[FILTERS].key: [1]}
 
 
 def test_a_suggestion_that_comes_after_an_edit_is_dropped(desk: Desk, qtbot):

@@ -100,8 +100,8 @@ def test_arguments_make_one_goal() -> None:
 def test_half_of_the_macs_are_kept_where_nothing_is_limited() -> None:
     plain = parser().parse_args(["prune", "m", "--min-keep", "3"])
     assert limits_of(plain) == (Limit(Cost.MACS, 0.5),) and asked_of(plain, limits_of(plain)).goal.least == 3
-    peak = parser().parse_args(["prune", "m", "--max-memory", "2MB"])
-    assert limits_of(peak) == (Limit(Cost.PEAK, amount=2 * 10**6),)
+    peak = parser().parse_args(["prune", "m", "--max-memory", "2MB", "--max-size", "40%"])
+    assert limits_of(peak) == (Limit(Cost.SIZE, 0.4), Limit(Cost.PEAK, amount=2 * 10**6))
 
 
 def test_shapes_and_channels_are_read_as_people_write_them() -> None:

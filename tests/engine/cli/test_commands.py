@@ -123,6 +123,20 @@ def test_a_goal_of_two_costs_is_met_in_rounds_and_asked_and_got_are_said(mine: P
     assert "the file size: asked for 18 kB, got 1" in capsys.readouterr().out
 
 
+def test_sensitivity_lists_what_each_layer_loses(mine: Path, tmp_path: Path, capsys: Capture) -> None:
+    argv = ["sensitivity", *model_and_task(mine), "--shares", "50%,90%", "--cache", str(tmp_path / "cache")]
+    assert main([*argv, "--json"]) == 0
+    done = one_object(capsys)
+    assert done["shares"] == [0.5, 0.9] and done["metric"]["split"] == "choose" and done["criterion"] == "taylor"
+    filters = next(one for one in done["sets"] if one["module"] == "block.conv1")
+    assert filters["removed"] == [12, 22] and len(filters["values"]) == 2
+    assert main([*argv, "--scope", "block"]) == 0
+    out = capsys.readouterr().out
+    assert "top-1 on the choose split (n = 48)" in out and "block.conv1" in out and "stem" not in out
+    assert main(["sensitivity", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--json"]) == 1
+    assert "--task" in one_object(capsys)["error"]["message"]
+
+
 def test_a_sweep_says_what_each_budget_costs_and_its_project_goes_on(
     mine: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -1,0 +1,66 @@
+"""`secateur sensitivity`: how the metric falls as each layer loses a share of its structures."""
+
+import argparse
+from contextlib import closing
+from typing import Any
+
+from ..errors import TaskError
+from ..planning.protocol import Goal
+from ..sensitivity.protocol import Sensitivity
+from ..session.points import user_cache
+from ..session.session import Session
+from ..structures.analysis import Analysis
+from .arguments import model_spec
+from .asked import choices_of, kinds_of
+from .output import Outcome, Reporter
+from .report import columns, metric_of, metric_value, percent
+from .threads import use_threads
+
+
+def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Measure as the arguments say; what a stopped run measured is there for the next one."""
+    use_threads(arguments.threads)
+    goal = Goal((), scope=tuple(arguments.scope or ()), kinds=kinds_of(arguments))
+    with closing(Session(cache=arguments.cache or user_cache())) as session:
+        opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
+        if not session.has_task:
+            raise TaskError("cli.no_data", "Sensitivity needs data: say which with --task.")
+        criterion, state = arguments.criterion or "taylor", session.states()[-1].id
+        job = session.sensitivity(state, criterion, tuple(arguments.shares), goal, choices=choices_of(arguments))
+        found = reporter.finish(job)
+    content = {
+        "command": "sensitivity",
+        "model": opened.name,
+        "state": state,
+        "criterion": criterion,
+        "metric": metric_of(found.metric),
+        "shares": found.shares.tolist(),
+        "sets": [_set(opened.analysis, found, row) for row in range(len(found.keys))],
+        "notes": [*opened.notes, *found.notes],
+    }
+    return Outcome(content, "\n".join([opened.name, _table(opened.analysis, found), *found.notes]))
+
+
+def _set(analysis: Analysis, found: Sensitivity, row: int) -> dict[str, Any]:
+    one = next(one for one in analysis.sets if one.key == found.keys[row])
+    return {
+        "key": one.key,
+        "kind": str(one.kind),
+        "module": one.module,
+        "count": one.count,
+        "removed": found.removed[row].tolist(),
+        "values": found.values[row].tolist(),
+        "errors": found.errors[row].tolist(),
+    }
+
+
+def _table(analysis: Analysis, found: Sensitivity) -> str:
+    """A row for each set, in the order of the model."""
+    metric, sets = found.metric, {one.key: one for one in analysis.sets}
+    head = f"{metric.name} on the {metric.split} split (n = {metric.count}): {metric_value(metric)}"
+    rows = [[f"removed, by {found.criterion}", "", *(percent(share) for share in found.shares)]]
+    for key, values in zip(found.keys, found.values.tolist(), strict=True):
+        one = sets[key]
+        words = (f"{100 * value:.1f}" if metric.percent else f"{value:.4g}" for value in values)
+        rows.append([one.module or "(model)", f"{one.count} {one.kind}", *words])
+    return f"{head}\n\n{columns(rows, left=2)}"

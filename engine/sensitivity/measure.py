@@ -1,0 +1,149 @@
+"""Measure the sensitivity of each coupled set: cut a share of it on trial and evaluate on the choose split.
+
+Really cut, not masked: a smaller model needs less time than the masked one, and what is measured is what a cut gives.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..errors import PlanError, VerificationError
+from ..jobs import CancelToken, Job, Progress, check
+from ..planning.balance import bundle_of
+from ..planning.marks import keep
+from ..structures.analysis import Analysis, CoupledSet, Kind, Mask, identities
+from ..surgery.cut import cut
+from ..surgery.protocol import Edits
+from ..tasks.protocol import Metric, Split, Task
+from ..tracing.reading import Inputs
+from .protocol import Points, Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is cut on trial.
+
+    Attributes:
+        model: At a state; left as it is.
+        analysis: Of the original.
+        removed: [S] what is gone in the state.
+        edits: Repairs of the state.
+        inputs: Example inputs that the analysis was made with.
+        task: What judges.
+        scores: [S] in each set the lowest goes first.
+        criterion: What they are by.
+    """
+
+    model: nn.Module
+    analysis: Analysis
+    removed: Mask
+    edits: Edits
+    inputs: Inputs
+    task: Task
+    scores: NDArray[np.float64]
+    criterion: str
+
+
+def sensitivity(
+    subject: Subject, numbers: tuple[int, ...], shares: tuple[float, ...], points: Points, token: CancelToken
+) -> Job[Sensitivity]:
+    """The metric of every set at every share.
+
+    Args:
+        subject: What is cut on trial.
+        numbers: [N] numbers of the sets.
+        shares: [G] of what remains of a set, above 0 and up to 1.
+        points: What was measured before is taken from here, and every new point is kept here at once.
+        token: Stops the job; what was measured stays in `points`.
+    """
+    sets = [subject.analysis.sets[number] for number in numbers]
+    counts = [[_count(subject, number, share) for share in shares] for number in numbers]
+    removed = np.array(counts, np.int64).reshape(-1, len(shares))
+    wanted = [(number, int(n)) for number, row in zip(numbers, removed, strict=True) for n in np.unique(row[row > 0])]
+    baseline = yield from _known(subject, (0, 0), points, token, Progress("Evaluating", 0, len(wanted)))
+    assert baseline is not None
+    found: dict[tuple[int, int], Metric] = {}
+    notes: list[str] = []
+    for done, point in enumerate(wanted):
+        one = subject.analysis.sets[point[0]]
+        text = f"Without {point[1]} of {_remaining(subject, one)} in {one.module or one.name}"
+        try:
+            found[point] = yield from _known(subject, point, points, token, Progress(text, done, len(wanted)))
+        except (PlanError, VerificationError) as error:
+            notes.append(f"{text}: {error}")
+    pairs = [[(number, int(n)) for n in row] for number, row in zip(numbers, removed, strict=True)]
+    values, errors = (
+        np.array([[_number(found, pair, baseline, name) for pair in row] for row in pairs]).reshape(removed.shape)
+        for name in ("value", "error")
+    )
+    keys = tuple(one.key for one in sets)
+    return Sensitivity(subject.criterion, baseline, keys, np.array(shares), removed, values, errors, tuple(notes))
+
+
+def _number(found: Mapping[tuple[int, int], Metric], pair: tuple[int, int], baseline: Metric, name: str) -> float:
+    metric = baseline if pair[1] == 0 else found.get(pair)
+    return float("nan") if metric is None else float(getattr(metric, name))
+
+
+def _known(
+    subject: Subject, point: tuple[int, int], points: Points, token: CancelToken, shown: Progress
+) -> Job[Metric]:
+    """The metric without so many of the weakest of a set; measured unless it was before."""
+    yield shown
+    check(token)
+    number, count = point
+    mask = subject.removed
+    if count:
+        remaining = _remaining(subject, subject.analysis.sets[number])
+        mask = keep(subject.analysis, subject.scores, subject.removed, number, remaining - count)
+    key = _key(subject.analysis, mask)
+    metric = points.get(key)
+    if metric is None:
+        model = subject.model if count == 0 else _smaller(subject, mask)
+        metric = yield from _evaluated(subject.task, model, token, shown)
+        points.put(key, metric)
+    return metric
+
+
+def _smaller(subject: Subject, mask: Mask) -> nn.Module:
+    return cut(subject.model, subject.analysis, subject.removed, mask, subject.edits, subject.inputs).model.eval()
+
+
+def _evaluated(task: Task, model: Any, token: CancelToken, shown: Progress) -> Job[Metric]:
+    job = task.evaluate(model, Split.CHOOSE, token)
+    while True:
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value
+        yield shown
+
+
+def _count(subject: Subject, number: int, share: float) -> int:
+    """How many structures of a set a share is, in the steps that its constraints leave it."""
+    one, bundle = subject.analysis.sets[number], bundle_of(subject.analysis, number)
+    size, remaining = bundle.sizes[bundle.sets.index(number)], _remaining(subject, one)
+    most = (remaining - (one.count - size * bundle.most)) // size
+    return size * min(int(share * remaining / size + 0.5), max(most, 0))
+
+
+def _remaining(subject: Subject, one: CoupledSet) -> int:
+    return int((~subject.removed[one.structures]).sum())
+
+
+def _key(analysis: Analysis, mask: Mask) -> str:
+    """Identity of a point: exactly what is gone, whatever chose it."""
+    return hashlib.sha256(msgspec.json.encode(identities(analysis, mask), order="sorted")).hexdigest()
+
+
+def sets_of(analysis: Analysis, removed: Mask, kinds: frozenset[Kind]) -> Iterator[int]:
+    """Numbers of the sets of these kinds that have more left than must stay."""
+    for number, one in enumerate(analysis.sets):
+        if one.kind in kinds and (~removed[one.structures]).sum() > (0 if one.kind is Kind.BLOCK else 1):
+            yield number

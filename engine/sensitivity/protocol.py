@@ -1,0 +1,55 @@
+"""What a sensitivity analysis gives: numbers for curves, one for each coupled set. Plain numpy, no torch."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tasks.protocol import Metric
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Shares of a set that are removed unless told otherwise (as in Li et al., Pruning Filters, 2016, figure 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """The metric against the removed share of each of N coupled sets, at G shares; nothing was recovered.
+
+    Attributes:
+        criterion: What says which structures of a set go first.
+        metric: Of the state as it is, on the choose split.
+        keys: [N] keys of the sets.
+        shares: [G] asked shares of what remains of a set.
+        removed: [N, G] how many structures went: whole ones, and one of each set always stays (but for a block).
+        values: [N, G] the metric, NaN where the cut failed.
+        errors: [N, G] its standard error, 0 where unknown.
+        notes: Cuts that failed, in words.
+    """
+
+    criterion: str
+    metric: Metric
+    keys: tuple[str, ...]
+    shares: NDArray[np.float64]
+    removed: NDArray[np.int64]
+    values: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lost(self) -> NDArray[np.float64]:
+        """[N, G] how much worse the metric is, in its own unit; below 0 where it is better."""
+        sign = 1.0 if self.metric.higher_is_better else -1.0
+        return sign * (self.metric.value - self.values)
+
+
+class Points(Protocol):
+    """Where measured points are kept, so that none is measured twice."""
+
+    def get(self, key: str) -> Metric | None:
+        """A point that was measured before."""
+        ...
+
+    def put(self, key: str, metric: Metric) -> None:
+        """Keep a point."""
+        ...

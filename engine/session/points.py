@@ -1,0 +1,89 @@
+"""Measured points on disk, by content: whoever asks again for what was measured once gets it from here.
+
+A file holds the points of one state on one task. Its name is the sha256 of the weights, of what is gone, and of the
+task with the sizes and times of its files; each point is written when it is measured, so that a run goes on anywhere.
+"""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from ..errors import OpenError
+from ..sources.protocol import ModelSpec
+from ..tasks.protocol import Metric, TaskSpec
+from .log import EventLog
+from .plain import from_plain, to_json, to_plain
+from .states import State
+
+
+class StoredPoints:
+    """Metrics by key in a file of JSON lines.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there; a damaged file is begun anew."""
+        self.path = path
+        self._log = EventLog(path)
+        try:
+            self._known = {str(one["key"]): from_plain(one["metric"], Metric) for one in self._log.read()}
+        except (OpenError, KeyError, ValueError):
+            path.unlink(missing_ok=True)
+            self._known = dict[str, Metric]()
+
+    def get(self, key: str) -> Metric | None:
+        """A point that was measured before."""
+        return self._known.get(key)
+
+    def put(self, key: str, metric: Metric) -> None:
+        """Keep a point, on the disk before this returns."""
+        self._log.append({"key": key, "metric": to_plain(metric)})
+        self._known[key] = metric
+
+
+def points_of(folder: Path, state: State, spec: ModelSpec, task: TaskSpec, opened: float) -> StoredPoints:
+    """The points of a state on a task, in a folder of points.
+
+    Args:
+        folder: Where the files of points lie.
+        state: Which state.
+        spec: What was opened.
+        task: What judges.
+        opened: Seconds since the epoch when model and task were read: what changed later is not what is measured.
+    """
+    code, data = _fingerprint(spec.source.rpartition(":")[0] or spec.source), _fingerprint(task.path)
+    content = {
+        "weights": state.weights,
+        "removed": state.removed,
+        "edits": to_plain(state.edits),
+        "source": [spec.source, code],
+        "task": [to_plain(task), data],
+        "before": opened if max(code[1], data[1]) > opened else 0.0,
+    }
+    digest = hashlib.sha256(to_json(content)).hexdigest()
+    return StoredPoints(folder / f"{digest}.jsonl")
+
+
+def user_cache() -> Path:
+    """Where this user's caches are kept."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "secateur"
+
+
+def _fingerprint(path: str) -> tuple[str, float]:
+    """(of names, sizes and times of the files at a path, the latest time); ("", 0) where there are none."""
+    place = Path(path)
+    if not path or not place.exists():
+        return "", 0.0
+    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    rows = [(str(p.relative_to(place)), s.st_size, s.st_mtime_ns) for p in files for s in [p.stat()]]
+    latest = max((time for _, _, time in rows), default=0) / 1e9
+    return hashlib.sha256(to_json(rows)).hexdigest(), latest

@@ -1,0 +1,34 @@
+"""The goal in the top bar: a share of a cost that is chosen beside it."""
+
+import pytest
+from PySide6.QtWidgets import QWidget
+
+from secateur.app.aspects import Goal
+from secateur.app.document import Document
+from secateur.app.top_bar import TopBar
+from secateur.engine.planning.protocol import Cost
+
+from .fake_link import FakeLink
+
+
+@pytest.fixture
+def bar(qtbot, dressed):
+    window = QWidget()
+    window.document = Document(FakeLink())  # type: ignore[attr-defined]
+    qtbot.addWidget(window)
+    made = TopBar(window)
+    yield made
+    window.document.work.close()  # type: ignore[attr-defined]
+
+
+def test_the_cost_that_is_chosen_is_the_goals(bar):
+    document = bar._document
+    names = [bar.cost.itemText(n) for n in range(bar.cost.count())]
+    assert names == ["MACs", "parameters", "file size", "peak memory"] and bar.cost.currentText() == "MACs"
+    bar.cost.setCurrentIndex(1)
+    bar.cost.activated.emit(1)
+    bar.keep.setValue(30)
+    assert document.goal == Goal(0.3, 0.5, Cost.PARAMETERS)
+    document.undo()
+    bar.refresh()
+    assert bar.cost.currentText() == "MACs" and bar.keep.value() == 50

@@ -1,0 +1,149 @@
+"""Sensitivity is the metric of models that are really cut; what was measured once is not measured again."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import Cancelled, Progress, finish
+from secateur.engine.planning.protocol import Goal
+from secateur.engine.session.session import Session
+from secateur.engine.structures.analysis import Kind
+from secateur.engine.tasks.protocol import Split
+from tests.engine.session.small import write_project
+
+SHARES = (0.25, 0.5, 0.9)
+FILTERS = Goal((), kinds=(Kind.FILTER, Kind.BLOCK))
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    made = Session(tmp_path / "session", cache=tmp_path / "cache")
+    finish(made.open(write_project(tmp_path / "mine"), evaluate=False))
+    return made
+
+
+def evaluations(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[Split]:
+    """The splits that the task is evaluated on from now on."""
+    task, seen = session._need_task(), list[Split]()
+    evaluate = task.evaluate
+
+    def counted(predict: object, split: Split, token: object):
+        seen.append(split)
+        return (yield from evaluate(predict, split, token))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(task, "evaluate", counted)
+    return seen
+
+
+def test_each_value_is_the_metric_of_the_cut_state(session: Session):
+    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    filters = next(one for one in session.analysis.sets if one.kind is Kind.FILTER)
+    row = found.keys.index(filters.key)
+    scores = finish(session.score("s0", "l1"))[filters.structures]
+    for share, count, value in zip(SHARES, found.removed[row], found.values[row], strict=True):
+        assert count == min(round(share * filters.count), filters.count - 1)
+        mask = session.analysis.empty()
+        mask[filters.first + np.argsort(scores)[:count]] = True
+        state = finish(session.cut("s0", mask))
+        assert value == pytest.approx(finish(session.evaluate(state.id, Split.CHOOSE)).value)
+    assert found.lost[row] == pytest.approx(found.metric.value - found.values[row])
+
+
+def test_a_block_goes_whole_or_not_at_all(session: Session):
+    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    block = next(n for n, key in enumerate(found.keys) if key.startswith("block"))
+    assert found.removed[block].tolist() == [0, 1, 1] and found.values[block][0] == found.metric.value
+    assert found.values[block][1] == found.values[block][2]
+
+
+HALVES = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 12, 3, padding=1)
+        self.left, self.right = nn.Conv2d(6, 4, 3), nn.Conv2d(6, 4, 3)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        a, b = self.stem(x).relu().chunk(2, 1)
+        return self.fc((self.left(a) + self.right(b)).mean((2, 3)))
+
+
+def make():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+
+def test_halves_of_an_equal_split_lose_as_many_in_one_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    spec = write_project(tmp_path / "mine")
+    (tmp_path / "mine" / "model.py").write_text(HALVES)
+    session = Session(tmp_path / "session")
+    finish(session.open(spec, evaluate=False))
+    seen = evaluations(session, monkeypatch)
+    found = finish(session.sensitivity("s0", "l1", (0.5, 0.9), Goal((), scope=("stem",))))
+    assert len(found.keys) == 2 and found.removed.tolist() == [[3, 5], [3, 5]] and found.notes == ()
+    assert (found.values[0] == found.values[1]).all() and len(seen) == 1 + 2
+    session.close()
+
+
+def test_a_scope_says_which_sets(session: Session):
+    found = finish(session.sensitivity("s0", "l1", (0.5,), Goal((), scope=("block",))))
+    assert found.keys == ("filter|block.conv1.weight|0",) and found.values.shape == (1, 1)
+
+
+def test_what_was_measured_is_taken_from_the_disk(session: Session, monkeypatch: pytest.MonkeyPatch):
+    first = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    again = Session(cache=session.cache)
+    finish(again.open(session.history.spec, evaluate=False))  # type: ignore[arg-type]
+    seen = evaluations(again, monkeypatch)
+    second = finish(again.sensitivity("s0", "l1", (*SHARES, 0.7), FILTERS))
+    assert (second.values[:, :3] == first.values).all() and len(seen) == 1  # filters at 70 %: the block is the same
+    again.close()
+
+
+def test_a_cancelled_run_goes_on_where_it_stood(session: Session, monkeypatch: pytest.MonkeyPatch):
+    token, states = threading.Event(), session.states()
+
+    def stop_at_the_third(progress: Progress) -> None:
+        if progress.done == 2:
+            token.set()
+
+    seen = evaluations(session, monkeypatch)
+    with pytest.raises(Cancelled):
+        finish(session.sensitivity("s0", "l1", SHARES, FILTERS, token), stop_at_the_third)
+    before = len(seen)
+    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    assert before >= 3 and len(seen) == 1 + 4 and set(seen) == {Split.CHOOSE}
+    assert np.isfinite(found.values).all() and session.states() == states
+
+
+def test_other_data_is_measured_anew(session: Session, monkeypatch: pytest.MonkeyPatch):
+    finish(session.sensitivity("s0", "l1", (0.5,)))
+    write_project(Path(session.history.task.path).parent, count=30)  # type: ignore[union-attr]
+    seen = evaluations(session, monkeypatch)
+    finish(session.sensitivity("s0", "l1", (0.5,)))
+    assert len(seen) == 3  # as it is, filters, width
+
+
+def test_a_damaged_cache_is_begun_anew(session: Session):
+    first = finish(session.sensitivity("s0", "l1", (0.5,)))
+    (file,) = (session.cache / "sensitivity").iterdir()
+    file.write_bytes(b"{]\n" + file.read_bytes())
+    assert (finish(session.sensitivity("s0", "l1", (0.5,))).values == first.values).all()
+
+
+def test_sensitivity_needs_data(tmp_path: Path):
+    session = Session(tmp_path / "session")
+    spec = write_project(tmp_path / "mine")
+    finish(session.open(replace(spec, task=None, input_shape=(1, 1, 8, 8)), evaluate=False))
+    with pytest.raises(TaskError, match="needs data"):
+        finish(session.sensitivity("s0", "l1"))
