@@ -62,17 +62,24 @@ class Sizes:
         own = self._own.get(path, {}).get(old)
         return sorted(own if own and len(own) == 1 else self._all.get(path, {}).get(old, ()))
 
-    def attributes(self, model: nn.Module, path: str) -> dict[str, list[Any]]:
-        """For each attribute of a module that holds changed sizes: the values that it may have now."""
+    def attributes(self, model: nn.Module, path: str, scope: str | None = None) -> dict[str, list[Any]]:
+        """For each attribute of a module that holds changed sizes: the values that it may have now.
+
+        Args:
+            model: The cut model.
+            path: The module.
+            scope: The module whose sizes its own may be, by default itself.
+        """
         module = model.get_submodule(path)
+        scope = path if scope is None else scope
         if remembered(module, None):
             return {}
         found: dict[str, list[Any]] = {}
         for name, value in _numbers_in(vars(module), DEPTH):
             if isinstance(value, int):
-                new: list[Any] = list(self.changes(path, value))
+                new: list[Any] = list(self.changes(scope, value))
             else:
-                each = [self.changes(path, one) or [one] for one in value]
+                each = [self.changes(scope, one) or [one] for one in value]
                 changed = [one[0] for one in each]
                 new = [changed] if changed != list(value) and all(len(one) == 1 for one in each) else []
             if new:

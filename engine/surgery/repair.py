@@ -103,7 +103,19 @@ class Repair:
             better = self._try_literals([path, *self._peers(path)], now)
             if better is not None:
                 return better
-        return self._try_literals(list(modules_of(self.model)), now)
+        better = self._try_literals(list(modules_of(self.model)), now)
+        if better is not None:
+            return better
+        inside = (self._try_attributes(path, now, now.module) for path in self._inside(now.module))
+        return next((found for found in inside if found is not None), None)
+
+    def _inside(self, path: str) -> Iterator[str]:
+        """Modules in the failing one, of each class the first: what they gave may be wrong, and not what it does."""
+        seen = set[type]()
+        for inner in modules_of(self.model):
+            if inner.startswith(f"{path}." if path else "") and self._kind(inner) not in seen:
+                seen.add(self._kind(inner))
+                yield inner
 
     def _suspects(self, now: Audit) -> Iterator[str]:
         """Modules whose code may be wrong, of each class the first."""
@@ -115,12 +127,12 @@ class Repair:
                 seen.add(kind)
                 yield path
 
-    def _try_attributes(self, path: str, now: Audit) -> Audit | None:
+    def _try_attributes(self, path: str, now: Audit, scope: str | None = None) -> Audit | None:
         """All attributes that can have one value only, at once; what was not needed is undone. Then each alone.
 
         Only what was read has to do with the difference; what is read behind it may have to change together with that.
         """
-        found = self.sizes.attributes(self.model, path)
+        found = self.sizes.attributes(self.model, path, scope)
         read = [name for name in found if now.reads is None or now.reads.has(path, name)]
         sure = [name for name, values in found.items() if len(values) == 1] if read else []
         for names in (sure, [name for name in sure if name in read])[: 1 if set(sure) <= set(read) else 2]:
@@ -170,16 +182,24 @@ class Repair:
         unread = [name for name in names if reads is not None and not any(reads.has(*key) for key in by_name[name])]
         for name in unread:
             self._undo(by_name.pop(name))
-        for old in by_name.values():
-            new, edits = self._values(old), self.edits
-            self._undo(old)
-            after = self.run()
-            if after.matched >= best.matched and after.passed >= best.passed:
-                best = after
-            else:
-                self._set(new)
-                self.edits = edits
+        waiting = list(by_name.values())
+        while waiting:
+            # The one without which it gets furthest: two may be wrong together as if they were right.
+            audits = [(self._without(old), old) for old in waiting]
+            fit = [one for one in audits if one[0].matched >= best.matched and one[0].passed >= best.passed]
+            if not fit:
+                break
+            best, gone = max(fit, key=lambda one: (one[0].passed, one[0].matched))
+            self._undo(gone)
+            waiting = [old for _, old in fit if old is not gone]
         return best
+
+    def _without(self, old: Values) -> Audit:
+        new = self._values(old)
+        self._set(old)
+        after = self.run()
+        self._set(new)
+        return after
 
     def _undo(self, old: Values) -> None:
         self._set(old)
