@@ -66,14 +66,24 @@ class Sizes:
         own = self._own.get(path, {}).get(old)
         return sorted(own if own and len(own) == 1 and not every else self._all.get(path, {}).get(old, ()))
 
-    def attributes(self, model: nn.Module, path: str, every: bool = False) -> dict[str, list[Any]]:
-        """For each attribute of a module that holds changed sizes: the values that it may have now."""
+    def attributes(
+        self, model: nn.Module, path: str, scope: str | None = None, every: bool = False
+    ) -> dict[str, list[Any]]:
+        """For each attribute of a module that holds changed sizes: the values that it may have now.
+
+        Args:
+            model: The cut model.
+            path: The module.
+            scope: The module whose sizes its own may be, by default itself.
+            every: Any tensor's sizes count, also where the module's own code knows one.
+        """
         module = model.get_submodule(path)
+        scope = path if scope is None else scope
         if remembered(module, None):
             return {}
         found: dict[str, list[Any]] = {}
         for name, value in _numbers_in(vars(module), DEPTH):
-            new = self.values(path, value, every)
+            new = self.values(scope, value, every)
             if new:
                 found[name] = new
         return found

@@ -82,7 +82,7 @@ def _rehearsed(
     edits = _with_known_repairs(smaller, analysis, after, edits)
     folding = Folding(model, analysis, before, inputs)
     run = Auditor(smaller, analysis, after, inputs, folding)
-    repair = Repair(smaller, Sizes(analysis, before, after), edits, run, analysis.known)
+    repair = Repair(smaller, Sizes(analysis, before, after), edits, run, known=analysis.known)
     edits = repair.until_it_runs()
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone

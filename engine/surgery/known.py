@@ -27,7 +27,7 @@ def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, kno
     for path, name, value in edits.attributes:
         if (path, name) in first:
             axes = tuple(
-                sizes.between(path, old, new)
+                sizes.between(path, old, new) or sizes.between("", old, new)
                 for old, new in zip(_numbers(first[path, name]), _numbers(value), strict=False)
             )
             earlier = found[path, name][2] if (path, name) in found else axes

@@ -110,7 +110,19 @@ class Repair:
             better = self._try_literals([path, *self._peers(path)], now)
             if better is not None:
                 return better
-        return self._try_literals(list(modules_of(self.model)), now)
+        better = self._try_literals(list(modules_of(self.model)), now)
+        if better is not None:
+            return better
+        inside = (self._try_attributes(path, now, now.module) for path in self._inside(now.module))
+        return next((found for found in inside if found is not None), None)
+
+    def _inside(self, path: str) -> Iterator[str]:
+        """Modules in the failing one, of each class the first: what they gave may be wrong, and not what it does."""
+        seen = set[type]()
+        for inner in modules_of(self.model):
+            if inner.startswith(f"{path}." if path else "") and self._kind(inner) not in seen:
+                seen.add(self._kind(inner))
+                yield inner
 
     def _improve_closely(self, now: Audit) -> Audit | None:
         """What gets the forward past a check of its own, before the next product: it may need another repair then."""
@@ -134,12 +146,12 @@ class Repair:
                 seen.add(kind)
                 yield path
 
-    def _try_attributes(self, path: str, now: Audit) -> Audit | None:
+    def _try_attributes(self, path: str, now: Audit, scope: str | None = None) -> Audit | None:
         """All attributes that can have one value only, at once; what was not needed is undone. Then each alone.
 
         Only what was read has to do with the difference; what is read behind it may have to change together with that.
         """
-        found = self._attributes(path)
+        found = self._attributes(path, scope)
         read = [name for name in found if now.reads is None or self.closely or now.reads.has(path, name)]
         sure = [name for name, values in found.items() if len(values) == 1] if read else []
         for names in (sure, [name for name in sure if name in read])[: 1 if set(sure) <= set(read) else 2]:
@@ -157,9 +169,9 @@ class Repair:
                         return better
         return None
 
-    def _attributes(self, path: str) -> dict[str, list[Any]]:
+    def _attributes(self, path: str, scope: str | None = None) -> dict[str, list[Any]]:
         """Values that a module's attributes may have now; looked at closely, also other ones for those repaired."""
-        found = self.sizes.attributes(self.model, path, self.closely)
+        found = self.sizes.attributes(self.model, path, scope, self.closely)
         for (owner, name), value in self.first.items() if self.closely else ():
             if owner == path:
                 found[name] = [value, *self.sizes.values(path, value, every=True)]
@@ -212,16 +224,24 @@ class Repair:
         unread = [name for name in names if reads is not None and not any(reads.has(*key) for key in by_name[name])]
         for name in unread:
             self._undo(by_name.pop(name))
-        for old in by_name.values():
-            new, edits = self._values(old), self.edits
-            self._undo(old)
-            after = self.run()
-            if after.matched >= best.matched and after.passed >= best.passed:
-                best = after
-            else:
-                self._set(new)
-                self.edits = edits
+        waiting = list(by_name.values())
+        while waiting:
+            # The one without which it gets furthest: two may be wrong together as if they were right.
+            audits = [(self._without(old), old) for old in waiting]
+            fit = [one for one in audits if one[0].matched >= best.matched and one[0].passed >= best.passed]
+            if not fit:
+                break
+            best, gone = max(fit, key=lambda one: (one[0].passed, one[0].matched))
+            self._undo(gone)
+            waiting = [old for _, old in fit if old is not gone]
         return best
+
+    def _without(self, old: Values) -> Audit:
+        new = self._values(old)
+        self._set(old)
+        after = self.run()
+        self._set(new)
+        return after
 
     def _undo(self, old: Values) -> None:
         self._set(old)
