@@ -148,7 +148,7 @@ class Labels:
         self.counted.append(Counted(Counting.MULTIPLE, (dim,), number, reason, module))
 
     def uncount(self, counted: Counted) -> None:
-        """What cannot be counted: equal parts are tied index by index, half must be enough, multiples are found out."""
+        """What cannot be counted is said in a stronger way: index by index, or half must be enough, or not at all."""
         self.counted = [one for one in self.counted if one is not counted]
         first, *others = counted.parts
         for other in others:
