@@ -45,7 +45,7 @@ def grouped_mm(context: Context) -> None:
     (expert,) = context.of("offs")
     expert = context.labels.meet([expert, stack[0]], reasons.combined(context.call.op), context.call.module)
     context.labels.hint(Kind.EXPERT, expert)
-    _in_pieces(context, (rows[1], *stack[1:]))
+    _in_pieces(context, [rows[1], *stack[1:]])
     inner = context.labels.meet([rows[1], stack[1]], reasons.model_input(context.call.op), context.call.module)
     if context.value("mat2") in context.parameters:
         context.producers.append(("neuron", stack[2]))
