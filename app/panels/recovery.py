@@ -149,7 +149,9 @@ class Recovery(QWidget):
         self.start.setToolTip(reason)
         count = self.epochs.value()
         words = self.tr("Recover, 1 epoch") if count == 1 else self.tr("Recover, {0} epochs").format(count)
-        words = words if count else self.tr("Repair without training")
+        if not count:
+            repair = self._repair() is not Repair.NONE
+            words = self.tr("Repair without training") if repair else self.tr("Measure BatchNorm again")
         self.start.setText(words)
         self.start.setAccessibleName(words)
 

@@ -45,12 +45,12 @@ def expect_text(epochs: int, repair: Repair) -> str:
         return say(
             "recovery",
             "What to expect: seconds, and most of what was lost may come back before any training: with least squares "
-            "the sample ResNet at half its MACs went from 26 to 91 %, the ViT from 63 to 82 %.",
+            "the sample ResNet at half its MACs went from 26 to 92 %, the ViT from 63 to 86 %.",
         )
     return say(
         "recovery",
         "What to expect: most of what was lost usually comes back in the first epochs. Cancelling changes nothing; "
-        "the same recovery started again goes on where it was.",
+        "the same recovery started again goes on where it last was written down, every half minute.",
     )
 
 
@@ -59,7 +59,7 @@ def reason_not(document: Document) -> str:
     if document.state is None:
         return say("recovery", "Open a model first.")
     if document.task is None:
-        return say("recovery", "Attach data first: fine-tuning needs images to learn from.")
+        return say("recovery", "Attach data first: fine-tuning needs something to learn from.")
     if document.state.kind is StateKind.ORIGINAL:
         return say("recovery", "Cut first: there is nothing to recover from in the original.")
     return say("recovery", "Another job runs; it changes states.") if document.busy else ""

@@ -14,6 +14,7 @@ from ..export.table import EXPORTERS, format_of
 from ..planning.goal import reached
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Reached
+from ..recovery.protocol import Repair
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
@@ -113,8 +114,8 @@ def write_export(session: Session, state: State, path: str | None, reporter: Rep
 
 def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
     """Refuse epochs without data before the work."""
-    if opened.task is None and arguments.epochs:
-        template = "Recovery needs data: say which with --task, or leave --epochs away."
+    if opened.task is None and (arguments.epochs or arguments.repair != str(Repair.NONE)):
+        template = "Recovery needs data: say which with --task, or leave --epochs and --repair away."
         raise TaskError("cli.no_data", template)
 
 

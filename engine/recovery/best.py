@@ -20,7 +20,7 @@ class Recovered:
         metric: Measured with them on the whole choose split.
         epochs: Epochs trained.
         steps: Updates made.
-        best_epoch: Epoch after which the best was seen, 0 for before the first.
+        best_epoch: Epoch after which the best metric was first seen, 0 for before the first.
     """
 
     state_dict: dict[str, Tensor]
@@ -31,7 +31,7 @@ class Recovered:
 
 
 def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
-    """The better one of the best so far and the student as it stands; equal ones go to the student."""
+    """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
     copy, step = training.student, training.step
     with modes_kept(copy):
         copy.eval()
@@ -40,7 +40,8 @@ def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recove
     if best is not None and not _as_good(metric, best.metric):
         return best
     state = {name: tensor.detach().clone() for name, tensor in copy.state_dict().items()}
-    return Recovered(state, metric, epoch, step, epoch)
+    since = best.best_epoch if best is not None and metric.value == best.metric.value else epoch
+    return Recovered(state, metric, epoch, step, since)
 
 
 def _as_good(metric: Metric, other: Metric) -> bool:

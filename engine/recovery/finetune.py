@@ -20,7 +20,7 @@ from .best import Recovered, better
 from .features import Features
 from .isolation import modes_kept, pinned, working_copy
 from .optimizers import optimizer_of
-from .protocol import RecoverySettings
+from .protocol import RecoverySettings, Repair
 from .reading_layers import Kept
 from .reconstruct import reconstruct
 from .resume import Checkpoint, Position, put_back
@@ -44,6 +44,7 @@ def recover(
     token: CancelToken | None = None,
     outputs: Sequence[str] = (),
     kept: Kept | None = None,
+    reference: tuple[nn.Module, Kept] | None = None,
     checkpoint: Checkpoint = NOWHERE,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
@@ -55,7 +56,9 @@ def recover(
         settings: Epochs, learning rate and the rest.
         token: Stops within a step, also a long one.
         outputs: Paths of the outputs to learn from the teacher, as the analysis was made with them.
-        kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`), for a repair.
+        kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
+        reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
+            the teacher.
         checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with.
 
     Raises:
@@ -67,7 +70,8 @@ def recover(
         try:
             features = Features(copy, teacher, kept or {}) if settings.features else None
             own = (optimizer_of(copy, settings), token or NeverCancelled(), outputs, features)
-            return (yield from _run(Training(copy, teacher, task, settings, *own), kept or {}, checkpoint))
+            training = Training(copy, teacher, task, settings, *own)
+            return (yield from _run(training, reference or (teacher, kept or {}), checkpoint))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
@@ -79,10 +83,10 @@ def recover(
             ) from error
 
 
-def _run(training: Training, kept: Kept, checkpoint: Checkpoint) -> Job[Recovered]:
+def _run(training: Training, reference: tuple[nn.Module, Kept], checkpoint: Checkpoint) -> Job[Recovered]:
     found = checkpoint.load()
     if found is None:
-        best = yield from _first(training, kept)
+        best = yield from _first(training, *reference)
         position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
     else:
         best, position = put_back(training, found)
@@ -92,18 +96,21 @@ def _run(training: Training, kept: Kept, checkpoint: Checkpoint) -> Job[Recovere
         yield from _epoch(training, position, best, checkpoint)
         best = yield from better(best, training, position.epoch)
         position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())
-        checkpoint.save(training, position, best)
+        if checkpoint.due():
+            checkpoint.save(training, position, best)
     return Recovered(best.state_dict, best.metric, position.epoch - 1, training.step, best.best_epoch)
 
 
-def _first(training: Training, kept: Kept) -> Job[Recovered]:
+def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovered]:
     """What is there before any training: as given, and with layers and statistics repaired."""
     copy, task, token = training.student, training.task, training.token
     best = yield from better(None, training, 0)
-    repaired = yield from reconstruct(copy, training.teacher, kept, task, training.settings.repair, token)
+    repaired = yield from reconstruct(copy, reference, kept, task, training.settings.repair, token)
     measured = yield from calibrate_batchnorm(copy, task, token)
     if repaired or measured:
         best = yield from better(best, training, 0)
+    if training.settings.repair is not Repair.NONE and not repaired:
+        yield Progress("No layer could be repaired: none lost inputs, or all were trained since the cut")
     if repaired:  # a repair that made it worse is no place to start from
         copy.load_state_dict(best.state_dict)
     return best
@@ -122,6 +129,9 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
             check(training.token)
             if number == resumed:
                 torch.set_rng_state(random)
+            if time.monotonic() - spoken > SILENCE:
+                yield Progress("Going through the data to where it stopped", number, resumed)
+                spoken = time.monotonic()
             continue
         losses.append(training.train_on(batch))
         position.done = number
@@ -153,12 +163,20 @@ def _count(training: Training) -> Job[int]:
 
 
 def _check(settings: RecoverySettings) -> None:
-    numbers = (settings.learning_rate, settings.temperature)
-    if settings.epochs < 0 or any(not n > 0 or math.isinf(n) for n in numbers) or not 0 <= settings.distillation <= 1:
+    above = (settings.learning_rate, settings.temperature)
+    others = (settings.epochs, settings.weight_decay, settings.features, settings.patience, settings.warm_up)
+    shares = (settings.distillation, settings.warm_up)
+    if (
+        any(not n > 0 or math.isinf(n) for n in above)
+        or any(not n >= 0 or math.isinf(n) for n in others)
+        or any(not n <= 1 for n in shares)
+        or not settings.distillation >= 0
+    ):
         raise SecateurError(
             "recovery.settings",
-            "Fine-tuning needs 0 or more epochs, a learning rate and a temperature above 0, "
-            "and a weight of the teacher between 0 and 1; given were {epochs}, {rate}, {temperature} and {share}.",
+            "Fine-tuning needs 0 or more epochs, a learning rate and a temperature above 0, and a weight of the "
+            "teacher between 0 and 1; given were {epochs}, {rate}, {temperature} and {share}. Warm-up is a share of "
+            "0 to 1; weight decay, patience and the weight of blocks are 0 or more.",
             epochs=settings.epochs,
             rate=settings.learning_rate,
             temperature=settings.temperature,

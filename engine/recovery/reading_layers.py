@@ -1,9 +1,9 @@
 """The layers of a cut model that lost inputs, and what flows into them in the original. Loads torch."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -68,6 +68,20 @@ def layers_that_read_less(student: nn.Module, teacher: nn.Module, kept: Kept) ->
             layer = _layer(path, module, own, dims[0], dims[1])
             if layer is not None:
                 yield layer
+
+
+def drawn_columns(module: nn.Module, given: Tensor, share: int, random: torch.Generator) -> Tensor:
+    """[about share, n]: rows of `columns_of` drawn at random; of convolutions sample by sample, to spare memory."""
+    if isinstance(module, nn.Linear):
+        return _some(columns_of(module, given), share, random)
+    samples = cast("Sequence[Tensor]", given.split(1)) if given.ndim == cast("Tensor", module.weight).ndim else [given]
+    return torch.cat([_some(columns_of(module, one), -(-share // len(samples)), random) for one in samples])
+
+
+def _some(rows: Tensor, count: int, random: torch.Generator) -> Tensor:
+    if len(rows) <= count:
+        return rows
+    return rows[torch.randperm(len(rows), generator=random)[:count].to(rows.device)]
 
 
 def columns_of(module: nn.Module, given: Tensor) -> Tensor:

@@ -24,34 +24,36 @@ from ..scoring.interrupt import interruptible
 from ..tasks.protocol import Split, Task
 from .isolation import modes_kept
 from .protocol import Repair
-from .reading_layers import Kept, Layer, columns_of, layers_that_read_less
+from .reading_layers import Kept, Layer, drawn_columns, layers_that_read_less
 
 BATCHES = 32
 """Calibrate batches to look at, at most."""
 ENOUGH, FEWEST = 6, 8192
-"""Rows of data for each input of a layer, and in all, after which it looks at no more."""
+"""Rows of data for each input of a layer, and in all, after which it looks at no more; drawn at random."""
 RIDGE = 1e-3
 """Added to the mean square of the inputs, as a share of it."""
 MEMORY = 1 << 30
 """Bytes of moments to hold at a time; what needs more is gathered in further passes over the data."""
+LARGEST = 1 << 28
+"""Numbers in the products of one layer's inputs: a layer with more is left as it was cut."""
 
 
 class Moments:
     """Sums over what flows into a layer of the original: of the inputs, and of the products of those left with all."""
 
-    def __init__(self, layer: Layer, products: bool) -> None:
-        """Take the layer; `products` where least squares need them."""
+    def __init__(self, layer: Layer, products: bool, batches: int) -> None:
+        """Take the layer; `products` where least squares need them. It will look at so many batches."""
         self.layer, self.rows = layer, 0
+        self.wanted = max(ENOUGH * layer.inputs, FEWEST)
+        self._share, self._random = -(-2 * self.wanted // batches), torch.Generator().manual_seed(0)
         self.sums = torch.zeros(layer.inputs, dtype=torch.float64)
         self.products = torch.zeros(len(layer.left), layer.inputs) if products else None
 
     def look(self, given: Tensor) -> None:
-        """Add the inputs of one forward, a spread-out part of them where there are many."""
-        wanted = max(ENOUGH * self.layer.inputs, FEWEST)
-        if self.rows >= wanted:
+        """Add the inputs of one forward, some of them where there are many."""
+        if self.rows >= self.wanted:
             return
-        columns = columns_of(self.layer.teacher, given.detach()).float().cpu()
-        columns = columns[:: max(1, len(columns) * BATCHES // (2 * wanted))]
+        columns = drawn_columns(self.layer.teacher, given.detach(), self._share, self._random).float().cpu()
         self.rows += len(columns)
         self.sums += columns.sum(0, dtype=torch.float64)
         if self.products is not None:
@@ -78,14 +80,18 @@ def reconstruct(
     layers = [*layers_that_read_less(student, teacher, kept)] if how is not Repair.NONE else []
     if how is Repair.BIAS:
         layers = [one for one in layers if getattr(one.student, "bias", None) is not None]
+    else:
+        layers = [one for one in layers if len(one.left) * one.inputs <= LARGEST]
     made: list[tuple[Layer, Tensor, Tensor | None]] = []
     parts = _parts(layers, how)
+    batches = min(task.batch_count(Split.CALIBRATE), BATCHES) or BATCHES
     for number, part in enumerate(parts):
-        moments = [Moments(layer, how is Repair.LEAST_SQUARES) for layer in part]
-        yield from _gather(moments, teacher, task, number, len(parts), token)
+        moments = [Moments(layer, how is Repair.LEAST_SQUARES, batches) for layer in part]
+        yield from _gather(moments, teacher, task, (number, len(parts), batches), token)
         for one in moments:
             check(token)
             made += [(one.layer, *_repaired(one))] if one.rows else []
+            yield Progress("Repairing layers", len(made), len(layers))
     with torch.no_grad():
         for layer, weight, bias in made:
             own: Any = layer.student
@@ -110,15 +116,18 @@ def _parts(layers: Sequence[Layer], how: Repair) -> list[list[Layer]]:
 
 
 def _gather(
-    moments: Sequence[Moments], teacher: nn.Module, task: Task, part: int, parts: int, token: CancelToken
+    moments: Sequence[Moments], teacher: nn.Module, task: Task, place: tuple[int, int, int], token: CancelToken
 ) -> Job[None]:
-    total = min(task.batch_count(Split.CALIBRATE), BATCHES)
+    """A pass over calibrate batches, until every layer has seen enough; `place`: this pass, passes, batches of each."""
+    number, parts, total = place
     for done, batch in enumerate(islice(task.batches(Split.CALIBRATE, seed=0), BATCHES), start=1):
         check(token)
         with modes_kept(teacher), torch.no_grad(), interruptible(token), _heard(moments):
             teacher.eval()
             call(teacher, task.inputs(batch))
-        yield Progress("Looking at what layers read", part * total + done, parts * total)
+        yield Progress("Looking at what layers read", number * total + done, parts * total)
+        if all(one.rows >= one.wanted for one in moments):
+            return
 
 
 @contextmanager
@@ -141,17 +150,16 @@ def _heard(moments: Sequence[Moments]) -> Generator[None]:
 
 def _repaired(one: Moments) -> tuple[Tensor, Tensor | None]:
     """Weight [r, m] and bias [r] of the student's layer; the bias None where it has none."""
-    layer, own = one.layer, one.layer.student
-    held: Any = layer.teacher.weight
-    full: Tensor = held.detach().cpu().double().flatten(1)[layer.rows]
-    mean = one.sums / one.rows
-    bias: Tensor | None = getattr(own, "bias", None)
-    more = full[:, layer.gone] @ _foretelling(one, mean, centred=bias is not None)
-    weight = layer.factor.double()[:, None] * (full[:, layer.left] + more)
-    if bias is None:
+    layer, own, held = one.layer, one.layer.student, cast("Any", one.layer.teacher)
+    full: Tensor = held.weight.detach().cpu().double().flatten(1)[layer.rows]
+    mean, factor = one.sums / one.rows, layer.factor.double()
+    centred = getattr(own, "bias", None) is not None
+    more = full[:, layer.gone] @ _foretelling(one, mean, centred)
+    weight = (factor[:, None] * (full[:, layer.left] + more)).to(held.weight.dtype)
+    if not centred:
         return weight, None
     missing = full[:, layer.gone] @ mean[layer.gone] - more @ mean[layer.left]
-    return weight, bias.detach().cpu().double() + layer.factor.double() * missing
+    return weight, factor * (held.bias.detach().cpu().double()[layer.rows] + missing)
 
 
 def _foretelling(one: Moments, mean: Tensor, centred: bool) -> Tensor:
@@ -159,10 +167,10 @@ def _foretelling(one: Moments, mean: Tensor, centred: bool) -> Tensor:
     layer = one.layer
     if one.products is None:
         return torch.zeros(len(layer.gone), len(layer.left), dtype=torch.float64)
-    moment = one.products.double() / one.rows
+    moment = one.products.double().div_(one.rows)
+    one.products = None  # the largest thing here, and no longer needed
     if centred:
-        moment = moment - torch.outer(mean[layer.left], mean)
+        moment.sub_(torch.outer(mean[layer.left], mean))
     own = moment[:, layer.left]
-    ridge = RIDGE * own.diagonal().mean().clamp_min(1e-12)
-    own = own + ridge * torch.eye(len(own), dtype=own.dtype)
+    own.diagonal().add_(RIDGE * own.diagonal().mean().clamp_min(1e-12))
     return cast("Tensor", torch.linalg.solve(own, moment[:, layer.gone])).T

@@ -6,6 +6,7 @@ made again with the same batches and the same random numbers, so that the result
 """
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import SecateurError
 from ..session.files import being_written
 from ..tasks.protocol import Metric, Split
 from .best import Recovered
@@ -56,7 +58,7 @@ class Checkpoint:
     path: Path | None
     key: str = ""
     written: float = field(default_factory=time.monotonic)
-    pause: float = SECONDS
+    pause: float = field(default_factory=lambda: SECONDS)
 
     def load(self) -> dict[str, Any] | None:
         """What was written by a run of the same recovery; None where there is none, or none that can be read."""
@@ -73,7 +75,7 @@ class Checkpoint:
         return self.path is not None and time.monotonic() - self.written >= self.pause
 
     def save(self, training: Training, position: Position, best: Recovered) -> None:
-        """Write where the training stands; atomic."""
+        """Write where the training stands; atomic. A disk that is full ends no training."""
         if self.path is None:
             return
         begin = time.monotonic()
@@ -88,7 +90,7 @@ class Checkpoint:
             "position": asdict(position),
             "best": {"state_dict": best.state_dict, "metric": metric, "best_epoch": best.best_epoch},
         }
-        with being_written(self.path) as staged:
+        with suppress(SecateurError, OSError, RuntimeError), being_written(self.path) as staged:
             torch.save(content, staged)
         self.written = time.monotonic()
         self.pause = max(SECONDS, SHARE * (self.written - begin))

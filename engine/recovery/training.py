@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -86,10 +87,13 @@ class Training:
                 handle.remove()
             with torch.no_grad():
                 taught = call(self.teacher, self.task.inputs(batch))
-        distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen)
-        loss = distance if own is None else (1.0 - share) * own + share * distance
+        parts = [] if own is None else [(1.0 - share) * own]
+        if share > 0.0 or own is None:
+            distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen)
+            parts.append(distance if own is None else share * distance)
         further = features.distance() if features is not None else None
-        return loss if further is None else loss + self.settings.features * further
+        parts += [] if further is None else [self.settings.features * further]
+        return reduce(torch.add, parts)
 
     def _require_finite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):

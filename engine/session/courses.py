@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PlanError, VerificationError
-from ..jobs import CancelToken, Job
+from ..errors import SecateurError
+from ..jobs import Cancelled, CancelToken, Job
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.rounds import round_goals
@@ -149,10 +149,12 @@ def at_share(course: Course, share: float) -> Course:
 def _point(
     session: "Session", state: str, course: Course, share: float, token: CancelToken, scores: NDArray[np.float64]
 ) -> Job[Point]:
-    """A budget that cannot be reached, or whose cut fails, is a point with a note: the others go on."""
+    """A budget that cannot be reached, or whose cut or recovery fails, is a point with a note: the others go on."""
     try:
         made = yield from prune(session, state, course, token, scores)
-    except (PlanError, VerificationError) as error:
+    except Cancelled:
+        raise
+    except SecateurError as error:
         return Point(share, (), str(error))
     if not made:
         return Point(share, (), "The state meets this budget already.")

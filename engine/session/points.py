@@ -54,7 +54,7 @@ def points_of(folder: Path, state: State, spec: ModelSpec, task: TaskSpec, opene
         task: What judges.
         opened: Seconds since the epoch when model and task were read: what changed later is not what is measured.
     """
-    code, data = _fingerprint(spec.source.rpartition(":")[0] or spec.source), _fingerprint(task.path)
+    code, data = fingerprint(spec.source.rpartition(":")[0] or spec.source), fingerprint(task.path)
     content = {
         "weights": state.weights,
         "removed": state.removed,
@@ -78,7 +78,7 @@ def user_cache() -> Path:
     return Path(base) / "secateur"
 
 
-def _fingerprint(path: str) -> tuple[str, float]:
+def fingerprint(path: str) -> tuple[str, float]:
     """(of names, sizes and times of the files at a path, the latest time); ("", 0) where there are none."""
     place = Path(path)
     if not path or not place.exists():

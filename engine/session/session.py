@@ -25,7 +25,8 @@ from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
-from ..recovery.protocol import RecoverySettings
+from ..recovery.protocol import RecoverySettings, Repair
+from ..recovery.reading_layers import Kept
 from ..recovery.resume import Checkpoint
 from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
@@ -40,6 +41,7 @@ from ..structures.costs import costs
 from ..surgery.cut import cut as operate
 from ..surgery.explain import explain
 from ..surgery.protocol import Edits
+from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
 from ..targets.elsewhere import write_bench
 from ..targets.measure import measure as time_files
@@ -66,7 +68,7 @@ from .opening import (
 )
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
-from .points import points_of
+from .points import fingerprint, points_of
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -211,7 +213,9 @@ class Session:
         live.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), live.prepared.opened.model
         kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
-        result = yield from fine_tune(student, teacher, task, settings, token, live.analysis.outputs, kept, checkpoint)
+        reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
+        told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint)
+        result = yield from fine_tune(student, teacher, task, settings, token, *told)
         check(token)
         student.load_state_dict(result.state_dict)
         fields = {"recovery": settings, "metrics": (result.metric,)}
@@ -375,12 +379,22 @@ class Session:
 
     def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
         """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
+        if self._temporary:
+            return Checkpoint(None)  # nobody could go on with it
         task = self.history.task
-        file = Path(task.path).stat() if task and Path(task.path).is_file() else None  # data that changed is other data
         what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
-        what += [file.st_mtime_ns, file.st_size] if file else []
+        what += [fingerprint(task.path)] if task is not None else []
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
         return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key)
+
+    def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
+        """The model that a state was cut from, and what the state keeps of it; None for no cut."""
+        live = self._need()
+        if state.kind is not StateKind.CUT:
+            return None
+        before = self.history.state(state.parent)
+        model = self._fresh(before) if before.parent else live.prepared.opened.model
+        return model, relative_keeps(live.analysis, live.mask(before), live.mask(state))
 
     def _model(self, state: str) -> nn.Module:
         return self._need().model(self.history.state(state), self.store)

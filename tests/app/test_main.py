@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from secateur.app import main as program
 from secateur.app.drops import source_of
+from secateur.engine.cli import main as cli
+from secateur.engine.cli.arguments import parser
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 
@@ -33,6 +36,11 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 )
 def test_what_the_window_opens(arguments, model):
     assert program.model_of(arguments) == model
+
+
+def test_every_command_of_the_command_line_is_one():
+    commands: Any = next(one for one in parser()._actions if one.dest == "command")
+    assert commands.choices.keys() == program.COMMANDS == set(cli.COMMANDS)
 
 
 def test_an_option_that_does_not_exist_is_told_by_the_exit_code():

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,10 +143,24 @@ def not_as_planned(
         yield f"{found} FLOPs a batch, {2 * counted.macs} predicted for each sample"
 
 
+def _recurrent(shape: torch.Size, into: torch.Size, back: torch.Size, *_: Any, **__: Any) -> int:
+    """A layer of an LSTM or GRU in one direction: [T, N, I] by [G H, I], and each state [N, H] by [G H, H]."""
+    return 2 * shape[0] * shape[1] * (into.numel() + back.numel())
+
+
+def _trilinear(first: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """`nn.Bilinear`: [N, I] and [N, J] by [O, I, J]."""
+    return 2 * first[0] * weight.numel()
+
+
+UNCOUNTED = {torch.ops.aten.mkldnn_rnn_layer: _recurrent, torch.ops.aten._trilinear: _trilinear}
+"""Closed formulas for what torch's counter does not know."""
+
+
 def flops(net: nn.Module, inputs: Inputs) -> int:
     """What torch counts, -1 where the network does not run on these inputs."""
     try:
-        with quiet_forward(net), FlopCounterMode(display=False) as counter:
+        with quiet_forward(net), FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as counter:
             net(*(t.clone() for t in inputs))
     except RuntimeError:
         return -1

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.recovery.protocol import Repair
-from secateur.engine.recovery.reading_layers import columns_of, layers_that_read_less
+from secateur.engine.recovery.reading_layers import columns_of, drawn_columns, layers_that_read_less
 from secateur.engine.recovery.reconstruct import RIDGE, reconstruct
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut import cut
@@ -110,6 +110,24 @@ def test_a_layer_that_was_trained_since_the_cut_is_left_alone() -> None:
     with torch.no_grad():
         student[3].weight += 0.1 * torch.randn_like(student[3].weight)
     assert [*layers_that_read_less(student, model, kept)] == []
+
+
+def test_a_bias_is_repaired_once() -> None:
+    model = _mlp()
+    student, kept = _half(model)
+    for _ in range(2):
+        finish(reconstruct(student, model, kept, ToyTask(), Repair.BIAS))
+    once, _ = _half(model)
+    finish(reconstruct(once, model, kept, ToyTask(), Repair.BIAS))
+    assert torch.equal(student[3].bias, once[3].bias)
+
+
+def test_places_of_pictures_are_drawn_from_everywhere() -> None:
+    layer, random = nn.Conv2d(1, 1, 1), torch.Generator().manual_seed(0)
+    across = torch.arange(32.0).expand(64, 1, 32, 32)
+    found = drawn_columns(layer, across, 2048, random)
+    assert len(found) == 2048 and len(found.unique()) == 32
+    assert len(drawn_columns(layer, across[:2], 10**6, random)) == 2 * 32 * 32
 
 
 def test_rows_that_were_multiplied_stay_so() -> None:

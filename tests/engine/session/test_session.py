@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from secateur.engine.errors import OpenError, PlanError, SecateurError, TaskError, VerificationError
 from secateur.engine.jobs import Cancelled, Job, finish
-from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.recovery import resume
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session import session as session_module
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind
@@ -212,7 +213,28 @@ def test_a_plan_that_empties_a_layer_or_marks_nothing_is_refused(session: Sessio
     assert log_of(session) == before
 
 
-def test_a_recovery_that_was_stopped_is_gone_on_with(session: Session, opened: OpenedModel) -> None:
+def test_a_second_cut_is_repaired_towards_the_state_that_it_was_made_from(
+    session: Session, opened: OpenedModel
+) -> None:
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    trained = finish(session.recover(cut.id, SETTINGS))
+    again = finish(session.cut(trained.id, first_of(opened, Kind.FILTER, 16)))
+    before = weights_of(session, again.id)
+    settings = replace(SETTINGS, epochs=0, repair=Repair.LEAST_SQUARES)
+    told: list[str] = []
+    finish(session.recover(again.id, settings), lambda progress: told.append(progress.text))
+    assert "Repairing layers" in told
+    told.clear()
+    finish(session.recover(trained.id, settings), lambda progress: told.append(progress.text))
+    assert any(text.startswith("No layer could be repaired") for text in told)
+    assert all(torch.equal(before[n], v) for n, v in session._model(again.id).state_dict().items())
+
+
+def test_a_recovery_that_was_stopped_is_gone_on_with(
+    session: Session, opened: OpenedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", 0)
     cut, settings = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8))), replace(SETTINGS, epochs=3)
     job, measured = session.recover(cut.id, settings), list[float]()
     while len(measured) < 2:  # after the second epoch
@@ -221,7 +243,7 @@ def test_a_recovery_that_was_stopped_is_gone_on_with(session: Session, opened: O
     job.close()
     texts: list[str] = []
     resumed = finish(session.recover(cut.id, settings), lambda progress: texts.append(progress.text))
-    assert f"Going on at step {measured[0]:.0f}" in texts
+    assert f"Going on at step {measured[1]:.0f}" in texts
     assert not [*(session.folder / "recovery").iterdir()]
     whole = finish(session.recover(cut.id, settings))
     assert whole.weights == resumed.weights
