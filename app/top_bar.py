@@ -18,8 +18,8 @@ from .widgets.buttons import PrimaryButton, button
 from .widgets.fields import ComboBox, DoubleSpinBox
 from .widgets.labels import label
 
-NARROW = 1384
-"""Width in pixels below which the goal gets a row of its own."""
+GAP = 14
+"""Between what one has, what one wants and what comes next."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 
 TARGETS = (
@@ -47,18 +47,19 @@ class TopBar(QWidget):
         self.data = button("", tip=say(command_named("file.data").tooltip))
         self.target = ComboBox(self.tr("Target"))
         self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0, self.tr(" % of"))
-        self.keep.setPrefix(self.tr("keep at most "))
+        self.keep.setPrefix(self.tr("keep "))
         self.keep.setSingleStep(5)
         self.cost = ComboBox(self.tr("Cost that the goal limits"))
         for cost, words in (
             (Cost.MACS, self.tr("MACs")),
             (Cost.PARAMETERS, self.tr("parameters")),
             (Cost.SIZE, self.tr("file size")),
-            (Cost.PEAK, self.tr("peak memory")),
+            (Cost.PEAK, self.tr("memory")),
         ):
             self.cost.addItem(words, str(cost))
-        self.lose = DoubleSpinBox(self.tr("Lose at most, points"), 0, 100, 1, self.tr(" points"))
-        self.lose.setPrefix(self.tr("lose at most "))
+        self.cost.setToolTip(self.tr("What is limited; memory is the peak of the activations of one sample"))
+        self.lose = DoubleSpinBox(self.tr("Lose at most, points"), 0, 100, 1, self.tr(" pt"))
+        self.lose.setPrefix(self.tr("lose "))
         self.lose.setSingleStep(0.1)
         self.primary = PrimaryButton("")
         self._lay_out()
@@ -84,7 +85,7 @@ class TopBar(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
         for row in self._rows:
-            row.setSpacing(14)
+            row.setSpacing(GAP)
             layout.addLayout(row)
         self._rows[0].addWidget(self._have)
         self._rows[0].addStretch(1)
@@ -100,7 +101,11 @@ class TopBar(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the goal its own row where one row is too short."""
         super().resizeEvent(event)
-        wide = event.size().width() >= NARROW
+        self._arrange()
+
+    def _arrange(self) -> None:
+        parts = (self._have, self._want, self._do)
+        wide = self.width() >= sum(part.sizeHint().width() for part in parts) + GAP * len(parts)
         if wide != self._wide:
             self._wide = wide
             self._rows[1 - wide].insertWidget(1 if wide else 0, self._want)
@@ -126,6 +131,7 @@ class TopBar(QWidget):
         self._show_target()
         self._show_goal()
         self._show_next()
+        self._arrange()
 
     def _show_data(self) -> None:
         task, opened = self._document.task, self._document.analysis is not None
@@ -152,9 +158,8 @@ class TopBar(QWidget):
             with QSignalBlocker(box):
                 box.setValue(value)
             box.setEnabled(not self._document.busy)
-        self.lose.setToolTip(
-            self.tr("Points of {metric} that may be lost").format(metric=task.metric if task else self.tr("the metric"))
-        )
+        metric = task.metric if task else self.tr("the metric")
+        self.lose.setToolTip(self.tr("Points of {metric} that may be lost at most").format(metric=metric))
 
     def _show_next(self) -> None:
         document = self._document

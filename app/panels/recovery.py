@@ -99,6 +99,7 @@ class Recovery(QWidget):
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
+        area.setMinimumHeight(36)  # the fields below it must not be cut off
         area.setWidget(page)
         right = QVBoxLayout()
         right.setSpacing(6)

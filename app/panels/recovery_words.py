@@ -44,13 +44,13 @@ def expect_text(epochs: int, repair: Repair) -> str:
     if not epochs:
         return say(
             "recovery",
-            "What to expect: seconds, and most of what was lost may come back before any training: with least squares "
-            "the sample ResNet at half its MACs went from 26 to 92 %, the ViT from 63 to 86 %.",
+            "What to expect: seconds. By least squares the sample ResNet at half its MACs went from 26 to 92 % without "
+            "training, the ViT from 63 to 90 %.",
         )
     return say(
         "recovery",
-        "What to expect: most of what was lost usually comes back in the first epochs. Cancelling changes nothing; "
-        "the same recovery started again goes on where it last was written down, every half minute.",
+        "What to expect: most of what was lost usually comes back in the first epochs. Started again, a cancelled run "
+        "goes on (it is kept every half minute).",
     )
 
 

@@ -24,7 +24,7 @@ def bar(qtbot, dressed):
 def test_the_cost_that_is_chosen_is_the_goals(bar):
     document = bar._document
     names = [bar.cost.itemText(n) for n in range(bar.cost.count())]
-    assert names == ["MACs", "parameters", "file size", "peak memory"] and bar.cost.currentText() == "MACs"
+    assert names == ["MACs", "parameters", "file size", "memory"] and bar.cost.currentText() == "MACs"
     bar.cost.setCurrentIndex(1)
     bar.cost.activated.emit(1)
     bar.keep.setValue(30)
@@ -32,3 +32,13 @@ def test_the_cost_that_is_chosen_is_the_goals(bar):
     document.undo()
     bar.refresh()
     assert bar.cost.currentText() == "MACs" and bar.keep.value() == 50
+
+
+def test_a_bar_that_is_too_narrow_for_one_row_takes_two_and_clips_nothing(bar):
+    needed = sum(part.sizeHint().width() for part in (bar._have, bar._want, bar._do))
+    bar.show()
+    for width, row in ((needed + 100, bar._rows[0]), (needed - 40, bar._rows[1]), (needed + 100, bar._rows[0])):
+        bar.resize(width, bar.sizeHint().height())
+        bar.layout().activate()
+        assert row.indexOf(bar._want) >= 0
+        assert all(box.width() >= box.minimumSizeHint().width() for box in (bar.keep, bar.cost, bar.lose, bar.target))
