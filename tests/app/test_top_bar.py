@@ -36,7 +36,7 @@ def test_the_cost_that_is_chosen_is_the_goals(bar):
 
 def test_a_bar_that_is_too_narrow_for_one_row_takes_two_and_clips_nothing(bar):
     needed = sum(part.sizeHint().width() for part in (bar._have, bar._want, bar._do))
-    bar.show()
+    bar.window().show()
     for width, row in ((needed + 100, bar._rows[0]), (needed - 40, bar._rows[1]), (needed + 100, bar._rows[0])):
         bar.resize(width, bar.sizeHint().height())
         bar.layout().activate()
