@@ -86,8 +86,8 @@ class Analysis:
         steps: The run, for the audit of a cut model.
         script: Operators and numbers of the run, which a cut must not change.
         block_calls: (structure, first, last): calls of the record that vanish with a block.
-        sizes: (module, "groups" or "heads", axis, repeats): counts that modules remember; the count is the kept size of
-            the axis divided by repeats.
+        sizes: (module, "groups", "heads" or "repeats" (of a key), axis, repeats): counts that modules remember; the
+            count is the kept size of the axis divided by repeats.
         literals: Sizes and scales written in forwards.
         outputs: Paths of the outputs that count, () for the default (`tracing.reading.answers_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.

@@ -21,6 +21,7 @@ from . import runtime
 from .attributes import remembered
 from .audit import Auditor
 from .candidates import Sizes
+from .counts import recounted
 from .folding import Folding
 from .numbering import renumbered
 from .protocol import Edits
@@ -87,16 +88,16 @@ def _rehearsed(
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone
     edits = replace(edits, weights=folding.weights)
-    edits = _with_numbers(
-        smaller, renumbered(model, smaller), edits, lambda: run().passed and folding.weights == edits.weights
-    )
+    weights = edits.weights
+    for numbers in (recounted(smaller, analysis, before, after), renumbered(model, smaller)):
+        edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
     return smaller, edits, repair.known
 
 
 def _with_numbers(
     smaller: nn.Module, numbers: list[tuple[str, str, int]], edits: Edits, runs: Callable[[], bool]
 ) -> Edits:
-    """Layers take the slots of those that are gone, unless their code computes with their number."""
+    """Attributes that no audit asked for: right as long as the model still runs as predicted with them."""
     if not numbers:
         return edits
     old = [(path, name, getattr(smaller.get_submodule(path), name)) for path, name, _ in numbers]

@@ -224,11 +224,13 @@ def _removal_randomised(
         plain = _tried(pair.before, chosen, plan)
         if isinstance(plain, str) or not plain.finite:
             continue
-        if level != LEVELS[-1] and chaotic(pair.before, chosen, plain, lambda nudged: _run(pair.before, nudged, plan)):
+        if level != LEVELS[-1] and _magnifies(pair.before, chosen, plan, plain):
             continue
         give(pair.before, pair.after, plan[0], relative_keeps(*plan))
         scale(pair.after, plan[0], plan[2], factors)
         made = _removal(name if level == LEVELS[0] else f"{name} ({level} its own)", pair, plan, factors, chosen, plain)
+        if not made.passed and level != LEVELS[-1] and _magnifies(pair.after, chosen, plan):
+            continue  # the original is calm, what is left of it is not
         if not made.passed or made.conclusive:
             break
     if made is None:
@@ -236,6 +238,12 @@ def _removal_randomised(
         pair.before = _private(original, pair.dtype)
     else:
         checks.append(made)
+
+
+def _magnifies(model: nn.Module, inputs: Inputs, plan: Plan, plain: Run | None = None) -> bool:
+    """Rounding alone would make this model differ; `plain` is its run, where it is known."""
+    found = plain or _tried(model, inputs, plan)
+    return isinstance(found, Run) and chaotic(model, inputs, found, lambda nudged: _run(model, nudged, plan))
 
 
 def _permutation(pair: _Pair, plan: Plan, inputs: Inputs, plain: Run) -> Check:

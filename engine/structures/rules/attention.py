@@ -16,7 +16,8 @@ def attention(context: Context) -> None:
     joined = contract(context, inner, inner2)
     pairs = labels.meet([groups, groups2], reasons.combined(op), module)
     count = context.shape("query")[-3] // max(1, context.shape("key")[-3])
-    spread = labels.merge([pairs, labels.spread(count)], (context.shape("key")[-3], count))
+    queries = labels.spread(count)
+    spread = labels.merge([pairs, queries], (context.shape("key")[-3], count))
     heads = labels.meet([heads, spread], reasons.combined(op), module)
     mask = "attn_mask" if context.value("attn_mask") is not None else "attn_bias"
     if context.value(mask) is not None:
@@ -25,6 +26,8 @@ def attention(context: Context) -> None:
         labels.hint(Kind.HEAD, dim)
     labels.hint(Kind.HEAD_DIM, joined)
     context.sizes.append((module, "heads", heads))
+    if queries is not None:
+        context.sizes.append((module, "repeats", queries))
     joined = labels.meet([joined, outer], reasons.combined(op), module)  # one kernel for both products: one width
     context.cost(heads, joined)
     context.give([*batch, heads, length, joined])

@@ -87,6 +87,8 @@ def expand(context: Context) -> None:
     kept: Dims = [context.labels.spread(s) for s in after[:lead]]
     for dim, before, size in zip(dims, shape, after[lead:], strict=True):
         kept.append(dim if before == size else context.labels.spread(size))
+        if before != size and size > 1:
+            context.sizes.append((context.call.module, "repeats", kept[-1]))
     context.give(kept)
     keep_parameter(context)
 
