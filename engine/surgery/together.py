@@ -23,7 +23,7 @@ def together(suspects: Sequence[tuple[str, Found]], held: Group, wrong: Collecti
     """
     for path, found in suspects:
         sure = _sure(path, found)
-        given = {key: value for key, value in sure.items() if held[key] in wrong}
+        given = {key: value for key, value in sure.items() if _holds(held[key], wrong)}
         if 1 < len(given) < len(sure):
             yield given
         for name, values in found.items():
@@ -33,6 +33,10 @@ def together(suspects: Sequence[tuple[str, Found]], held: Group, wrong: Collecti
         one, other = _sure(path, found), _sure(around, others)
         if one and other:
             yield {**one, **other}
+
+
+def _holds(value: int | Sequence[int], wrong: Collection[int]) -> bool:
+    return any(one in wrong for one in (value if isinstance(value, Sequence) else [value]))
 
 
 def _sure(path: str, found: Found) -> Group:

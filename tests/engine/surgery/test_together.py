@@ -84,3 +84,9 @@ def test_those_that_can_have_several_values_are_tried_with_those_that_can_have_o
         {("a", "heads"): 2, ("a", "width"): 10},
         {("a", "heads"): 2, ("", "depth"): 3},
     ]
+
+
+def test_lists_of_sizes_are_held_where_one_of_them_is_wrong() -> None:
+    held = {("", "sizes"): [8, 3], ("", "width"): 8, ("", "other"): 5}
+    found = {"sizes": [[4, 3]], "width": [4], "other": [2]}
+    assert next(together([("", found)], held, {8})) == {("", "sizes"): [4, 3], ("", "width"): 4}
