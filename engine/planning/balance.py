@@ -40,23 +40,34 @@ def left(analysis: Analysis, bundle: Bundle, removed: Mask, markable: Mask) -> i
     return max(min(steps), 0)
 
 
-def broken(analysis: Analysis, kept: NDArray[np.int64]) -> Constraint | None:
-    """The first constraint that does not hold for these sizes of axes (`costs.kept_sizes`)."""
-    return next((one for one in analysis.constraints if not _holds(one, kept)), None)
+def broken(analysis: Analysis, removed: Mask) -> Iterator[Constraint]:
+    """Constraints that do not hold without these structures; those of removed blocks go with them."""
+    if not analysis.constraints:
+        return
+    kept = kept_sizes(analysis, removed)
+    gone = [one.name for one in analysis.sets if one.kind is Kind.BLOCK and removed[one.first]]
+    for one in analysis.constraints:
+        inside = any(one.module == path or one.module.startswith(f"{path}.") for path in gone)
+        if not inside and not _holds(analysis, one, kept, removed):
+            yield one
 
 
-def check_counts(analysis: Analysis, kept: NDArray[np.int64]) -> None:
-    """Raise `PlanError` for sizes of axes that break a constraint."""
-    one = broken(analysis, kept)
+def check_counts(analysis: Analysis, removed: Mask) -> None:
+    """Raise `PlanError` where a constraint does not hold without these structures."""
+    one = next(broken(analysis, removed), None)
     if one is None:
         return
-    sizes = _sizes(one, kept)
+    if one.kind is Counting.WHOLE:
+        counts = [sum(int((~removed[analysis.sets[n].structures]).sum()) for n in one.sets)]
+    else:
+        counts = _sizes(one, kept_sizes(analysis, removed))
     raise PlanError(
         "plan.counts",
-        "The plan keeps {counts} of {where}. {reason} Keep more there."
-        if one.kind is Counting.AT_LEAST
-        else "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes.",
-        counts=" and ".join(map(str, sizes)),
+        {
+            Counting.AT_LEAST: "The plan keeps {counts} of {where}. {reason} Keep more there.",
+            Counting.WHOLE: "The plan keeps {counts} of {where}. {reason} Keep all there.",
+        }.get(one.kind, "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes."),
+        counts=" and ".join(map(str, counts)),
         where=", ".join(dict.fromkeys(analysis.sets[n].module or "the model" for n in one.sets)),
         reason=str(one.reason),
     )
@@ -89,8 +100,7 @@ def balanced(
         return after
     removed = analysis.empty() if removed is None else removed
     locked = analysis.empty() if locked is None else locked
-    kept = kept_sizes(analysis, removed | marked)
-    uneven = {number for one in analysis.constraints if not _holds(one, kept) for number in one.sets}
+    uneven = {number for one in broken(analysis, removed | marked) for number in one.sets}
     for bundle in analysis.bundles:
         if uneven.isdisjoint(bundle.sets) or (touched is not None and len(bundle.sets) == 1):
             continue
@@ -126,7 +136,9 @@ def _steps(analysis: Analysis, bundle: Bundle, marked: Mask, touched: Mask | Non
     return (min if touched is None else max)(steps, default=0)
 
 
-def _holds(one: Constraint, kept: NDArray[np.int64]) -> bool:
+def _holds(analysis: Analysis, one: Constraint, kept: NDArray[np.int64], removed: Mask) -> bool:
+    if one.kind is Counting.WHOLE:
+        return not any(removed[analysis.sets[n].structures].any() for n in one.sets)
     sizes = _sizes(one, kept)
     if one.kind is Counting.EQUAL:
         return len(set(sizes)) == 1

@@ -39,12 +39,20 @@ class Count:
     """A statement about counts with the axes of its parts.
 
     Attributes:
-        counted: The statement.
+        kind: What is said about the counts.
+        number: How many stay at least, or the multiple of how many.
+        length: Original size of the parts.
+        reason: Why, in words.
+        module: Module whose operator said so.
         axes: Axis of each part, -1 where all of it stays.
         weights: [parts, sets] indices that each structure of a set takes from each part.
     """
 
-    counted: Counted
+    kind: Counting
+    number: int
+    length: int
+    reason: Message
+    module: str
     axes: tuple[int, ...]
     weights: NDArray[np.int64]
 
@@ -56,14 +64,13 @@ class Count:
     @property
     def sets(self) -> NDArray[np.int64]:
         """Sets whose counts matter."""
-        told = self.differences if self.counted.kind is Counting.EQUAL else self.weights
+        told = self.differences if self.kind is Counting.EQUAL else self.weights
         return np.flatnonzero(told.any(axis=0))
 
     def told(self, numbers: Sequence[int]) -> Constraint:
         """As the analysis says it, with the numbers that the sets have there."""
-        one = self.counted
         sets = tuple(sorted(numbers[int(n)] for n in self.sets))
-        return Constraint(one.kind, self.axes, one.number or len(one.parts[0]), sets, one.reason, one.module)
+        return Constraint(self.kind, self.axes, self.number or self.length, sets, self.reason, self.module)
 
 
 def countable(
@@ -83,10 +90,10 @@ def countable(
     left: list[tuple[NamedSet, Message, str]] = []
     while True:
         counts = count(counted, named, solution, axes)
-        together, stay = bundles(counts, named)
+        together, stay = bundles(counts, np.array([len(one.bases) for one in named], np.int64))
         if not stay:
             return named, left, counts, together
-        left += [(named[n], reasons.counted(one.counted.reason), one.counted.module) for n, one in stay]
+        left += [(named[n], reasons.counted(one.reason), one.module) for n, one in stay]
         numbers = {n for n, _ in stay}
         named = [one for n, one in enumerate(named) if n not in numbers]
 
@@ -96,7 +103,8 @@ def count(counted: Sequence[Counted], named: Sequence[NamedSet], solution: Solut
     found: dict[tuple[Counting, tuple[int, ...], int], Count] = {}
     for one in counted:
         numbers = tuple(axes.number(part) for part in one.parts)
-        made = Count(one, numbers, np.stack([_weights(part, named, solution) for part in one.parts]))
+        weights = np.stack([_weights(part, named, solution) for part in one.parts])
+        made = Count(one.kind, one.number, len(one.parts[0]), one.reason, one.module, numbers, weights)
         if len(made.sets):
             found.setdefault((one.kind, numbers, one.number), made)
     return list(found.values())
@@ -108,23 +116,28 @@ def _weights(part: NDArray[np.int64], named: Sequence[NamedSet], solution: Solut
     return np.array([times[one.bases[0]] for one in named], np.int64)
 
 
-def bundles(counts: Sequence[Count], named: Sequence[NamedSet]) -> tuple[list[Together], list[tuple[int, Count]]]:
-    """Sets that go together, and those that cannot go with what keeps them."""
-    spare = np.array([len(one.bases) - 1 for one in named], np.int64)
+def bundles(counts: Sequence[Count], sizes: NDArray[np.int64]) -> tuple[list[Together], list[tuple[int, Count]]]:
+    """Sets that go together, and those that cannot go with what keeps them.
+
+    Args:
+        counts: The statements.
+        sizes: [sets] how many structures each set has.
+    """
+    spare = sizes - 1
     limited = set[int]()
     for one in counts:
-        if one.counted.kind is not Counting.EQUAL:
+        if one.kind is not Counting.EQUAL:
             limited.update(one.sets.tolist())
-        if one.counted.kind is Counting.AT_LEAST:
-            spare = np.minimum(spare, _spare(one, named))
-    equal = [one for one in counts if one.counted.kind is Counting.EQUAL]
+        if one.kind is Counting.AT_LEAST:
+            spare = np.minimum(spare, _spare(one, sizes))
+    equal = [one for one in counts if one.kind is Counting.EQUAL]
     found: list[Together] = []
     for group in _groups(equal):
         limited.difference_update(group)
         rows = np.concatenate([one.differences for one in equal])[:, sorted(group)]
         found += _together(sorted(group), rows, spare[sorted(group)])
     found += [Together((n,), (1,), int(spare[n])) for n in sorted(limited)]
-    multiples = [one for one in counts if one.counted.kind is Counting.MULTIPLE]
+    multiples = [one for one in counts if one.kind is Counting.MULTIPLE]
     found = [whole for one in found if (whole := _whole(one, multiples)).most > 0]
     reached = {n for one in found for n in one.sets}
     stay = {int(n): one for one in reversed(counts) for n in one.sets if int(n) not in reached}
@@ -136,15 +149,14 @@ def _whole(one: Together, multiples: Sequence[Count]) -> Together:
     times = 1
     for each in multiples:
         lost = sum(int(each.weights[0][n]) * size for n, size in zip(one.sets, one.sizes, strict=True))
-        times = lcm(times, each.counted.number // gcd(each.counted.number, lost))
+        times = lcm(times, each.number // gcd(each.number, lost))
     return Together(one.sets, tuple(size * times for size in one.sizes), one.most // times)
 
 
-def _spare(one: Count, named: Sequence[NamedSet]) -> NDArray[np.int64]:
+def _spare(one: Count, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """[sets] how many structures each set may lose, so that enough stay whatever the others on the axis lose."""
-    sizes = np.array([len(n.bases) for n in named], np.int64)
     lost = one.weights[0] * sizes
-    share = (len(one.counted.parts[0]) - one.counted.number) / max(1, int(lost.sum()))
+    share = (one.length - one.number) / max(1, int(lost.sum()))
     return np.where(lost > 0, np.floor(sizes * share + 1e-9).astype(np.int64), sizes)
 
 
@@ -174,13 +186,23 @@ def _together(sets: Sequence[int], rows: NDArray[np.int64], spare: NDArray[np.in
 
 def _even(rows: NDArray[np.int64], sizes: NDArray[np.int64], spare: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Add structures to a step until every row is even; None where too few can go."""
+    step = sizes
     while True:
-        uneven = rows @ sizes
+        uneven = rows @ step
         wrong = np.flatnonzero(uneven)
         if not len(wrong):
-            return sizes
+            return step
         row = rows[wrong[0]] * -np.sign(uneven[wrong[0]])
-        slack = np.where((row > 0) & (sizes < spare), spare / np.maximum(sizes, 1), 0)
+        slack = np.where((row > 0) & (step < spare), spare / np.maximum(step, 1), 0)
         if not slack.any():
-            return None
-        sizes = sizes + (np.arange(len(sizes)) == int(np.argmax(slack)))
+            return _least(rows, sizes, spare)
+        step = step + (np.arange(len(step)) == int(np.argmax(slack)))
+
+
+def _least(rows: NDArray[np.int64], sizes: NDArray[np.int64], spare: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The smallest even step there is, by a solver that takes longer to load than most steps to be found."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    ones = np.ones(len(sizes))
+    found = milp(ones, integrality=ones, bounds=Bounds(sizes, spare), constraints=LinearConstraint(rows, 0, 0))
+    return None if found.x is None else np.rint(found.x).astype(np.int64)

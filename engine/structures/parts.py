@@ -206,6 +206,7 @@ class Counting(StrEnum):
     EQUAL = "equal counts"
     AT_LEAST = "at least"
     MULTIPLE = "multiple of"
+    WHOLE = "all of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,8 @@ class Constraint:
 
     Attributes:
         kind: What is said about the counts.
-        axes: Axes of which equally many stay, -1 for one of which all `number` do; or the one whose size is meant.
+        axes: Axes of which equally many stay, -1 for one of which all `number` do; or the one whose size is meant;
+            none where no structure of the sets may go.
         number: Original size of the axes; or how many stay at least, or of what as many stay as a multiple has.
         sets: Numbers of the coupled sets on which it depends.
         reason: Why, in words.

@@ -82,6 +82,23 @@ def counted(reason: Message) -> Message:
     return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)})
 
 
+def own_code(kind: str) -> Message:
+    """A number that a model's code works out, under plans that leave that code as it is."""
+    return Message(
+        "counted.own_code",
+        "{kind}'s code works one of these sizes out from another, and is to stay as it is.",
+        {"kind": kind},
+    )
+
+
+def own_attention() -> Message:
+    """Torch's own attention, under plans that leave it as it is."""
+    return Message(
+        "counted.own_attention",
+        "nn.MultiheadAttention has as many heads times head dimensions as its queries are wide, and stays as it is.",
+    )
+
+
 def vocabulary() -> Message:
     """Rows addressed by input values."""
     return Message("fixed.vocabulary", "Each index belongs to one value of the model's input (a token or a position).")

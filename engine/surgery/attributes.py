@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -75,8 +75,23 @@ def _cell(module: Any, _groups: int | None) -> dict[str, Any]:
 
 
 def _attention(module: Any, _groups: int | None) -> dict[str, Any]:
-    width = int(module.out_proj.weight.shape[0])
+    width = int((module.q_proj_weight if module.in_proj_weight is None else module.in_proj_weight).shape[1])
     return {"embed_dim": width, **({"kdim": width, "vdim": width} if module.in_proj_weight is not None else {})}
+
+
+def has_usual_sizes(module: nn.MultiheadAttention, heads: int) -> bool:
+    """Heads times head dimensions are still the width of the queries, as torch's own forward takes for granted.
+
+    Args:
+        module: With the tensors that it has now; `head_dim` still as it was.
+        heads: How many it has now.
+    """
+    width = heads * cast("int", module.head_dim)
+    packed = module.in_proj_weight is not None
+    inner = [module.in_proj_weight.shape[0] / 3 if packed else module.q_proj_weight.shape[0]]
+    inner += [] if packed else [module.k_proj_weight.shape[0], module.v_proj_weight.shape[0]]
+    reads = module.in_proj_weight if packed else module.q_proj_weight
+    return {*inner, reads.shape[1], module.out_proj.weight.shape[1]} == {width}
 
 
 RULES: tuple[tuple[Any, Callable[[Any, int | None], dict[str, Any]]], ...] = (

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from ..structures.costs import kept_sizes
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.twin import keeping_kind, stand_in, twin
 from . import runtime
-from .attributes import remembered
+from .attributes import has_usual_sizes, remembered
 from .audit import Auditor
 from .candidates import Sizes
 from .counts import recounted
@@ -55,11 +55,10 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
         PlanError: The plan is empty, empties a coupled set, breaks a constraint or brings something back.
         VerificationError: The smaller model could not be made to run as predicted.
     """
-    keeps = relative_keeps(analysis, before, after)
     earlier = edits.weights
-    smaller, edits, _ = _rehearsed(model, analysis, before, after, edits, inputs, keeps)
+    smaller, edits, _ = rehearse(model, analysis, before, after, edits, inputs)
     if analysis.weightless:
-        smaller = _sliced(model, keeps)
+        smaller = _sliced(model, relative_keeps(analysis, before, after))
         # Buffers that no file holds are sliced already, as all others.
         runtime.apply_edits(smaller, _plain(replace(edits, slices=())))
     factors = relative_factors(earlier, edits.weights)
@@ -67,19 +66,20 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
     return Cut(smaller, edits, factors)
 
 
-def rehearse(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs) -> Known:
-    """Make sure that a cut is possible, without weights if the analysis was; what it shows about the model's code.
+class Rehearsal(NamedTuple):
+    """A cut on trial: the smaller model (without weights if the analysis was), its repairs, what they show."""
 
-    Arguments and errors are those of `cut`.
-    """
-    return _rehearsed(model, analysis, before, after, edits, inputs, relative_keeps(analysis, before, after))[2]
+    model: nn.Module
+    edits: Edits
+    known: Known
 
 
-def _rehearsed(
-    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs, keeps: Keeps
-) -> tuple[nn.Module, Edits, Known]:
+def rehearse(
+    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs
+) -> Rehearsal:
+    """Make sure that a cut is possible. Arguments and errors are those of `cut`."""
     check_plan(analysis, before, after)
-    smaller = _sliced(model, keeps, analysis.weightless)
+    smaller = _sliced(model, relative_keeps(analysis, before, after), analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
     folding = Folding(model, analysis, before, inputs)
     run = Auditor(smaller, analysis, after, inputs, folding)
@@ -91,7 +91,7 @@ def _rehearsed(
     weights = edits.weights
     for numbers in (recounted(smaller, analysis, before, after), renumbered(model, smaller)):
         edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
-    return smaller, edits, repair.known
+    return Rehearsal(smaller, edits, repair.known)
 
 
 def _with_numbers(
@@ -131,7 +131,7 @@ def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
                         name=tensor.name,
                         dim=dim,
                     )
-    check_counts(analysis, kept)
+    check_counts(analysis, after)
 
 
 def copy_model(model: nn.Module) -> nn.Module:
@@ -233,11 +233,16 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
     for path, module in modules_of(model).items():
+        own = remembered(module, counts.get((path, "groups")))
         if runtime.takes_sizes(module) and (path in attention or _is_cut(analysis, path, kept)):
             assert isinstance(module, nn.MultiheadAttention)
-            head_dim = attention[path][2] if path in attention else cast("int", module.head_dim)
-            attention[path] = (path, counts.get((path, "heads"), cast("int", module.num_heads)), head_dim)
-        for name, value in remembered(module, counts.get((path, "groups"))).items():
+            heads = counts.get((path, "heads"), module.num_heads)
+            if path not in attention and has_usual_sizes(module, heads):
+                own["num_heads"] = heads
+            else:
+                head_dim = attention[path][2] if path in attention else module.head_dim
+                attention[path] = (path, heads, head_dim)
+        for name, value in own.items():
             if getattr(module, name, value) != value:
                 attributes.append((path, name, value))
                 runtime.set_remembered(module, name, value)

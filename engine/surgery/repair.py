@@ -292,7 +292,9 @@ class Repair:
         """Leave out the numbers that the code gives by itself, now that all else is repaired."""
         same, differs = set[tuple[str, str, str]](), set[tuple[str, str, str]]()
 
-        def note(mode: runtime.OwnCalls, site: str, changes: dict[str, Any], given: dict[str, Any]) -> None:
+        def note(
+            mode: runtime.OwnCalls, site: str, _number: int, changes: dict[str, Any], given: dict[str, Any]
+        ) -> None:
             for where, value in changes.items():
                 (same if given.get(where) == value else differs).add((mode.path, site, where))
 

@@ -409,7 +409,7 @@ class OwnCalls(TorchFunctionMode):
                 changes = {**calls.get(-1, {}), **calls.get(self._counts[site], {})}
                 self._counts[site] += 1
                 if watch is not None:
-                    watch(self, site, changes, dict(numbers(args, kwargs)))
+                    watch(self, site, self._counts[site] - 1, changes, dict(numbers(args, kwargs)))
                 args, kwargs = with_numbers(args, kwargs, changes)
         return func(*args, **kwargs)
 
@@ -424,8 +424,9 @@ class OwnCalls(TorchFunctionMode):
                 )
 
 
-watch: Callable[[OwnCalls, str, dict[str, Any], dict[str, Any]], None] | None = None
-"""Told of every replacement: the mode, the call site, the new numbers, and all numbers that the code gave."""
+watch: Callable[[OwnCalls, str, int, dict[str, Any], dict[str, Any]], None] | None = None
+"""Told of every replacement: the mode, the call site, which call from there it is, the new
+numbers, and all numbers that the code gave."""
 
 SIZED = (
     "reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "layer_norm",

@@ -109,7 +109,7 @@ class _Trials:
         if not np.any(mask):
             return None
         try:
-            known = rehearse(self.model, self.analysis, self.analysis.empty(), mask, Edits(), self.inputs)
+            known = rehearse(self.model, self.analysis, self.analysis.empty(), mask, Edits(), self.inputs).known
         except SecateurError as error:
             given = error.message.arguments
             axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))

@@ -14,10 +14,8 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.balance import balanced
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis, Counting, Kind
+from secateur.engine.structures.analysis import Analysis, Counting
 from secateur.engine.structures.bundling import Count, bundles
-from secateur.engine.structures.labels import Counted
-from secateur.engine.structures.naming import NamedSet
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.settle import settle
@@ -153,10 +151,10 @@ def test_every_step_is_even_and_small_groups_without_one_have_none(sizes: list[i
     """Against all numbers that could go."""
     kinds = st.lists(st.integers(0, 2), min_size=len(sizes), max_size=len(sizes))
     rows = [np.array([data.draw(kinds), data.draw(kinds)], np.int64) for _ in range(data.draw(st.integers(1, 2)))]
-    labels = Counted(Counting.EQUAL, (), 0, reasons.equal_parts("aten.split", 2), "")
-    named = [NamedSet(Kind.FILTER, (), np.arange(size), np.arange(size)) for size in sizes]
-    given_counts = [one for one in (Count(labels, (0, 1), weights) for weights in rows) if len(one.sets)]
-    found, stay = bundles(given_counts, named)
+    reason = reasons.equal_parts("aten.split", 2)
+    made = [Count(Counting.EQUAL, 0, 0, reason, "", (0, 1), weights) for weights in rows]
+    given_counts = [one for one in made if len(one.sets)]
+    found, stay = bundles(given_counts, np.array(sizes, np.int64))
     told = {int(n) for one in given_counts for n in one.sets}
     assert {n for one in found for n in one.sets}.isdisjoint(n for n, _ in stay)
     assert {n for one in found for n in one.sets} | {n for n, _ in stay} == told
