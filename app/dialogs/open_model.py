@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QCheckBox
 
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -74,6 +75,14 @@ class OpenModel(FormDialog):
                 "Empty: all stay but hidden states and the like."
             )
         )
+        self.own_class = QCheckBox(self.tr("Leave the model's code as it is"))
+        self.own_class.setToolTip(
+            self.tr(
+                "Only plans for which it is enough to change what modules remember. Sizes that the code takes for one, "
+                "such as an attention's width and its heads together, then shrink in step."
+            )
+        )
+        self.add_row(self.tr("Plans"), self.own_class)
         self.problem = self._problem
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
@@ -93,6 +102,7 @@ class OpenModel(FormDialog):
         self.show_row(self.weights, kind is not FOLDER)
         self.show_row(self.input_shape, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)
+        self.show_row(self.own_class, kind is not FOLDER)
         self.check()
 
     def spec(self) -> ModelSpec:
@@ -106,7 +116,8 @@ class OpenModel(FormDialog):
             shape(self.input_shape.text()),
             words(self.outputs.text()),
         )
-        return ModelSpec(source, weights, given, task=self.data.spec(), outputs=outputs)
+        own = self.own_class.isChecked()
+        return ModelSpec(source, weights, given, task=self.data.spec(), outputs=outputs, own_class=own)
 
     def _problem(self) -> str:
         kind, name = self.kind.currentData(), self.name.text().strip()

@@ -72,6 +72,7 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         trust_code=arguments.trust_code,
         task=task_spec(arguments),
         outputs=tuple(arguments.output or ()),
+        own_class=arguments.own_class,
     )
 
 
@@ -352,6 +353,8 @@ def _about_model(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
     )
+    words = "only plans that leave the model's code as it is: attributes change, no number in a forward"
+    add("--own-class", action="store_true", help=words)
     _about_trust(command)
     _about_data(command)
 

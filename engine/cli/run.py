@@ -54,6 +54,7 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
         "task": task_spec(arguments),
         "outputs": tuple(arguments.output) if arguments.output else None,
         "trust_code": arguments.trust_code,
+        "own_class": arguments.own_class or None,
     }
     if arguments.model:
         given["weights"] = arguments.weights or ""

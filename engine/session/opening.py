@@ -18,6 +18,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
+from ..surgery.own_class import own_class
 from ..surgery.settle import settle
 from ..tasks.answers import ask, evaluating
 from ..tasks.open import open_task
@@ -77,8 +78,9 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
 
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     """The analysis of a prepared model: what it offers has been cut on trial."""
-    opened = prepared.opened
-    return (yield from settle(opened.model, prepared.inputs, opened.name, token, prepared.spec.outputs))
+    opened, inputs = prepared.opened, prepared.inputs
+    analysis = yield from settle(opened.model, inputs, opened.name, token, prepared.spec.outputs)
+    return (yield from own_class(opened.model, analysis, inputs, token)) if prepared.spec.own_class else analysis
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, text: str) -> Job[Metric]:

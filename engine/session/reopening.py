@@ -30,7 +30,10 @@ def reopened(history: History, store: WeightStore, trust_pickle: bool, token: Ca
 
 
 def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
-    """Raise OpenError when a project is to be opened for other outputs than its states were made for."""
+    """Raise OpenError when a project is to be opened for other outputs or plans than its states were made for."""
+    if asked.own_class and not made.own_class:
+        template = "A project's states may need other numbers in the code. Open its model to leave that as it is."
+        raise OpenError("session.own_class", template)
     if asked.outputs not in ((), made.outputs):
         template = "A project keeps the outputs that it was made for ({outputs}). Open its model to choose others."
         raise OpenError("session.outputs", template, outputs=", ".join(made.outputs) or "all")

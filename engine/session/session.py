@@ -40,6 +40,7 @@ from ..structures.analysis import Analysis, Mask, from_identities, identities
 from ..structures.costs import costs
 from ..surgery.cut import cut as operate
 from ..surgery.explain import explain
+from ..surgery.own_class import require_own_class
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
@@ -199,6 +200,8 @@ class Session:
         yield Progress("Cutting")
         model, inputs = self._model(state), live.prepared.inputs
         done = operate(model, live.analysis, before, after, parent.edits, inputs)
+        if live.prepared.spec.own_class:
+            require_own_class(done.edits)
         yield Progress("Verifying the cut")
         verification = yield from verify(model, done.model, live.analysis, before, after, inputs, token, done.factors)
         require(verification)

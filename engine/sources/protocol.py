@@ -24,6 +24,8 @@ class ModelSpec:
         trust_code: The user consented to run the Python files that an export or a project names.
         task: The task it is judged by, None for none.
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all but what was computed on the way.
+        own_class: Only plans count that leave the model's code as it is: what modules remember is changed, no number in
+            a forward and no forward is replaced. Sizes that the code takes for one then stay equal.
     """
 
     source: str
@@ -34,6 +36,7 @@ class ModelSpec:
     task: TaskSpec | None = None
     trust_code: bool = False
     outputs: tuple[str, ...] = ()
+    own_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ few go, until the parts are even again; what no step reaches cannot go at all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from math import gcd, lcm
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,8 +203,8 @@ def _even(rows: NDArray[np.int64], sizes: NDArray[np.int64], spare: NDArray[np.i
 
 def _least(rows: NDArray[np.int64], sizes: NDArray[np.int64], spare: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """The smallest even step there is, by a solver that takes longer to load than most steps to be found."""
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
+    optimize: Any = import_module("scipy.optimize")
     ones = np.ones(len(sizes))
-    found = milp(ones, integrality=ones, bounds=Bounds(sizes, spare), constraints=LinearConstraint(rows, 0, 0))
-    return None if found.x is None else np.rint(found.x).astype(np.int64)
+    even = optimize.LinearConstraint(rows, 0, 0)
+    found = optimize.milp(ones, integrality=ones, bounds=optimize.Bounds(sizes, spare), constraints=even)
+    return None if found.x is None else np.rint(np.asarray(found.x, np.float64)).astype(np.int64)

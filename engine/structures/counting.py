@@ -51,13 +51,11 @@ def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
     sizes = np.array([one.count for one in analysis.sets], np.int64)
     together, stay = bundles(counts, sizes)
     stuck = still | {n for n, _ in stay}
+    moving = [Bundle(one.sets, one.sizes, one.most) for one in together if stuck.isdisjoint(one.sets)]
     return replace(
         analysis,
         constraints=(*constraints, *whole),
-        bundles=(
-            *(b for t in together if not stuck & {*(b := Bundle(t.sets, t.sizes, t.most)).sets}),
-            *(Bundle((n,), (1,), 0) for n in sorted(stuck)),
-        ),
+        bundles=(*moving, *(Bundle((n,), (1,), 0) for n in sorted(stuck))),
     )
 
 

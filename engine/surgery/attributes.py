@@ -87,7 +87,7 @@ def has_usual_sizes(module: nn.MultiheadAttention, heads: int) -> bool:
         heads: How many it has now.
     """
     width = heads * cast("int", module.head_dim)
-    packed = module.in_proj_weight is not None
+    packed = cast("Any", module.in_proj_weight) is not None
     inner = [module.in_proj_weight.shape[0] / 3 if packed else module.q_proj_weight.shape[0]]
     inner += [] if packed else [module.k_proj_weight.shape[0], module.v_proj_weight.shape[0]]
     reads = module.in_proj_weight if packed else module.q_proj_weight

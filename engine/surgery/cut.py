@@ -236,11 +236,11 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
         own = remembered(module, counts.get((path, "groups")))
         if runtime.takes_sizes(module) and (path in attention or _is_cut(analysis, path, kept)):
             assert isinstance(module, nn.MultiheadAttention)
-            heads = counts.get((path, "heads"), module.num_heads)
+            heads: int = counts.get((path, "heads"), cast("int", module.num_heads))
             if path not in attention and has_usual_sizes(module, heads):
                 own["num_heads"] = heads
             else:
-                head_dim = attention[path][2] if path in attention else module.head_dim
+                head_dim = attention[path][2] if path in attention else cast("int", module.head_dim)
                 attention[path] = (path, heads, head_dim)
         for name, value in own.items():
             if getattr(module, name, value) != value:

@@ -49,7 +49,7 @@ def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: Cance
     Raises:
         VerificationError: No plan for this model does without.
     """
-    found = replace(analysis, known=replace(analysis.known, literals=()))
+    found: Analysis = replace(analysis, known=_of_attributes(analysis.known))
     for turn in range(ROUNDS):
         check(token)
         yield Progress("Cutting on trial for what the code needs", turn, ROUNDS)
@@ -58,7 +58,7 @@ def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: Cance
             one = _shown(model, found, inputs, number)
             if one is not None:
                 shown.append(one)
-                found = replace(found, known=replace(one.known, literals=()))  # attributes are to be tried again
+                found = replace(found, known=_of_attributes(one.known))
         added = [*_attention(found, shown), *_equal(found, shown)] if shown else []
         if shown and not any(one.foreign for one in shown):
             return found if turn else analysis
@@ -71,6 +71,23 @@ def own_class(model: nn.Module, analysis: Analysis, inputs: Inputs, token: Cance
         "own_class.none",
         "No plan was found that this model's code survives as it is. Let numbers in it be replaced.",
     )
+
+
+def _of_attributes(known: Known) -> Known:
+    """Without the numbers that were replaced, so that attributes are tried again."""
+    return Known(known.attributes)
+
+
+def require_own_class(edits: Edits) -> None:
+    """Raise VerificationError for repairs that go beyond what modules remember."""
+    foreign = {one[0] for one in (*edits.literals, *edits.attention)}
+    if foreign:
+        raise VerificationError(
+            "own_class.foreign",
+            "This cut needs other numbers in the code of {modules}, which is to stay as it is. Nothing was changed. "
+            "Leave structures of these layers out of the plan.",
+            modules=", ".join(sorted(foreign)[:3]) or "the model",
+        )
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from secateur.engine.errors import SecateurError
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.balance import balanced
@@ -26,6 +27,7 @@ from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.compare import worst_difference
 from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.own_class import own_class
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.settle import settle
 from secateur.engine.surgery.verify import verify
@@ -59,6 +61,8 @@ class Cell:
         smaller = self._cut_and_verify(analysis, widths, "widths")
         if depth.any():
             self._cut_and_verify(analysis, depth, "depth")
+        if {self.result.get("repairs widths"), self.result.get("repairs depth")} & {"attention", "literals"}:
+            self._own(analysis)
         afterwards = self.subject.afterwards
         if afterwards is not None and smaller is not None:
             self._timed("afterwards", lambda: afterwards(smaller))
@@ -87,6 +91,19 @@ class Cell:
                 f"{c.name}: {c.difference:.1e} effect {c.effect} {c.detail}" for c in done.checks
             )
         return made.model
+
+    def _own(self, analysis: Analysis) -> None:
+        """Half of what plans leave that need no replaced number and no replaced forward."""
+
+        def halved() -> None:
+            narrowed = finish(own_class(self.model, analysis, self.inputs, NEVER))
+            for mask, what in zip(halves(narrowed), ("own widths", "own depth"), strict=True):
+                self._cut_and_verify(narrowed, mask, what)
+
+        try:
+            self._timed("own class", halved)
+        except SecateurError as error:
+            self.result["no own class"] = str(error)
 
     def _onnx(self, smaller: nn.Module) -> None:
         def exported() -> None:

@@ -217,3 +217,21 @@ def test_ctrl_c_is_130(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capt
     assert main(["inspect", f"{mine / 'model.py'}:make"]) == 130
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == "Stopped; nothing was written.\n"
+
+
+def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Path, capsys: Capture) -> None:
+    """Heads go in step with the width that the model's code takes for theirs."""
+    model = tmp_path / "net.py"
+    model.write_text("from tests.engine.surgery.test_own_class import Encoder as make\n")
+    common = ["prune", f"{model}:make", "--input", "1x7x5", "--keep-params", "60%", "--no-recover", "--json"]
+    assert main([*common, "--save", str(tmp_path / "free")]) == 0
+    assert "are replaced" in json.dumps(one_object(capsys)["repairs"])
+    assert main([*common, "--own-class", "--save", str(tmp_path / "own")]) == 0
+    own = one_object(capsys)
+    assert own["repairs"] and "are replaced" not in json.dumps(own["repairs"])
+    kept = own["after"]["parameters"] / own["before"]["parameters"]
+    assert kept <= 0.6
+    assert main(["prune", str(tmp_path / "own"), "--keep-params", "40%", "--no-recover", "--json"]) == 0
+    assert "are replaced" not in json.dumps(one_object(capsys)["repairs"])
+    assert main(["inspect", str(tmp_path / "free"), "--own-class", "--json"]) == 1
+    assert "Open its model to leave that as it is" in capsys.readouterr().err
