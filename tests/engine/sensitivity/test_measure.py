@@ -10,6 +10,8 @@ import pytest
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Goal
+from secateur.engine.sensitivity.protocol import Trial
+from secateur.engine.sensitivity.trials import removals, sets_of, trials
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Split
@@ -51,6 +53,25 @@ def test_each_value_is_the_metric_of_the_cut_state(session: Session):
         state = finish(session.cut("s0", mask))
         assert value == pytest.approx(finish(session.evaluate(state.id, Split.CHOOSE)).value)
     assert found.lost[row] == pytest.approx(found.metric.value - found.values[row])
+
+
+def test_every_point_is_told_when_it_is_measured_and_their_number_is_known_before(session: Session):
+    told: list[Trial] = []
+
+    def listen(progress: Progress) -> None:
+        if progress.made is not None:
+            told.append(progress.made)
+
+    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS), listen)
+    assert (told[0].set_number, told[0].metric) == (-1, found.metric)
+    values = {(one.set_number, one.removed): one.metric.value for one in told[1:]}
+    numbers = sets_of(session.analysis, session.removed("s0"), FILTERS)
+    assert tuple(session.analysis.sets[number].key for number in numbers) == found.keys
+    for row, number in enumerate(numbers):
+        for count, value in zip(found.removed[row], found.values[row], strict=True):
+            assert value == (found.metric.value if count == 0 else values[number, count])
+    before = trials(removals(session.analysis, session.removed("s0"), numbers, SHARES), numbers)
+    assert list(values) == before
 
 
 def test_a_block_goes_whole_or_not_at_all(session: Session):
@@ -119,7 +140,7 @@ def test_a_cancelled_run_goes_on_where_it_stood(session: Session, monkeypatch: p
 
     seen = evaluations(session, monkeypatch)
     with pytest.raises(Cancelled):
-        finish(session.sensitivity("s0", "l1", SHARES, FILTERS, token), stop_at_the_third)
+        finish(session.sensitivity("s0", "l1", SHARES, FILTERS, token=token), stop_at_the_third)
     before = len(seen)
     found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
     assert before >= 3 and len(seen) == 1 + 4 and set(seen) == {Split.CHOOSE}
