@@ -169,6 +169,11 @@ class MainWindow(QMainWindow):
         settings.settings().setValue("theme", scheme)
         theme.theme().choose(theme.Scheme(scheme))
 
+    def show_panel(self, module: str) -> None:
+        """Bring a panel to the front, by its module."""
+        if self.area is not None:
+            self.area.show_tab(module)
+
     def reset_layout(self) -> None:
         """Panels as at first."""
         if self.area is not None:

@@ -141,10 +141,13 @@ class Work(QObject):
         """Rate the structures of the present state, unless that is known or under way."""
         document = self.document
         state, criterion = document.contents.present, document.criterion
+        choices, rating = document.choices, document.rating
         title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
-        known = document.scores is not None or any(job.title == title for job in self.board.running())
+        about = (state, rating)
+        known = document.scores is not None or any(job.about == about for job in self.board.running())
         if state and not known and self.link is not None:
-            self._ask(title, lambda scores: self._scored(state, criterion, scores), "score", state, criterion)
+            asked = (state, criterion, choices)
+            self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
 
     def measure(self, background: bool = False) -> None:
         """Measure original and present state on the target, interleaved."""
@@ -168,7 +171,9 @@ class Work(QObject):
         spared = document.locked | (document.by_hand & ~contents.marked)
         locked = identities(document.analysis, spared & ~contents.removed)
         by_hand = identities(document.analysis, document.by_hand & contents.marked)
-        plan = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
+        plan = PlanIntent(
+            document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, choices=document.choices
+        )
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
         asked = contents.removed | contents.marked
@@ -224,6 +229,17 @@ class Work(QObject):
             return self.score()
         self._suggestion.start(document.contents, document.scores, document.revision)
 
+    def run(
+        self,
+        title: str,
+        apply: Callable[[Any], None],
+        method: str,
+        *arguments: Any,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> None:
+        """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
+        self._ask(title, apply, method, *arguments, arrived=arrived)
+
     def cancel(self, number: int) -> None:
         """Stop a job."""
         job = self.board.get(number)
@@ -240,6 +256,8 @@ class Work(QObject):
         *arguments: Any,
         changes: bool = False,
         background: bool = False,
+        about: object = None,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> None:
         if self.link is None:
             return self.document.fail(
@@ -253,7 +271,9 @@ class Work(QObject):
         self.start()
         number = self.link.call(method, *arguments)
         revision = self.document.revision
-        self.board.add(Running(number, title, changes, revision, apply, background=background, method=method))
+        running = Running(number, title, changes, revision, apply, background=background, method=method)
+        running.about, running.arrived = about, arrived
+        self.board.add(running)
         self._clock.start()
         self.document.announce(Aspect.JOBS)
 
@@ -331,7 +351,10 @@ class Work(QObject):
     @Slot(object, object)
     def _progressed(self, number: int, event: Progressed) -> None:
         self.board.progressed(number, event.progress)
-        for point in event.points:
+        job = self.board.get(number)
+        if job is not None and job.arrived is not None and event.made:
+            job.arrived(event.made)
+        for point in event.points if job is not None and job.changes else ():
             if "step" in point and len(point) > 1:
                 self.curve.append(_curve_point(point))
         if not self._pulse.isActive():
@@ -391,6 +414,10 @@ class Work(QObject):
         if job is not None:
             self.document.announce(Aspect.JOBS)
         return job
+
+    def say(self, sentence: str) -> None:
+        """Say what just happened, in the status line and in the log."""
+        self._say(sentence)
 
     def _say(self, sentence: str) -> None:
         self.document.note(sentence)

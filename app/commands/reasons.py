@@ -65,6 +65,14 @@ def redoable(document: "Document") -> str:
     return "" if document.redo_text else say("There is nothing to redo.")
 
 
+def unmeasured(document: "Document") -> str:
+    """The sensitivity of the present state is neither known nor being measured."""
+    if any(job.method == "sensitivity" for job in document.jobs):
+        return say("Sensitivity is being measured already.")
+    known = document.curves
+    return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
+
+
 def running(document: "Document") -> str:
     """A job runs."""
     return "" if document.jobs else say("No job is running.")

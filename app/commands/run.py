@@ -18,6 +18,11 @@ def _cancel(window: Any) -> None:
         window.document.cancel(jobs[0].id)
 
 
+def _sensitivity(window: Any) -> None:
+    window.document.studies.sensitivity()
+    window.show_panel("sensitivity")
+
+
 def _cut_words(document: "Document") -> str:
     count = int(document.marked.sum())
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
@@ -66,6 +71,15 @@ RUN = (
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
         reasons.opened,
+    ),
+    Command(
+        "run.sensitivity",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure sensitivity"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut each layer on trial, 10 to 90 %, and say what that costs in accuracy."),
+        _sensitivity,
+        "",
+        reasons.all_of(reasons.opened, reasons.judged, reasons.unmeasured),
     ),
     Command(
         "run.cancel",

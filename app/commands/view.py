@@ -1,8 +1,10 @@
 """Commands of the window itself: look, palette, help."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ..words import QT_TRANSLATE_NOOP
+from . import reasons
 from .command import CONTEXT, Command
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "View")
@@ -27,6 +29,10 @@ def _about(window: Any) -> None:
     show_about(window)
 
 
+def _shower(module: str) -> Callable[[Any], None]:
+    return lambda window: window.show_panel(module)
+
+
 VIEW = (
     Command(
         "view.palette",
@@ -35,6 +41,33 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Find any command by its name."),
         _palette,
         "Ctrl+Shift+P",
+    ),
+    Command(
+        "view.tradeoff",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show trade-off"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Metric against cost, every state a point."),
+        _shower("tradeoff"),
+        "Ctrl+1",
+        reasons.opened,
+    ),
+    Command(
+        "view.layers",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show layers"),
+        QT_TRANSLATE_NOOP(CONTEXT, "What each layer keeps, costs and can lose, and which layers are tied."),
+        _shower("layers"),
+        "Ctrl+2",
+        reasons.opened,
+    ),
+    Command(
+        "view.sensitivity",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show sensitivity"),
+        QT_TRANSLATE_NOOP(CONTEXT, "The metric against what is removed of each layer."),
+        _shower("sensitivity"),
+        "Ctrl+4",
+        reasons.opened,
     ),
     Command(
         "view.system",

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planning.balance import bundle_of
+from ..planning.balance import all_bundles
 from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
-from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask
 
 
 def sets_of(analysis: Analysis, removed: Mask, goal: Goal) -> tuple[int, ...]:
@@ -17,9 +17,12 @@ def sets_of(analysis: Analysis, removed: Mask, goal: Goal) -> tuple[int, ...]:
     return tuple(_with_choice(analysis, gone, kinds))
 
 
-def removals(analysis: Analysis, removed: Mask, numbers: tuple[int, ...], shares: tuple[float, ...]) -> NDArray:
+def removals(
+    analysis: Analysis, removed: Mask, numbers: tuple[int, ...], shares: tuple[float, ...]
+) -> NDArray[np.int64]:
     """[N, G] how many structures of each set each share is, in the steps that its constraints leave it."""
-    counts = [[_count(analysis, removed, number, share) for share in shares] for number in numbers]
+    bundles = {number: bundle for bundle in all_bundles(analysis) for number in bundle.sets}
+    counts = [[_count(analysis, removed, number, bundles[number], share) for share in shares] for number in numbers]
     return np.array(counts, np.int64).reshape(-1, len(shares))
 
 
@@ -39,8 +42,8 @@ def _with_choice(analysis: Analysis, gone: Mask, kinds: frozenset[Kind]) -> Iter
             yield number
 
 
-def _count(analysis: Analysis, removed: Mask, number: int, share: float) -> int:
-    one, bundle = analysis.sets[number], bundle_of(analysis, number)
+def _count(analysis: Analysis, removed: Mask, number: int, bundle: Bundle, share: float) -> int:
+    one = analysis.sets[number]
     size, left = bundle.sizes[bundle.sets.index(number)], remaining(one, removed)
     most = (left - (one.count - size * bundle.most)) // size
     return size * min(int(share * left / size + 0.5), max(most, 0))

@@ -27,6 +27,7 @@ from secateur.app.panels.ledger import Ledger
 from secateur.app.panels.log import Log
 from secateur.app.panels.recovery import Recovery
 from secateur.app.panels.samples import Samples
+from secateur.app.panels.sensitivity import SensitivityPanel
 from secateur.app.panels.strip import Strip
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tree import TreePanel
@@ -40,6 +41,7 @@ SMALLEST = {
     TreePanel: (280, 450),
     TradeOff: (440, 220),
     Layers: (440, 220),
+    SensitivityPanel: (440, 220),
     Recovery: (450, 160),
     Samples: (450, 160),
     Jobs: (450, 160),
