@@ -73,6 +73,16 @@ def unmeasured(document: "Document") -> str:
     return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
 
 
+def no_study(document: "Document") -> str:
+    """Nothing long runs that a state could not be made beside."""
+    methods = {job.method for job in document.jobs}
+    if "sweep" in methods:
+        return say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood.")
+    if "sensitivity" in methods:
+        return say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays.")
+    return ""
+
+
 def running(document: "Document") -> str:
     """A job runs."""
     return "" if document.jobs else say("No job is running.")

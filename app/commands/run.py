@@ -23,6 +23,12 @@ def _sensitivity(window: Any) -> None:
     window.show_panel("sensitivity")
 
 
+def _sweep(window: Any) -> None:
+    from ..dialogs.sweep import ask
+
+    ask(window)
+
+
 def _cut_words(document: "Document") -> str:
     count = int(document.marked.sum())
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
@@ -41,7 +47,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Remove what is marked and verify the result. Undo brings it back."),
         lambda window: window.document.cut(),
         "Ctrl+Return",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.marked),
+        reasons.all_of(reasons.opened, reasons.idle, reasons.marked, reasons.no_study),
         _cut_words,
     ),
     Command(
@@ -51,7 +57,9 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the present state with the original as teacher."),
         lambda window: window.document.recover(window.document.recovery),
         "Ctrl+R",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.smaller, reasons.no_plan),
+        reasons.all_of(
+            reasons.opened, reasons.idle, reasons.judged, reasons.smaller, reasons.no_plan, reasons.no_study
+        ),
         _recover_words,
     ),
     Command(
@@ -80,6 +88,15 @@ RUN = (
         _sensitivity,
         "",
         reasons.all_of(reasons.opened, reasons.judged, reasons.unmeasured),
+    ),
+    Command(
+        "run.sweep",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Sweep budgets..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets, unattended: the trade-off curve."),
+        _sweep,
+        "Ctrl+Shift+G",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_study),
     ),
     Command(
         "run.cancel",

@@ -16,7 +16,7 @@ from ..theme.values import CAPTION
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
-from ..widgets.numbers import duration, percent, signed, three
+from ..widgets.numbers import about, duration, percent, signed, three
 from .kinds import counted, title_of
 from .measures import error_text, value_text
 from .sensitivity_plot import SensitivityPlot, Shown
@@ -146,7 +146,7 @@ class SensitivityPanel(QWidget):
         if not cost.samples:
             words = self.tr("{0} cuts, each judged on the choose split").format(f"{cost.trials:,}")
         if cost.seconds == cost.seconds:
-            words = self.tr("{0}: at most about {1}").format(words, duration(cost.seconds))
+            words = self.tr("{0}: at most about {1}").format(words, about(cost.seconds))
         return self.tr("{0}. What is measured stays, also when it is stopped.").format(words)
 
     # Words.

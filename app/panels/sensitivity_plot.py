@@ -203,7 +203,7 @@ class SensitivityPlot(Plot):
         sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _ in texts]
         self._boxes = spread(points, sizes, area)
         for (text, colour), where in zip(texts, self._boxes, strict=True):
-            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(f"{look.panel}d0"))
+            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(f"#e0{look.panel[1:]}"))
             item.textItem.document().setDocumentMargin(0)
             item.setFont(font)
             item.setPos(box.mapSceneToView(where.topLeft()))

@@ -92,5 +92,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def about(seconds: float) -> str:
+    """A time that is only estimated, without a precision that it has not: 40 s, 3 min, 2 h."""
+    if seconds < 60:
+        return f"{max(1, round(seconds)) if seconds < 10 else 10 * round(seconds / 10)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
+
+
 def _minus(text: str) -> str:
     return text.replace("-", MINUS)

@@ -55,3 +55,7 @@ def test_shares_get_digits_where_they_are_small() -> None:
 
 def test_durations() -> None:
     assert [numbers.duration(s) for s in (12.4, 130, 3900)] == ["12 s", "2 min 10 s", "1 h 5 min"]
+
+
+def test_estimates_claim_no_precision_that_they_have_not() -> None:
+    assert [numbers.about(s) for s in (0.2, 3.4, 38, 188, 9000)] == ["1 s", "3 s", "40 s", "3 min", "2 h"]
