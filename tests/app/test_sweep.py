@@ -142,5 +142,6 @@ def test_the_bold_line_joins_what_nothing_else_beats(player) -> None:
     for number, (share, accuracy) in accuracies.items():
         document.take_arrivals(pair(player, number, share, accuracy))
     trade = trade_off(document, Axis.MACS)
+    assert trade is not None
     assert [p.state for p in trade.front] == ["s8", "s6", "s2", "s0"]  # s4 costs more than s6 and scores less
     assert [p.state for p in replace(trade, higher=False).front] == ["s8"]
