@@ -61,6 +61,15 @@ VIEW = (
         reasons.opened,
     ),
     Command(
+        "view.heads",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show heads"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Layers by heads, coloured by their scores, to mark in."),
+        _shower("heads"),
+        "Ctrl+3",
+        reasons.opened,
+    ),
+    Command(
         "view.sensitivity",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Show sensitivity"),

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document import Selection
+from secateur.app.panels.heads import Heads
 from secateur.app.panels.history import History
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.jobs import Jobs
@@ -41,6 +42,7 @@ SMALLEST = {
     TreePanel: (280, 450),
     TradeOff: (440, 220),
     Layers: (440, 220),
+    Heads: (440, 220),
     SensitivityPanel: (440, 220),
     Recovery: (450, 160),
     Samples: (450, 160),
