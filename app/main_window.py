@@ -174,6 +174,11 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.show_tab(module)
 
+    def show_rating(self) -> None:
+        """Open the options of the rating."""
+        if self.area is not None:
+            self.area.panels["tree.panel"].show_options()
+
     def reset_layout(self) -> None:
         """Panels as at first."""
         if self.area is not None:

@@ -23,6 +23,12 @@ def _shortcuts(window: Any) -> None:
     show_sheet(window)
 
 
+def _criteria(window: Any) -> None:
+    from ..dialogs.criteria import show_criteria
+
+    show_criteria(window)
+
+
 def _about(window: Any) -> None:
     from ..dialogs.about import show_about
 
@@ -113,6 +119,13 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "All shortcuts on one page."),
         _shortcuts,
         "F1",
+    ),
+    Command(
+        "help.criteria",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "Criteria"),
+        QT_TRANSLATE_NOOP(CONTEXT, "What each computes, what it costs for this model, and where it comes from."),
+        _criteria,
     ),
     Command(
         "help.about",
