@@ -15,6 +15,7 @@ from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
 from secateur.engine.session.courses import BUDGETS, Course, Sweep
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import identities
+from secateur.engine.targets.protocol import TargetSpec
 
 from .aspects import Aspect
 from .curves import Curves
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from .document import Document
 
 CONTEXT = "Studies"
+
+
+def there(spec: TargetSpec) -> TargetSpec:
+    """What is measured on another machine: ONNX files in float32; threads, batch and sizes as here."""
+    return replace(spec, runtime="onnxruntime", precision="fp32", machine="")
 
 
 def say(text: str) -> str:
@@ -135,7 +141,7 @@ class Studies:
             words = say("Written to {folder}. Carry it over, run there: {command}, then read its results.json here.")
             document.work.say(words.format(folder=result[0], command=result[1]))
 
-        document.work.run(say("Write a bench"), written, "write_bench", states, folder, document.target)
+        document.work.run(say("Write a bench"), written, "write_bench", states, folder, there(document.target))
 
     def take_bench(self, path: str) -> None:
         """Read what another machine measured; it becomes the target, so that its latencies are shown."""

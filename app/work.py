@@ -154,6 +154,8 @@ class Work(QObject):
         document, target = self.document, self.document.target
         if document.original is None or document.state is None:
             return
+        if target.machine:  # It cannot be measured from here.
+            return None if background else self._say(self.tr("The target is another machine: measure it there."))
         states = tuple(dict.fromkeys((document.original.id, document.state.id)))
 
         def apply(timings: Any) -> None:

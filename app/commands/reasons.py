@@ -65,6 +65,14 @@ def redoable(document: "Document") -> str:
     return "" if document.redo_text else say("There is nothing to redo.")
 
 
+def here(document: "Document") -> str:
+    """The target is this machine."""
+    if not document.target.machine:
+        return ""
+    words = say("The target is {machine}. Measure there: Measure elsewhere, then read its results.")
+    return words.format(machine=document.target.machine)
+
+
 def unmeasured(document: "Document") -> str:
     """The sensitivity of the present state is neither known nor being measured."""
     if any(job.method == "sensitivity" for job in document.jobs):

@@ -23,6 +23,18 @@ def _sensitivity(window: Any) -> None:
     window.show_panel("sensitivity")
 
 
+def _bench(window: Any) -> None:
+    from ..dialogs.bench import ask_write
+
+    ask_write(window)
+
+
+def _bench_results(window: Any) -> None:
+    from ..dialogs.bench import ask_results
+
+    ask_results(window)
+
+
 def _sweep(window: Any) -> None:
     from ..dialogs.sweep import ask
 
@@ -78,6 +90,24 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of original and present state, interleaved."),
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
+        reasons.all_of(reasons.opened, reasons.here),
+    ),
+    Command(
+        "run.bench",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure elsewhere..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write a folder that measures original and present state on another machine."),
+        _bench,
+        "",
+        reasons.all_of(reasons.opened, reasons.no_plan),
+    ),
+    Command(
+        "run.bench_results",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Read results from elsewhere..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Take the latencies that bench.py measured on another machine."),
+        _bench_results,
+        "",
         reasons.opened,
     ),
     Command(

@@ -1,5 +1,6 @@
 """A session on a user's own small model: each step, what it keeps, and that what fails changes nothing."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind, Mask, from_identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.protocol import Check, Verification
+from secateur.engine.targets import bench
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Split, TaskSpec
 
@@ -449,3 +451,22 @@ def test_a_project_from_elsewhere_runs_its_code_only_with_consent(
     with pytest.raises(OpenError, match="--trust-code"):
         finish(Session().open(moved))
     assert len(finish(Session().open(replace(moved, trust_code=True))).analysis.sets) == len(opened.analysis.sets)
+
+
+def test_results_of_a_bench_come_back_to_the_states_that_they_are_of(session: Session, opened: OpenedModel, tmp_path: Path):
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    names = [f"{one.id}-{one.weights}.onnx" for one in (opened.state, cut)]
+    numbers = {"low": 1.0, "high": 3.0, "runs": 50}
+    results = {
+        "schema": bench.SCHEMA,
+        "machine": {"name": "jetson", "processor": "ARM", "cores": 6, "onnxruntime": "1.32"},
+        "target": {"runtime": "onnxruntime", "threads": 4, "batch": 2},
+        "models": [{"file": name, "median": 2.0 + n, **numbers} for n, name in enumerate(names)],
+    }
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results))
+    states = session.take_bench(str(path))
+    assert [(one.id, one.timings[-1].median, one.timings[-1].target.machine) for one in states] == [
+        ("s0", 2.0, "jetson"), (cut.id, 3.0, "jetson"),
+    ]  # fmt: skip
+    assert session.history.state("s0").timings[-1].target.batch == 2
