@@ -33,7 +33,7 @@ class WriteBench(FormDialog):
         document = window.document
         name = (document.model_name or "model").replace("/", "-")
         self.path = self.add_path(self.tr("Folder"), str(Path.home() / f"{name} bench"), pick="folder")
-        self.add_row(self.tr("Measured at"), label(target_text(there(document.target)), wrap=True))
+        self.add_row(self.tr("Measured at"), label(target_text(there(document.target))))
         self.problem = self._problem
         self.act = lambda: document.studies.write_bench(self.path.text())
         self.check()

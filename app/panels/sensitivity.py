@@ -146,7 +146,7 @@ class SensitivityPanel(QWidget):
         if not cost.samples:
             words = self.tr("{0} cuts, each judged on the choose split").format(f"{cost.trials:,}")
         if cost.seconds == cost.seconds:
-            words = self.tr("{0}: at most about {1}").format(words, about(cost.seconds))
+            words = self.tr("{0}: about {1}").format(words, about(cost.seconds))
         return self.tr("{0}. What is measured stays, also when it is stopped.").format(words)
 
     # Words.

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from ..curves import Curve
 from ..theme import tokens
-from ..widgets.plot import Plot, line
+from ..widgets.plot import Plot, line, veil
 from ..widgets.spread_labels import spread
 
 NEAR = 14.0
@@ -203,7 +203,7 @@ class SensitivityPlot(Plot):
         sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _ in texts]
         self._boxes = spread(points, sizes, area)
         for (text, colour), where in zip(texts, self._boxes, strict=True):
-            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(f"#e0{look.panel[1:]}"))
+            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(veil(look.panel)))
             item.textItem.document().setDocumentMargin(0)
             item.setFont(font)
             item.setPos(box.mapSceneToView(where.topLeft()))

@@ -74,8 +74,9 @@ class TradeOff(QWidget):
         self._note.setText(shown.missing or self._legend(len(shown.front)))
 
     def _legend(self, best: int) -> str:
-        words = self.tr("Up and to the left is better. Click a point to go to its state.")
-        return self.tr("{0} The bold line joins the best ones.").format(words) if best > 2 else words
+        if best > 2:
+            return self.tr("Up and to the left is better; bold: the best. Click a point to go to its state.")
+        return self.tr("Up and to the left is better. Click a point to go to its state.")
 
     def _say_empty(self, judged: bool) -> None:
         title = self.tr("What it costs, what it scores")

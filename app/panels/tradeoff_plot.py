@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from secateur.engine.session.states import StateKind
 
 from ..theme import tokens
-from ..widgets.plot import Plot, line
+from ..widgets.plot import Plot, line, veil
 from ..widgets.spread_labels import spread
 from .tradeoff_points import Point, TradeOff
 
@@ -142,7 +142,7 @@ class TradeOffPlot(Plot):
         sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _, _ in texts]
         self._boxes = spread(points, sizes, box.sceneBoundingRect().adjusted(4, 2, -4, -2), self._lines())
         for (text, _, colour), where in zip(texts, self._boxes, strict=True):
-            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(f"#e0{tokens().panel[1:]}"))
+            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(veil(tokens().panel)))
             item.textItem.document().setDocumentMargin(0)
             item.setFont(self.getAxis("left").style["tickFont"])
             item.setPos(box.mapSceneToView(where.topLeft()))

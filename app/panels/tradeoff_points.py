@@ -78,9 +78,14 @@ class TradeOff:
 
     @property
     def front(self) -> tuple[Point, ...]:
-        """The points than which none is better and cheaper, the cheapest first: the curve of what can be had."""
+        """The points than which none is better and cheaper, the cheapest first: the curve of what can be had.
+
+        A cut that was recovered is on its way to a point, and no point of it.
+        """
+        on_the_way = {p.parent for p in self.points if p.kind in (StateKind.RECOVERED, StateKind.ATTACHED)}
+        ends = [p for p in self.points if p.y == p.y and not (p.kind is StateKind.CUT and p.state in on_the_way)]
         found, best = list[Point](), float("-inf")
-        for point in sorted((p for p in self.points if p.y == p.y), key=lambda p: (p.x, -p.y)):
+        for point in sorted(ends, key=lambda p: (p.x, -p.y)):
             if (height := point.y if self.higher else -point.y) > best:
                 found.append(point)
                 best = height

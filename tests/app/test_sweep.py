@@ -145,3 +145,13 @@ def test_the_bold_line_joins_what_nothing_else_beats(player) -> None:
     assert trade is not None
     assert [p.state for p in trade.front] == ["s8", "s6", "s2", "s0"]  # s4 costs more than s6 and scores less
     assert [p.state for p in replace(trade, higher=False).front] == ["s8"]
+
+
+def test_a_cut_that_was_recovered_is_no_end_of_the_bold_line(player) -> None:
+    document = player.document
+    cut, recovered = pair(player, 1, 0.6, 0.9)
+    judged = replace(cut, metrics=(replace(recovered.metrics[0], value=0.2),), macs=cut.macs - 1)
+    document.take_arrivals((judged, recovered))
+    trade = trade_off(document, Axis.MACS)
+    assert trade is not None and {p.state for p in trade.points} == {"s0", "s1", "s2"}
+    assert [p.state for p in trade.front] == ["s2", "s0"]

@@ -45,7 +45,7 @@ def measured(player: Player, *trials: Trial) -> None:
 def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) -> None:
     panel = shown(qtbot, player.document)
     words = panel._empty._sentence.text()
-    assert "81 cuts, each judged on the 2,000 samples of the choose split: at most about 3 min" in words
+    assert "81 cuts, each judged on the 2,000 samples of the choose split: about 3 min" in words
     qtbot.mouseClick(panel._empty.step, LEFT)
     assert player.link.asked("sensitivity") == ("s0", "taylor", SHARES, None, Choices())
     assert not panel._empty.step.isVisible()

@@ -453,7 +453,9 @@ def test_a_project_from_elsewhere_runs_its_code_only_with_consent(
     assert len(finish(Session().open(replace(moved, trust_code=True))).analysis.sets) == len(opened.analysis.sets)
 
 
-def test_results_of_a_bench_come_back_to_the_states_that_they_are_of(session: Session, opened: OpenedModel, tmp_path: Path):
+def test_results_of_a_bench_come_back_to_the_states_that_they_are_of(
+    session: Session, opened: OpenedModel, tmp_path: Path
+):
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     names = [f"{one.id}-{one.weights}.onnx" for one in (opened.state, cut)]
     numbers = {"low": 1.0, "high": 3.0, "runs": 50}
