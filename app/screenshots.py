@@ -188,7 +188,7 @@ def photograph(folder: Path, look: str, scale: int) -> None:
     from .start import make_application, make_window
 
     kept = tempfile.mkdtemp()
-    os.environ.update(XDG_DATA_HOME=f"{kept}/data")
+    os.environ.update(XDG_DATA_HOME=f"{kept}/data", XDG_CACHE_HOME=f"{kept}/cache")
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, kept)
     application = make_application()
     theme.apply(application, look)

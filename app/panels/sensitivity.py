@@ -1,6 +1,7 @@
 """The Sensitivity tab: what each layer can lose. A click on a point of a curve plans that share of its layer."""
 
 import math
+from collections import Counter
 
 import numpy as np
 from PySide6.QtCore import Qt, Slot
@@ -116,8 +117,15 @@ class SensitivityPanel(QWidget):
         sign = 1.0 if metric.higher_is_better else -1.0
         planned = [int(np.count_nonzero(document.marked[analysis.sets[c.set_number].structures])) for c in self._curves]
         goal = scale * metric.value - sign * document.goal.lose if metric.percent else math.nan
-        names = tuple(_name(analysis, one, self._curves) for one in self._curves)
-        return Shown(self._curves, names, scale, scale * metric.value, goal, tuple(planned), metric.higher_is_better)
+        return Shown(
+            self._curves,
+            _names(analysis, self._curves),
+            scale,
+            scale * metric.value,
+            goal,
+            tuple(planned),
+            metric.higher_is_better,
+        )
 
     def _say_empty(self) -> None:
         title = self.tr("What each layer can lose")
@@ -209,12 +217,15 @@ class SensitivityPanel(QWidget):
             self.document.cancel(job.id)
 
 
-def _name(analysis: Analysis, curve: Curve, curves: tuple[Curve, ...]) -> str:
-    """The layer, and what of it where several of its sets have a curve."""
-    one = analysis.sets[curve.set_number]
-    several = sum(analysis.sets[other.set_number].module == one.module for other in curves) > 1
-    module = one.module or one.name
-    return f"{module}, {title_of(one.kind)}" if several else module
+def _names(analysis: Analysis, curves: tuple[Curve, ...]) -> tuple[str, ...]:
+    """The layer of each curve, and what of it where several of its sets have one."""
+    sets = [analysis.sets[curve.set_number] for curve in curves]
+    counts = Counter(one.module for one in sets)
+    names = ((one.module or one.name, title_of(one.kind)) for one in sets)
+    return tuple(
+        f"{module}, {kind}" if counts[one.module] > 1 else module
+        for one, (module, kind) in zip(sets, names, strict=True)
+    )
 
 
 def _point_words(panel: QWidget, analysis: Analysis, curve: Curve, point: int, metric: Metric) -> str:

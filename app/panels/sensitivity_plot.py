@@ -11,11 +11,10 @@ from PySide6.QtWidgets import QWidget
 
 from ..curves import Curve
 from ..theme import tokens
+from ..widgets.near import Line, line_at, nearest_point
 from ..widgets.plot import Plot, line, veil
 from ..widgets.spread_labels import spread
 
-NEAR = 14.0
-"""How near a point the mouse must be, in pixels."""
 NAMED = 4
 """How many of the layers that lose most are named beside the selected one."""
 STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
@@ -212,7 +211,7 @@ class SensitivityPlot(Plot):
 
     # Mouse and keys.
 
-    def _pixels(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+    def _pixels(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Line:
         """Places on the axes in pixels of the scene."""
         area, ((left, right), (low, high)) = self.getViewBox().sceneBoundingRect(), self.viewRange()
         return (
@@ -220,30 +219,11 @@ class SensitivityPlot(Plot):
             area.bottom() - (ys - low) / (high - low) * area.height(),
         )
 
-    def _nearest(self, where: QPointF) -> tuple[int, int] | None:
-        """The point beside a place, the bold curve's first; None where none is near."""
-        best, found = NEAR, None
-        order = range(len(self._shown.curves)) if self._shown is not None else ()
-        for number in sorted(order, key=lambda n: n != self.selected):
-            assert self._shown is not None
-            one = self._shown.curves[number]
-            xs, ys = self._pixels(100 * one.shares, self._shown.scale * one.values)
-            distances = np.hypot(xs - where.x(), ys - where.y())
-            point = int(np.argmin(distances))
-            if distances[point] < best - (0 if number == self.selected else 1):
-                best, found = float(distances[point]), (number, point)
-        return found
-
-    def _crossed(self, where: QPointF) -> int:
-        """The curve that passes a place, -1 for none."""
-        best, found = NEAR / 2, -1
-        if self._shown is not None:
-            for number, one in enumerate(self._shown.curves):
-                xs, ys = self._pixels(100 * one.shares, self._shown.scale * one.values)
-                distance = abs(float(np.interp(where.x(), xs, ys, left=np.inf, right=np.inf)) - where.y())
-                if distance < best:
-                    best, found = distance, number
-        return found
+    def _lines(self) -> list[Line]:
+        """The curves in pixels of the scene."""
+        if self._shown is None:
+            return []
+        return [self._pixels(100 * one.shares, self._shown.scale * one.values) for one in self._shown.curves]
 
     def point_at(self, place: tuple[int, int] | None) -> None:
         """Make a point current."""
@@ -255,7 +235,7 @@ class SensitivityPlot(Plot):
 
     def mouseMoveEvent(self, ev: QMouseEvent) -> None:
         """The point under the mouse is current."""
-        self.point_at(self._nearest(self.mapToScene(ev.position().toPoint())))
+        self.point_at(nearest_point(self._lines(), self.mapToScene(ev.position().toPoint()), self.selected))
 
     def leaveEvent(self, ev) -> None:  # noqa: ANN001
         """Nothing is under the mouse any more."""
@@ -267,11 +247,11 @@ class SensitivityPlot(Plot):
         self.setFocus(Qt.FocusReason.MouseFocusReason)
         if ev.button() is not Qt.MouseButton.LeftButton:
             return
-        where = self.mapToScene(ev.position().toPoint())
-        place = self._nearest(where)
+        where, lines = self.mapToScene(ev.position().toPoint()), self._lines()
+        place = nearest_point(lines, where, self.selected)
         if place is not None:
             self.chosen.emit(*place)
-        elif (crossed := self._crossed(where)) >= 0:
+        elif (crossed := line_at(lines, where)) >= 0:
             self.picked.emit(crossed)
 
     def mouseReleaseEvent(self, ev: QMouseEvent) -> None:

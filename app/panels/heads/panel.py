@@ -94,6 +94,8 @@ class Heads(QWidget):
         words = self.tr("Click a head to mark or spare it, drag over several; Ctrl+L locks.")
         framed = self.tr(" Framed: a key/value group with the query heads it serves.") if groups else ""
         self._note.setText(words + framed)
+        if self.map.current is not None:
+            self.map.setAccessibleDescription(self.words(*self.map.current))
         self.map.viewport().update()
 
     # Cells.

@@ -78,6 +78,7 @@ class HeadMap(QAbstractScrollArea):
     def show_current(self, place: Place | None) -> None:
         """Select a cell and bring its row into view."""
         self.current = place
+        self.setAccessibleDescription("" if place is None else self.words(*place))
         if place is not None:
             bar, room = self.verticalScrollBar(), self.viewport().height() - HEADER
             bar.setValue(min(max(bar.value(), (place[0] + 1) * ROW - room), place[0] * ROW))
@@ -245,6 +246,14 @@ class HeadMap(QAbstractScrollArea):
         if place != self._hover:
             self._hover = place
             self.hovered.emit(place)
+
+    def event(self, event: QEvent) -> bool:
+        """Escape drops the rubber band before it is anybody's shortcut."""
+        is_escape = isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape
+        if is_escape and event.type() is QEvent.Type.ShortcutOverride and self._press is not None:
+            event.accept()
+            return True
+        return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrows go from cell to cell; Space marks or spares, Delete marks; Escape drops the rubber band."""

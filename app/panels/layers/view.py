@@ -65,6 +65,7 @@ class LayerTable(QAbstractScrollArea):
     def show_current(self, number: int, reach: bool = True) -> None:
         """Select a row and bring it into view."""
         self.current = number
+        self.setAccessibleDescription(self.words(number) if number >= 0 else "")
         if number >= 0 and reach:
             self._reach(number)
         self.viewport().update()

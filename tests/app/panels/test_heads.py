@@ -148,6 +148,7 @@ def test_keys_reach_every_head_and_mark(shown, qtbot) -> None:
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_End):
         qtbot.keyClick(panel.map, key)
     assert document.selection.structure == heads(plain(), 1) + 3
+    assert panel.map.accessibleDescription().startswith("blocks.1, head 3\nscore")
     qtbot.keyClick(panel.map, Qt.Key.Key_Space)
     assert document.marked[heads(plain(), 1) + 3]
     qtbot.keyClick(panel.map, Qt.Key.Key_Space)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 
 from secateur.app.commands import command_named
 from secateur.app.document import Selection
@@ -93,6 +93,19 @@ def test_keys_go_from_layer_to_layer_along_the_curve_and_plan(qtbot, dressed, pl
     qtbot.keyClick(panel.plot, Qt.Key.Key_Return)
     assert np.flatnonzero(document.marked).min() >= document.analysis.sets[SECOND].first
     assert document.marked.sum() == 16
+
+
+def test_a_click_beside_the_points_of_a_curve_only_selects_its_layer(qtbot, dressed, player) -> None:
+    document = player.document
+    panel = shown(qtbot, document)
+    measured(player, Trial(FIRST, 16, top1(0.8)), Trial(SECOND, 16, top1(0.5)))
+    between = (panel.plot.pixel_of(1, 0) + panel.plot.pixel_of(1, 1)) / 2
+    qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=between.toPoint())
+    assert document.selection.set_number == SECOND and not document.marked.any()
+    far = panel.plot.pixel_of(1, 1).toPoint() + QPoint(60, 0)
+    document.select(Selection())
+    qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=far)
+    assert document.selection == Selection()
 
 
 def test_the_selection_of_the_tree_is_the_bold_curve(qtbot, dressed, player) -> None:

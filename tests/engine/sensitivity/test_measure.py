@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Goal
-from secateur.engine.sensitivity.protocol import Trial
+from secateur.engine.sensitivity.protocol import Sensitivity, Trial
 from secateur.engine.sensitivity.trials import removals, sets_of, trials
+from secateur.engine.session.client import SESSION
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Split
@@ -129,6 +131,21 @@ def test_what_was_measured_is_taken_from_the_disk(session: Session, monkeypatch:
     second = finish(again.sensitivity("s0", "l1", (*SHARES, 0.7), FILTERS))
     assert (second.values[:, :3] == first.values).all() and len(seen) == 1  # filters at 70 %: the block is the same
     again.close()
+
+
+def test_a_later_session_of_the_window_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    module, _, name = SESSION.partition(":")
+    make, found = getattr(import_module(module), name), list[Sensitivity]()
+    spec = write_project(tmp_path / "mine")
+    for folder, evaluated in (("first", 4), ("second", 0)):
+        session = make(tmp_path / folder)
+        finish(session.open(spec, evaluate=False))
+        seen = evaluations(session, monkeypatch)
+        found.append(finish(session.sensitivity("s0", "l1", SHARES, Goal((), kinds=(Kind.FILTER,)))))
+        assert len(seen) == evaluated
+        session.close()
+    assert (found[0].values == found[1].values).all()
 
 
 def test_a_cancelled_run_goes_on_where_it_stood(session: Session, monkeypatch: pytest.MonkeyPatch):
