@@ -60,6 +60,7 @@ class Curves:
     metric: Metric | None = None
     notes: tuple[str, ...] = ()
     _points: dict[int, dict[int, Metric]] = field(default_factory=dict[int, dict[int, Metric]])
+    _made: dict[int, Curve] = field(default_factory=dict[int, Curve])
 
     def take(self, trials: Iterable[Trial]) -> None:
         """Keep points that were just measured."""
@@ -70,6 +71,7 @@ class Curves:
                 points = self._points.setdefault(trial.set_number, {})
                 self.tried += trial.removed not in points
                 points[trial.removed] = trial.metric
+                self._made.pop(trial.set_number, None)
 
     def finish(self, found: Sensitivity) -> None:
         """All are there; what failed is said."""
@@ -80,7 +82,13 @@ class Curves:
         points = self._points.get(number)
         if self.metric is None or not points:
             return None
-        ordered = {0: self.metric, **dict(sorted(points.items()))}
+        if number not in self._made:
+            self._made[number] = self._make(analysis, removed, number, {0: self.metric, **points})
+        return self._made[number]
+
+    @staticmethod
+    def _make(analysis: Analysis, removed: Mask, number: int, points: dict[int, Metric]) -> Curve:
+        ordered = dict(sorted(points.items()))
         total = int((~removed[analysis.sets[number].structures]).sum())
         values = np.array([one.value for one in ordered.values()])
         return Curve(number, total, np.array([*ordered]), values, np.array([one.error for one in ordered.values()]))

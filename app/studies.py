@@ -14,7 +14,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
 from secateur.engine.session.courses import BUDGETS, Course, Sweep
 from secateur.engine.session.states import State
-from secateur.engine.structures.analysis import identities
+from secateur.engine.structures.analysis import Analysis, Mask, identities
 from secateur.engine.targets.protocol import TargetSpec
 
 from .aspects import Aspect
@@ -57,21 +57,29 @@ class Studies:
     def __init__(self, document: "Document") -> None:
         """Work for a document."""
         self._document = document
+        self._trials: tuple[object, object, int] = (None, None, 0)
 
     # Sensitivity.
 
     def estimate(self) -> Estimate:
         """What measuring the sensitivity of the present state would cost, before it is started."""
-        from secateur.engine.sensitivity.trials import removals, sets_of, trials
-
         document, task = self._document, self._document.task
         if document.analysis is None or task is None:
             return Estimate(0, 0, float("nan"))
-        numbers = sets_of(document.analysis, document.removed, Goal(()))
-        count = len(trials(removals(document.analysis, document.removed, numbers, SHARES), numbers))
+        count = self._count(document.analysis, document.removed)
         samples = task.sizes.get("choose", 0)
         seconds = count * samples * task.seconds
         return Estimate(count, samples, seconds if seconds else float("nan"))
+
+    def _count(self, analysis: Analysis, removed: Mask) -> int:
+        """How many cuts there are to try; counted once for a state."""
+        from secateur.engine.sensitivity.trials import removals, sets_of, trials
+
+        if self._trials[0] is not analysis or self._trials[1] is not removed:
+            numbers = sets_of(analysis, removed, Goal(()))
+            count = len(trials(removals(analysis, removed, numbers, SHARES), numbers))
+            self._trials = (analysis, removed, count)
+        return self._trials[2]
 
     def sensitivity(self) -> None:
         """Measure how the present state's metric falls as each set loses a share; goes on where a run stopped."""

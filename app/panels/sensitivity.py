@@ -115,7 +115,8 @@ class SensitivityPanel(QWidget):
     def _shown(self, analysis: Analysis, metric: Metric) -> Shown:
         document, scale = self.document, 100.0 if metric.percent else 1.0
         sign = 1.0 if metric.higher_is_better else -1.0
-        planned = [int(np.count_nonzero(document.marked[analysis.sets[c.set_number].structures])) for c in self._curves]
+        chosen = document.selection.set_number
+        planned = int(np.count_nonzero(document.marked[analysis.sets[chosen].structures])) if chosen >= 0 else 0
         goal = scale * metric.value - sign * document.goal.lose if metric.percent else math.nan
         return Shown(
             self._curves,
@@ -123,7 +124,7 @@ class SensitivityPanel(QWidget):
             scale,
             scale * metric.value,
             goal,
-            tuple(planned),
+            planned,
             metric.higher_is_better,
         )
 
@@ -221,10 +222,8 @@ def _names(analysis: Analysis, curves: tuple[Curve, ...]) -> tuple[str, ...]:
     """The layer of each curve, and what of it where several of its sets have one."""
     sets = [analysis.sets[curve.set_number] for curve in curves]
     counts = Counter(one.module for one in sets)
-    names = ((one.module or one.name, title_of(one.kind)) for one in sets)
     return tuple(
-        f"{module}, {kind}" if counts[one.module] > 1 else module
-        for one, (module, kind) in zip(sets, names, strict=True)
+        f"{one.module}, {title_of(one.kind)}" if counts[one.module] > 1 else one.module or one.name for one in sets
     )
 
 

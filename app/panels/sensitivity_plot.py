@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyqtgraph as pg
-from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QGraphicsItem, QWidget
 
 from ..curves import Curve
 from ..theme import tokens
-from ..widgets.near import Line, line_at, nearest_point
+from ..widgets.near import Floats, line_at, nearest_point
 from ..widgets.plot import Plot, line, veil
 from ..widgets.spread_labels import spread
 
@@ -30,7 +29,7 @@ class Shown:
         scale: From the metric's unit to that of the axis.
         before: The state as it is, on the axis.
         goal: What the goal accepts, NaN for nothing.
-        planned: For each curve how many structures the plan takes.
+        planned: How many structures the plan takes of the bold curve's set.
         higher: More is better.
     """
 
@@ -39,7 +38,7 @@ class Shown:
     scale: float
     before: float
     goal: float
-    planned: tuple[int, ...]
+    planned: int
     higher: bool
 
 
@@ -67,10 +66,12 @@ class SensitivityPlot(Plot):
         self._boxes: list[QRectF] = []
         self.selected = -1
         self.current: tuple[int, int] | None = None
+        self._xs, self._ys, self._curve_of = np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
         super().__init__(name, parent)
         self._before = pg.InfiniteLine(angle=0)
         self._goal = pg.InfiniteLine(angle=0)
         self._others = pg.PlotDataItem(connect="finite")
+        self._others.curve.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)  # drawn once, not at every move
         self._bold = pg.PlotDataItem(symbol="o", symbolSize=7)
         self._under = pg.PlotDataItem(symbol="o", symbolSize=6)
         self._plan = pg.ScatterPlotItem(symbol="t", size=12, pxMode=True)
@@ -87,6 +88,7 @@ class SensitivityPlot(Plot):
     def show_curves(self, shown: Shown, selected: int) -> None:
         """Show other curves, or others bold."""
         self._shown, self.selected = shown, selected
+        self._lay_out_points(shown)
         if self.current is not None and not self._holds(self.current):
             self.current = None
         self._set_range(shown)
@@ -109,12 +111,18 @@ class SensitivityPlot(Plot):
         x, y = self._pixels(100 * one.shares[point : point + 1], self._shown.scale * one.values[point : point + 1])
         return QPointF(self.mapFromScene(QPointF(float(x[0]), float(y[0]))))
 
+    def _lay_out_points(self, shown: Shown) -> None:
+        """All points end to end, on the axes; and the curve of each."""
+        self._xs = np.concatenate([100 * one.shares for one in shown.curves] or [np.zeros(0)])
+        self._ys = np.concatenate([shown.scale * one.values for one in shown.curves] or [np.zeros(0)])
+        self._curve_of = np.repeat(np.arange(len(shown.curves)), [len(one.removed) for one in shown.curves])
+
     def _holds(self, place: tuple[int, int]) -> bool:
         curves = self._shown.curves if self._shown is not None else ()
         return place[0] < len(curves) and place[1] < len(curves[place[0]].removed)
 
     def _set_range(self, shown: Shown) -> None:
-        values = np.concatenate([shown.scale * one.values for one in shown.curves] or [np.array([shown.before])])
+        values = self._ys if len(self._ys) else np.array([shown.before])
         ends = np.percentile(values, (2, 98)) if not shown.higher or shown.scale == 1 else (values.min(), values.max())
         low, high = min(float(ends[0]), shown.before), max(float(ends[1]), shown.before)
         pad = max(high - low, 0.02 * abs(high), 1e-9) * 0.08
@@ -124,11 +132,10 @@ class SensitivityPlot(Plot):
     def _draw(self) -> None:
         assert self._shown is not None
         look, shown = tokens(), self._shown
-        faint = line(f"#a0{look.muted[1:]}", width=1)
-        gap = np.array([np.nan])
-        pieces = [(np.append(100 * c.shares, gap), np.append(shown.scale * c.values, gap)) for c in shown.curves]
-        xs, ys = zip(*pieces, strict=True) if pieces else ((gap,), (gap,))
-        self._others.setData(np.concatenate(xs), np.concatenate(ys))
+        alpha = max(48, 160 - len(shown.curves))  # many lines together still show where they are dense
+        faint = line(f"#{alpha:02x}{look.muted[1:]}", width=1)
+        ends = np.flatnonzero(np.diff(self._curve_of)) + 1
+        self._others.setData(np.insert(self._xs, ends, np.nan), np.insert(self._ys, ends, np.nan))
         self._others.setPen(faint)
         self._before.setValue(shown.before)
         self._before.setPen(line(look.muted, dashed=True, width=1))
@@ -136,9 +143,14 @@ class SensitivityPlot(Plot):
         self._goal.setValue(shown.goal if shown.goal == shown.goal else 0.0)
         self._goal.setPen(line(look.marked, dashed=True, width=1))
         self._draw_curve(self._bold, self.selected, look.accent, 2.5)
+        self._draw_plan()
+        self._draw_pointed()
+
+    def _draw_pointed(self) -> None:
+        """The current point with its curve, and the names."""
+        look = tokens()
         pointed = -1 if self.current is None else self.current[0]
         self._draw_curve(self._under, -1 if pointed == self.selected else pointed, look.text, 1.5)
-        self._draw_plan()
         self._draw_point()
         self._place_labels()
 
@@ -155,7 +167,7 @@ class SensitivityPlot(Plot):
         """Where the plan stands on the bold curve."""
         assert self._shown is not None
         one = self._shown.curves[self.selected] if self.selected >= 0 else None
-        count = self._shown.planned[self.selected] if self.selected >= 0 else 0
+        count = self._shown.planned
         self._plan.setVisible(one is not None and count > 0)
         if one is not None and count > 0:
             share = count / max(one.total, 1)
@@ -211,7 +223,7 @@ class SensitivityPlot(Plot):
 
     # Mouse and keys.
 
-    def _pixels(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Line:
+    def _pixels(self, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
         """Places on the axes in pixels of the scene."""
         area, ((left, right), (low, high)) = self.getViewBox().sceneBoundingRect(), self.viewRange()
         return (
@@ -219,7 +231,15 @@ class SensitivityPlot(Plot):
             area.bottom() - (ys - low) / (high - low) * area.height(),
         )
 
-    def _lines(self) -> list[Line]:
+    def _nearest(self, where: QPointF) -> tuple[int, int] | None:
+        """The point beside a place, None where none is near."""
+        point = nearest_point(*self._pixels(self._xs, self._ys), self._curve_of == self.selected, where)
+        if point < 0:
+            return None
+        curve = int(self._curve_of[point])
+        return curve, point - int(np.searchsorted(self._curve_of, curve))
+
+    def _lines(self) -> list[tuple[Floats, Floats]]:
         """The curves in pixels of the scene."""
         if self._shown is None:
             return []
@@ -230,12 +250,12 @@ class SensitivityPlot(Plot):
         if place != self.current:
             self.current = place
             if self._shown is not None:
-                self._draw()
+                self._draw_pointed()
             self.pointed.emit(place)
 
     def mouseMoveEvent(self, ev: QMouseEvent) -> None:
         """The point under the mouse is current."""
-        self.point_at(nearest_point(self._lines(), self.mapToScene(ev.position().toPoint()), self.selected))
+        self.point_at(self._nearest(self.mapToScene(ev.position().toPoint())))
 
     def leaveEvent(self, ev) -> None:  # noqa: ANN001
         """Nothing is under the mouse any more."""
@@ -247,11 +267,11 @@ class SensitivityPlot(Plot):
         self.setFocus(Qt.FocusReason.MouseFocusReason)
         if ev.button() is not Qt.MouseButton.LeftButton:
             return
-        where, lines = self.mapToScene(ev.position().toPoint()), self._lines()
-        place = nearest_point(lines, where, self.selected)
+        where = self.mapToScene(ev.position().toPoint())
+        place = self._nearest(where)
         if place is not None:
             self.chosen.emit(*place)
-        elif (crossed := line_at(lines, where)) >= 0:
+        elif (crossed := line_at(self._lines(), where)) >= 0:
             self.picked.emit(crossed)
 
     def mouseReleaseEvent(self, ev: QMouseEvent) -> None:

@@ -22,13 +22,14 @@ def removals(
 ) -> NDArray[np.int64]:
     """[N, G] how many structures of each set each share is, in the steps that its constraints leave it."""
     bundles = {number: bundle for bundle in all_bundles(analysis) for number in bundle.sets}
-    counts = [[_count(analysis, removed, number, bundles[number], share) for share in shares] for number in numbers]
+    counts = [_counts(analysis, removed, number, bundles[number], shares) for number in numbers]
     return np.array(counts, np.int64).reshape(-1, len(shares))
 
 
 def trials(removed: NDArray[np.int64], numbers: tuple[int, ...]) -> list[tuple[int, int]]:
     """(set, structures that go) of every cut that has to be tried: a count that occurs twice is tried once."""
-    return [(number, int(n)) for number, row in zip(numbers, removed, strict=True) for n in np.unique(row[row > 0])]
+    rows = zip(numbers, removed.tolist(), strict=True)
+    return [(number, count) for number, row in rows for count in sorted({n for n in row if n > 0})]
 
 
 def remaining(one: CoupledSet, removed: Mask) -> int:
@@ -42,8 +43,8 @@ def _with_choice(analysis: Analysis, gone: Mask, kinds: frozenset[Kind]) -> Iter
             yield number
 
 
-def _count(analysis: Analysis, removed: Mask, number: int, bundle: Bundle, share: float) -> int:
+def _counts(analysis: Analysis, removed: Mask, number: int, bundle: Bundle, shares: tuple[float, ...]) -> list[int]:
     one = analysis.sets[number]
     size, left = bundle.sizes[bundle.sets.index(number)], remaining(one, removed)
-    most = (left - (one.count - size * bundle.most)) // size
-    return size * min(int(share * left / size + 0.5), max(most, 0))
+    most = max((left - (one.count - size * bundle.most)) // size, 0)
+    return [size * min(int(share * left / size + 0.5), most) for share in shares]
