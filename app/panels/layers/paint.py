@@ -22,19 +22,26 @@ class Columns:
     name: tuple[float, float]
     width: tuple[float, float]
     count: tuple[float, float]
+    score: tuple[float, float]
     macs: tuple[float, float]
     parameters: tuple[float, float]
     lost: tuple[float, float]
 
 
-def columns(room: float, lanes: int) -> Columns:
-    """The columns of a table so wide, beside so many lanes of ties: what matters least goes where it is narrow."""
-    macs, parameters, lost = 76.0, 76.0 if room >= 620 else 0.0, 88.0 if room >= 520 else 0.0
-    count = 92.0 if room >= 420 else 72.0
+def columns(room: float, lanes: int, measured: bool) -> Columns:
+    """The columns of a table so wide, beside so many lanes of ties: what matters least goes where it is narrow.
+
+    Args:
+        room: Width in device-independent pixels.
+        lanes: Of ties.
+        measured: There is a sensitivity to show.
+    """
+    macs, parameters, lost = 70.0, 76.0 if room >= 680 else 0.0, 78.0 if room >= 480 and measured else 0.0
+    count, score = 86.0 if room >= 420 else 72.0, 60.0 if room >= 540 else 0.0
     gutter, name = float(lanes * LANE + PAST), min(260.0, max(150.0, 0.26 * room))
-    width = max(60.0, room - gutter - name - count - macs - parameters - lost - 16)
+    width = max(60.0, room - gutter - name - count - score - macs - parameters - lost - 16)
     left, places = gutter, list[tuple[float, float]]()
-    for size in (name, width, count, macs, parameters, lost):
+    for size in (name, width, count, score, macs, parameters, lost):
         places.append((left, size))
         left += size
     return Columns(*places)
@@ -53,6 +60,7 @@ class Row:
         counts: Kept of total, or that it is fixed, in words.
         fixed: Its outputs cannot be cut.
         fraction: Mean score on the scale, NaN unknown.
+        score: The same in words.
         macs: Share of MACs in words, and 0..1.
         parameters: Share of parameters in words, and 0..1.
         lost: What half of it costs in words, and 0..1 of the worst; "" unknown.
@@ -66,9 +74,14 @@ class Row:
     counts: str
     fixed: bool
     fraction: float
+    score: str
     macs: tuple[str, float]
     parameters: tuple[str, float]
     lost: tuple[str, float]
+
+
+NOTHING = Row("", "", 0.0, 0.0, 0.0, "", True, float("nan"), "", ("", 0.0), ("", 0.0), ("", 0.0))
+"""Of a table without rows."""
 
 
 def header(painter: QPainter, area: QRectF, places: Columns, titles: tuple[str, ...]) -> None:
@@ -77,7 +90,7 @@ def header(painter: QPainter, area: QRectF, places: Columns, titles: tuple[str, 
     _small(painter)
     painter.fillRect(area, QColor(look.panel))
     painter.setPen(QColor(look.muted))
-    shown = (places.name, places.width, places.macs, places.parameters, places.lost)
+    shown = (places.name, places.width, places.score, places.macs, places.parameters, places.lost)
     for (left, width), title in zip(shown, titles, strict=True):
         if width:
             flags = VERTICAL | (Qt.AlignmentFlag.AlignLeft)
@@ -98,6 +111,9 @@ def row(painter: QPainter, area: QRectF, places: Columns, one: Row, current: boo
     _width(painter, _cell(area, places.width), one, look)
     painter.setPen(QColor(look.muted if one.fixed else look.text))
     painter.drawText(_cell(area, places.count), VERTICAL | Qt.AlignmentFlag.AlignLeft, one.counts)
+    if places.score[1]:
+        painter.setPen(QColor(look.muted))
+        painter.drawText(_cell(area, places.score), VERTICAL | Qt.AlignmentFlag.AlignLeft, one.score)
     for place, (text, part), colour in (
         (places.macs, one.macs, look.muted),
         (places.parameters, one.parameters, look.muted),

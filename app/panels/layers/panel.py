@@ -41,8 +41,13 @@ class Layers(QWidget):
         self._lost: dict[int, float] = {}
         self.table = LayerTable()
         self.table.titles = (
-            self.tr("Layer"), self.tr("Width"), self.tr("MACs"), self.tr("Parameters"), self.tr("Half costs"),
-        )  # fmt: skip
+            self.tr("Layer"),
+            self.tr("Width"),
+            self.tr("Score"),
+            self.tr("MACs"),
+            self.tr("Parameters"),
+            self.tr("Half costs"),
+        )
         self.table.words = self.words
         self._legend = label(role="caption", wrap=True)
         shown = QWidget()
@@ -92,6 +97,7 @@ class Layers(QWidget):
             for curve in known.all(analysis, self.document.removed):
                 if (lost := known.lost(curve)) == lost:
                     self._lost[curve.set_number] = lost
+        self.table.measured = bool(self._lost)
         measured = self.tr("Half costs: metric lost where half of a layer goes. ") if self._lost else ""
         words = self.tr(
             "Filled: kept, by mean score, blue low, yellow high; hatched: marked; pale: gone. {0}"
@@ -120,6 +126,7 @@ class Layers(QWidget):
             counts=self._counts(number),
             fixed=bool(fixed),
             fraction=float(plan.fractions[number]),
+            score=plan.scale.text(float(plan.scores[number])),
             macs=(share_words(macs), macs / max(float(plan.macs.max()), 1e-12)),
             parameters=(share_words(parameters), parameters / max(float(plan.parameters.max()), 1e-12)),
             lost=(self._lost_words(one), self._lost_part(one)),

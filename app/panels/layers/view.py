@@ -22,6 +22,7 @@ class LayerTable(QAbstractScrollArea):
         count: How many rows.
         current: The selected row, -1 for none.
         drawn: How many rows the last paint drew.
+        measured: There is a sensitivity to show.
 
     Signals:
         picked: int, a row was clicked or reached by a key.
@@ -33,15 +34,14 @@ class LayerTable(QAbstractScrollArea):
         """Start empty."""
         super().__init__(parent)
         self.count, self.current, self.drawn = 0, -1, 0
-        self._row: Callable[[int], Row] = lambda number: paint.Row(
-            "", "", 0, 0, 0, "", True, 0, ("", 0), ("", 0), ("", 0)
-        )
+        self.measured = False
+        self._row: Callable[[int], Row] = lambda number: paint.NOTHING
         self._ties: tuple[Tie, ...] = ()
         self._spans = np.zeros((0, 2), np.int64)
         self._lanes = 0
         self._hover = -1
         self.words: Callable[[int], str] = lambda number: ""
-        self.titles: tuple[str, ...] = ("",) * 5
+        self.titles: tuple[str, ...] = ("",) * 6
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -109,7 +109,7 @@ class LayerTable(QAbstractScrollArea):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The rows that are seen, their ties, and the header above them."""
-        painter, places = QPainter(self.viewport()), paint.columns(self.viewport().width(), self._lanes)
+        painter, places = QPainter(self.viewport()), paint.columns(self.viewport().width(), self._lanes, self.measured)
         first, last = self.seen()
         for number in range(first, last):
             area, current = self.row_area(number), number == self.current
