@@ -135,6 +135,7 @@ class Studies:
             document.note(f"{point.share:.0%}: {point.note}")
         words = say("The sweep reached {done} of {all} budgets. Click a point of the trade-off to go to its state.")
         document.work.say(words.format(done=len(done.points) - len(missed), all=len(done.points)))
+        document.work.measure_if_cheap(tuple(state.id for state in done.states))  # the curve against latency, too
 
     # Other machines.
 

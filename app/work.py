@@ -149,20 +149,25 @@ class Work(QObject):
             asked = (state, criterion, choices)
             self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
 
-    def measure(self, background: bool = False) -> None:
-        """Measure original and present state on the target, interleaved."""
+    def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
+        """Measure original and present state on the target, interleaved, and perhaps other states with them."""
         document, target = self.document, self.document.target
         if document.original is None or document.state is None:
             return
         if target.machine:  # It cannot be measured from here.
             return None if background else self._say(self.tr("The target is another machine: measure it there."))
-        states = tuple(dict.fromkeys((document.original.id, document.state.id)))
+        states = tuple(dict.fromkeys((document.original.id, document.state.id, *others)))
 
         def apply(timings: Any) -> None:
             for state, timing in zip(states, timings, strict=True):
                 document.take_measurements(state, timings=(timing,))
 
         self._ask(self.tr("Measure on the target"), apply, "measure", states, target, background=background)
+
+    def measure_if_cheap(self, others: tuple[str, ...] = ()) -> None:
+        """Measure without being asked, where that takes seconds."""
+        if self.document.original is not None and self.document.original.macs <= CHEAP:
+            self.measure(background=True, others=others)
 
     def cut(self) -> None:
         """Cut what is marked."""
@@ -312,8 +317,7 @@ class Work(QObject):
         judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
         if state is not None and document.task is not None and not judged:
             self.evaluate(state.id)
-        if document.original is not None and document.original.macs <= CHEAP:
-            self.measure(background=True)
+        self.measure_if_cheap()
 
     def _scored(self, state: str, criterion: str, scores: Any) -> None:
         self.document.take_scores(state, criterion, scores)

@@ -134,6 +134,8 @@ def test_what_could_not_be_reached_is_said(player) -> None:
     player.answer("sweep", Sweep(points, (recovered,)))
     assert "The sweep reached 1 of 2 budgets" in player.sentences[-1]
     assert "1%: It cannot be reached." in document.log
+    states, target = player.link.asked("measure")
+    assert states == ("s0", "s2") and target == document.target
 
 
 def test_the_bold_line_joins_what_nothing_else_beats(player) -> None:
