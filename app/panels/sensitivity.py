@@ -17,7 +17,7 @@ from ..theme.values import CAPTION
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
-from ..widgets.numbers import about, duration, percent, signed, three
+from ..widgets.numbers import about, difference, duration, percent, signed
 from .kinds import counted, title_of
 from .measures import error_text, value_text
 from .sensitivity_plot import SensitivityPlot, Shown
@@ -232,7 +232,7 @@ def _point_words(panel: QWidget, analysis: Analysis, curve: Curve, point: int, m
     here = Metric(metric.name, float(curve.values[point]), metric.count, float(curve.errors[point]), metric.split,
                   metric.percent, metric.higher_is_better)  # fmt: skip
     change = here.value - metric.value
-    lost = panel.tr("{0} points").format(signed(100 * change, 1)) if metric.percent else three(change)
+    lost = panel.tr("{0} points").format(signed(100 * change, 1)) if metric.percent else difference(change)
     words = panel.tr("{0}: {1} of {2} removed ({3}), {4} {5}, {6}")
     value = f"{value_text(here)} {error_text(here)}".strip()
     share = percent(curve.shares[point], 0)

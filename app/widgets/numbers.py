@@ -74,6 +74,11 @@ def signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else _minus(text)
 
 
+def difference(value: float) -> str:
+    """Three digits with a sign, except zero: +2.50, \u22120.0031."""
+    return f"+{three(value)}" if value > 0 else three(value)
+
+
 def rough(value: float) -> str:
     """One digit of something that should be next to nothing: 3e-7."""
     if value == 0 or not math.isfinite(value):

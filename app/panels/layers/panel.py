@@ -8,8 +8,8 @@ from ...curves import HALF
 from ...document import Aspect, Document, Selection
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
+from ...widgets.numbers import difference, signed
 from ...widgets.numbers import share as share_words
-from ...widgets.numbers import signed, three
 from ..kinds import title_of
 from ..tree.figures import figures_of
 from ..tree.rows import Rows, rows_of
@@ -98,7 +98,7 @@ class Layers(QWidget):
                 if (lost := known.lost(curve)) == lost:
                     self._lost[curve.set_number] = lost
         self.table.measured = bool(self._lost)
-        measured = self.tr("Half costs: metric lost where half of a layer goes. ") if self._lost else ""
+        measured = self.tr("Half costs: what the metric changes by where half of a layer goes. ") if self._lost else ""
         words = self.tr(
             "Filled: kept, by mean score, blue low, yellow high; hatched: marked; pale: gone. {0}"
             "Lines: layers that lose the same channels; dashed: concatenated."
@@ -140,10 +140,12 @@ class Layers(QWidget):
         return self.tr("{0} of {1}").format(f"{kept:,}", f"{whole:,}") if kept != whole else f"{whole:,}"
 
     def _lost_words(self, number: int) -> str:
-        lost, metric = self._lost.get(number), self.document.curves
-        if lost is None or metric is None or metric.metric is None:
+        """By what the metric changes where half of a set goes."""
+        lost, known = self._lost.get(number), self.document.curves
+        if lost is None or known is None or known.metric is None:
             return ""
-        return self.tr("{0} pt").format(signed(100 * -lost, 1)) if metric.metric.percent else three(-lost)
+        change = -lost if known.metric.higher_is_better else lost
+        return self.tr("{0} pt").format(signed(100 * change, 1)) if known.metric.percent else difference(change)
 
     def _lost_part(self, number: int) -> float:
         worst = max(self._lost.values(), default=0.0)

@@ -8,10 +8,12 @@ from PySide6.QtCore import QPoint, Qt
 
 from secateur.app.commands import command_named
 from secateur.app.document import Selection
+from secateur.app.panels.layers import Layers
 from secateur.app.panels.sensitivity import SensitivityPanel
 from secateur.engine.planning.goal import keep
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity, Trial
+from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.playing import Player, play, top1
 from tests.app.stand_in import opened, task_info
 
@@ -131,6 +133,25 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
     assert document.log[-1] == "A cut." and "was measured" in command_named("run.sensitivity").enabled(document)
     document.set_criterion("l1")
     assert not panel.plot.isVisible() and panel._empty.step.text() == "Measure sensitivity"
+
+
+def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, player) -> None:
+    def perplexity(value: float) -> Metric:
+        return Metric("perplexity", value, 500, 0.1, Split.CHOOSE, percent=False, higher_is_better=False)
+
+    document = player.document
+    panel = shown(qtbot, document)
+    layers = Layers(document)
+    qtbot.addWidget(layers)
+    document.studies.sensitivity()
+    trials = (Trial(FIRST, 16, perplexity(14.5)), Trial(SECOND, 16, perplexity(90.0)))
+    player.make("sensitivity", Trial(-1, 0, perplexity(12.0)), *trials)
+    curve = document.curves.curve(document.analysis, document.removed, FIRST)
+    assert document.curves.lost(curve) == pytest.approx(2.5)
+    assert panel.plot._shown.names[panel.plot._named()[0]] == "layer1.1.conv1"  # it loses most
+    panel.plot.point_at((0, 1))
+    assert panel.readout.text().endswith("perplexity 14.5 \u00b1 0.100, +2.50")
+    assert layers._row(layers.layers.row_of["layer1.0.conv1"]).lost[0] == "+2.50"
 
 
 def test_without_data_it_says_what_is_missing(qtbot, dressed) -> None:
