@@ -70,7 +70,8 @@ def _fixed(analysis: Analysis, rows: list[HeadRow]) -> list[HeadRow]:
         reasons.setdefault(analysis.tensors[fixed.tensor].module, str(fixed.reason))
     found: list[HeadRow] = []
     for path, name in classes.items():
-        reason = next((r for module, r in reasons.items() if module == path or module.startswith(f"{path}.")), "")
         if name in names and path not in known:
+            inside = (r for module, r in reasons.items() if module == path or module.startswith(f"{path}."))
+            reason = next(inside, "")
             found.append(HeadRow(path, -1, -1, 0, reason=reason))
     return found
