@@ -45,11 +45,11 @@ class Contents:
         goal: Keep and lose.
         target: Where the model will run.
         criterion: How structures are rated.
-        scores: By (state, rating), [S] with NaN where unknown.
-        exports: By state, the last file written of it.
         choices: About the scores.
         ranking: What competes by its scores.
         curves: By (state, rating), sensitivity as far as it was measured.
+        scores: By (state, rating), [S] with NaN where unknown.
+        exports: By state, the last file written of it.
     """
 
     spec: ModelSpec | None = None
@@ -66,13 +66,13 @@ class Contents:
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
     criterion: str = "l1"
+    choices: Choices = field(default_factory=Choices)
+    ranking: Ranking = Ranking.SHAPES
+    curves: dict[tuple[str, str], Curves] = field(default_factory=dict[tuple[str, str], Curves])
     scores: dict[tuple[str, str], NDArray[np.float64]] = field(
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
     )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
-    choices: Choices = field(default_factory=Choices)
-    ranking: Ranking = Ranking.SHAPES
-    curves: dict[tuple[str, str], Curves] = field(default_factory=dict[tuple[str, str], Curves])
 
     @property
     def state(self) -> State | None:
@@ -85,15 +85,15 @@ class Contents:
         return next((s for s in self.states.values() if not s.parent), None)
 
     @property
+    def rating(self) -> str:
+        """What scores are known by: the criterion, with the choices where they are not its own."""
+        return self.criterion if self.choices == Choices() else f"{self.criterion} {self.choices!r}"
+
+    @property
     def wanted(self) -> planning.Goal:
         """The goal as the engine takes it: widths that the target likes, kinds that the criterion rates."""
         asked = self.goal.asked(self.target.multiple, tuple(CRITERIA[self.criterion].kinds))
         return replace(asked, ranking=self.ranking)
-
-    @property
-    def rating(self) -> str:
-        """What scores are known by: the criterion, with the choices where they are not its own."""
-        return self.criterion if self.choices == Choices() else f"{self.criterion} {self.choices!r}"
 
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""

@@ -216,6 +216,17 @@ class Work(QObject):
 
         self._ask(self.tr("Export {name}").format(name=Path(path).name), apply, "export", state, format, path)
 
+    def run(
+        self,
+        title: str,
+        apply: Callable[[Any], None],
+        method: str,
+        *arguments: Any,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> None:
+        """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
+        self._ask(title, apply, method, *arguments, arrived=arrived)
+
     def save(self, folder: str) -> None:
         """Write a project into a folder."""
         place = self.document.history.position
@@ -235,17 +246,6 @@ class Work(QObject):
             self._say(self.tr("Structures are being scored; the plan follows."))
             return self.score()
         self._suggestion.start(document.contents, document.scores, document.revision)
-
-    def run(
-        self,
-        title: str,
-        apply: Callable[[Any], None],
-        method: str,
-        *arguments: Any,
-        arrived: Callable[[tuple[Any, ...]], None] | None = None,
-    ) -> None:
-        """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
-        self._ask(title, apply, method, *arguments, arrived=arrived)
 
     def cancel(self, number: int) -> None:
         """Stop a job."""

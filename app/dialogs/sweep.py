@@ -44,7 +44,7 @@ class SweepDialog(FormDialog):
             (Cost.PEAK, self.tr("memory")),
         ):
             self.cost.addItem(words, str(cost))
-        self.cost.setCurrentIndex(self.cost.findData(str(self._document.goal.cost)))
+        self.cost.setCurrentIndex(max(0, self.cost.findData(str(self._document.goal.cost))))
         self.add_row(self.cost.accessibleName(), self.cost)
         text = ", ".join(f"{100 * share:.0f}" for share in BUDGETS)
         self.budgets = self.add_line(self.tr("Budgets, %"), text, self.tr("80, 65, 50, 35, 20"))

@@ -68,7 +68,7 @@ from .opening import (
 )
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
-from .points import fingerprint, points_of, user_cache
+from .points import fingerprint, points_of
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -424,8 +424,3 @@ class Session:
         size = self.store.collect({one.weights for one in self.states()})
         self._artifacts().collect(self.store.bound - size)
         return state
-
-
-def kept(folder: Path) -> Session:
-    """The window's session: what it measures by content is there for later sessions of this user too."""
-    return Session(folder, cache=user_cache())
