@@ -22,6 +22,7 @@ class Aspect(StrEnum):
     HOVER = "hover"
     JOBS = "jobs"
     CURVE = "curve"
+    SENSITIVITY = "sensitivity"  # points of a sensitivity analysis
     LOG = "log"
 
 

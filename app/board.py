@@ -25,6 +25,8 @@ class Running:
         cancelling: Cancel was pressed.
         background: Nobody asked for it: it steps aside, and its failure is not told.
         method: Of the session that it calls.
+        about: What it is for, so that the same is not asked for twice.
+        arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
     """
 
     id: int
@@ -37,6 +39,8 @@ class Running:
     cancelling: bool = False
     background: bool = False
     method: str = ""
+    about: object = None
+    arrived: Callable[[tuple[Any, ...]], None] | None = None
 
     def view(self) -> JobView:
         """As the window shows it."""

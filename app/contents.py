@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.planning import protocol as planning
+from secateur.engine.planning.protocol import Ranking
+from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
@@ -18,6 +20,7 @@ from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskInfo
 
 from .aspects import Goal
+from .curves import Curves
 from .history import Snapshot
 
 EMPTY = np.zeros(0, dtype=np.bool_)
@@ -42,7 +45,10 @@ class Contents:
         goal: Keep and lose.
         target: Where the model will run.
         criterion: How structures are rated.
-        scores: By (state, criterion), [S] with NaN where unknown.
+        choices: About the scores.
+        ranking: What competes by its scores.
+        curves: By (state, rating), sensitivity as far as it was measured.
+        scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
     """
 
@@ -60,6 +66,9 @@ class Contents:
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
     criterion: str = "l1"
+    choices: Choices = field(default_factory=Choices)
+    ranking: Ranking = Ranking.SHAPES
+    curves: dict[tuple[str, str], Curves] = field(default_factory=dict[tuple[str, str], Curves])
     scores: dict[tuple[str, str], NDArray[np.float64]] = field(
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
     )
@@ -76,9 +85,15 @@ class Contents:
         return next((s for s in self.states.values() if not s.parent), None)
 
     @property
+    def rating(self) -> str:
+        """What scores are known by: the criterion, with the choices where they are not its own."""
+        return self.criterion if self.choices == Choices() else f"{self.criterion} {self.choices!r}"
+
+    @property
     def wanted(self) -> planning.Goal:
         """The goal as the engine takes it: widths that the target likes, kinds that the criterion rates."""
-        return self.goal.asked(self.target.multiple, tuple(CRITERIA[self.criterion].kinds))
+        asked = self.goal.asked(self.target.multiple, tuple(CRITERIA[self.criterion].kinds))
+        return replace(asked, ranking=self.ranking)
 
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""
@@ -118,6 +133,7 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         by_hand=empty,
         goal=before.goal,
         target=before.target,
+        ranking=before.ranking,
         criterion="taylor" if model.task is not None and model.task.loss else "l1",
     )
     fresh.go_to(model.state.id)
@@ -129,3 +145,13 @@ def measured(state: State, metrics: tuple = (), timings: tuple = ()) -> State:
     kept_metrics = tuple(m for m in state.metrics if not any((m.name, m.split) == (n.name, n.split) for n in metrics))
     kept_timings = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
     return replace(state, metrics=kept_metrics + tuple(metrics), timings=kept_timings + tuple(timings))
+
+
+def allowed(criterion: str, choices: Choices) -> Choices:
+    """The choices as far as a criterion leaves them open."""
+    rule = CRITERIA[criterion]
+    return replace(
+        choices,
+        combine=choices.combine if rule.combine is not None else None,
+        slices=choices.slices if rule.slices is not None else None,
+    )

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from secateur.engine.errors import PlanError, SecateurError
+from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.choices import Choices
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
@@ -24,8 +26,10 @@ from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
 from . import marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
-from .contents import Contents, measured, opened
+from .contents import Contents, allowed, measured, opened
+from .curves import Curves
 from .history import Entry, History
+from .studies import Studies
 from .views import Views
 from .words import counted
 from .work import Work
@@ -68,6 +72,7 @@ class Document(QObject):
         self._costs: tuple[tuple[Any, Any], Costs | None] | None = None
         self._original_costs: tuple[Any, Costs] | None = None
         self.work = Work(self, link)
+        self.studies = Studies(self)
 
     # What is open.
 
@@ -124,7 +129,22 @@ class Document(QObject):
     @property
     def scores(self) -> NDArray[np.float64] | None:
         """[S] scores in the present state, smaller is less important, NaN unknown; None before scoring."""
-        return self.contents.scores.get((self.contents.present, self.contents.criterion))
+        return self.contents.scores.get((self.contents.present, self.contents.rating))
+
+    @property
+    def choices(self) -> Choices:
+        """Choices about the scores; those of the criterion itself where nothing else was chosen."""
+        return self.contents.choices
+
+    @property
+    def rating(self) -> str:
+        """What scores are known by: criterion and choices."""
+        return self.contents.rating
+
+    @property
+    def curves(self) -> Curves | None:
+        """Sensitivity of the present state, as far as it was measured; None where nothing was."""
+        return self.contents.curves.get((self.contents.present, self.contents.rating))
 
     @property
     def removed(self) -> Mask:
@@ -343,9 +363,17 @@ class Document(QObject):
             self.announce(Aspect.JOBS)
 
     def set_criterion(self, name: str) -> None:
-        """Rate structures by another rule."""
+        """Rate structures by another rule; choices that it leaves no room for are dropped."""
         if name != self.criterion:
             self.contents.criterion = name
+            self.contents.choices = allowed(name, self.choices)
+            self.announce(Aspect.SCORES)
+            self.work.score()
+
+    def set_choices(self, choices: Choices, ranking: Ranking) -> None:
+        """Choose how scores are made from weights or gradients, and what competes by them."""
+        if choices != self.choices or ranking is not self.contents.ranking:
+            self.contents.choices, self.contents.ranking = allowed(self.criterion, choices), ranking
             self.announce(Aspect.SCORES)
             self.work.score()
 
@@ -419,6 +447,7 @@ class Document(QObject):
         self.contents.task = task
         self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
         self.contents.scores.clear()
+        self.contents.curves.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 
@@ -431,6 +460,14 @@ class Document(QObject):
         self.revision += 1
         self.announce(*PLAN)
 
+    def take_arrivals(self, states: tuple[State, ...]) -> None:
+        """States that a job makes on the way, beside the present one; those that are known bring measurements."""
+        for state in states:
+            if state.id not in self.contents.states:
+                self.contents.states[state.id] = state
+                self.history.spoil()
+        self.take_metrics(states)
+
     def take_metrics(self, states: tuple[State, ...]) -> None:
         """What the engine measured of its states meanwhile."""
         for state in states:
@@ -442,9 +479,9 @@ class Document(QObject):
         self.announced.emit(self.tr("Saved in {folder}").format(folder=folder))
         self.announce(Aspect.STATES)
 
-    def take_scores(self, state_id: str, criterion: str, scores: NDArray[np.float64]) -> None:
+    def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:
         """Scores of a state arrived."""
-        self.contents.scores[state_id, criterion] = scores
+        self.contents.scores[state_id, rating] = scores
         self.announce(Aspect.SCORES)
 
     def take_measurements(

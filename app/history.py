@@ -91,6 +91,10 @@ class History:
         """Remember that this place is saved."""
         self._clean = place
 
+    def spoil(self) -> None:
+        """Something that no step shows was made: no place is the saved one any more."""
+        self._clean = None
+
     @property
     def clean(self) -> bool:
         """True where nothing was changed since the last save."""

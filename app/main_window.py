@@ -169,6 +169,16 @@ class MainWindow(QMainWindow):
         settings.settings().setValue("theme", scheme)
         theme.theme().choose(theme.Scheme(scheme))
 
+    def show_panel(self, module: str) -> None:
+        """Bring a panel to the front, by its module."""
+        if self.area is not None:
+            self.area.show_tab(module)
+
+    def show_rating(self) -> None:
+        """Open the options of the rating."""
+        if self.area is not None:
+            self.area.panels["tree.panel"].show_options()
+
     def reset_layout(self) -> None:
         """Panels as at first."""
         if self.area is not None:

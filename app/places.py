@@ -47,6 +47,8 @@ PLACES = (
     Place("left", "", "tree.panel", "TreePanel"),
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Trade-off"), "tradeoff", "TradeOff"),
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "Layers"),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "Heads"),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Sensitivity"), "sensitivity", "SensitivityPanel"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "Recovery"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Samples"), "samples", "Samples"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "Jobs"),

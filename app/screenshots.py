@@ -19,6 +19,8 @@ SCALES = (1, 2)
 LIMIT = 600.0
 """Seconds that a step may take."""
 EPOCHS = 1
+TRIALS = 24
+"""Cuts on trial that are waited for before the picture of a sensitivity analysis."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,9 @@ def road(camera: Photographer) -> None:
     camera.wait(lambda: bool(document.marked.any()))
     _inspect(camera)
     camera.take("04-plan")
+    window.area.show_tab("heads")
+    camera.take("05-no-heads")
+    _sensitivity(camera)
     window.area.show_tab("layers")
     camera.take("05-layers")
     window.area.show_tab("tradeoff")
@@ -90,6 +95,37 @@ def road(camera: Photographer) -> None:
     _dialogs(camera)
     window.resize(1024, 700)
     camera.take("15-small")
+    _heads(camera)
+
+
+def _sensitivity(camera: Photographer) -> None:
+    """Before it is measured, while it is, and with a point chosen after it was stopped."""
+    window, document = camera.window, camera.window.document
+    window.area.show_tab("sensitivity")
+    camera.take("05-sensitivity-empty")
+    document.studies.sensitivity()
+    camera.wait(lambda: document.curves is not None and document.curves.tried >= TRIALS)
+    camera.take("05-sensitivity-running")
+    document.cancel(document.jobs[0].id)
+    camera.quiet()
+    panel = window.area.panels["sensitivity"]
+    panel.plot.point_at((0, 4))
+    camera.take("05-sensitivity")
+
+
+def _heads(camera: Photographer) -> None:
+    """The other sample has heads."""
+    window, document = camera.window, camera.window.document
+    window.open_source("bundled:vit")
+    camera.wait(lambda: "ViT" in document.model_name and document.scores is not None)
+    camera.quiet()
+    window.area.show_tab("heads")
+    rows = window.area.panels["heads"].rows
+    document.mark([rows[0].first, rows[2].first + 3], True)
+    document.lock([rows[1].first + 1], True)
+    camera.take("17-heads")
+    window.area.show_tab("layers")
+    camera.take("18-layers-vit")
 
 
 def _inspect(camera: Photographer) -> None:
@@ -117,8 +153,12 @@ def _recover(camera: Photographer) -> None:
 def _dialogs(camera: Photographer) -> None:
     from .commands.palette import Palette
     from .dialogs.attach_data import AttachData
+    from .dialogs.bench import WriteBench
+    from .dialogs.criteria import Criteria
     from .dialogs.export import Export
     from .dialogs.open_model import OpenModel
+    from .dialogs.sweep import SweepDialog
+    from .panels.tree.options import RatingOptions
 
     window = camera.window
     dialogs = {
@@ -126,6 +166,10 @@ def _dialogs(camera: Photographer) -> None:
         "12-attach-data": AttachData(window),
         "13-export": Export(window, "onnx"),
         "14-palette": Palette(window),
+        "14-sweep": SweepDialog(window),
+        "14-bench": WriteBench(window),
+        "14-criteria": Criteria(window),
+        "14-rating": RatingOptions(window.document, window),
     }
     for name, dialog in dialogs.items():
         dialog.show()
@@ -144,7 +188,7 @@ def photograph(folder: Path, look: str, scale: int) -> None:
     from .start import make_application, make_window
 
     kept = tempfile.mkdtemp()
-    os.environ.update(XDG_DATA_HOME=f"{kept}/data")
+    os.environ.update(XDG_DATA_HOME=f"{kept}/data", XDG_CACHE_HOME=f"{kept}/cache")
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, kept)
     application = make_application()
     theme.apply(application, look)

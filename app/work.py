@@ -141,23 +141,33 @@ class Work(QObject):
         """Rate the structures of the present state, unless that is known or under way."""
         document = self.document
         state, criterion = document.contents.present, document.criterion
+        choices, rating = document.choices, document.rating
         title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
-        known = document.scores is not None or any(job.title == title for job in self.board.running())
+        about = (state, rating)
+        known = document.scores is not None or any(job.about == about for job in self.board.running())
         if state and not known and self.link is not None:
-            self._ask(title, lambda scores: self._scored(state, criterion, scores), "score", state, criterion)
+            asked = (state, criterion, choices)
+            self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
 
-    def measure(self, background: bool = False) -> None:
-        """Measure original and present state on the target, interleaved."""
+    def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
+        """Measure original and present state on the target, interleaved, and perhaps other states with them."""
         document, target = self.document, self.document.target
         if document.original is None or document.state is None:
             return
-        states = tuple(dict.fromkeys((document.original.id, document.state.id)))
+        if target.machine:  # It cannot be measured from here.
+            return None if background else self._say(self.tr("The target is another machine: measure it there."))
+        states = tuple(dict.fromkeys((document.original.id, document.state.id, *others)))
 
         def apply(timings: Any) -> None:
             for state, timing in zip(states, timings, strict=True):
                 document.take_measurements(state, timings=(timing,))
 
         self._ask(self.tr("Measure on the target"), apply, "measure", states, target, background=background)
+
+    def measure_if_cheap(self, others: tuple[str, ...] = ()) -> None:
+        """Measure without being asked, where that takes seconds."""
+        if self.document.original is not None and self.document.original.macs <= CHEAP:
+            self.measure(background=True, others=others)
 
     def cut(self) -> None:
         """Cut what is marked."""
@@ -168,7 +178,9 @@ class Work(QObject):
         spared = document.locked | (document.by_hand & ~contents.marked)
         locked = identities(document.analysis, spared & ~contents.removed)
         by_hand = identities(document.analysis, document.by_hand & contents.marked)
-        plan = PlanIntent(document.criterion, locked=locked, goal=contents.wanted, marked=by_hand)
+        plan = PlanIntent(
+            document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, choices=document.choices
+        )
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
         asked = contents.removed | contents.marked
@@ -203,6 +215,17 @@ class Work(QObject):
             self._say(" ".join((written, *exported.notes)))
 
         self._ask(self.tr("Export {name}").format(name=Path(path).name), apply, "export", state, format, path)
+
+    def run(
+        self,
+        title: str,
+        apply: Callable[[Any], None],
+        method: str,
+        *arguments: Any,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> None:
+        """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
+        self._ask(title, apply, method, *arguments, arrived=arrived)
 
     def save(self, folder: str) -> None:
         """Write a project into a folder."""
@@ -240,6 +263,8 @@ class Work(QObject):
         *arguments: Any,
         changes: bool = False,
         background: bool = False,
+        about: object = None,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> None:
         if self.link is None:
             return self.document.fail(
@@ -253,7 +278,9 @@ class Work(QObject):
         self.start()
         number = self.link.call(method, *arguments)
         revision = self.document.revision
-        self.board.add(Running(number, title, changes, revision, apply, background=background, method=method))
+        running = Running(number, title, changes, revision, apply, background=background, method=method)
+        running.about, running.arrived = about, arrived
+        self.board.add(running)
         self._clock.start()
         self.document.announce(Aspect.JOBS)
 
@@ -290,8 +317,7 @@ class Work(QObject):
         judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
         if state is not None and document.task is not None and not judged:
             self.evaluate(state.id)
-        if document.original is not None and document.original.macs <= CHEAP:
-            self.measure(background=True)
+        self.measure_if_cheap()
 
     def _scored(self, state: str, criterion: str, scores: Any) -> None:
         self.document.take_scores(state, criterion, scores)
@@ -331,7 +357,10 @@ class Work(QObject):
     @Slot(object, object)
     def _progressed(self, number: int, event: Progressed) -> None:
         self.board.progressed(number, event.progress)
-        for point in event.points:
+        job = self.board.get(number)
+        if job is not None and job.arrived is not None and event.made:
+            job.arrived(event.made)
+        for point in event.points if job is not None and job.changes else ():
             if "step" in point and len(point) > 1:
                 self.curve.append(_curve_point(point))
         if not self._pulse.isActive():
@@ -391,6 +420,10 @@ class Work(QObject):
         if job is not None:
             self.document.announce(Aspect.JOBS)
         return job
+
+    def say(self, sentence: str) -> None:
+        """Say what just happened, in the status line and in the log."""
+        self._say(sentence)
 
     def _say(self, sentence: str) -> None:
         self.document.note(sentence)

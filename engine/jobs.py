@@ -19,12 +19,14 @@ class Progress:
         done: Steps done.
         total: Steps in all, 0 when unknown.
         values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "metric": 0.87}.
+        made: What is finished and stays, whatever becomes of the rest: a state, a measured point; None for nothing.
     """
 
     text: str
     done: int = 0
     total: int = 0
     values: dict[str, float] = field(default_factory=dict[str, float])
+    made: Any = None
 
 
 class Cancelled(SecateurError):

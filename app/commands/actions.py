@@ -10,7 +10,7 @@ from ..aspects import Aspect
 from .command import Command, say
 from .table import COMMANDS, MENUS
 
-SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.LOG}
+SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.SENSITIVITY, Aspect.LOG}
 MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?"}
 """Second shortcuts that people know from elsewhere."""
 

@@ -97,6 +97,15 @@ EDIT = (
         reasons.all_of(_EDITABLE, reasons.chosen),
     ),
     Command(
+        "edit.rating",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Rating options..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "How scores are made and compared: weights, normalising, what competes."),
+        lambda window: window.show_rating(),
+        "",
+        reasons.opened,
+    ),
+    Command(
         "edit.clear",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),

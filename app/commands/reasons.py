@@ -65,6 +65,32 @@ def redoable(document: "Document") -> str:
     return "" if document.redo_text else say("There is nothing to redo.")
 
 
+def here(document: "Document") -> str:
+    """The target is this machine."""
+    if not document.target.machine:
+        return ""
+    words = say("The target is {machine}. Measure there: Measure elsewhere, then read its results.")
+    return words.format(machine=document.target.machine)
+
+
+def unmeasured(document: "Document") -> str:
+    """The sensitivity of the present state is neither known nor being measured."""
+    if any(job.method == "sensitivity" for job in document.jobs):
+        return say("Sensitivity is being measured already.")
+    known = document.curves
+    return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
+
+
+def no_study(document: "Document") -> str:
+    """Nothing long runs that a state could not be made beside."""
+    methods = {job.method for job in document.jobs}
+    if "sweep" in methods:
+        return say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood.")
+    if "sensitivity" in methods:
+        return say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays.")
+    return ""
+
+
 def running(document: "Document") -> str:
     """A job runs."""
     return "" if document.jobs else say("No job is running.")

@@ -18,6 +18,29 @@ def _cancel(window: Any) -> None:
         window.document.cancel(jobs[0].id)
 
 
+def _sensitivity(window: Any) -> None:
+    window.document.studies.sensitivity()
+    window.show_panel("sensitivity")
+
+
+def _bench(window: Any) -> None:
+    from ..dialogs.bench import ask_write
+
+    ask_write(window)
+
+
+def _bench_results(window: Any) -> None:
+    from ..dialogs.bench import ask_results
+
+    ask_results(window)
+
+
+def _sweep(window: Any) -> None:
+    from ..dialogs.sweep import ask
+
+    ask(window)
+
+
 def _cut_words(document: "Document") -> str:
     count = int(document.marked.sum())
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
@@ -36,7 +59,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Remove what is marked and verify the result. Undo brings it back."),
         lambda window: window.document.cut(),
         "Ctrl+Return",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.marked),
+        reasons.all_of(reasons.opened, reasons.idle, reasons.marked, reasons.no_study),
         _cut_words,
     ),
     Command(
@@ -46,7 +69,9 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the present state with the original as teacher."),
         lambda window: window.document.recover(window.document.recovery),
         "Ctrl+R",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.smaller, reasons.no_plan),
+        reasons.all_of(
+            reasons.opened, reasons.idle, reasons.judged, reasons.smaller, reasons.no_plan, reasons.no_study
+        ),
         _recover_words,
     ),
     Command(
@@ -65,7 +90,43 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of original and present state, interleaved."),
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
+        reasons.all_of(reasons.opened, reasons.here),
+    ),
+    Command(
+        "run.bench",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure elsewhere..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write a folder that measures original and present state on another machine."),
+        _bench,
+        "",
+        reasons.all_of(reasons.opened, reasons.no_plan),
+    ),
+    Command(
+        "run.bench_results",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Read results from elsewhere..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Take the latencies that bench.py measured on another machine."),
+        _bench_results,
+        "",
         reasons.opened,
+    ),
+    Command(
+        "run.sensitivity",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure sensitivity"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut each layer on trial, 10 to 90 %, and say what that costs in accuracy."),
+        _sensitivity,
+        "",
+        reasons.all_of(reasons.opened, reasons.judged, reasons.unmeasured),
+    ),
+    Command(
+        "run.sweep",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Sweep budgets..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets, unattended: the trade-off curve."),
+        _sweep,
+        "Ctrl+Shift+G",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_study),
     ),
     Command(
         "run.cancel",

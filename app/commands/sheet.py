@@ -4,10 +4,10 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QHBoxLayout, QLabel, QLayout, QVBoxLayout
 
 from .actions import MORE_KEYS
-from .command import CONTEXT, say
+from .command import CONTEXT, Command, say
 from .table import COMMANDS, MENUS
 
 
@@ -17,20 +17,44 @@ def show_sheet(window: Any) -> None:
     dialog.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     layout = QVBoxLayout(dialog)
+    layout.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
+    columns = QHBoxLayout()
+    columns.setSpacing(28)
+    layout.addLayout(columns)
+    half = sum(bool(one.shortcut) for one in COMMANDS) / 2
+    column, filled = _column(columns), 0
     for menu in MENUS:
         with_keys = [one for one in COMMANDS if one.menu == menu and one.shortcut]
+        if with_keys and filled >= half:
+            column, filled = _column(columns), 0
         if with_keys:
-            heading = QLabel(say(menu))
-            heading.setProperty("role", "heading")
-            layout.addWidget(heading)
-            form = QFormLayout()
-            for one in with_keys:
-                form.addRow(_keys(one.id, one.shortcut), QLabel(say(one.title)))
-            layout.addLayout(form)
+            _section(column, menu, with_keys)
+        filled += len(with_keys)
     buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
     buttons.rejected.connect(dialog.reject)
     layout.addWidget(buttons)
     dialog.open()
+
+
+def _column(columns: QHBoxLayout) -> QVBoxLayout:
+    """A further column, filled from its top."""
+    column = QVBoxLayout()
+    column.setSpacing(7)  # else that between the columns
+    columns.addLayout(column)
+    columns.setAlignment(column, Qt.AlignmentFlag.AlignTop)
+    return column
+
+
+def _section(column: QVBoxLayout, menu: str, commands: list[Command]) -> None:
+    heading = QLabel(say(menu))
+    heading.setProperty("role", "heading")
+    column.addWidget(heading)
+    form = QFormLayout()
+    form.setVerticalSpacing(5)
+    form.setHorizontalSpacing(10)
+    for one in commands:
+        form.addRow(_keys(one.id, one.shortcut), QLabel(say(one.title)))
+    column.addLayout(form)
 
 
 def _keys(name: str, shortcut: str) -> QLabel:

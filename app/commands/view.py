@@ -1,8 +1,10 @@
 """Commands of the window itself: look, palette, help."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ..words import QT_TRANSLATE_NOOP
+from . import reasons
 from .command import CONTEXT, Command
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "View")
@@ -21,10 +23,20 @@ def _shortcuts(window: Any) -> None:
     show_sheet(window)
 
 
+def _criteria(window: Any) -> None:
+    from ..dialogs.criteria import show_criteria
+
+    show_criteria(window)
+
+
 def _about(window: Any) -> None:
     from ..dialogs.about import show_about
 
     show_about(window)
+
+
+def _shower(module: str) -> Callable[[Any], None]:
+    return lambda window: window.show_panel(module)
 
 
 VIEW = (
@@ -35,6 +47,42 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Find any command by its name."),
         _palette,
         "Ctrl+Shift+P",
+    ),
+    Command(
+        "view.tradeoff",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show trade-off"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Metric against cost, every state a point."),
+        _shower("tradeoff"),
+        "Ctrl+1",
+        reasons.opened,
+    ),
+    Command(
+        "view.layers",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show layers"),
+        QT_TRANSLATE_NOOP(CONTEXT, "What each layer keeps, costs and can lose, and which layers are tied."),
+        _shower("layers"),
+        "Ctrl+2",
+        reasons.opened,
+    ),
+    Command(
+        "view.heads",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show heads"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Layers by heads, coloured by their scores, to mark in."),
+        _shower("heads"),
+        "Ctrl+3",
+        reasons.opened,
+    ),
+    Command(
+        "view.sensitivity",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show sensitivity"),
+        QT_TRANSLATE_NOOP(CONTEXT, "The metric against what is removed of each layer."),
+        _shower("sensitivity"),
+        "Ctrl+4",
+        reasons.opened,
     ),
     Command(
         "view.system",
@@ -71,6 +119,13 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "All shortcuts on one page."),
         _shortcuts,
         "F1",
+    ),
+    Command(
+        "help.criteria",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "Criteria"),
+        QT_TRANSLATE_NOOP(CONTEXT, "What each computes, what it costs for this model, and where it comes from."),
+        _criteria,
     ),
     Command(
         "help.about",

@@ -15,6 +15,14 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.replace(",", " ").split())
 
 
+def shares(text: str) -> tuple[float, ...]:
+    """Read 80 %, 50, 20 as 0.8, 0.5, 0.2; raises ValueError for none, and for what is no share of a whole."""
+    found = tuple(dict.fromkeys(number / 100 for number in numbers(text.replace("%", " "))))
+    if not found or not all(0 < share < 1 for share in found):
+        raise ValueError(text)
+    return found
+
+
 def words(text: str) -> tuple[str, ...]:
     """Read logits, boxes as words."""
     return tuple(text.replace(",", " ").split())

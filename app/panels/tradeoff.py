@@ -71,7 +71,12 @@ class TradeOff(QWidget):
         self.plot.label_axis("left", f"{shown.metric}, %" if shown.percent else shown.metric)
         self.plot.label_axis("bottom", axis_title(shown, document))
         self.plot.show_trade_off(shown)
-        self._note.setText(shown.missing or self.tr("Up and to the left is better. Click a point to go to its state."))
+        self._note.setText(shown.missing or self._legend(len(shown.front)))
+
+    def _legend(self, best: int) -> str:
+        if best > 2:
+            return self.tr("Up and to the left is better; bold: the best. Click a point to go to its state.")
+        return self.tr("Up and to the left is better. Click a point to go to its state.")
 
     def _say_empty(self, judged: bool) -> None:
         title = self.tr("What it costs, what it scores")

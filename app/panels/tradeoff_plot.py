@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from secateur.engine.session.states import StateKind
 
 from ..theme import tokens
-from ..widgets.plot import Plot, line
+from ..widgets.plot import Plot, line, veil
 from ..widgets.spread_labels import spread
 from .tradeoff_points import Point, TradeOff
 
@@ -34,13 +34,14 @@ class TradeOffPlot(Plot):
         self._labels: list[pg.TextItem] = []
         self._boxes: list[QRectF] = []
         super().__init__(name, parent)
+        self._front = pg.PlotDataItem()
         self._path = pg.PlotDataItem(connect="pairs")
         self._errors = pg.ErrorBarItem(beam=0.0)
         self._dots = pg.ScatterPlotItem(hoverable=True, tip=self._tip, pxMode=True)
         self._goal_x = pg.InfiniteLine(angle=90)
         self._goal_y = pg.InfiniteLine(angle=0)
         self._unknown = pg.PlotDataItem(connect="pairs")
-        for item in (self._goal_x, self._goal_y, self._unknown, self._path, self._errors, self._dots):
+        for item in (self._goal_x, self._goal_y, self._unknown, self._front, self._path, self._errors, self._dots):
             self.addItem(item)
         self._dots.sigClicked.connect(self._clicked)
         self.getViewBox().sigResized.connect(self._place_labels)
@@ -89,6 +90,8 @@ class TradeOffPlot(Plot):
         by_state = {p.state: p for p in known}
         pairs = [q for p in known if p.parent in by_state for q in (by_state[p.parent], p)]
         self._path.setData([p.x for p in pairs], [p.y for p in pairs])
+        front = self._shown.front if self._shown is not None else ()
+        self._front.setData([p.x for p in front], [p.y for p in front])
         self._errors.setData(
             x=np.array([p.x for p in known]),
             y=np.array([p.y for p in known]),
@@ -102,7 +105,8 @@ class TradeOffPlot(Plot):
     def _colour_items(self) -> None:
         assert self._shown is not None
         look = tokens()
-        self._path.setPen(line(look.accent, width=1.5))
+        self._path.setPen(line(f"#90{look.muted[1:]}", width=1))
+        self._front.setPen(line(look.accent, width=2))
         self._errors.setOpts(pen=line(look.accent, width=1))
         for item in (self._goal_x, self._goal_y):
             item.setPen(line(look.marked, dashed=True, width=1))
@@ -138,7 +142,7 @@ class TradeOffPlot(Plot):
         sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _, _ in texts]
         self._boxes = spread(points, sizes, box.sceneBoundingRect().adjusted(4, 2, -4, -2), self._lines())
         for (text, _, colour), where in zip(texts, self._boxes, strict=True):
-            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(f"{tokens().panel}c0"))
+            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(veil(tokens().panel)))
             item.textItem.document().setDocumentMargin(0)
             item.setFont(self.getAxis("left").style["tickFont"])
             item.setPos(box.mapSceneToView(where.topLeft()))

@@ -1,6 +1,6 @@
 """The points of the trade-off as plain data: what is known of each state and of the plan, on the chosen cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from PySide6.QtCore import QCoreApplication
@@ -60,6 +60,7 @@ class TradeOff:
         points: States and plan.
         goal_x: The goal's cost in the unit of the axis, NaN for none.
         goal_y: The least metric that the goal accepts, NaN for none.
+        higher: More of the metric is better.
         metric: Name of the metric.
         percent: y is in per cent.
         missing: Why some states or the plan are not in the plot, "" when all are.
@@ -73,6 +74,22 @@ class TradeOff:
     metric: str
     percent: bool
     missing: str
+    higher: bool = True
+
+    @property
+    def front(self) -> tuple[Point, ...]:
+        """The points than which none is better and cheaper, the cheapest first: the curve of what can be had.
+
+        A cut that was recovered is on its way to a point, and no point of it.
+        """
+        on_the_way = {p.parent for p in self.points if p.kind in (StateKind.RECOVERED, StateKind.ATTACHED)}
+        ends = [p for p in self.points if p.y == p.y and not (p.kind is StateKind.CUT and p.state in on_the_way)]
+        found, best = list[Point](), float("-inf")
+        for point in sorted(ends, key=lambda p: (p.x, -p.y)):
+            if (height := point.y if self.higher else -point.y) > best:
+                found.append(point)
+                best = height
+        return tuple(found)
 
 
 def best_cost(document: Document) -> Cost:
@@ -88,7 +105,9 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
     if original is None or first is None:
         return None
     unit = _unit(cost, original)
-    found = [p for s in document.states if (p := _point(document, s, first, cost, unit)) is not None]
+    states = _telling(document, first)
+    found = [p for s in states if (p := _point(document, s, first, cost, unit)) is not None]
+    found = _joined(found, {s.id: s.parent for s in document.states})
     plan = _plan(document, cost, unit)
     if plan is not None:
         found.append(plan)
@@ -96,8 +115,31 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
     goal_y = scale * first.value - document.goal.lose * (1 if first.higher_is_better else -1)
     whole = original.macs if cost is Cost.MACS else original.parameters
     goal_x = document.goal.keep * whole / unit if cost.value == document.goal.cost.value else float("nan")
-    missing = _missing(document, cost, len(document.states) - len([p for p in found if p.kind is not None]))
-    return TradeOff(cost, unit, tuple(found), goal_x, goal_y, first.name, first.percent, missing)
+    missing = _missing(document, cost, len(states) - len([p for p in found if p.kind is not None]))
+    higher = first.higher_is_better
+    return TradeOff(cost, unit, tuple(found), goal_x, goal_y, first.name, first.percent, missing, higher)
+
+
+def _telling(document: Document, first: Metric) -> list[State]:
+    """All states but those that say nothing: nobody judged them, and what was made of them is there."""
+    parents = {state.parent for state in document.states}
+    return [
+        state
+        for state in document.states
+        if state is document.state or state.id not in parents or metric_of(state, first.split) is not None
+    ]
+
+
+def _joined(points: list[Point], parent: dict[str, str]) -> list[Point]:
+    """Each point's parent is the nearest state before it that is shown."""
+    shown = {point.state for point in points}
+
+    def above(state: str) -> str:
+        while state and state not in shown:
+            state = parent.get(state, "")
+        return state
+
+    return [replace(point, parent=above(point.parent)) for point in points]
 
 
 def axis_title(shown: TradeOff, document: Document) -> str:

@@ -55,6 +55,7 @@ QPushButton[role="primary"] {{ background: {t.accent}; color: {t.on_accent}; bor
     font-weight: 600; }}
 QPushButton[role="primary"]:hover, QPushButton[role="primary"]:focus {{ border-color: {t.text}; }}
 QPushButton[role="primary"]:disabled {{ background: {t.line}; color: {t.muted}; border-color: {t.line}; }}
+QPushButton[role="small"] {{ padding: 5px 8px; }}
 QPushButton[role="chip"] {{ border-radius: 10px; padding: 1px 9px; min-height: 16px; font-size: {CAPTION}px; }}
 QPushButton[role="chip"]:checked {{ background: {t.accent}; color: {t.on_accent}; border-color: {t.accent}; }}
 QPushButton[role="chip"]:checked:focus {{ border-color: {t.text}; }}

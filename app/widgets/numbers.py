@@ -74,6 +74,11 @@ def signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else _minus(text)
 
 
+def difference(value: float) -> str:
+    """Three digits with a sign, except zero: +2.50, \u22120.0031."""
+    return f"+{three(value)}" if value > 0 else three(value)
+
+
 def rough(value: float) -> str:
     """One digit of something that should be next to nothing: 3e-7."""
     if value == 0 or not math.isfinite(value):
@@ -90,6 +95,13 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def about(seconds: float) -> str:
+    """A time that is only estimated, without a precision that it has not: 40 s, 3 min, 2 h."""
+    if seconds < 60:
+        return f"{max(1, round(seconds)) if seconds < 10 else 10 * round(seconds / 10)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
 
 
 def _minus(text: str) -> str:

@@ -53,6 +53,13 @@ class Plot(pg.PlotWidget):
         self.recolour()
 
 
+def veil(colour: str) -> QColor:
+    """A ground for words on a plot: the colour, with a little of what lies behind."""
+    made = QColor(colour)
+    made.setAlpha(224)
+    return made
+
+
 def line(colour: str, dashed: bool = False, width: float = 1.5) -> object:
     """A pen; a plot's pens are in pixels of the screen, so that they are as wide at every scale only when scaled."""
     scale = QGuiApplication.primaryScreen().devicePixelRatio()

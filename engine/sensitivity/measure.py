@@ -4,8 +4,8 @@ Really cut, not masked: a smaller model needs less time than the masked one, and
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,14 +15,14 @@ from torch import nn
 
 from ..errors import PlanError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check
-from ..planning.balance import bundle_of
 from ..planning.marks import keep
-from ..structures.analysis import Analysis, CoupledSet, Kind, Mask, identities
+from ..structures.analysis import Analysis, Mask, identities
 from ..surgery.cut import cut
 from ..surgery.protocol import Edits
 from ..tasks.protocol import Metric, Split, Task
 from ..tracing.reading import Inputs
-from .protocol import Points, Sensitivity
+from .protocol import Points, Sensitivity, Trial
+from .trials import remaining, removals, trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +63,14 @@ def sensitivity(
         token: Stops the job; what was measured stays in `points`.
     """
     sets = [subject.analysis.sets[number] for number in numbers]
-    counts = [[_count(subject, number, share) for share in shares] for number in numbers]
-    removed = np.array(counts, np.int64).reshape(-1, len(shares))
-    wanted = [(number, int(n)) for number, row in zip(numbers, removed, strict=True) for n in np.unique(row[row > 0])]
-    baseline = yield from _known(subject, (0, 0), points, token, Progress("Evaluating", 0, len(wanted)))
-    assert baseline is not None
+    removed = removals(subject.analysis, subject.removed, numbers, shares)
+    wanted = trials(removed, numbers)
+    baseline = yield from _known(subject, (-1, 0), points, token, Progress("Evaluating", 0, len(wanted)))
     found: dict[tuple[int, int], Metric] = {}
     notes: list[str] = []
     for done, point in enumerate(wanted):
         one = subject.analysis.sets[point[0]]
-        text = f"Without {point[1]} of {_remaining(subject, one)} in {one.module or one.name}"
+        text = f"Without {point[1]} of {remaining(one, subject.removed)} in {one.module or one.name}"
         try:
             found[point] = yield from _known(subject, point, points, token, Progress(text, done, len(wanted)))
         except (PlanError, VerificationError) as error:
@@ -94,20 +92,21 @@ def _number(found: Mapping[tuple[int, int], Metric], pair: tuple[int, int], base
 def _known(
     subject: Subject, point: tuple[int, int], points: Points, token: CancelToken, shown: Progress
 ) -> Job[Metric]:
-    """The metric without so many of the weakest of a set; measured unless it was before."""
+    """The metric without so many of the weakest of a set (-1: as it is); measured unless it was before."""
     yield shown
     check(token)
     number, count = point
     mask = subject.removed
     if count:
-        remaining = _remaining(subject, subject.analysis.sets[number])
-        mask = keep(subject.analysis, subject.scores, subject.removed, number, remaining - count)
+        left = remaining(subject.analysis.sets[number], subject.removed)
+        mask = keep(subject.analysis, subject.scores, subject.removed, number, left - count)
     key = _key(subject.analysis, mask)
     metric = points.get(key)
     if metric is None:
         model = subject.model if count == 0 else _smaller(subject, mask)
         metric = yield from _evaluated(subject.task, model, token, shown)
         points.put(key, metric)
+    yield replace(shown, made=Trial(number, count, metric))
     return metric
 
 
@@ -125,25 +124,6 @@ def _evaluated(task: Task, model: Any, token: CancelToken, shown: Progress) -> J
         yield shown
 
 
-def _count(subject: Subject, number: int, share: float) -> int:
-    """How many structures of a set a share is, in the steps that its constraints leave it."""
-    one, bundle = subject.analysis.sets[number], bundle_of(subject.analysis, number)
-    size, remaining = bundle.sizes[bundle.sets.index(number)], _remaining(subject, one)
-    most = (remaining - (one.count - size * bundle.most)) // size
-    return size * min(int(share * remaining / size + 0.5), max(most, 0))
-
-
-def _remaining(subject: Subject, one: CoupledSet) -> int:
-    return int((~subject.removed[one.structures]).sum())
-
-
 def _key(analysis: Analysis, mask: Mask) -> str:
     """Identity of a point: exactly what is gone, whatever chose it."""
     return hashlib.sha256(msgspec.json.encode(identities(analysis, mask), order="sorted")).hexdigest()
-
-
-def sets_of(analysis: Analysis, removed: Mask, kinds: frozenset[Kind]) -> Iterator[int]:
-    """Numbers of the sets of these kinds that have more left than must stay."""
-    for number, one in enumerate(analysis.sets):
-        if one.kind in kinds and (~removed[one.structures]).sum() > (0 if one.kind is Kind.BLOCK else 1):
-            yield number

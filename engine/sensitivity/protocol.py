@@ -43,6 +43,21 @@ class Sensitivity:
         return sign * (self.metric.value - self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A point of a curve: how a cut on trial scores.
+
+    Attributes:
+        set_number: Which coupled set lost its weakest, -1 for the state as it is.
+        removed: How many structures it lost.
+        metric: On the choose split.
+    """
+
+    set_number: int
+    removed: int
+    metric: Metric
+
+
 class Points(Protocol):
     """Where measured points are kept, so that none is measured twice."""
 

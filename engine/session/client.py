@@ -18,7 +18,7 @@ from ..errors import EngineLost
 from .events import Event, Failed, Finished, Logged, lost
 from .wire import Wire
 
-SESSION = "secateur.engine.session.session:Session"
+SESSION = "secateur.engine.session.keeping:kept"
 UNREAD = 500
 """Events that may wait to be read before log lines are left out."""
 
@@ -27,7 +27,7 @@ class EngineClient:
     """A session in a process of its own.
 
     Attributes:
-        session: "module:Class" that the process makes its session from.
+        session: "module:name" of what makes the process's session from its folder.
     """
 
     def __init__(self, session: str = SESSION) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SecateurError
-from ..jobs import Cancelled, CancelToken, Job
+from ..jobs import Cancelled, CancelToken, Job, Progress
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.rounds import round_goals
@@ -103,11 +103,14 @@ def prune(
         cut = yield from _cut(session, now, course, goal, token, scores)
         if cut is not None:
             made.append(cut)
+            yield Progress("Cut", made=cut)
             if course.recovery is not None:
                 made.append((yield from _recovered(session, cut, course.recovery, token)))
+                yield Progress("Recovered", made=made[-1])
             now, scores = made[-1], None
     if made and session.has_task and not any(m.split is Split.REPORT for m in now.metrics):
         yield from session.evaluate(now.id, Split.REPORT, token)
+        yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
 
 
@@ -130,12 +133,12 @@ def sweep(
         scores: [S] of the state by the criterion, where they are known.
     """
     if scores is None:
-        scores = yield from session.score(state, course.criterion, token, course.choices, course.seed)
+        scores = yield from session.score(state, course.criterion, course.choices, course.seed, token)
     points: list[Point] = []
     for number, share in enumerate(sorted(shares, reverse=True), 1):
-        words = f"Budget {number} of {len(shares)} ({share:.0%}): "
+        shown = Progress(f"Budget {number} of {len(shares)} ({share:.0%}): ", number - 1, len(shares))
         job = _point(session, state, at_share(course, share), share, token, scores)
-        points.append((yield from _named(job, lambda text, words=words: words + text)))
+        points.append((yield from _within(job, shown)))
     ends = [session.history.state(point.states[-1]) for point in points if point.states]
     return Sweep(tuple(points), tuple(ends))
 
@@ -175,7 +178,7 @@ def _cut(
     if known is not None:
         return known
     if scores is None:
-        scores = yield from session.score(now.id, course.criterion, token, course.choices, course.seed)
+        scores = yield from session.score(now.id, course.criterion, course.choices, course.seed, token)
     locked, _ = from_identities(session.analysis, course.locked)
     marked, _ = from_identities(session.analysis, course.marked)
     gone = session.removed(now.id)
@@ -195,11 +198,11 @@ def _known(session: "Session", parent: State, alike: Callable[[State], bool]) ->
     return next((one for one in children if alike(one)), None)
 
 
-def _named(job: Job[Point], words: Callable[[str], str]) -> Job[Point]:
-    """The job with its progress in other words."""
+def _within(job: Job[Point], shown: Progress) -> Job[Point]:
+    """The job as one step of a longer one: its words follow that one's, its share of the way is left out."""
     while True:
         try:
             progress = next(job)
         except StopIteration as stop:
             return stop.value
-        yield replace(progress, text=words(progress.text))
+        yield replace(progress, text=shown.text + progress.text, done=shown.done, total=shown.total)

@@ -21,17 +21,19 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A call got on. Progress is thinned to 30 a second, points of curves are not.
+    """A call got on. Progress is thinned to 30 a second, points of curves and what was made are not.
 
     Attributes:
         call: Number of the call.
         progress: The latest progress.
         points: `Progress.values` of everything since the event before, in order, empty ones left out.
+        made: `Progress.made` in the same way.
     """
 
     call: int
     progress: Progress
     points: tuple[dict[str, float], ...] = ()
+    made: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

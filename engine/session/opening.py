@@ -4,6 +4,7 @@ The task comes before the analysis: wrong preprocessing or other classes are fou
 on them.
 """
 
+import time
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,8 +98,9 @@ def judged(task: Task, model: Any, split: Split, token: CancelToken, text: str) 
 def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
     """What the original scores on a task, and what to show of it: wrong preprocessing is found here."""
     info = described(task, model)  # First: data without labels is judged by what the original says.
+    began = time.monotonic()
     metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
-    return (metric,), info
+    return (metric,), replace(info, seconds=(time.monotonic() - began) / max(metric.count, 1))
 
 
 def described(task: Task, model: Any | None) -> TaskInfo:

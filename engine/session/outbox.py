@@ -1,4 +1,4 @@
-"""Thins the progress of a job to 30 messages a second without losing a point of a curve.
+"""Thins the progress of a job to 30 messages a second without losing a point of a curve, or what was made.
 
 The job's thread only leaves its news here; a small thread posts them, so that the last news of a job that then works
 silently for a minute is not held back.
@@ -51,5 +51,6 @@ class Outbox:
 
 
 def _merged(before: Progressed | None, call: int, progress: Progress) -> Progressed:
-    points = before.points if before is not None else ()
-    return Progressed(call, progress, (*points, progress.values) if progress.values else points)
+    points, made = (before.points, before.made) if before is not None else ((), ())
+    points = (*points, progress.values) if progress.values else points
+    return Progressed(call, progress, points, made if progress.made is None else (*made, progress.made))

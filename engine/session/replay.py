@@ -134,7 +134,7 @@ def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
 
 def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
     analysis, session = run.opened.analysis, run.session
-    scores = yield from session.score(run.state, intent.criterion or "l1", token, intent.choices, intent.seed)
+    scores = yield from session.score(run.state, intent.criterion or "l1", intent.choices, intent.seed, token)
     removed, _ = from_identities(analysis, session.history.state(run.state).removed)
     locked, missing = from_identities(analysis, intent.locked)
     marked, missing_too = from_identities(analysis, intent.marked)

@@ -22,7 +22,6 @@ from torch import nn
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -30,8 +29,9 @@ from ..recovery.reading_layers import Kept
 from ..recovery.resume import Checkpoint
 from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
-from ..sensitivity.measure import Subject, sensitivity, sets_of
+from ..sensitivity.measure import Subject, sensitivity
 from ..sensitivity.protocol import SHARES, Sensitivity
+from ..sensitivity.trials import sets_of
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
@@ -51,7 +51,7 @@ from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
 from . import courses
 from .artifacts import Artifacts
-from .benching import bench_name
+from .benching import bench_name, take_results
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
@@ -149,9 +149,9 @@ class Session:
         self,
         state: str,
         criterion: str,
-        token: CancelToken = NEVER,
         choices: Choices | None = None,
         seed: int = 0,
+        token: CancelToken = NEVER,
     ) -> Job[NDArray[np.float64]]:
         """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
         live, one, choices = self._need(), self.history.state(state), choices or Choices()
@@ -184,6 +184,10 @@ class Session:
             one = self.history.state(state)
             files[bench_name(one)] = yield from self._artifacts().file(self._model(state), one, target, token)
         return write_bench(Path(absolute_to(Path.cwd())(folder)), files, self._need().prepared.inputs, target)
+
+    def take_bench(self, path: str) -> tuple[State, ...]:
+        """Read what `bench.py` wrote on another machine into the states that it measured; returns these."""
+        return take_results(self.history, Path(absolute_to(Path.cwd())(path)))
 
     def cut(self, state: str, removed: Mask, plan: PlanIntent | None = None, token: CancelToken = NEVER) -> Job[State]:
         """Remove structures from a state and verify the cut; raises and changes nothing when it does not hold.
@@ -249,9 +253,9 @@ class Session:
         criterion: str,
         shares: tuple[float, ...] = SHARES,
         goal: Goal | None = None,
-        token: CancelToken = NEVER,
         choices: Choices | None = None,
         seed: int = 0,
+        token: CancelToken = NEVER,
     ) -> Job[Sensitivity]:
         """The metric against the removed share of each coupled set; what was measured once is not measured again.
 
@@ -260,15 +264,14 @@ class Session:
             criterion: What says which structures of a set go first.
             shares: Of what remains of a set.
             goal: Its scope and kinds say which sets, None for all of `DEFAULT_KINDS`.
-            token: Cancels; what was measured is kept.
             choices: About the scores.
             seed: Of what is random in them.
+            token: Cancels; what was measured is kept.
         """
         live, one, task = self._need(), self.history.state(state), self._need_task()
-        scores = yield from self.score(state, criterion, token, choices, seed)
-        removed, asked = live.mask(one), goal or Goal(())
-        outside = outside_scope(live.analysis, asked)
-        numbers = tuple(sets_of(live.analysis, removed | outside, frozenset(asked.kinds or DEFAULT_KINDS)))
+        scores = yield from self.score(state, criterion, choices, seed, token)
+        removed = live.mask(one)
+        numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs
         subject = Subject(self._model(state), live.analysis, removed, one.edits, inputs, task, scores, criterion)
         points = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)

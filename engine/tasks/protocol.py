@@ -117,6 +117,7 @@ class TaskInfo:
         loss: Whether it has a loss.
         batches: Batches in each split, where they are known.
         batch: Samples in a batch.
+        seconds: That judging the original took for each sample, 0 unknown.
     """
 
     title: str
@@ -128,6 +129,7 @@ class TaskInfo:
     loss: bool = True
     batches: dict[str, int] = field(default_factory=dict[str, int])
     batch: int = 1
+    seconds: float = 0.0
 
 
 class Task(Protocol):

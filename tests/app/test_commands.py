@@ -3,12 +3,13 @@
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QDialog, QLabel, QMainWindow
 
 from secateur.app.commands import COMMANDS, command_named
 from secateur.app.commands.actions import Actions
 from secateur.app.commands.next_step import next_step
 from secateur.app.commands.palette import Palette, rank
+from secateur.app.commands.sheet import show_sheet
 
 from . import stand_in
 
@@ -112,3 +113,15 @@ def test_letters_in_order_match_and_starts_of_words_rank_first():
     assert rank("exon", "Export ONNX...") >= 0
     assert rank("xyz", "Export ONNX...") < 0
     assert rank("eo", "Export ONNX...") < rank("eo", "Recover, 3 epochs")
+
+
+def test_the_sheet_shows_every_shortcut_and_fits_into_the_smallest_window(qtbot, window):
+    window.show()
+    show_sheet(window)
+    sheet = window.findChild(QDialog)
+    texts = [each.text() for each in sheet.findChildren(QLabel)]
+    for one in COMMANDS:
+        if one.shortcut:
+            assert one.title in texts and any(QKeySequence(one.shortcut).toString() in text for text in texts)
+    assert sheet.sizeHint().height() <= 700 and sheet.sizeHint().width() <= 1024
+    sheet.close()

@@ -91,7 +91,7 @@ def facts(document: Document) -> tuple:
 
 
 def test_opening_with_a_task_scores_by_taylor_at_once(desk: Desk):
-    assert desk.link.asked("score") == ("s0", "taylor")
+    assert desk.link.asked("score")[:2] == ("s0", "taylor")
     assert desk.document.scores is not None
 
 

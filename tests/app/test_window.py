@@ -17,13 +17,16 @@ from PySide6.QtWidgets import QApplication, QPushButton, QTabWidget
 
 from secateur.app import start as program
 from secateur.app import work
+from secateur.app.commands.palette import Palette
 from secateur.app.dialogs.export import Export
+from secateur.app.dialogs.sweep import SweepDialog
 from secateur.app.main_window import MainWindow
 from secateur.engine.session.states import StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 from secateur.resources import samples
 from secateur.resources.fashion_mnist import MEAN, STD
+from tests.engine.session.small import write_project
 
 LONG = 240_000
 """Milliseconds that a step may take on a busy machine."""
@@ -259,3 +262,43 @@ def test_an_exception_in_a_slot_fails_the_test(tmp_path):
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "ZeroDivisionError" in done.stdout
+
+
+def command(hand: Hand, letters: str) -> None:
+    """Run a command from the palette."""
+    hand.window.commands.by_id["view.palette"].trigger()
+    palette = hand.window.findChild(Palette)
+    assert palette is not None
+    hand.qtbot.keyClicks(palette.box, letters)
+    hand.qtbot.keyClick(palette.box, Qt.Key.Key_Return)
+
+
+def test_sensitivity_and_a_sweep_from_the_palette_to_the_plots(hand: Hand, no_latencies, tmp_path: Path, qtbot):
+    document = hand.window.document
+    hand.window.open(write_project(tmp_path / "mine"))
+    hand.wait(lambda: document.scores is not None)
+    hand.quiet()
+    command(hand, "measure sens")
+    hand.wait(lambda: document.curves is not None and document.curves.finished)
+    panel = hand.window.area.panels["sensitivity"]
+    assert panel.isVisible() and document.curves.tried == document.studies.estimate().trials
+    curve = panel._curves[0]
+    point = len(curve.removed) // 2
+    qtbot.mouseClick(panel.plot.viewport(), Qt.MouseButton.LeftButton, pos=panel.plot.pixel_of(0, point).toPoint())
+    place = document.analysis.sets[curve.set_number].structures
+    assert np.count_nonzero(document.marked[place]) == curve.removed[point] > 0
+    document.undo()
+
+    command(hand, "sweep")
+    dialog = hand.window.findChild(SweepDialog)
+    assert dialog is not None
+    hand.type_into(dialog.budgets, "70, 40")
+    dialog.recovery.setCurrentIndex(2)
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    hand.wait(lambda: len(document.states) == 3)
+    hand.quiet()
+    assert [s.kind for s in document.states[1:]] == [StateKind.CUT] * 2 and document.state.id == "s0"
+    assert document.original is not None
+    whole = document.original.macs
+    assert [s.macs / whole <= share for s, share in zip(document.states[1:], (0.7, 0.4), strict=True)] == [True, True]
+    assert all(document.metric(s) is not None for s in document.states)

@@ -25,7 +25,7 @@ class CriterionBox(ComboBox):
         super().__init__("", parent)
         self.setAccessibleName(self.tr("Criterion that rates structures"))
         self.document = document
-        self._known: tuple[object, ...] = (None, None, None)
+        self._known: tuple[object, ...] = (None, None, None, None)
         self.activated.connect(self._chosen)
         document.views.watch(SHOWN, self._changed)
         self.refresh()
@@ -34,11 +34,11 @@ class CriterionBox(ComboBox):
         """Show what the document may be rated by."""
         document = self.document
         self.setEnabled(document.analysis is not None and not document.busy)
-        known = (document.analysis, document.state, document.task)
+        known = (document.analysis, document.state, document.task, document.choices)
         same = all(one is other for one, other in zip(known, self._known, strict=True))
         if document.analysis is not None and not same:
             self._known = known
-            self._fill(offers(document.analysis, document.removed, document.task))
+            self._fill(offers(document.analysis, document.removed, document.task, document.choices))
         place = self.findData(document.criterion)
         if place >= 0:
             with QSignalBlocker(self):

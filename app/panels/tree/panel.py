@@ -5,13 +5,14 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
 
 from ...document import Aspect, Document
-from ...widgets.buttons import Chip
+from ...widgets.buttons import Chip, button
 from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from .criterion import CriterionBox
 from .model import TreeModel
+from .options import RatingOptions, changed
 from .query import parse, state_mask
 from .view import StructureTree
 
@@ -33,6 +34,7 @@ class TreePanel(Card):
         search: The filter box.
         criterion: What structures are rated by.
         chips: By state ("" for all).
+        options: Opens the options of the rating.
         hint: Why the last gesture was refused.
     """
 
@@ -48,6 +50,7 @@ class TreePanel(Card):
         self.search.setClearButtonEnabled(True)
         self.criterion = CriterionBox(document)
         self.chips: dict[str, Chip] = {}
+        self._popover: RatingOptions | None = None
         self._empty = EmptyState(
             self.tr("Layers and structures"),
             self.tr("Open a model to see its layers, and what can be removed from them."),
@@ -87,9 +90,23 @@ class TreePanel(Card):
     def _criterion_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(6)
-        row.addWidget(label(self.tr("Rated by"), "caption"))
+        self._rated = label(self.tr("Rated by"), "caption")
+        self._rated.hide()  # until there is room for it
+        self.options = button("\u2026", tip=self.tr("How scores are made and compared; what the criterion costs"))
+        self.options.setAccessibleName(self.tr("Rating options"))
+        self.options.setProperty("role", "small")
+        self.options.clicked.connect(self.show_options)
+        row.addWidget(self._rated)
         row.addWidget(self.criterion, 1)
+        row.addWidget(self.options)
         return row
+
+    @Slot()
+    def show_options(self) -> None:
+        """Open the options of the rating under their button."""
+        if self._popover is None:
+            self._popover = RatingOptions(self.document, self)
+        self._popover.show_below(self.options)
 
     def _chip_row(self) -> FlowLayout:
         row = FlowLayout()
@@ -114,6 +131,7 @@ class TreePanel(Card):
         super().resizeEvent(event)
         short = self.tr("Name, kind, score < 0.1")
         self.search.setPlaceholderText(short if self.width() < ROOMY else self.search.toolTip())
+        self._rated.setVisible(self.width() >= ROOMY)
 
     @Slot()
     def filter(self) -> None:
@@ -134,6 +152,11 @@ class TreePanel(Card):
         self._timer.start()
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & {Aspect.MODEL, Aspect.SCORES}:
+            other = changed(self.document.choices, self.document.contents.ranking)
+            self.options.setText(f"\u2026 {other}" if other else "\u2026")
+            words = self.tr("Rating options, {0} changed").format(other) if other else self.tr("Rating options")
+            self.options.setAccessibleName(words)
         if Aspect.MODEL in aspects:
             self._stack.setCurrentIndex(int(self.document.analysis is not None))
             self.model.reload()

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document import Selection
+from secateur.app.panels.heads import Heads
 from secateur.app.panels.history import History
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.jobs import Jobs
@@ -27,6 +28,7 @@ from secateur.app.panels.ledger import Ledger
 from secateur.app.panels.log import Log
 from secateur.app.panels.recovery import Recovery
 from secateur.app.panels.samples import Samples
+from secateur.app.panels.sensitivity import SensitivityPanel
 from secateur.app.panels.strip import Strip
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tree import TreePanel
@@ -40,6 +42,8 @@ SMALLEST = {
     TreePanel: (280, 450),
     TradeOff: (440, 220),
     Layers: (440, 220),
+    Heads: (440, 220),
+    SensitivityPanel: (440, 220),
     Recovery: (450, 160),
     Samples: (450, 160),
     Jobs: (450, 160),

@@ -1,4 +1,4 @@
-"""Trade-off, layers, recovery, samples, jobs, history and log, as they are seen and used."""
+"""Trade-off, recovery, samples, jobs, history and log, as they are seen and used."""
 
 import math
 from dataclasses import replace
@@ -9,10 +9,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.dialogs.recovery_settings import RecoveryDialog
-from secateur.app.document import Aspect, CurvePoint, JobView, Selection
+from secateur.app.document import Aspect, CurvePoint, JobView
 from secateur.app.panels.history import History
 from secateur.app.panels.jobs import Jobs
-from secateur.app.panels.layers import Layers
 from secateur.app.panels.log import Log
 from secateur.app.panels.recovery import Recovery
 from secateur.app.panels.samples import Samples
@@ -94,22 +93,6 @@ def test_plots_recolour_while_they_are_shown(shown, dressed) -> None:
     apply(dressed, Scheme.DARK)
     assert plot.grab().toImage().pixelColor(plot.width() - 3, 3).name() == DARK.panel
     apply(dressed, Scheme.LIGHT)
-
-
-def test_layers_are_as_tall_as_they_are_wide_and_a_click_selects(shown, qtbot) -> None:
-    document = opened()
-    layers = shown(Layers(document))
-    bars = {b.module: b for b in layers.map.bars}
-    assert (bars["layer3.0.conv1"].width, bars["fc"].width, bars["fc"].fixed) == (128, 10, True)
-    document.keep(2, 20)
-    bars = {b.module: (n, b) for n, b in enumerate(layers.map.bars)}
-    number, bar = bars["layer1.0.conv1"]
-    assert bar.kept == 20
-    qtbot.mouseClick(layers.map, Qt.MouseButton.LeftButton, pos=layers.map.bar_area(number).center().toPoint())
-    assert document.selection == Selection("layer1.0.conv1", 2)
-    qtbot.keyClick(layers.map, Qt.Key.Key_Right)
-    assert document.selection.module == "layer1.0.conv2"
-    assert "20 of 32 outputs kept" in layers.map.words(number)
 
 
 def test_recovery_starts_with_what_the_fields_say(shown, qtbot) -> None:

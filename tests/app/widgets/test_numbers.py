@@ -45,6 +45,7 @@ def test_per_cents_and_changes_have_a_space_and_a_real_minus() -> None:
     assert numbers.change(2, 3) == "+50.0 %"
     assert numbers.change(0, 3) == ""
     assert numbers.signed(-0.04, 1) == "0.0"
+    assert [numbers.difference(v) for v in (2.5, -0.0031, 0)] == ["+2.50", "\u22120.00310", "0"]
 
 
 def test_shares_get_digits_where_they_are_small() -> None:
@@ -55,3 +56,7 @@ def test_shares_get_digits_where_they_are_small() -> None:
 
 def test_durations() -> None:
     assert [numbers.duration(s) for s in (12.4, 130, 3900)] == ["12 s", "2 min 10 s", "1 h 5 min"]
+
+
+def test_estimates_claim_no_precision_that_they_have_not() -> None:
+    assert [numbers.about(s) for s in (0.2, 3.4, 38, 188, 9000)] == ["1 s", "3 s", "40 s", "3 min", "2 h"]

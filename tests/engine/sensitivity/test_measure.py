@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Goal
+from secateur.engine.sensitivity.protocol import Sensitivity, Trial
+from secateur.engine.sensitivity.trials import removals, sets_of, trials
+from secateur.engine.session.client import SESSION
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.protocol import Split
@@ -51,6 +55,25 @@ def test_each_value_is_the_metric_of_the_cut_state(session: Session):
         state = finish(session.cut("s0", mask))
         assert value == pytest.approx(finish(session.evaluate(state.id, Split.CHOOSE)).value)
     assert found.lost[row] == pytest.approx(found.metric.value - found.values[row])
+
+
+def test_every_point_is_told_when_it_is_measured_and_their_number_is_known_before(session: Session):
+    told: list[Trial] = []
+
+    def listen(progress: Progress) -> None:
+        if progress.made is not None:
+            told.append(progress.made)
+
+    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS), listen)
+    assert (told[0].set_number, told[0].metric) == (-1, found.metric)
+    values = {(one.set_number, one.removed): one.metric.value for one in told[1:]}
+    numbers = sets_of(session.analysis, session.removed("s0"), FILTERS)
+    assert tuple(session.analysis.sets[number].key for number in numbers) == found.keys
+    for row, number in enumerate(numbers):
+        for count, value in zip(found.removed[row], found.values[row], strict=True):
+            assert value == (found.metric.value if count == 0 else values[number, count])
+    before = trials(removals(session.analysis, session.removed("s0"), numbers, SHARES), numbers)
+    assert list(values) == before
 
 
 def test_a_block_goes_whole_or_not_at_all(session: Session):
@@ -110,6 +133,21 @@ def test_what_was_measured_is_taken_from_the_disk(session: Session, monkeypatch:
     again.close()
 
 
+def test_a_later_session_of_the_window_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    module, _, name = SESSION.partition(":")
+    make, found = getattr(import_module(module), name), list[Sensitivity]()
+    spec = write_project(tmp_path / "mine")
+    for folder, evaluated in (("first", 4), ("second", 0)):
+        session = make(tmp_path / folder)
+        finish(session.open(spec, evaluate=False))
+        seen = evaluations(session, monkeypatch)
+        found.append(finish(session.sensitivity("s0", "l1", SHARES, Goal((), kinds=(Kind.FILTER,)))))
+        assert len(seen) == evaluated
+        session.close()
+    assert (found[0].values == found[1].values).all()
+
+
 def test_a_cancelled_run_goes_on_where_it_stood(session: Session, monkeypatch: pytest.MonkeyPatch):
     token, states = threading.Event(), session.states()
 
@@ -119,7 +157,7 @@ def test_a_cancelled_run_goes_on_where_it_stood(session: Session, monkeypatch: p
 
     seen = evaluations(session, monkeypatch)
     with pytest.raises(Cancelled):
-        finish(session.sensitivity("s0", "l1", SHARES, FILTERS, token), stop_at_the_third)
+        finish(session.sensitivity("s0", "l1", SHARES, FILTERS, token=token), stop_at_the_third)
     before = len(seen)
     found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
     assert before >= 3 and len(seen) == 1 + 4 and set(seen) == {Split.CHOOSE}

@@ -24,7 +24,8 @@ class SlowSession:
     def count(self, steps: int, token: CancelToken) -> Job[int]:
         for step in range(steps):
             check(token)
-            yield Progress(f"Step {step}", step + 1, steps, {"step": float(step)} if step % 2 else {})
+            values = {"step": float(step)} if step % 2 else {}
+            yield Progress(f"Step {step}", step + 1, steps, values, made=step if step % 3 == 0 else None)
         return steps
 
     def spin(self, token: CancelToken) -> Job[None]:

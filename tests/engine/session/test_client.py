@@ -59,13 +59,14 @@ def test_calls_are_answered_in_order(client: EngineClient) -> None:
     assert [event.call for event in answered if isinstance(event, Finished)] == numbers
 
 
-def test_progress_is_thinned_but_no_point_of_a_curve_is_lost(client: EngineClient) -> None:
+def test_progress_is_thinned_but_neither_a_point_of_a_curve_nor_what_was_made_is_lost(client: EngineClient) -> None:
     started = time.monotonic()
     client.call("count", 3000)
     events = until(client, Finished)
     progress = [e for e in events if isinstance(e, Progressed)]
     assert len(progress) <= 3 + 30 * (time.monotonic() - started)
     assert [point["step"] for e in progress for point in e.points] == [float(s) for s in range(3000) if s % 2]
+    assert [made for e in progress for made in e.made] == [*range(0, 3000, 3)]
     assert progress[-1].progress.done == 3000 and isinstance(events[-1], Finished)
 
 

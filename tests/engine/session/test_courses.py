@@ -13,7 +13,7 @@ from secateur.engine.session.courses import Course
 from secateur.engine.session.recipe import read_recipe, write_recipe
 from secateur.engine.session.replay import run_recipe
 from secateur.engine.session.session import Session
-from secateur.engine.session.states import StateKind
+from secateur.engine.session.states import State, StateKind
 from secateur.engine.session.steps import Plan
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
@@ -99,6 +99,23 @@ def test_a_sweep_scores_once_and_gives_a_point_for_each_budget(session: Session,
     assert all(a - 0.07 < share <= a for share, a in zip(got, (0.8, 0.6, 0.4), strict=True))
     assert all(one.parent == "s0" and one.metrics for one in done.states)
     assert done.points[-1].states == () and "cannot be reached" in done.points[-1].note
+
+
+def test_every_state_of_a_sweep_is_told_when_it_is_there(session: Session):
+    told, places = list[State](), set[tuple[int, int]]()
+
+    def listen(progress: Progress) -> None:
+        if progress.made is not None:
+            assert session.history.state(progress.made.id) == progress.made
+            told.append(progress.made)
+        if progress.text.startswith("Budget"):
+            places.add((progress.done, progress.total))
+
+    course = Course(HALF.goal, "l1", ONE_EPOCH)
+    done = finish(session.sweep("s0", course, (0.6, 0.8)), listen)
+    assert [one.kind for one in told if not one.metrics] == [StateKind.CUT] * 2
+    assert {one.id: one for one in told} == {one.id: one for one in session.states() if one.parent}
+    assert told[-1] == done.states[-1] and places == {(0, 2), (1, 2)}
 
 
 def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(

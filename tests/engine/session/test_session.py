@@ -1,5 +1,6 @@
 """A session on a user's own small model: each step, what it keeps, and that what fails changes nothing."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind, Mask, from_identities
 from secateur.engine.structures.costs import costs
 from secateur.engine.surgery.protocol import Check, Verification
+from secateur.engine.targets import bench
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Split, TaskSpec
 
@@ -136,7 +138,7 @@ def test_scores_of_a_cut_state_are_nan_where_removed(session: Session, opened: O
 
 def test_a_session_goes_on_with_an_ablation_that_was_cancelled(session: Session, opened: OpenedModel) -> None:
     token = threading.Event()
-    job = session.score("s0", "ablation", token)
+    job = session.score("s0", "ablation", token=token)
     for _ in range(2):  # the second begins with the original measured
         next(job)
     token.set()
@@ -291,7 +293,8 @@ def test_a_task_attached_later_is_evaluated_first(session: Session, spec: ModelS
     assert len(info.samples) == 5 and session.history.state("s0").metrics[0].count == 48
     other = Session(session.folder)
     again = finish(other.restore()).task
-    assert again is not None and repr(again) == repr(info) and other.states() == session.states()
+    assert info.seconds > 0
+    assert again is not None and repr(again) == repr(replace(info, seconds=0.0)) and other.states() == session.states()
 
 
 def test_a_model_whose_input_nobody_gave_says_how_to_give_it(session: Session, spec: ModelSpec) -> None:
@@ -448,3 +451,24 @@ def test_a_project_from_elsewhere_runs_its_code_only_with_consent(
     with pytest.raises(OpenError, match="--trust-code"):
         finish(Session().open(moved))
     assert len(finish(Session().open(replace(moved, trust_code=True))).analysis.sets) == len(opened.analysis.sets)
+
+
+def test_results_of_a_bench_come_back_to_the_states_that_they_are_of(
+    session: Session, opened: OpenedModel, tmp_path: Path
+):
+    cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    names = [f"{one.id}-{one.weights}.onnx" for one in (opened.state, cut)]
+    numbers = {"low": 1.0, "high": 3.0, "runs": 50}
+    results = {
+        "schema": bench.SCHEMA,
+        "machine": {"name": "jetson", "processor": "ARM", "cores": 6, "onnxruntime": "1.32"},
+        "target": {"runtime": "onnxruntime", "threads": 4, "batch": 2},
+        "models": [{"file": name, "median": 2.0 + n, **numbers} for n, name in enumerate(names)],
+    }
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results))
+    states = session.take_bench(str(path))
+    assert [(one.id, one.timings[-1].median, one.timings[-1].target.machine) for one in states] == [
+        ("s0", 2.0, "jetson"), (cut.id, 3.0, "jetson"),
+    ]  # fmt: skip
+    assert session.history.state("s0").timings[-1].target.batch == 2

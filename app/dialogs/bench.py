@@ -1,0 +1,60 @@
+"""Measuring on another machine: write what it needs, and read what it found."""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtWidgets import QFileDialog
+
+from ..panels.measures import target_text
+from ..studies import there
+from ..widgets.labels import label
+from .form import FormDialog
+
+CONTEXT = "Bench"
+FORMAT = "results.json (*.json)"
+
+
+class WriteBench(FormDialog):
+    """The dialog.
+
+    Attributes:
+        path: The folder to write.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        sentence = self.tr(
+            "Writes a folder with bench.py, the ONNX files of the original and of the present state, and example "
+            "inputs. Carry it to the other machine, run bench.py there (it needs onnxruntime and numpy), and read its "
+            "results.json here."
+        )
+        super().__init__(window, self.tr("Measure elsewhere"), sentence, self.tr("Write the folder"))
+        document = window.document
+        name = (document.model_name or "model").replace("/", "-")
+        self.path = self.add_path(self.tr("Folder"), str(Path.home() / f"{name} bench"), pick="folder")
+        self.add_row(self.tr("Measured at"), label(target_text(there(document.target))))
+        self.problem = self._problem
+        self.act = lambda: document.studies.write_bench(self.path.text())
+        self.check()
+
+    def _problem(self) -> str:
+        path = Path(self.path.text()).expanduser()
+        if not self.path.text() or not path.parent.is_dir():
+            return self.tr("Say a folder; the one that holds it must exist.")
+        return self.tr("{path} is a file. Choose a folder.").format(path=path) if path.is_file() else ""
+
+
+def ask_write(window: Any) -> None:
+    """Open the dialog over a window."""
+    WriteBench(window).open()
+
+
+def ask_results(window: Any) -> None:
+    """Let the user choose the results of another machine."""
+    title = QCoreApplication.translate(CONTEXT, "Read results of another machine")
+    dialog = QFileDialog(window, title, "", FORMAT)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.fileSelected.connect(window.document.studies.take_bench)
+    dialog.open()

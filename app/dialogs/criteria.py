@@ -1,0 +1,72 @@
+"""What the criteria are: formula, cost for the model that is open, paper, and why one is not available."""
+
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from secateur.engine.scoring.criteria import CRITERIA, offers
+from secateur.engine.scoring.protocol import Criterion
+
+from ..panels.words import sentence
+from ..widgets.labels import label
+
+CONTEXT = "Criteria"
+
+
+class Criteria(QDialog):
+    """All criteria, one below the other."""
+
+    def __init__(self, window: Any) -> None:
+        """Show what they are for a window's model."""
+        super().__init__(window)
+        self.setWindowTitle(self.tr("Criteria"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(620, 560)
+        page = QWidget()
+        page.setProperty("role", "page")
+        inner = QVBoxLayout(page)
+        inner.setContentsMargins(4, 4, 12, 4)
+        inner.setSpacing(3)
+        words = self.tr(
+            "Each rates how much a structure matters; more is more important. The box over the tree chooses."
+        )
+        inner.addWidget(label(words, "muted", wrap=True))
+        for criterion in CRITERIA.values():
+            self._add(inner, criterion, _status(window.document, criterion))
+        inner.addStretch(1)
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setAccessibleName(self.tr("What the criteria compute, cost, and where they come from"))
+        area.setWidget(page)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(16, 14, 12, 12)
+        layout.addWidget(area, 1)
+        layout.addWidget(buttons)
+
+    def _add(self, inner: QVBoxLayout, criterion: Criterion, status: str) -> None:
+        inner.addSpacing(8)
+        inner.addWidget(label(self.tr(criterion.title), "heading", wrap=True))
+        inner.addWidget(label(self.tr("Score: {0}").format(criterion.formula), wrap=True))
+        for words in (status, criterion.paper):
+            if words:
+                inner.addWidget(label(words, "caption", wrap=True))
+
+
+def _status(document: Any, criterion: Criterion) -> str:
+    """What it costs for this model, or why it is not available; "" where none is open."""
+    if document.analysis is None:
+        return ""
+    found = offers(document.analysis, document.removed, document.task, document.choices)
+    offer = next(one for one in found if one.criterion is criterion)
+    if offer.reason is None:
+        return sentence(offer.cost.message)
+    return QCoreApplication.translate(CONTEXT, "Not available. {reason}").format(reason=sentence(offer.reason))
+
+
+def show_criteria(window: Any) -> None:
+    """Open the page over a window."""
+    Criteria(window).open()

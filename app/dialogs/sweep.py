@@ -1,0 +1,111 @@
+"""A sweep: several budgets, each cut and perhaps recovered, unattended; the points of the trade-off curve."""
+
+from dataclasses import replace
+from typing import Any
+
+from secateur.engine.planning.protocol import Cost
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.session.courses import BUDGETS
+
+from ..widgets.fields import ComboBox, SpinBox
+from ..widgets.labels import label
+from ..widgets.numbers import about
+from .form import FormDialog
+from .texts import is_valid, shares
+
+TRAINING = 3.0
+"""Forward and backward pass of a training step, in forward passes; the teacher's comes on top."""
+
+
+class SweepDialog(FormDialog):
+    """The dialog.
+
+    Attributes:
+        cost: What is kept shares of.
+        budgets: The shares, in per cent.
+        recovery: How each cut is recovered: "train", "repair" or "none".
+        epochs: Of each recovery.
+        estimate: What it will cost, in words.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        sentence = self.tr(
+            "Every budget is planned, cut, verified and recovered by itself, starting from the present state. Results "
+            "appear in the trade-off as they come. A sweep that is stopped goes on where it stood."
+        )
+        super().__init__(window, self.tr("Sweep budgets"), sentence, self.tr("Start sweep"))
+        self._document = window.document
+        self.cost = ComboBox(self.tr("Keep at most, of the"))
+        for cost, words in (
+            (Cost.MACS, self.tr("MACs")),
+            (Cost.PARAMETERS, self.tr("parameters")),
+            (Cost.SIZE, self.tr("file size")),
+            (Cost.PEAK, self.tr("memory")),
+        ):
+            self.cost.addItem(words, str(cost))
+        self.cost.setCurrentIndex(max(0, self.cost.findData(str(self._document.goal.cost))))
+        self.add_row(self.cost.accessibleName(), self.cost)
+        text = ", ".join(f"{100 * share:.0f}" for share in BUDGETS)
+        self.budgets = self.add_line(self.tr("Budgets, %"), text, self.tr("80, 65, 50, 35, 20"))
+        self._add_recovery()
+        self.estimate = label("", "muted", wrap=True)
+        self.form.addRow(self.estimate)
+        self.problem = self._problem
+        self.act = self._start
+        self.check()
+
+    def _add_recovery(self) -> None:
+        self.recovery = ComboBox(self.tr("Recovery"))
+        self.recovery.addItem(self.tr("fine-tune after each cut"), "train")
+        self.recovery.addItem(self.tr("repair without training"), "repair")
+        self.recovery.addItem(self.tr("none"), "none")
+        self.add_row(self.recovery.accessibleName(), self.recovery)
+        self.epochs = SpinBox(self.tr("Epochs each"), 1, 500)
+        self.epochs.setValue(max(1, self._document.recovery.epochs))
+        self.epochs.setToolTip(self.tr("The other settings are those of the Recovery tab"))
+        self.add_row(self.epochs.accessibleName(), self.epochs)
+        self.recovery.currentIndexChanged.connect(self.check)
+        self.epochs.valueChanged.connect(self.check)
+
+    def check(self) -> None:
+        """Say what it costs, what is missing, and which fields count."""
+        super().check()
+        self.epochs.setEnabled(self.recovery.currentData() == "train")
+        self.estimate.setText("" if self.problem() else self._estimate())
+
+    def settings(self) -> RecoverySettings | None:
+        """How each cut is recovered, None for not at all."""
+        before, how = self._document.recovery, self.recovery.currentData()
+        if how == "train":
+            return replace(before, epochs=self.epochs.value())
+        return replace(before, epochs=0, repair=Repair.LEAST_SQUARES) if how == "repair" else None
+
+    def _estimate(self) -> str:
+        """How many cuts, and about how long fine-tuning takes where that can be known."""
+        budgets, task = shares(self.budgets.text()), self._document.task
+        words = self.tr("{0} cuts").format(len(budgets)) if len(budgets) > 1 else self.tr("1 cut")
+        settings = self.settings()
+        samples = 0 if task is None else task.sizes.get("calibrate", 0)
+        if settings is None or not settings.epochs or task is None:
+            return self.tr("{0}, each judged on the data.").format(words)
+        words = self.tr("{0}, {1} epochs in all").format(words, len(budgets) * settings.epochs)
+        passes = sum(1.0 + TRAINING * share for share in budgets) * settings.epochs * samples
+        if passes * task.seconds:
+            words = self.tr("{0}: roughly {1}").format(words, about(passes * task.seconds))
+        return self.tr("{0}.").format(words)
+
+    def _problem(self) -> str:
+        if is_valid(shares, self.budgets.text()):
+            return ""
+        return self.tr("Write per cents to keep, above 0 and below 100, with commas between them: 80, 50, 20.")
+
+    def _start(self) -> None:
+        budgets, cost = shares(self.budgets.text()), Cost(self.cost.currentData())
+        self._document.studies.sweep(budgets, cost, self.settings())
+        self.parent().show_panel("tradeoff")  # type: ignore[attr-defined]
+
+
+def ask(window: Any) -> None:
+    """Open the dialog over a window."""
+    SweepDialog(window).open()

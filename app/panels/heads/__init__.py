@@ -1,0 +1,5 @@
+"""The Heads tab: layers by heads as a heat map of their scores, to mark in."""
+
+from .panel import Heads
+
+__all__ = ["Heads"]

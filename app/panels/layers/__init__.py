@@ -1,0 +1,5 @@
+"""The Layers tab: a row for each layer with widths, costs and sensitivity, and the ties between layers."""
+
+from .panel import Layers
+
+__all__ = ["Layers"]

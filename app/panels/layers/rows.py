@@ -1,0 +1,109 @@
+"""The rows of the Layers tab as flat arrays: what of a layer never changes, and what the present plan makes of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.structures.analysis import Analysis, Mask
+from secateur.engine.structures.costs import Costs, kept_sizes
+
+from ..scale import ScoreScale
+from ..tree.figures import Figures
+from ..tree.rows import Rows
+from .ties import Tie, ties_of
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """R layers, in the order of the tree.
+
+    Attributes:
+        node: [R] row of the tree.
+        modules: Paths.
+        details: A few words for each.
+        width: [R] outputs in the original.
+        axis: [R] axis of the outputs, -1 where they are fixed.
+        sets: [R] coupled set on which the outputs lie, -1 for none.
+        tensor_row: [T] layer that a tensor belongs to, R for none.
+        ties: What joins them.
+    """
+
+    node: Ints
+    modules: tuple[str, ...]
+    details: tuple[str, ...]
+    width: Ints
+    axis: Ints
+    sets: NDArray[np.int32]
+    tensor_row: Ints
+    ties: tuple[Tie, ...]
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Rows by module path."""
+        return {module: row for row, module in enumerate(self.modules)}
+
+
+def layers_of(analysis: Analysis, rows: Rows) -> Layers:
+    """All layers: modules with outputs of their own."""
+    nodes = [node for node in range(rows.module_count) if rows.axis[node] >= 0 or rows.fixed[node] >= 0]
+    node = np.array(nodes, np.int64)
+    axis = rows.axis[node].astype(np.int64) if len(node) else np.zeros(0, np.int64)
+    modules = tuple(rows.modules[n] for n in nodes)
+    row_of = {module: row for row, module in enumerate(modules)}
+    lengths = np.diff(analysis.axis_start)
+    fixed = [analysis.fixed[rows.fixed[n]].count if rows.axis[n] < 0 else int(lengths[rows.axis[n]]) for n in nodes]
+    sets = np.maximum(rows.owner[node], rows.lead[node]).astype(np.int32) if len(node) else np.zeros(0, np.int32)
+    tensor_row = np.array([row_of.get(t.module, len(nodes)) for t in analysis.tensors], np.int64)
+    return Layers(
+        node=node,
+        modules=modules,
+        details=tuple(rows.details[n] for n in nodes),
+        width=np.array(fixed, np.int64),
+        axis=np.where(sets >= 0, axis, -1),
+        sets=sets,
+        tensor_row=tensor_row,
+        ties=ties_of(analysis, row_of),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the present state and the plan make of R layers.
+
+    Attributes:
+        present: [R] outputs that the present state has.
+        kept: [R] outputs that the plan leaves.
+        scores: [R] mean score of what the present state has, NaN unknown.
+        fractions: [R] the same on the scale, 0..1.
+        macs: [R] share of the plan's multiply-accumulates.
+        parameters: [R] share of the plan's parameters.
+        scale: From scores to words.
+    """
+
+    present: Ints
+    kept: Ints
+    scores: Floats
+    fractions: Floats
+    macs: Floats
+    parameters: Floats
+    scale: ScoreScale
+
+
+def plan_of(analysis: Analysis, rows: Rows, layers: Layers, removed: Mask, figures: Figures, plan: Costs) -> Plan:
+    """Count all layers anew."""
+    count, fixed = len(layers.node), layers.axis < 0
+    before = kept_sizes(analysis, removed)
+    present = np.where(fixed, layers.width, before[layers.axis])
+    kept = np.where(fixed, layers.width, figures.outputs[layers.axis])
+    shown = rows.set_node[np.maximum(layers.sets, 0)] if len(rows.set_node) else np.zeros(count, np.int32)
+    scores = np.where(layers.sets >= 0, figures.node_scores[shown], np.nan) if count else np.zeros(0)
+    is_parameter = np.array([t.parameter for t in analysis.tensors], np.bool_)
+    sizes = np.where(is_parameter, plan.tensor_sizes, 0).astype(np.float64)
+    parameters = np.bincount(layers.tensor_row, weights=sizes, minlength=count + 1)[:count]
+    macs, total = figures.shares[layers.node], max(plan.parameters, 1)
+    return Plan(present, kept, scores, figures.scale.fractions(scores), macs, parameters / total, figures.scale)

@@ -1,0 +1,196 @@
+"""Options of the rating: what the criterion computes and costs, and what may be chosen about its scores."""
+
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QWidget
+
+from secateur.engine.planning.protocol import Ranking
+from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
+from secateur.engine.scoring.criteria import CRITERIA, offers
+from secateur.engine.scoring.protocol import Criterion
+
+from ...document import Aspect, Document
+from ...widgets.buttons import button
+from ...widgets.card import Card
+from ...widgets.fields import ComboBox
+from ...widgets.labels import label
+from ..words import sentence
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
+WIDTH = 400
+"""Of the popover, in device-independent pixels."""
+
+
+def changed(choices: Choices, ranking: Ranking) -> int:
+    """How many of the choices are not the criterion's own."""
+    chosen = (choices.combine, choices.slices, choices.normalise)
+    return sum(one is not None for one in chosen) + (ranking is not Ranking.SHAPES)
+
+
+class RatingOptions(Card):
+    """A popover: it closes with Escape or a click beside it; what is chosen holds at once.
+
+    Attributes:
+        combine: How weights become one number.
+        slices: Which weights count.
+        normalise: What scores of a set are divided by.
+        ranking: What competes.
+        help: What the criterion computes, costs, and where it comes from.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Choose for a document."""
+        super().__init__(parent, margin=14)
+        self.setWindowFlag(Qt.WindowType.Popup)
+        self.document = document
+        self.setFixedWidth(WIDTH)
+        self._title = label(role="heading", wrap=True)
+        self.help = {name: label(role="caption", wrap=True) for name in ("formula", "cost", "paper")}
+        self._make()
+        self._lay_out()
+        for box in (self.combine, self.slices, self.normalise, self.ranking):
+            box.activated.connect(self._choose)
+        self._reset.clicked.connect(self._back)
+        document.views.watch(SHOWN, self._changed)
+        self.refresh()
+
+    def _make(self) -> None:
+        self.combine = _box(
+            self.tr("Combine"),
+            self.tr("How the weights of a structure become one number"),
+            {Combine.SUM: self.tr("sum"), Combine.MEAN: self.tr("mean"), Combine.MAX: self.tr("largest")},
+        )
+        self.slices = _box(
+            self.tr("Weights"),
+            self.tr("Which weights of a structure count"),
+            {
+                Slices.PRODUCERS: self.tr("that compute it"),
+                Slices.CONSUMERS: self.tr("that read it"),
+                Slices.ALL: self.tr("all"),
+            },
+        )
+        self.normalise = _box(
+            self.tr("Normalise"),
+            self.tr("What the scores of a layer are divided by"),
+            {
+                Normalise.NONE: self.tr("not at all"),
+                Normalise.MEAN: self.tr("by their mean"),
+                Normalise.MAX: self.tr("by the largest"),
+                Normalise.L2: self.tr("by their L2 norm"),
+                Normalise.STANDARD: self.tr("to mean 0, deviation 1"),
+            },
+        )
+        self.ranking = _box(
+            self.tr("Ranked among"),
+            self.tr("Whose scores are compared when a plan is suggested"),
+            {
+                Ranking.SHAPES: self.tr("layers of equal shape"),
+                Ranking.SET: self.tr("each layer by itself"),
+                Ranking.MODEL: self.tr("the whole model"),
+            },
+            own=False,
+        )
+        self._reset = button(self.tr("Use the criterion's own"), "link")
+
+    def _lay_out(self) -> None:
+        self.body.addWidget(self._title)
+        for each in self.help.values():
+            self.body.addWidget(each)
+        form = QFormLayout()
+        form.setHorizontalSpacing(14)
+        form.setVerticalSpacing(6)
+        form.setContentsMargins(0, 6, 0, 0)
+        for box in (self.combine, self.slices, self.normalise, self.ranking):
+            caption = label(box.accessibleName(), "muted")
+            caption.setBuddy(box)
+            caption.setMinimumHeight(box.sizeHint().height())  # stands level with the box
+            form.addRow(caption, box)
+        self.body.addLayout(form)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self._reset)
+        self.body.addLayout(row)
+
+    def show_below(self, anchor: QWidget) -> None:
+        """Open under a button, moved so that it lies on the screen."""
+        self.refresh()
+        self.adjustSize()
+        place = anchor.mapToGlobal(QPoint(0, anchor.height() + 4))
+        room = (anchor.screen() or QGuiApplication.primaryScreen()).availableGeometry()
+        x = min(max(place.x(), room.left()), room.right() - self.width())
+        self.move(x, min(place.y(), max(room.top(), room.bottom() - self.height())))
+        self.show()
+        self.normalise.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def refresh(self) -> None:
+        """Show the criterion in use and what was chosen."""
+        document, rule = self.document, CRITERIA[self.document.criterion]
+        choices, ranking = document.choices, document.contents.ranking
+        self._title.setText(self.tr(rule.title))
+        self.help["formula"].setText(self.tr("Score: {0}").format(rule.formula))
+        self.help["paper"].setText(rule.paper)
+        self.help["cost"].setText(self._cost(rule))
+        _show(self.combine, choices.combine, rule.combine, self.tr("as in the paper: {0}"), self.tr("no choice here"))
+        _show(self.slices, choices.slices, rule.slices, self.tr("as in the paper: {0}"), self.tr("no choice here"))
+        _show(self.normalise, choices.normalise, rule.normalise, self.tr("as in the paper: {0}"), "")
+        with QSignalBlocker(self.ranking):
+            self.ranking.setCurrentIndex(self.ranking.findData(str(ranking)))
+        busy = document.busy or document.analysis is None
+        self.combine.setEnabled(not busy and rule.combine is not None)
+        self.slices.setEnabled(not busy and rule.slices is not None)
+        self.normalise.setEnabled(not busy)
+        self.ranking.setEnabled(not busy)
+        self._reset.setEnabled(not busy and changed(choices, ranking) > 0)
+
+    def _cost(self, rule: Criterion) -> str:
+        document = self.document
+        if document.analysis is None:
+            return ""
+        found = offers(document.analysis, document.removed, document.task, document.choices)
+        offer = next(one for one in found if one.criterion is rule)
+        return sentence(offer.reason or offer.cost.message)
+
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
+
+    @Slot()
+    def _choose(self) -> None:
+        choices = replace(
+            self.document.choices,
+            combine=_chosen(self.combine, Combine),
+            slices=_chosen(self.slices, Slices),
+            normalise=_chosen(self.normalise, Normalise),
+        )
+        self.document.set_choices(choices, Ranking(self.ranking.currentData()))
+
+    @Slot()
+    def _back(self) -> None:
+        self.document.set_choices(Choices(), Ranking.SHAPES)
+
+
+def _box(title: str, tip: str, entries: dict[Any, str], own: bool = True) -> ComboBox:
+    """A box of choices; the first entry is the criterion's own where it has one."""
+    box = ComboBox(title)
+    box.setToolTip(tip)
+    box.setAccessibleDescription(tip)
+    if own:
+        box.addItem("", None)
+    for value, words in entries.items():
+        box.addItem(words, str(value))
+    return box
+
+
+def _show(box: ComboBox, chosen: Any, own: Any, words: str, none: str) -> None:
+    """Show what is chosen; the first entry says what the criterion does by itself."""
+    with QSignalBlocker(box):
+        name = box.itemText(box.findData(str(own))) if own is not None else ""
+        box.setItemText(0, words.format(name) if name else none)
+        box.setCurrentIndex(0 if chosen is None else box.findData(str(chosen)))
+
+
+def _chosen(box: ComboBox, kind: type) -> Any:
+    value = box.currentData()
+    return None if value is None else kind(value)

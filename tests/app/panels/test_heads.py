@@ -1,0 +1,226 @@
+"""The Heads tab: layers by heads; a click or a rubber band marks; groups are seen as groups; states have signs."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from PySide6.QtCore import QPoint, Qt
+from torch import nn
+
+from secateur.app.document import Selection
+from secateur.app.panels.heads import Heads
+from secateur.app.panels.heads.grid import heads_of
+from secateur.engine import analyse
+from secateur.engine.structures.analysis import Analysis, Kind
+from tests.app.stand_in import StandIn, opened
+
+LEFT = Qt.MouseButton.LeftButton
+WIDTH, HEADS, SIZE = 12, 4, 3
+
+
+class Attention(nn.Module):
+    """Four heads of three dimensions, for as many key/value groups as are said; `mixed` runs along the heads."""
+
+    def __init__(self, groups: int, mixed: bool = False):
+        super().__init__()
+        self.groups, self.mixed = groups, mixed
+        self.q_proj = nn.Linear(WIDTH, HEADS * SIZE)
+        self.k_proj, self.v_proj = (nn.Linear(WIDTH, groups * SIZE) for _ in range(2))
+        self.o_proj = nn.Linear(HEADS * SIZE, WIDTH)
+
+    def forward(self, x):
+        batch, length, _ = x.shape
+        q = self.q_proj(x).view(batch, length, HEADS, SIZE).transpose(1, 2)
+        k, v = (p(x).view(batch, length, self.groups, SIZE).transpose(1, 2) for p in (self.k_proj, self.v_proj))
+        if self.groups < HEADS:
+            k, v = (t.repeat_interleave(HEADS // self.groups, 1) for t in (k, v))
+        y = (q @ k.mT).softmax(-1) @ v
+        if self.mixed:
+            y = y.cumsum(1)
+        return x + self.o_proj(y.transpose(1, 2).reshape(batch, length, -1))
+
+
+class Net(nn.Module):
+    def __init__(self, *blocks: nn.Module):
+        super().__init__()
+        self.stem, self.blocks, self.head = nn.Linear(5, WIDTH), nn.Sequential(*blocks), nn.Linear(WIDTH, 3)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)).mean(1))
+
+
+def analysed(*blocks: nn.Module) -> Analysis:
+    torch.manual_seed(0)
+    return analyse(Net(*blocks).eval(), (torch.randn(2, 6, 5),))
+
+
+@cache
+def plain() -> Analysis:
+    return analysed(Attention(HEADS), Attention(HEADS), Attention(HEADS))
+
+
+@cache
+def grouped() -> Analysis:
+    return analysed(Attention(2))
+
+
+@pytest.fixture
+def shown(qtbot, dressed):
+    kept = []
+
+    def make(document, width: int = 560, height: int = 320) -> Heads:
+        panel = Heads(document)
+        kept.append(panel)
+        qtbot.addWidget(panel)
+        panel.resize(width, height)
+        panel.show()
+        qtbot.waitExposed(panel)
+        return panel
+
+    return make
+
+
+def heads(analysis: Analysis, layer: int) -> int:
+    """The first head of a layer."""
+    return [one for one in analysis.sets if one.kind is Kind.HEAD][layer].first
+
+
+def middle(panel: Heads, row: int, cell: int) -> QPoint:
+    return panel.map.cell_area(row, cell).center().toPoint()
+
+
+def test_a_row_for_each_layer_and_a_cell_for_each_head(shown) -> None:
+    panel = shown(opened(plain()))
+    assert [(row.module, row.count, row.span) for row in panel.rows] == [(f"blocks.{n}", 4, 1) for n in range(3)]
+    scores = panel.document.scores
+    first = heads(plain(), 1)
+    shown_scores = [panel._look(1, cell)[0] * panel._scale.top for cell in range(4)]
+    assert shown_scores == pytest.approx(np.minimum(scores[first : first + 4], panel._scale.top))
+    assert panel.legend.range.ends == ("score 0", panel._scale.text(panel._scale.top))
+
+
+def test_a_click_marks_and_selects_and_another_spares(shown, qtbot) -> None:
+    document = opened(plain())
+    panel = shown(document)
+    structure = heads(plain(), 1) + 2
+    qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 1, 2))
+    assert np.flatnonzero(document.marked).tolist() == [structure]
+    assert document.selection.structure == structure and panel.map.current == (1, 2)
+    assert panel._look(1, 2)[1] == "marked" and "marked" in panel.words(1, 2)
+    qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 1, 2))
+    assert not document.marked.any()
+    document.undo()
+    assert document.marked.sum() == 1
+
+
+def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(shown, qtbot) -> None:
+    document = opened(plain())
+    panel = shown(document)
+    document.lock([heads(plain(), 1) + 1], True)
+    start, end = middle(panel, 0, 0), middle(panel, 1, 2)
+    viewport = panel.map.viewport()
+    qtbot.mousePress(viewport, LEFT, pos=start)
+    qtbot.mouseMove(viewport, end)
+    qtbot.mouseRelease(viewport, LEFT, pos=end)
+    wanted = [heads(plain(), 0) + n for n in range(3)] + [heads(plain(), 1), heads(plain(), 1) + 2]
+    assert np.flatnonzero(document.marked).tolist() == wanted
+    qtbot.mousePress(viewport, LEFT, pos=start)
+    qtbot.mouseMove(viewport, end)
+    qtbot.mouseRelease(viewport, LEFT, pos=end)
+    assert not document.marked.any()
+
+
+def test_escape_drops_the_rubber_band(shown, qtbot) -> None:
+    document = opened(plain())
+    panel = shown(document)
+    viewport = panel.map.viewport()
+    qtbot.mousePress(viewport, LEFT, pos=middle(panel, 0, 0))
+    qtbot.mouseMove(viewport, middle(panel, 1, 2))
+    qtbot.keyClick(panel.map, Qt.Key.Key_Escape)
+    qtbot.mouseRelease(viewport, LEFT, pos=middle(panel, 1, 2))
+    assert not document.marked.any()
+
+
+def test_keys_reach_every_head_and_mark(shown, qtbot) -> None:
+    document = opened(plain())
+    panel = shown(document)
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_End):
+        qtbot.keyClick(panel.map, key)
+    assert document.selection.structure == heads(plain(), 1) + 3
+    assert panel.map.accessibleDescription().startswith("blocks.1, head 3\nscore")
+    qtbot.keyClick(panel.map, Qt.Key.Key_Space)
+    assert document.marked[heads(plain(), 1) + 3]
+    qtbot.keyClick(panel.map, Qt.Key.Key_Space)
+    qtbot.keyClick(panel.map, Qt.Key.Key_Up)
+    qtbot.keyClick(panel.map, Qt.Key.Key_Delete)
+    assert np.flatnonzero(document.marked).tolist() == [heads(plain(), 0) + 3]
+
+
+def test_the_selection_of_the_tree_is_framed(shown) -> None:
+    document = opened(plain())
+    panel = shown(document)
+    one = document.analysis.sets[panel.rows[2].set_number]
+    document.select(Selection(one.module, panel.rows[2].set_number, one.first + 1))
+    assert panel.map.current == (2, 1)
+    document.select(Selection("stem", -1))
+    assert panel.map.current is None
+
+
+def test_key_value_groups_are_as_wide_as_the_query_heads_they_serve(shown, qtbot) -> None:
+    document = opened(grouped())
+    panel = shown(document)
+    groups, within = panel.rows
+    assert (groups.count, groups.span, within.count, within.within) == (2, 2, 2, True)
+    kinds = [document.analysis.sets[row.set_number].kind for row in panel.rows]
+    assert kinds == [Kind.KV_GROUP, Kind.HEAD]
+    assert panel.map.cell_area(0, 0).width() == pytest.approx(2 * panel.map.cell_width(), abs=3)
+    assert "serves query heads 2 to 3" in panel.words(0, 1) and "of every group" in panel.words(1, 0)
+    qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 0, 1))
+    assert np.flatnonzero(document.marked).tolist() == [groups.first + 1]
+
+
+@pytest.mark.parametrize("state", ["marked", "locked", "gone"])
+def test_a_state_is_seen_without_its_colour(shown, state) -> None:
+    """In grey, on the same score, every state has another picture."""
+    document = opened(plain())
+    document.scores[:] = 0.5
+    panel = shown(document)
+    first = heads(plain(), 0)
+    if state == "marked":
+        document.mark([first], True)
+    elif state == "locked":
+        document.lock([first], True)
+    else:
+        document.contents.removed = document.removed.copy()
+        document.contents.removed[first] = True
+    panel.refresh()
+    image = panel.map.viewport().grab().toImage()
+    areas = [panel.map.cell_area(0, cell).toRect().adjusted(2, 2, -2, -2) for cell in (0, 1)]
+    greys = [
+        [image.pixelColor(x, y).lightness() for x in range(a.left(), a.right()) for y in range(a.top(), a.bottom())]
+        for a in areas
+    ]
+    assert panel._look(0, 0)[1] == state
+    assert np.count_nonzero(np.abs(np.subtract(greys[0], greys[1])) > 40) > 20
+
+
+def test_layers_whose_heads_are_fixed_are_shown_and_passed_over_by_keys(shown, qtbot) -> None:
+    analysis = analysed(Attention(HEADS), Attention(HEADS, mixed=True))
+    rows = heads_of(analysis)
+    assert [(row.module, row.set_number >= 0) for row in rows] == [("blocks.0", True), ("blocks.1", False)]
+    panel = shown(opened(analysis))
+    assert panel.words(1, -1) == "blocks.1 is fixed: no head of it can be removed by itself."
+    qtbot.keyClick(panel.map, Qt.Key.Key_Down)
+    qtbot.keyClick(panel.map, Qt.Key.Key_Down)
+    assert panel.map.current == (0, 0)
+
+
+def test_without_heads_or_a_model_it_says_so(shown) -> None:
+    assert "has no attention heads" in shown(opened())._empty._sentence.text()
+    panel = shown(StandIn())
+    assert "Open a model" in panel._empty._sentence.text() and not panel.map.isVisible()
+
+
+def test_before_scoring_the_legend_claims_no_range(shown) -> None:
+    assert shown(opened(plain(), scored=False)).legend.range.ends[1] == "not rated yet"

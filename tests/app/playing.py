@@ -1,0 +1,80 @@
+"""A document whose engine the test plays: opened, scored, and what it is asked for is answered by hand."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from secateur.app.aspects import Aspect
+from secateur.app.document import Document
+from secateur.engine.jobs import Cancelled, Progress
+from secateur.engine.session.events import Progressed
+from secateur.engine.session.states import OpenedModel, StateKind
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import Analysis
+from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
+
+from .demo_analysis import scores_of, small_resnet
+from .fake_link import FakeLink
+from .stand_in import state_of, task_info
+
+
+class Played(Document):
+    """Tells its views at once: a test of a panel is not about turns of the event loop."""
+
+    def announce(self, *aspects: Aspect) -> None:
+        super().announce(*aspects)
+        self.views.settle()
+
+
+@dataclass
+class Player:
+    """The document, its link, and what it said.
+
+    Attributes:
+        sentences: What was announced.
+        failures: Errors that were told.
+    """
+
+    document: Played
+    link: FakeLink
+    sentences: list[str]
+    failures: list[Any]
+
+    def answer(self, method: str, result: Any) -> None:
+        self.link.finished.emit(self.link.last(method), result)
+
+    def make(self, method: str, *made: Any, done: int = 0, total: int = 0) -> None:
+        """The running job made these on its way."""
+        self.link.progressed.emit(self.link.last(method), Progressed(1, Progress("on", done, total), (), made))
+
+    def stop(self, method: str) -> None:
+        self.link.failed.emit(self.link.last(method), Cancelled())
+
+    def settle(self) -> None:
+        """Score; measurements that nobody asked for step aside."""
+        for job in self.document.work.board.running():
+            if job.method == "score":
+                scores = scores_of(self.document.analysis)  # type: ignore[arg-type]
+                self.link.finished.emit(job.id, np.where(self.document.removed, np.nan, scores))
+            elif job.background:
+                self.link.failed.emit(job.id, Cancelled())
+
+
+def play(analysis: Analysis | None = None, task: TaskInfo | None = None) -> Player:
+    """A model is open and scored."""
+    analysis, link = analysis or small_resnet(), FakeLink()
+    document = Played(link)
+    player = Player(document, link, [], [])
+    document.announced.connect(player.sentences.append)
+    document.failed.connect(player.failures.append)
+    document.open(ModelSpec("bundled:resnet"))
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
+    player.answer("open", OpenedModel("net", analysis, state, (), task or task_info()))
+    player.settle()
+    return player
+
+
+def top1(value: float) -> Metric:
+    """An accuracy on the choose split."""
+    return Metric("top-1", value, 2000, (value * (1 - value) / 2000) ** 0.5, Split.CHOOSE)
