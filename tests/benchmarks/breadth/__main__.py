@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .table import table
+from .table import OWN_CLASS, table, worst_repair
 
 SETS = ("torchvision_models", "timm_models", "transformers_models", "yolo_models")
 RESULTS = Path(__file__).parent / "results"
@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="run models that have a result too")
     parser.add_argument("--failed", action="store_true", help="run models again whose result is not perfect")
     parser.add_argument("--no-onnx", action="store_true", help="leave out the export, which takes longest")
+    parser.add_argument(
+        "--own-class", action="store_true", help="add only what plans for the own class give, where missing"
+    )
     parser.add_argument("--torch-pruning", action="store_true", help="Torch-Pruning on the same models too, 240 s each")
     parser.add_argument("--table", action="store_true", help="only print the table of the results that there are")
     given = parser.parse_args()
@@ -36,10 +39,15 @@ def main() -> None:
         known = read(own)
         if not given.table:
             for name in fnmatch.filter(import_module(f".{own}", __package__).names(), given.only):
-                if given.again or name not in known or (given.failed and not perfect(known[name])):
+                fresh = name not in known and not given.own_class
+                if given.again or fresh or (given.failed and not perfect(known[name])):
                     known[name] = run(own, name, given.seconds, *(["--no-onnx"] if given.no_onnx else []))
                     write(own, known)
                     print(summary(known[name]), flush=True)
+                if given.own_class and lacks_own(known.get(name, {})):
+                    known[name] |= own_part(run(own, name, given.seconds, "--own-class"))
+                    write(own, known)
+                    print(f"{name:32s}  own class {[v for k, v in known[name].items() if 'own' in k]}", flush=True)
                 if given.torch_pruning and "torch_pruning" not in known.get(name, {"torch_pruning": 0}):
                     known[name]["torch_pruning"] = other(own, name, 240)
                     write(own, known)
@@ -73,6 +81,17 @@ def other(own: str, name: str, seconds: int) -> dict[str, Any]:
 def perfect(result: dict[str, Any]) -> bool:
     """Nothing failed."""
     return "error" not in result and all(v for k, v in result.items() if k.startswith("verified"))
+
+
+def lacks_own(result: dict[str, Any]) -> bool:
+    """The model's cuts replaced code, and nothing is known of plans that do not."""
+    return worst_repair(result) not in OWN_CLASS and not any("own" in key for key in result)
+
+
+def own_part(result: dict[str, Any]) -> dict[str, Any]:
+    """What a run tells of plans for the own class; an error counts as none."""
+    found = {key: value for key, value in result.items() if "own " in key}
+    return found | ({"no own class": result["error"]} if "error" in result else {})
 
 
 def summary(result: dict[str, Any]) -> str:

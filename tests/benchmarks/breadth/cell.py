@@ -1,6 +1,6 @@
 """One model, in a process of its own: analysed, cut to half of everything, verified, exported; one line of JSON.
 
-`python -m tests.benchmarks.breadth.cell SET NAME [--no-onnx]`
+`python -m tests.benchmarks.breadth.cell SET NAME [--no-onnx | --own-class]`
 """
 
 import json
@@ -46,16 +46,24 @@ class Cell:
     def __init__(self, subject: Subject) -> None:
         """Build the model."""
         self.result: dict[str, Any] = {"seconds": {}}
+        self.parameters = 0
         torch.manual_seed(0)
         self.subject = subject
         self.model = self._timed("build", subject.make).eval()
+        self.parameters = sum(p.numel() for p in self.model.parameters())
         self.inputs = subject.inputs()
+
+    def run_own(self) -> None:
+        """Only what plans for the model's own class give."""
+        self._own(self._analysed())
+
+    def _analysed(self) -> Analysis:
+        outputs = self.subject.outputs
+        return self._timed("analyse", lambda: finish(settle(self.model, self.inputs, "", NEVER, outputs)))
 
     def run(self, onnx: bool) -> None:
         """All stages, the export to ONNX if asked."""
-        analysis = self._timed(
-            "analyse", lambda: finish(settle(self.model, self.inputs, "", NEVER, self.subject.outputs))
-        )
+        analysis = self._analysed()
         self.result |= described(analysis)
         widths, depth = halves(analysis)
         smaller = self._cut_and_verify(analysis, widths, "widths")
@@ -78,7 +86,7 @@ class Cell:
         actual = sum(p.numel() for p in made.model.parameters())
         if counted != actual:
             raise ValueError(f"{counted} parameters were predicted, the cut model has {actual}")
-        self.result[f"removed {what}"] = 1 - actual / max(1, self.result["parameters"])
+        self.result[f"removed {what}"] = 1 - actual / max(1, self.parameters)
         self.result[f"repairs {what}"] = repairs(made.edits)
         done = self._timed(
             f"verify {what}",
@@ -208,7 +216,10 @@ def main() -> None:
     cell: Cell | None = None
     try:
         cell = Cell(import_module(f".{own}", __package__).subject(name))
-        cell.run("--no-onnx" not in sys.argv)
+        if "--own-class" in sys.argv:
+            cell.run_own()
+        else:
+            cell.run("--no-onnx" not in sys.argv)
     except Exception as error:
         result["error"] = _line(error)
         traceback.print_exc()
