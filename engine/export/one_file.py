@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from ..detectors import in_two_stages
 from ..errors import ExportError
 from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
@@ -28,6 +29,7 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
         ExportError: Nothing is left behind, an older file of that name is still there.
         OpenError: The source that the model came from is not there any more; the same holds.
     """
+    _refuse_two_stages(request)
     path = Path(request.path).expanduser().absolute()
     check_destination(path, 2 * bytes_of(request.model))
     yield Progress("Packing the model", 0, 4)
@@ -44,6 +46,16 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
             difference = yield from _made(request, folder, temporary, token, form, fixed=True)
             notes = (f"The file takes one sample at a time, for its batch size could not be left free: {error}",)
     return Exported(form, (str(path),), difference, None, path.stat().st_size, notes)
+
+
+def _refuse_two_stages(request: ExportRequest) -> None:
+    """A graph is of fixed operators, and such a detector chooses boxes in the middle of its own."""
+    if in_two_stages(request.model):
+        raise ExportError(
+            "export.two_stages",
+            "This detector chooses boxes between its two stages, which a single file cannot hold. Export it to PyTorch "
+            "(a folder), and measure it in PyTorch.",
+        )
 
 
 def _made(

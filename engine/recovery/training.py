@@ -74,7 +74,7 @@ class Training:
 
     def _loss(self, batch: Any) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student."""
-        share, features = self.settings.distillation, self.features
+        share, features, lesson = self.settings.distillation, self.features, self.task.lesson(batch)
         heard: list[Any] = []
         handle = self.student.register_forward_hook(lambda _module, _inputs, outputs: heard.append(outputs))
         with nullcontext() if features is None else features.listening():
@@ -82,11 +82,11 @@ class Training:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
                     return own
-                outputs = heard[-1] if heard else call(self.student, self.task.inputs(batch))
+                outputs = heard[-1] if heard and not lesson.apart else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
             with torch.no_grad():
-                taught = call(self.teacher, self.task.inputs(batch))
+                taught = call(self.teacher, lesson.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:
             distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen)

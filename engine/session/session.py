@@ -130,7 +130,7 @@ class Session:
         yield Progress("Opening the data")
         spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
         task, original = open_task(spec), live.prepared.opened.model
-        same_shape(example_inputs((), task, ()), live.prepared.inputs, spec)
+        same_shape(example_inputs((), task, (), original), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
         self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..detectors import with_maps
 from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, check
 from ..tasks.protocol import TaskSpec
@@ -155,9 +156,9 @@ def _copied(module: nn.Module, name: str) -> nn.Module:
 
 
 def _settled(model: nn.Module, name: str) -> nn.Module:
-    """Eval mode, float32, CPU."""
+    """Eval mode, float32, CPU; a detector can be asked for its maps."""
     try:
-        return model.eval().to(device="cpu").float()
+        return with_maps(model).eval().to(device="cpu").float()
     except (NotImplementedError, RuntimeError) as error:
         raise OpenError(
             "source.device", "{name} cannot be brought to the CPU: {error}", name=name, error=str(error)

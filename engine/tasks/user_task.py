@@ -15,6 +15,7 @@ from ..errors import TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from .answers import ask, evaluating, logits
+from .lesson import Lesson
 from .measuring import measure
 from .pixels import sample
 from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
@@ -96,6 +97,10 @@ class UserTask:
             "{file} gives batches of type {kind}. Define inputs(batch) there, which returns what the model takes."
         )
         raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
+
+    def lesson(self, batch: Any) -> Lesson:
+        """The outputs for the inputs of a batch."""
+        return Lesson(self.inputs(batch))
 
     def loss(self, model: Any, batch: Any) -> Any | None:
         """The file's loss, a scalar; None where it has none."""

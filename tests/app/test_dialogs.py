@@ -103,6 +103,18 @@ def test_a_table_with_its_columns_and_the_tokeniser(qtbot, window, tmp_path: Pat
     assert window.asked.attached == [TaskSpec("csv", str(table), options=options)]
 
 
+def test_images_with_boxes_are_opened_in_small_batches(qtbot, window, tmp_path: Path):
+    dialog = shown(qtbot, OpenModel(window))
+    choose(dialog.kind, "torchvision")
+    qtbot.keyClicks(dialog.name, "ssdlite320_mobilenet_v3_large")
+    choose(dialog.data.kind, "Images with boxes")
+    assert not dialog.data.purpose.isVisible() and not dialog.data.lines["mean"].isVisible()
+    qtbot.keyClicks(dialog.data.path, str(tmp_path))
+    press(qtbot, dialog)
+    task = TaskSpec("coco", str(tmp_path), batch=4)
+    assert window.opened == [ModelSpec("torchvision:ssdlite320_mobilenet_v3_large", task=task)]
+
+
 def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
     dialog = shown(qtbot, OpenModel(window))
     choose(dialog.data.kind, "Parquet")
