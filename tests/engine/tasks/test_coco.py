@@ -112,7 +112,7 @@ def test_boxes_in_a_crowd_count_neither_for_nor_against(tmp_path: Path) -> None:
     right, crowd = box(1, 1, 7, (2, 2, 12, 12)), box(2, 1, 7, (16, 2, 20, 16), crowd=1)
     _one(tmp_path / "a", [right], (40, 20))
     _one(tmp_path / "b", [right, crowd], (40, 20))
-    found = {"boxes": torch.tensor([[16.0, 2, 36, 18], [2, 2, 14, 14]]), "labels": torch.tensor([2, 2])}
+    found = {"boxes": torch.tensor([[18.0, 4, 26, 12], [2, 2, 14, 14]]), "labels": torch.tensor([2, 2])}
     said = [{**found, "scores": torch.tensor([0.9, 0.8])}]
     without, within = (_judged(_open(folder), said) for folder in _both(tmp_path))
     assert without == pytest.approx(0.5) and within == pytest.approx(1.0)
