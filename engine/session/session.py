@@ -383,9 +383,11 @@ class Session:
             return Checkpoint(None)  # nobody could go on with it
         task = self.history.task
         what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
-        what += [fingerprint(task.path)] if task is not None else []
-        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key)
+        data = [fingerprint(task.path)] if task is not None else []
+        key, mendable = (
+            hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
+        )
+        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key, mendable)
 
     def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""

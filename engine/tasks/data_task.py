@@ -14,7 +14,7 @@ from ..errors import TaskError
 from ..inputs import Inputs, call, inputs_of, named_arrays
 from ..jobs import CancelToken, Job
 from .answers import ask, evaluating, main_output
-from .data import Data
+from .data import Data, every, shuffled
 from .lesson import Lesson
 from .measuring import measure
 from .pixels import sample
@@ -101,9 +101,8 @@ class DataTask:
 
     def _ordered(self, split: Split, seed: int | None) -> Iterator[NDArray[np.int64]]:
         """The rows of each batch."""
-        size = self._data.size(split)
-        order = np.arange(size) if seed is None else np.random.default_rng(seed).permutation(size)
-        for start in range(0, size, self.spec.batch):
+        order = every(self._data, split) if seed is None else shuffled(self._data, split, seed)
+        for start in range(0, len(order), self.spec.batch):
             yield order[start : start + self.spec.batch]
 
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
