@@ -89,7 +89,7 @@ class Training:
                 taught = call(self.teacher, lesson.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:
-            distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen)
+            distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen, lesson.counts)
             parts.append(distance if own is None else share * distance)
         further = features.distance() if features is not None else None
         parts += [] if further is None else [self.settings.features * further]

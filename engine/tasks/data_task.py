@@ -77,8 +77,9 @@ class DataTask:
         return inputs_of(batch[0])
 
     def lesson(self, batch: Any) -> Lesson:
-        """The outputs for the inputs of a batch."""
-        return Lesson(self.inputs(batch))
+        """The outputs for the inputs of a batch, of a language model at the tokens that are asked for."""
+        positions = self.purpose.counts
+        return Lesson(self.inputs(batch), counts=None if positions is None else positions(batch[1]))
 
     def loss(self, model: Any, batch: Any) -> torch.Tensor | None:
         """The purpose's loss of a batch; None without targets."""

@@ -36,6 +36,7 @@ class Purpose:
         statistic: The metric of all rows.
         error: Its standard error.
         count: Its n.
+        counts: Which positions count [N, T] of answers [N, T, values], by the targets; None where answers have none.
         percent: Shown as per cent.
         higher_is_better: Direction.
     """
@@ -49,6 +50,7 @@ class Purpose:
     statistic: Callable[[Rows], float]
     error: Callable[[Rows, Callable[[Rows], float]], float]
     count: Callable[[Rows], int] = len
+    counts: Callable[[Any], Any] | None = None
     percent: bool = False
     higher_is_better: bool = True
 

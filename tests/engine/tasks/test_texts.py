@@ -116,3 +116,12 @@ def test_a_disk_without_room_for_the_tokens_is_said_in_words(text: Path, monkeyp
     monkeypatch.setattr("secateur.engine.tasks.texts.tempfile.TemporaryFile", full)
     with pytest.raises(TaskError, match="do not fit on the disk"):
         opened(text, tokenizer="bytes", length="16")
+
+
+def test_a_student_learns_at_the_tokens_that_are_asked_for(text: Path) -> None:
+    for purpose in ("causal", "masked"):
+        task = opened(text, tokenizer="bytes", length="16", purpose=purpose)
+        batch = next(task.batches(Split.CALIBRATE))
+        lesson = task.lesson(batch)
+        assert torch.equal(lesson.counts, batch[1] != NOT_ASKED) and not lesson.apart
+        assert lesson.counts.any() and not lesson.counts.all()
