@@ -327,6 +327,13 @@ def _measure(command: argparse.ArgumentParser) -> None:
         metavar="320x320",
         help="other sizes of the inputs than the model was opened with",
     )
+    add(
+        "--tokens",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="of a language model: a prompt of N tokens, and one further token behind it, apart",
+    )
     where = command.add_mutually_exclusive_group()
     where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
     where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")

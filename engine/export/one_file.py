@@ -9,6 +9,7 @@ from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..session.states import Exported
+from ..tracing.decoding import Decoding
 from .cases import cases, require_agreement
 from .destination import check_destination, staged_file
 from .exporting import TRACED_BATCH
@@ -35,7 +36,8 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
     yield Progress("Packing the model", 0, 4)
     with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
         folder = Path(place)
-        write(folder / "cases.npz", cases(request.model, request.inputs))
+        model = Decoding(request.model).eval() if request.step else request.model
+        write(folder / "cases.npz", cases(model, request.inputs))
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         notes: tuple[str, ...] = ()
         try:
@@ -68,7 +70,9 @@ def _made(
     properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
     job = {"parcel": str(folder), "inputs": str(inputs), "path": str(temporary), "properties": properties}
     writer, checker = (f"secateur.engine.export.{verb}_{form}:main" for verb in ("write", "check"))
-    yield from run_killable(writer, job | {"fixed": fixed}, token, "The export", error=ExportError)
+    yield from run_killable(
+        writer, job | {"fixed": fixed, "step": request.step}, token, "The export", error=ExportError
+    )
     job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
     result = yield from run_killable(checker, job, token, "The check of the file", error=ExportError)
     return require_agreement(result["difference"], "file")

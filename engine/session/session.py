@@ -21,6 +21,7 @@ from torch import nn
 
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
+from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
@@ -43,8 +44,9 @@ from ..surgery.explain import explain
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
-from ..targets.elsewhere import write_bench
+from ..targets.elsewhere import refuse_prompt, write_bench
 from ..targets.measure import measure as time_files
+from ..targets.measure import measure_steps
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
@@ -163,11 +165,19 @@ class Session:
     ) -> Job[tuple[Timing, ...]]:
         """Latencies of states on a target, interleaved; they are kept in the states."""
         files: list[Path] = []
+        steps: list[tuple[Path, Inputs]] = []
         for state in states:
-            model, one = self._model(state), self.history.state(state)
-            files.append((yield from self._artifacts().file(model, one, target, token)))
+            model, one, artifacts = self._model(state), self.history.state(state), self._artifacts()
+            if target.tokens:
+                steps.append((yield from artifacts.step(model, one, target, token)))
+            files.append((yield from artifacts.file(model, one, target, token)))
         yield Progress("Measuring")
         timings = yield from time_files(files, self._need().prepared.inputs, target, token)
+        if steps:
+            yield Progress("Measuring one further token")
+            paths, inputs = [path for path, _ in steps], [given for _, given in steps]
+            found = yield from measure_steps(paths, inputs, target, token)
+            timings = tuple(replace(timing, step=one) for timing, one in zip(timings, found, strict=True))
         for state, timing in zip(states, timings, strict=True):
             one = self.history.state(state)
             others = tuple(t for t in one.timings if t.target.place != target.place)
@@ -178,6 +188,7 @@ class Session:
         self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
     ) -> Job[tuple[str, str]]:
         """Write what another machine needs to measure states; returns the folder and the command to run there."""
+        refuse_prompt(target)
         files: dict[str, Path] = {}
         for state in states:
             one = self.history.state(state)

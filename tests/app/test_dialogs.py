@@ -192,6 +192,16 @@ def test_a_target_is_chosen(qtbot, window):
     assert target_words(window.document.target) == "torch, 1 thread, batch 64, bf16, 320x320"
 
 
+def test_a_prompt_is_measured_where_its_tokens_are_said(qtbot, window):
+    dialog = shown(qtbot, Target(window))
+    qtbot.keyClicks(dialog.tokens, "0")
+    assert "whole number from 1" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    dialog.tokens.setText("128")
+    press(qtbot, dialog)
+    assert window.document.target == TargetSpec(tokens=128)
+    assert target_words(window.document.target) == "onnxruntime, 1 thread, batch 1, prompt of 128 tokens"
+
+
 def test_a_pickle_is_opened_only_after_consent_and_return_does_not_consent(qtbot, window):
     spec = ModelSpec("net.py:make", "net.pt")
     error = OpenError("checkpoint.pickle", "net.pt is a pickle.")
