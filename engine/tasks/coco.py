@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ..detectors import resized
 from ..errors import TaskError
+from .boxes import Boxes
 from .coco_files import Annotated, annotation_files, read_annotations
 from .detection import DetectionTask
-from .images import ImageReader
+from .images import ImageReader, image_size
 from .pixels import standardise
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
@@ -53,7 +54,7 @@ class Boxed:
         return torch.stack(images) if len({one.shape for one in images}) == 1 else images
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """[n] dicts of tensors: "boxes" [M, 4] as x1, y1, x2, y2, "labels" [M] (ids), "crowd" [M], "area" [M]."""
+        """[n] objects, the `Boxes` of each image, with the ids of categories as labels."""
         found = np.empty(len(rows), dtype=object)
         for place, row in enumerate(map(int, rows)):
             found[place] = self._target(self._images[split][row])
@@ -63,16 +64,16 @@ class Boxed:
         pixels = standardise(self._reader.pixels(str(one.file))[None].float() / 255, self._spec)
         return (pixels if self._spec.size is None else resized(pixels, self._spec.size))[0]
 
-    def _target(self, one: Annotated) -> dict[str, Tensor]:
+    def _target(self, one: Annotated) -> Boxes:
         boxes = torch.tensor(one.boxes, dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         area = torch.tensor(one.areas, dtype=torch.float32)
         if self._spec.size is not None:
-            height, width = self._reader.pixels(str(one.file)).shape[-2:]
+            width, height = image_size(one.file)
             across, down = self._spec.size[1] / width, self._spec.size[0] / height
             boxes, area = boxes * torch.tensor([across, down, across, down]), area * across * down
         labels = torch.tensor(one.categories, dtype=torch.int64)
-        return {"boxes": boxes, "labels": labels, "crowd": torch.tensor(one.crowd, dtype=torch.bool), "area": area}
+        return Boxes(boxes, labels, torch.tensor(one.crowd, dtype=torch.bool), area)
 
 
 def open_coco(spec: TaskSpec) -> DetectionTask:

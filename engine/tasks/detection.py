@@ -6,6 +6,7 @@ are chosen here, by the original's anchors and thresholds, and moved back to the
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..detectors import IMAGES, MAPS, boxes_of, classes_of, family, looked_at, m
 from ..errors import TaskError
 from ..inputs import Inputs
 from .answers import ask, evaluating
+from .boxes import Boxes
 from .data import Data
 from .data_task import SHOWN, SHOWN_FROM, DataTask
 from .lesson import Lesson
@@ -28,7 +30,7 @@ SHOWN_SCORE = 0.5
 """Boxes that are shown have at least this score."""
 
 
-class Boxes(Data, Protocol):
+class Annotated(Data, Protocol):
     """Data of images with boxes.
 
     Attributes:
@@ -39,12 +41,12 @@ class Boxes(Data, Protocol):
 
 
 class DetectionTask(DataTask):
-    """Images and boxes; a batch is (images [n, 3, H, W] or a list of them, [n] dicts as `coco.Boxed.targets` has them).
+    """Images and boxes; a batch is (images [n, 3, H, W] or a list of them, the `Boxes` of each).
 
     The labels of a batch are category ids; what the model calls them is known with the model.
     """
 
-    def __init__(self, spec: TaskSpec, data: Boxes, purpose: Purpose) -> None:
+    def __init__(self, spec: TaskSpec, data: Annotated, purpose: Purpose) -> None:
         """Judge and train by `data`."""
         super().__init__(spec, data, purpose)
         self._known: dict[int, int] | None = None
@@ -84,7 +86,7 @@ class DetectionTask(DataTask):
         numbers = self._numbers(predict if isinstance(predict, nn.Module) else self._original)
         for images, targets in self.batches(split):
             found = self._found(predict, images)
-            right = [{**one, "labels": _numbered(one["labels"], numbers)} for one in targets]
+            right = [replace(one, labels=_numbered(one.labels, numbers)) for one in targets]
             yield self.purpose.rows(found, (images,), right)
 
     def _found(self, predict: Any, images: Any) -> Any:
@@ -114,7 +116,7 @@ class DetectionTask(DataTask):
                     "FCOS), and {given} is none. Give its loss and metric in a task.py."
                 )
                 raise TaskError("task.detection.model", template, given=type(model).__name__)
-            self._known = numbering(cast("Boxes", self._data).categories, *classes_of(model))
+            self._known = numbering(cast("Annotated", self._data).categories, *classes_of(model))
         return self._known
 
     def _samples(self, model: Any | None) -> tuple[Sample, ...]:
@@ -127,12 +129,12 @@ class DetectionTask(DataTask):
                 found = self.purpose.answer(ask(model, (images,)), (images,))
             ids = {number: category for category, number in self._numbers(model).items()}
             said = [self._words([ids.get(n, -1) for n in _sure(one)]) for one in found]
-        words = [self._words(one["labels"].tolist()) for one in targets]
+        words = [self._words(one.labels.tolist()) for one in targets]
         return tuple(sample(*one) for one in zip(images, words, said, strict=True))
 
     def _words(self, categories: Sequence[int]) -> str:
         """How often each category occurs: "2 cat, 1 dog"."""
-        names = dict(zip(cast("Boxes", self._data).categories, self._data.classes, strict=True))
+        names = dict(zip(cast("Annotated", self._data).categories, self._data.classes, strict=True))
         counted = Counter(names[one] for one in categories if one in names)
         return ", ".join(f"{count} {name}" for name, count in counted.most_common(SHOWN)) or "nothing"
 
@@ -145,7 +147,7 @@ def _numbered(labels: Tensor, numbers: Mapping[int, int]) -> Tensor:
     return torch.tensor([numbers[int(one)] for one in labels], dtype=torch.int64)
 
 
-def _without_crowds(one: Mapping[str, Tensor], numbers: Mapping[int, int]) -> dict[str, Tensor]:
+def _without_crowds(one: Boxes, numbers: Mapping[int, int]) -> dict[str, Tensor]:
     """What a detector learns of an image."""
-    kept = ~one["crowd"]
-    return {"boxes": one["boxes"][kept], "labels": _numbered(one["labels"][kept], numbers)}
+    kept = ~one.crowd
+    return {"boxes": one.boxes[kept], "labels": _numbered(one.labels[kept], numbers)}

@@ -58,6 +58,16 @@ class ImageReader:
         return pixels if self._spec.size is None else fitted(pixels, self._spec.size)
 
 
+def image_size(file: Path) -> tuple[int, int]:
+    """Width and height of an image, without decoding it."""
+    try:
+        with Image.open(file) as opened:
+            return opened.size
+    except (OSError, ValueError, SyntaxError) as error:
+        template = "{file} is no image that can be read. Remove it or replace it."
+        raise TaskError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
+
+
 def fitted(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:
     """An image [C, H, W] resized so that it just covers a size and cropped in the middle, as is usual in evaluation.
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...errors import TaskError
 from ...inputs import Inputs
+from ..boxes import Boxes
 from ..data import Data, every
 from ..packages import needed
 from ..protocol import Split
@@ -29,7 +30,7 @@ def _check(data: Data) -> int:
         targets: Rows = data.targets(split, every(data, split)) if data.labelled else np.empty(0)
         if targets.dtype != np.object_:
             raise TaskError("task.detection.data", "A detection needs images with boxes: COCO-style annotations.")
-        if not any((~one["crowd"]).any() for one in targets):
+        if not any((~one.crowd).any() for one in targets):
             template = "No image of the split {split} has a box, so that nothing can be measured on it."
             raise TaskError("task.detection.empty", template, split=split.value)
     return 0
@@ -52,7 +53,7 @@ def _loss(outputs: Any, _inputs: Inputs, _targets: Any) -> Tensor:
     return torch.stack([part.reshape(()) for part in outputs.values()]).sum()
 
 
-def _rows(outputs: Any, inputs: Inputs, targets: Any) -> Rows:
+def _rows(outputs: Any, inputs: Inputs, targets: Sequence[Boxes]) -> Rows:
     """[n] pairs: what was found in an image, and what is in it."""
     found = _answer(outputs, inputs)
     rows = np.empty(len(found), dtype=object)
@@ -61,8 +62,8 @@ def _rows(outputs: Any, inputs: Inputs, targets: Any) -> Rows:
         if not bool(said["boxes"].isfinite().all() & said["scores"].isfinite().all()):
             template = "The model answers with boxes that are no numbers. Check the preprocessing."
             raise TaskError("task.not_finite", template)
-        crowd = {"iscrowd": right["crowd"].long(), "area": right["area"]}
-        rows[place] = said, {"boxes": right["boxes"], "labels": right["labels"], **crowd}
+        crowd = {"iscrowd": right.crowd.long(), "area": right.area}
+        rows[place] = said, {"boxes": right.boxes, "labels": right.labels, **crowd}
     return rows
 
 

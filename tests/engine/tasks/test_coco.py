@@ -1,6 +1,7 @@
 """COCO-style folders as they are published: where files lie, ids with gaps, crowds, images of several sizes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,10 @@ def test_other_json_beside_images_makes_no_detection_of_a_classification(tmp_pat
 def test_boxes_are_corners_in_pixels_and_follow_a_resize(tmp_path: Path) -> None:
     _one(tmp_path, [box(1, 1, 7, (10, 4, 20, 8))], (40, 20))
     (target,) = _open(tmp_path)._data.targets(Split.CALIBRATE, np.arange(1))
-    assert target["boxes"].tolist() == [[10, 4, 30, 12]] and target["area"].tolist() == [160]
+    assert target.boxes.tolist() == [[10, 4, 30, 12]] and target.area.tolist() == [160]
     task = _open(tmp_path, size=(40, 20))  # twice as high, half as wide
     (target,) = task._data.targets(Split.CALIBRATE, np.arange(1))
-    assert target["boxes"].tolist() == [[5, 8, 15, 24]] and target["area"].tolist() == [160]
+    assert target.boxes.tolist() == [[5, 8, 15, 24]] and target.area.tolist() == [160]
     assert task._data.read(Split.CALIBRATE, np.arange(2)).shape == (2, 3, 40, 20)
 
 
@@ -188,6 +189,6 @@ def _judged(task: Any, said: list[dict[str, torch.Tensor]]) -> float:
     assert numbers == {3: 1, 7: 2}
     nothing = {name: one[:0] for name, one in said[0].items()}
     targets = [
-        {**one, "labels": torch.full_like(one["labels"], 2)} for one in task._data.targets(Split.REPORT, np.arange(2))
+        replace(one, labels=torch.full_like(one.labels, 2)) for one in task._data.targets(Split.REPORT, np.arange(2))
     ]
     return task.purpose.statistic(task.purpose.rows([*said, nothing], (), targets))

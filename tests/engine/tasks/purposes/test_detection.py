@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from secateur.engine.errors import TaskError
+from secateur.engine.tasks.boxes import Boxes
 from secateur.engine.tasks.purposes.detection import PURPOSE, jackknife, numbering
 
 FOUR = [[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]]
@@ -83,5 +84,5 @@ def _rows(images: list[tuple[Any, Any, list[float]]]) -> Any:
         found.append({"boxes": torch.tensor(said), "labels": labels, "scores": torch.tensor(scores)})
         count, boxes = len(right), torch.tensor(right)
         area, crowd = torch.full((count,), 100.0), torch.zeros(count, dtype=torch.bool)
-        targets.append({"boxes": boxes, "labels": torch.ones(count, dtype=torch.int64), "crowd": crowd, "area": area})
+        targets.append(Boxes(boxes, torch.ones(count, dtype=torch.int64), crowd, area))
     return PURPOSE.rows(found, (), targets)
