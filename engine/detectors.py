@@ -104,6 +104,8 @@ def maps_of(model: Any) -> tuple[str, ...]:
 def training_loss(model: Any, images: Any, targets: Sequence[Mapping[str, Tensor]]) -> Tensor:
     """The sum of a detector's own losses for boxes and classes, in whichever mode its other parts are.
 
+    R-CNNs draw the boxes that they learn from; of a model that is not in training mode always the same ones.
+
     Args:
         model: A detector of torchvision.
         images: [N, 3, H, W], or a list of [3, H, W].
@@ -208,6 +210,9 @@ def _learning(model: Any) -> Generator[None]:
     """The parts that compute losses in training mode, heads for masks and keypoints out of the way."""
     parts = [model, *(getattr(model, name) for name in ("rpn", "roi_heads") if hasattr(model, name))]
     with ExitStack() as stack:
+        if not model.training:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            torch.manual_seed(0)
         for part in parts:
             stack.callback(setattr, part, "training", part.training)
             part.training = True
