@@ -132,6 +132,14 @@ def test_records_are_found_where_they_lie(tmp_path: Path) -> None:
     assert whole(column) == cells
 
 
+def test_a_file_that_changes_under_the_program_is_not_read_on(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", "a,b,target", *NUMBERS)
+    task = opened(path)
+    write_csv(tmp_path / "a.csv", "a,b,target", "an,other,record", *NUMBERS)
+    with pytest.raises(TaskError, match="was changed since it was opened"):
+        list(task.batches(Split.CALIBRATE))
+
+
 def test_cells_of_several_files_follow_one_another() -> None:
     class Few:
         def __init__(self, cells: list[str]) -> None:
