@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..detectors import with_maps
+from ..detectors import classes_of, family, with_maps
 from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, check
 from ..tasks.protocol import TaskSpec
@@ -74,7 +74,7 @@ def _with_weights(
     content = read_checkpoint(path, spec.trust_pickle)
     check(token)
     found = match(content, shapes_of(model), path)
-    classes = found.class_count()
+    classes = found.class_count(classes_of(model)[0] if family(model) else 0)
     argument = _class_argument(origin, spec)
     if classes is None or not argument:
         return model, spec, apply(found, model)
