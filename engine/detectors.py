@@ -7,7 +7,7 @@ that are given. `with_maps` gives a detector that second way to answer; everythi
 
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -65,6 +65,11 @@ def looked_at(model: Any, inputs: Inputs) -> Inputs:
         images = cast("Sequence[Tensor]", given)
         given = torch.stack([resized(image[None], images[0].shape[-2:])[0] for image in images])
     return {IMAGES: resized(given, own_size(model) or given.shape[-2:]), MAPS: True}
+
+
+def asked_for_maps(inputs: Inputs) -> Inputs:
+    """A detector's images, whatever their sizes, with the flag that asks for maps."""
+    return inputs if isinstance(inputs, Mapping) else {IMAGES: inputs[0], MAPS: True}
 
 
 def plain(inputs: Inputs) -> Inputs:
@@ -211,7 +216,7 @@ def _learning(model: Any) -> Generator[None]:
     parts = [model, *(getattr(model, name) for name in ("rpn", "roi_heads") if hasattr(model, name))]
     with ExitStack() as stack:
         if not model.training:
-            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(cast("AbstractContextManager[None]", torch.random.fork_rng(devices=[])))
             torch.manual_seed(0)
         for part in parts:
             stack.callback(setattr, part, "training", part.training)

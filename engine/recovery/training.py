@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..detectors import asked_for_maps, family
 from ..errors import SecateurError, TaskError
 from ..inputs import call
 from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
+from ..tasks.lesson import Lesson
 from ..tasks.protocol import Task
 from .distil import distillation_loss
 from .features import Features
@@ -74,7 +76,7 @@ class Training:
 
     def _loss(self, batch: Any) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student."""
-        share, features, lesson = self.settings.distillation, self.features, self.task.lesson(batch)
+        share, features, lesson = self.settings.distillation, self.features, self._lesson(batch)
         heard: list[Any] = []
         handle = self.student.register_forward_hook(lambda _module, _inputs, outputs: heard.append(outputs))
         with nullcontext() if features is None else features.listening():
@@ -94,6 +96,13 @@ class Training:
         further = features.distance() if features is not None else None
         parts += [] if further is None else [self.settings.features * further]
         return reduce(torch.add, parts)
+
+    def _lesson(self, batch: Any) -> Lesson:
+        """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
+        lesson = self.task.lesson(batch)
+        if not family(self.student):
+            return lesson
+        return replace(lesson, inputs=asked_for_maps(lesson.inputs), apart=True)
 
     def _require_finite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):

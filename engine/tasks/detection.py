@@ -20,7 +20,6 @@ from .answers import ask, evaluating
 from .boxes import Boxes
 from .data import Data
 from .data_task import SHOWN, SHOWN_FROM, DataTask
-from .lesson import Lesson
 from .pixels import sample
 from .protocol import Sample, Split, TaskInfo, TaskSpec
 from .purposes.detection import numbering
@@ -70,10 +69,6 @@ class DetectionTask(DataTask):
     def inputs(self, batch: Any) -> Inputs:
         """The images."""
         return (batch[0],)
-
-    def lesson(self, batch: Any) -> Lesson:
-        """The maps: boxes are chosen from them, and losses alone say nothing of the teacher."""
-        return Lesson({IMAGES: batch[0], MAPS: True}, apart=True)
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         """The detector's own losses; boxes of crowds are left out."""

@@ -47,6 +47,49 @@ def test_a_folder_of_boxes_is_opened_by_small_batches(tmp_path: Path) -> None:
     assert spec.kind == "coco" and spec.batch == 4 and spec.size == (64, 96)
 
 
+TASK = """
+import torch
+
+
+def example_inputs():
+    return ([torch.rand(3, 64, 64), torch.rand(3, 48, 64)],)
+
+
+def batches(split):
+    torch.manual_seed(0)
+    boxes = torch.tensor([[4.0, 6.0, 30.0, 40.0]])
+    for _ in range(6):
+        yield [torch.rand(3, 64, 64), torch.rand(3, 48, 64)], [{"boxes": boxes, "labels": torch.tensor([1])}] * 2
+
+
+def inputs(batch):
+    return (batch[0],)
+
+
+def loss(model, batch):
+    return sum(model(*batch).values())
+
+
+def evaluate(model):
+    return {"boxes": sum(len(one["boxes"]) for one in model(next(iter(batches("report")))[0]))}
+"""
+
+
+def test_a_file_of_the_users_judges_a_detector_and_the_maps_teach_it_too(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(TASK)
+    session = Session()
+    task = TaskSpec("file", str(tmp_path / "task.py"))
+    opened = finish(session.open(ModelSpec(f"{HERE}:fcos", task=task)))
+    removed = opened.analysis.empty()
+    removed[:8] = True
+    cut = finish(session.cut("s0", removed))
+    losses: list[float] = []
+    settings = RecoverySettings(epochs=2, distillation=1.0, threads=1)
+    finish(session.recover(cut.id, settings), lambda progress: losses.append(progress.values.get("loss", 0.0)))
+    assert any(0 < loss < 50 for loss in losses)
+    session.close()
+
+
 @pytest.mark.slow  # it has to be trained before anything can be lost
 def test_what_a_cut_costs_a_detector_is_measured_and_comes_back(tmp_path: Path) -> None:
     spec = TaskSpec("coco", str(rectangles(tmp_path / "set", {"train": 48, "valid": 12, "test": 16})), batch=8)
