@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication, QObject
 from PySide6.QtWidgets import QLineEdit
 
-from secateur.engine.tasks.protocol import BYTES, TaskSpec
+from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec
 from secateur.engine.tasks.purposes.table import PURPOSES
 
 from ..widgets.fields import ComboBox
@@ -43,6 +43,7 @@ COLUMNS = ("path", "purpose", "features", "label", "tokenizer", "length", "mean"
 FORMS = (
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one sub-folder a class"), "folder", IMAGES),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with masks"), "masks", IMAGES),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with boxes (COCO)"), "coco", ("path", "size")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Arrays (.npz)"), "arrays", (*IMAGES, "purpose")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Parquet: images, text or numbers"), "parquet", (*COLUMNS, "size")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "CSV: text or numbers"), "csv", COLUMNS),
@@ -109,7 +110,13 @@ class DataRows(QObject):
         options |= {name: self._text(name) for name in ("features", "label", "tokenizer", "length")}
         chosen = tuple((name, value) for name, value in options.items() if value)
         return TaskSpec(
-            form.kind, path, numbers(self._text("mean")), numbers(self._text("std")), square, options=chosen
+            form.kind,
+            path,
+            numbers(self._text("mean")),
+            numbers(self._text("std")),
+            square,
+            BATCHES.get(form.kind, TaskSpec("").batch),
+            chosen,
         )
 
     def problem(self) -> str:

@@ -1,4 +1,4 @@
-"""Choose where the model will run: runtime, precision, threads, batch size, sizes, and the widths that it likes."""
+"""Choose where the model will run: runtime, precision, threads, batch, sizes or a prompt, and the widths it likes."""
 
 from typing import Any
 
@@ -32,6 +32,11 @@ class Target(FormDialog):
         self.input_size = self.add_line(
             self.tr("Size of the inputs"), "x".join(map(str, spec.size)), self.tr("320 x 320; empty: as opened")
         )
+        self.tokens = self.add_line(
+            self.tr("Tokens of a prompt"),
+            str(spec.tokens or ""),
+            self.tr("128, to measure a prompt and one further token; empty: as a whole"),
+        )
         self.precision.setToolTip(self.tr("Only the time is measured in it; metrics are those of fp32"))
         self.runtime.currentTextChanged.connect(self._chosen)
         self._chosen(spec.runtime)
@@ -50,6 +55,7 @@ class Target(FormDialog):
             self.multiple.value(),
             precision=self.precision.currentText(),
             size=shape(self.input_size.text()),
+            tokens=int(self.tokens.text().strip() or 0),
         )
 
     def _chosen(self, runtime: str) -> None:
@@ -58,6 +64,9 @@ class Target(FormDialog):
         self.precision.addItems(TARGETS[runtime].precisions)
 
     def _problem(self) -> str:
+        tokens = self.tokens.text().strip()
+        if tokens and not (tokens.isdecimal() and int(tokens) > 0):
+            return self.tr("The tokens of a prompt are a whole number from 1.")
         if is_valid(shape, self.input_size.text()):
             return ""
         return self.tr("The size is whole numbers with x between them, without the batch: 320 x 320.")

@@ -6,6 +6,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.session.states import State
 from secateur.engine.structures.costs import Costs
+from secateur.engine.targets.protocol import Latency
 
 from ..document import Document
 from ..widgets.numbers import change, milliseconds, scaled, signed, size, three
@@ -135,6 +136,8 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
         return Figure(title, words, short, whose, "", before, known=False, step=step, tip=tip)
     spread = say("ledger", "; 10th to 90th percentile {0} to {1} ms, {2} runs, {3}")
     tip += spread.format(three(now.low), three(now.high), now.runs, now.machine)
+    if now.step is not None:
+        tip += "; " + _step(now.step, None if first is None or state is document.original else first.step)
     source = say("ledger", "measured")
     if first is None or state is document.original:
         share = UNKNOWN if first is None else 1.0
@@ -151,6 +154,12 @@ def _latency(document: Document, where: str, state: State, planned: bool) -> Fig
         share=now.median / first.median,
         tip=tip,
     )
+
+
+def _step(now: Latency, first: Latency | None) -> str:
+    """What one further token behind the prompt takes, against the original's."""
+    words = say("ledger", "one further token {0}").format(milliseconds(now.median))
+    return words if first is None else f"{words} ({change(first.median, now.median)})"
 
 
 def _metric(document: Document, where: str, state: State, planned: bool) -> Figure:

@@ -8,8 +8,8 @@ from secateur.engine.session.states import State, StateKind
 
 from ..document import Aspect, Document
 from ..widgets.empty_state import EmptyState
-from ..widgets.numbers import milliseconds, rough, scaled
-from .measures import error_text, kind_text, metric_text, timing_of, value_text
+from ..widgets.numbers import rough, scaled
+from .measures import error_text, kind_text, latency_text, metric_text, timing_of, value_text
 from .verified import verified_tip
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES})
@@ -87,7 +87,7 @@ class History(QWidget):
         texts = (
             self.tr("{0}, present").format(name) if present else name,
             self.tr("not measured") if metric is None else f"{value_text(metric)} {error_text(metric)}",
-            self.tr("not measured") if timing is None else milliseconds(timing.median),
+            self.tr("not measured") if timing is None else latency_text(timing),
             scaled(state.macs),
             scaled(state.parameters),
             "" if verified is None else rough(verified.difference),

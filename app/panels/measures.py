@@ -6,7 +6,7 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
 
-from ..widgets.numbers import PLUS_MINUS, percent, three
+from ..widgets.numbers import PLUS_MINUS, milliseconds, percent, three
 
 say = QCoreApplication.translate
 NO_BREAK = "\u00a0"
@@ -26,6 +26,14 @@ def timing_of(state: State | None, target: TargetSpec) -> Timing | None:
     if state is None:
         return None
     return next((t for t in state.timings if t.target.place == target.place), None)
+
+
+def latency_text(timing: Timing) -> str:
+    """1.2 ms, or 1.2 ms + 0.3 ms a token, where a further token was measured apart from its prompt."""
+    whole = milliseconds(timing.median)
+    if timing.step is None:
+        return whole
+    return say("states", "{0} + {1} a token").format(whole, milliseconds(timing.step.median))
 
 
 def value_text(metric: Metric) -> str:
@@ -65,9 +73,11 @@ def target_text(target: TargetSpec) -> str:
 
 
 def details(target: TargetSpec) -> list[str]:
-    """What is not as usual: precision, sizes, another machine."""
+    """What is not as usual: precision, sizes, a prompt, another machine."""
     precision = "" if target.precision == "fp32" else target.precision
-    return [one for one in (precision, "x".join(map(str, target.size)), target.machine) if one]
+    prompt = say("states", "prompt of {0} tokens").format(target.tokens) if target.tokens else ""
+    sizes = "" if prompt else "x".join(map(str, target.size))
+    return [one for one in (precision, sizes, prompt, target.machine) if one]
 
 
 def path_to(states: tuple[State, ...], present: State) -> list[State]:

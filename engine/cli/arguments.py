@@ -16,7 +16,7 @@ from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
 from ..targets.table import TARGETS
 from ..tasks.open import FORMS
-from ..tasks.protocol import OPTIONS, TaskSpec
+from ..tasks.protocol import BATCHES, OPTIONS, TaskSpec
 from ..tasks.purposes.table import PURPOSES
 
 MODEL = (
@@ -90,7 +90,7 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     path = "" if arguments.task == "bundled" else arguments.task
     kind, shape = kind_of(path), arguments.input or ()
     size = (shape[2], shape[3]) if kind in RESIZED and len(shape) == 4 else None
-    batch = arguments.batch or TaskSpec("").batch
+    batch = arguments.batch or BATCHES.get(kind, TaskSpec("").batch)
     return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size, batch, options)
 
 
@@ -328,6 +328,13 @@ def _measure(command: argparse.ArgumentParser) -> None:
         metavar="320x320",
         help="other sizes of the inputs than the model was opened with",
     )
+    add(
+        "--tokens",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="of a language model: a prompt of N tokens, and one further token behind it, apart",
+    )
     where = command.add_mutually_exclusive_group()
     where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
     where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
@@ -378,7 +385,7 @@ def _about_data(command: argparse.ArgumentParser) -> None:
         "--tokenizer", metavar="PATH", help="tokenizer.json of the model, or: bytes (default: the one beside the model)"
     )
     add("--length", type=positive, help="tokens of a sample of text (default: 128)")
-    add("--batch", type=positive, help="samples a batch of training and evaluation (default: 64)")
+    add("--batch", type=positive, help="samples a batch of training and evaluation (default: 64; 4 images with boxes)")
     add("--mean", type=numbers, help="per channel or column, subtracted, from pixels of 0..1")
     add("--std", type=numbers, help="per channel or column, divided by")
 

@@ -12,7 +12,7 @@ from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
 from ..sources.protocol import ModelSpec
-from ..targets.protocol import TargetSpec, Timing
+from ..targets.protocol import Latency, TargetSpec, Timing
 from .output import Outcome, Reporter
 from .report import columns
 
@@ -25,7 +25,12 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         states = take_results(history, arguments.results)
         return _outcome(states)
     target = TargetSpec(
-        arguments.runtime, arguments.threads or 1, arguments.batch, precision=arguments.precision, size=arguments.size
+        arguments.runtime,
+        arguments.threads or 1,
+        arguments.batch,
+        precision=arguments.precision,
+        size=arguments.size,
+        tokens=arguments.tokens,
     )
     with closing(Session(Path(arguments.project).absolute())) as session:
         spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
@@ -49,7 +54,10 @@ def _outcome(states: Sequence[State]) -> Outcome:
     timings = {state.id: state.timings[-1] for state in states}
     first = next(iter(timings.values()))
     content = {"command": "measure", "timings": {state: to_plain(one) for state, one in timings.items()}}
-    rows = [[state, *_cells(one, first)] for state, one in timings.items()]
+    rows = [[state, *_words_of(first, "prompt"), *_cells(one, first)] for state, one in timings.items()]
+    for state, one in timings.items():
+        if one.step is not None and first.step is not None:
+            rows.append([state, "next token", *_cells(one.step, first.step)])
     return Outcome(content, "\n".join([columns(rows), f"{_words(first.target)}; {first.machine}"]))
 
 
@@ -57,9 +65,15 @@ def _words(target: TargetSpec) -> str:
     """onnxruntime, 1 thread, batch 1, fp32."""
     threads = "1 thread" if target.threads == 1 else f"{target.threads} threads"
     named = [f"{target.machine}: {target.runtime}" if target.machine else target.runtime, threads]
-    return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size)])
+    prompt = [f"prompt of {target.tokens} tokens"] if target.tokens else []
+    return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size), *prompt])
 
 
-def _cells(timing: Timing, first: Timing) -> list[Any]:
+def _words_of(first: Timing, part: str) -> list[str]:
+    """What a row is of, where there are several."""
+    return [part] if first.step is not None else []
+
+
+def _cells(timing: Timing | Latency, first: Timing | Latency) -> list[Any]:
     spread = f"{timing.low:.3g} to {timing.high:.3g} ms"
     return [f"{timing.median:.3g} ms", spread, f"{first.median / timing.median:.2f} times as fast"]

@@ -1,7 +1,8 @@
 """`secateur prune`: the whole road from a model to a smaller one that is verified, recovered and exported."""
 
 import argparse
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,25 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     with closing(Session()) as session:
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
-        done = pruned(session, opened, asked, reporter)
+        with _saved_if_stopped(session, arguments.save, reporter):
+            done = pruned(session, opened, asked, reporter)
         exported = write_export(session, done.result, arguments.export, reporter)
         saved = session.save(arguments.save, done.result.id) if arguments.save else ""
         result = session.history.state(done.result.id)
     return _outcome(done, result, asked, exported, saved)
+
+
+@contextmanager
+def _saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
+    """What stops a pruning half-way does not take with it what was cut and recovered until then."""
+    try:
+        yield
+    except BaseException:
+        states = session.states()
+        if folder and len(states) > 1:
+            session.save(folder, states[-1].id)
+            reporter.note(f"What was done until then is saved in {folder}: open it to go on.")
+        raise
 
 
 def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter) -> Pruned:

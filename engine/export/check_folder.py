@@ -25,7 +25,8 @@ def main() -> None:
     compare = importlib.import_module(f"{own}.export.compare")
     stored = importlib.import_module(f"{own}.inputs")
     sys.modules["secateur"] = None  # type: ignore[assignment]  # importing it fails from here on
-    model = _model(job["folder"], job["code"])
+    detectors = importlib.import_module(f"{own}.detectors")
+    model = detectors.with_maps(_model(job["folder"], job["code"]))
     reading = importlib.import_module(f"{own}.tracing.reading")
 
     def run(inputs: Any) -> list[Any]:

@@ -3,11 +3,13 @@
 import tempfile
 from pathlib import Path
 
+from ..detectors import in_two_stages
 from ..errors import ExportError
 from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..session.states import Exported
+from ..tracing.decoding import Decoding
 from .cases import cases, require_agreement
 from .destination import check_destination, staged_file
 from .exporting import TRACED_BATCH
@@ -28,12 +30,14 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
         ExportError: Nothing is left behind, an older file of that name is still there.
         OpenError: The source that the model came from is not there any more; the same holds.
     """
+    _refuse_two_stages(request)
     path = Path(request.path).expanduser().absolute()
     check_destination(path, 2 * bytes_of(request.model))
     yield Progress("Packing the model", 0, 4)
     with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
         folder = Path(place)
-        write(folder / "cases.npz", cases(request.model, request.inputs))
+        model = Decoding(request.model).eval() if request.step else request.model
+        write(folder / "cases.npz", cases(model, request.inputs))
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         notes: tuple[str, ...] = ()
         try:
@@ -46,6 +50,16 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
     return Exported(form, (str(path),), difference, None, path.stat().st_size, notes)
 
 
+def _refuse_two_stages(request: ExportRequest) -> None:
+    """A graph is of fixed operators, and such a detector chooses boxes in the middle of its own."""
+    if in_two_stages(request.model):
+        raise ExportError(
+            "export.two_stages",
+            "This detector chooses boxes between its two stages, which a single file cannot hold. Export it to PyTorch "
+            "(a folder), and measure it in PyTorch.",
+        )
+
+
 def _made(
     request: ExportRequest, folder: Path, temporary: Path, token: CancelToken, form: str, fixed: bool
 ) -> Job[float]:
@@ -56,7 +70,9 @@ def _made(
     properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
     job = {"parcel": str(folder), "inputs": str(inputs), "path": str(temporary), "properties": properties}
     writer, checker = (f"secateur.engine.export.{verb}_{form}:main" for verb in ("write", "check"))
-    yield from run_killable(writer, job | {"fixed": fixed}, token, "The export", error=ExportError)
+    yield from run_killable(
+        writer, job | {"fixed": fixed, "step": request.step}, token, "The export", error=ExportError
+    )
     job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
     result = yield from run_killable(checker, job, token, "The check of the file", error=ExportError)
     return require_agreement(result["difference"], "file")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from ..detectors import plain
 from ..errors import ExportError
 from ..inputs import Inputs, named_arrays, write
 from ..jobs import CancelToken, Job, Progress
@@ -38,13 +38,7 @@ class PyTorchExporter:
 
     def predictor(self, path: str, threads: int = 1) -> Predictor:
         """The model that the folder holds, rebuilt in this process (with the threads that it has)."""
-        model = unpack(path)
-
-        def predict(*inputs: object, **named: object) -> object:
-            with torch.inference_mode():
-                return model(*inputs, **named)
-
-        return predict
+        return unpack(path)
 
 
 def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
@@ -64,7 +58,7 @@ def export_pytorch(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     yield Progress("Writing weights and shapes", 0, 2)
     with staged_folder(path, _is_export) as folder:
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
-        code = _add_loader(folder, request.spec, request.inputs)
+        code = _add_loader(folder, request.spec, plain(request.inputs))
         difference = yield from _check(folder, code, request, token)
     files = sorted(one for one in path.iterdir() if one.is_file())
     return Exported("pytorch", tuple(map(str, files)), difference, None, sum(one.stat().st_size for one in files))

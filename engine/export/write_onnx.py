@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ..errors import ExportError
 from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
+from ..tracing.decoding import Decoding
 from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
 from .exporting import first_line, free_batch, plain, quiet
 from .parcel import unpack
@@ -27,6 +28,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Export the parcel `job["parcel"]` to `job["path"]`."""
     yield Progress("Rebuilding the model", 0, 4)
     model = unpack(job["parcel"])
+    model = Decoding(model).eval() if job["step"] else model
     inputs = as_tensors(read(job["inputs"]))
     yield Progress("Exporting to ONNX", 1, 4)
     export_onnx_here(model, inputs, job["path"], job["properties"])

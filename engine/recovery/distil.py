@@ -8,17 +8,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SecateurError
+from ..tasks.answers import main_output
 from ..tracing.reading import answers_of
 
 
-def distillation_loss(student: Any, teacher: Any, temperature: float, chosen: Sequence[str] = ()) -> Tensor:
+def distillation_loss(
+    student: Any, teacher: Any, temperature: float, chosen: Sequence[str] = (), counts: Tensor | None = None
+) -> Tensor:
     """Scalar distance of a student's answer to its teacher's, averaged over the tensors of floats in it.
 
     The answer is the `chosen` outputs, by default all but what was computed on the way: that has other widths in a cut
     student.
 
-    Logits [N, C] are compared as softened distributions (Hinton et al. 2015); any other tensor by its mean squared
-    error over the variance of the teacher's, so that 1 is what a constant output would score.
+    Logits are compared as softened distributions (Hinton et al. 2015): [N, C] as they are, those of a language model
+    [N, T, V] at the positions [N, T] that count, each alike, so that padding teaches nothing. Any other tensor is
+    compared by its mean squared error over the variance of the teacher's, so that 1 is what a constant would score.
     """
     answers = ([t for t in answers_of(one, chosen) if t.is_floating_point()] for one in (student, teacher))
     pairs = list(zip(*answers, strict=True))
@@ -26,13 +30,20 @@ def distillation_loss(student: Any, teacher: Any, temperature: float, chosen: Se
         raise SecateurError(
             "recovery.outputs", "The model's outputs hold no tensor of floats, there is nothing to distil from."
         )
-    return torch.stack([_distance(s, t, temperature) for s, t in pairs]).mean()
+    main = main_output(teacher)
+    counted = [(_at(s, counts), _at(t, counts)) if t is main else (s, t) for s, t in pairs]
+    return torch.stack([_distance(s, t, temperature) for s, t in counted]).mean()
+
+
+def _at(answer: Tensor, counts: Tensor | None) -> Tensor:
+    """[n, V] of [N, T, V], at the positions that count; what has no such positions stays."""
+    return answer[counts] if counts is not None and answer.ndim == 3 and answer.shape[:2] == counts.shape else answer
 
 
 def _distance(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     if student.ndim == 2 and student.shape[1] > 1:
         soft = F.log_softmax(teacher / temperature, dim=1)
         guess = F.log_softmax(student / temperature, dim=1)
-        return F.kl_div(guess, soft, reduction="batchmean", log_target=True) * temperature**2
+        return F.kl_div(guess, soft, reduction="sum", log_target=True) / max(len(soft), 1) * temperature**2
     variance = teacher.var(unbiased=False).clamp_min(1e-12)
     return F.mse_loss(student, teacher) / variance

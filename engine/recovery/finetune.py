@@ -6,14 +6,15 @@ choose split, so a recovery never returns something worse than it was given.
 
 import math
 import time
-from collections.abc import Sequence
-from traceback import format_exc
+from collections.abc import Iterator, Sequence
+from traceback import format_exc, format_exception
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import SecateurError, TaskError
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..tasks.protocol import Split, Task
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best import Recovered, better
@@ -122,9 +123,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     text = f"Fine-tuning, epoch {position.epoch} of {settings.epochs}"
     resumed, random = position.done, torch.get_rng_state()
     torch.set_rng_state(position.random)
-    for number, batch in enumerate(
-        trainable_batches(training.student, training.task, seed=settings.seed * 1000 + position.epoch), start=1
-    ):
+    for number, batch in enumerate(_given(training, position, best, checkpoint), start=1):
         if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
             check(training.token)
             if number == resumed:
@@ -143,6 +142,38 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
             checkpoint.save(training, position, best)
     if not training.step:
         raise TaskError("recovery.no_data", "The calibrate split has no batch to train on: give the task some data.")
+
+
+def _given(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Iterator[Any]:
+    """The batches of an epoch; where the data fails, what was trained until then is kept before that is said."""
+    seed = training.settings.seed * 1000 + position.epoch
+    batches = trainable_batches(training.student, training.task, seed=seed)
+    while True:
+        random = torch.get_rng_state()
+        try:
+            batch = next(batches, None)
+        except Cancelled:
+            raise
+        except Exception as error:
+            torch.set_rng_state(random)  # without what the failed batch has drawn
+            kept = checkpoint.save(training, position, best, failed=True)
+            raise _data_failed(error, position, kept) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _data_failed(error: Exception, position: Position, kept: bool) -> TaskError:
+    reason = str(error) if isinstance(error, SecateurError) else f"{type(error).__name__}: {error}"
+    template = "The data failed in epoch {epoch}, behind {done} batches of it: {reason} {rest}"
+    rest = (
+        "What was trained is kept: mend the data, recover again with the same settings, and it goes on from there."
+        if kept
+        else "The model that was to be recovered is as it was."
+    )
+    details = error.details if isinstance(error, SecateurError) else "".join(format_exception(error))
+    fields: dict[str, Any] = {"epoch": position.epoch, "done": position.done, "reason": f"{reason.rstrip('.')}."}
+    return TaskError("recovery.data", template, details, **fields, rest=rest)
 
 
 def _stalled(best: Recovered, position: Position, settings: RecoverySettings) -> bool:

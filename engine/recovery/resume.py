@@ -51,12 +51,14 @@ class Checkpoint:
     Attributes:
         path: The file; None for a recovery that nobody resumes.
         key: Says which recovery it is: what it was started from, on what, with what settings.
+        mendable: The same without what the files of the data hold: where these failed, they will be changed.
         written: When it was last written, in seconds of the monotonic clock.
         pause: Seconds until it may be written again.
     """
 
     path: Path | None
     key: str = ""
+    mendable: str = ""
     written: float = field(default_factory=time.monotonic)
     pause: float = field(default_factory=lambda: SECONDS)
 
@@ -68,21 +70,33 @@ class Checkpoint:
             found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception:  # a damaged file is no reason not to recover
             return None
-        return found if found.get("version") == VERSION and found.get("key") == self.key else None
+        same = found.get("key") == self.key or found.get("mendable", "") == self.mendable != ""
+        return found if found.get("version") == VERSION and same else None
 
     def due(self) -> bool:
         """Time to write again."""
         return self.path is not None and time.monotonic() - self.written >= self.pause
 
-    def save(self, training: Training, position: Position, best: Recovered) -> None:
-        """Write where the training stands; atomic. A disk that is full ends no training."""
+    def save(self, training: Training, position: Position, best: Recovered, failed: bool = False) -> bool:
+        """Write where the training stands; atomic. A disk that is full ends no training.
+
+        Args:
+            training: What is to be gone on with.
+            position: Where it stands.
+            best: The best so far.
+            failed: The data failed: it may be mended before this is gone on with.
+
+        Returns:
+            Whether it was written.
+        """
         if self.path is None:
-            return
-        begin = time.monotonic()
+            return False
+        begin, kept = time.monotonic(), False
         metric = {**asdict(best.metric), "split": best.metric.split.value}
         content = {
             "version": VERSION,
             "key": self.key,
+            "mendable": self.mendable if failed else "",
             "student": training.student.state_dict(),
             "optimizer": training.optimizer.state_dict(),
             "step": training.step,
@@ -90,10 +104,13 @@ class Checkpoint:
             "position": asdict(position),
             "best": {"state_dict": best.state_dict, "metric": metric, "best_epoch": best.best_epoch},
         }
-        with suppress(SecateurError, OSError, RuntimeError), being_written(self.path) as staged:
-            torch.save(content, staged)
+        with suppress(SecateurError, OSError, RuntimeError):
+            with being_written(self.path) as staged:
+                torch.save(content, staged)
+            kept = True
         self.written = time.monotonic()
         self.pause = max(SECONDS, SHARE * (self.written - begin))
+        return kept
 
     def forget(self) -> None:
         """The recovery is done."""

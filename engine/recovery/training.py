@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..detectors import asked_for_maps, family
 from ..errors import SecateurError, TaskError
 from ..inputs import call
 from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
+from ..tasks.lesson import Lesson
 from ..tasks.protocol import Task
 from .distil import distillation_loss
 from .features import Features
@@ -74,7 +76,7 @@ class Training:
 
     def _loss(self, batch: Any) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student."""
-        share, features = self.settings.distillation, self.features
+        share, features, lesson = self.settings.distillation, self.features, self._lesson(batch)
         heard: list[Any] = []
         handle = self.student.register_forward_hook(lambda _module, _inputs, outputs: heard.append(outputs))
         with nullcontext() if features is None else features.listening():
@@ -82,18 +84,25 @@ class Training:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
                     return own
-                outputs = heard[-1] if heard else call(self.student, self.task.inputs(batch))
+                outputs = heard[-1] if heard and not lesson.apart else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
             with torch.no_grad():
-                taught = call(self.teacher, self.task.inputs(batch))
+                taught = call(self.teacher, lesson.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:
-            distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen)
+            distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen, lesson.counts)
             parts.append(distance if own is None else share * distance)
         further = features.distance() if features is not None else None
         parts += [] if further is None else [self.settings.features * further]
         return reduce(torch.add, parts)
+
+    def _lesson(self, batch: Any) -> Lesson:
+        """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
+        lesson = self.task.lesson(batch)
+        if not family(self.student):
+            return lesson
+        return replace(lesson, inputs=asked_for_maps(lesson.inputs), apart=True)
 
     def _require_finite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):

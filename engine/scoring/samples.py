@@ -4,7 +4,8 @@ What has as many rows as the batch has samples is cut into rows: tensors on thei
 that are no batches themselves (texts, targets of a detector). A batch in which nothing can be cut is one sample.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from ..inputs import Inputs, batch_size
@@ -18,39 +19,55 @@ def samples_of(batch: Any, inputs: Inputs) -> Iterator[Any]:
         inputs: The model's inputs in it; they say how many samples it has.
     """
     given = list(inputs.values() if isinstance(inputs, Mapping) else inputs)
-    listed = given and isinstance(given[0], list)
-    count = len(cast("list[Any]", given[0])) if listed else batch_size(inputs)
-    if count < 2 or not _has_rows(batch, count):
+    listed = cast("list[Any]", given[0]) if given and isinstance(given[0], list) else None
+    count = batch_size(inputs) if listed is None else len(listed)
+    cutting = _Cutting(count, listed)
+    if count < 2 or not cutting.has_rows(batch):
         yield batch
         return
     for number in range(count):
-        yield _rows(batch, count, lambda value, n=number: value[n : n + 1])
+        yield cutting.one(batch, number)
 
 
-def _rows(value: Any, count: int, cut: Callable[[Any], Any]) -> Any:
-    if _is_rows(value, count):
-        return cut(value)
-    kind = cast("Any", type(value))
-    if isinstance(value, Mapping):
-        named = {key: _rows(part, count, cut) for key, part in cast("Mapping[Any, Any]", value).items()}
-        return named if kind is dict else kind(named)
-    if isinstance(value, list | tuple):
-        parts = [_rows(part, count, cut) for part in cast("list[Any]", value)]
-        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-    return value
+@dataclass(frozen=True, slots=True)
+class _Cutting:
+    """Cuts what has a row for each sample.
 
+    Attributes:
+        count: Samples.
+        listed: The inputs where they are a list, one entry a sample, whatever the entries look like; None for others.
+    """
 
-def _has_rows(value: Any, count: int) -> bool:
-    return _is_rows(value, count) or any(_has_rows(part, count) for part in _parts(value))
+    count: int
+    listed: list[Any] | None
 
+    def one(self, value: Any, number: int) -> Any:
+        """The same value for one sample."""
+        if self.is_rows(value):
+            return value[number : number + 1]
+        kind = cast("Any", type(value))
+        if isinstance(value, Mapping):
+            named = {key: self.one(part, number) for key, part in cast("Mapping[Any, Any]", value).items()}
+            return named if kind is dict else kind(named)
+        if isinstance(value, list | tuple):
+            parts = [self.one(part, number) for part in cast("list[Any]", value)]
+            return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+        return value
 
-def _is_rows(value: Any, count: int) -> bool:
-    if hasattr(value, "__array__"):
-        return bool(value.ndim) and value.shape[0] == count
-    if isinstance(value, list | tuple):
-        parts = cast("list[Any]", value)
-        return len(parts) == count and not any(_has_rows(part, count) for part in parts)
-    return False
+    def has_rows(self, value: Any) -> bool:
+        """Something in it is to be cut."""
+        return self.is_rows(value) or any(map(self.has_rows, _parts(value)))
+
+    def is_rows(self, value: Any) -> bool:
+        """It has a row for each sample itself."""
+        if self.listed is not None and value is self.listed:
+            return True
+        if hasattr(value, "__array__"):
+            return bool(value.ndim) and value.shape[0] == self.count
+        if isinstance(value, list | tuple):
+            parts = cast("list[Any]", value)
+            return len(parts) == self.count and not any(map(self.has_rows, parts))
+        return False
 
 
 def _parts(value: Any) -> list[Any]:

@@ -1,17 +1,18 @@
 """The files of states that runtimes measure: exported once, kept by content beside the session."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..export.parcel import input_shape, pack
 from ..export.protocol import ExportRequest
 from ..export.table import exporter_named
-from ..inputs import at_size
+from ..inputs import Inputs, at_size
 from ..jobs import CancelToken, Job
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
+from ..tracing.decoding import IDS, cache_of, step_inputs, tokens_in
 from .files import being_written
 from .opening import Prepared
 from .states import Exported, State
@@ -38,8 +39,21 @@ class Artifacts:
         """What a target takes of a state: an ONNX file or a parcel."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if target_named(target.runtime).takes == "onnx":
-            return (yield from self._onnx(model, state, target.size, token))
+            return (yield from self._onnx(model, state, target.lengths, token))
         return self._parcel(model, state)
+
+    def step(self, model: Any, state: State, target: TargetSpec, token: CancelToken) -> Job[tuple[Path, Inputs]]:
+        """What a target takes of one further token behind its prompt, and the inputs; see `targets.measure_steps`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        prompt = at_size(self.prepared.inputs, target.lengths)
+        if target_named(target.runtime).takes != "onnx":
+            cache_of(model, tokens_in(prompt))  # refuses here, not in another process
+            return self._parcel(model, state), {IDS: tokens_in(prompt)}
+        inputs, path = step_inputs(model, prompt), self._onnx_path(state, (*target.lengths, 1))
+        if not path.exists():
+            request = replace(self.request(model, state, str(path)), inputs=inputs, step=True)
+            yield from exporter_named("onnx").export(request, token)
+        return path, inputs
 
     def remember(self, state: State, exported: Exported) -> None:
         """Keep a copy of an ONNX export, so that measuring it later does not write it again."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..detectors import looked_at
 from ..errors import OpenError, SecateurError, TaskError
 from ..inputs import Inputs, few, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
@@ -60,7 +61,7 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
     yield Progress("Opening the data")
     task = None if as_opened.task is None else open_task(as_opened.task)
     check(token)
-    inputs = example_inputs(spec.input_shape, task, opened.input_shape)
+    inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
     if task is not None:
         check_outputs(opened.model, inputs, task)
     return Prepared(as_opened, opened, task, inputs)
@@ -114,10 +115,10 @@ def described(task: Task, model: Any | None) -> TaskInfo:
         raise _failed(error) from error
 
 
-def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[int, ...]) -> Inputs:
+def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[int, ...], model: Any) -> Inputs:
     """Example inputs with a small batch: of the shape that was asked for, from the task, or of the source's shape."""
     if not asked and task is not None:
-        return few(task.example_inputs(), SMALL_BATCH)
+        return few(looked_at(model, task.example_inputs()), SMALL_BATCH)
     shape = asked or suggested
     if not shape:
         raise OpenError(
@@ -126,7 +127,7 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
             "for example --input 1x3x224x224, or the data with --task.",
         )
     generator = torch.Generator().manual_seed(0)
-    return (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),)
+    return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))
 
 
 def check_outputs(model: Any, inputs: Inputs, task: Task) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
+from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
@@ -44,8 +45,9 @@ from ..surgery.own_class import require_own_class
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
-from ..targets.elsewhere import write_bench
+from ..targets.elsewhere import refuse_prompt, write_bench
 from ..targets.measure import measure as time_files
+from ..targets.measure import measure_steps
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
@@ -131,7 +133,7 @@ class Session:
         yield Progress("Opening the data")
         spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
         task, original = open_task(spec), live.prepared.opened.model
-        same_shape(example_inputs((), task, ()), live.prepared.inputs, spec)
+        same_shape(example_inputs((), task, (), original), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
         self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
@@ -164,11 +166,19 @@ class Session:
     ) -> Job[tuple[Timing, ...]]:
         """Latencies of states on a target, interleaved; they are kept in the states."""
         files: list[Path] = []
+        steps: list[tuple[Path, Inputs]] = []
         for state in states:
-            model, one = self._model(state), self.history.state(state)
-            files.append((yield from self._artifacts().file(model, one, target, token)))
+            model, one, artifacts = self._model(state), self.history.state(state), self._artifacts()
+            if target.tokens:
+                steps.append((yield from artifacts.step(model, one, target, token)))
+            files.append((yield from artifacts.file(model, one, target, token)))
         yield Progress("Measuring")
         timings = yield from time_files(files, self._need().prepared.inputs, target, token)
+        if steps:
+            yield Progress("Measuring one further token")
+            paths, inputs = [path for path, _ in steps], [given for _, given in steps]
+            found = yield from measure_steps(paths, inputs, target, token)
+            timings = tuple(replace(timing, step=one) for timing, one in zip(timings, found, strict=True))
         for state, timing in zip(states, timings, strict=True):
             one = self.history.state(state)
             others = tuple(t for t in one.timings if t.target.place != target.place)
@@ -179,6 +189,7 @@ class Session:
         self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
     ) -> Job[tuple[str, str]]:
         """Write what another machine needs to measure states; returns the folder and the command to run there."""
+        refuse_prompt(target)
         files: dict[str, Path] = {}
         for state in states:
             one = self.history.state(state)
@@ -389,9 +400,11 @@ class Session:
             return Checkpoint(None)  # nobody could go on with it
         task = self.history.task
         what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
-        what += [fingerprint(task.path)] if task is not None else []
-        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key)
+        data = [fingerprint(task.path)] if task is not None else []
+        key, mendable = (
+            hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
+        )
+        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key, mendable)
 
     def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""

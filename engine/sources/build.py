@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..detectors import classes_of, family, with_maps
 from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, check
 from ..tasks.protocol import TaskSpec
@@ -73,7 +74,7 @@ def _with_weights(
     content = read_checkpoint(path, spec.trust_pickle)
     check(token)
     found = match(content, shapes_of(model), path)
-    classes = found.class_count()
+    classes = found.class_count(classes_of(model)[0] if family(model) else 0)
     argument = _class_argument(origin, spec)
     if classes is None or not argument:
         return model, spec, apply(found, model)
@@ -155,9 +156,9 @@ def _copied(module: nn.Module, name: str) -> nn.Module:
 
 
 def _settled(model: nn.Module, name: str) -> nn.Module:
-    """Eval mode, float32, CPU."""
+    """Eval mode, float32, CPU; a detector can be asked for its maps."""
     try:
-        return model.eval().to(device="cpu").float()
+        return with_maps(model).eval().to(device="cpu").float()
     except (NotImplementedError, RuntimeError) as error:
         raise OpenError(
             "source.device", "{name} cannot be brought to the CPU: {error}", name=name, error=str(error)

@@ -7,6 +7,7 @@ Rather than to guess from names, every candidate is compared with the model's ow
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeAlias, cast
 
 from torch import Tensor, nn
@@ -58,13 +59,21 @@ class Match:
         """It is an exponential moving average of the weights."""
         return "ema" in self.where.lower().replace(".", "_").split("_")
 
-    def class_count(self) -> int | None:
-        """The checkpoint's number of classes, when that first dimension is all that differs; None otherwise."""
+    def class_count(self, own: int = 0) -> int | None:
+        """The checkpoint's number of classes, when that first dimension is all that differs; None otherwise.
+
+        Args:
+            own: The model's number where a layer has several values for each class, as detectors have for each anchor;
+                0 where it has one.
+        """
         if self.missing or self.unexpected or not self.misshapen:
             return None
-        firsts = {(a[:1], b[:1]) for a, b in self.misshapen.values()}
-        rests_equal = all(a[1:] == b[1:] and a and b for a, b in self.misshapen.values())
-        return next(iter(firsts))[1][0] if rests_equal and len(firsts) == 1 else None
+        if not all(a[1:] == b[1:] and a and b for a, b in self.misshapen.values()):
+            return None
+        counts = {Fraction(b[0] * own, a[0]) if own else Fraction(b[0]) for a, b in self.misshapen.values()}
+        alike = own or len({a[0] for a, _ in self.misshapen.values()}) == 1
+        found = counts.pop()
+        return int(found) if alike and not counts and found.denominator == 1 else None
 
 
 def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -14,6 +14,8 @@ from .protocol import FactoryCode, ModelSpec, Opened
 PREFIX = "torchvision:"
 FRAMES = 16
 """Length of the example clip of video models."""
+DETECTED = (320, 320)
+"""Size of the example images of detectors, which bring every image to a size of their own."""
 
 
 class TorchvisionModels:
@@ -82,10 +84,12 @@ def _module(name: str) -> str:
 
 
 def _input_shape(name: str) -> tuple[int, ...]:
-    """What the model's own preprocessing makes; () for models that take no batch of images."""
+    """What the model's own preprocessing makes; () for models that take pairs of images."""
     module = _module(name)
-    if ".detection." in module or ".optical_flow." in module:
+    if ".optical_flow." in module:
         return ()
+    if ".detection." in module:
+        return (2, 3, *DETECTED)
     size = _crop_size(name)
     return (2, 3, FRAMES, size, size) if ".video." in module else (2, 3, size, size)
 

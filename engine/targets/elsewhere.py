@@ -68,6 +68,7 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     """
     import onnx
 
+    refuse_prompt(target)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(bench.__file__, folder / "bench.py")
     for name, file in files.items():
@@ -76,6 +77,13 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     feed = call(feed_by(names), at_batch(at_size(inputs, target.size), target.batch))
     np.savez(folder / "inputs.npz", **feed)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
     return str(folder), f"python bench.py --threads {target.threads} --batch {target.batch} --out {RESULTS}"
+
+
+def refuse_prompt(target: TargetSpec) -> None:
+    """The bench feeds arrays to files: it knows nothing of a prompt and what comes behind it."""
+    if target.tokens:
+        template = "A prompt and its further token are measured on this machine only. Give the size {tokens} instead."
+        raise SecateurError("target.bench_tokens", template, tokens=target.tokens)
 
 
 def read_bench(path: Path) -> dict[str, Timing]:

@@ -16,14 +16,14 @@ from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
 from .bench import processor
-from .protocol import Target, TargetSpec, Timing
+from .protocol import Latency, Target, TargetSpec, Timing
 from .table import target_named
 
 
 def measure(
     models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, token: CancelToken
 ) -> Job[tuple[Timing, ...]]:
-    """Latency of each model on the target, interleaved.
+    """Latency of each model on the target, interleaved; of the prompt where the target has one.
 
     Args:
         models: What `TARGETS[target.runtime].takes`: ONNX files, or folders that `export.parcel.pack` wrote.
@@ -32,19 +32,47 @@ def measure(
         target: Runtime, threads, batch and seconds a model.
         token: Kills the process within a tenth of a second.
     """
+    if not inputs:
+        raise SecateurError("target.inputs", "Nothing to measure with: the model has no example inputs.")
+    times = yield from _times(models, [at_size(inputs, target.lengths)] * len(models), target, token, step=False)
+    machine = f"{processor()}, {os.cpu_count()} cores, {target_named(target.runtime).version()}"
+    found = map(_latency, times)
+    return tuple(Timing(target, one.median, one.low, one.high, one.runs, machine) for one in found)
+
+
+def measure_steps(
+    models: Sequence[str | Path], inputs: Sequence[Inputs], target: TargetSpec, token: CancelToken
+) -> Job[tuple[Latency, ...]]:
+    """Latency of one further token of each model behind the target's prompt, interleaved.
+
+    Args:
+        models: As of `measure`; files are those of `tracing.decoding.Decoding`.
+        inputs: Of each model: the tokens of a prompt, or what its file takes.
+        target: As of `measure`.
+        token: Kills the process within a tenth of a second.
+    """
+    times = yield from _times(models, inputs, target, token, step=True)
+    return tuple(map(_latency, times))
+
+
+def _times(
+    models: Sequence[str | Path], inputs: Sequence[Inputs], target: TargetSpec, token: CancelToken, step: bool
+) -> Job[list[list[float]]]:
+    """Seconds of the runs of each model."""
     runtime = target_named(target.runtime)
-    _check(models, inputs, target, runtime)
+    _check(models, target, runtime)
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        path = Path(folder) / "inputs.npz"
-        write(path, at_size(inputs, target.size))
-        job = {"models": [str(Path(m).absolute()) for m in models], "inputs": str(path), "target": asdict(target)}
+        paths = [Path(folder) / f"inputs-{number}.npz" for number in range(len(models))]
+        for path, given in zip(paths, inputs, strict=True):
+            write(path, given)
+        files = [str(Path(m).absolute()) for m in models]
+        job = {"models": files, "inputs": list(map(str, paths)), "target": asdict(target), "step": step}
         what = f"The measurement with {runtime.title}"
         result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
-    machine = f"{processor()}, {os.cpu_count()} cores, {runtime.version()}"
-    return tuple(_timing(target, times, machine) for times in result["times"])
+    return result["times"]
 
 
-def _check(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, runtime: Target) -> None:
+def _check(models: Sequence[str | Path], target: TargetSpec, runtime: Target) -> None:
     if target.machine:
         template = "{machine} is another machine: write a bench for it, run it there, and read its results."
         raise SecateurError("target.elsewhere", template, machine=target.machine)
@@ -52,16 +80,14 @@ def _check(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, run
         template = "{title} is measured in {known} only, not in {given}."
         known = " and ".join(runtime.precisions)
         raise SecateurError("target.precision", template, title=runtime.title, known=known, given=target.precision)
-    if min(target.threads, target.batch, *target.size) < 1:
+    if min(target.threads, target.batch, *target.lengths) < 1:
         raise SecateurError("target.numbers", "Threads, batch and sizes of a target must be at least 1.")
-    if not inputs:
-        raise SecateurError("target.inputs", "Nothing to measure with: the model has no example inputs.")
     for model in models:
         if not Path(model).exists():
             raise SecateurError("target.missing", "There is no file {path} to measure.", path=str(model))
 
 
-def _timing(target: TargetSpec, times: list[float], machine: str) -> Timing:
+def _latency(times: list[float]) -> Latency:
     """From seconds a run to milliseconds."""
     low, median, high = (float(v) * 1e3 for v in np.percentile(times, [10, 50, 90]))
-    return Timing(target, median, low, high, len(times), machine)
+    return Latency(median, low, high, len(times))

@@ -26,7 +26,7 @@ class OnnxRuntime:
 
         return f"onnxruntime {version('onnxruntime')}"
 
-    def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
         """Open a session with pinned threads; for int8 the weights are quantised first, activations as they come."""
         session = open_session(path, threads) if precision == "fp32" else _quantised(path, threads)
         feed = feeder(session)

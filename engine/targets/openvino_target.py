@@ -35,7 +35,7 @@ class OpenVino:
         except PackageNotFoundError:
             return "openvino, not installed"
 
-    def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
         """Read the file; it is compiled for the shapes of the inputs that it gets."""
         core = _core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

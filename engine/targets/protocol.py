@@ -21,6 +21,8 @@ class TargetSpec:
         precision: One of the runtime's `precisions`; it concerns the time only, metrics are those of float32.
         size: Last sizes of the inputs ((320, 320) for images, (512,) for tokens), () as the model was opened.
         machine: What another machine is called where `bench.py` measured, "" for this one.
+        tokens: Of a language model's prompt: that is measured, and one further token behind it apart; 0 for one run as
+            it is.
     """
 
     runtime: str = "onnxruntime"
@@ -31,16 +33,39 @@ class TargetSpec:
     precision: str = "fp32"
     size: tuple[int, ...] = ()
     machine: str = ""
+    tokens: int = 0
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Last sizes of the inputs of a run."""
+        return (self.tokens,) if self.tokens else self.size
 
     @property
     def place(self) -> tuple[object, ...]:
         """What a latency depends on."""
-        return self.runtime, self.threads, self.batch, self.precision, self.size, self.machine
+        return self.runtime, self.threads, self.batch, self.precision, self.size, self.machine, self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Times of runs.
+
+    Attributes:
+        median: Milliseconds a batch, median.
+        low: 10th percentile in milliseconds.
+        high: 90th percentile in milliseconds.
+        runs: How many runs.
+    """
+
+    median: float
+    low: float
+    high: float
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A measured latency, from a process of its own.
+    """A measured latency, from a process of its own; of the prompt where a target has one.
 
     Attributes:
         target: What it was measured on.
@@ -49,6 +74,7 @@ class Timing:
         high: 90th percentile in milliseconds.
         runs: How many runs.
         machine: Processor, cores and runtime version in words.
+        step: Of one further token behind the prompt, None where the target has none.
     """
 
     target: TargetSpec
@@ -57,6 +83,7 @@ class Timing:
     high: float
     runs: int
     machine: str
+    step: Latency | None = None
 
 
 Run: TypeAlias = Callable[[], object]
@@ -88,6 +115,9 @@ class Target(Protocol):
         """The runtime with its version."""
         ...
 
-    def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
-        """Load a model onto `threads` intra-op threads and one inter-op thread."""
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
+        """Load a model onto `threads` intra-op threads and one inter-op thread.
+
+        Where it `takes` files, that of a further token is a file of its own; a parcel runs a `step` behind its inputs.
+        """
         ...

@@ -17,11 +17,15 @@ class TorchEager:
 
         return f"torch {version('torch')}"
 
-    def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
-        """Rebuild the model from its parcel and pin torch's threads; bf16 is torch's autocast."""
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
+        """Rebuild the model from its parcel and pin torch's threads; bf16 is torch's autocast.
+
+        A step is one token behind those of the inputs, by the model's own cache.
+        """
         import torch
 
         from ..export.parcel import unpack
+        from ..tracing.decoding import Step
         from ..tracing.reading import as_tensors
 
         torch.set_num_threads(threads)
@@ -31,10 +35,12 @@ class TorchEager:
 
         def take(inputs: Inputs) -> Run:
             given = as_tensors(inputs)
+            with torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
+                once = Step(model, given) if step else lambda: call(model, given)
 
             def run() -> object:
                 with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
-                    return call(model, given)
+                    return once()
 
             return run
 

@@ -15,18 +15,18 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     target = TargetSpec(**job["target"] | {"size": tuple(job["target"]["size"])})
     yield Progress("Loading models to measure", 0, 100)
     runtime = target_named(target.runtime)
-    loaded = [_load(runtime, path, target) for path in job["models"]]
-    inputs = at_batch(read(job["inputs"]), target.batch)
-    ready = [_warm(model, inputs, path) for model, path in zip(loaded, job["models"], strict=True)]
+    loaded = [_load(runtime, path, target, job["step"]) for path in job["models"]]
+    given = [at_batch(read(path), target.batch) for path in job["inputs"]]
+    ready = [_warm(*one) for one in zip(loaded, given, job["models"], strict=True)]
     times: list[list[float]] = [[] for _ in ready]
     for share in in_turns(ready, times, target.seconds):
         yield Progress("Measuring", round(100 * share), 100)
     return {"times": times}
 
 
-def _load(runtime: Target, path: str, target: TargetSpec) -> Loaded:
+def _load(runtime: Target, path: str, target: TargetSpec, step: bool) -> Loaded:
     try:
-        return runtime.load(path, target.threads, target.precision)
+        return runtime.load(path, target.threads, target.precision, step)
     except SecateurError:
         raise
     except Exception as error:
@@ -39,6 +39,8 @@ def _warm(model: Loaded, inputs: Inputs, path: str) -> tuple[Run, float]:
     """Run for a while; returns the run and its seconds."""
     try:
         return warm(model(inputs))
+    except SecateurError:
+        raise
     except Exception as error:
         raise SecateurError(
             "target.run",

@@ -1,6 +1,7 @@
 """What a built-in task reads from: samples of three splits with what is right of them, wherever they lie."""
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,46 @@ class Data(Protocol):
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
         """What is right, for each sample, as the purpose takes it; asked for labelled data only."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which rows are read together, where the data is larger than memory.
+
+    Attributes:
+        numbers: [n] the part that each row lies in.
+        held: How many parts are held at a time.
+    """
+
+    numbers: NDArray[np.int64]
+    held: int
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """Data of which a part at a time is read."""
+
+    def parts(self, split: Split) -> Parts | None:
+        """The parts of a split's rows; None where all are as near."""
+        ...
+
+
+def shuffled(data: Data, split: Split, seed: int) -> NDArray[np.int64]:
+    """All rows in a random order that the seed gives.
+
+    Where they lie in parts, parts are drawn and the rows of as many as are held at a time are mixed: every row comes
+    once, and no part is read twice.
+    """
+    random, size = np.random.default_rng(seed), data.size(split)
+    parts = data.parts(split) if isinstance(data, InParts) else None
+    if parts is None:
+        return random.permutation(size)
+    order = random.permutation(np.unique(parts.numbers))
+    rank = np.empty(int(order.max()) + 1, np.int64)
+    rank[order] = np.arange(len(order)) // parts.held
+    window = rank[parts.numbers]
+    rows = random.permutation(size)
+    return rows[np.argsort(window[rows], kind="stable")]
 
 
 def every(data: Data, split: Split) -> NDArray[np.int64]:

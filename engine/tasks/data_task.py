@@ -14,7 +14,8 @@ from ..errors import TaskError
 from ..inputs import Inputs, call, inputs_of, named_arrays
 from ..jobs import CancelToken, Job
 from .answers import ask, evaluating, main_output
-from .data import Data
+from .data import Data, every, shuffled
+from .lesson import Lesson
 from .measuring import measure
 from .pixels import sample
 from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
@@ -64,10 +65,7 @@ class DataTask:
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, torch.Tensor]]:
         """Inputs and targets, in order or shuffled by `seed`; targets are -1 where nothing is known."""
-        size = self._data.size(split)
-        order = np.arange(size) if seed is None else np.random.default_rng(seed).permutation(size)
-        for start in range(0, size, self.spec.batch):
-            rows = order[start : start + self.spec.batch]
+        for rows in self._ordered(split, seed):
             yield self._data.read(split, rows), torch.from_numpy(self._targets(split, rows))
 
     def batch_count(self, split: Split) -> int:
@@ -77,6 +75,11 @@ class DataTask:
     def inputs(self, batch: Any) -> Inputs:
         """The model's inputs in a batch."""
         return inputs_of(batch[0])
+
+    def lesson(self, batch: Any) -> Lesson:
+        """The outputs for the inputs of a batch, of a language model at the tokens that are asked for."""
+        positions = self.purpose.counts
+        return Lesson(self.inputs(batch), counts=None if positions is None else positions(batch[1]))
 
     def loss(self, model: Any, batch: Any) -> torch.Tensor | None:
         """The purpose's loss of a batch; None without targets."""
@@ -96,6 +99,12 @@ class DataTask:
         with evaluating(predict), evaluating(None if labelled else self._original):
             judged = self._judged(predict, split)
             return (yield from measure(judged, self.purpose, self._data.size(split), split, not labelled, token))
+
+    def _ordered(self, split: Split, seed: int | None) -> Iterator[NDArray[np.int64]]:
+        """The rows of each batch."""
+        order = every(self._data, split) if seed is None else shuffled(self._data, split, seed)
+        for start in range(0, len(order), self.spec.batch):
+            yield order[start : start + self.spec.batch]
 
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         """The rows of each batch."""

@@ -28,7 +28,7 @@ class ImageReader:
 
     def read(self, images: Sequence[str | bytes], name: str = "An image") -> torch.Tensor:
         """Preprocessed images [n, C, H, W] float32 of files, or of the bytes of files, which are called `name`."""
-        pixels = [self._pixels(image, name) for image in images]
+        pixels = [self.pixels(image, name) for image in images]
         shapes = {tuple(one.shape) for one in pixels}
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
@@ -36,7 +36,7 @@ class ImageReader:
             raise TaskError("task.folder.sizes", template, sizes=sizes)
         return standardise(torch.stack(pixels).float() / 255, self._spec)
 
-    def _pixels(self, image: str | bytes, name: str) -> torch.Tensor:
+    def pixels(self, image: str | bytes, name: str = "An image") -> torch.Tensor:
         """Pixels [C, H, W] uint8."""
         if image in self._cache:
             return self._cache[image]
@@ -56,6 +56,16 @@ class ImageReader:
         """[C, H, W] uint8, fitted into the size where one is given."""
         pixels: torch.Tensor = functional.pil_to_tensor(image)
         return pixels if self._spec.size is None else fitted(pixels, self._spec.size)
+
+
+def image_size(file: Path) -> tuple[int, int]:
+    """Width and height of an image, without decoding it."""
+    try:
+        with Image.open(file) as opened:
+            return opened.size
+    except (OSError, ValueError, SyntaxError) as error:
+        template = "{file} is no image that can be read. Remove it or replace it."
+        raise TaskError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
 
 
 def fitted(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:

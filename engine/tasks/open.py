@@ -6,17 +6,21 @@ from pathlib import Path
 from ..errors import TaskError
 from .protocol import Task, TaskSpec
 
-FORMS = "a folder of images with one sub-folder a class, an .npz, .parquet, .csv, .tsv or .txt file, or a task.py"
+FORMS = (
+    "a folder of images with one sub-folder a class or COCO-style annotations, an .npz, .parquet, .csv, .tsv or .txt "
+    "file, or a task.py"
+)
 KINDS = {
     ".npz": "arrays",
     ".parquet": "parquet",
     ".tsv": "csv",
     ".csv": "csv",
     ".txt": "text",
+    ".json": "coco",
     ".py": "file",
 }
 """Ending of a file to the kind that it is opened as."""
-RESIZED = ("folder", "masks", "parquet")
+RESIZED = ("folder", "masks", "parquet", "coco")
 """Kinds whose images are decoded, and resized where a size is given."""
 
 
@@ -47,7 +51,8 @@ def kind_of(path: str) -> str:
 
 
 def _kind_of_folder(folder: Path) -> str:
-    """By the files of the splits (train.csv), MNIST's and CIFAR's files, masks; otherwise images."""
+    """By the files of the splits (train.csv), MNIST's and CIFAR's files, masks, annotations; otherwise images."""
+    from .coco_files import annotation_files
     from .split_files import named_splits
 
     tables = {kind: suffix for suffix, kind in KINDS.items() if kind in ("parquet", "csv", "text")}
@@ -59,6 +64,8 @@ def _kind_of_folder(folder: Path) -> str:
         return "idx"
     if any((place / "masks").is_dir() and (place / "images").is_dir() for place in (folder, *folder.glob("*"))):
         return "masks"
+    if annotation_files(folder):
+        return "coco"
     return "cifar" if any(folder.glob("data_batch_1*")) or (folder / "train.bin").is_file() else "folder"
 
 
@@ -116,6 +123,12 @@ def _masks(spec: TaskSpec) -> Task:
     return open_masks(spec)
 
 
+def _coco(spec: TaskSpec) -> Task:
+    from .coco import open_coco
+
+    return open_coco(spec)
+
+
 def _cifar(spec: TaskSpec) -> Task:
     from .binary_images import open_cifar
 
@@ -133,4 +146,5 @@ OPENERS: dict[str, Callable[[TaskSpec], Task]] = {
     "idx": _idx,
     "cifar": _cifar,
     "masks": _masks,
+    "coco": _coco,
 }

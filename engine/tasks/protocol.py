@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..inputs import Inputs
 from ..jobs import CancelToken, Job
+from .lesson import Lesson
 
 
 class Split(StrEnum):
@@ -27,7 +28,7 @@ class TaskSpec:
     Attributes:
         kind: Form of the data, a key of `open.OPENERS`: "bundled" (the sample), "arrays" (.npz), "folder" (images, one
             sub-folder a class), "file" (task.py), "parquet", "csv", "text", "idx" (MNIST), "cifar", "masks"
-            (images with masks).
+            (images with masks), "coco" (images with boxes).
         path: File or folder, "" for the bundled one.
         mean: Per-channel mean subtracted from pixels scaled to 0..1.
         std: Per-channel standard deviation divided by.
@@ -49,6 +50,9 @@ class TaskSpec:
 
 OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")
 """Names of the options of a specification."""
+
+BATCHES = {"coco": 4}
+"""Samples of a batch by kind of data, where they are larger than others."""
 
 BYTES = "bytes"
 """The option "tokenizer" of models that read text byte by byte."""
@@ -158,6 +162,10 @@ class Task(Protocol):
 
     def inputs(self, batch: Any) -> Inputs:
         """The model's inputs in a batch, positional or by name."""
+        ...
+
+    def lesson(self, batch: Any) -> Lesson:
+        """What a student is to learn from its teacher of a batch."""
         ...
 
     def loss(self, model: Any, batch: Any) -> Any | None:

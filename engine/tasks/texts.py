@@ -3,9 +3,11 @@
 A plain text file, a folder with `train`, `val` and `test` texts, or a column of texts in a table.
 """
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -26,11 +28,19 @@ HIDDEN = 0.15
 LANGUAGE = ("causal", "masked")
 """Purposes that take text as it runs."""
 
-BySplit = dict[Split, NDArray[np.int64]]
+CHUNK = 4 * 2**20
+"""Characters of a file that are read at a time, and as many more at most to the end of the line."""
+
+
+Asked: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""What the model is given and which tokens are right, both [n, T]."""
+
+Ask: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], Asked]
+"""Makes questions of sequences [n, T] and their numbers [n] in the split that they were given in."""
 
 
 class Sequences:
-    """Sequences of tokens (`Data`); the model takes them as one tensor [n, T], by position.
+    """Sequences of tokens (`Data`); the model takes them as one tensor [n, T], by position. They lie in a file.
 
     Attributes:
         title: Name of the file.
@@ -41,84 +51,123 @@ class Sequences:
     classes: tuple[str, ...] = ()
     labelled = True
 
-    def __init__(self, title: str, inputs: BySplit, targets: BySplit) -> None:
-        """Take tokens [N, T] of each split, and the right ones, `NOT_ASKED` where none is asked for."""
+    def __init__(self, title: str, stored: Mapping[Split, "Stored"], ask: Mapping[Split, Ask], seed: int) -> None:
+        """Take the tokens of splits, divided further by the seed where splits are missing."""
         self.title = title
-        self._inputs = inputs
-        self._targets = targets
+        self._stored, self._ask = stored, ask
+        self._rows = divide({split: len(some) for split, some in stored.items()}, seed)
 
     def size(self, split: Split) -> int:
         """How many sequences a split has."""
-        return len(self._inputs[split])
+        return len(self._rows[split][1])
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Tokens [n, T] int64."""
-        return torch.from_numpy(self._inputs[split][rows])
+        return torch.from_numpy(self._asked(split, rows)[0])
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Right tokens [n, T]."""
-        return self._targets[split][rows]
+        return self._asked(split, rows)[1]
+
+    def _asked(self, split: Split, rows: NDArray[np.int64]) -> Asked:
+        source, taken = self._rows[split]
+        numbers = taken[rows]
+        return self._ask[source](self._stored[source].take(numbers), numbers)
 
 
 def open_text(spec: TaskSpec) -> DataTask:
     """Open plain text; the next token is asked for, unless the specification says else."""
-    texts = {split: [_read(file) for file in files] for split, files in files_by_split(spec.path, (".txt",)).items()}
-    return language_task(spec, texts)
+    found = files_by_split(spec.path, (".txt",)).items()
+    return language_task(spec, {split: chain.from_iterable(map(_read, files)) for split, files in found})
 
 
-def language_task(spec: TaskSpec, texts: Mapping[Split, Sequence[str]]) -> DataTask:
+def language_task(spec: TaskSpec, texts: Mapping[Split, Iterable[str]]) -> DataTask:
     """A task of language modelling over texts, divided where they are not divided yet."""
     purpose = purpose_of(spec, *LANGUAGE)
     tokens, length, seed = tokens_of(spec), length_of(spec), seed_of(spec)
-    cut = {split: sequences(some, tokens, length) for split, some in texts.items()}
-    ask = _Hiding(tokens, seed) if option(spec, "purpose") == "masked" else _next
-    asked = {split: ask(rows) for split, rows in cut.items()}
-    rows = divide({split: len(some) for split, some in cut.items()}, seed)
-    inputs = {split: asked[source][0][taken] for split, (source, taken) in rows.items()}
-    targets = {split: asked[source][1][taken] for split, (source, taken) in rows.items()}
-    return DataTask(spec, Sequences(Path(spec.path).name, inputs, targets), purpose)
+    stored = {split: store(some, tokens, length) for split, some in texts.items()}
+    masked = option(spec, "purpose") == "masked"
+    ask: dict[Split, Ask] = {
+        split: Hiding(tokens, seed, place) if masked else _next for place, split in enumerate(stored)
+    }
+    return DataTask(spec, Sequences(Path(spec.path).name, stored, ask, seed), purpose)
 
 
-def sequences(texts: Sequence[str], tokens: Tokens, length: int) -> NDArray[np.int64]:
-    """Texts one behind the other, as rows [N, length] with the tokeniser's own tokens around each; the rest is left."""
+class Stored:
+    """Sequences of equal length in a temporary file, of which only what is read comes into memory."""
+
+    def __init__(self, numbers: NDArray[np.int32], before: Sequence[int], after: Sequence[int]) -> None:
+        """Take tokens [N, T], and those that stand around every sequence."""
+        self._numbers, self._before, self._after = numbers, before, after
+
+    def __len__(self) -> int:
+        """How many sequences there are."""
+        return len(self._numbers)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Some of them, with the tokens around them."""
+        around = [np.tile(np.array(some, np.int64), (len(rows), 1)) for some in (self._before, self._after)]
+        return np.concatenate([around[0], self._numbers[rows].astype(np.int64), around[1]], 1)
+
+
+def store(texts: Iterable[str], tokens: Tokens, length: int) -> Stored:
+    """Texts one behind the other as sequences of `length`, the tokeniser's own tokens around each; the rest is left.
+
+    The file has no name and is gone with what is returned.
+
+    Raises:
+        TaskError: The length leaves no room for text, or the disk has none for the tokens.
+    """
     inner = length - len(tokens.before) - len(tokens.after)
     if inner < 2:
         template = "Sequences of {length} tokens leave no room for text. Make them longer."
         raise TaskError("task.text.length", template, length=length)
-    numbers = np.array([number for text in texts for number in tokens.numbers(text)], np.int64)
-    rows = numbers[: len(numbers) // inner * inner].reshape(-1, inner)
-    around = [np.tile(np.array(some, np.int64), (len(rows), 1)) for some in (tokens.before, tokens.after)]
-    return np.concatenate([around[0], rows, around[1]], 1)
+    try:
+        file = tempfile.TemporaryFile(prefix="secateur-")  # noqa: SIM115  # lives as long as the array over it
+        for text in texts:
+            np.asarray(tokens.numbers(text), np.int32).tofile(file)
+        file.flush()
+        count = file.tell() // 4 // inner
+        numbers = np.memmap(file, np.int32, "r", shape=(count, inner)) if count else np.zeros((0, inner), np.int32)
+    except OSError as error:
+        template = "The tokens of the text do not fit on the disk of the folder {folder}. Make room there."
+        raise TaskError("task.text.disk", template, str(error), folder=tempfile.gettempdir()) from error
+    return Stored(numbers, tokens.before, tokens.after)
 
 
-def _next(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _next(rows: NDArray[np.int64], _numbers: NDArray[np.int64]) -> Asked:
     """The tokens, and at each position the one that follows."""
     last = np.full((len(rows), 1), NOT_ASKED)
     return rows, np.concatenate([rows[:, 1:], last], 1)
 
 
-class _Hiding:
+class Hiding:
     """Hides some tokens of every sequence, always the same ones, at least one."""
 
-    def __init__(self, tokens: Tokens, seed: int) -> None:
+    def __init__(self, tokens: Tokens, seed: int, place: int) -> None:
+        """Hide by the tokeniser's token for that; `place` is the number of the split."""
         if tokens.mask is None:
             template = "The tokeniser has no token that hides another, so the model is not for masked tokens."
             raise TaskError("task.text.mask", template)
         self._mask, self._tokens = tokens.mask, tokens
-        self._random = np.random.default_rng(seed)
+        self._seed = seed, place
 
-    def __call__(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def __call__(self, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> Asked:
         """The tokens with some hidden, and those at their positions."""
-        draws: NDArray[Any] = self._random.random(rows.shape)
-        end = rows.shape[1] - len(self._tokens.after)
-        draws[:, : len(self._tokens.before)] = draws[:, end:] = 1.0
+        length = rows.shape[1]
+        drawn: list[Any] = [np.random.default_rng((*self._seed, number)).random(length) for number in numbers.tolist()]
+        draws = np.array(drawn, np.float64).reshape(rows.shape)
+        draws[:, : len(self._tokens.before)] = draws[:, length - len(self._tokens.after) :] = 1.0
         hidden = draws <= np.maximum(draws.min(1, keepdims=True), HIDDEN)
         return np.where(hidden, self._mask, rows), np.where(hidden, rows, NOT_ASKED)
 
 
-def _read(file: Path) -> str:
+def _read(file: Path) -> Iterator[str]:
+    """A text in parts, divided behind the ends of lines; raises TaskError where it is none."""
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as opened:
+            while text := opened.read(CHUNK):
+                yield text + opened.readline(CHUNK)
     except (OSError, UnicodeDecodeError) as error:
         template = "{path} is no text in UTF-8 that can be read."
         raise TaskError("task.text.damaged", template, details=str(error), path=str(file)) from error

@@ -15,11 +15,13 @@ from ..errors import TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from .answers import ask, evaluating, logits
+from .lesson import Lesson
 from .measuring import measure
 from .pixels import sample
 from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.protocol import Rows
+from .unasked import NOT_ASKED
 from .user_file import UserFile
 from .user_metric import Answering, to_metric
 
@@ -96,6 +98,13 @@ class UserTask:
             "{file} gives batches of type {kind}. Define inputs(batch) there, which returns what the model takes."
         )
         raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
+
+    def lesson(self, batch: Any) -> Lesson:
+        """The outputs for the inputs of a batch, at its tokens where it is (inputs, numbers of tokens [N, T])."""
+        members = _several(batch)
+        right = members[1] if len(members) == 2 else None
+        tokens = isinstance(right, torch.Tensor) and right.ndim == 2 and not right.is_floating_point()
+        return Lesson(self.inputs(batch), counts=right != NOT_ASKED if tokens else None)
 
     def loss(self, model: Any, batch: Any) -> Any | None:
         """The file's loss, a scalar; None where it has none."""

@@ -106,6 +106,18 @@ def test_a_table_with_its_columns_and_the_tokeniser(qtbot, window, tmp_path: Pat
     assert window.asked.attached == [TaskSpec("csv", str(table), options=options)]
 
 
+def test_images_with_boxes_are_opened_in_small_batches(qtbot, window, tmp_path: Path):
+    dialog = shown(qtbot, OpenModel(window))
+    choose(dialog.kind, "torchvision")
+    qtbot.keyClicks(dialog.name, "ssdlite320_mobilenet_v3_large")
+    choose(dialog.data.kind, "Images with boxes")
+    assert not dialog.data.purpose.isVisible() and not dialog.data.lines["mean"].isVisible()
+    qtbot.keyClicks(dialog.data.path, str(tmp_path))
+    press(qtbot, dialog)
+    task = TaskSpec("coco", str(tmp_path), batch=4)
+    assert window.opened == [ModelSpec("torchvision:ssdlite320_mobilenet_v3_large", task=task)]
+
+
 def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
     dialog = shown(qtbot, OpenModel(window))
     choose(dialog.data.kind, "Parquet")
@@ -181,6 +193,16 @@ def test_a_target_is_chosen(qtbot, window):
     press(qtbot, dialog)
     assert window.document.target == TargetSpec("torch", 1, 64, 16, precision="bf16", size=(320, 320))
     assert target_words(window.document.target) == "torch, 1 thread, batch 64, bf16, 320x320"
+
+
+def test_a_prompt_is_measured_where_its_tokens_are_said(qtbot, window):
+    dialog = shown(qtbot, Target(window))
+    qtbot.keyClicks(dialog.tokens, "0")
+    assert "whole number from 1" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    dialog.tokens.setText("128")
+    press(qtbot, dialog)
+    assert window.document.target == TargetSpec(tokens=128)
+    assert target_words(window.document.target) == "onnxruntime, 1 thread, batch 1, prompt of 128 tokens"
 
 
 def test_a_pickle_is_opened_only_after_consent_and_return_does_not_consent(qtbot, window):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Job, Progress, check
+from secateur.engine.tasks.lesson import Lesson
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -54,6 +55,10 @@ class ToyTask:
     def inputs(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor]:
         """The images."""
         return (batch[0],)
+
+    def lesson(self, batch: Any) -> Lesson:
+        """All of the outputs."""
+        return Lesson(self.inputs(batch))
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor | None:
         """The task's loss, or None."""

@@ -52,8 +52,13 @@ def _losses(outputs: Any, targets: torch.Tensor) -> torch.Tensor:
     return flat.reshape(targets.shape)
 
 
+def _asked(targets: torch.Tensor) -> torch.Tensor:
+    """Positions [N, T] at which something is asked."""
+    return targets != NOT_ASKED
+
+
 def _loss(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
-    return _losses(outputs, targets).sum() / (targets != NOT_ASKED).sum().clamp_min(1)
+    return _losses(outputs, targets).sum() / _asked(targets).sum().clamp_min(1)
 
 
 def _rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:
@@ -62,7 +67,7 @@ def _rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:
     if not np.isfinite(sums).all():
         template = "The likelihood of some tokens is no number. Check the model and its tokeniser."
         raise TaskError("task.not_finite", template)
-    return np.stack([sums, (targets != NOT_ASKED).sum(1).cpu().numpy()], 1)
+    return np.stack([sums, _asked(targets).sum(1).cpu().numpy()], 1)
 
 
 def _perplexity(rows: Rows) -> float:
@@ -84,5 +89,6 @@ PERPLEXITY = Purpose(
     statistic=_perplexity,
     error=bootstrap,
     count=_tokens,
+    counts=_asked,
     higher_is_better=False,
 )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ...inputs import Inputs
 from ..data import Data
 
-Rows: TypeAlias = NDArray[np.float64]
-"""[n, k]: k numbers of each sample, all that its part of the metric is made of."""
+Rows: TypeAlias = NDArray[Any]
+"""[n, k]: k numbers of each sample, all that its part of the metric is made of; [n] objects where no k would do."""
 
 DRAWS = 200
 """Bootstrap draws: the standard error is then known within about 5 %."""
@@ -36,6 +36,7 @@ class Purpose:
         statistic: The metric of all rows.
         error: Its standard error.
         count: Its n.
+        counts: Which positions count [N, T] of answers [N, T, values], by the targets; None where answers have none.
         percent: Shown as per cent.
         higher_is_better: Direction.
     """
@@ -43,12 +44,13 @@ class Purpose:
     metric: str
     agreement: str
     check: Callable[[Data], int]
-    answer: Callable[[Any, Inputs], torch.Tensor]
-    loss: Callable[[Any, Inputs, torch.Tensor], torch.Tensor]
-    rows: Callable[[Any, Inputs, torch.Tensor], Rows]
+    answer: Callable[[Any, Inputs], Any]
+    loss: Callable[[Any, Inputs, Any], torch.Tensor]
+    rows: Callable[[Any, Inputs, Any], Rows]
     statistic: Callable[[Rows], float]
     error: Callable[[Rows, Callable[[Rows], float]], float]
     count: Callable[[Rows], int] = len
+    counts: Callable[[Any], Any] | None = None
     percent: bool = False
     higher_is_better: bool = True
 

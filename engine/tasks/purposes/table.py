@@ -16,6 +16,7 @@ PURPOSES: dict[str, str] = {
     "causal": "Language, next token",
     "masked": "Language, masked tokens",
     "segmentation": "Segmentation",
+    "detection": "Detection of boxes",
 }
 """Name, which is the module's too, to its title."""
 

@@ -1,20 +1,18 @@
 """CSV and TSV files, with or without a first line of names."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import TaskError
 from .protocol import Kind, Values
-
-SEPARATORS = (",", ";", "\t")
+from .records import Records
 
 
 class Delimited:
-    """A CSV file (a `Table`), held as text.
+    """A CSV file (a `Table`).
 
     Attributes:
         kinds: Name of each column to its kind.
@@ -22,60 +20,91 @@ class Delimited:
     """
 
     def __init__(self, path: Path, header: str = "") -> None:
-        """Read a file; `header` is "yes" or "no" where it is said whether the first line holds names."""
+        """Go through a file once; `header` is "yes" or "no" where it is said whether the first line holds names."""
         self._path = path
-        lines = _lines(path)
-        self.named = header == "yes" if header in ("yes", "no") else not any(map(_is_number, lines[0]))
-        names = lines[0] if self.named else [str(number + 1) for number in range(len(lines[0]))]
-        cells = lines[1:] if self.named else lines
-        if not cells or len(set(names)) < len(names):
+        self._records = Records(path)
+        first = self._records.first
+        self.named = header == "yes" if header in ("yes", "no") else not any(map(_is_number, first))
+        names = first if self.named else [str(number + 1) for number in range(len(first))]
+        if self.named:
+            self._records.leave_out_first()
+        if not len(self._records) or len(set(names)) < len(names):
             template = "{path} has no lines below its first one, or two columns of one name."
             raise TaskError("task.csv.empty", template, path=str(path))
-        self._cells = {name: [line[place] for line in cells] for place, name in enumerate(names)}
-        self.kinds = {name: _kind(column) for name, column in self._cells.items()}
+        seen = [_Seen() for _ in names]
+        for piece in self._records.pieces():
+            for one, cells in zip(seen, zip(*piece, strict=True), strict=True):
+                one.look(cells)
+        self._names = {name: place for place, name in enumerate(names)}
+        self._empty = {name: one.empty for name, one in zip(names, seen, strict=True)}
+        self.kinds = {name: one.kind for name, one in zip(names, seen, strict=True)}
 
-    def load(self, name: str) -> Values:
-        """The cells of a column."""
-        cells, kind = self._cells[name], self.kinds[name]
-        empty = sum(not cell.strip() for cell in cells)
-        if empty:
+    def column(self, name: str) -> "Cells":
+        """A column without empty cells."""
+        if self._empty[name]:
             template = "The column {name} of {path} has {count} empty cells."
-            raise TaskError("task.table.empty_cells", template, name=name, path=str(self._path), count=empty)
-        return cells if kind is Kind.TEXT else np.array(cells, np.int64 if kind is Kind.WHOLE else np.float64)
+            raise TaskError(
+                "task.table.empty_cells", template, name=name, path=str(self._path), count=self._empty[name]
+            )
+        return Cells(self._records, self._names[name], self.kinds[name])
 
     def classes(self, name: str) -> tuple[str, ...]:
         """Nothing: the file has no place for them."""
         return ()
 
 
-def _lines(path: Path) -> list[list[str]]:
-    """The cells of every line, as many in each."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            separator = max(SEPARATORS, key=first.count)
-            lines = [line for line in csv.reader(file, delimiter=separator) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        template = "{path} is no CSV file in UTF-8 that can be read."
-        raise TaskError("task.csv.damaged", template, details=str(error), path=str(path)) from error
-    if not lines:
-        raise TaskError("task.csv.nothing", "{path} is empty.", path=str(path))
-    odd = next((number for number, line in enumerate(lines, 1) if len(line) != len(lines[0])), 0)
-    if odd:
-        template = "Record {number} of {path} has {count} cells, the first one {first}."
-        counts: dict[str, Any] = {"count": len(lines[odd - 1]), "first": len(lines[0])}
-        raise TaskError("task.csv.ragged", template, number=odd, path=str(path), **counts)
-    return lines
+class Cells:
+    """A column of a CSV file (a `Column`)."""
+
+    def __init__(self, records: Records, place: int, kind: Kind) -> None:
+        """Take the cells at a place of each record."""
+        self._records, self._place, self._kind = records, place, kind
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._records)
+
+    def take(self, rows: NDArray[np.int64]) -> Values:
+        """Cells of some rows, in their order."""
+        return self._values(self._records.take(rows))
+
+    def pieces(self) -> Iterator[Values]:
+        """All cells, some at a time."""
+        return map(self._values, self._records.pieces())
+
+    def parts(self) -> None:
+        """Every row is as near: the file is read where it lies."""
+        return None
+
+    def _values(self, records: Sequence[Sequence[str]]) -> Values:
+        cells = [record[self._place] for record in records]
+        if self._kind is Kind.TEXT:
+            return cells
+        return np.array(cells, np.int64 if self._kind is Kind.WHOLE else np.float64)
 
 
-def _kind(cells: Sequence[str]) -> Kind:
-    """What all cells that are not empty are."""
-    given = [cell for cell in cells if cell.strip()]
-    if not given or not all(map(_is_number, given)):
-        return Kind.TEXT
-    whole = len(given) == len(cells) and all(cell.strip().lstrip("+-").isdecimal() for cell in given)
-    return Kind.WHOLE if whole else Kind.NUMBER
+class _Seen:
+    """What the cells of a column are, as far as they were looked at."""
+
+    def __init__(self) -> None:
+        self.empty = 0
+        self._given = False
+        self._numbers = self._whole = True
+
+    def look(self, cells: Sequence[str]) -> None:
+        """Look at further cells."""
+        given = [cell for cell in cells if cell.strip()]
+        self.empty += len(cells) - len(given)
+        self._given = self._given or bool(given)
+        self._numbers = self._numbers and all(map(_is_number, given))
+        self._whole = self._whole and all(cell.strip().lstrip("+-").isdecimal() for cell in given)
+
+    @property
+    def kind(self) -> Kind:
+        """What all cells that are not empty are."""
+        if not (self._given and self._numbers):
+            return Kind.TEXT
+        return Kind.WHOLE if self._whole and not self.empty else Kind.NUMBER
 
 
 def _is_number(cell: str) -> bool:

@@ -12,7 +12,7 @@ from ..images import ImageReader
 from ..pixels import standardise
 from ..protocol import TaskSpec
 from ..tokens import length_of, tokens_of
-from .protocol import Kind, Values
+from .protocol import Column, Kind, Values
 
 Encode: TypeAlias = Callable[[Sequence[Values]], Any]
 """Some rows of the feature columns as a tensor [n, ...] or tensors by name."""
@@ -42,11 +42,14 @@ def _numbers(spec: TaskSpec) -> Encode:
     return encode
 
 
-def check_numbers(names: Sequence[str], columns: Sequence[Values]) -> None:
-    """Refuse features with cells that are no numbers."""
+def check_numbers(names: Sequence[str], columns: Sequence[Column]) -> None:
+    """Refuse features with cells that are no numbers; goes through all of them, some at a time."""
     for name, column in zip(names, columns, strict=True):
-        values: NDArray[Any] = np.asarray(column)
-        bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
-        if bad.any():
-            template = "The column {name} holds NaN or infinity, first in row {row}."
-            raise TaskError("task.table.not_finite", template, name=name, row=int(np.argmax(bad)) + 1)
+        before = 0
+        for piece in column.pieces():
+            values: NDArray[Any] = np.asarray(piece)
+            bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
+            if bad.any():
+                template = "The column {name} holds NaN or infinity, first in row {row}."
+                raise TaskError("task.table.not_finite", template, name=name, row=before + int(np.argmax(bad)) + 1)
+            before += len(values)

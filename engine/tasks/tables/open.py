@@ -1,6 +1,6 @@
 """Opens Parquet and CSV files, or a folder with one for each split, as a task."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import TaskError
+from ..data import Parts
 from ..data_task import DataTask
 from ..protocol import Split, TaskSpec, option
 from ..purposes.table import purpose_of
@@ -17,7 +18,7 @@ from ..texts import LANGUAGE, language_task
 from .delimited import Delimited
 from .inputs import Encode, check_numbers, encoder
 from .parquet import Parquet
-from .protocol import Kind, Table, Values, rows_of
+from .protocol import Chained, Column, Kind, Table, Values, whole
 from .roles import Roles, roles_of
 
 PURPOSES = ("classification", "regression", "similarity")
@@ -34,7 +35,7 @@ class Columns:
     """
 
     def __init__(
-        self, spec: TaskSpec, features: dict[Split, list[Values]], labels: dict[Split, NDArray[Any]], encode: Encode
+        self, spec: TaskSpec, features: dict[Split, list[Column]], labels: dict[Split, NDArray[Any]], encode: Encode
     ) -> None:
         """Take columns by split, divided further by the specification's seed where splits are missing."""
         self.title = Path(spec.path).name
@@ -50,7 +51,13 @@ class Columns:
     def read(self, split: Split, rows: NDArray[np.int64]) -> Any:
         """Inputs [n, ...]; of two columns of text, those of the second one follow as further n."""
         source, taken = self._rows[split]
-        return self._encode([rows_of(column, taken[rows]) for column in self._features[source]])
+        return self._encode([column.take(taken[rows]) for column in self._features[source]])
+
+    def parts(self, split: Split) -> Parts | None:
+        """Which rows are read together; of several columns the first one says."""
+        source, taken = self._rows[split]
+        found = self._features[source][0].parts()
+        return None if found is None else Parts(np.searchsorted(found[0], taken, side="right") - 1, found[1])
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Labels [n] or [n, K]."""
@@ -74,14 +81,16 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
     first = next(iter(tables.values()))[0]
     roles = roles_of(first, spec)
     _check_columns([one for some in tables.values() for one in some], first, roles)
-    features = {split: [_joined(some, name) for name in roles.features] for split, some in tables.items()}
+    features = {split: [_column(some, name) for name in roles.features] for split, some in tables.items()}
     if roles.purpose in LANGUAGE:
-        return language_task(spec, {split: list(columns[0]) for split, columns in features.items()})
+        return language_task(spec, {split: _texts(columns[0]) for split, columns in features.items()})
     kind = first.kinds[roles.features[0]]
     if kind in (Kind.WHOLE, Kind.NUMBER):
         for columns in features.values():
             check_numbers(roles.features, columns)
-    labels = {split: [_joined(some, name) for name in roles.labels] for split, some in tables.items() if roles.labels}
+    labels = {
+        split: [whole(_column(some, name)) for name in roles.labels] for split, some in tables.items() if roles.labels
+    }
     targets, names = _targets(labels, roles)
     data = Columns(spec, features, targets, encoder(kind, spec))
     data.classes = names or (first.classes(roles.labels[0]) if roles.labels else ())
@@ -97,10 +106,14 @@ def _check_columns(tables: Sequence[Table], first: Table, roles: Roles) -> None:
             raise TaskError("task.table.splits", template, name=name, kind=first.kinds[name].value)
 
 
-def _joined(tables: Sequence[Table], name: str) -> Values:
+def _column(tables: Sequence[Table], name: str) -> Column:
     """A column of all files of a split."""
-    parts = [one.load(name) for one in tables]
-    return [cell for part in parts for cell in part] if isinstance(parts[0], list) else np.concatenate(parts)
+    return Chained([one.column(name) for one in tables])
+
+
+def _texts(column: Column) -> Iterator[str]:
+    """The cells, one after another."""
+    return (str(cell) for piece in column.pieces() for cell in piece)
 
 
 def _targets(labels: dict[Split, list[Values]], roles: Roles) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:

@@ -1,14 +1,17 @@
 """Parquet files, as data sets are often published: images as bytes (or {bytes, path}), texts, numbers, labels."""
 
 import json
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import TaskError
 from ..packages import needed
-from .protocol import Kind, Values
+from .protocol import HELD, Kind, Values
 
 METADATA = b"huggingface"
 """Where the library `datasets` notes the names of classes."""
@@ -37,18 +40,9 @@ class Parquet:
         kinds = {field.name: _kind(field.type) for field in self._schema}
         self.kinds = {name: kind for name, kind in kinds.items() if kind is not None}
 
-    def load(self, name: str) -> Values:
-        """The cells of a column."""
-        column = self._column(name)
-        if self.kinds[name] in (Kind.IMAGE, Kind.TEXT):
-            return column.to_pylist()
-        if not _is_list(column.type):
-            return column.to_numpy()
-        rows: list[Any] = column.to_pylist()
-        if len({len(row) for row in rows}) > 1:
-            template = "The lists in the column {name} of {path} have different lengths."
-            raise TaskError("task.table.lists", template, name=name, path=str(self._path))
-        return np.array(rows)
+    def column(self, name: str) -> "RowGroups":
+        """A column, of which a row group at a time is read."""
+        return RowGroups(self._path, self._file, name, self.kinds[name])
 
     def classes(self, name: str) -> tuple[str, ...]:
         """What the library `datasets` wrote of a column."""
@@ -59,23 +53,85 @@ class Parquet:
         except (ValueError, KeyError, TypeError):
             return ()
 
-    def _column(self, name: str) -> Any:
-        """A column without empty cells, of a struct its bytes."""
+
+class RowGroups:
+    """A column of a Parquet file (a `Column`); row groups are kept as long as they fit into `HELD` bytes."""
+
+    def __init__(self, path: Path, file: Any, name: str, kind: Kind) -> None:
+        """Read nothing yet."""
+        self._path, self._file, self._name, self._kind = path, file, name, kind
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        self._starts = np.cumsum([0, *(group.num_rows for group in groups)])[:-1].astype(np.int64)
+        sizes = [_size(group, name) for group in groups]
+        self._held = max(1, HELD // max([1, *sizes]))
+        self._all = sum(sizes) <= HELD
+        self._kept: OrderedDict[int, Values] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Rows of the file."""
+        return int(self._file.metadata.num_rows)
+
+    def take(self, rows: NDArray[np.int64]) -> Values:
+        """Cells of some rows, in their order."""
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        needed_now = sorted(map(int, np.unique(groups)), key=lambda number: number not in self._kept)
+        read = {number: self._group(number) for number in needed_now}  # those first that the others may push out
+        places = zip(groups.tolist(), (rows - self._starts[groups]).tolist(), strict=True)
+        cells = [read[group][place] for group, place in places]
+        return cells if self._kind in (Kind.IMAGE, Kind.TEXT) else self._stacked(cells)
+
+    def pieces(self) -> Iterator[Values]:
+        """One row group after another."""
+        for number in range(len(self._starts)):
+            yield self._group(number)
+
+    def parts(self) -> tuple[NDArray[np.int64], int] | None:
+        """The row groups, where they do not fit into memory together."""
+        return None if self._all else (self._starts, self._held)
+
+    def _group(self, number: int) -> Values:
+        """The cells of a row group; the least used one makes room."""
+        if number not in self._kept:
+            while len(self._kept) >= self._held and not self._all:
+                self._kept.popitem(last=False)
+            self._kept[number] = self._read(number)
+        self._kept.move_to_end(number)
+        return self._kept[number]
+
+    def _read(self, number: int) -> Values:
+        """Cells without empty ones, of a struct its bytes."""
         types, compute = _arrow("types"), _arrow("compute")
         try:
-            column = self._file.read(columns=[name]).column(name)
+            column = self._file.read_row_group(number, columns=[self._name]).column(self._name)
         except (OSError, ValueError) as error:
             template = "The column {name} of {path} cannot be read."
-            raise TaskError("task.parquet.column", template, str(error), name=name, path=str(self._path)) from error
+            named = {"name": self._name, "path": str(self._path)}
+            raise TaskError("task.parquet.column", template, str(error), **named) from error
         if types.is_struct(column.type):
             column = compute.struct_field(column, "bytes")
         if types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if column.null_count:
             template = "The column {name} of {path} has {count} empty cells."
-            named = {"name": name, "path": str(self._path), "count": column.null_count}
+            named = {"name": self._name, "path": str(self._path), "count": column.null_count}
             raise TaskError("task.table.empty_cells", template, **named)
-        return column
+        if self._kind in (Kind.IMAGE, Kind.TEXT):
+            return column.to_pylist()
+        return self._stacked(column.to_pylist()) if _is_list(column.type) else column.to_numpy()
+
+    def _stacked(self, cells: list[Any]) -> NDArray[Any]:
+        """Numbers [n], or lists of them [n, K]."""
+        if len({np.shape(cell) for cell in cells}) > 1:
+            template = "The lists in the column {name} of {path} have different lengths."
+            raise TaskError("task.table.lists", template, name=self._name, path=str(self._path))
+        return np.array(cells)
+
+
+def _size(group: Any, name: str) -> int:
+    """Bytes of a column in a row group, with all fields of a struct."""
+    columns = [group.column(number) for number in range(group.num_columns)]
+    own = (one for one in columns if one.path_in_schema == name or one.path_in_schema.startswith(f"{name}."))
+    return sum(one.total_uncompressed_size for one in own)
 
 
 def _arrow(module: str) -> Any:

@@ -1,6 +1,7 @@
-"""A table: named columns, each of one kind, loaded when they are used."""
+"""A table: named columns, each of one kind, read when they are used and no more of it than is used."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
@@ -8,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values: TypeAlias = list[Any] | NDArray[Any]
-"""A column [N]: bytes of image files, texts, or numbers [N] or [N, K]."""
+"""Cells [n]: bytes of image files, texts, or numbers [n] or [n, K]."""
+
+HELD = 256 * 2**20
+"""Bytes of a file that are held in memory; what is smaller is read once."""
 
 
 class Kind(StrEnum):
@@ -18,6 +22,26 @@ class Kind(StrEnum):
     TEXT = "text"
     WHOLE = "whole number"
     NUMBER = "number"
+
+
+class Column(Protocol):
+    """The cells of a column, wherever they lie."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def take(self, rows: NDArray[np.int64]) -> Values:
+        """The cells of some rows, in their order; raises TaskError where some are empty."""
+        ...
+
+    def pieces(self) -> Iterator[Values]:
+        """All cells in order, some at a time."""
+        ...
+
+    def parts(self) -> tuple[NDArray[np.int64], int] | None:
+        """First rows of the parts that are read together, and how many are held; None where all rows are as near."""
+        ...
 
 
 class Table(Protocol):
@@ -33,8 +57,8 @@ class Table(Protocol):
         """Whether the file gives the columns names; otherwise they are numbered from 1."""
         ...
 
-    def load(self, name: str) -> Values:
-        """The cells of a column; raises TaskError where some are empty."""
+    def column(self, name: str) -> Column:
+        """A column; raises TaskError where it is known that cells are empty."""
         ...
 
     def classes(self, name: str) -> tuple[str, ...]:
@@ -42,6 +66,60 @@ class Table(Protocol):
         ...
 
 
-def rows_of(values: Values, rows: NDArray[np.int64]) -> Values:
-    """The cells of some rows."""
-    return [values[int(row)] for row in rows] if isinstance(values, list) else values[rows]
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """A column whose cells lie in several files (a `Column`).
+
+    Attributes:
+        columns: One of each file, in order.
+    """
+
+    columns: Sequence[Column]
+
+    def __len__(self) -> int:
+        """How many cells there are in all files."""
+        return sum(map(len, self.columns))
+
+    def take(self, rows: NDArray[np.int64]) -> Values:
+        """Cells of some rows, in their order."""
+        starts = self._starts()
+        file = np.searchsorted(starts, rows, side="right") - 1
+        places, found = list[NDArray[np.int64]](), list[Values]()
+        for number in map(int, np.unique(file)):
+            places.append(np.flatnonzero(file == number))
+            found.append(self.columns[number].take(rows[places[-1]] - starts[number]))
+        if not found:
+            return []
+        order = np.argsort(np.concatenate(places))
+        cells = joined(found)
+        return cells[order] if not isinstance(cells, list) else [cells[place] for place in order.tolist()]
+
+    def pieces(self) -> Iterator[Values]:
+        """All cells, one file after another."""
+        for column in self.columns:
+            yield from column.pieces()
+
+    def parts(self) -> tuple[NDArray[np.int64], int] | None:
+        """The parts of all files; a file without any is one."""
+        found = [column.parts() for column in self.columns]
+        if all(one is None for one in found):
+            return None
+        none = np.zeros(1, np.int64)
+        firsts = [(none if one is None else one[0]) + at for one, at in zip(found, self._starts(), strict=True)]
+        return np.concatenate(firsts), min(one[1] for one in found if one is not None)
+
+    def _starts(self) -> NDArray[np.int64]:
+        """First row of each file."""
+        return np.cumsum([0, *map(len, self.columns)])[:-1].astype(np.int64)
+
+
+def joined(pieces: Sequence[Values]) -> Values:
+    """Cells of several pieces as one."""
+    if not pieces:
+        return []
+    return [cell for one in pieces for cell in one] if isinstance(pieces[0], list) else np.concatenate(pieces)
+
+
+def whole(column: Column) -> Values:
+    """All cells, in memory."""
+    return joined(list(column.pieces()))

@@ -31,6 +31,27 @@ def test_all_outputs_count() -> None:
     assert torch.isclose(distillation_loss(student, teacher, 1.0), F.mse_loss(a + 1, a) / a.var(unbiased=False) / 2)
 
 
+def test_logits_of_tokens_are_compared_where_they_count() -> None:
+    """T^2 times the sum over the vocabulary of p log(p / q), averaged over the positions that count."""
+    student, teacher = torch.randn(2, 3, 4, 9, generator=torch.Generator().manual_seed(0))
+    counts = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
+    p, q = (teacher / 2).softmax(2), (student / 2).softmax(2)
+    each = 4 * (p * (p / q).log()).sum(2)
+    expected = (each[0, :3].sum() + each[1, 0]) / 4
+    assert torch.isclose(distillation_loss(student, teacher, 2.0, counts=counts), expected)
+    student[~counts] += 100 * torch.randn(8, 9)  # padding teaches nothing
+    assert torch.isclose(distillation_loss(student, teacher, 2.0, counts=counts), expected)
+    assert distillation_loss(student, teacher, 2.0, counts=torch.zeros_like(counts)) == 0
+
+
+def test_only_the_logits_of_a_language_model_are_distributions() -> None:
+    logits, hidden = torch.randn(2, 5, 7), torch.randn(2, 5, 3)
+    counts = torch.ones(2, 5, dtype=torch.bool)
+    student, teacher = ({"logits": logits, "more": hidden + shift} for shift in (1.0, 0.0))
+    expected = F.mse_loss(hidden + 1, hidden) / hidden.var(unbiased=False) / 2
+    assert torch.isclose(distillation_loss(student, teacher, 1.0, counts=counts), expected)
+
+
 def test_outputs_without_floats_are_refused() -> None:
     with pytest.raises(SecateurError, match="nothing to distil from"):
         distillation_loss(torch.arange(3), torch.arange(3), 1.0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery import resume
 from secateur.engine.recovery.finetune import Recovered, recover
@@ -71,11 +72,52 @@ def test_the_resumed_weights_are_those_of_an_uninterrupted_run(
     assert (resumed.steps, resumed.metric) == (whole.steps, whole.metric)
 
 
+class Failing(Augmented):
+    """Data that fails in an epoch, until it is mended."""
+
+    def __init__(self, epoch: int, behind: int) -> None:
+        super().__init__()
+        self.fails, self.epochs = (epoch, behind), 0
+
+    def batches(self, split: Any, seed: int | None = None) -> Any:
+        self.epochs += seed is not None and seed % 1000 > 0
+        for number, batch in enumerate(super().batches(split, seed)):
+            if seed is not None and (self.epochs, number) == self.fails:
+                raise OSError("the share is gone")
+            yield batch
+
+
+def test_data_that_fails_in_epoch_7_loses_nothing(tmp_path: Path) -> None:
+    settings = RecoverySettings(epochs=8, learning_rate=5e-3, threads=1)
+    whole = finish(recover(_net(), _net(), Augmented(), settings))
+    path, student = tmp_path / "s1.pt", _net()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    with pytest.raises(
+        TaskError, match=r"epoch 7, behind 3 batches of it: OSError: the share is gone\. What was trained"
+    ):
+        finish(recover(student, _net(), Failing(7, 3), settings, checkpoint=Checkpoint(path, "broken", "same")))
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+    assert [one.name for one in tmp_path.iterdir()] == ["s1.pt"]  # nothing half-written beside it
+    job = recover(_net(), _net(), Augmented(), settings, checkpoint=Checkpoint(path, "mended", "same"))
+    first = next(job)
+    assert first.text == "Going on at step 51"
+    resumed = finish(job)
+    assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
+
+
+def test_data_that_fails_where_nothing_is_kept_says_that_nothing_was_changed() -> None:
+    with pytest.raises(
+        TaskError, match=r"epoch 2, behind 0 batches of it: .* The model that was to be recovered is as"
+    ):
+        finish(recover(_net(), _net(), Failing(2, 0), SETTINGS))
+
+
 def test_another_recovery_does_not_go_on_with_it(tmp_path: Path) -> None:
     path = tmp_path / "s1.pt"
     with pytest.raises(Cancelled):
         _recover(Checkpoint(path, "k", pause=0.0), stop_at=9)
     assert Checkpoint(path, "k").load() is not None and Checkpoint(path, "other").load() is None
+    assert Checkpoint(path, "other", "same").load() is None  # the data did not fail, so changed data is other data
 
 
 def test_a_disk_that_is_full_ends_no_training(tmp_path: Path) -> None:

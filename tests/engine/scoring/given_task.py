@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Job, Progress
+from secateur.engine.tasks.lesson import Lesson
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 
@@ -45,6 +46,10 @@ class GivenTask:
     def inputs(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor]:
         """The inputs."""
         return (batch[0],)
+
+    def lesson(self, batch: Any) -> Lesson:
+        """All of the outputs."""
+        return Lesson(self.inputs(batch))
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor | None:
         """Mean cross entropy."""

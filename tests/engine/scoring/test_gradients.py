@@ -13,6 +13,7 @@ from secateur.engine.scoring.criteria import score
 from secateur.engine.scoring.samples import samples_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.tasks.boxes import Boxes
 from tests.engine.nets import Transformer
 from tests.engine.scoring.given_task import GivenTask
 from tests.engine.surgery.test_blocks import llama
@@ -118,3 +119,13 @@ def test_a_pair_in_a_list_is_no_list_of_two_samples() -> None:
 def test_a_batch_that_cannot_be_taken_apart_is_one_sample() -> None:
     whole = object()
     assert list(samples_of(whole, (torch.randn(3, 2),))) == [whole]
+
+
+def test_images_of_several_sizes_are_a_list_of_samples_whatever_their_channels() -> None:
+    images = [torch.randn(3, 5, 5), torch.randn(3, 4, 6), torch.randn(3, 7, 7)]  # as many as they have channels
+    targets = [Boxes(torch.ones(3, 4), *[torch.ones(3)] * 3) for _ in images]  # and boxes
+    found = list(samples_of((images, targets), (images,)))
+    assert len(found) == 3
+    for place, (image, target) in enumerate(found):
+        assert image[0] is images[place] and target[0] is targets[place]
+        assert len(image) == len(target) == 1

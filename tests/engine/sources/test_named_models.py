@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from secateur.engine.detectors import classes_of
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.sources.open import factory_code, open_model, source_of
@@ -80,7 +81,7 @@ def test_torchvision_with_a_checkpoint_of_other_classes(hub, tmp_path):
 
 def test_detection_models_do_not_fetch_their_backbone(hub):
     opened = open_model(ModelSpec("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"))
-    assert opened.input_shape == ()
+    assert opened.input_shape == (2, 3, 320, 320)
 
 
 @pytest.mark.parametrize("source, near", [("torchvision:resnet19", "resnet18"), ("timm:resnett18", "resnet18")])
@@ -144,3 +145,14 @@ def test_factory_code_makes_the_same_module(source, tmp_path, monkeypatch, hub):
     made, opened = names["make_model"](), open_model(spec).model
     assert {k: v.shape for k, v in made.state_dict().items()} == {k: v.shape for k, v in opened.state_dict().items()}
     sys.modules.pop("models", None)
+
+
+def test_a_detector_is_built_with_the_classes_of_its_checkpoint(hub, tmp_path):
+    """Its head has several values for each class, one for each anchor."""
+    from torchvision.models import get_model
+
+    name = "ssdlite320_mobilenet_v3_large"
+    torch.save(get_model(name, weights=None, weights_backbone=None, num_classes=4).state_dict(), tmp_path / "a.pt")
+    opened = open_model(ModelSpec(f"torchvision:{name}", str(tmp_path / "a.pt")))
+    assert classes_of(opened.model) == (4, True) and "Built with 4 classes, as the checkpoint has." in notes_of(opened)
+    assert opened.input_shape == (2, 3, 320, 320)

@@ -1,6 +1,7 @@
 """Text as sequences that a language model is judged by."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tasks.tokens import Bytes
 from secateur.engine.tasks.unasked import NOT_ASKED
 
 from .makers import spec
@@ -92,3 +94,34 @@ def test_text_that_cannot_be_used_is_refused(text: Path) -> None:
     text.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(TaskError, match="no text in UTF-8"):
         opened(text, tokenizer="bytes")
+
+
+def test_a_long_text_is_read_in_parts_and_its_tokens_lie_on_disk(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text.write_text("".join(f"line {n} of a text\n" for n in range(400)))
+    expected = [x for split in Split for x, _ in opened(text, tokenizer="bytes", length="16").batches(split)]
+    monkeypatch.setattr("secateur.engine.tasks.texts.CHUNK", 100)
+    parts: list[str] = []
+    real = Bytes.numbers
+    monkeypatch.setattr(Bytes, "numbers", lambda self, part: (parts.append(part), real(self, part))[1])
+    task: Any = opened(text, tokenizer="bytes", length="16")
+    assert all(map(torch.equal, expected, [x for split in Split for x, _ in task.batches(split)]))
+    assert len(parts) > 50 and all(part.endswith("\n") and len(part) < 200 for part in parts)
+    assert isinstance(task._data._stored[Split.CALIBRATE]._numbers, np.memmap)
+
+
+def test_a_disk_without_room_for_the_tokens_is_said_in_words(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("secateur.engine.tasks.texts.tempfile.TemporaryFile", full)
+    with pytest.raises(TaskError, match="do not fit on the disk"):
+        opened(text, tokenizer="bytes", length="16")
+
+
+def test_a_student_learns_at_the_tokens_that_are_asked_for(text: Path) -> None:
+    for purpose in ("causal", "masked"):
+        task = opened(text, tokenizer="bytes", length="16", purpose=purpose)
+        batch = next(task.batches(Split.CALIBRATE))
+        lesson = task.lesson(batch)
+        assert torch.equal(lesson.counts, batch[1] != NOT_ASKED) and not lesson.apart
+        assert lesson.counts.any() and not lesson.counts.all()

@@ -228,3 +228,13 @@ def test_labels_that_the_model_has_no_output_for_are_refused(tmp_path: Path) -> 
     task = written(tmp_path, BATCHES.replace("x.argmax(1)", "x.argmax(1) + 30"))
     with pytest.raises(TaskError, match=r"has the label 3\d, the model 5 outputs \(0 to 4\)"):
         finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+
+
+def test_batches_of_tokens_say_where_a_student_learns_from_its_teacher(tmp_path: Path) -> None:
+    tokens = "torch.ones(2, 3), torch.tensor([[4, -100, 5], [-100, -100, 6]])"
+    text = f"import torch\n\ndef batches(split):\n    yield {tokens}\n"
+    task = written(tmp_path, text)
+    lesson = task.lesson(next(task.batches(Split.CALIBRATE)))
+    assert lesson.counts.tolist() == [[True, False, True], [False, False, True]]
+    task = written(tmp_path, BATCHES)
+    assert task.lesson(next(task.batches(Split.CALIBRATE))).counts is None

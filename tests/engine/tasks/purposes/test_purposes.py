@@ -112,7 +112,7 @@ def test_outputs_of_another_form_are_refused_in_words(name: str):
         purpose_named(name).rows(torch.zeros(2, 2, 2, 2, 2), (), torch.zeros(2))
 
 
-@pytest.mark.parametrize("name", PURPOSES)
+@pytest.mark.parametrize("name", [name for name in PURPOSES if name != "detection"])  # has tensors for each image
 def test_answers_that_are_no_numbers_are_refused(name: str):
     shapes = {"classification": (4, 3), "regression": (4,), "similarity": (8, 3), "segmentation": (4, 3, 2, 2)}
     targets = {"segmentation": classes(3, 4, 2, 2), "classification": classes(3, 4)}

@@ -10,6 +10,8 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tasks.tables.delimited import Delimited
+from secateur.engine.tasks.tables.protocol import Chained, Kind, whole
 from secateur.engine.tracing.reading import tensors_of
 
 from ..makers import spec
@@ -114,3 +116,47 @@ def test_the_splits_are_the_same_every_time(tmp_path: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(rows("3"), rows("3")))
     assert not np.array_equal(rows("3")[0], rows("4")[0])
     assert len(np.unique(np.concatenate(rows("3")), axis=0)) == 30
+
+
+def test_records_are_found_where_they_lie(tmp_path: Path) -> None:
+    """Quoted line ends, an empty line, umlauts, a byte order mark, Windows line ends."""
+    cells = [f"line {n}\nnext, ä{'ö' * (n % 5)}" for n in range(60)]
+    text = "text,label\r\n\r\n" + "".join(f'"{cell}",{n % 2}\r\n' for n, cell in enumerate(cells))
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    table = Delimited(tmp_path / "a.csv")
+    column, labels = table.column("text"), table.column("label")
+    assert table.named and dict(table.kinds) == {"text": Kind.TEXT, "label": Kind.WHOLE} and len(column) == 60
+    rows = np.array([59, 0, 31, 31])
+    assert column.take(rows) == [cells[row] for row in rows]
+    assert np.array_equal(labels.take(rows), [1, 0, 1, 1])
+    assert whole(column) == cells
+
+
+def test_a_file_that_changes_under_the_program_is_not_read_on(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", "a,b,target", *NUMBERS)
+    task = opened(path)
+    write_csv(tmp_path / "a.csv", "a,b,target", "an,other,record", *NUMBERS)
+    with pytest.raises(TaskError, match="was changed since it was opened"):
+        list(task.batches(Split.CALIBRATE))
+
+
+def test_cells_of_several_files_follow_one_another() -> None:
+    class Few:
+        def __init__(self, cells: list[str]) -> None:
+            self.cells = cells
+
+        def __len__(self) -> int:
+            return len(self.cells)
+
+        def take(self, rows: np.ndarray) -> list[str]:
+            return [self.cells[row] for row in rows]
+
+        def parts(self) -> tuple[np.ndarray, int] | None:
+            return None if len(self.cells) < 3 else (np.array([0, 2]), 2)
+
+    column = Chained([Few(["a", "b"]), Few(["c", "d", "e"]), Few(["f"])])  # type: ignore[list-item]
+    assert column.take(np.array([5, 0, 3, 0, 2])) == ["f", "a", "d", "a", "c"]
+    parts = column.parts()
+    assert parts is not None
+    starts, held = parts
+    assert starts.tolist() == [0, 2, 4, 5] and held == 2

@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks.data import Parts, shuffled
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.tracing.reading import tensors_of
@@ -137,3 +140,51 @@ def test_without_the_package_the_sentence_says_how_to_install_it(
     monkeypatch.setattr("secateur.engine.tasks.packages.import_module", absent)
     with pytest.raises(TaskError, match=r"need the package pyarrow.* pip install 'secateur\[parquet\]'"):
         open_task(spec("parquet", path))
+
+
+@pytest.mark.parametrize("held", [150, 10**6], ids=["larger than memory", "small"])
+def test_each_row_group_is_read_once_in_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    """Ten row groups, of which few fit into what is held: the splits and the rows are the same."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": np.arange(400.0), "label": np.arange(400) % 2}), path, row_group_size=40)
+    expected = {split: rows_of(open_task(spec("parquet", str(path), batch=16)), split) for split in Split}
+    monkeypatch.setattr("secateur.engine.tasks.tables.parquet.HELD", held)
+    task: Any = open_task(spec("parquet", str(path), batch=16))
+    assert {split: rows_of(task, split) for split in Split} == expected
+    ((column,),) = [one.columns for one in task._data._features[Split.CALIBRATE]]
+    read: list[int] = []
+    real = column._read
+    monkeypatch.setattr(column, "_read", lambda number: (read.append(number), real(number))[1])
+    column._kept.clear()
+    orders = []
+    for seed in (1, 1, 2):
+        read.clear()
+        orders.append(torch.cat([x for x, _ in task.batches(Split.CALIBRATE, seed=seed)]).flatten().tolist())
+        assert len(read) == len(set(read)) <= 10 and len(column._kept) * 80 <= max(held, 800)
+    assert orders[0] == orders[1] != orders[2] and orders[0] != sorted(orders[0])
+    assert sorted(orders[0]) == sorted(orders[2]) and len(orders[0]) == 320
+
+
+def test_rows_of_one_part_are_mixed_with_those_of_others(tmp_path: Path) -> None:
+    """Files are often sorted by class: parts are drawn, and as many as are held are mixed."""
+
+    class Sorted:
+        def size(self, split: Split) -> int:
+            return 100
+
+        def parts(self, split: Split) -> Parts:
+            return Parts(np.arange(100) // 10, 4)
+
+    order = shuffled(Sorted(), Split.CALIBRATE, 3)  # type: ignore[arg-type]
+    assert sorted(order) == list(range(100))
+    windows = [set((order[start : start + 40] // 10).tolist()) for start in (0, 40, 80)]
+    assert [len(window) for window in windows] == [4, 4, 2] and not windows[0] & windows[1]
+    assert len(set((order[:10] // 10).tolist())) > 2
+
+
+def test_a_feature_with_an_empty_cell_in_a_later_group_is_refused_in_words(tmp_path: Path) -> None:
+    cells = pa.array([*(["text"] * 50), None, *(["text"] * 49)])
+    pq.write_table(pa.table({"text": cells, "label": np.arange(100) % 2}), tmp_path / "a.parquet", row_group_size=10)
+    task = open_task(spec("parquet", str(tmp_path / "a.parquet"), options=(("tokenizer", "bytes"),)))
+    with pytest.raises(TaskError, match=r"column text .* has 1 empty cells"):
+        list(task.batches(Split.CALIBRATE))

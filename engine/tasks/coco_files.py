@@ -1,0 +1,145 @@
+"""Finds and reads COCO-style annotations: which file belongs to which split, where its images lie, what is in them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from ..errors import TaskError
+from .protocol import Split
+from .splitting import ALIASES
+
+FOLDER, PREFERRED = "annotations", "instances"
+LISTS = ("images", "annotations", "categories")
+BEGINNING = 4096
+"""Bytes of a file that tell what it is."""
+Entry: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """An image with its boxes.
+
+    Attributes:
+        file: The image.
+        boxes: x, y, width, height in pixels, each above 0 in size.
+        categories: Category id of each box.
+        crowd: Whether a box stands for a crowd, which is neither trained on nor counted.
+        areas: Of what is in each box, in pixels.
+    """
+
+    file: Path
+    boxes: list[tuple[float, float, float, float]] = field(default_factory=list[tuple[float, float, float, float]])
+    categories: list[int] = field(default_factory=list[int])
+    crowd: list[bool] = field(default_factory=list[bool])
+    areas: list[float] = field(default_factory=list[float])
+
+
+def annotation_files(root: Path) -> dict[Split, Path]:
+    """The file of each split; CALIBRATE alone for a single one, {} where there is none.
+
+    Files lie in the folder, in `annotations` or in the folders of the splits. The split is named by the folder
+    (`train/_annotations.coco.json`) or by a part of the name (`instances_train2017.json`); of several files of a split
+    the one that is called `instances` counts.
+    """
+    if root.is_file():
+        return {Split.CALIBRATE: root}
+    places = [root, root / FOLDER, *(one for one in sorted(root.iterdir()) if one.name.lower() in ALIASES)]
+    files = [file for place in places if place.is_dir() for file in sorted(place.glob("*.json")) if _begins_so(file)]
+    by_split: dict[Split, list[Path]] = {}
+    for file in files:
+        split = _split_of(file, root)
+        if split is not None:
+            by_split.setdefault(split, []).append(file)
+    if by_split:
+        return {split: _preferred(some) for split, some in by_split.items()}
+    return {Split.CALIBRATE: _preferred(files)} if files else {}
+
+
+def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int, str]]:
+    """The images of a file in its order, and the names of the categories by their ids.
+
+    Raises:
+        TaskError: The file is damaged or no such file, or an image is not there.
+    """
+    content = _content(file)
+    try:
+        names = {int(one["id"]): str(one.get("name", one["id"])) for one in content["categories"]}
+        listed = {one["id"]: str(one["file_name"]) for one in content["images"]}
+        folder = _folder_of(list(listed.values()), file, root)
+        images = {number: Annotated(folder / name) for number, name in listed.items()}
+        for one in content["annotations"]:
+            _add(images[one["image_id"]], one)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        template = "{path} is no COCO-style file of boxes: {reason}."
+        reason = f"{type(error).__name__} at {error}"
+        raise TaskError("task.coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
+    unnamed = {category for one in images.values() for category in one.categories} - names.keys()
+    if unnamed:
+        template = "{path} has boxes of the category {category}, which its list of categories does not have."
+        raise TaskError("task.coco.category", template, path=str(file), category=min(unnamed))
+    return list(images.values()), names
+
+
+def _add(image: Annotated, one: Entry) -> None:
+    """A box to its image; one without an area holds nothing."""
+    x, y, width, height = (float(number) for number in one["bbox"])
+    if width > 0 and height > 0:
+        image.boxes.append((x, y, width, height))
+        image.categories.append(int(one["category_id"]))
+        image.crowd.append(bool(one.get("iscrowd", 0)))
+        image.areas.append(float(one.get("area", width * height)))
+
+
+def _content(file: Path) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        template = "{path} is no JSON that can be read."
+        raise TaskError("task.coco.damaged", template, details=str(error), path=str(file)) from error
+    missing = [name for name in LISTS if not isinstance(content, dict) or name not in content]
+    if missing:
+        template = "{path} is no COCO-style file of boxes: it lacks {names}."
+        raise TaskError("task.coco.damaged", template, path=str(file), names=", ".join(missing))
+    return cast("dict[str, Any]", content)
+
+
+def _begins_so(file: Path) -> bool:
+    """Whether the beginning of a JSON is that of annotations: other files may lie beside images too."""
+    try:
+        with file.open("rb") as opened:
+            begin = opened.read(BEGINNING)
+    except OSError:
+        return False
+    return any(f'"{name}"'.encode() in begin for name in (*LISTS, "info", "licenses"))
+
+
+def _split_of(file: Path, root: Path) -> Split | None:
+    """By the folder, or by a word of the name without its year."""
+    words = re.split(r"[^a-z]+", file.stem.lower())
+    folder = file.parent.name.lower() if file.parent != root else ""
+    return next((ALIASES[word] for word in (folder, *words) if word in ALIASES), None)
+
+
+def _preferred(files: Sequence[Path]) -> Path:
+    return next((one for one in files if one.stem.lower().startswith(PREFERRED)), files[0])
+
+
+def _folder_of(names: Sequence[str], file: Path, root: Path) -> Path:
+    """Where the images lie: beside the file, in `images`, or in a folder that is called as the file's split is."""
+    here, base = file.parent, root if root.is_dir() else root.parent
+    named = re.split(r"[^A-Za-z0-9]+", file.stem)
+    inner = [Path(), Path("images"), *(Path(word) for word in named), *(Path("images") / word for word in named)]
+    places = [place / one for place in (here, base, here.parent) for one in inner]
+    first = names[0] if names else ""
+    found = next((place for place in places if (place / first).is_file()), None)
+    if found is None:
+        template = "The image {name} of {path} is not there. Put the images beside the file or into a folder images."
+        raise TaskError("task.coco.images", template, name=first, path=str(file))
+    absent = next((name for name in names if not (found / name).is_file()), None)
+    if absent is not None:
+        template = "The image {name} of {path} is not in {folder}, where the others are."
+        raise TaskError("task.coco.image", template, name=absent, path=str(file), folder=str(found))
+    return found

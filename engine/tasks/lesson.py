@@ -1,0 +1,22 @@
+"""What a student is to learn from its teacher of a batch. Loads no torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..inputs import Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What both are asked, and which part of the answer counts.
+
+    Attributes:
+        inputs: The inputs that teacher and student get.
+        apart: The student's loss runs it on other inputs, so that its answer to these takes a run of its own.
+        counts: Tensor of bool [N, T], which positions of answers [N, T, values] count; None where all do, or where
+            answers have no positions.
+    """
+
+    inputs: Inputs
+    apart: bool = False
+    counts: Any = None

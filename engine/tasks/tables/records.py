@@ -1,0 +1,153 @@
+"""The records of a CSV file: where each begins is held, its cells are read when they are used."""
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import TaskError
+
+SEPARATORS = (",", ";", "\t")
+MARK = b"\xef\xbb\xbf"
+"""What some programs write before UTF-8."""
+PIECE = 4096
+"""Records that are read at a time where all are."""
+
+
+class Records:
+    """The records of a file, each a list of as many cells.
+
+    Attributes:
+        first: The first one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Find where each begins; raises TaskError where they do not have the same number of cells."""
+        self._path = path
+        self._last: tuple[bytes, list[list[str]]] = b"", []
+        with self._reading() as file:
+            self._seen = _state_of(file)
+            self._separator = _separator(file)
+            places = [at for at, _ in self._checked(file)]
+        if not places:
+            raise TaskError("task.csv.nothing", "{path} is empty.", path=str(path))
+        self._places = np.array(places, np.int64)
+        self.first = self.take(np.arange(1))[0]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._places)
+
+    def leave_out_first(self) -> None:
+        """The first one holds names."""
+        self._places, self._last = self._places[1:], (b"", [])
+
+    def take(self, rows: NDArray[np.int64]) -> list[list[str]]:
+        """Some records, in their order; those that were read last are kept, for the next column of them."""
+        key = rows.tobytes()
+        if self._last[0] != key:
+            with self._reading() as file:
+                self._require_same(file)
+                self._last = key, [self._at(file, at) for at in self._places[rows].tolist()]
+        return self._last[1]
+
+    def pieces(self) -> Iterator[list[list[str]]]:
+        """All records, some at a time."""
+        for start in range(0, len(self), PIECE):
+            yield self.take(np.arange(start, min(start + PIECE, len(self))))
+
+    def _require_same(self, file: IO[bytes]) -> None:
+        """Places in a file that was written anew are those of something else."""
+        if _state_of(file) != self._seen:
+            template = "{path} was changed since it was opened. Open the data again."
+            raise TaskError("task.csv.changed", template, path=str(self._path))
+
+    def _at(self, file: IO[bytes], place: int) -> list[str]:
+        file.seek(place)
+        return next(csv.reader(_decoded(file), delimiter=self._separator))
+
+    def _checked(self, file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+        """Where each record begins, and its cells; records are counted as a person sees them, without empty lines."""
+        lines = _Lines(file)
+        reader, width, number = csv.reader(lines, delimiter=self._separator), 0, 0
+        while True:
+            begin = lines.at
+            cells = next(reader, None)
+            if cells is None:
+                return
+            if cells:
+                number += 1
+                width = width or len(cells)
+                if len(cells) != width:
+                    template = "Record {number} of {path} has {count} cells, the first one {first}."
+                    named: dict[str, Any] = {"number": number, "path": str(self._path)}
+                    raise TaskError("task.csv.ragged", template, count=len(cells), first=width, **named)
+                yield begin, cells
+
+    def _reading(self) -> "_Reading":
+        return _Reading(self._path)
+
+
+class _Reading:
+    """An open file; what goes wrong becomes a sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> IO[bytes]:
+        try:
+            self._file = self._path.open("rb")
+        except OSError as error:
+            raise self._refused(error) from error
+        return self._file
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._file is not None:
+            self._file.close()
+        if isinstance(error, OSError | UnicodeDecodeError | csv.Error | StopIteration):
+            raise self._refused(error) from error
+
+    def _refused(self, error: BaseException) -> TaskError:
+        template = "{path} is no CSV file in UTF-8 that can be read."
+        return TaskError("task.csv.damaged", template, details=str(error), path=str(self._path))
+
+
+class _Lines:
+    """Decoded lines; `at` is where the next one begins. A reader takes no line before it needs it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        file.seek(0)
+        self.at = len(MARK) if file.read(len(MARK)) == MARK else 0
+        file.seek(self.at)
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline()
+        if not line:
+            raise StopIteration
+        self.at += len(line)
+        return line.decode("utf-8")
+
+
+def _state_of(file: IO[bytes]) -> tuple[int, int]:
+    """Size and time of the last change."""
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
+
+
+def _separator(file: IO[bytes]) -> str:
+    """The one that occurs most in the first line."""
+    first = file.readline().decode("utf-8-sig")
+    return max(SEPARATORS, key=first.count)
+
+
+def _decoded(file: IO[bytes]) -> Iterator[str]:
+    return (line.decode("utf-8") for line in file)

@@ -1,0 +1,77 @@
+"""A loader of the user's that raises late: the recovery goes on where it stopped, once the file is mended."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.cli.main import main
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import finish
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.session import Session
+from secateur.engine.tasks.protocol import TaskSpec
+
+from .small import write_project
+
+TASK = """
+import numpy as np
+import torch
+
+data = np.load(FILE)
+EPOCH = 7
+
+
+def batches(split, seed=None):
+    epoch = seed or 0
+    x, y = (torch.from_numpy(data[f"{kind}_{split}"]) for kind in "xy")
+    for start in range(0, len(x), 16):
+        if epoch == EPOCH and start == 32:
+            raise OSError("the share is gone")
+        yield x[start : start + 16], y[start : start + 16].long()
+
+
+def loss(model, batch):
+    return torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
+"""
+SETTINGS = RecoverySettings(epochs=8, threads=1)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> TaskSpec:
+    write_project(tmp_path)
+    (tmp_path / "task.py").write_text(TASK.replace("FILE", repr(str(tmp_path / "data.npz"))))
+    return TaskSpec("file", str(tmp_path / "task.py"))
+
+
+def test_a_recovery_goes_on_once_the_users_file_is_mended(tmp_path: Path, task: TaskSpec) -> None:
+    session = Session(tmp_path / "session")
+    opened = finish(session.open(replace(write_project(tmp_path), task=task)))
+    removed = opened.analysis.empty()
+    removed[:4] = True
+    cut = finish(session.cut("s0", removed))
+    with pytest.raises(TaskError, match=r"epoch 7, behind 2 batches of it: .*task.py, line 14: OSError.*mend the data"):
+        finish(session.recover(cut.id, SETTINGS))
+    assert [one.id for one in session.states()] == ["s0", cut.id]
+    file = Path(task.path)
+    file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1"))
+    finish(session.attach_task(task))
+    said: list[str] = []
+    recovered = finish(session.recover(cut.id, SETTINGS), lambda progress: said.append(progress.text))
+    assert "Going on at step 20" in said and recovered.parent == cut.id
+    assert not list((tmp_path / "session" / "recovery").iterdir())
+    session.close()
+
+
+def test_what_was_cut_is_saved_where_the_recovery_fails(
+    tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "project"
+    argv = ["prune", f"{tmp_path / 'model.py'}:make", "--task", task.path, "--keep-params", "80%", "--epochs", "8"]
+    assert main([*argv, "--multiple", "1", "--threads", "1", "--save", str(saved)]) == 1
+    assert re.search("What was done until then is saved in .*project", capsys.readouterr().err)
+    session = Session(saved)
+    finish(session.restore())
+    assert [one.kind for one in session.states()] == ["original", "cut"]
+    session.close()
