@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..baselines.protocol import Baseline, BaselineSpec, Standing
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
@@ -48,9 +49,10 @@ from ..targets.measure import measure as time_files
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
-from . import courses
+from . import comparing, courses
 from .artifacts import Artifacts
 from .benching import bench_name
+from .comparing import Comparison
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
@@ -161,17 +163,14 @@ class Session:
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
     ) -> Job[tuple[Timing, ...]]:
-        """Latencies of states on a target, interleaved; they are kept in the states."""
+        """Latencies of states and baselines on a target, interleaved; they are kept with them."""
         files: list[Path] = []
-        for state in states:
-            model, one = self._model(state), self.history.state(state)
-            files.append((yield from self._artifacts().file(model, one, target, token)))
+        for one in states:
+            files.append((yield from self._file(one, target, token)))
         yield Progress("Measuring")
         timings = yield from time_files(files, self._need().prepared.inputs, target, token)
-        for state, timing in zip(states, timings, strict=True):
-            one = self.history.state(state)
-            others = tuple(t for t in one.timings if t.target.place != target.place)
-            self.history.put(replace(one, timings=(*others, timing)))
+        for one, timing in zip(states, timings, strict=True):
+            self.history.add_timing(one, timing)
         return timings
 
     def write_bench(
@@ -271,6 +270,20 @@ class Session:
         points = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
         return (yield from sensitivity(subject, numbers, shares, points, token))
 
+    def compare(
+        self,
+        state: str,
+        asked: Sequence[BaselineSpec],
+        target: TargetSpec | None = None,
+        token: CancelToken = NEVER,
+    ) -> Job[Comparison]:
+        """Put baselines beside a state, time all of them on a target, and say whether pruning was worth it."""
+        return (yield from comparing.compare(self, state, asked, target, token))
+
+    def baseline(self, state: str, asked: BaselineSpec, token: CancelToken = NEVER) -> Job[Baseline]:
+        """Make one baseline of a state, unless it was made before."""
+        return (yield from comparing.make(self, state, asked, token))
+
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
         parent, trust = self.history.state(state), trust_pickle or self._need().prepared.spec.trust_pickle
@@ -313,6 +326,25 @@ class Session:
         """All states in the order they were made, the original first."""
         return tuple(self.history.states.values())
 
+    def baselines(self, state: str) -> tuple[Baseline, ...]:
+        """The baselines that stand beside a state, in the order they were made."""
+        return tuple(one for one in self.history.baselines.values() if one.against == state)
+
+    def standing(self, state: str) -> Standing:
+        """A state as baselines are made for it."""
+        live, task, one = self._need(), self._need_task(), self.history.state(state)
+        opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
+        made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
+        costs = (one.parameters, one.macs)
+        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs)
+
+    def keep_baseline(self, one: Baseline, model: nn.Module) -> Baseline:
+        """Write a baseline's weights, then the baseline; it gets its id."""
+        weights = self.store.put(model.state_dict())
+        kept = self.history.put_baseline(replace(one, id=f"b{len(self.history.baselines)}", weights=weights))
+        self._collect()
+        return kept
+
     def recipe(self, state: str) -> Recipe:
         """The steps from the original to a state."""
         return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
@@ -321,7 +353,7 @@ class Session:
         """Write a project: every state with its weights, and the recipe of one. Returns the folder."""
         target = Path(folder).expanduser().absolute()
         store = WeightStore(target / "weights")
-        for digest in {one.weights for one in self.states()}:
+        for digest in self.history.weights:
             store.take(digest, self.store)
         write_recipe(target / RECIPE, self.recipe(state))
         self.history.write_to(target)
@@ -355,8 +387,8 @@ class Session:
         store = WeightStore(project.folder / "weights")
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():
-            for one in project.states.values():
-                self.store.take(one.weights, store)
+            for digest in project.weights:
+                self.store.take(digest, store)
             project.write_to(self.folder)
         self.history.read()
         self._live = live
@@ -418,6 +450,24 @@ class Session:
         identity = (self.history.next_id(), parent.id, kind, removed, edits, weights)
         state = self.history.put(State(*identity, total.parameters, total.macs, **fields))
         live.present = (state.id, model.eval())
-        size = self.store.collect({one.weights for one in self.states()})
-        self._artifacts().collect(self.store.bound - size)
+        self._collect()
         return state
+
+    def _collect(self) -> None:
+        """Keep the session's folder in its bound."""
+        size = self.store.collect(set(self.history.weights))
+        self._artifacts().collect(self.store.bound - size)
+
+    def _file(self, name: str, target: TargetSpec, token: CancelToken) -> Job[Path]:
+        """What a target takes of a state or a baseline."""
+        beside = self.history.baselines.get(name)
+        if beside is None:
+            return (yield from self._artifacts().file(self._model(name), self.history.state(name), target, token))
+        prepared, spec = self._need().prepared, self.history.spec
+        factory, trusted = prepared.opened.factory, spec is not None and spec.trust_code
+        if beside.source is not None:
+            opened = replace(prepared.opened, name=beside.title)
+            prepared = replace(prepared, spec=beside.source, opened=opened)
+        model = comparing.model_of(self, beside, factory, trusted)
+        files = Artifacts(self.folder / "artifacts", prepared)
+        return (yield from files.file(model, comparing.as_state(beside), target, token))
