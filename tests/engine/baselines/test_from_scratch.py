@@ -1,5 +1,7 @@
 """The same shape from scratch: the factory's own values in another order, nothing of what was learned."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -33,7 +35,7 @@ def test_a_factory_that_hands_out_trained_weights_gives_nothing_learned_away() -
 
 
 def test_the_seed_draws_and_normalisation_begins_anew() -> None:
-    norms = [nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)) for _ in range(3)]
+    norms: list[Any] = [nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)) for _ in range(3)]
     for one in norms:
         nn.init.normal_(one[1].weight)
         one[1].running_mean.fill_(3.0)

@@ -1,6 +1,7 @@
 """Unstructured magnitude pruning: the smallest weights of the whole model are zero, and stay it through training."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ NEVER = NeverCancelled()
 
 
 def test_the_smallest_weights_of_the_whole_model_go() -> None:
-    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    model: Any = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
     with torch.no_grad():
         model[2].weight.mul_(10)  # a share of each layer would spare the first
     before = torch.cat([model[0].weight.flatten(), model[2].weight.flatten()]).detach()
@@ -47,7 +48,7 @@ def test_zeros_stay_zeros_through_the_recovery_and_count_as_many_as_the_state_ha
 
 
 def test_tied_weights_stay_tied_and_count_once() -> None:
-    model = nn.ModuleDict({"embed": nn.Embedding(20, 8), "out": nn.Linear(8, 20, bias=False)})
+    model: Any = nn.ModuleDict({"embed": nn.Embedding(20, 8), "out": nn.Linear(8, 20, bias=False)})
     model["out"].weight = model["embed"].weight
     set_zeros(model, 100)
     bake(model)

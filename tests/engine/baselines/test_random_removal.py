@@ -1,5 +1,7 @@
 """Random removal reaches the same goal by other structures, which the seed draws."""
 
+from dataclasses import replace
+
 import torch
 
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
@@ -38,7 +40,6 @@ def test_what_was_locked_stays() -> None:
     locked = standing.analysis.empty()
     chosen = standing.analysis.sets[0].structures
     locked[chosen] = True
-    kept = type(one)(one.goal, locked, one.recoveries)
-    held = type(standing)(**{f: getattr(standing, f) for f in standing.__dataclass_fields__} | {"rounds": (kept,)})
+    held = replace(standing, rounds=(replace(one, locked=locked),))
     made = finish(make(held, BaselineSpec(BaselineKind.RANDOM), NEVER))
     assert made.removed.any() and not made.removed[chosen].any()
