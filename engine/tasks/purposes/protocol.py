@@ -38,6 +38,7 @@ class Purpose:
         count: Its n.
         percent: Shown as per cent.
         higher_is_better: Direction.
+        together: The loss compares the samples of a batch with each other: one by itself has none.
     """
 
     metric: str
@@ -51,6 +52,7 @@ class Purpose:
     count: Callable[[Rows], int] = len
     percent: bool = False
     higher_is_better: bool = True
+    together: bool = False
 
 
 def bootstrap(rows: Rows, statistic: Callable[[Rows], float]) -> float:

@@ -48,7 +48,7 @@ def sentiment() -> nn.Module:
 
 
 class CifarBlock(nn.Module):
-    """Two convolutions; the shortcut takes every second pixel and pads with zero channels (He et al. 2015, option A)."""
+    """Two convolutions; the shortcut takes every second pixel and adds zero channels (He et al. 2015, A)."""
 
     def __init__(self, in_planes: int, planes: int, stride: int) -> None:
         super().__init__()
