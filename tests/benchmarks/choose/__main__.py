@@ -13,7 +13,7 @@ from pathlib import Path
 
 from secateur.engine.session.points import user_cache
 
-from . import cifar, costs, fashion, harness, heads, language
+from . import cifar, costs, expectations, fashion, harness, heads, language
 
 BENCHMARKS = {"cifar": cifar, "fashion": fashion, "heads": heads, "language": language, "costs": costs}
 
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a protocol that only shows that cells run; keeps nothing")
     parser.add_argument("--only", nargs="*", default=(), help="cells by their first letters")
     parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--expectations", action="store_true", help="only write what the program says of recoveries")
     parser.add_argument("--data", type=Path, help="folder with cifar10-jpeg/, resnet-cifar10/ and stsb/")
     parser.add_argument("--work", type=Path, help="where packages and trained baselines are kept")
     parser.add_argument("--results", type=Path, default=harness.RESULTS, help="folder of the results")
@@ -39,6 +40,9 @@ def main() -> None:
     unknown = [one for one in options.benchmarks if one not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]}; known are {', '.join(BENCHMARKS)}")
+    if options.expectations:
+        sys.stdout.write(f"{expectations.write(options.results)} points in {expectations.FILE}\n")
+        return
     chosen = options.benchmarks or list(BENCHMARKS)
     if options.cell:
         harness.answer(BENCHMARKS[chosen[0]].run(options.cell, protocol))

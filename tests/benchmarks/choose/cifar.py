@@ -95,10 +95,10 @@ def _theirs(session: Session, keep: float, seed: int) -> nn.Module:
 
     standing = session.standing("s0")
     model: Any = copy.deepcopy(standing.original).eval()
-    (inputs,) = standing.inputs
+    given: Any = standing.inputs
     pruner: Any = tp.pruner.BasePruner(
         model,
-        inputs,
+        given[0],
         importance=tp.importance.GroupTaylorImportance(),
         global_pruning=True,
         isomorphic=True,

@@ -52,7 +52,8 @@ def run(cell: str, protocol: str) -> harness.Result:
         finish(session.open(_spec(protocol), evaluate=False), harness.say)
         if kind == "original":
             metric = finish(session.evaluate("s0", Split.REPORT), harness.say)
-            return {"original": _plain(metric), "parameters": session.states()[0].parameters}
+            whole = session.states()[0]
+            return {"original": _plain(metric), "parameters": whole.parameters, "macs": whole.macs}
         marked = plan(session, kind, float(rest[0]))
         cut = finish(session.cut("s0", marked), harness.say)
         if rest[1:]:

@@ -42,7 +42,7 @@ def make() -> nn.Module:
         use_cache=False,
     )
     model: Any = LlamaForCausalLM(config)
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    heads: dict[str, Any] = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     state = {name: tensor for one in reader.tensors for name, tensor in [_named(one, heads)]}
     missing = model.load_state_dict(state, strict=False)
     assert missing.missing_keys == ["lm_head.weight"] and not missing.unexpected_keys, missing

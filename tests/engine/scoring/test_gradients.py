@@ -129,12 +129,13 @@ def test_pairs_whose_loss_compares_them_count_as_one_batch(tmp_path: Path) -> No
     options = (("features", "one,other"), ("label", "score"), ("purpose", "similarity"), ("tokenizer", "bytes"))
     task = open_task(TaskSpec("csv", str(tmp_path / "pairs.csv"), batch=8, options=(*options, ("length", "8"))))
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Embedding(256, 6), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    net: Any = nn.Sequential(nn.Embedding(256, 6), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
     analysis = analyse(net, task.example_inputs())
     neurons = next(one for one in analysis.sets if one.module == "1").structures
     found: list[Tensor] = []
     for batch in task.batches(Split.CALIBRATE, seed=0):
-        (weight,) = torch.autograd.grad(task.loss(net, batch), [net[3].weight])
+        loss: Any = task.loss(net, batch)
+        (weight,) = torch.autograd.grad(loss, [net[3].weight])
         found.append((weight * net[3].weight).sum(0).abs())
     expected = torch.stack(found).mean(0).detach()
     scores = finish(score(net, analysis, analysis.empty(), "gates", task, choices=PLAIN))[neurons]
