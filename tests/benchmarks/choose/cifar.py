@@ -11,6 +11,7 @@ import copy
 import io
 from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,7 @@ def _ours(session: Session, keep: float, seed: int) -> nn.Module:
 
 def _theirs(session: Session, keep: float, seed: int) -> nn.Module:
     """Torch-Pruning's own steps until the MACs are at or under the same share."""
-    import torch_pruning as tp
-
+    tp: Any = import_module("torch_pruning")
     standing = session.standing("s0")
     model: Any = copy.deepcopy(standing.original).eval()
     given: Any = standing.inputs

@@ -2,6 +2,7 @@
 
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,13 @@ def tokenizer() -> Path:
 def _reader() -> Any:
     path = packages.fetched(packages.SMOLLM)
     sys.path.append(str(packages.fetched(packages.GGUF).parents[1]))
-    from gguf import GGUFReader  # pyright: ignore[reportMissingImports] - comes with the package
-
-    return GGUFReader(str(path))
+    reader: Any = import_module("gguf").GGUFReader
+    return reader(str(path))
 
 
 def _named(one: Any, heads: dict[str, int]) -> tuple[str, torch.Tensor]:
     """Name and weight as transformers have them; the converter's order of rotary rows is undone."""
-    from gguf.quants import dequantize  # pyright: ignore[reportMissingImports]
-
+    dequantize: Any = import_module("gguf.quants").dequantize
     tensor = torch.from_numpy(dequantize(one.data, one.tensor_type).copy()).float()
     if one.name in ("token_embd.weight", "output_norm.weight"):
         return {"token_embd.weight": "model.embed_tokens.weight"}.get(one.name, "model.norm.weight"), tensor

@@ -20,6 +20,7 @@ from secateur.engine.session.replay import run_recipe
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.tasks.protocol import TaskSpec
 from tests.engine.session.small import write_project
 
 COURSE = Course(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
@@ -131,3 +132,9 @@ def test_the_original_has_no_baselines(pruned: Session) -> None:
     with pytest.raises(SecateurError) as refused:
         finish(pruned.compare("s0", [BaselineSpec(BaselineKind.RANDOM)]))
     assert refused.value.message.code == "baselines.original"
+
+
+def test_other_data_forgets_what_was_trained_on_the_data_before(pruned: Session, tmp_path: Path) -> None:
+    finish(pruned.compare("s2", [BaselineSpec(BaselineKind.MAGNITUDE)]))
+    finish(pruned.attach_task(TaskSpec("arrays", str(tmp_path / "mine" / "data.npz"), batch=8)))
+    assert pruned.baselines("s2") == ()
