@@ -5,7 +5,6 @@ its entries anew from those by the seed: a factory that hands out trained weight
 normalisation begin as torch begins them.
 """
 
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress
+from ..surgery.cut import copy_model
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train
 
@@ -20,7 +20,7 @@ from .training import train
 def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
     """The state's own shape with fresh weights, trained with its recovery."""
     yield Progress("Drawing fresh weights")
-    model = deepcopy(standing.model)
+    model = copy_model(standing.model)
     refresh(model, standing.factory(), asked.seed)
     settings = standing.recovery(asked)
     yield from train(model, standing, settings, token, standing.analysis.kept_indices(standing.removed))

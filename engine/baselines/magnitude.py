@@ -4,7 +4,6 @@ The smallest weights of the whole model go (global L1, Han et al. 2015), chosen 
 zeros through the same recovery. The tensors keep their shapes: what a runtime makes of zeros is measured.
 """
 
-from copy import deepcopy
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch.nn.utils import parametrize, prune
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress
 from ..structures.costs import costs
+from ..surgery.cut import copy_model
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train
 
@@ -38,7 +38,7 @@ class Mask(nn.Module):
 def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
     """The original with as many zeros as the state has parameters less."""
     yield Progress("Setting the smallest weights to zero")
-    model, whole = deepcopy(standing.original), costs(standing.analysis)
+    model, whole = copy_model(standing.original), costs(standing.analysis)
     set_zeros(model, whole.parameters - standing.parameters)
     settings, empty = standing.recovery(asked), standing.analysis.empty()
     trained = any(one.recoveries for one in standing.rounds) or asked.epochs is not None
@@ -61,7 +61,7 @@ def set_zeros(model: nn.Module, count: int) -> None:
     sizes = sum(getattr(*tied[0]).numel() for tied in places)
     if not 0 <= count < sizes:
         template = (
-            "{count} weights cannot become zero: the model's weights are {sizes}, biases and normalisation aside."
+            "{count} weights cannot become zero: there are {sizes}, without biases, normalisation and recurrent layers."
         )
         raise SecateurError("baselines.too_few_weights", template, count=count, sizes=sizes)
     first = [tied[0] for tied in places]
@@ -87,9 +87,12 @@ def bake(model: nn.Module) -> None:
 
 
 def _places(model: nn.Module) -> list[list[Place]]:
-    """Where each weight is held; tied ones have several places."""
+    """Where each weight is held; tied ones have several places.
+
+    Recurrent layers stay whole: they keep further references to their weights, past which no zero could be held.
+    """
     found: dict[int, list[Place]] = {}
-    for module in model.modules():
+    for module in (one for one in model.modules() if not isinstance(one, nn.RNNBase)):
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             if parameter.ndim >= LEAST_DIMENSIONS and parameter.is_floating_point():
                 found.setdefault(id(parameter), []).append((module, name))

@@ -60,3 +60,13 @@ def test_more_zeros_than_weights_are_refused() -> None:
     with pytest.raises(SecateurError) as refused:
         set_zeros(nn.Linear(3, 2), 7)
     assert refused.value.message.code == "baselines.too_few_weights"
+
+
+def test_recurrent_layers_stay_whole_because_no_zero_would_hold() -> None:
+    model: Any = nn.ModuleDict({"lstm": nn.LSTM(4, 4), "out": nn.Linear(4, 8)})
+    with torch.no_grad():
+        model["out"].weight.add_(10.0)  # the smallest weights are the others
+    set_zeros(model, 20)
+    bake(model)
+    assert int((model["out"].weight == 0).sum()) == 20
+    assert all(bool((one != 0).all()) for one in model["lstm"].parameters())
