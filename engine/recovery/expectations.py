@@ -62,13 +62,10 @@ def family_of(analysis: Analysis, metric: str) -> Family | None:
 
 
 _NEAR = (
-    "What to expect: of {kept} of the MACs kept here. Our nearest benchmark kept {its} ({subject}): {metric} fell from "
+    "What to expect with {kept} of the MACs kept: our nearest benchmark kept {its} ({subject}): {metric} fell from "
     "{original} to {cut} with the cut, and was {recovered} after {how}."
 )
-_FAR = (
-    "What to expect is not known for so deep or so slight a cut ({kept} of the MACs kept). Our nearest benchmark kept "
-    "{its} ({subject}): {metric} fell from {original} to {cut} with the cut, and was {recovered} after {how}."
-)
+_FAR = "What to expect is not known with {kept} of the MACs kept. Our nearest benchmark kept {its} ({subject}): {metric} fell from {original} to {cut} with the cut, and was {recovered} after {how}."
 _NORMAL = " A model that hardly answers right before it is fine-tuned is normal."
 _SOURCE = " (Cell {source}.)"
 

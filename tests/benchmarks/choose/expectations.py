@@ -24,7 +24,7 @@ def points(folder: Path = harness.RESULTS) -> list[Point]:
         read = {name: harness.read(folder / f"{name}-{protocol}.jsonl") for name in ("fashion", "cifar", "language")}
         found += _fashion(read["fashion"], protocol) + _cifar(read["cifar"], protocol)
         found += _language(read["language"], protocol)
-    return found
+    return found + _halves(harness.read(folder / "recovery.jsonl"))
 
 
 def write(folder: Path = harness.RESULTS) -> int:
@@ -39,6 +39,18 @@ def _source_of(one: Point) -> str:
     values = {name: getattr(one, name) for name in Point.__dataclass_fields__ if name != "family"}
     words = ", ".join(f"{name}={value!r}" for name, value in values.items())
     return f"Point(family=Family.{one.family.name}, {words})"
+
+
+def _halves(results: dict[str, harness.Result]) -> list[Point]:
+    """The bundled networks at half of their MACs (`tests.benchmarks.recovery`)."""
+    found: list[Point] = []
+    for cell, one in results.items():
+        net = cell.split("/")[0]
+        subject = f"{'ResNet' if net == 'resnet' else 'ViT'}, Fashion-MNIST"
+        values = tuple({"value": one[key]} for key in ("original", "cut", "recovered"))
+        told = (one["epochs"], f"{one['epochs']} epochs on {one['images']:,} images", f"recovery {cell}")
+        found.append(_point(FAMILIES[net], subject, one["kept"], ("top-1", True), values, told))
+    return found
 
 
 def _fashion(results: dict[str, harness.Result], protocol: str) -> list[Point]:

@@ -33,7 +33,7 @@ def test_the_nearest_cut_of_the_family_speaks(tiny: tuple[Analysis, Mask, float]
     said = expectation(analysis, removed, RecoverySettings(epochs=3), "top-1", [*others, point(kept + 0.1)])
     assert said.code == "recovery.expect_near"
     text = str(said)
-    assert f"of {kept:.0%} of the MACs kept here" in text and "fell from 90.0 % to 50.0 %" in text
+    assert f"with {kept:.0%} of the MACs kept" in text and "fell from 90.0 % to 50.0 %" in text
     assert "85.0 % after 3 epochs" in text and f"cell {kept + 0.1}/3" in text
 
 
