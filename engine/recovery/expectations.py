@@ -65,7 +65,10 @@ _NEAR = (
     "What to expect with {kept} of the MACs kept: our nearest benchmark kept {its} ({subject}): {metric} fell from "
     "{original} to {cut} with the cut, and was {recovered} after {how}."
 )
-_FAR = "What to expect is not known with {kept} of the MACs kept. Our nearest benchmark kept {its} ({subject}): {metric} fell from {original} to {cut} with the cut, and was {recovered} after {how}."
+_FAR = (
+    "What to expect is not known with {kept} of the MACs kept. Our nearest benchmark kept {its} ({subject}): {metric} "
+    "fell from {original} to {cut} with the cut, and was {recovered} after {how}."
+)
 _NORMAL = " A model that hardly answers right before it is fine-tuned is normal."
 _SOURCE = " (Cell {source}.)"
 
