@@ -37,6 +37,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .baselines.protocol import Baseline, BaselineKind, BaselineSpec
     from .errors import (
         AnalysisError,
         EngineLost,
@@ -86,6 +87,9 @@ _HOME = {
     "CRITERIA": "scoring.criteria",
     "Analysis": "structures.analysis",
     "AnalysisError": "errors",
+    "Baseline": "baselines.protocol",
+    "BaselineKind": "baselines.protocol",
+    "BaselineSpec": "baselines.protocol",
     "CancelToken": "jobs",
     "Cancelled": "jobs",
     "Choices": "scoring.choices",
@@ -158,6 +162,9 @@ __all__ = [
     "CRITERIA",
     "Analysis",
     "AnalysisError",
+    "Baseline",
+    "BaselineKind",
+    "BaselineSpec",
     "CancelToken",
     "Cancelled",
     "Choices",

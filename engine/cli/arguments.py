@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from ..baselines.protocol import BaselineKind
 from ..errors import TaskError
 from ..planning.protocol import BYTES, Cost, Ranking
 from ..recovery.protocol import Optimizer, Repair
@@ -58,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     _sensitivity(commands.add_parser("sensitivity", help="how the metric falls as each layer loses a share"))
     _sweep(commands.add_parser("sweep", help="prune to several budgets: what accuracy costs how much"))
     _measure(commands.add_parser("measure", help="how fast a project's original and last state are, here or elsewhere"))
+    _baselines(
+        commands.add_parser("baselines", help="was it worth pruning? random removal, from scratch, a stock model")
+    )
     _run(commands.add_parser("run", help="do again what a recipe recorded"))
     return top
 
@@ -317,6 +321,15 @@ def _about_scores(command: argparse.ArgumentParser) -> None:
 
 def _measure(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
+    _about_target(command)
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
+    where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
+    _about_trust(command)
+    _about_run(command)
+
+
+def _about_target(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--runtime", choices=list(TARGETS), default="onnxruntime", help="what runs the model (default: onnxruntime)")
     add("--batch", type=positive, default=1, help="batch size (default: 1)")
@@ -335,9 +348,21 @@ def _measure(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of a language model: a prompt of N tokens, and one further token behind it, apart",
     )
-    where = command.add_mutually_exclusive_group()
-    where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
-    where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
+
+
+def _baselines(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote; it gets the baselines")
+    add = command.add_argument
+    kinds = [*map(str, BaselineKind)]
+    add("--kind", choices=kinds, action="append", help="one of them, once for each (default: all)")
+    add("--state", metavar="s2", help="what they stand beside (default: the last state)")
+    add("--epochs", type=natural, help="of each baseline's training (default: as many as the state was recovered for)")
+    add("--seed", type=natural, default=0, help="of what is random (default: 0)")
+    stock = "the stock model: torchvision:NAME, timm:NAME or path/to/file.py:callable (default: of the same family)"
+    add("--stock", metavar="MODEL", help=stock)
+    add("--stock-weights", metavar="FILE", help="checkpoint that the stock model begins with")
+    add("--no-timing", action="store_true", help="do not measure latency")
+    _about_target(command)
     _about_trust(command)
     _about_run(command)
 

@@ -5,14 +5,23 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from ..errors import SecateurError
 from ..session.plain import to_json
 from .arguments import WrongUsage, parser
 from .output import Outcome, Reporter, standard_output_kept
 
-COMMANDS = ("inspect", "prune", "sensitivity", "sweep", "measure", "run")
-"""First words that mean the command line; everything else is for the window."""
+COMMANDS = {
+    "inspect": "inspect_model",
+    "prune": "prune",
+    "sensitivity": "sensitivity",
+    "sweep": "sweep",
+    "measure": "measure",
+    "baselines": "baselines",
+    "run": "run",
+}
+"""First words that mean the command line (everything else is for the window), and the file and function of each."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 """What only a traceback has, also one without its first lines."""
@@ -43,31 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(name: str) -> Callable[[argparse.Namespace, Reporter], Outcome]:
     """The function of a command, loaded now: `--help` and wrong usage need no torch."""
-    match name:
-        case "inspect":
-            from .inspect_model import inspect_model
-
-            return inspect_model
-        case "measure":
-            from .measure import measure
-
-            return measure
-        case "prune":
-            from .prune import prune
-
-            return prune
-        case "sensitivity":
-            from .sensitivity import sensitivity
-
-            return sensitivity
-        case "sweep":
-            from .sweep import sweep
-
-            return sweep
-        case _:
-            from .run import run
-
-            return run
+    return getattr(import_module(f".{COMMANDS[name]}", __package__), COMMANDS[name])
 
 
 def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:

@@ -9,13 +9,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import SecateurError, TaskError
+from ..errors import Message, PlanError, SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
-from ..planning.goal import reached
+from ..planning.goal import reached, solve
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Reached
+from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
+from ..session.courses import Course
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
@@ -48,6 +50,7 @@ class Pruned:
         criterion: What structures were rated by.
         reached: Asked and got of every limited cost.
         notes: Remarks.
+        expected: What was said of the recovery before it ran, None where nothing was.
     """
 
     opened: OpenedModel
@@ -57,6 +60,7 @@ class Pruned:
     criterion: str
     reached: tuple[Reached, ...]
     notes: tuple[str, ...]
+    expected: Message | None = None
 
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -96,6 +100,9 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
     start, notes = session.states()[-1], list[str]()
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course(criterion, opened.task is not None)
+    expected = _expected(session, start, course, scores, opened)
+    if expected is not None:
+        reporter.note(str(expected))
     made = reporter.finish(session.prune(start.id, course, scores))
     if not made:
         words = asked_in_words(asked.goal)
@@ -106,7 +113,21 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
         reporter.note(note)
     cut = [state for state in made if state.kind is StateKind.CUT][-1]
     got = reached(opened.analysis, asked.goal, session.removed(made[-1].id))
-    return Pruned(opened, made, cut, made[-1], criterion, got, tuple(notes))
+    return Pruned(opened, made, cut, made[-1], criterion, got, tuple(notes), expected)
+
+
+def _expected(
+    session: Session, start: State, course: Course, scores: NDArray[Any], opened: OpenedModel
+) -> Message | None:
+    """What our benchmarks saw of such a cut and its recovery; None without a recovery, or where none is alike."""
+    if course.recovery is None or opened.task is None:
+        return None
+    nothing = opened.analysis.empty()
+    try:
+        plan = solve(opened.analysis, scores, course.goal, session.removed(start.id), nothing)
+    except PlanError:  # the pruning itself will say it
+        return None
+    return expectation(opened.analysis, plan.removed, course.recovery, opened.task.metric)
 
 
 def check_export(path: str) -> None:
@@ -176,6 +197,7 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         "repairs": repairs_of(done.cut.repairs),
         "metrics": metrics_of((("original", original), ("result", result))),
         "rounds": [costs_of(state) for state in done.states if state.kind is StateKind.CUT],
+        "expected": None if done.expected is None else {"code": done.expected.code, "text": str(done.expected)},
         "recovery": to_plain(result.recovery),
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),

@@ -66,11 +66,15 @@ def each_batch(subject: Subject, token: CancelToken, text: str) -> Iterator[tupl
 
 
 def over_samples(subject: Subject, token: CancelToken, text: str, add: Callable[[Changes], None]) -> Job[int]:
-    """Hand w g of each sample to `add`; returns how many there were."""
+    """Hand w g of each sample to `add`; returns how many there were.
+
+    Where samples have a loss only together (`DataTask.together`), a batch counts as one.
+    """
     assert subject.task is not None
+    together = getattr(subject.task, "together", False)
     count, total = 0, 0 if subject.choices.batches else SAMPLES
     for batch, _ in each_batch(subject, token, text):
-        for sample in samples_of(batch, subject.task.inputs(batch)):
+        for sample in [batch] if together else samples_of(batch, subject.task.inputs(batch)):
             check(token)
             add(changes_of(subject, sample, token))
             count += 1

@@ -11,13 +11,15 @@ from typing import Any, cast
 
 import msgspec
 
+from ..baselines.protocol import Baseline
 from ..errors import OpenError, PlanError
 from ..sources.consent import seal
 from ..sources.protocol import ModelSpec
+from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec
 from .files import write
 from .log import EventLog
-from .paths import absolute_to, change_model, change_task, relative_to
+from .paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
 from .plain import from_plain, to_json, to_plain
 from .states import State
 
@@ -33,6 +35,7 @@ class History:
         spec: What was opened, None before.
         task: The task that judges it, None without one.
         states: States by id, in the order they were made; "s0" is the original.
+        baselines: Baselines by id, in the order they were made.
         versions: Versions of what the session was made with.
         seal: Vouches for the Python files that opening it runs, see `sources.consent`.
     """
@@ -43,6 +46,7 @@ class History:
         self.spec: ModelSpec | None = None
         self.task: TaskSpec | None = None
         self.states: dict[str, State] = {}
+        self.baselines: dict[str, Baseline] = {}
         self.versions: dict[str, str] = {}
         self.seal = ""
         self._log = EventLog(folder / LOG)
@@ -70,6 +74,26 @@ class History:
         one = self.state(state)
         others = (m for m in one.metrics if (m.name, m.split) != (metric.name, metric.split))
         return self.put(replace(one, metrics=(*others, metric)))
+
+    def put_baseline(self, one: Baseline) -> Baseline:
+        """Add a baseline, or replace the one of the same id by what was measured of it."""
+        self._append({"event": "baseline", "baseline": to_plain(_moved(one, relative_to(self.folder)))})
+        return one
+
+    def add_timing(self, name: str, timing: Timing) -> None:
+        """Keep a latency of a state or a baseline; an earlier one at the same place is replaced."""
+        beside = self.baselines.get(name)
+        one = self.state(name) if beside is None else beside
+        timings = (*(t for t in one.timings if t.target.place != timing.target.place), timing)
+        if beside is None:
+            self.put(replace(self.state(name), timings=timings))
+        else:
+            self.put_baseline(replace(beside, timings=timings))
+
+    @property
+    def weights(self) -> frozenset[str]:
+        """sha256 of the weights of all states and baselines."""
+        return frozenset(one.weights for one in (*self.states.values(), *self.baselines.values()))
 
     def state(self, state: str) -> State:
         """A state by its id."""
@@ -112,6 +136,8 @@ class History:
         spec = replace(self.spec, trust_pickle=False, trust_code=False)
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += [{"event": "state", "state": to_plain(state)} for state in others]
+        change = relative_to(folder)
+        lines += [{"event": "baseline", "baseline": to_plain(_moved(b, change))} for b in self.baselines.values()]
         write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
 
     def _append(self, record: dict[str, Any]) -> None:
@@ -126,9 +152,13 @@ class History:
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
                 self.seal = str(record.get("seal", ""))
                 self.states = {key: replace(state, metrics=()) for key, state in self.states.items()}
+                self.baselines = {}  # they were trained on the data before, and judged by it
             case "state":
                 state = from_plain(record["state"], State)
                 self.states[state.id] = state
+            case "baseline":
+                one = _moved(from_plain(record["baseline"], Baseline), absolute_to(self.folder))
+                self.baselines[one.id] = one
             case _:  # Written by a later version that added an event: nothing that this one needs.
                 pass
 
@@ -139,6 +169,7 @@ class History:
         spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
         original = from_plain(record["state"], State)
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
+        self.baselines = {}
         self.versions = cast("dict[str, str]", record["versions"])
         self.seal = str(record.get("seal", ""))
 
@@ -157,6 +188,12 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _moved(one: Baseline, change: Change) -> Baseline:
+    """A baseline with its paths changed."""
+    source = None if one.source is None else change_model(one.source, change)
+    return replace(one, asked=change_baseline(one.asked, change), source=source)
 
 
 def _opened(

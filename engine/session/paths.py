@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..baselines.protocol import BaselineSpec
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import BYTES, TaskSpec
 
@@ -47,6 +48,13 @@ def change_task(spec: TaskSpec, change: Change) -> TaskSpec:
         (name, change(value) if name == "tokenizer" and value != BYTES else value) for name, value in spec.options
     )
     return replace(spec, path=change(spec.path) if spec.path else "", options=options)
+
+
+def change_baseline(spec: BaselineSpec, change: Change) -> BaselineSpec:
+    """A baseline that is asked for, with the paths of a stock model changed."""
+    return replace(
+        spec, source=change_source(spec.source, change), weights=change(spec.weights) if spec.weights else ""
+    )
 
 
 def change_source(source: str, change: Change) -> str:

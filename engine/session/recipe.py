@@ -16,12 +16,13 @@ from ..structures.analysis import Analysis, Mask, from_identities, identities
 from ..structures.costs import costs
 from .files import write
 from .history import History, versions
-from .paths import Change, absolute_to, change_model, relative_to
+from .paths import Change, absolute_to, change_baseline, change_model, relative_to
 from .plain import from_plain, to_json
 from .states import Exported, PlanIntent, State, StateKind
 from .steps import (
     Attach,
     AttachIntent,
+    Compare,
     Cut,
     Export,
     ExportIntent,
@@ -49,7 +50,7 @@ def recipe_of(history: History, state: str, analysis: Analysis, threads: int = 1
     steps: list[Step] = [Open(intent, _numbers(original)), *_exports(original)]
     before = original
     for one in others:
-        steps += [*_steps(before, one, analysis, history.folder), *_exports(one)]
+        steps += [*_steps(before, one, analysis, history.folder), *_exports(one), *_baselines(history, one)]
         before = one
     return Recipe(SCHEMA, tuple(steps))
 
@@ -108,6 +109,11 @@ def _exports(state: State) -> list[Step]:
     return [Export(ExportIntent(e.format, _destination(e)), Numbers(exported=e)) for e in state.exports]
 
 
+def _baselines(history: History, state: State) -> list[Step]:
+    beside = (one for one in history.baselines.values() if one.against == state.id)
+    return [Compare(b.asked, Numbers(b.parameters, b.macs, b.weights, (b.metric,))) for b in beside]
+
+
 def _destination(exported: Exported) -> str:
     return exported.files[0] if len(exported.files) == 1 else os.path.commonpath(exported.files)
 
@@ -136,6 +142,8 @@ def _changed(step: Step, change: Change) -> Step:
             return replaced(step, intent=replaced(step.intent, model=change_model(step.intent.model, change)))
         case Attach():
             return replaced(step, intent=replaced(step.intent, weights=change(step.intent.weights)))
+        case Compare():
+            return replaced(step, intent=change_baseline(step.intent, change))
         case Export():
             return replaced(
                 step, intent=replaced(step.intent, path=change(step.intent.path)), outcome=_files(step, change)

@@ -17,7 +17,7 @@ from .history import versions
 from .recipe import read_recipe
 from .session import Session
 from .states import Exported, OpenedModel, PlanIntent, State
-from .steps import Attach, Cut, Export, Open, Plan, Recipe, Recover, Step
+from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,8 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             yield from session.evaluate(run.state, Split.REPORT, token)
         case Attach():
             run.made.append((yield from session.attach(run.state, step.intent.weights, token=token)).id)
+        case Compare():
+            yield from session.baseline(run.state, step.intent, token)
         case Export():
             run.exported.append((yield from session.export(run.state, step.intent.format, step.intent.path, token)))
         case _:  # Scores are made when a plan needs them; a second model is not opened.

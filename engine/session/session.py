@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..baselines.protocol import Baseline, BaselineSpec, Standing
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
-from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
@@ -51,9 +51,10 @@ from ..targets.measure import measure_steps
 from ..targets.protocol import TargetSpec, Timing
 from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
-from . import courses
+from . import comparing, courses
 from .artifacts import Artifacts
 from .benching import bench_name, take_results
+from .comparing import Comparison
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
@@ -164,11 +165,11 @@ class Session:
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
     ) -> Job[tuple[Timing, ...]]:
-        """Latencies of states on a target, interleaved; they are kept in the states."""
+        """Latencies of states and baselines on a target, interleaved; they are kept with them."""
         files: list[Path] = []
         steps: list[tuple[Path, Inputs]] = []
         for state in states:
-            model, one, artifacts = self._model(state), self.history.state(state), self._artifacts()
+            artifacts, model, one = self._measured(state)
             if target.tokens:
                 steps.append((yield from artifacts.step(model, one, target, token)))
             files.append((yield from artifacts.file(model, one, target, token)))
@@ -180,9 +181,7 @@ class Session:
             found = yield from measure_steps(paths, inputs, target, token)
             timings = tuple(replace(timing, step=one) for timing, one in zip(timings, found, strict=True))
         for state, timing in zip(states, timings, strict=True):
-            one = self.history.state(state)
-            others = tuple(t for t in one.timings if t.target.place != target.place)
-            self.history.put(replace(one, timings=(*others, timing)))
+            self.history.add_timing(state, timing)
         return timings
 
     def write_bench(
@@ -288,6 +287,20 @@ class Session:
         points = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
         return (yield from sensitivity(subject, numbers, shares, points, token))
 
+    def compare(
+        self,
+        state: str,
+        asked: Sequence[BaselineSpec],
+        target: TargetSpec | None = None,
+        token: CancelToken = NEVER,
+    ) -> Job[Comparison]:
+        """Put baselines beside a state, time all of them on a target, and say whether pruning was worth it."""
+        return (yield from comparing.compare(self, state, asked, target, token))
+
+    def baseline(self, state: str, asked: BaselineSpec, token: CancelToken = NEVER) -> Job[Baseline]:
+        """Make one baseline of a state, unless it was made before."""
+        return (yield from comparing.make(self, state, asked, token))
+
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
         parent, trust = self.history.state(state), trust_pickle or self._need().prepared.spec.trust_pickle
@@ -330,6 +343,25 @@ class Session:
         """All states in the order they were made, the original first."""
         return tuple(self.history.states.values())
 
+    def baselines(self, state: str) -> tuple[Baseline, ...]:
+        """The baselines that stand beside a state, in the order they were made."""
+        return tuple(one for one in self.history.baselines.values() if one.against == state)
+
+    def standing(self, state: str) -> Standing:
+        """A state as baselines are made for it."""
+        live, task, one = self._need(), self._need_task(), self.history.state(state)
+        opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
+        made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
+        costs = (one.parameters, one.macs)
+        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs)
+
+    def keep_baseline(self, one: Baseline, model: nn.Module) -> Baseline:
+        """Write a baseline's weights, then the baseline; it gets its id."""
+        weights = self.store.put(model.state_dict())
+        kept = self.history.put_baseline(replace(one, id=f"b{len(self.history.baselines)}", weights=weights))
+        self._collect()
+        return kept
+
     def recipe(self, state: str) -> Recipe:
         """The steps from the original to a state."""
         return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
@@ -338,7 +370,7 @@ class Session:
         """Write a project: every state with its weights, and the recipe of one. Returns the folder."""
         target = Path(folder).expanduser().absolute()
         store = WeightStore(target / "weights")
-        for digest in {one.weights for one in self.states()}:
+        for digest in self.history.weights:
             store.take(digest, self.store)
         write_recipe(target / RECIPE, self.recipe(state))
         self.history.write_to(target)
@@ -372,8 +404,8 @@ class Session:
         store = WeightStore(project.folder / "weights")
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():
-            for one in project.states.values():
-                self.store.take(one.weights, store)
+            for digest in project.weights:
+                self.store.take(digest, store)
             project.write_to(self.folder)
         self.history.read()
         self._live = live
@@ -437,6 +469,23 @@ class Session:
         identity = (self.history.next_id(), parent.id, kind, removed, edits, weights)
         state = self.history.put(State(*identity, total.parameters, total.macs, **fields))
         live.present = (state.id, model.eval())
-        size = self.store.collect({one.weights for one in self.states()})
-        self._artifacts().collect(self.store.bound - size)
+        self._collect()
         return state
+
+    def _collect(self) -> None:
+        """Keep the session's folder in its bound."""
+        size = self.store.collect(set(self.history.weights))
+        self._artifacts().collect(self.store.bound - size)
+
+    def _measured(self, name: str) -> tuple[Artifacts, nn.Module, State]:
+        """What is measured of a state or a baseline, and who writes its files."""
+        beside = self.history.baselines.get(name)
+        if beside is None:
+            return self._artifacts(), self._model(name), self.history.state(name)
+        prepared, spec = self._need().prepared, self.history.spec
+        factory, trusted = prepared.opened.factory, spec is not None and spec.trust_code
+        if beside.source is not None:
+            opened = replace(prepared.opened, name=beside.title)
+            prepared = replace(prepared, spec=beside.source, opened=opened)
+        model = comparing.model_of(self, beside, factory, trusted)
+        return Artifacts(self.folder / "artifacts", prepared), model, comparing.as_state(beside)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ..baselines.protocol import BaselineSpec
 from ..recovery.protocol import RecoverySettings
 from ..scoring.choices import Choices
 from ..sources.protocol import ModelSpec
@@ -120,6 +121,13 @@ class Attach(msgspec.Struct, frozen=True, tag_field="step", tag="attach"):
     outcome: Numbers = Numbers()
 
 
+class Compare(msgspec.Struct, frozen=True, tag_field="step", tag="baseline"):
+    """A baseline beside the state; the outcome's weights are its own."""
+
+    intent: BaselineSpec
+    outcome: Numbers = Numbers()
+
+
 class Export(msgspec.Struct, frozen=True, tag_field="step", tag="export"):
     """A file."""
 
@@ -127,7 +135,7 @@ class Export(msgspec.Struct, frozen=True, tag_field="step", tag="export"):
     outcome: Numbers = Numbers()
 
 
-Step: TypeAlias = Open | Score | Plan | Cut | Recover | Attach | Export
+Step: TypeAlias = Open | Score | Plan | Cut | Recover | Attach | Export | Compare
 
 
 class Recipe(msgspec.Struct, frozen=True):

@@ -43,6 +43,11 @@ class DataTask:
         self._classes = self.purpose.check(data)
         self._original: Any = None
 
+    @property
+    def together(self) -> bool:
+        """Whether the loss compares the samples of a batch with each other: one by itself has none then."""
+        return self.purpose.together
+
     def info(self, model: Any | None) -> TaskInfo:
         """Title, sizes, samples of different classes; the first model given is the original that others agree with."""
         if model is not None and self._original is None:

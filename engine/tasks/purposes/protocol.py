@@ -39,6 +39,7 @@ class Purpose:
         counts: Which positions count [N, T] of answers [N, T, values], by the targets; None where answers have none.
         percent: Shown as per cent.
         higher_is_better: Direction.
+        together: The loss compares the samples of a batch with each other: one by itself has none.
     """
 
     metric: str
@@ -53,6 +54,7 @@ class Purpose:
     counts: Callable[[Any], Any] | None = None
     percent: bool = False
     higher_is_better: bool = True
+    together: bool = False
 
 
 def bootstrap(rows: Rows, statistic: Callable[[Rows], float]) -> float:

@@ -83,4 +83,5 @@ PURPOSE = Purpose(
     rows=_rows,
     statistic=_spearman,
     error=bootstrap,
+    together=True,
 )

@@ -1,5 +1,6 @@
 """Gates and Fisher information equal what explicit gates and gradients of single samples give."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from secateur.engine.scoring.samples import samples_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.boxes import Boxes
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.protocol import Split, TaskSpec
 from tests.engine.nets import Transformer
 from tests.engine.scoring.given_task import GivenTask
 from tests.engine.surgery.test_blocks import llama
@@ -129,3 +132,22 @@ def test_images_of_several_sizes_are_a_list_of_samples_whatever_their_channels()
     for place, (image, target) in enumerate(found):
         assert image[0] is images[place] and target[0] is targets[place]
         assert len(image) == len(target) == 1
+
+
+def test_pairs_whose_loss_compares_them_count_as_one_batch(tmp_path: Path) -> None:
+    lines = [f"{'ab' * (n + 1)},{'ba' * n}c,{n % 5}" for n in range(40)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["one,other,score", *lines]))
+    options = (("features", "one,other"), ("label", "score"), ("purpose", "similarity"), ("tokenizer", "bytes"))
+    task = open_task(TaskSpec("csv", str(tmp_path / "pairs.csv"), batch=8, options=(*options, ("length", "8"))))
+    torch.manual_seed(0)
+    net: Any = nn.Sequential(nn.Embedding(256, 6), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    analysis = analyse(net, task.example_inputs())
+    neurons = next(one for one in analysis.sets if one.module == "1").structures
+    found: list[Tensor] = []
+    for batch in task.batches(Split.CALIBRATE, seed=0):
+        loss: Any = task.loss(net, batch)
+        (weight,) = torch.autograd.grad(loss, [net[3].weight])
+        found.append((weight * net[3].weight).sum(0).abs())
+    expected = torch.stack(found).mean(0).detach()
+    scores = finish(score(net, analysis, analysis.empty(), "gates", task, choices=PLAIN))[neurons]
+    assert expected.max() > 0 and np.allclose(scores, expected, rtol=1e-4)

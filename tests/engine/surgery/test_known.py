@@ -11,7 +11,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analysis import NOTHING_KNOWN, Analysis, Known
 from secateur.engine.surgery import settle as settling
 from secateur.engine.surgery.audit import Auditor
-from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.cut import Rehearsal, cut
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.settle import settle, trial_mask
 from secateur.engine.surgery.verify import verify
@@ -105,7 +105,7 @@ def test_what_a_round_has_shown_is_known_in_the_next(audits: list[bool], monkeyp
     known: list[bool] = []
     real = settling.rehearse
 
-    def seen(model: nn.Module, analysis: Analysis, *rest: Any) -> Known:
+    def seen(model: nn.Module, analysis: Analysis, *rest: Any) -> Rehearsal:
         known.append(bool(analysis.known.attributes))
         return real(model, analysis, *rest)
 

@@ -1,0 +1,1 @@
+"""Baselines: what a pruned model has to be better than, to have been worth the pruning."""

@@ -1,0 +1,60 @@
+"""The same shape trained from scratch: fresh weights in the cut model (Liu et al. 2019). Loads torch.
+
+Fresh weights come from the original's own factory, so that its author's way to initialise holds, and every tensor draws
+its entries anew from those by the seed: a factory that hands out trained weights gives nothing learned away. Layers of
+normalisation begin as torch begins them.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import Message
+from ..jobs import CancelToken, Job, Progress
+from ..surgery.cut import copy_model
+from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .training import train
+
+
+def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+    """The state's own shape with fresh weights, trained with its recovery."""
+    yield Progress("Drawing fresh weights")
+    model = copy_model(standing.model)
+    refresh(model, standing.factory(), asked.seed)
+    settings = standing.recovery(asked)
+    yield from train(model, standing, settings, token, standing.analysis.kept_indices(standing.removed))
+    template = "Epochs of training: {epochs}. How long the original was trained before it was cut is not counted."
+    note = Message("baselines.scratch_budget", template, {"epochs": settings.epochs})
+    costs = (standing.parameters, standing.macs, settings.epochs)
+    return Made(model, RULE.title, *costs, standing.removed, standing.edits, notes=(note,))
+
+
+@torch.no_grad()
+def refresh(model: nn.Module, fresh: nn.Module, seed: int) -> None:
+    """Give a cut model fresh weights, in place.
+
+    Args:
+        model: The cut one.
+        fresh: One of the original's shape, as its factory makes it.
+        seed: Of the draws.
+    """
+    random = torch.Generator().manual_seed(seed)
+    given = dict(fresh.named_parameters(remove_duplicate=False))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and name in given:
+            pool = given[name].detach().flatten()
+            drawn = pool[torch.randperm(len(pool), generator=random)[: parameter.numel()]]
+            parameter.copy_(drawn.view_as(parameter))
+    for module in model.modules():
+        reset: Any = getattr(module, "reset_parameters", None)
+        if callable(reset) and "norm" in type(module).__name__.lower():
+            reset()
+
+
+RULE = Rule(
+    BaselineKind.SCRATCH,
+    "same shape, from scratch",
+    "Did the weights that were kept help, or is it the shape alone?",
+    make,
+)

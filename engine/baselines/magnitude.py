@@ -1,0 +1,107 @@
+"""Unstructured magnitude pruning: as few weights other than zero as the state has parameters. Loads torch.
+
+The smallest weights of the whole model go (global L1, Han et al. 2015), chosen by torch's own pruning; the zeros stay
+zeros through the same recovery. The tensors keep their shapes: what a runtime makes of zeros is measured.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
+
+from ..errors import Message, SecateurError
+from ..jobs import CancelToken, Job, Progress
+from ..structures.costs import costs
+from ..surgery.cut import copy_model
+from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .training import train
+
+LEAST_DIMENSIONS = 2
+"""Biases and normalisation, with fewer, stay whole."""
+Place = tuple[nn.Module, str]
+"""A module and the name of its parameter."""
+
+
+class Mask(nn.Module):
+    """A weight with some of its entries held at zero."""
+
+    def __init__(self, kept: Tensor) -> None:
+        """Take what is kept, 1 or 0 for each entry."""
+        super().__init__()
+        self.register_buffer("kept", kept, persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight with zeros."""
+        return weight * self.get_buffer("kept")
+
+
+def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+    """The original with as many zeros as the state has parameters less."""
+    yield Progress("Setting the smallest weights to zero")
+    model, whole = copy_model(standing.original), costs(standing.analysis)
+    set_zeros(model, whole.parameters - standing.parameters)
+    settings, empty = standing.recovery(asked), standing.analysis.empty()
+    trained = any(one.recoveries for one in standing.rounds) or asked.epochs is not None
+    if trained:
+        yield from train(model, standing, settings, token, standing.analysis.kept_indices(empty))
+    bake(model)
+    template = "{share:.0%} of the weights are zero; their products are computed all the same."
+    note = Message("baselines.zeros", template, {"share": 1 - standing.parameters / max(whole.parameters, 1)})
+    left, epochs = sum(int(p.count_nonzero()) for p in model.parameters()), settings.epochs if trained else 0
+    return Made(model, RULE.title, left, whole.macs, epochs, empty, notes=(note,))
+
+
+def set_zeros(model: nn.Module, count: int) -> None:
+    """Hold the smallest `count` weights of a model at zero from now on; `bake` ends that.
+
+    Raises:
+        SecateurError: There are not so many weights.
+    """
+    places = _places(model)
+    sizes = sum(getattr(*tied[0]).numel() for tied in places)
+    if not 0 <= count < sizes:
+        template = (
+            "{count} weights cannot become zero: there are {sizes}, without biases, normalisation and recurrent layers."
+        )
+        raise SecateurError("baselines.too_few_weights", template, count=count, sizes=sizes)
+    first = [tied[0] for tied in places]
+    if count == 0:
+        return
+    prune.global_unstructured(first, pruning_method=prune.L1Unstructured, amount=count)
+    for tied in places:
+        module, name = tied[0]
+        kept = module.get_buffer(f"{name}_mask").clone()
+        prune.remove(module, name)
+        for other, its_name in tied:
+            setattr(other, its_name, getattr(module, name))
+        for other, its_name in tied:
+            parametrize.register_parametrization(other, its_name, Mask(kept), unsafe=True)
+
+
+def bake(model: nn.Module) -> None:
+    """Write the zeros into the weights; modules are again of their own classes."""
+    for module in list(model.modules()):
+        held: Any = getattr(module, "parametrizations", None)
+        for name in list(held) if parametrize.is_parametrized(module) else ():
+            parametrize.remove_parametrizations(module, name)
+
+
+def _places(model: nn.Module) -> list[list[Place]]:
+    """Where each weight is held; tied ones have several places.
+
+    Recurrent layers stay whole: they keep further references to their weights, past which no zero could be held.
+    """
+    found: dict[int, list[Place]] = {}
+    for module in (one for one in model.modules() if not isinstance(one, nn.RNNBase)):
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            if parameter.ndim >= LEAST_DIMENSIONS and parameter.is_floating_point():
+                found.setdefault(id(parameter), []).append((module, name))
+    return list(found.values())
+
+
+RULE = Rule(
+    BaselineKind.MAGNITUDE,
+    "unstructured magnitude",
+    "What does pruning single weights keep at as many parameters, and does it make anything faster?",
+    make,
+)

@@ -1,0 +1,188 @@
+"""What a pruned model is compared with, as plain data, and what makes such a baseline. Loads no torch.
+
+A baseline is one file with one `Rule` value and one line in `table.py`. What it gives stands beside a state of the
+session: measured on the same data and the same target, and trained with the same recovery.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from ..errors import Message
+from ..inputs import Inputs
+from ..jobs import CancelToken, Job
+from ..planning.protocol import Goal
+from ..recovery.protocol import RecoverySettings
+from ..sources.protocol import ModelSpec
+from ..structures.analysis import Analysis, Mask
+from ..surgery.protocol import Edits
+from ..targets.protocol import Timing
+from ..tasks.protocol import Metric, Task
+
+
+class BaselineKind(StrEnum):
+    """What a state is compared with."""
+
+    RANDOM = "random"
+    SCRATCH = "scratch"
+    STOCK = "stock"
+    MAGNITUDE = "magnitude"
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineSpec:
+    """A baseline that is asked for; plain data for recipes.
+
+    Attributes:
+        kind: Which.
+        epochs: Of its training (random removal: of each recovery); None for as many as the state had on its way, or
+            for what `RecoverySettings` has where it had none.
+        seed: Of what is random: draws, fresh weights, the order of the data.
+        source: Of a stock model: what to open (`ModelSpec.source`), "" to look for one of the same family.
+        weights: Of a stock model: a checkpoint to begin with, "" for the source's own or random ones.
+    """
+
+    kind: BaselineKind
+    epochs: int | None = None
+    seed: int = 0
+    source: str = ""
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A baseline that was made; its weights lie beside those of the states.
+
+    Attributes:
+        id: Name in this session ("b0").
+        against: Id of the state that it stands beside.
+        asked: What was asked for.
+        title: For a person ("resnet18", "random removal").
+        weights: sha256 of the safetensors file in the store.
+        parameters: That are not zero.
+        macs: That are computed for one sample; zeros are computed too.
+        epochs: Passes over the calibrate split that it was trained for at most.
+        metric: On the report split.
+        timings: Measured latencies.
+        removed: Structures removed from the original, by set key, original indices.
+        edits: Repairs of the cut.
+        source: What was opened, of a stock model.
+        seal: Vouches for the Python file of that source, see `sources.consent`.
+        notes: What to know when comparing, in words.
+    """
+
+    id: str
+    against: str
+    asked: BaselineSpec
+    title: str
+    weights: str
+    parameters: int
+    macs: int
+    epochs: int
+    metric: Metric
+    timings: tuple[Timing, ...] = ()
+    removed: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    edits: Edits = field(default_factory=Edits)
+    source: ModelSpec | None = None
+    seal: str = ""
+    notes: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A cut on the way to a state, and how it was recovered.
+
+    Attributes:
+        goal: What its plan was to reach; where a hand marked it, the MACs that it came to.
+        locked: [S] what was not to be removed.
+        recoveries: Settings of what followed it, () where nothing was recovered.
+    """
+
+    goal: Goal
+    locked: Mask
+    recoveries: tuple[RecoverySettings, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A state to compare with, and what it came from, in the engine's process.
+
+    Attributes:
+        original: The `torch.nn.Module` it was cut from, the teacher; left as it is.
+        factory: Makes a module of the original's class and shape.
+        model: The state's module; left as it is.
+        spec: How the original was opened.
+        analysis: Of the original.
+        inputs: Example inputs.
+        task: What judges and trains.
+        removed: [S] what the state lacks.
+        edits: Its repairs.
+        rounds: How it came about.
+        parameters: Of the state.
+        macs: Of the state, one sample.
+    """
+
+    original: Any
+    factory: Callable[[], Any]
+    model: Any
+    spec: ModelSpec
+    analysis: Analysis
+    inputs: Inputs
+    task: Task
+    removed: Mask
+    edits: Edits
+    rounds: tuple[Round, ...]
+    parameters: int
+    macs: int
+
+    def recovery(self, asked: BaselineSpec) -> RecoverySettings:
+        """The state's own recovery, all epochs on its way in one, or as many as asked for."""
+        given = [settings for one in self.rounds for settings in one.recoveries]
+        last = given[-1] if given else RecoverySettings()
+        epochs = sum(one.epochs for one in given) if given else last.epochs
+        return replace(last, epochs=epochs if asked.epochs is None else asked.epochs)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A model that a rule made and trained.
+
+    Attributes:
+        model: The `torch.nn.Module`, in eval mode.
+        title: For a person.
+        parameters: That are not zero.
+        macs: One sample's.
+        epochs: Passes over the calibrate split at most.
+        removed: [S] what it lacks of the original, None for a model of its own.
+        edits: Its repairs.
+        source: What was opened, of a model of its own.
+        notes: What to know when comparing.
+    """
+
+    model: Any
+    title: str
+    parameters: int
+    macs: int
+    epochs: int
+    removed: Mask | None = None
+    edits: Edits = field(default_factory=Edits)
+    source: ModelSpec | None = None
+    notes: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a baseline is made.
+
+    Attributes:
+        kind: Which.
+        title: For a person.
+        question: What it answers, a sentence.
+        make: Job that makes and trains it; raises SecateurError where it cannot be.
+    """
+
+    kind: BaselineKind
+    title: str
+    question: str
+    make: Callable[[Standing, BaselineSpec, CancelToken], Job[Made]]

@@ -1,0 +1,71 @@
+"""Random removal: the same goals by scores that are drawn, the same recovery. Loads torch."""
+
+from dataclasses import replace
+from typing import Any
+
+from ..errors import Message
+from ..jobs import CancelToken, Job, Progress
+from ..planning.goal import solve
+from ..recovery.finetune import recover
+from ..recovery.protocol import RecoverySettings
+from ..recovery.reading_layers import Kept
+from ..scoring.criteria import score
+from ..structures.analysis import Mask
+from ..structures.costs import costs
+from ..surgery.cut import cut
+from ..surgery.protocol import Edits
+from ..surgery.slicing import relative_keeps
+from ..surgery.verify import require, verify
+from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+
+
+def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+    """Go the state's rounds again, each cut verified as any other."""
+    analysis = standing.analysis
+    model, removed, edits, epochs = standing.original, analysis.empty(), Edits(), 0
+    for one in standing.rounds:
+        scores = yield from score(model, analysis, removed, "random", token=token, seed=asked.seed)
+        after = solve(analysis, scores, one.goal, removed, one.locked).removed
+        if (after == removed).all():
+            continue
+        reference = (model, relative_keeps(analysis, removed, after))
+        model, edits = yield from _cut(standing, model, (removed, after), edits, token)
+        for given in one.recoveries:
+            settings = given if asked.epochs is None else replace(given, epochs=asked.epochs)
+            yield from _recovered(standing, model, reference, (settings, analysis.kept_indices(after)), token)
+            epochs += settings.epochs
+        removed = after
+    left = costs(analysis, removed)
+    note = Message("baselines.drawn", "What goes was drawn with seed {seed}.", {"seed": asked.seed})
+    return Made(model, RULE.title, left.parameters, left.macs, epochs, removed, edits, notes=(note,))
+
+
+def _cut(
+    standing: Standing, model: Any, way: tuple[Mask, Mask], edits: Edits, token: CancelToken
+) -> Job[tuple[Any, Edits]]:
+    yield Progress("Cutting at random")
+    done = cut(model, standing.analysis, *way, edits, standing.inputs)
+    proof = yield from verify(model, done.model, standing.analysis, *way, standing.inputs, token, done.factors)
+    require(proof)
+    return done.model, done.edits
+
+
+def _recovered(
+    standing: Standing,
+    model: Any,
+    reference: tuple[Any, Kept],
+    how: tuple[RecoverySettings, Kept],
+    token: CancelToken,
+) -> Job[None]:
+    """Train in place; a repair compares with the model that was cut."""
+    told = (standing.spec.outputs, how[1], reference)
+    done = yield from recover(model, standing.original, standing.task, how[0], token, *told)
+    model.load_state_dict(done.state_dict)
+
+
+RULE = Rule(
+    BaselineKind.RANDOM,
+    "random removal",
+    "Is the criterion better than chance, at the same budget and with the same recovery?",
+    make,
+)

@@ -1,0 +1,130 @@
+"""The stock smaller model: the next one of the same family, or one that the user names. Loads torch.
+
+It is opened as any model, with the original's number of classes, and trained with the state's own recovery, the
+original as its teacher. Where its weights are random, it has to learn everything in those epochs, and a note says so.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import Message, SecateurError
+from ..jobs import CancelToken, Job, Progress, check
+from ..sources.open import open_model
+from ..sources.protocol import ModelSpec, Opened
+from ..structures.analyse import analyse
+from ..structures.costs import costs
+from ..tasks.answers import ask, evaluating
+from .families import distance, relatives
+from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .training import train
+
+RANDOM_WEIGHTS = "source.random"
+"""The note of a source whose weights are random."""
+TRIED = 12
+"""Models of a family that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that was opened.
+
+    Attributes:
+        opened: The model.
+        parameters: Exact.
+        macs: Of one sample.
+    """
+
+    opened: Opened
+    parameters: int
+    macs: int
+
+
+def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
+    """Open it and train it."""
+    if asked.source:
+        yield Progress(f"Opening {asked.source}")
+        found = _opened(_spec(standing, asked.source, asked.weights), standing, token)
+    else:
+        found = yield from nearest(standing, token)
+    opened, settings = found.opened, replace(standing.recovery(asked), features=0.0)
+    _require_same_answer(opened.model, standing)
+    yield from train(opened.model, standing, settings, token)
+    notes = list(opened.notes)
+    if any(note.code == RANDOM_WEIGHTS for note in notes):
+        template = (
+            "It began with random weights (epochs of training: {epochs}); with the weights that its publisher trained "
+            "(--stock-weights) it may be better."
+        )
+        notes = [note for note in notes if note.code != RANDOM_WEIGHTS]
+        notes.append(Message("baselines.stock_random", template, {"epochs": settings.epochs}))
+    what = (opened.model.eval(), opened.name, found.parameters, found.macs, settings.epochs)
+    return Made(*what, source=opened.spec, notes=tuple(notes))
+
+
+def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
+    """Of the nearest names of the family with fewer MACs than the original, the one whose MACs are next to the state's.
+
+    Raises:
+        SecateurError: The family has none, or there is no family.
+    """
+    source = standing.spec.source
+    family, whole = relatives(source)[:TRIED], costs(standing.analysis)
+    for _, alike in groupby(family, lambda one: distance(source, one)):
+        best: Candidate | None = None
+        for one in alike:
+            check(token)
+            yield Progress(f"Looking at {one}")
+            try:
+                candidate = _opened(_spec(standing, one, ""), standing, token)
+            except SecateurError:  # other inputs, or a package that is missing: not a stand-in for this model
+                continue
+            smaller = candidate.macs < whole.macs and candidate.parameters < whole.parameters
+            if smaller and (best is None or abs(candidate.macs - standing.macs) < abs(best.macs - standing.macs)):
+                best = candidate
+        if best is not None:
+            return best
+    raise SecateurError(
+        "baselines.no_family",
+        "No smaller model of the family of {source} is known. Name one: --stock path/to/file.py:callable, or "
+        "--stock torchvision:NAME.",
+        source=source,
+    )
+
+
+def _spec(standing: Standing, source: str, weights: str) -> ModelSpec:
+    """A stock model to open; of the same library, with the arguments that the original was opened with."""
+    library, own = source.partition(":")[0], standing.spec.source.partition(":")[0]
+    arguments = standing.spec.arguments if library == own and not library.endswith(".py") else {}
+    return ModelSpec(source, weights, standing.spec.input_shape, dict(arguments), outputs=standing.spec.outputs)
+
+
+def _opened(spec: ModelSpec, standing: Standing, token: CancelToken) -> Candidate:
+    opened = open_model(spec, token)
+    left = costs(analyse(opened.model, standing.inputs, opened.name, token, spec.outputs))
+    return Candidate(opened, left.parameters, left.macs)
+
+
+def _require_same_answer(model: Any, standing: Standing) -> None:
+    """Refuse a model whose answer has another shape than the original's."""
+    shapes = [_answer(one, standing) for one in (model, standing.original)]
+    if shapes[0] != shapes[1]:
+        template = "The stock model answers with {its}, the original with {own}. Name one for the same task."
+        raise SecateurError("baselines.stock_outputs", template, its=shapes[0], own=shapes[1])
+
+
+def _answer(model: Any, standing: Standing) -> list[int]:
+    with evaluating(model), torch.no_grad():
+        found = ask(model, standing.inputs)
+    return list(found.shape) if isinstance(found, Tensor) else []
+
+
+RULE = Rule(
+    BaselineKind.STOCK,
+    "stock smaller model",
+    "Would the smaller model of the same family have done?",
+    make,
+)

@@ -1,0 +1,12 @@
+"""The table of baselines; importing it loads torch.
+
+To add one: a file beside `random_removal.py`, a member of `BaselineKind`, and its value here.
+"""
+
+from .from_scratch import RULE as FROM_SCRATCH
+from .magnitude import RULE as MAGNITUDE
+from .protocol import BaselineKind, Rule
+from .random_removal import RULE as RANDOM_REMOVAL
+from .stock import RULE as STOCK
+
+RULES: dict[BaselineKind, Rule] = {rule.kind: rule for rule in (RANDOM_REMOVAL, FROM_SCRATCH, STOCK, MAGNITUDE)}

@@ -1,0 +1,146 @@
+"""Was it worth pruning? The result beside its baselines: a sentence as data. Loads no torch.
+
+A baseline is *better* when its metric is better by more than both standard errors together and it costs no more. It is
+*as good* when the metrics are apart by no more than that, at no more cost. Where both were timed at the same place, it
+costs more when even its 10th percentile is above the result's median; else when it has more MACs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import Message
+from ..targets.protocol import Timing
+from ..tasks.protocol import Metric
+from .protocol import Baseline, BaselineKind
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The pruned model, as far as it is compared.
+
+    Attributes:
+        id: Of its state.
+        metric: On the report split.
+        parameters: Exact.
+        macs: Of one sample.
+        timings: Measured latencies.
+    """
+
+    id: str
+    metric: Metric
+    parameters: int
+    macs: int
+    timings: tuple[Timing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the comparison says.
+
+    Attributes:
+        worth: False when a baseline is better, True when there is one of every kind and none is as good, None when
+            nothing can be said: baselines are missing, or the data cannot tell.
+        better: Ids of baselines that are better.
+        as_good: Ids of baselines that are as good.
+        sentences: One for each of those, or one for all.
+    """
+
+    worth: bool | None
+    better: tuple[str, ...]
+    as_good: tuple[str, ...]
+    sentences: tuple[Message, ...]
+
+
+BETTER = {
+    BaselineKind.STOCK: "Not worth pruning: the stock {title} is better ({its}) at {cost}; pruned: {own}.",
+    BaselineKind.SCRATCH: "The weights that were kept did not help: the same shape trained from scratch is better "
+    "({its}, epochs: {epochs}); pruned: {own}.",
+    BaselineKind.RANDOM: "Not worth choosing: random removal is better ({its}) at {cost}; pruned: {own}.",
+    BaselineKind.MAGNITUDE: "Not worth cutting: pruning single weights is better ({its}) at {cost}; pruned: {own}.",
+}
+AS_GOOD = {
+    BaselineKind.STOCK: "The stock {title} cannot be told apart ({its}) at {cost}; pruned: {own}.",
+    BaselineKind.SCRATCH: "The same shape trained from scratch cannot be told apart ({its}, epochs: {epochs}); "
+    "pruned: {own}.",
+    BaselineKind.RANDOM: "Random removal cannot be told apart ({its}) at {cost}; pruned: {own}.",
+    BaselineKind.MAGNITUDE: "Pruning single weights cannot be told apart ({its}) at {cost}; pruned: {own}.",
+}
+
+
+def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
+    """Compare a result with its baselines."""
+    cheap = [one for one in _one_each(baselines) if no_dearer(one, result)]
+    better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
+    as_good = [one for one in cheap if abs(gain(one.metric, result.metric)) <= _margin(one.metric, result.metric)]
+    sentences = [_sentence(BETTER, "better", one, result) for one in better]
+    sentences += [_sentence(AS_GOOD, "as_good", one, result) for one in as_good]
+    missing = set(BaselineKind) - {one.asked.kind for one in baselines}
+    if not sentences:
+        sentences = [_none_better(missing, result)]
+    worth = False if better else None if as_good or missing else True
+    return Verdict(worth, tuple(one.id for one in better), tuple(one.id for one in as_good), tuple(sentences))
+
+
+def _one_each(baselines: Sequence[Baseline]) -> list[Baseline]:
+    """Of several seeds of a baseline the one in the middle by its metric, the better one of two."""
+    groups: dict[tuple[BaselineKind, str], list[Baseline]] = {}
+    for one in baselines:
+        groups.setdefault((one.asked.kind, one.title), []).append(one)
+    ranked = (sorted(group, key=lambda one: gain(one.metric, group[0].metric)) for group in groups.values())
+    return [group[len(group) // 2] for group in ranked]
+
+
+def gain(metric: Metric, other: Metric) -> float:
+    """By how much a metric is better than another, negative where it is worse."""
+    return metric.value - other.value if metric.higher_is_better else other.value - metric.value
+
+
+def no_dearer(baseline: Baseline, result: Result) -> bool:
+    """Whether a baseline costs no more: time where both were timed at one place, else MACs."""
+    timed = both_timed(baseline.timings, result.timings)
+    if timed is not None:
+        return timed[0].low <= timed[1].median
+    return baseline.macs <= result.macs
+
+
+def both_timed(its: Sequence[Timing], own: Sequence[Timing]) -> tuple[Timing, Timing] | None:
+    """The latest timings of two models at the same place, None where there are none."""
+    places = {timing.target.place: timing for timing in own}
+    found = [(one, places[one.target.place]) for one in its if one.target.place in places]
+    return found[-1] if found else None
+
+
+def _margin(metric: Metric, other: Metric) -> float:
+    return metric.error + other.error
+
+
+def _sentence(templates: dict[BaselineKind, str], code: str, one: Baseline, result: Result) -> Message:
+    kind = one.asked.kind
+    words = {
+        "title": one.title,
+        "its": _in_words(one.metric),
+        "own": _in_words(result.metric),
+        "epochs": one.epochs,
+        "cost": _cost(one, result),
+    }
+    return Message(f"baselines.{kind}_{code}", templates[kind], words)
+
+
+def _none_better(missing: set[BaselineKind], result: Result) -> Message:
+    if missing:
+        template = "None of the baselines that were made is as good; not made: {missing}."
+        return Message("baselines.incomplete", template, {"missing": ", ".join(sorted(missing))})
+    template = "Worth pruning: no baseline is as good at no more cost ({own})."
+    return Message("baselines.worth", template, {"own": _in_words(result.metric)})
+
+
+def _cost(one: Baseline, result: Result) -> str:
+    timed = both_timed(one.timings, result.timings)
+    macs = f"{one.macs / max(result.macs, 1):.0%} of its MACs"
+    return macs if timed is None else f"{timed[0].median / timed[1].median:.0%} of its time"
+
+
+def _in_words(metric: Metric) -> str:
+    if metric.percent:
+        return f"{100 * metric.value:.1f} ± {100 * metric.error:.1f} % {metric.name}"
+    return f"{metric.name} {metric.value:.4g} ± {metric.error:.2g}"

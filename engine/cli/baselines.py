@@ -1,0 +1,116 @@
+"""`secateur baselines`: put a project's result beside what it has to be better than; was it worth it?"""
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ..baselines.protocol import Baseline, BaselineKind, BaselineSpec
+from ..errors import SecateurError
+from ..session.comparing import Comparison
+from ..session.paths import absolute_to, change_source
+from ..session.plain import to_plain
+from ..session.recipe import RECIPE, write_recipe
+from ..session.session import Session
+from ..session.states import State
+from ..sources.protocol import ModelSpec
+from ..targets.protocol import TargetSpec, Timing
+from .output import Outcome, Reporter
+from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
+from .threads import use_threads
+
+
+def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Make and measure baselines; what is finished stays in the project also when the rest is stopped."""
+    use_threads(arguments.threads)
+    folder = Path(arguments.project).absolute()
+    with closing(Session(folder)) as session:
+        spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        reporter.finish(session.open(spec, evaluate=False))
+        state = arguments.state or session.states()[-1].id
+        try:
+            done = reporter.finish(session.compare(state, _asked(arguments), _target(arguments)))
+        finally:
+            write_recipe(folder / RECIPE, session.recipe(state))
+        original = session.states()[0]
+    content = {
+        "command": "baselines",
+        "project": str(folder),
+        "original": _state(original),
+        "result": _state(done.state),
+        "baselines": [_baseline(one) for one in done.baselines],
+        "missed": [{"kind": str(one.asked.kind), "reason": one.reason} for one in done.missed],
+        "verdict": _verdict(done),
+        "recipe": str(folder / RECIPE),
+    }
+    shortfall = "\n".join(f"No baseline {one.asked.kind}: {one.reason}" for one in done.missed)
+    return Outcome(content, _text(original, done), shortfall)
+
+
+def _asked(arguments: argparse.Namespace) -> list[BaselineSpec]:
+    change = absolute_to(Path.cwd())
+    stock = change_source(arguments.stock, change) if arguments.stock else ""
+    weights = change(arguments.stock_weights) if arguments.stock_weights else ""
+    if (stock or weights) and arguments.kind and str(BaselineKind.STOCK) not in arguments.kind:
+        raise SecateurError("cli.no_stock", "--stock names a baseline that is not asked for: add --kind stock.")
+    kinds = [BaselineKind(kind) for kind in dict.fromkeys(arguments.kind or map(str, BaselineKind))]
+    named = {BaselineKind.STOCK: (stock, weights)}
+    return [BaselineSpec(kind, arguments.epochs, arguments.seed, *named.get(kind, ("", ""))) for kind in kinds]
+
+
+def _target(arguments: argparse.Namespace) -> TargetSpec | None:
+    if arguments.no_timing:
+        return None
+    place = (arguments.runtime, arguments.threads or 1, arguments.batch)
+    return TargetSpec(*place, precision=arguments.precision, size=arguments.size)
+
+
+def _state(state: State) -> dict[str, Any]:
+    metric = reported(state)
+    timings = [to_plain(one) for one in state.timings]
+    return {"id": state.id, "metric": None if metric is None else metric_of(metric), "timings": timings} | costs_of(
+        state
+    )
+
+
+def _baseline(one: Baseline) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "kind": str(one.asked.kind),
+        "title": one.title,
+        "parameters": one.parameters,
+        "macs": one.macs,
+        "epochs": one.epochs,
+        "seed": one.asked.seed,
+        "metric": metric_of(one.metric),
+        "timings": [to_plain(timing) for timing in one.timings],
+        "notes": [str(note) for note in one.notes],
+    }
+
+
+def _verdict(done: Comparison) -> dict[str, Any]:
+    said = done.verdict
+    sentences = [{"code": m.code, "text": str(m), "arguments": dict(m.arguments)} for m in said.sentences]
+    return {"worth": said.worth, "better": said.better, "as_good": said.as_good, "sentences": sentences}
+
+
+def _text(original: State, done: Comparison) -> str:
+    metric = reported(done.state)
+    head = f"{metric.name} (n = {metric.count:,})" if metric else ""
+    rows = [["", "", "parameters", "MACs", "time", "epochs", head]]
+    for name, state in (("original", original), ("pruned", done.state)):
+        cells = [size(state.parameters), _share(state.macs, original.macs), _time(state.timings), ""]
+        rows.append([state.id, name, *cells, metric_value(reported(state))])
+    for one in done.baselines:
+        cells = [size(one.parameters), _share(one.macs, original.macs), _time(one.timings), str(one.epochs)]
+        rows.append([one.id, one.title, *cells, metric_value(one.metric)])
+    notes = [f"{one.id}: {note}" for one in done.baselines for note in one.notes]
+    return "\n".join([columns(rows, left=2), *notes, *(str(one) for one in done.verdict.sentences)])
+
+
+def _share(macs: int, original: int) -> str:
+    return f"{size(macs)} ({percent(macs / max(original, 1))})"
+
+
+def _time(timings: tuple[Timing, ...]) -> str:
+    return f"{timings[-1].median:.3g} ms" if timings else ""

@@ -1,0 +1,43 @@
+"""A point of our own benchmarks: what a cut cost, and what a recovery brought back."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Family(StrEnum):
+    """Models that behave alike when they are cut."""
+
+    CONVOLUTIONAL = "convolutional network"
+    TRANSFORMER = "transformer"
+    LANGUAGE = "language model"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One cell of a benchmark.
+
+    Attributes:
+        family: Of the model.
+        subject: Model and data in words.
+        kept: Share of the MACs that was kept.
+        metric: What it was judged by.
+        percent: Whether that is a fraction, shown as per cent.
+        original: The metric before the cut.
+        cut: Right after it.
+        recovered: After the recovery.
+        epochs: Of it, 0 for a repair without training.
+        how: In words.
+        source: The benchmark and its cell.
+    """
+
+    family: Family
+    subject: str
+    kept: float
+    metric: str
+    percent: bool
+    original: float
+    cut: float
+    recovered: float
+    epochs: int
+    how: str
+    source: str

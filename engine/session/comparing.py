@@ -1,0 +1,166 @@
+"""Baselines of a state: made once, kept beside the states, measured with it in turns, and what they say about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ..baselines.protocol import Baseline, BaselineSpec, Made, Round, Standing
+from ..baselines.table import RULES
+from ..baselines.verdict import Result, Verdict, verdict
+from ..errors import SecateurError
+from ..jobs import Cancelled, CancelToken, Job, Progress, check
+from ..planning.goal import DEFAULT_KINDS
+from ..planning.protocol import Cost, Goal, Limit
+from ..sources.consent import require_consent, seal
+from ..sources.open import open_model
+from ..structures.analysis import from_identities, identities
+from ..surgery.cut import rebuild
+from ..targets.protocol import TargetSpec
+from ..tasks.protocol import Metric, Split
+from .states import State, StateKind
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A baseline that could not be made: what was asked for, and why."""
+
+    asked: BaselineSpec
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A state beside its baselines.
+
+    Attributes:
+        state: The state, measured.
+        baselines: All that stand beside it, also those that were made before.
+        missed: Those of the asked that could not be made.
+        verdict: What follows.
+    """
+
+    state: State
+    baselines: tuple[Baseline, ...]
+    missed: tuple[Missed, ...]
+    verdict: Verdict
+
+
+def compare(
+    session: "Session", state: str, asked: Sequence[BaselineSpec], target: TargetSpec | None, token: CancelToken
+) -> Job[Comparison]:
+    """Make what is asked for and was not made yet, measure all of it with the state, and judge.
+
+    Args:
+        session: Gets the baselines.
+        state: What they stand beside.
+        asked: Which baselines. One that cannot be made does not keep the others from it.
+        target: Where to time original, state and baselines in turns, None for no timing.
+        token: Cancels; what is finished is kept.
+
+    Raises:
+        SecateurError: The state is the original, or there is no task.
+    """
+    missed: list[Missed] = []
+    metric = yield from _reported(session, state, token)
+    for number, one in enumerate(asked, 1):
+        yield Progress(f"Baseline {number} of {len(asked)}: {RULES[one.kind].title}", number, len(asked))
+        try:
+            yield from make(session, state, one, token)
+        except Cancelled:
+            raise
+        except SecateurError as error:
+            missed.append(Missed(one, str(error)))
+    if target is not None:
+        names = [session.states()[0].id, state, *(one.id for one in session.baselines(state))]
+        yield from session.measure(tuple(names), target, token)
+    now = session.history.state(state)
+    beside = session.baselines(state)
+    said = verdict(Result(now.id, metric, now.parameters, now.macs, now.timings), beside)
+    return Comparison(now, beside, tuple(missed), said)
+
+
+def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken) -> Job[Baseline]:
+    """One baseline, made before or now; cancelled or failed, nothing is kept of it."""
+    known = next((one for one in session.baselines(state) if one.asked == asked), None)
+    if known is not None:
+        return known
+    standing = session.standing(state)
+    made = yield from RULES[asked.kind].make(standing, asked, token)
+    yield Progress("Evaluating the baseline")
+    metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
+    check(token)
+    return session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
+
+
+def rounds_of(session: "Session", path: Sequence[State]) -> tuple[Round, ...]:
+    """How a state came about: its cuts with their goals, and what recovered them."""
+    rounds: list[Round] = []
+    for one in path:
+        if one.kind is StateKind.CUT:
+            asked = one.plan.asked if one.plan else None
+            locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
+            rounds.append(Round(asked or _as_much(session, one), locked))
+        elif one.recovery is not None and rounds:
+            rounds[-1] = replace(rounds[-1], recoveries=(*rounds[-1].recoveries, one.recovery))
+    return tuple(rounds)
+
+
+def model_of(session: "Session", one: Baseline, factory: Callable[[], nn.Module], trusted: bool) -> nn.Module:
+    """A baseline's module again, with its weights; a source's Python file runs only with consent."""
+    weights = session.store.get(one.weights)
+    if one.source is None:
+        removed, _ = from_identities(session.analysis, one.removed)
+        return rebuild(factory, session.analysis, removed, one.edits, weights).eval()
+    require_consent(replace(one.source, task=None), one.seal, session.folder, trusted)
+    model: nn.Module = open_model(replace(one.source, weights="")).factory()
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def as_state(one: Baseline) -> State:
+    """A baseline as what runtimes measure."""
+    identity = (one.id, "", StateKind.ORIGINAL, one.removed, one.edits, one.weights)
+    return State(*identity, one.parameters, one.macs, metrics=(one.metric,), timings=one.timings)
+
+
+def _record(state: str, asked: BaselineSpec, made: Made, metric: Metric, standing: Standing) -> Baseline:
+    """All but the id and the weights, which the session gives."""
+    removed = {} if made.removed is None else identities(standing.analysis, made.removed)
+    return Baseline(
+        id="",
+        against=state,
+        asked=asked,
+        title=made.title,
+        weights="",
+        parameters=made.parameters,
+        macs=made.macs,
+        epochs=made.epochs,
+        metric=metric,
+        removed=removed,
+        edits=made.edits,
+        source=made.source,
+        seal="" if made.source is None else seal(replace(made.source, task=None)),
+        notes=made.notes,
+    )
+
+
+def _as_much(session: "Session", cut: State) -> Goal:
+    """The goal that stands for marks by hand: the same MACs, of the kinds that went."""
+    gone, _ = from_identities(session.analysis, cut.removed)
+    kinds = {one.kind for one in session.analysis.sets if gone[one.structures].any()} | DEFAULT_KINDS
+    return Goal((Limit(Cost.MACS, amount=cut.macs),), kinds=tuple(sorted(kinds)))
+
+
+def _reported(session: "Session", state: str, token: CancelToken) -> Job[Metric]:
+    """The state's metric on the report split, measured now where it was not."""
+    one = session.history.state(state)
+    if not one.parent:
+        template = "{state} is the original: baselines stand beside a model that was cut."
+        raise SecateurError("baselines.original", template, state=state)
+    known = next((metric for metric in one.metrics if metric.split is Split.REPORT), None)
+    return known or (yield from session.evaluate(state, Split.REPORT, token))

@@ -1,0 +1,236 @@
+"""CIFAR-10 (JPEG), ResNet-20 and ResNet-56: selection ours or Torch-Pruning's, recovery ours or plain fine-tuning.
+
+The published weights are first tuned on the JPEG copies (`base`), then cut to 72.4 % of the MACs (Li et al.'s ResNet-56
+B), to a half and to 40 %, and recovered for as many epochs again; `uncut` gives the base the same extra epochs. Pairs
+share data, seed and epochs. Torch-Pruning 1.6.1: group Taylor, global and isomorphic, in small steps until the MACs
+are reached. Ours: Taylor. Widths are free for both. Plain: SGD with momentum 0.9, cross entropy, the same one-cycle
+schedule, best epoch by the choose split. Short protocol: 12,500 training images, 4 epochs each; `--full`: 45,000, 30.
+"""
+
+import copy
+import io
+from contextlib import closing
+from dataclasses import replace
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from secateur.engine.jobs import finish
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.finetune import recover
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.session.session import Session
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.costs import costs
+from secateur.engine.tasks.protocol import Metric, Split, Task, TaskSpec
+
+from . import harness, models
+
+NETS = ("resnet20", "resnet56")
+KEEP = {"-27.6 %": 0.724, "2.0x": 0.5, "2.5x": 0.4}
+EPOCHS = {"tiny": 1, "short": 4, "full": 30}
+IMAGES = {"tiny": (512, 256, 256), "short": (12_500, 2_500, 10_000), "full": (45_000, 5_000, 10_000)}
+SEEDS = 3
+WAYS = tuple((selection, recovery) for selection in ("ours", "theirs") for recovery in ("ours", "plain"))
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SCORED = 20
+"""Batches that Torch-Pruning's scores are from, as many as ours take."""
+
+
+def cells(protocol: str) -> list[str]:
+    """Names of all measurements; the base first, then seed by seed."""
+    found = [f"{net}/base" for net in NETS]
+    for seed in range(SEEDS):
+        for net in NETS:
+            found.append(f"{net}/uncut/{seed}")
+            found += [f"{net}/{cut}/{one}-{other}/{seed}" for cut in KEEP for one, other in WAYS]
+    return found
+
+
+def run(cell: str, protocol: str) -> harness.Result:
+    """One cell."""
+    net, *rest = cell.split("/")
+    with closing(Session()) as session:
+        spec = ModelSpec(f"{models.__file__}:{net}", str(_weights(net, protocol, rest)), task=_task(protocol))
+        finish(session.open(replace(spec, trust_pickle=True), evaluate=False), harness.say)
+        standing = session.standing("s0")
+        task, teacher, whole = standing.task, standing.original, costs(session.analysis).macs
+        seed = int(rest[-1]) if rest[1:] else 0
+        if rest[0] == "base":
+            return _base(teacher, task, net, protocol)
+        if rest[0] == "uncut":
+            return {"metric": _trained(teacher, teacher, task, "ours", seed, protocol), "macs": whole}
+        selection, recovery = rest[1].split("-")
+        student = (_ours if selection == "ours" else _theirs)(session, KEEP[rest[0]], seed)
+        left = costs(analyse(student, standing.inputs))
+        cut = _judged(student, task)
+        metric = _trained(student, teacher, task, recovery, seed, protocol)
+        return {
+            "cut": cut,
+            "metric": metric,
+            "macs": left.macs,
+            "parameters": left.parameters,
+            "kept": left.macs / whole,
+        }
+
+
+def _ours(session: Session, keep: float, seed: int) -> nn.Module:
+    scores = finish(session.score("s0", "taylor", seed=seed), harness.say)
+    nothing = session.analysis.empty()
+    goal = Goal((Limit(Cost.MACS, keep),))
+    marked = solve(session.analysis, scores, goal, nothing, nothing).removed
+    return session.standing(finish(session.cut("s0", marked), harness.say).id).model
+
+
+def _theirs(session: Session, keep: float, seed: int) -> nn.Module:
+    """Torch-Pruning's own steps until the MACs are at or under the same share."""
+    tp: Any = import_module("torch_pruning")
+    standing = session.standing("s0")
+    model: Any = copy.deepcopy(standing.original).eval()
+    given: Any = standing.inputs
+    pruner: Any = tp.pruner.BasePruner(
+        model,
+        given[0],
+        importance=tp.importance.GroupTaylorImportance(),
+        global_pruning=True,
+        isomorphic=True,
+        pruning_ratio=1.0,
+        iterative_steps=200,
+        ignored_layers=[model.linear],
+    )
+    for batch in islice(standing.task.batches(Split.CALIBRATE, seed=seed), SCORED):
+        loss: Any = standing.task.loss(model, batch)
+        (loss / SCORED).backward()
+    target = keep * costs(session.analysis).macs
+    while costs(analyse(model, standing.inputs)).macs > target:
+        pruner.step()
+    model.zero_grad()
+    return model
+
+
+def _trained(
+    student: nn.Module, teacher: nn.Module, task: Task, recovery: str, seed: int, protocol: str
+) -> dict[str, Any]:
+    settings = RecoverySettings(epochs=EPOCHS[protocol], seed=seed, threads=torch.get_num_threads())
+    if recovery == "plain":
+        settings = replace(settings, distillation=0.0, optimizer=Optimizer.SGD, learning_rate=0.02, weight_decay=5e-4)
+    done = finish(recover(student, teacher, task, settings), harness.say)
+    model = copy.deepcopy(student)
+    model.load_state_dict(done.state_dict)
+    return _judged(model, task)
+
+
+def _base(model: nn.Module, task: Task, net: str, protocol: str) -> harness.Result:
+    """Tune the published weights; they are kept for all other cells."""
+    before = _judged(model, task)
+    settings = RecoverySettings(epochs=EPOCHS[protocol], distillation=0.0, threads=torch.get_num_threads())
+    done = finish(recover(model, model, task, settings), harness.say)
+    tuned = copy.deepcopy(model)
+    tuned.load_state_dict(done.state_dict)
+    path = _base_path(net, protocol)
+    save_file({name: tensor.contiguous() for name, tensor in done.state_dict.items()}, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+    return {"original": before, "metric": _judged(tuned, task), "macs": 0}
+
+
+def _judged(model: nn.Module, task: Task) -> dict[str, Any]:
+    from secateur.engine.jobs import NeverCancelled
+
+    metric: Metric = finish(task.evaluate(model, Split.REPORT, NeverCancelled()), harness.say)
+    return {"value": metric.value, "error": metric.error, "n": metric.count}
+
+
+def _weights(net: str, protocol: str, rest: list[str]) -> Path:
+    if rest[0] == "base":
+        return next(harness.data("resnet-cifar10").glob(f"{net}-*.th"))
+    path = _base_path(net, protocol)
+    if not path.exists():
+        raise SystemExit(f"The tuned base of {net} lies on another machine: run {net}/base here first.")
+    return path
+
+
+def _base_path(net: str, protocol: str) -> Path:
+    return harness.work() / f"{net}-{protocol}.safetensors"
+
+
+def _task(protocol: str) -> TaskSpec:
+    """The images as arrays: a shuffled prefix of the training file, its end to choose by, the whole test file."""
+    path = harness.work() / f"cifar-{protocol}.npz"
+    if not path.exists():
+        fit, choose, report = IMAGES[protocol]
+        train, test = _read("train.parquet"), _read("test.parquet")
+        parts = {
+            "calibrate": (train, slice(0, fit)),
+            "choose": (train, slice(-choose, None)),
+            "report": (test, slice(0, report)),
+        }
+        arrays: dict[str, Any] = {}
+        for split, ((images, labels), rows) in parts.items():
+            arrays |= {f"x_{split}": images[rows], f"y_{split}": labels[rows]}
+        partial = path.with_suffix(".part.npz")
+        np.savez(partial, **arrays)
+        partial.replace(path)
+    return TaskSpec("arrays", str(path), MEAN, STD)
+
+
+def _read(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """([N, 3, 32, 32] uint8, [N] labels) of a Parquet file."""
+    from PIL import Image
+    from pyarrow import parquet
+
+    table = parquet.read_table(harness.data("cifar10-jpeg") / name)
+    pictures = (Image.open(io.BytesIO(one["bytes"])).convert("RGB") for one in table["image"].to_pylist())
+    images = np.stack([np.asarray(one) for one in pictures]).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(images), np.asarray(table["label"].to_pylist(), np.int64)
+
+
+def table(results: dict[str, harness.Result]) -> str:
+    """A row a cut and a way: top-1 after recovery, and what was lost against the uncut network, seed by seed."""
+    parts: list[str] = []
+    for net in NETS:
+        base = results.get(f"{net}/base")
+        uncut = {
+            c.split("/")[-1]: one["metric"]["value"] for c, one in results.items() if c.startswith(f"{net}/uncut/")
+        }
+        lines = [
+            [
+                f"{net}",
+                "selection",
+                "recovery",
+                "MACs kept",
+                "after the cut, %",
+                "recovered, %",
+                "lost, points",
+                "seeds",
+            ]
+        ]
+        for cut in KEEP:
+            for selection, recovery in WAYS:
+                name = f"{net}/{cut}/{selection}-{recovery}/"
+                some = {c.split("/")[-1]: one for c, one in results.items() if c.startswith(name)}
+                if some:
+                    lost = [uncut[s] - one["metric"]["value"] for s, one in some.items() if s in uncut]
+                    kept = f"{100 * next(iter(some.values()))['kept']:.1f} %"
+                    values = [
+                        harness.spread([one[k]["value"] for one in some.values()], 2, 100) for k in ("cut", "metric")
+                    ]
+                    lines.append(
+                        [cut, selection, recovery, kept, *values, harness.spread(lost, 2, 100), str(len(some))]
+                    )
+        if base:
+            before, after = (100 * base[key]["value"] for key in ("original", "metric"))
+            longer = harness.spread(list(uncut.values()), 2, 100)
+            words = (
+                f"published weights {before:.2f} %, tuned {after:.2f} %, uncut with the same extra epochs {longer} %"
+            )
+            parts.append(f"{net}: {words} (n = {base['metric']['n']:,})\n")
+        parts += [harness.rows(lines) + "\n"] if lines[1:] else []
+    return "\n".join([*parts, harness.machines(results)])

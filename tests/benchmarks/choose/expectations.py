@@ -1,0 +1,118 @@
+"""From kept results to `engine/recovery/measured.py`: what the program says before a recovery, each with its cell."""
+
+from pathlib import Path
+from typing import Any
+
+from secateur.engine.recovery.measured_points import Family, Point
+
+from . import cifar, fashion, harness
+
+FILE = Path(__file__).resolve().parents[3] / "engine" / "recovery" / "measured.py"
+HEAD = '''"""Points of our benchmarks, written by `python -m tests.benchmarks.choose --expectations`; not by hand."""
+
+from .measured_points import Family, Point
+
+POINTS: tuple[Point, ...] = (
+'''
+FAMILIES = {"resnet": Family.CONVOLUTIONAL, "vit": Family.TRANSFORMER}
+
+
+def points(folder: Path = harness.RESULTS) -> list[Point]:
+    """All points of the results in a folder, the long protocol's before the short one's."""
+    found: list[Point] = []
+    for protocol in ("full", "short"):
+        read = {name: harness.read(folder / f"{name}-{protocol}.jsonl") for name in ("fashion", "cifar", "language")}
+        found += _fashion(read["fashion"], protocol) + _cifar(read["cifar"], protocol)
+        found += _language(read["language"], protocol)
+    return found + _halves(harness.read(folder / "recovery.jsonl"))
+
+
+def write(folder: Path = harness.RESULTS) -> int:
+    """Write the file; returns how many points it holds."""
+    some = points(folder)
+    lines = "".join(f"    {_source_of(one)},\n" for one in some)
+    FILE.write_text(f"{HEAD}{lines})\n", encoding="utf-8")
+    return len(some)
+
+
+def _source_of(one: Point) -> str:
+    values = {name: getattr(one, name) for name in Point.__dataclass_fields__ if name != "family"}
+    words = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return f"Point(family=Family.{one.family.name}, {words})"
+
+
+def _halves(results: dict[str, harness.Result]) -> list[Point]:
+    """The bundled networks at half of their MACs (`tests.benchmarks.recovery`)."""
+    found: list[Point] = []
+    for cell, one in results.items():
+        net = cell.split("/")[0]
+        subject = f"{'ResNet' if net == 'resnet' else 'ViT'}, Fashion-MNIST"
+        values = tuple({"value": one[key]} for key in ("original", "cut", "recovered"))
+        told = (one["epochs"], f"{one['epochs']} epochs on {one['images']:,} images", f"recovery {cell}")
+        found.append(_point(FAMILIES[net], subject, one["kept"], ("top-1", True), values, told))
+    return found
+
+
+def _fashion(results: dict[str, harness.Result], protocol: str) -> list[Point]:
+    found: list[Point] = []
+    for cell, one in results.items():
+        net, what, seed = cell.split("/")
+        whole = results.get(f"{net}/uncut/0")
+        if what.startswith("keep") and seed == "0" and whole:
+            images, epochs = fashion.IMAGES[protocol][0], fashion.EPOCHS[protocol]
+            how = f"{epochs} epochs on {images:,} images"
+            subject = f"{'ResNet' if net == 'resnet' else 'ViT'}, Fashion-MNIST"
+            values = (whole["original"], one["cut"], one["metric"])
+            kept = one["macs"] / whole["macs"]
+            found.append(
+                _point(FAMILIES[net], subject, kept, ("top-1", True), values, (epochs, how, f"fashion {cell}"))
+            )
+    return found
+
+
+def _cifar(results: dict[str, harness.Result], protocol: str) -> list[Point]:
+    found: list[Point] = []
+    for cell, one in results.items():
+        net, *rest = cell.split("/")
+        base = results.get(f"{net}/base")
+        if rest[1:] and rest[1:] == ["ours-ours", "0"] and base:
+            images, epochs = cifar.IMAGES[protocol][0], cifar.EPOCHS[protocol]
+            how = f"{epochs} epochs on {images:,} images"
+            values = (base["metric"], one["cut"], one["metric"])
+            told = (epochs, how, f"cifar {cell}")
+            subject = f"{net.replace('resnet', 'ResNet-')}, CIFAR-10 (JPEG)"
+            found.append(_point(Family.CONVOLUTIONAL, subject, one["kept"], ("top-1", True), values, told))
+    return found
+
+
+def _language(results: dict[str, harness.Result], protocol: str) -> list[Point]:
+    found: list[Point] = []
+    original = results.get("original")
+    for cell, one in results.items():
+        if cell.count("/") != 1 or original is None:
+            continue
+        subject = f"SmolLM2-135M, {cell.replace('/', ' less by ')}"
+        kept = one["macs"] / original["macs"]
+        values = (original["original"], one["cut"], one["repaired"])
+        told = (0, "least squares, no training", f"language {cell}")
+        found.append(_point(Family.LANGUAGE, subject, kept, ("perplexity", False), values, told))
+        more = results.get(f"{cell}/recovered")
+        if more:
+            steps = more["recovered"]["steps"]
+            values = (original["original"], one["cut"], more["recovered"])
+            told = (1, f"{steps} steps of {more['recovered']['tokens a step']} tokens", f"language {cell}/recovered")
+            found.append(_point(Family.LANGUAGE, subject, kept, ("perplexity", False), values, told))
+    return found
+
+
+def _point(
+    family: Family,
+    subject: str,
+    kept: float,
+    metric: tuple[str, bool],
+    values: tuple[dict[str, Any], ...],
+    told: tuple[int, str, str],
+) -> Point:
+    original, cut, recovered = (round(float(one["value"]), 4) for one in values)
+    name, percent = metric
+    return Point(family, subject, round(kept, 4), name, percent, original, cut, recovered, *told)

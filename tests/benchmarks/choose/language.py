@@ -1,0 +1,161 @@
+"""SmolLM2-135M: perplexity without 10, 20 and 30 % of its FFN neurons, key/value groups, blocks, and by a mixed plan.
+
+Perplexity is read on the first 30 texts (full protocol: 60) of gensim's Lee corpus, in sequences of 128 tokens. Texts
+60 to 67 choose, the rest calibrates: scores, the training-free repair and 100 steps of recovery (the original as the
+teacher) see nothing of what is read. Neurons and groups are ranked by Taylor over the whole model, each layer keeping
+one; blocks by their influence (ShortGPT); the mixed plan keeps a share of all parameters, where neurons, groups and
+blocks compete by Taylor.
+"""
+
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from secateur.engine.jobs import finish
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.scoring.choices import Choices
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import State
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import Analysis, Kind, Mask
+from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
+
+from . import harness, packages, smollm
+
+SHARES = (0.1, 0.2, 0.3)
+KINDS = {"neurons": Kind.NEURON, "groups": Kind.KV_GROUP, "blocks": Kind.BLOCK}
+LENGTH, BATCH = 128, 2
+STEPS = {"tiny": 1, "short": 100, "full": 100}
+TOKENS = {"tiny": 1, "short": 1, "full": 8}
+"""How many times `BATCH` sequences a step of recovery has."""
+READ = {"tiny": 2, "short": 30, "full": 60}
+"""Texts that perplexity is read on."""
+CHOOSE = 8
+
+
+def cells(protocol: str) -> list[str]:
+    """Names of all measurements: what the cut costs and what repair gives, then those with recovery."""
+    plans = [f"{kind}/{share}" for kind in (*KINDS, "mixed") for share in SHARES]
+    return ["original", *plans, *(f"{plan}/recovered" for plan in plans)]
+
+
+def run(cell: str, protocol: str) -> harness.Result:
+    """One cell."""
+    torch.manual_seed(0)
+    kind, *rest = cell.split("/")
+    with closing(Session()) as session:
+        finish(session.open(_spec(protocol), evaluate=False), harness.say)
+        if kind == "original":
+            metric = finish(session.evaluate("s0", Split.REPORT), harness.say)
+            whole = session.states()[0]
+            return {"original": _plain(metric), "parameters": whole.parameters, "macs": whole.macs}
+        marked = plan(session, kind, float(rest[0]))
+        cut = finish(session.cut("s0", marked), harness.say)
+        if rest[1:]:
+            return {"parameters": cut.parameters, "recovered": _recovered(session, cut, protocol)}
+        found = finish(session.evaluate(cut.id, Split.REPORT), harness.say)
+        repair = RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES, threads=torch.get_num_threads())
+        repaired = finish(session.recover(cut.id, repair), harness.say)
+        mended = finish(session.evaluate(repaired.id, Split.REPORT), harness.say)
+        costs = {"parameters": cut.parameters, "macs": cut.macs}
+        return {"cut": _plain(found), "repaired": _plain(mended), **costs}
+
+
+def plan(session: Session, kind: str, share: float) -> Mask:
+    """[S] what goes."""
+    analysis = session.analysis
+    few = Choices(batches=4)
+    if kind != "mixed":
+        name = "influence" if kind == "blocks" else "taylor"
+        scores = finish(session.score("s0", name, choices=few), harness.say)
+        return lowest(analysis, scores, KINDS[kind], share)
+    scores = finish(session.score("s0", "taylor", choices=few), harness.say)
+    goal = Goal((Limit(Cost.PARAMETERS, 1.0 - share),), kinds=(Kind.NEURON, Kind.KV_GROUP, Kind.BLOCK))
+    return solve(analysis, scores, goal, analysis.empty(), analysis.empty()).removed
+
+
+def lowest(analysis: Analysis, scores: np.ndarray, kind: Kind, share: float) -> Mask:
+    """[S] the structures of a kind with the lowest scores over the whole model; a coupled set keeps one.
+
+    Of blocks the whole decoder layers count, not their halves.
+    """
+    chosen, marked = analysis.empty(), analysis.empty()
+    sets: dict[int, Any] = {}
+    for one in analysis.sets:
+        if one.kind is kind and (kind is not Kind.BLOCK or one.module.rpartition(".")[2].isdecimal()):
+            chosen[one.structures] = True
+            sets.update(dict.fromkeys(np.arange(analysis.count)[one.structures].tolist(), one.structures))
+    count = round(share * int(chosen.sum()))
+    for number in np.argsort(np.where(chosen, scores, np.inf), kind="stable").tolist():
+        if marked.sum() == count:
+            break
+        if kind is Kind.BLOCK or (~marked[sets[number]]).sum() > 1:
+            marked[number] = True
+    return marked
+
+
+def _recovered(session: Session, cut: State, protocol: str) -> dict[str, Any]:
+    threads = torch.get_num_threads()
+    settings = RecoverySettings(epochs=1, learning_rate=2e-4, repair=Repair.LEAST_SQUARES, threads=threads)
+    few = finish(session.attach_task(_task(protocol, STEPS[protocol])), harness.say)
+    steps = few.batches["calibrate"]
+    state = finish(session.recover(cut.id, settings), harness.say)
+    finish(session.attach_task(_task(protocol)), harness.say)
+    metric = finish(session.evaluate(state.id, Split.REPORT), harness.say)
+    return _plain(metric) | {"steps": steps, "tokens a step": BATCH * TOKENS[protocol] * LENGTH}
+
+
+def _spec(protocol: str) -> ModelSpec:
+    return ModelSpec(f"{smollm.__file__}:make", task=_task(protocol))
+
+
+def _task(protocol: str, steps: int = 0) -> TaskSpec:
+    """The texts; with `steps`, only as much to train on as makes about so many steps."""
+    texts, batch = packages.fetched(packages.GENSIM).read_text(encoding="utf-8").splitlines(), BATCH * TOKENS[protocol]
+    read, choose, rest = texts[: READ[protocol]], texts[60 : 60 + CHOOSE], texts[60 + CHOOSE :]
+    if steps:
+        encoder = Tokenizer.from_file(str(smollm.tokenizer()))
+        ends = np.cumsum([len(encoder.encode(one).ids) for one in rest])
+        rest = rest[: int(np.searchsorted(ends, steps * batch * LENGTH)) + 1]
+    folder = harness.work() / f"lee-{protocol}-{steps}"
+    for name, some in (("test", read), ("val", choose), ("train", rest)):
+        packages.written(folder / f"{name}.txt", "\n".join(some))
+    options = (("tokenizer", str(smollm.tokenizer())), ("length", str(LENGTH)), ("purpose", "causal"))
+    return TaskSpec("text", str(folder), batch=batch, options=options)
+
+
+def _plain(metric: Metric) -> dict[str, Any]:
+    return {"value": metric.value, "error": metric.error, "n": metric.count}
+
+
+def table(results: dict[str, harness.Result]) -> str:
+    """A row a plan: parameters left, perplexity after the cut, after the repair, after recovery."""
+    lines: list[list[str]] = []
+    original = results.get("original")
+    whole = original["parameters"] if original else 0
+    for kind in (*KINDS, "mixed"):
+        for share in SHARES:
+            one = results.get(f"{kind}/{share}", {})
+            more = results.get(f"{kind}/{share}/recovered", {})
+            if one or more:
+                left = (one or more)["parameters"]
+                cells = [_words(one.get("cut")), _words(one.get("repaired")), _words(more.get("recovered"))]
+                lines.append([f"{kind}, {share:.0%}", f"{left / whole:.1%}" if whole else f"{left:,}", *cells])
+    head = ["removed", "parameters left", "after the cut", "least squares, no training", "100 steps"]
+    first = (
+        f"Perplexity of the original: {_words(original['original'])} (n = {original['original']['n']:,} tokens)\n"
+        if original
+        else ""
+    )
+    return "\n".join([first, harness.rows([head, *lines]), "", harness.machines(results)])
+
+
+def _words(metric: dict[str, Any] | None) -> str:
+    if metric is None:
+        return ""
+    return f"{metric['value']:.1f} ± {metric['error']:.1f}" if metric["value"] < 1e4 else f"{metric['value']:.1e}"

@@ -1,0 +1,21 @@
+"""What the program says of recoveries is what the kept results say; tables print from them; every cell has a name."""
+
+import pytest
+
+from secateur.engine.recovery.measured import POINTS
+from tests.benchmarks.choose import cifar, costs, expectations, fashion, harness, heads, language
+
+ALL = {"cifar": cifar, "fashion": fashion, "heads": heads, "language": language, "costs": costs}
+
+
+def test_the_points_are_those_of_the_kept_results() -> None:
+    assert list(POINTS) == expectations.points()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_kept_results_are_of_known_cells_and_make_a_table(name: str) -> None:
+    for protocol in ("short", "full"):
+        results = harness.read(harness.RESULTS / f"{name}-{protocol}.jsonl")
+        assert set(results) <= set(ALL[name].cells(protocol))
+        if results:
+            assert ALL[name].table(results).count("|") > 10 or len(results) == 1

@@ -1,0 +1,51 @@
+"""The same shape from scratch: the factory's own values in another order, nothing of what was learned."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from secateur.engine.baselines.from_scratch import make, refresh
+from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
+from secateur.engine.jobs import NeverCancelled, finish
+from tests.engine.baselines.standing import half
+
+NEVER = NeverCancelled()
+
+
+def test_it_has_the_states_shape_and_none_of_its_weights() -> None:
+    standing = half()
+    made = finish(make(standing, BaselineSpec(BaselineKind.SCRATCH, epochs=0), NEVER))
+    own, its = standing.model.state_dict(), made.model.state_dict()
+    assert {n: t.shape for n, t in own.items()} == {n: t.shape for n, t in its.items()}
+    weights = [name for name, parameter in made.model.named_parameters() if parameter.ndim > 1]
+    assert weights and not any(torch.equal(own[name], its[name]) for name in weights)
+    assert (made.parameters, made.macs, made.epochs) == (standing.parameters, standing.macs, 0)
+
+
+def test_a_factory_that_hands_out_trained_weights_gives_nothing_learned_away() -> None:
+    trained, fresh = nn.Linear(64, 32), nn.Linear(64, 32)
+    fresh.load_state_dict(trained.state_dict())
+    model = nn.Linear(64, 16)
+    refresh(model, fresh, seed=0)
+    assert set(model.weight.flatten().tolist()) <= set(trained.weight.flatten().tolist())
+    same = np.corrcoef(model.weight.detach().flatten(), trained.weight[:16].detach().flatten())[0, 1]
+    assert abs(same) < 0.15
+
+
+def test_the_seed_draws_and_normalisation_begins_anew() -> None:
+    norms: list[Any] = [nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)) for _ in range(3)]
+    for one in norms:
+        nn.init.normal_(one[1].weight)
+        one[1].running_mean.fill_(3.0)
+    refresh(norms[0], norms[2], seed=0)
+    refresh(norms[1], norms[2], seed=1)
+    assert not torch.equal(norms[0][0].weight, norms[1][0].weight)
+    assert torch.equal(norms[0][1].weight, torch.ones(4)) and torch.equal(norms[0][1].running_mean, torch.zeros(4))
+
+
+def test_the_training_is_the_states_own_recovery() -> None:
+    standing = half(epochs=2)
+    made = finish(make(standing, BaselineSpec(BaselineKind.SCRATCH), NEVER))
+    assert made.epochs == 2 and "not counted" in str(made.notes[0])

@@ -1,0 +1,68 @@
+"""The verdict: a baseline counts where it is better beyond both standard errors and costs no more."""
+
+from dataclasses import replace
+
+import pytest
+
+from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
+from secateur.engine.baselines.verdict import Result, verdict
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric, Split
+
+
+def metric(value: float, error: float = 0.01, higher: bool = True) -> Metric:
+    return Metric("top-1", value, 1000, error, Split.REPORT, higher_is_better=higher)
+
+
+def baseline(kind: BaselineKind, value: float, macs: int = 100, name: str = "b0") -> Baseline:
+    return Baseline(name, "s2", BaselineSpec(kind), "resnet18", "", 10, macs, 5, metric(value))
+
+
+def timing(median: float, batch: int = 1) -> Timing:
+    return Timing(TargetSpec(batch=batch), median, median * 0.98, median * 1.02, 100, "")
+
+
+RESULT = Result("s2", metric(0.80), 10, 100)
+
+
+def test_a_stock_model_that_is_better_at_no_more_macs_says_not_worth_pruning() -> None:
+    said = verdict(RESULT, [baseline(BaselineKind.STOCK, 0.83, macs=90)])
+    assert said.worth is False and said.better == ("b0",)
+    assert said.sentences[0].code == "baselines.stock_better"
+    text = str(said.sentences[0])
+    assert text.startswith("Not worth pruning: the stock resnet18 is better (83.0 ± 1.0 % top-1) at 90% of its MACs")
+
+
+@pytest.mark.parametrize(("value", "macs"), [(0.815, 90), (0.83, 101), (0.70, 50)])
+def test_within_the_errors_or_dearer_or_worse_is_not_better(value: float, macs: int) -> None:
+    assert verdict(RESULT, [baseline(BaselineKind.STOCK, value, macs)]).better == ()
+
+
+def test_a_metric_that_should_fall_is_compared_the_other_way() -> None:
+    result = replace(RESULT, metric=metric(30.0, 1.0, higher=False))
+    better = replace(baseline(BaselineKind.RANDOM, 0), metric=metric(25.0, 1.0, higher=False))
+    worse = replace(better, metric=metric(35.0, 1.0, higher=False))
+    assert verdict(result, [better]).better == ("b0",)
+    assert verdict(result, [worse]).better == ()
+
+
+def test_time_goes_before_macs_where_both_were_timed_at_one_place() -> None:
+    result = replace(RESULT, timings=(timing(1.0),))
+    zeros = replace(baseline(BaselineKind.MAGNITUDE, 0.90, macs=50), timings=(timing(2.0),))
+    assert verdict(result, [zeros]).better == ()
+    assert verdict(result, [replace(zeros, timings=(timing(1.01),))]).better == ("b0",)
+    assert verdict(result, [replace(zeros, timings=(timing(2.0, batch=8),))]).better == ("b0",)  # not comparable
+
+
+def test_worth_it_only_beside_all_baselines_none_of_which_is_as_good() -> None:
+    all_worse = [baseline(kind, 0.70, name=f"b{n}") for n, kind in enumerate(BaselineKind)]
+    assert verdict(RESULT, all_worse).worth is True
+    some = verdict(RESULT, all_worse[:2])
+    assert some.worth is None and "magnitude, stock" in str(some.sentences[0])
+    equal = verdict(RESULT, [replace(all_worse[0], metric=metric(0.79)), *all_worse[1:]])
+    assert equal.worth is None and equal.as_good == ("b0",)
+
+
+def test_of_several_seeds_the_one_in_the_middle_counts() -> None:
+    seeds = [baseline(BaselineKind.RANDOM, value, name=f"b{n}") for n, value in enumerate((0.70, 0.95, 0.71))]
+    assert verdict(RESULT, seeds).better == ()

@@ -1,0 +1,47 @@
+"""`secateur baselines`: a table and a verdict, kept in the project and in its recipe."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.cli.main import main
+from tests.engine.session.small import write_project
+
+Capture = pytest.CaptureFixture[str]
+STOCK = "from torch import nn\n\n\ndef small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: Capture) -> Path:
+    spec = write_project(tmp_path / "mine")
+    goal = ["--keep-macs", "60%", "--criterion", "l1", "--multiple", "4", "--epochs", "1", "--threads", "1"]
+    task = ["--task", str(tmp_path / "mine" / "data.npz")]
+    assert main(["prune", spec.source, *task, *goal, "--save", str(tmp_path / "saved"), "--json"]) == 0
+    (tmp_path / "stock.py").write_text(STOCK)
+    capsys.readouterr()
+    return tmp_path / "saved"
+
+
+def test_all_kinds_as_json_and_as_steps_of_the_recipe(project: Path, capsys: Capture) -> None:
+    stock = ["--stock", f"{project.parent / 'stock.py'}:small", "--epochs", "1", "--no-timing"]
+    assert main(["baselines", str(project), *stock, "--threads", "1", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert {one["kind"] for one in done["baselines"]} == {"random", "scratch", "stock", "magnitude"}
+    assert all(one["metric"]["n"] == 48 and one["macs"] > 0 for one in done["baselines"])
+    assert done["verdict"]["worth"] in (True, False, None) and done["verdict"]["sentences"][0]["code"]
+    steps = json.loads((project / "recipe.json").read_text())["steps"]
+    assert [one["step"] for one in steps if one["step"] == "baseline"] == ["baseline"] * 4
+
+
+def test_one_kind_reads_well_and_what_cannot_be_made_is_no_success(project: Path, capsys: Capture) -> None:
+    asked = ["--kind", "magnitude", "--kind", "stock", "--no-timing", "--threads", "1"]
+    assert main(["baselines", str(project), *asked]) == 1
+    captured = capsys.readouterr()
+    assert "unstructured magnitude" in captured.out and "top-1 (n = 48)" in captured.out
+    assert "No baseline stock: No smaller model of the family" in captured.err
+
+
+def test_a_stock_model_without_its_kind_is_refused(project: Path, capsys: Capture) -> None:
+    assert main(["baselines", str(project), "--kind", "random", "--stock", "torchvision:resnet18"]) == 1
+    assert "--kind stock" in capsys.readouterr().err

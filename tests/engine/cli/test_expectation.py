@@ -1,0 +1,40 @@
+"""`secateur prune` says what to expect before the recovery begins, and repeats it in its JSON."""
+
+import functools
+import json
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.cli import prune
+from secateur.engine.cli.main import main
+from secateur.engine.recovery.expectations import expectation
+from secateur.engine.recovery.measured_points import Family, Point
+from tests.engine.session.small import write_project
+
+Capture = pytest.CaptureFixture[str]
+POINT = Point(Family.CONVOLUTIONAL, "a ResNet", 0.55, "top-1", True, 0.9, 0.3, 0.88, 2, "2 epochs", "fashion a/cell")
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(prune, "expectation", functools.partial(expectation, points=[POINT]))
+    spec = write_project(tmp_path / "mine", count=96)
+    goal = ["--keep-macs", "60%", "--criterion", "l1", "--multiple", "4", "--threads", "1"]
+    return ["prune", spec.source, "--task", str(tmp_path / "mine" / "data.npz"), "--batch", "8", *goal]
+
+
+def test_the_sentence_stands_before_the_recovery(command: list[str], capsys: Capture) -> None:
+    assert main([*command, "--epochs", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "fell from 90.0 % to 30.0 % with the cut, and was 88.0 % after 2 epochs" in said
+    assert "is normal" in said and "(Cell fashion a/cell.)" in said
+    assert said.index("What to expect") < said.index("Fine-tuning")
+
+
+def test_json_repeats_it_and_nothing_is_said_where_nothing_is_recovered(command: list[str], capsys: Capture) -> None:
+    assert main([*command, "--epochs", "1", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["expected"]["code"] == "recovery.expect_near_low" and "a ResNet" in done["expected"]["text"]
+    assert main([*command, "--no-recover", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["expected"] is None
