@@ -22,6 +22,7 @@ from torch import nn
 from ..baselines.protocol import Baseline, BaselineSpec, Standing
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
+from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
