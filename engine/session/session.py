@@ -22,6 +22,7 @@ from torch import nn
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..latency.protocol import LatencyTable
 from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
@@ -54,6 +55,7 @@ from .benching import bench_name
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
+from .latencies import Measuring, latency_table
 from .live import Live
 from .opening import (
     analysed,
@@ -173,6 +175,15 @@ class Session:
             others = tuple(t for t in one.timings if t.target.place != target.place)
             self.history.put(replace(one, timings=(*others, timing)))
         return timings
+
+    def latencies(self, target: TargetSpec, token: CancelToken = NEVER, stepped: bool = False) -> Job[LatencyTable]:
+        """The table that predicts the latency of any plan on a target; what is missing in it is measured first.
+
+        Widths in it are multiples of `target.multiple`. With `stepped` it also says which multiple pays.
+        """
+        live = self._need()
+        measuring = Measuring(live.prepared, live.analysis, target, self.cache / "latency")
+        return (yield from latency_table(measuring, token, target.multiple, stepped=stepped))
 
     def write_bench(
         self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER

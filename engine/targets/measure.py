@@ -16,7 +16,7 @@ from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
 from .bench import processor
-from .protocol import Target, TargetSpec, Timing
+from .protocol import TargetSpec, Timing
 from .table import target_named
 
 
@@ -33,7 +33,7 @@ def measure(
         token: Kills the process within a tenth of a second.
     """
     runtime = target_named(target.runtime)
-    _check(models, inputs, target, runtime)
+    check_target(models, inputs, target)
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         path = Path(folder) / "inputs.npz"
         write(path, at_size(inputs, target.size))
@@ -44,7 +44,9 @@ def measure(
     return tuple(_timing(target, times, machine) for times in result["times"])
 
 
-def _check(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec, runtime: Target) -> None:
+def check_target(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec) -> None:
+    """Raise SecateurError for what cannot be measured."""
+    runtime = target_named(target.runtime)
     if target.machine:
         template = "{machine} is another machine: write a bench for it, run it there, and read its results."
         raise SecateurError("target.elsewhere", template, machine=target.machine)

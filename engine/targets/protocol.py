@@ -63,6 +63,23 @@ Run: TypeAlias = Callable[[], object]
 """Runs one batch and waits until it is done; nothing else happens in it, because it is timed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A fused block as a runtime ran it: a convolution with its norm, its activation and the sum behind it, say.
+
+    Attributes:
+        name: The runtime's; the same in a cut model, where the runtime fuses that in the same way.
+        kind: The runtime's word for what it computes ("Conv").
+        sizes: Shapes of all that goes in and comes out, weights included where the runtime tells them.
+        seconds: One run of it.
+    """
+
+    name: str
+    kind: str
+    sizes: tuple[tuple[int, ...], ...]
+    seconds: float
+
+
 class Loaded(Protocol):
     """A loaded model."""
 
@@ -90,4 +107,11 @@ class Target(Protocol):
 
     def load(self, path: str, threads: int, precision: str = "fp32") -> Loaded:
         """Load a model onto `threads` intra-op threads and one inter-op thread."""
+        ...
+
+    def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
+        """The fused blocks of one run, in their order, each timed in its place; a run takes a little longer then.
+
+        It runs the model for about `target.seconds`, once at least.
+        """
         ...

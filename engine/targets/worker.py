@@ -12,19 +12,25 @@ from .table import target_named
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Measure `job["models"]`; returns {"times": seconds a run, for each model}."""
-    target = TargetSpec(**job["target"] | {"size": tuple(job["target"]["size"])})
+    target = target_of(job)
     yield Progress("Loading models to measure", 0, 100)
     runtime = target_named(target.runtime)
-    loaded = [_load(runtime, path, target) for path in job["models"]]
+    loaded = [load(runtime, path, target) for path in job["models"]]
     inputs = at_batch(read(job["inputs"]), target.batch)
-    ready = [_warm(model, inputs, path) for model, path in zip(loaded, job["models"], strict=True)]
+    ready = [warmed(model, inputs, path) for model, path in zip(loaded, job["models"], strict=True)]
     times: list[list[float]] = [[] for _ in ready]
     for share in in_turns(ready, times, target.seconds):
         yield Progress("Measuring", round(100 * share), 100)
     return {"times": times}
 
 
-def _load(runtime: Target, path: str, target: TargetSpec) -> Loaded:
+def target_of(job: dict[str, Any]) -> TargetSpec:
+    """The target of a job."""
+    return TargetSpec(**job["target"] | {"size": tuple(job["target"]["size"])})
+
+
+def load(runtime: Target, path: str, target: TargetSpec) -> Loaded:
+    """Load a model; raises SecateurError with a sentence."""
     try:
         return runtime.load(path, target.threads, target.precision)
     except SecateurError:
@@ -35,7 +41,7 @@ def _load(runtime: Target, path: str, target: TargetSpec) -> Loaded:
         ) from error
 
 
-def _warm(model: Loaded, inputs: Inputs, path: str) -> tuple[Run, float]:
+def warmed(model: Loaded, inputs: Inputs, path: str) -> tuple[Run, float]:
     """Run for a while; returns the run and its seconds."""
     try:
         return warm(model(inputs))

@@ -1,0 +1,122 @@
+"""Fused blocks of several cut models, matched with each other and with the axes of the analysis. Numpy only.
+
+A runtime names its blocks after the operators that it fused, so that the same name means the same block in every cut
+model. What it adds in some of them only (a change of layout between two blocks) counts to the block that follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..targets.protocol import Kernel
+from .protocol import Sample
+
+PADDINGS = (1, 4, 8, 16, 32, 64)
+"""What runtimes round widths up to."""
+
+Monomial: TypeAlias = tuple[int, ...]
+"""Numbers of the widths that are multiplied with each other, () for a constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """A size in a block that changes with the plan: kept positions of an axis, padded."""
+
+    axis: int
+    padding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fused block in K samples.
+
+    Attributes:
+        name: The runtime's.
+        kind: The runtime's word for what it computes.
+        shape: Equal for blocks that compute the same at other widths: their times belong to one table.
+        widths: What its sizes depend on.
+        sizes: [K, widths] these sizes.
+        monomials: Products of widths that its time is made of.
+        seconds: [K] measured.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[object, ...]
+    widths: tuple[Width, ...]
+    sizes: NDArray[np.int64]
+    monomials: tuple[Monomial, ...]
+    seconds: NDArray[np.float64]
+
+
+def blocks_of(samples: Sequence[Sample]) -> list[Block]:
+    """The blocks that all samples have, in the order of the first one's run."""
+    by_name = [{one.name: one for one in sample.kernels} for sample in samples]
+    common = [one.name for one in samples[0].kernels if all(one.name in some for some in by_name)]
+    times = [_attributed(sample.kernels, frozenset(common)) for sample in samples]
+    kept = np.stack([sample.kept for sample in samples])
+    return [_block([some[name] for some in by_name], [some[name] for some in times], kept) for name in common]
+
+
+def _attributed(kernels: Sequence[Kernel], common: frozenset[str]) -> dict[str, float]:
+    """Seconds of the common blocks, each with what ran since the one before; the last with what follows it."""
+    seconds, waiting, last = dict[str, float](), 0.0, ""
+    for one in kernels:
+        waiting += one.seconds
+        if one.name in common:
+            seconds[one.name], waiting, last = waiting, 0.0, one.name
+    if last:
+        seconds[last] += waiting
+    return seconds
+
+
+def _block(alike: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> Block:
+    """One block, seen in every sample."""
+    first, times = alike[0], np.array(seconds)
+    ranks = {tuple(len(shape) for shape in one.sizes) for one in alike}
+    if len(ranks) > 1 or any(one.kind != first.kind for one in alike):
+        nothing = kept[:, :0]  # it computes one thing here and another there
+        return Block(first.name, first.kind, (first.name,), (), nothing, ((),), times)
+    flat = np.array([[size for shape in one.sizes for size in shape] for one in alike], np.int64)
+    widths, pattern = list[Width](), list[int | tuple[int, float]]()
+    for column in flat.reshape(len(alike), -1).T:
+        width = None if (column == column[0]).all() else _width(column, kept)
+        if width is not None and width not in widths:
+            widths.append(width)
+        pattern.append(int(column[0]) if width is None else (widths.index(width), _factor(column, width, kept)))
+    sizes = np.stack([_padded(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
+    shape = (first.kind, *ranks, *pattern)
+    return Block(first.name, first.kind, shape, tuple(widths), sizes, _monomials(first, pattern, len(widths)), times)
+
+
+def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> Width | None:
+    """The axis whose kept sizes, padded, a size is a constant multiple of; None where there is none."""
+    for padding in PADDINGS:
+        padded = _padded(kept[:, :-1], padding)
+        fits = (padded * column[0] == padded[0] * column[:, None]).all(axis=0) & (padded[0] > 0)
+        if fits.any():
+            return Width(int(np.flatnonzero(fits)[0]), padding)
+    return None
+
+
+def _factor(column: NDArray[np.int64], width: Width, kept: NDArray[np.int64]) -> float:
+    return float(column[0] / _padded(kept[0, width.axis], width.padding))
+
+
+def _padded(sizes: NDArray[np.int64], padding: int) -> NDArray[np.int64]:
+    return -(-sizes // padding) * padding
+
+
+def _monomials(kernel: Kernel, pattern: Sequence[int | tuple[int, float]], count: int) -> tuple[Monomial, ...]:
+    """A constant, each width, each product of two, and the square of one that a single tensor has twice."""
+    found: list[Monomial] = [(), *((n,) for n in range(count)), *combinations(range(count), 2)]
+    start = 0
+    for shape in kernel.sizes:
+        here = [one[0] for one in pattern[start : start + len(shape)] if isinstance(one, tuple)]
+        found += [(n, n) for n in range(count) if here.count(n) > 1 and (n, n) not in found]
+        start += len(shape)
+    return tuple(found)
