@@ -71,7 +71,6 @@ class LatencyTable:
         block: [N] which block a term belongs to.
         blocks: Names and kinds of the fused blocks, as the runtime has them.
         trust: How far to trust it.
-        step: Multiple from which on removal saves time: fewer structures than that save nothing; 0 where not measured.
     """
 
     target: TargetSpec
@@ -85,7 +84,6 @@ class LatencyTable:
     block: NDArray[np.int32]
     blocks: tuple[tuple[str, str], ...]
     trust: Trust
-    step: int = 0
 
     def nanoseconds(self, kept: NDArray[np.int64]) -> NDArray[np.int64]:
         """[M] latencies of plans by what their axes keep [M, A + 1]."""

@@ -78,7 +78,7 @@ def meter_of(
 ) -> Meter:
     """A meter of these costs; `dtype` of the weights in a file, and `latencies` where one of the costs is a latency."""
     if Cost.LATENCY in costs and latencies is None:
-        template = "A limit of the latency needs a table of latencies that were measured on the target. Measure it first."
+        template = "A limit of the latency needs latencies that were measured on the target. Measure them first."
         raise PlanError("plan.no_latencies", template)
     if dtype not in BYTES:
         known = ", ".join(BYTES)

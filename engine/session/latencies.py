@@ -82,9 +82,7 @@ class Measuring:
         return self.folder / f"{hashlib.sha256(to_json(content)).hexdigest()}.jsonl"
 
 
-def latency_table(
-    measuring: Measuring, token: CancelToken, multiple: int, count: int = SAMPLES, stepped: bool = False
-) -> Job[LatencyTable]:
+def latency_table(measuring: Measuring, token: CancelToken, multiple: int, count: int = SAMPLES) -> Job[LatencyTable]:
     """Measure what is missing, and make the table.
 
     Args:
@@ -92,23 +90,34 @@ def latency_table(
         token: Cancels; what was measured is kept.
         multiple: Of the kept widths in the samples: that of the plans that will be predicted.
         count: Cut models, the original among them.
-        stepped: Also find the multiple from which on removal saves time (`LatencyTable.step`).
     """
     analysis, store = measuring.analysis, _Stored(measuring.file)
     plans = list(samples(analysis, multiple, count))
-    small = list(steps(analysis)) if stepped else []
-    yield from _measured(measuring, [*plans, *(plan for _, plan in small)], store, token)
+    yield from _measured(measuring, plans, store, token)
     seen = [sample for plan in plans if (sample := store.get(kept_sizes(analysis, plan))) is not None]
-    itself = abs(seen[0].seconds / seen[0].original - 1) if seen else 0.0
-    table = fit(seen, measuring.target, measuring.machine, multiple, itself)
-    known = [(size, plan, store.get(kept_sizes(analysis, plan))) for size, plan in small]
-    full = costs(analysis).macs
-    shares = [
-        (size, 1 - costs(analysis, plan).macs / max(full, 1), 1 - one.seconds / one.original)
-        for size, plan, one in known
-        if one is not None
-    ]
-    return replace(table, step=paying_step(shares, itself))
+    return fit(seen, measuring.target, measuring.machine, multiple, _itself(measuring, store))
+
+
+def liked_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
+    """The multiple of widths from which on removal saves time on the target; 0 where none of `STEPS` does.
+
+    A few structures are taken out of every set at once, on cut models that are measured and kept as those of a table.
+    """
+    analysis, store = measuring.analysis, _Stored(measuring.file)
+    small = list(steps(analysis))
+    yield from _measured(measuring, [analysis.empty(), *(plan for _, plan in small)], store, token)
+    full, rows = max(costs(analysis).macs, 1), list[tuple[int, float, float]]()
+    for size, plan in small:
+        one = store.get(kept_sizes(analysis, plan))
+        if one is not None:
+            rows.append((size, 1 - costs(analysis, plan).macs / full, 1 - one.seconds / one.original))
+    return paying_step(rows, _itself(measuring, store))
+
+
+def _itself(measuring: Measuring, store: "_Stored") -> float:
+    """Relative difference of the original against itself."""
+    one = store.get(kept_sizes(measuring.analysis, measuring.analysis.empty()))
+    return 0.0 if one is None else abs(one.seconds / one.original - 1)
 
 
 def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", token: CancelToken) -> Job[None]:

@@ -55,8 +55,9 @@ from .benching import bench_name
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
-from .latencies import Measuring, latency_table
+from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
+from .losses import Found, Tolerance, lowest
 from .opening import (
     analysed,
     check_outputs,
@@ -176,14 +177,16 @@ class Session:
             self.history.put(replace(one, timings=(*others, timing)))
         return timings
 
-    def latencies(self, target: TargetSpec, token: CancelToken = NEVER, stepped: bool = False) -> Job[LatencyTable]:
+    def latencies(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[LatencyTable]:
         """The table that predicts the latency of any plan on a target; what is missing in it is measured first.
 
-        Widths in it are multiples of `target.multiple`. With `stepped` it also says which multiple pays.
+        Widths in it are multiples of `target.multiple`.
         """
-        live = self._need()
-        measuring = Measuring(live.prepared, live.analysis, target, self.cache / "latency")
-        return (yield from latency_table(measuring, token, target.multiple, stepped=stepped))
+        return (yield from latency_table(self._measuring(target), token, target.multiple))
+
+    def liked_multiple(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[int]:
+        """The multiple of widths that saves time on a target, as measured; 0 where none does."""
+        return (yield from liked_multiple(self._measuring(target), token))
 
     def write_bench(
         self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
@@ -239,6 +242,17 @@ class Session:
     ) -> Job[tuple[State, ...]]:
         """Score, plan, cut and recover until a goal is reached; returns the states on the way."""
         return (yield from courses.prune(self, state, course, token, scores))
+
+    def lowest(
+        self,
+        state: str,
+        course: Course,
+        tolerance: Tolerance,
+        scores: NDArray[np.float64] | None = None,
+        token: CancelToken = NEVER,
+    ) -> Job[Found]:
+        """Prune to the smallest budget of a cost that loses no more of the metric than is tolerated."""
+        return (yield from lowest(self, state, course, tolerance, token, scores))
 
     def sweep(
         self,
@@ -387,6 +401,10 @@ class Session:
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)
+
+    def _measuring(self, target: TargetSpec) -> Measuring:
+        live = self._need()
+        return Measuring(live.prepared, live.analysis, target, self.cache / "latency")
 
     def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
         """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""

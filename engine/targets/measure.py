@@ -41,7 +41,8 @@ def measure(
         what = f"The measurement with {runtime.title}"
         result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
     machine = f"{processor()}, {os.cpu_count()} cores, {runtime.version()}"
-    return tuple(_timing(target, times, machine) for times in result["times"])
+    rows = zip(result["times"], result["own"], strict=True)
+    return tuple(_timing(target, times, own, machine) for times, own in rows)
 
 
 def check_target(models: Sequence[str | Path], inputs: Inputs, target: TargetSpec) -> None:
@@ -63,7 +64,7 @@ def check_target(models: Sequence[str | Path], inputs: Inputs, target: TargetSpe
             raise SecateurError("target.missing", "There is no file {path} to measure.", path=str(model))
 
 
-def _timing(target: TargetSpec, times: list[float], machine: str) -> Timing:
+def _timing(target: TargetSpec, times: list[float], own: list[float], machine: str) -> Timing:
     """From seconds a run to milliseconds."""
     low, median, high = (float(v) * 1e3 for v in np.percentile(times, [10, 50, 90]))
-    return Timing(target, median, low, high, len(times), machine)
+    return Timing(target, median, low, high, len(times), machine, float(np.median(own)) * 1e3)

@@ -49,6 +49,8 @@ class Timing:
         high: 90th percentile in milliseconds.
         runs: How many runs.
         machine: Processor, cores and runtime version in words.
+        own: Milliseconds of the processor that a batch takes of the process, all threads together, median; 0 where
+            that is not known.
     """
 
     target: TargetSpec
@@ -57,6 +59,12 @@ class Timing:
     high: float
     runs: int
     machine: str
+    own: float = 0.0
+
+    @property
+    def undisturbed(self) -> float:
+        """Milliseconds a batch if nobody else had wanted the processor (`clocked.undisturbed`)."""
+        return min(self.median, self.own) if self.own else self.median
 
 
 Run: TypeAlias = Callable[[], object]

@@ -6,22 +6,25 @@ from ..errors import SecateurError
 from ..inputs import Inputs, at_batch, batch_size, read
 from ..jobs import Job, Progress
 from .bench import in_turns, warm
+from .clocked import Clocked
 from .protocol import Loaded, Run, Target, TargetSpec
 from .table import target_named
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
-    """Measure `job["models"]`; returns {"times": seconds a run, for each model}."""
+    """Measure `job["models"]`; returns {"times", "own": seconds a run, and of the processor, for each."""
     target = target_of(job)
     yield Progress("Loading models to measure", 0, 100)
     runtime = target_named(target.runtime)
     loaded = [load(runtime, path, target) for path in job["models"]]
     inputs = at_batch(read(job["inputs"]), target.batch)
     ready = [warmed(model, inputs, path) for model, path in zip(loaded, job["models"], strict=True)]
+    clocked = [Clocked(run) for run, _ in ready]
     times: list[list[float]] = [[] for _ in ready]
-    for share in in_turns(ready, times, target.seconds):
+    turns = [(run, seconds) for run, (_, seconds) in zip(clocked, ready, strict=True)]
+    for share in in_turns(turns, times, target.seconds):
         yield Progress("Measuring", round(100 * share), 100)
-    return {"times": times}
+    return {"times": times, "own": [one.own for one in clocked]}
 
 
 def target_of(job: dict[str, Any]) -> TargetSpec:

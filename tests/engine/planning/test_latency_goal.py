@@ -73,7 +73,7 @@ def test_a_latency_below_the_overhead_is_refused_with_the_lowest():
 
 def test_without_a_table_there_is_no_plan_and_whole_blocks_are_refused():
     goal = Goal((Limit(Cost.LATENCY, 0.5),))
-    with pytest.raises(PlanError, match="Measure it first"):
+    with pytest.raises(PlanError, match="Measure them first"):
         solve(CHAIN, SCORES, goal, NONE, NONE)
     deep = Goal((Limit(Cost.LATENCY, 0.5),), kinds=(Kind.NEURON, Kind.BLOCK))
     with pytest.raises(PlanError, match="whole blocks"):
