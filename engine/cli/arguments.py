@@ -143,6 +143,20 @@ def byte_count(text: str) -> int:
     return int(value)
 
 
+def share_or_latency(text: str) -> float | int:
+    """60% as 0.6 and 5ms as nanoseconds."""
+    if text.strip().endswith("%"):
+        return share(text)
+    found = re.fullmatch(r"([0-9.]+)\s*(ns|us|µs|ms|s)", text.strip().lower())
+    try:
+        value = float(found[1]) * {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[found[2]] if found else 0.0
+    except ValueError:
+        value = 0.0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write it like 5ms, or as a share like 60%")
+    return round(value)
+
+
 def kind_multiple(text: str) -> tuple[str, int]:
     """head=2 as the kind and the number."""
     kind, _, number = text.rpartition("=")
@@ -178,6 +192,10 @@ def _at_least(text: str, least: int) -> int:
 
 def _inspect(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
+    command.add_argument(
+        "--latency", action="store_true", help="measure on the target what removal buys there (minutes, then kept)"
+    )
+    _about_target(command)
     _about_model(command)
     _about_run(command)
 
@@ -196,6 +214,14 @@ def _prune(command: argparse.ArgumentParser) -> None:
     add(
         "--max-memory", type=share_or_bytes, metavar="20MB", help="peak of one sample's activations at most, or a share"
     )
+    add("--max-latency", type=share_or_latency, metavar="5ms", help="of a batch on the target at most, or a share")
+    add(
+        "--max-loss",
+        type=share,
+        metavar="0.5%",
+        help="as few MACs as possible, or with --runtime as little time, that lose at most this of the metric",
+    )
+    _about_target(command)
     _about_choice(command)
     _about_recovery(command)
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
@@ -233,6 +259,7 @@ def _sweep(command: argparse.ArgumentParser) -> None:
         help="shares to keep at most, one result for each (default: " + ",".join(f"{b:.0%}%" for b in BUDGETS) + ")",
     )
     add("--cost", choices=[*map(str, Cost)], default=str(Cost.MACS), help="what they are shares of (default: macs)")
+    _about_target(command)
     _about_choice(command)
     _about_recovery(command)
     add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
@@ -249,11 +276,23 @@ def _about_place(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _about_target(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("the target, where latency counts").add_argument
+    add("--runtime", choices=list(TARGETS), help="what runs the model there (default: onnxruntime)")
+    add("--runtime-threads", type=positive, default=1, metavar="N", help="its threads (default: 1)")
+    add("--runtime-batch", type=positive, default=1, metavar="N", help="its batch size (default: 1)")
+    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
+
+
 def _about_choice(command: argparse.ArgumentParser) -> None:
     _about_scores(command)
     _about_place(command)
     add = command.add_argument
-    add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
+    add(
+        "--multiple",
+        type=positive,
+        help="kept widths are multiples of this (default: 16; where latency is limited, what saves time there)",
+    )
     add(
         "--multiple-of",
         type=kind_multiple,

@@ -127,11 +127,11 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", tok
         return
     with tempfile.TemporaryDirectory(prefix="secateur-") as place:
         folder = Path(place)
-        original = yield from _files(measuring, [measuring.analysis.empty()], folder / "original", token)
+        original = yield from cut_models(measuring, [measuring.analysis.empty()], folder / "original", token)
         for start in range(0, len(missing), AT_ONCE):
             some = missing[start : start + AT_ONCE]
             yield Progress("Writing cut models to measure", len(plans) - len(missing) + start, len(plans))
-            files = yield from _files(measuring, some, folder / "cut", token)
+            files = yield from cut_models(measuring, some, folder / "cut", token)
             for place_in, (plan, file) in enumerate(zip(some, files, strict=True)):
                 done = len(plans) - len(missing) + start + place_in
                 yield Progress(f"Measuring cut model {done + 1} of {len(plans)}", done, len(plans))
@@ -157,8 +157,8 @@ def _quietly(job: Job[Profile]) -> Job[Profile]:
         yield Progress("Measuring", 0, 0)
 
 
-def _files(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:
-    """What the target takes of each plan, None where a plan cannot be cut."""
+def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:
+    """Write what the target takes of each plan, into a folder; None where a plan cannot be cut."""
     folder.mkdir(parents=True, exist_ok=True)
     prepared, fails = measuring.prepared, set[int]()
     models = _cut(measuring, plans, fails, token)

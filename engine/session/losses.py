@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TRIALS = 6
 """Budgets that are tried at most."""
+ROUNDING = 1e-9
+"""What does not count of a loss."""
 CLOSE = 0.03
 """The search ends when the budgets that hold and do not hold lie this close."""
 
@@ -171,7 +173,7 @@ class _Search:
         last = made[-1] if made else self.session.history.state(self.state)
         metric = yield from _judged(self.session, last, self.token)
         loss, error = lost(self.original, metric)
-        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss)
+        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss + ROUNDING)
 
     def _at(self, share: float, brief: bool) -> "Course":
         course, cost = self.course, self.tolerance.cost

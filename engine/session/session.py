@@ -59,6 +59,7 @@ from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
 from .losses import Found, Tolerance, lowest
 from .opening import (
+    Prepared,
     analysed,
     check_outputs,
     described,
@@ -324,6 +325,11 @@ class Session:
     def analysis(self) -> Analysis:
         """Of the opened model."""
         return self._need().analysis
+
+    @property
+    def prepared(self) -> Prepared:
+        """The opened model with what it is run on."""
+        return self._need().prepared
 
     @property
     def has_task(self) -> bool:

@@ -21,13 +21,15 @@ class Profile:
     Attributes:
         seconds: One run, as if nobody else had wanted the processor (`clocked.undisturbed`).
         original: The same of the original, in turns with it.
-        wall: One run as the clock on the wall says.
+        wall: One run as the clock on the wall says, in the median.
+        original_wall: The same of the original.
         kernels: Its fused blocks.
     """
 
     seconds: float
     original: float
     wall: float
+    original_wall: float
     kernels: tuple[Kernel, ...]
 
 
@@ -53,7 +55,8 @@ def profile(
         result = yield from run_killable(
             "secateur.engine.targets.profile_worker:main", job, token, what, target.threads
         )
-    return Profile(result["seconds"], result["original"], result["wall"], tuple(map(_kernel, result["kernels"])))
+    numbers = (result[name] for name in ("seconds", "original", "wall", "original_wall"))
+    return Profile(*numbers, tuple(map(_kernel, result["kernels"])))
 
 
 def _kernel(told: Sequence[Any]) -> Kernel:

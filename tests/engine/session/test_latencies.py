@@ -39,7 +39,7 @@ def runtime(monkeypatch):
         size, whole = (sum(a.size for a in load_file(f / "weights.safetensors").values()) for f in (model, original))
         measured.append(size)
         kernels = (Kernel("all", "Net", ((size,),), EACH * size),)
-        return Profile(BASE + EACH * size, BASE + EACH * whole, 1.0, kernels)
+        return Profile(BASE + EACH * size, BASE + EACH * whole, 1.0, 1.0, kernels)
         yield
 
     monkeypatch.setattr(latencies, "profile", profile)

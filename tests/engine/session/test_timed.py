@@ -33,7 +33,7 @@ class Runtime:
         tensors, others = (load_file(folder / "weights.safetensors") for folder in (model, original))
         kernels = tuple(Kernel(name, "Weight", (one.shape,), EACH * one.size) for name, one in tensors.items())
         size, whole = (sum(one.size for one in some.values()) for some in (tensors, others))
-        return Profile(BASE + EACH * size, BASE + EACH * whole, 1.0, kernels)
+        return Profile(BASE + EACH * size, BASE + EACH * whole, 1.0, 1.0, kernels)
         yield
 
     def seconds(self, state: str) -> float:
