@@ -15,6 +15,7 @@ from ..sources.protocol import ModelSpec
 from ..targets.protocol import TargetSpec, Timing
 from .output import Outcome, Reporter
 from .report import columns
+from .timing import speed, where
 
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -50,16 +51,9 @@ def _outcome(states: Sequence[State]) -> Outcome:
     first = next(iter(timings.values()))
     content = {"command": "measure", "timings": {state: to_plain(one) for state, one in timings.items()}}
     rows = [[state, *_cells(one, first)] for state, one in timings.items()]
-    return Outcome(content, "\n".join([columns(rows), f"{_words(first.target)}; {first.machine}"]))
-
-
-def _words(target: TargetSpec) -> str:
-    """onnxruntime, 1 thread, batch 1, fp32."""
-    threads = "1 thread" if target.threads == 1 else f"{target.threads} threads"
-    named = [f"{target.machine}: {target.runtime}" if target.machine else target.runtime, threads]
-    return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size)])
+    return Outcome(content, "\n".join([columns(rows), f"{where(first.target)}; {first.machine}"]))
 
 
 def _cells(timing: Timing, first: Timing) -> list[Any]:
     spread = f"{timing.low:.3g} to {timing.high:.3g} ms"
-    return [f"{timing.median:.3g} ms", spread, f"{first.median / timing.median:.2f} times as fast"]
+    return [f"{timing.median:.3g} ms", spread, speed(first.median, timing.median)]

@@ -56,12 +56,16 @@ def latency_met(session: Session, cut: State, goal: Goal, reporter: Reporter) ->
 def latency_lines(found: Latency) -> list[str]:
     """What was asked, predicted and measured, and how far the table is off."""
     now, before = found.measured.undisturbed, found.original.undisturbed
-    faster = f"{before / now:.2f} times as fast" if not found.slower else f"slower: {now / before:.2f} times as long"
     numbers = f"asked for {found.asked:.3g} ms, predicted {found.predicted:.3g} ms, measured {now:.3g} ms"
     return [
-        f"the latency ({where(found.table.target)}): {numbers}; the original {before:.3g} ms: {faster}",
+        f"the latency ({where(found.table.target)}): {numbers}; the original {before:.3g} ms: {speed(before, now)}",
         f"  {trusted(found.table)}",
     ]
+
+
+def speed(before: float, now: float) -> str:
+    """What became of a time: 1.41 times as fast, or slower."""
+    return f"{before / now:.2f} times as fast" if now <= before else f"slower: {now / before:.2f} times as long"
 
 
 def trusted(table: LatencyTable) -> str:
