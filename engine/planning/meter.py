@@ -60,7 +60,7 @@ class Meter:
         if self.peak >= 0:
             total[self.peak] = memory(self.analysis, removed).peak
         if self.latencies is not None and self.latency >= 0:
-            if removed[self.analysis.block_tensor[:, 0]].any() or removed[self.analysis.block_operator[:, 0]].any():
+            if not predictable(self.analysis, removed):
                 raise no_blocks()
             total[self.latency] = self.latencies.nanoseconds(kept[None])[0]
         return total
@@ -94,6 +94,11 @@ def meter_of(
         weights = _columns(costs, {Cost.PARAMETERS: elements * learned, Cost.SIZE: elements * BYTES[dtype]})
         parts.append(_Part(weights, lying, analysis.block_tensor.astype(np.int64)))
     return Meter(analysis, costs, *_joined(parts), latencies)
+
+
+def predictable(analysis: Analysis, removed: Mask) -> bool:
+    """Whether a table can tell the latency without the `removed` [S]: no whole block is among them."""
+    return not (removed[analysis.block_tensor[:, 0]].any() or removed[analysis.block_operator[:, 0]].any())
 
 
 def no_blocks() -> PlanError:
