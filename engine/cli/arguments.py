@@ -195,6 +195,7 @@ def _inspect(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--latency", action="store_true", help="measure on the target what removal buys there (minutes, then kept)"
     )
+    command.add_argument("--again", action="store_true", help="measure anew what was kept, on a quieter machine say")
     _about_target(command)
     _about_model(command)
     _about_run(command)

@@ -48,6 +48,8 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 def _latencies(session: Session, arguments: argparse.Namespace, reporter: Reporter) -> LatencyTable:
     """The table of the target, at the multiple of widths that saves time there."""
     target = target_of(arguments)
+    if arguments.again:
+        session.forget_latencies(target)
     target = replace(target, multiple=multiple_for(session, target, reporter))
     return reporter.finish(session.latencies(target))
 

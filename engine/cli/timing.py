@@ -19,6 +19,8 @@ from ..targets.protocol import TargetSpec
 from .output import Reporter
 from .report import columns, percent
 
+BUSY = 0.1
+"""Share by which the clock on the wall is ahead of the processor where others take it."""
 USUAL = 16
 """Multiple of widths where none is asked for and none was measured to pay."""
 
@@ -75,7 +77,7 @@ def trusted(table: LatencyTable) -> str:
         f"predictions miss cut models that were left out by {percent(trust.median)} in the median and "
         f"{percent(trust.ninetieth)} at 90 %; the same file against itself: {percent(trust.itself)}"
     )
-    return f"{text}; the machine was busy with other work" if trust.busy > 0.1 else text
+    return f"{text}; the machine was busy (measure anew: inspect --latency --again)" if trust.busy > BUSY else text
 
 
 def latency_content(found: Latency | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from .log import EventLog
 from .opening import Prepared
 from .plain import from_plain, to_json, to_plain
 
+Made = TypeVar("Made")
 AT_ONCE = 4
 """Models that one process exports: what a stopped run loses at most."""
 SECONDS = 0.6
@@ -126,35 +127,35 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", tok
     if not missing:
         return
     with tempfile.TemporaryDirectory(prefix="secateur-") as place:
-        folder = Path(place)
-        original = yield from cut_models(measuring, [measuring.analysis.empty()], folder / "original", token)
+        original = yield from cut_models(measuring, [measuring.analysis.empty()], Path(place) / "original", token)
+        assert original[0] is not None  # nothing is cut from it
+        done = len(plans) - len(missing)
         for start in range(0, len(missing), AT_ONCE):
-            some = missing[start : start + AT_ONCE]
-            yield Progress("Writing cut models to measure", len(plans) - len(missing) + start, len(plans))
-            files = yield from cut_models(measuring, some, folder / "cut", token)
-            for place_in, (plan, file) in enumerate(zip(some, files, strict=True)):
-                done = len(plans) - len(missing) + start + place_in
-                yield Progress(f"Measuring cut model {done + 1} of {len(plans)}", done, len(plans))
+            some, folder = missing[start : start + AT_ONCE], Path(place) / str(start)
+            words = Progress(f"Writing cut models {done + 1} to {done + len(some)} of {len(plans)}", done, len(plans))
+            files = yield from _saying(words, cut_models(measuring, some, folder, token))
+            for plan, file in zip(some, files, strict=True):
+                words = Progress(f"Measuring cut model {done + 1} of {len(plans)}", done, len(plans))
                 if file is not None:
-                    found = yield from _quietly(_profiled(measuring, original[0], file, token))
+                    found = yield from _saying(words, _profiled(measuring, original[0], file, token))
                     store.put(kept_sizes(measuring.analysis, plan), found)
-            shutil.rmtree(folder / "cut", ignore_errors=True)
+                done += 1
+            shutil.rmtree(folder)
 
 
-def _profiled(measuring: Measuring, original: Path | None, file: Path, token: CancelToken) -> Job[Profile]:
-    assert original is not None  # nothing is cut from it
+def _profiled(measuring: Measuring, original: Path, file: Path, token: CancelToken) -> Job[Profile]:
     target = replace(measuring.target, seconds=SECONDS)
     return (yield from profile(original, file, measuring.prepared.inputs, target, token))
 
 
-def _quietly(job: Job[Profile]) -> Job[Profile]:
-    """The job without its own progress, which would go back and forth."""
+def _saying(words: Progress, job: Job[Made]) -> Job[Made]:
+    """The job with this progress in place of its own, which would go back and forth."""
     while True:
+        yield words
         try:
             next(job)
         except StopIteration as stop:
             return stop.value
-        yield Progress("Measuring", 0, 0)
 
 
 def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:

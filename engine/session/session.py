@@ -185,6 +185,10 @@ class Session:
         """
         return (yield from latency_table(self._measuring(target), token, target.multiple))
 
+    def forget_latencies(self, target: TargetSpec) -> None:
+        """Measure anew what is asked next of a target, where the machine was busy before."""
+        self._measuring(target).file.unlink(missing_ok=True)
+
     def liked_multiple(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[int]:
         """The multiple of widths that saves time on a target, as measured; 0 where none does."""
         return (yield from liked_multiple(self._measuring(target), token))

@@ -93,5 +93,7 @@ def test_inspect_tells_what_half_of_each_layer_is_worth(mine: list[str], runtime
     half = saved["filter|block.conv1.weight|0"]
     assert half["time"] > 0.1 and not half["flat"]
     assert half["nanoseconds"] == pytest.approx(12 * (2 * 16 * 9 + 4) * 100, rel=0.1)  # weights, and its BatchNorm
-    assert main(arguments) == 0
+    profiled = runtime.profiled
+    assert main(arguments) == 0 and runtime.profiled == profiled
     assert "of the time" in capsys.readouterr().out
+    assert main([*arguments, "--again"]) == 0 and runtime.profiled == 2 * profiled

@@ -24,14 +24,16 @@ class Weighed:
     Attributes:
         slower: When a whole cut is measured, it takes so many times what its profile says.
         measured: The states that were measured in turns.
+        profiled: How many models were profiled.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.slower, self.measured = 1.0, list[tuple[str, ...]]()
+        self.slower, self.measured, self.profiled = 1.0, list[tuple[str, ...]](), 0
         monkeypatch.setattr(latencies, "profile", self._profile)
         monkeypatch.setattr(Session, "measure", lambda session, *arguments: self._measure(session, *arguments))
 
     def _profile(self, original: Path, model: Path, inputs, target, token):
+        self.profiled += 1
         tensors, others = (load_file(folder / "weights.safetensors") for folder in (model, original))
         kernels = tuple(Kernel(name, "Weight", (one.shape,), EACH * one.size) for name, one in tensors.items())
         size, whole = (sum(one.size for one in some.values()) for some in (tensors, others))
