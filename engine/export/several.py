@@ -15,6 +15,7 @@ from ..sources.protocol import ModelSpec
 from ..surgery.protocol import Edits
 from ..tracing.reading import as_tensors
 from .exporting import TRACED_BATCH
+from .fusable import name_blocks
 from .parcel import input_shape, pack, unpack
 from .write_onnx import export_onnx_here
 
@@ -54,4 +55,5 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     for number, (parcel, path) in enumerate(zip(job["parcels"], job["paths"], strict=True)):
         yield Progress("Exporting to ONNX", number, len(job["paths"]))
         export_onnx_here(unpack(parcel), inputs, path)
+        name_blocks(Path(path))
     return {}

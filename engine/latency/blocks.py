@@ -1,7 +1,8 @@
 """Fused blocks of several cut models, matched with each other and with the axes of the analysis. Numpy only.
 
-A runtime names its blocks after the operators that it fused, so that the same name means the same block in every cut
-model. What it adds in some of them only (a change of layout between two blocks) counts to the block that follows.
+A runtime names what it runs after the operators in it, which have names for that (`export/fusable.py`): the same name
+means the same block in every cut model. What it adds in some of them only (a change of layout between two blocks)
+counts to the block that follows.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..targets.protocol import Kernel
+from .naming import block_of
 from .protocol import Sample
 
+MIXED = 16
+"""What widths are rounded up to where a runtime pads them in some of the models."""
 PADDINGS = (1, 4, 8, 16, 32, 64)
 """What runtimes round widths up to."""
 
@@ -55,32 +59,39 @@ class Block:
 
 def blocks_of(samples: Sequence[Sample]) -> list[Block]:
     """The blocks that all samples have, in the order of the first one's run."""
-    by_name = [{one.name: one for one in sample.kernels} for sample in samples]
-    common = [one.name for one in samples[0].kernels if all(one.name in some for some in by_name)]
+    by_name = [_named(sample.kernels) for sample in samples]
+    common = [name for name in by_name[0] if all(name in some for some in by_name)]
     times = [_attributed(sample.kernels, frozenset(common)) for sample in samples]
     kept = np.stack([sample.kept for sample in samples])
-    return [_block([some[name] for some in by_name], [some[name] for some in times], kept) for name in common]
+    return [_block(name, [some[name] for some in by_name], [some[name] for some in times], kept) for name in common]
+
+
+def _named(kernels: Sequence[Kernel]) -> dict[str, Kernel]:
+    """The first kernel of each block, which is what computes most in it."""
+    found = dict[str, Kernel]()
+    for one in kernels:
+        found.setdefault(block_of(one.name), one)
+    return found
 
 
 def _attributed(kernels: Sequence[Kernel], common: frozenset[str]) -> dict[str, float]:
     """Seconds of the common blocks, each with what ran since the one before; the last with what follows it."""
-    seconds, waiting, last = dict[str, float](), 0.0, ""
+    seconds, waiting, last = dict.fromkeys(common, 0.0), 0.0, ""
     for one in kernels:
-        waiting += one.seconds
-        if one.name in common:
-            seconds[one.name], waiting, last = waiting, 0.0, one.name
+        waiting, name = waiting + one.seconds, block_of(one.name)
+        if name in common:
+            seconds[name], waiting, last = seconds[name] + waiting, 0.0, name
     if last:
         seconds[last] += waiting
     return seconds
 
 
-def _block(alike: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> Block:
+def _block(name: str, alike: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> Block:
     """One block, seen in every sample."""
     first, times = alike[0], np.array(seconds)
     ranks = {tuple(len(shape) for shape in one.sizes) for one in alike}
-    if len(ranks) > 1 or any(one.kind != first.kind for one in alike):
-        nothing = kept[:, :0]  # it computes one thing here and another there
-        return Block(first.name, first.kind, (first.name,), (), nothing, ((),), times)
+    if len(ranks) > 1:
+        return Block(name, first.kind, (name,), (), kept[:, :0], ((),), times)  # one thing here and another there
     flat = np.array([[size for shape in one.sizes for size in shape] for one in alike], np.int64)
     widths, pattern = list[Width](), list[int | tuple[int, float]]()
     for column in flat.reshape(len(alike), -1).T:
@@ -90,7 +101,7 @@ def _block(alike: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.i
         pattern.append(int(column[0]) if width is None else (widths.index(width), _factor(column, width, kept)))
     sizes = np.stack([_padded(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
     shape = (first.kind, *ranks, *pattern)
-    return Block(first.name, first.kind, shape, tuple(widths), sizes, _monomials(first, pattern, len(widths)), times)
+    return Block(name, first.kind, shape, tuple(widths), sizes, _monomials(first, pattern, len(widths)), times)
 
 
 def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> Width | None:
@@ -100,7 +111,10 @@ def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> Width | None:
         fits = (padded * column[0] == padded[0] * column[:, None]).all(axis=0) & (padded[0] > 0)
         if fits.any():
             return Width(int(np.flatnonzero(fits)[0]), padding)
-    return None
+    least, most = kept[:, :-1], _padded(kept[:, :-1], MIXED)  # padded in some models only: the axis alone is known
+    between = ((least <= column[:, None]) & (column[:, None] <= most)).all(axis=0) & (least != least[0]).any(axis=0)
+    off = np.where(between, np.abs(most - column[:, None]).sum(axis=0), np.iinfo(np.int64).max)
+    return Width(int(np.argmin(off)), MIXED) if between.any() else None
 
 
 def _factor(column: NDArray[np.int64], width: Width, kept: NDArray[np.int64]) -> float:

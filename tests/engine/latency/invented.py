@@ -50,14 +50,13 @@ class Invented:
         for n, (a, b, seconds) in enumerate(self.layers(plan)):
             if n == number % 3 + 1:  # a change of layout that only some models have
                 kernels.append(Kernel(f"reorder{number}", "Reorder", ((2, a),), 1e-9))
-            kernels.append(
-                Kernel(
-                    f"layer{n}",
-                    "Free" if n in self.free else "Gemm",
-                    ((2, a), (b, a), (2, b)),
-                    slower * (seconds + 4e-6),
-                )
-            )
+            kind, sizes = "Free" if n in self.free else "Gemm", ((2, a), (b, a), (2, b))
+            taken = slower * (seconds + 4e-6)
+            if number % 2:  # here it fuses the layer with what follows, and calls it after the last of them
+                kernels.append(Kernel(f"fused block{n}.1/nchwc", kind, sizes, taken))
+            else:
+                kernels.append(Kernel(f"block{n}.0", kind, sizes, 0.9 * taken))
+                kernels.append(Kernel(f"block{n}.1", "Relu", ((2, b), (2, b)), 0.1 * taken))
         off = 1 + self.noise * float(np.random.default_rng(number).normal())
         kept = kept_sizes(self.analysis, plan)
         original = slower * self.seconds(self.analysis.empty())

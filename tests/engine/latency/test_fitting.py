@@ -74,7 +74,7 @@ def test_blocks_add_up_to_the_whole_without_its_overhead():
     made = table(Invented(CHAIN))
     kept = kept_sizes(CHAIN, CHAIN.empty())[None]
     assert made.by_block(kept).sum() + made.overhead == pytest.approx(float(made.nanoseconds(kept)[0]), abs=1)
-    assert [name for name, _ in made.blocks] == [f"layer{n}" for n in range(6)]
+    assert [name for name, _ in made.blocks] == [f"block{n}" for n in range(6)]
 
 
 def test_few_samples_make_no_table():
