@@ -13,7 +13,7 @@ from secateur.engine.inputs import Inputs
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.latency.fitting import fit
 from secateur.engine.latency.protocol import LatencyTable, Sample
-from secateur.engine.latency.sampling import drawn, samples
+from secateur.engine.latency.sampling import SAMPLES, drawn, samples
 from secateur.engine.session.latencies import SECONDS, Measuring, cut_models
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
@@ -34,7 +34,7 @@ MODELS = {
 PLANS, SEED = 30, 20
 MULTIPLE = 16
 AGAIN = 5
-"""How often the original is measured against itself."""
+"""How often the original, and a small cut model, are measured again, from the beginning of a cell to its end."""
 NEVER = NeverCancelled()
 
 
@@ -61,13 +61,38 @@ def run(model: str, target: TargetSpec, work: Path) -> dict[str, Any]:
         files = _files(measuring, [*known, *tried], work / model)
         inputs = session.prepared.inputs
     place = work / model / "-".join(map(str, target.place[:4]))
-    seen = [_profiled(place, files[0], file, inputs, target) for file in files]
-    itself = [_profiled(place, files[0], files[0], inputs, target, str(n)) for n in range(AGAIN)]
+    measured = _in_mixed_order(place, files, inputs, target)
+    seen, itself, small = measured[: len(files)], measured[len(files) : -AGAIN], measured[-AGAIN:]
     rows = [
         Sample(kept_sizes(opened.analysis, p), s.seconds, s.original, s.wall, s.kernels) for p, s in zip(known, seen)
     ]
     table = fit(rows, target, measuring.machine, MULTIPLE, abs(itself[0].seconds / itself[0].original - 1))
-    return _result(opened.analysis, table, tried, seen[len(known) :], itself)
+    return _result(opened.analysis, table, tried, seen[len(known) :], itself) | _again(small)
+
+
+def _in_mixed_order(place: Path, files: list[Path], inputs: Inputs, target: TargetSpec) -> list[Profile]:
+    """Profiles of the files, of the original `AGAIN` times, and of a small sample as often.
+
+    What a table is made of and what it predicts take turns, so that a machine that changes meanwhile bends neither.
+    """
+    each = [(file, "") for file in files]
+    again = [(file, str(n)) for file in (files[0], files[SAMPLES - 3]) for n in range(AGAIN)]
+    order = np.random.default_rng(SEED).permutation(len(each)).tolist()
+    for n, part in enumerate(np.array_split(np.array(order), AGAIN)):
+        start = order.index(int(part[0]))
+        order[start:start] = [len(each) + n, len(each) + AGAIN + n]
+    found = dict[int, Profile]()
+    for number in order:
+        file, label = (each + again)[number]
+        found[number] = _profiled(place, files[0], file, label, inputs, target)
+    return [found[number] for number in range(len(each) + len(again))]
+
+
+def _again(small: list[Profile]) -> dict[str, Any]:
+    """How the share of the original's latency that one cut model takes changes from measurement to measurement."""
+    shares = np.array([[one.seconds / one.original, one.wall / one.original_wall] for one in small])
+    off = shares / np.median(shares, axis=0) - 1
+    return {"small": off[:, 0].tolist(), "small_wall": off[:, 1].tolist()}
 
 
 def _result(
@@ -110,7 +135,7 @@ def _named(analysis: Analysis, plan: Mask) -> str:
     return hashlib.sha256(kept_sizes(analysis, plan).tobytes()).hexdigest()[:16]
 
 
-def _profiled(place: Path, original: Path, file: Path, inputs: Inputs, target: TargetSpec, label: str = "") -> Profile:
+def _profiled(place: Path, original: Path, file: Path, label: str, inputs: Inputs, target: TargetSpec) -> Profile:
     """Measured now, or by a run that was stopped."""
     from secateur.engine.session.plain import from_json, to_json
 
