@@ -1,4 +1,4 @@
-"""Names of blocks: what runtimes fuse has one name, in a cut model as in the original, and the file computes the same."""
+"""Names of blocks: what runtimes fuse has one name, in a cut model as in the original; the file computes the same."""
 
 import numpy as np
 import onnx
