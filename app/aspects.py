@@ -6,6 +6,7 @@ from enum import StrEnum
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.structures.parts import Kind
+from secateur.engine.targets.protocol import TargetSpec
 
 
 class Aspect(StrEnum):
@@ -49,9 +50,11 @@ class Goal:
     lose: float = 0.5
     cost: Cost = Cost.MACS
 
-    def asked(self, multiple: int, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
+    def asked(self, target: TargetSpec, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
         """The goal as the engine takes it, with widths that the target likes and the kinds that the criterion rates."""
-        return planning.Goal((planning.Limit(self.cost, self.keep),), multiple=multiple, kinds=kinds)
+        timed = target if self.cost is Cost.LATENCY else None
+        limits = (planning.Limit(self.cost, self.keep),)
+        return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed)
 
 
 @dataclass(frozen=True, slots=True)

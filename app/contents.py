@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.planning import protocol as planning
+from secateur.engine.planning.meter import predictable
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
-from secateur.engine.structures.costs import Costs, costs
+from secateur.engine.structures.costs import Costs, costs, kept_sizes
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskInfo
 
@@ -50,6 +52,7 @@ class Contents:
         curves: By (state, rating), sensitivity as far as it was measured.
         scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
+        latencies: By target, what was measured there to predict latencies with.
     """
 
     spec: ModelSpec | None = None
@@ -73,6 +76,7 @@ class Contents:
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
     )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
+    latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
 
     @property
     def state(self) -> State | None:
@@ -92,8 +96,19 @@ class Contents:
     @property
     def wanted(self) -> planning.Goal:
         """The goal as the engine takes it: widths that the target likes, kinds that the criterion rates."""
-        asked = self.goal.asked(self.target.multiple, tuple(CRITERIA[self.criterion].kinds))
-        return replace(asked, ranking=self.ranking)
+        return replace(self.goal.asked(self.target, tuple(CRITERIA[self.criterion].kinds)), ranking=self.ranking)
+
+    @property
+    def table(self) -> LatencyTable | None:
+        """What predicts latencies on the target, None before that was measured."""
+        return self.latencies.get(self.target)
+
+    def plan_latency(self) -> float | None:
+        """Milliseconds of what the plan leaves, as predicted; None where that is not possible."""
+        if self.table is None or self.analysis is None or not predictable(self.analysis, self.removed | self.marked):
+            return None
+        kept = kept_sizes(self.analysis, self.removed | self.marked)
+        return float(self.table.nanoseconds(kept[None])[0]) / 1e6
 
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""

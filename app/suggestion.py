@@ -58,7 +58,7 @@ class Suggestion(QObject):
         decided = contents.by_hand | contents.locked
         removed = contents.removed | (contents.marked & decided)
         locked = decided & ~contents.marked
-        arguments = (contents.analysis, scores, contents.wanted, removed, locked)
+        arguments = (contents.analysis, scores, contents.wanted, removed, locked, contents.table)
         self._pool.start(_Search(self._bridge, arguments, revision))
 
     def close(self) -> None:

@@ -55,9 +55,14 @@ class TopBar(QWidget):
             (Cost.PARAMETERS, self.tr("parameters")),
             (Cost.SIZE, self.tr("file size")),
             (Cost.PEAK, self.tr("memory")),
+            (Cost.LATENCY, self.tr("latency")),
         ):
             self.cost.addItem(words, str(cost))
-        self.cost.setToolTip(self.tr("What is limited; memory is the peak of the activations of one sample"))
+        tip = self.tr(
+            "What is limited; memory is the peak of the activations of one sample, latency is that of the target: the "
+            "first plan for it measures a dozen cut models there"
+        )
+        self.cost.setToolTip(tip)
         self.lose = DoubleSpinBox(self.tr("Lose at most, points"), 0, 100, 1, self.tr(" pt"))
         self.lose.setPrefix(self.tr("lose "))
         self.lose.setSingleStep(0.1)

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Slot
 
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
+from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
@@ -245,7 +246,23 @@ class Work(QObject):
             self._suggest_later = True
             self._say(self.tr("Structures are being scored; the plan follows."))
             return self.score()
+        if document.goal.cost is Cost.LATENCY and document.contents.table is None:
+            return self._tabulate()
         self._suggestion.start(document.contents, document.scores, document.revision)
+
+    def _tabulate(self) -> None:
+        """Measure what latencies are predicted with, then plan."""
+        contents, target = self.document.contents, self.document.target
+
+        def apply(table: Any) -> None:
+            contents.latencies[target] = table
+            if contents is self.document.contents:
+                self.document.announce(Aspect.TARGET)
+                self.suggest()
+
+        if not any(job.method == "latencies" for job in self.board.running()):
+            self._say(self.tr("Cut models are being measured on the target; the plan follows."))
+            self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target)
 
     def cancel(self, number: int) -> None:
         """Stop a job."""

@@ -113,8 +113,8 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
         found.append(plan)
     scale = 100.0 if first.percent else 1.0
     goal_y = scale * first.value - document.goal.lose * (1 if first.higher_is_better else -1)
-    whole = original.macs if cost is Cost.MACS else original.parameters
-    goal_x = document.goal.keep * whole / unit if cost.value == document.goal.cost.value else float("nan")
+    whole = _value(document, original, cost) if cost.value == document.goal.cost.value else None
+    goal_x = float("nan") if whole is None else document.goal.keep * whole / unit
     missing = _missing(document, cost, len(states) - len([p for p in found if p.kind is not None]))
     higher = first.higher_is_better
     return TradeOff(cost, unit, tuple(found), goal_x, goal_y, first.name, first.percent, missing, higher)

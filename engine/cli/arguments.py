@@ -148,6 +148,20 @@ def byte_count(text: str) -> int:
     return int(value)
 
 
+def share_or_latency(text: str) -> float | int:
+    """60% as 0.6 and 5ms as nanoseconds."""
+    if text.strip().endswith("%"):
+        return share(text)
+    found = re.fullmatch(r"([0-9.]+)\s*(ns|us|µs|ms|s)", text.strip().lower())
+    try:
+        value = float(found[1]) * {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[found[2]] if found else 0.0
+    except ValueError:
+        value = 0.0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write it like 5ms, or as a share like 60%")
+    return round(value)
+
+
 def kind_multiple(text: str) -> tuple[str, int]:
     """head=2 as the kind and the number."""
     kind, _, number = text.rpartition("=")
@@ -183,6 +197,11 @@ def _at_least(text: str, least: int) -> int:
 
 def _inspect(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help=MODEL)
+    command.add_argument(
+        "--latency", action="store_true", help="measure on the target what removal buys there (minutes, then kept)"
+    )
+    command.add_argument("--again", action="store_true", help="measure anew what was kept, on a quieter machine say")
+    _about_target(command)
     _about_model(command)
     _about_run(command)
 
@@ -201,6 +220,14 @@ def _prune(command: argparse.ArgumentParser) -> None:
     add(
         "--max-memory", type=share_or_bytes, metavar="20MB", help="peak of one sample's activations at most, or a share"
     )
+    add("--max-latency", type=share_or_latency, metavar="5ms", help="of a batch on the target at most, or a share")
+    add(
+        "--max-loss",
+        type=share,
+        metavar="0.5%",
+        help="as few MACs as possible, or with --runtime as little time, that lose at most this of the metric",
+    )
+    _about_target(command)
     _about_choice(command)
     _about_recovery(command)
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
@@ -238,6 +265,7 @@ def _sweep(command: argparse.ArgumentParser) -> None:
         help="shares to keep at most, one result for each (default: " + ",".join(f"{b:.0%}%" for b in BUDGETS) + ")",
     )
     add("--cost", choices=[*map(str, Cost)], default=str(Cost.MACS), help="what they are shares of (default: macs)")
+    _about_target(command)
     _about_choice(command)
     _about_recovery(command)
     add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
@@ -254,11 +282,23 @@ def _about_place(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _about_target(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("the target, where latency counts").add_argument
+    add("--runtime", choices=list(TARGETS), help="what runs the model there (default: onnxruntime)")
+    add("--runtime-threads", type=positive, default=1, metavar="N", help="its threads (default: 1)")
+    add("--runtime-batch", type=positive, default=1, metavar="N", help="its batch size (default: 1)")
+    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
+
+
 def _about_choice(command: argparse.ArgumentParser) -> None:
     _about_scores(command)
     _about_place(command)
     add = command.add_argument
-    add("--multiple", type=positive, default=16, help="kept widths are multiples of this (default: 16)")
+    add(
+        "--multiple",
+        type=positive,
+        help="kept widths are multiples of this (default: 16; where latency is limited, what saves time there)",
+    )
     add(
         "--multiple-of",
         type=kind_multiple,
@@ -321,7 +361,7 @@ def _about_scores(command: argparse.ArgumentParser) -> None:
 
 def _measure(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", metavar="PROJECT", help="a folder that --save wrote")
-    _about_target(command)
+    _about_measuring(command)
     where = command.add_mutually_exclusive_group()
     where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
     where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
@@ -329,7 +369,7 @@ def _measure(command: argparse.ArgumentParser) -> None:
     _about_run(command)
 
 
-def _about_target(command: argparse.ArgumentParser) -> None:
+def _about_measuring(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--runtime", choices=list(TARGETS), default="onnxruntime", help="what runs the model (default: onnxruntime)")
     add("--batch", type=positive, default=1, help="batch size (default: 1)")
@@ -362,7 +402,7 @@ def _baselines(command: argparse.ArgumentParser) -> None:
     add("--stock", metavar="MODEL", help=stock)
     add("--stock-weights", metavar="FILE", help="checkpoint that the stock model begins with")
     add("--no-timing", action="store_true", help="do not measure latency")
-    _about_target(command)
+    _about_measuring(command)
     _about_trust(command)
     _about_run(command)
 

@@ -10,6 +10,7 @@ from ..scoring.choices import Choices, Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
 from ..session.courses import Course
 from ..structures.analysis import Kind
+from .timing import USUAL, target_of
 
 HALF = Limit(Cost.MACS, 0.5)
 """What is kept at most where no cost is limited."""
@@ -29,6 +30,8 @@ class Asked:
         threads: Of fine-tuning, 0 for the default.
         recovery: How it is recovered, but for epochs, seed and threads.
         choices: About the scores.
+        loss: Of the metric that may be lost; 0 where the goal says how much goes.
+        lowered: The cost that is made as low as that loss allows.
     """
 
     goal: Goal = DEFAULT
@@ -39,6 +42,8 @@ class Asked:
     threads: int = 0
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     choices: Choices = field(default_factory=Choices)
+    loss: float = 0.0
+    lowered: Cost = Cost.MACS
 
     @property
     def keep_macs(self) -> float | None:
@@ -58,9 +63,14 @@ def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
     """What the arguments ask for, with these limits."""
     epochs = 0 if arguments.no_recover else arguments.epochs
     criterion, threads = arguments.criterion or "", arguments.threads or 0
+    loss = getattr(arguments, "max_loss", None) or 0.0
+    timed = any(limit.cost is Cost.LATENCY for limit in limits)
+    fastest = bool(loss and arguments.runtime and not timed)
     goal, rounds = _goal(arguments, limits), arguments.rounds
+    goal = replace(goal, target=target_of(arguments) if timed or fastest else None)
     recovery, choices = _recovery(arguments), choices_of(arguments)
-    return Asked(goal, criterion, epochs, rounds, arguments.seed, threads, recovery, choices)
+    asked = Asked(goal, criterion, epochs, rounds, arguments.seed, threads, recovery, choices)
+    return replace(asked, loss=loss, lowered=Cost.LATENCY if fastest else Cost.MACS)
 
 
 def choices_of(arguments: argparse.Namespace) -> Choices:
@@ -85,16 +95,17 @@ def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
 
 
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
-    """The costs that the arguments limit; half of the MACs where they limit none."""
+    """The costs that the arguments limit; half of the MACs where they limit neither a cost nor the loss."""
     asked: dict[Cost, float | int | None] = {
         Cost.MACS: arguments.keep_macs,
         Cost.PARAMETERS: arguments.keep_params,
         Cost.SIZE: arguments.max_size,
         Cost.PEAK: arguments.max_memory,
+        Cost.LATENCY: arguments.max_latency,
     }
     given = [(cost, value) for cost, value in asked.items() if value is not None]
     limits = (Limit(cost, amount=n) if isinstance(n, int) else Limit(cost, n) for cost, n in given)
-    return tuple(limits) or (HALF,)
+    return tuple(limits) or (() if arguments.max_loss else (HALF,))
 
 
 def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
@@ -112,7 +123,7 @@ def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:
         scope=tuple(arguments.scope or ()),
         least=least if whole else 1,
         least_share=0.0 if whole else least,
-        multiple=arguments.multiple,
+        multiple=arguments.multiple or USUAL,
         multiples=dict(arguments.multiple_of or ()),
         kinds=kinds_of(arguments),
         dtype=arguments.size_as,

@@ -4,9 +4,13 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
+from ..latency.protocol import LatencyTable
 from ..scoring.criteria import Offer, offers
+from ..session.plain import to_plain
+from ..session.points import user_cache
 from ..session.session import Session
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
@@ -15,13 +19,15 @@ from .arguments import model_spec
 from .output import Outcome, Reporter
 from .report import byte_size, columns, size, thousands
 from .threads import use_threads
+from .timing import multiple_for, savings_rows, table_content, target_of, trusted, where
 
 
 def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Open and analyse a model; nothing is evaluated."""
     use_threads(arguments.threads)
-    with closing(Session()) as session:
+    with closing(Session(cache=user_cache())) as session:
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
+        table = _latencies(session, arguments, reporter) if arguments.latency else None
     total, held = costs(opened.analysis), memory(opened.analysis)
     found = offers(opened.analysis, opened.analysis.empty(), opened.task)
     content = {
@@ -32,7 +38,20 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "notes": list(opened.notes),
     }
     text = _text(opened.name, opened.analysis, total, held, found)
+    if table is not None:
+        saved, rows = savings_rows(opened.analysis, table)
+        content |= {"latency": table_content(table) | {"savings": to_plain(saved)}}
+        text += f"\n\n{where(table.target)}: {table.original / 1e6:.3g} ms; {trusted(table)}\n\n{rows}"
     return Outcome(content, "\n\n".join([text, *filter(None, ["\n".join(opened.notes)])]))
+
+
+def _latencies(session: Session, arguments: argparse.Namespace, reporter: Reporter) -> LatencyTable:
+    """The table of the target, at the multiple of widths that saves time there."""
+    target = target_of(arguments)
+    if arguments.again:
+        session.forget_latencies(target)
+    target = replace(target, multiple=multiple_for(session, target, reporter))
+    return reporter.finish(session.latencies(target))
 
 
 def _content(analysis: Analysis, total: Costs, held: Memory) -> dict[str, Any]:

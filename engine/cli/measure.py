@@ -15,6 +15,7 @@ from ..sources.protocol import ModelSpec
 from ..targets.protocol import Latency, TargetSpec, Timing
 from .output import Outcome, Reporter
 from .report import columns
+from .timing import speed, where
 
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -58,15 +59,7 @@ def _outcome(states: Sequence[State]) -> Outcome:
     for state, one in timings.items():
         if one.step is not None and first.step is not None:
             rows.append([state, "next token", *_cells(one.step, first.step)])
-    return Outcome(content, "\n".join([columns(rows), f"{_words(first.target)}; {first.machine}"]))
-
-
-def _words(target: TargetSpec) -> str:
-    """onnxruntime, 1 thread, batch 1, fp32."""
-    threads = "1 thread" if target.threads == 1 else f"{target.threads} threads"
-    named = [f"{target.machine}: {target.runtime}" if target.machine else target.runtime, threads]
-    prompt = [f"prompt of {target.tokens} tokens"] if target.tokens else []
-    return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size), *prompt])
+    return Outcome(content, "\n".join([columns(rows), f"{where(first.target)}; {first.machine}"]))
 
 
 def _words_of(first: Timing, part: str) -> list[str]:
@@ -76,4 +69,4 @@ def _words_of(first: Timing, part: str) -> list[str]:
 
 def _cells(timing: Timing | Latency, first: Timing | Latency) -> list[Any]:
     spread = f"{timing.low:.3g} to {timing.high:.3g} ms"
-    return [f"{timing.median:.3g} ms", spread, f"{first.median / timing.median:.2f} times as fast"]
+    return [f"{timing.median:.3g} ms", spread, speed(first.median, timing.median)]

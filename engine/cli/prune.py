@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
 from ..planning.goal import reached, solve
 from ..planning.obstacles import asked_in_words
-from ..planning.protocol import Reached
+from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course
+from ..session.losses import Found, Tolerance
 from ..session.plain import to_plain
+from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
+from ..session.timed import Latency
 from .arguments import model_spec
 from .asked import Asked, asked_of, limits_of
 from .output import Outcome, Reporter
@@ -36,6 +40,19 @@ from .report import (
     wrote,
 )
 from .threads import use_threads
+from .timing import (
+    flat_note,
+    latency_content,
+    latency_lines,
+    latency_met,
+    loss_lines,
+    multiple_for,
+    none_holds,
+    shortfall,
+)
+
+BRIEF = 0.4
+"""Share of the epochs of a recovery, rounded up, while a search for what may be lost goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,8 @@ class Pruned:
         reached: Asked and got of every limited cost.
         notes: Remarks.
         expected: What was said of the recovery before it ran, None where nothing was.
+        latency: What became of a limit of the latency.
+        found: What became of a limit of the loss.
     """
 
     opened: OpenedModel
@@ -61,6 +80,8 @@ class Pruned:
     reached: tuple[Reached, ...]
     notes: tuple[str, ...]
     expected: Message | None = None
+    latency: Latency | None = None
+    found: Found | None = None
 
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -71,9 +92,10 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     if arguments.save:
         check_save(arguments.save)
     use_threads(arguments.threads)
-    with closing(Session()) as session:
+    with closing(Session(cache=user_cache())) as session:
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
+        asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         with _saved_if_stopped(session, arguments.save, reporter):
             done = pruned(session, opened, asked, reporter)
         exported = write_export(session, done.result, arguments.export, reporter)
@@ -103,17 +125,19 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
     expected = _expected(session, start, course, scores, opened)
     if expected is not None:
         reporter.note(str(expected))
-    made = reporter.finish(session.prune(start.id, course, scores))
+    goal, found, made = _made(session, start, course, asked, scores, reporter)
     if not made:
         words = asked_in_words(asked.goal)
         template = "The model meets this goal already ({asked}); there is nothing to remove."
         raise SecateurError("cli.nothing_to_do", template, asked=words)
     note_no_recovery(asked, opened, notes)
+    cut = [state for state in made if state.kind is StateKind.CUT][-1]
+    latency = latency_met(session, cut, goal, reporter)
+    notes += flat_note(opened.analysis, latency.table, cut) if latency else ()
     for note in notes:
         reporter.note(note)
-    cut = [state for state in made if state.kind is StateKind.CUT][-1]
-    got = reached(opened.analysis, asked.goal, session.removed(made[-1].id))
-    return Pruned(opened, made, cut, made[-1], criterion, got, tuple(notes), expected)
+    got = reached(opened.analysis, goal, session.removed(made[-1].id), latency.table if latency else None)
+    return Pruned(opened, made, cut, made[-1], criterion, got, tuple(notes), expected, latency, found)
 
 
 def _expected(
@@ -128,6 +152,31 @@ def _expected(
     except PlanError:  # the pruning itself will say it
         return None
     return expectation(opened.analysis, plan.removed, course.recovery, opened.task.metric)
+
+
+def _made(
+    session: Session, start: State, course: Course, asked: Asked, scores: NDArray[Any], reporter: Reporter
+) -> tuple[Goal, Found | None, tuple[State, ...]]:
+    """The goal that was reached, what a search for it found, and the states on the way."""
+    if not asked.loss:
+        return course.goal, None, reporter.finish(session.prune(start.id, course, scores))
+    epochs = ceil(course.recovery.epochs * BRIEF) if course.recovery else None
+    tolerance = Tolerance(asked.loss, asked.lowered, epochs=epochs)
+    found = reporter.finish(session.lowest(start.id, course, tolerance, scores))
+    if not found.states:
+        raise none_holds(found, asked.loss)
+    others = tuple(limit for limit in course.goal.limits if limit.cost is not asked.lowered)
+    limits = (Limit(asked.lowered, found.trials[-1].share), *others)
+    return replace(course.goal, limits=limits), found, found.states
+
+
+def at_liked_multiple(session: Session, asked: Asked, given: int | None, reporter: Reporter) -> Asked:
+    """With the multiple that saves time on the target, where latency counts and none was given."""
+    goal = asked.goal
+    if given or goal.target is None:
+        return asked
+    multiple = multiple_for(session, goal.target, reporter)
+    return replace(asked, goal=replace(goal, multiple=multiple))
 
 
 def check_export(path: str) -> None:
@@ -150,6 +199,8 @@ def write_export(session: Session, state: State, path: str | None, reporter: Rep
 
 def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:
     """Refuse epochs without data before the work."""
+    if opened.task is None and getattr(arguments, "max_loss", None):
+        raise TaskError("cli.no_data", "--max-loss needs data: say which with --task.")
     if opened.task is None and (arguments.epochs or arguments.repair != str(Repair.NONE)):
         template = "Recovery needs data: say which with --task, or leave --epochs and --repair away."
         raise TaskError("cli.no_data", template)
@@ -199,11 +250,14 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         "rounds": [costs_of(state) for state in done.states if state.kind is StateKind.CUT],
         "expected": None if done.expected is None else {"code": done.expected.code, "text": str(done.expected)},
         "recovery": to_plain(result.recovery),
+        "latency": latency_content(done.latency),
+        "search": to_plain(done.found.trials) if done.found else None,
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
         "notes": [*done.opened.notes, *done.notes],
     }
-    return Outcome(content, _text(done, result, exported, saved), _shortfall(done.reached))
+    short = " ".join(filter(None, (_shortfall(done.reached), shortfall(done.latency))))
+    return Outcome(content, _text(done, result, exported, saved), short)
 
 
 def asked_for(asked: Asked) -> dict[str, Any]:
@@ -212,7 +266,10 @@ def asked_for(asked: Asked) -> dict[str, Any]:
 
 
 def _text(done: Pruned, result: State, exported: Exported | None, saved: str) -> str:
-    lines = [done.opened.name, comparison(done.opened.state, result), *asked_and_got(done.reached)]
+    exact = [one for one in done.reached if one.cost is not Cost.LATENCY]
+    lines = [done.opened.name, comparison(done.opened.state, result), *asked_and_got(exact)]
+    lines += latency_lines(done.latency) if done.latency else []
+    lines += loss_lines(done.found) if done.found else []
     lines += [verified(done.cut.verification)]
     lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
     lines += [wrote(exported)] if exported else []
@@ -221,5 +278,5 @@ def _text(done: Pruned, result: State, exported: Exported | None, saved: str) ->
 
 
 def _shortfall(reached: tuple[Reached, ...]) -> str:
-    missed = [one for one in reached if one.got > one.asked]
+    missed = [one for one in reached if one.got > one.asked and one.cost is not Cost.LATENCY]
     return f"The result is above what was asked: {'; '.join(asked_and_got(tuple(missed)))}." if missed else ""

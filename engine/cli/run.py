@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ..session.paths import absolute_to, change_model
+from ..session.points import user_cache
 from ..session.recipe import RECIPE, read_recipe
 from ..session.replay import Replay, replay
 from ..session.session import Session
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     if arguments.save:
         check_save(arguments.save)
     use_threads(arguments.threads or _threads(recipe))
-    with closing(Session()) as session:
+    with closing(Session(cache=user_cache())) as session:
         done = reporter.finish(replay(recipe, session, arguments.trust_pickle))
         saved = session.save(arguments.save, done.states[-1].id) if arguments.save else ""
     return _outcome(done, path, saved)

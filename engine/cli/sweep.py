@@ -7,12 +7,13 @@ from typing import Any
 
 from ..planning.protocol import Cost, Limit
 from ..session.courses import Point
+from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import State
 from .arguments import model_spec
 from .asked import asked_of
 from .output import Outcome, Reporter
-from .prune import asked_for, check_save, note_no_recovery, require_data, scored
+from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .threads import use_threads
 
@@ -23,9 +24,10 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     if arguments.save:
         check_save(arguments.save)
     use_threads(arguments.threads)
-    with closing(Session()) as session:
+    with closing(Session(cache=user_cache())) as session:
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
+        asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         notes, data = list[str](), opened.task is not None
         start = session.states()[0]
         with _saved(session, arguments.save):

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
+from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Kind, Mask
 from .balance import balanced
 from .classes import DEFAULT_KINDS, candidates
 from .depth import depth_and_width, lowest
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .meter import Amounts, Meter, meter_of
+from .meter import Amounts, Meter, meter_of, no_blocks
 from .obstacles import unreachable
 from .protocol import Cost, Goal, Limit, Planned, Reached
 from .search import Problem, finest
@@ -54,7 +55,14 @@ def suggest(
     return solve(analysis, scores, goal, removed, locked).removed
 
 
-def solve(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask) -> Planned:
+def solve(
+    analysis: Analysis,
+    scores: NDArray[np.float64],
+    goal: Goal,
+    removed: Mask,
+    locked: Mask,
+    latencies: LatencyTable | None = None,
+) -> Planned:
     """Plan for any goal: all limits hold, as closely as whole steps allow.
 
     Args:
@@ -63,11 +71,14 @@ def solve(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: 
         goal: What is asked.
         removed: [S] what the present state no longer has, and what a hand has marked; stays removed.
         locked: [S] what must not be marked: locks, and what a hand has spared.
+        latencies: Of the target, where the goal limits the latency.
 
     Raises:
         PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
     """
-    meter, original, limits = _measured(analysis, goal)
+    meter, original, limits = _measured(analysis, goal, latencies)
+    if goal.timed and Kind.BLOCK in goal.kinds:
+        raise no_blocks()
     removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
     plan = removed.copy()
     if not (meter.measure(removed) <= limits).all():
@@ -76,17 +87,19 @@ def solve(analysis: Analysis, scores: NDArray[np.float64], goal: Goal, removed: 
             nearest = partial(_nearest, meter, scores, removed)
             raise unreachable(analysis, goal, original, limits, nearest, locked)
         plan = found
-    return Planned(plan, reached(analysis, goal, plan))
+    return Planned(plan, reached(analysis, goal, plan, latencies))
 
 
-def reached(analysis: Analysis, goal: Goal, removed: Mask) -> tuple[Reached, ...]:
-    """For each limit of a goal what was asked and what is got without the `removed` [S]."""
-    meter, original, limits = _measured(analysis, goal)
+def reached(
+    analysis: Analysis, goal: Goal, removed: Mask, latencies: LatencyTable | None = None
+) -> tuple[Reached, ...]:
+    """For each limit of a goal what was asked and what is got without the `removed` [S]; latencies are predicted."""
+    meter, original, limits = _measured(analysis, goal, latencies)
     rows = zip(meter.costs, original.tolist(), limits.tolist(), meter.measure(removed).tolist(), strict=True)
     return tuple(Reached(*row) for row in rows)
 
 
-def _measured(analysis: Analysis, goal: Goal) -> tuple[Meter, Amounts, Amounts]:
+def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) -> tuple[Meter, Amounts, Amounts]:
     """The meter of the goal's costs, what the original costs, and the limits in the same unit."""
     if not goal.limits or len({limit.cost for limit in goal.limits}) < len(goal.limits):
         raise PlanError("plan.limits", "A goal limits at least one cost, and each at most once.")
@@ -95,7 +108,7 @@ def _measured(analysis: Analysis, goal: Goal) -> tuple[Meter, Amounts, Amounts]:
             template = "A goal keeps more than 0 and at most 100 % of the {cost}, not {share:.0%}."
             words = "MACs" if limit.cost is Cost.MACS else limit.cost.value
             raise PlanError("plan.share", template, cost=words, share=limit.share)
-    meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype)
+    meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
     original = meter.measure(analysis.empty())
     limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]
     return meter, original, np.array(limits, np.int64)

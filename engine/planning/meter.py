@@ -1,7 +1,8 @@
 """Measures the costs that a goal limits, of one plan or of many that differ by a step. Numpy only.
 
 Parameters, MACs and bytes of a file are sums of terms: a constant times the kept sizes of axes, gone with a block. So
-only the terms of what is limited are computed. The peak of the activations is no sum (`structures/memory.py`).
+only the terms of what is limited are computed. The peak of the activations is no sum (`structures/memory.py`), and a
+latency is what a table of measured blocks predicts (`latency/protocol.py`).
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
+from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import kept_sizes
 from ..structures.memory import memory
@@ -29,6 +31,7 @@ class Meter:
         constant: [N, K] of each term in each cost.
         axes: [N, R] axes whose kept sizes multiply it, -1 where unused.
         blocks: [*, 2] (structure, term): terms that vanish with a block.
+        latencies: Where a latency is measured.
     """
 
     analysis: Analysis
@@ -36,28 +39,47 @@ class Meter:
     constant: NDArray[np.int64]
     axes: NDArray[np.int32]
     blocks: NDArray[np.int64]
+    latencies: LatencyTable | None = None
 
     @property
     def peak(self) -> int:
         """Column of the peak of the activations, -1 where it is not measured."""
         return self.costs.index(Cost.PEAK) if Cost.PEAK in self.costs else -1
 
+    @property
+    def latency(self) -> int:
+        """Column of the latency, -1 where it is not measured."""
+        return self.costs.index(Cost.LATENCY) if Cost.LATENCY in self.costs else -1
+
     def measure(self, removed: Mask) -> Amounts:
         """[K] what a plan costs."""
-        each = kept_sizes(self.analysis, removed)[self.axes].prod(axis=1)
+        kept = kept_sizes(self.analysis, removed)
+        each = kept[self.axes].prod(axis=1)
         each[self.blocks[removed[self.blocks[:, 0]], 1]] = 0
         total = each @ self.constant
         if self.peak >= 0:
             total[self.peak] = memory(self.analysis, removed).peak
+        if self.latencies is not None and self.latency >= 0:
+            if not predictable(self.analysis, removed):
+                raise no_blocks()
+            total[self.latency] = self.latencies.nanoseconds(kept[None])[0]
         return total
 
     def sums(self, kept: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.int64]:
         """[M, K] costs of plans given by what their axes keep [M, A + 1] and which terms stay [M, N]; peaks are 0."""
-        return ((kept[:, self.axes].prod(axis=2) * alive) @ self.constant).astype(np.int64)
+        total = ((kept[:, self.axes].prod(axis=2) * alive) @ self.constant).astype(np.int64)
+        if self.latencies is not None and self.latency >= 0:
+            total[:, self.latency] = self.latencies.nanoseconds(kept)
+        return total
 
 
-def meter_of(analysis: Analysis, costs: tuple[Cost, ...], dtype: str = "float32") -> Meter:
-    """A meter of these costs; `dtype` of the weights in a file."""
+def meter_of(
+    analysis: Analysis, costs: tuple[Cost, ...], dtype: str = "float32", latencies: LatencyTable | None = None
+) -> Meter:
+    """A meter of these costs; `dtype` of the weights in a file, and `latencies` where one of the costs is a latency."""
+    if Cost.LATENCY in costs and latencies is None:
+        template = "A limit of the latency needs latencies that were measured on the target. Measure them first."
+        raise PlanError("plan.no_latencies", template)
     if dtype not in BYTES:
         known = ", ".join(BYTES)
         raise PlanError("plan.dtype", "Files have weights of {known}, not of {dtype}.", known=known, dtype=dtype)
@@ -71,7 +93,18 @@ def meter_of(analysis: Analysis, costs: tuple[Cost, ...], dtype: str = "float32"
         learned = np.array([t.parameter for t in analysis.tensors], np.int64)
         weights = _columns(costs, {Cost.PARAMETERS: elements * learned, Cost.SIZE: elements * BYTES[dtype]})
         parts.append(_Part(weights, lying, analysis.block_tensor.astype(np.int64)))
-    return Meter(analysis, costs, *_joined(parts))
+    return Meter(analysis, costs, *_joined(parts), latencies)
+
+
+def predictable(analysis: Analysis, removed: Mask) -> bool:
+    """Whether a table can tell the latency without the `removed` [S]: no whole block is among them."""
+    return not (removed[analysis.block_tensor[:, 0]].any() or removed[analysis.block_operator[:, 0]].any())
+
+
+def no_blocks() -> PlanError:
+    """The error for a limit of the latency where whole blocks go."""
+    template = "The latency of a model without whole blocks cannot be predicted yet. Limit MACs in its place."
+    return PlanError("plan.latency_blocks", template)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ NAMES = {
     Cost.PARAMETERS: "the parameters",
     Cost.SIZE: "the file size",
     Cost.PEAK: "the peak memory",
+    Cost.LATENCY: "the latency",
 }
 
 
@@ -99,7 +100,7 @@ def _ways(goal: Goal, locked: Mask) -> Iterator[Way]:
         yield Way("lower the minimum to keep", "minimum", replace(goal, least=1, least_share=0.0), locked)
     if goal.multiple > 1 or goal.multiples:
         yield Way("take a smaller multiple", "multiple", replace(goal, multiple=1, multiples={}), locked)
-    kinds = DEFAULT_KINDS | {Kind.BLOCK}
+    kinds = DEFAULT_KINDS if goal.timed else DEFAULT_KINDS | {Kind.BLOCK}
     if not kinds <= set(goal.kinds):
         missing = "more kinds" if DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS) else "whole blocks"
         yield Way(f"allow {missing}", "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
@@ -112,6 +113,8 @@ def asked_in_words(goal: Goal) -> str:
 
 def _asked(goal: Goal, number: int) -> str:
     limit = goal.limits[number]
+    if limit.amount and limit.cost is Cost.LATENCY:
+        return f"a latency of at most {amount(limit.cost, limit.amount)}"
     if limit.amount:
         return f"at most {amount(limit.cost, limit.amount)} of {NAMES[limit.cost]}"
     return f"keeping {limit.share:.1%} of {NAMES[limit.cost]}"
@@ -125,7 +128,9 @@ def _got(goal: Goal, number: int, lowest: int, original: int) -> str:
 
 
 def amount(cost: Cost, value: int) -> str:
-    """An amount of a cost in words: 1,234 or 1.23 MB."""
+    """An amount of a cost in words: 1,234 or 1.23 MB or 4.56 ms."""
+    if cost is Cost.LATENCY:
+        return f"{value / 1e6:.3g} ms"
     if cost in (Cost.PARAMETERS, Cost.MACS):
         return f"{value:,}"
     unit, name = next(((u, n) for u, n in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")) if value >= u), (1, "bytes"))

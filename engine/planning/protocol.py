@@ -5,15 +5,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..structures.analysis import Kind, Mask
+from ..targets.protocol import TargetSpec
 
 
 class Cost(StrEnum):
-    """What a goal may limit, all exact for any plan."""
+    """What a goal may limit: exact for any plan, but for the latency, which a table predicts (`latency/`)."""
 
     PARAMETERS = "parameters"
     MACS = "macs"
     SIZE = "size"
     PEAK = "peak"
+    LATENCY = "latency"
 
 
 class Ranking(StrEnum):
@@ -40,7 +42,7 @@ class Limit:
     Attributes:
         cost: Which.
         share: Of the original's, above 0 and up to 1; 0 where an amount is given.
-        amount: Parameters, multiply-accumulates of one sample, or bytes.
+        amount: Parameters, multiply-accumulates of one sample, bytes, or nanoseconds of a batch.
     """
 
     cost: Cost
@@ -64,6 +66,7 @@ class Goal:
             compete with them (`depth.py`).
         dtype: Type of the weights in the file whose size is limited, a key of `BYTES`.
         ranking: What competes by its scores.
+        target: Where the latency is limited, None for the default target; its multiple is that of the goal.
     """
 
     limits: tuple[Limit, ...]
@@ -75,6 +78,12 @@ class Goal:
     kinds: tuple[Kind, ...] = ()
     dtype: str = "float32"
     ranking: Ranking = Ranking.SHAPES
+    target: TargetSpec | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether the latency is limited: planning needs a table then."""
+        return any(limit.cost is Cost.LATENCY for limit in self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ class Planned:
 
     Attributes:
         removed: [S] what was gone before, and the marks on top of it.
-        reached: For each limit of the goal, asked and got.
+        reached: For each limit of the goal, asked and got; of the latency what is predicted.
     """
 
     removed: Mask

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Mask
 from .meter import meter_of
 from .protocol import Goal, Limit
 
 
-def round_goals(analysis: Analysis, goal: Goal, removed: Mask, rounds: int) -> list[Goal]:
+def round_goals(
+    analysis: Analysis, goal: Goal, removed: Mask, rounds: int, latencies: LatencyTable | None = None
+) -> list[Goal]:
     """The goals of `rounds` rounds from what is `removed` [S]; the last one is the goal itself."""
-    meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype)
+    meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
     original, now = meter.measure(analysis.empty()).tolist(), meter.measure(removed).tolist()
     rows = list(zip(goal.limits, original, now, strict=True))
     goals = [

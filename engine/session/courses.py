@@ -6,6 +6,7 @@ died, goes on where it stood when it is asked for once more. What was made befor
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress
+from ..latency.protocol import LatencyTable
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.rounds import round_goals
@@ -21,6 +23,7 @@ from ..scoring.choices import Choices
 from ..structures.analysis import from_identities
 from ..tasks.protocol import Split
 from .states import PlanIntent, State, StateKind
+from .timed import in_time, table_for
 
 if TYPE_CHECKING:
     from .session import Session
@@ -84,7 +87,12 @@ class Sweep:
 
 
 def prune(
-    session: "Session", state: str, course: Course, token: CancelToken, scores: NDArray[np.float64] | None = None
+    session: "Session",
+    state: str,
+    course: Course,
+    token: CancelToken,
+    scores: NDArray[np.float64] | None = None,
+    report: bool = True,
 ) -> Job[tuple[State, ...]]:
     """Score, plan, cut, recover and evaluate until the goal is reached; returns the states on the way.
 
@@ -94,13 +102,18 @@ def prune(
         course: What to do.
         token: Cancels.
         scores: [S] of the state by the criterion, where they are known.
+        report: Measure the metric of the result on the report split.
 
     Raises:
         PlanError: The goal cannot be reached; nothing was cut then.
     """
     made, now = list[State](), session.history.state(state)
-    for goal in round_goals(session.analysis, course.goal, session.removed(state), course.rounds):
-        cut = yield from _cut(session, now, course, goal, token, scores)
+    table = yield from table_for(session, course.goal, token)
+    for goal in round_goals(session.analysis, course.goal, session.removed(state), course.rounds, table):
+        cut = yield from _cut(session, now, course, goal, token, scores, table)
+        if cut is not None and table is not None and goal == course.goal:
+            again = partial(_cut, session, now, course, token=token, scores=scores, table=table)
+            cut = yield from in_time(session, cut, goal, table, again, token)
         if cut is not None:
             made.append(cut)
             yield Progress("Cut", made=cut)
@@ -108,7 +121,7 @@ def prune(
                 made.append((yield from _recovered(session, cut, course.recovery, token)))
                 yield Progress("Recovered", made=made[-1])
             now, scores = made[-1], None
-    if made and session.has_task and not any(m.split is Split.REPORT for m in now.metrics):
+    if report and made and session.has_task and not any(m.split is Split.REPORT for m in now.metrics):
         yield from session.evaluate(now.id, Split.REPORT, token)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
@@ -171,6 +184,7 @@ def _cut(
     goal: Goal,
     token: CancelToken,
     scores: NDArray[np.float64] | None,
+    table: LatencyTable | None = None,
 ) -> Job[State | None]:
     """The cut of a round, made before or now; None where the state meets the round's goal already."""
     intent = course.intent(goal)
@@ -183,8 +197,8 @@ def _cut(
     marked, _ = from_identities(session.analysis, course.marked)
     gone = session.removed(now.id)
     if goal != course.goal:  # What the last round cannot reach is refused before the first one cuts.
-        solve(session.analysis, scores, course.goal, gone | marked, locked)
-    plan = solve(session.analysis, scores, goal, gone | marked, locked).removed
+        solve(session.analysis, scores, course.goal, gone | marked, locked, table)
+    plan = solve(session.analysis, scores, goal, gone | marked, locked, table).removed
     return None if (plan == gone).all() else (yield from session.cut(now.id, plan, intent, token))
 
 

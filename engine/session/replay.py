@@ -18,6 +18,7 @@ from .recipe import read_recipe
 from .session import Session
 from .states import Exported, OpenedModel, PlanIntent, State
 from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
+from .timed import table_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,8 @@ def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken
     locked, missing = from_identities(analysis, intent.locked)
     marked, missing_too = from_identities(analysis, intent.marked)
     run.missing += missing + missing_too
-    return solve(analysis, scores, goal, removed | marked, locked).removed
+    table = yield from table_for(session, goal, token)
+    return solve(analysis, scores, goal, removed | marked, locked, table).removed
 
 
 def _differences(step: Open, opened: OpenedModel) -> list[str]:

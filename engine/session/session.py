@@ -24,6 +24,7 @@ from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..latency.protocol import LatencyTable
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -59,8 +60,11 @@ from .comparing import Comparison
 from .courses import Course, Sweep
 from .files import removed_unless_finished
 from .history import History, is_project
+from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
+from .losses import Found, Tolerance, lowest
 from .opening import (
+    Prepared,
     analysed,
     check_outputs,
     described,
@@ -185,6 +189,21 @@ class Session:
             self.history.add_timing(state, timing)
         return timings
 
+    def latencies(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[LatencyTable]:
+        """The table that predicts the latency of any plan on a target; what is missing in it is measured first.
+
+        Widths in it are multiples of `target.multiple`.
+        """
+        return (yield from latency_table(self._measuring(target), token, target.multiple))
+
+    def forget_latencies(self, target: TargetSpec) -> None:
+        """Measure anew what is asked next of a target, where the machine was busy before."""
+        self._measuring(target).file.unlink(missing_ok=True)
+
+    def liked_multiple(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[int]:
+        """The multiple of widths that saves time on a target, as measured; 0 where none does."""
+        return (yield from liked_multiple(self._measuring(target), token))
+
     def write_bench(
         self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
     ) -> Job[tuple[str, str]]:
@@ -246,6 +265,17 @@ class Session:
     ) -> Job[tuple[State, ...]]:
         """Score, plan, cut and recover until a goal is reached; returns the states on the way."""
         return (yield from courses.prune(self, state, course, token, scores))
+
+    def lowest(
+        self,
+        state: str,
+        course: Course,
+        tolerance: Tolerance,
+        scores: NDArray[np.float64] | None = None,
+        token: CancelToken = NEVER,
+    ) -> Job[Found]:
+        """Prune to the smallest budget of a cost that loses no more of the metric than is tolerated."""
+        return (yield from lowest(self, state, course, tolerance, token, scores))
 
     def sweep(
         self,
@@ -330,6 +360,11 @@ class Session:
     def analysis(self) -> Analysis:
         """Of the opened model."""
         return self._need().analysis
+
+    @property
+    def prepared(self) -> Prepared:
+        """The opened model with what it is run on."""
+        return self._need().prepared
 
     @property
     def has_task(self) -> bool:
@@ -426,6 +461,10 @@ class Session:
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)
+
+    def _measuring(self, target: TargetSpec) -> Measuring:
+        live = self._need()
+        return Measuring(live.prepared, live.analysis, target, self.cache / "latency")
 
     def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
         """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""

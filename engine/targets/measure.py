@@ -16,7 +16,7 @@ from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
 from .bench import processor
-from .protocol import Latency, Target, TargetSpec, Timing
+from .protocol import Latency, TargetSpec, Timing
 from .table import target_named
 
 
@@ -32,12 +32,10 @@ def measure(
         target: Runtime, threads, batch and seconds a model.
         token: Kills the process within a tenth of a second.
     """
-    if not inputs:
-        raise SecateurError("target.inputs", "Nothing to measure with: the model has no example inputs.")
-    times = yield from _times(models, [at_size(inputs, target.lengths)] * len(models), target, token, step=False)
+    require_inputs(inputs)
+    rows = yield from _times(models, [at_size(inputs, target.lengths)] * len(models), target, token, step=False)
     machine = f"{processor()}, {os.cpu_count()} cores, {target_named(target.runtime).version()}"
-    found = map(_latency, times)
-    return tuple(Timing(target, one.median, one.low, one.high, one.runs, machine) for one in found)
+    return tuple(_timing(target, times, own, machine) for times, own in rows)
 
 
 def measure_steps(
@@ -51,16 +49,16 @@ def measure_steps(
         target: As of `measure`.
         token: Kills the process within a tenth of a second.
     """
-    times = yield from _times(models, inputs, target, token, step=True)
-    return tuple(map(_latency, times))
+    rows = yield from _times(models, inputs, target, token, step=True)
+    return tuple(_latency(times) for times, _ in rows)
 
 
 def _times(
     models: Sequence[str | Path], inputs: Sequence[Inputs], target: TargetSpec, token: CancelToken, step: bool
-) -> Job[list[list[float]]]:
-    """Seconds of the runs of each model."""
+) -> Job[list[tuple[list[float], list[float]]]]:
+    """Seconds of the runs of each model, and of the processor."""
     runtime = target_named(target.runtime)
-    _check(models, target, runtime)
+    check_target(models, target)
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         paths = [Path(folder) / f"inputs-{number}.npz" for number in range(len(models))]
         for path, given in zip(paths, inputs, strict=True):
@@ -69,10 +67,18 @@ def _times(
         job = {"models": files, "inputs": list(map(str, paths)), "target": asdict(target), "step": step}
         what = f"The measurement with {runtime.title}"
         result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
-    return result["times"]
+    return list(zip(result["times"], result["own"], strict=True))
 
 
-def _check(models: Sequence[str | Path], target: TargetSpec, runtime: Target) -> None:
+def require_inputs(inputs: Inputs) -> None:
+    """Raise SecateurError where there are none."""
+    if not inputs:
+        raise SecateurError("target.inputs", "Nothing to measure with: the model has no example inputs.")
+
+
+def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
+    """Raise SecateurError for what cannot be measured."""
+    runtime = target_named(target.runtime)
     if target.machine:
         template = "{machine} is another machine: write a bench for it, run it there, and read its results."
         raise SecateurError("target.elsewhere", template, machine=target.machine)
@@ -91,3 +97,9 @@ def _latency(times: list[float]) -> Latency:
     """From seconds a run to milliseconds."""
     low, median, high = (float(v) * 1e3 for v in np.percentile(times, [10, 50, 90]))
     return Latency(median, low, high, len(times))
+
+
+def _timing(target: TargetSpec, times: list[float], own: list[float], machine: str) -> Timing:
+    """From seconds a run, and of the processor, to milliseconds."""
+    one = _latency(times)
+    return Timing(target, one.median, one.low, one.high, one.runs, machine, own=float(np.median(own)) * 1e3)

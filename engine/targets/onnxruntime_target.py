@@ -1,7 +1,8 @@
 """ONNX Runtime on the CPU, on exported files."""
 
+import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..inputs import Inputs, call, named_arrays
-from .protocol import Loaded, Run
+from .gathering import Gathered, repeat
+from .protocol import Kernel, Loaded, Run, TargetSpec
+
+KERNEL = "_kernel_time"
+"""How onnxruntime ends the name of a node where it means the time of its kernel."""
 
 
 class OnnxRuntime:
@@ -36,8 +41,32 @@ class OnnxRuntime:
 
         return take
 
+    def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
+        """What onnxruntime's own profile says, to whole microseconds.
 
-def _quantised(path: str, threads: int) -> Any:
+        https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html
+        """
+        with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+            make = open_session if target.precision == "fp32" else _quantised
+            session = make(path, target.threads, str(Path(folder) / "profile"))
+            run = partial(session.run, None, call(feeder(session), inputs))
+            repeat(run, target.seconds)
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        gathered = Gathered()
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
+                told = event["args"]
+                sizes = [_shape(one) for one in (*told["input_type_shape"], *told["output_type_shape"])]
+                gathered.add(event["name"].removesuffix(KERNEL), told["op_name"], sizes, event["dur"] * 1e-6)
+        return gathered.kernels()
+
+
+def _shape(told: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+    """{"float": [1, 64]} as its sizes."""
+    return tuple(next(iter(told.values()), ()))
+
+
+def _quantised(path: str, threads: int, profile: str = "") -> Any:
     """A session with the file's weights in int8, quantised dynamically: needs no data."""
     from onnxruntime import quantization
 
@@ -45,7 +74,7 @@ def _quantised(path: str, threads: int) -> Any:
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         smaller = Path(folder) / "int8.onnx"
         library.quantize_dynamic(path, smaller, weight_type=library.QuantType.QInt8)
-        return open_session(str(smaller), threads)
+        return open_session(str(smaller), threads, profile)
 
 
 def feeder(session: Any) -> Callable[..., dict[str, NDArray[Any]]]:
@@ -72,14 +101,16 @@ def feed_by(names: Sequence[str]) -> Callable[..., dict[str, NDArray[Any]]]:
     return feed
 
 
-def open_session(path: str, threads: int = 1) -> Any:
-    """An `InferenceSession` on the CPU with pinned threads, quiet."""
+def open_session(path: str, threads: int = 1, profile: str = "") -> Any:
+    """An `InferenceSession` on the CPU with pinned threads, quiet; it writes a profile where a path says so."""
     import onnxruntime
 
     options = cast("Any", onnxruntime).SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, profile
     # Threads that wait for work would take the cores from the model whose turn is next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

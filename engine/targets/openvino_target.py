@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import SecateurError
 from ..inputs import Inputs, call
+from .gathering import Gathered, repeat
 from .onnxruntime_target import feed_by
-from .protocol import Loaded, Run
+from .protocol import Kernel, Loaded, Run, TargetSpec
 
 TYPES = {"fp32": "f32", "bf16": "bf16"}
 """Our words for OpenVINO's; without a word it would take bf16 by itself where the CPU has it."""
@@ -37,21 +38,61 @@ class OpenVino:
 
     def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
         """Read the file; it is compiled for the shapes of the inputs that it gets."""
-        core = _core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise SecateurError("target.no_bf16", "This processor cannot compute in bf16. Choose fp32.")
+        core, options = _core(), _options(threads, precision)
         model = core.read_model(path)
-        options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": TYPES[precision]}
-        names = [one.get_any_name() for one in model.inputs]
 
         def take(inputs: Inputs) -> Run:
-            feed = call(feed_by(names), inputs)
-            model.reshape({name: list(one.shape) for name, one in feed.items()})
-            request: Any = core.compile_model(model, "CPU", options).create_infer_request()
-            request.infer({name: np.ascontiguousarray(one) for name, one in feed.items()})
+            request: Any = _compiled(core, model, options, inputs).create_infer_request()
+            request.infer(_feed(model, inputs))
             return request.infer  # with what it was given: nothing is copied again
 
         return take
+
+    def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
+        """What OpenVINO's counters say, to whole microseconds; shapes are those of the graph that it runs.
+
+        https://docs.openvino.ai/2026/openvino-workflow/running-inference/optimize-inference.html
+        """
+        core, options = _core(), _options(target.threads, target.precision) | {"PERF_COUNT": True}
+        model = core.read_model(path)
+        compiled = _compiled(core, model, options, inputs)
+        request: Any = compiled.create_infer_request()
+        request.infer(_feed(model, inputs))
+        shapes = {node.get_friendly_name(): _shapes(node) for node in compiled.get_runtime_model().get_ordered_ops()}
+        gathered = Gathered()
+
+        def run() -> None:
+            request.infer()
+            for one in request.get_profiling_info():
+                if one.real_time:
+                    sizes = shapes.get(one.node_name, [])
+                    gathered.add(one.node_name, one.node_type, sizes, one.real_time.total_seconds())
+
+        repeat(run, target.seconds)
+        return gathered.kernels()
+
+
+def _options(threads: int, precision: str) -> dict[str, Any]:
+    if precision == "bf16" and "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise SecateurError("target.no_bf16", "This processor cannot compute in bf16. Choose fp32.")
+    return {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": TYPES[precision]}
+
+
+def _compiled(core: Any, model: Any, options: dict[str, Any], inputs: Inputs) -> Any:
+    """The model, compiled for the shapes of its inputs."""
+    model.reshape({name: list(one.shape) for name, one in _feed(model, inputs).items()})
+    return core.compile_model(model, "CPU", options)
+
+
+def _feed(model: Any, inputs: Inputs) -> dict[str, Any]:
+    feed = call(feed_by([one.get_any_name() for one in model.inputs]), inputs)
+    return {name: np.ascontiguousarray(one) for name, one in feed.items()}
+
+
+def _shapes(node: Any) -> list[tuple[int, ...]]:
+    """Of all that goes into a node and comes out of it."""
+    values = [*node.input_values(), *node.outputs()]
+    return [tuple(one.get_shape()) for one in values]
 
 
 def _core() -> Any:

@@ -75,6 +75,8 @@ class Timing:
         runs: How many runs.
         machine: Processor, cores and runtime version in words.
         step: Of one further token behind the prompt, None where the target has none.
+        own: Milliseconds of the processor that a batch takes of the process, all threads together, median; 0 where
+            that is not known.
     """
 
     target: TargetSpec
@@ -84,10 +86,33 @@ class Timing:
     runs: int
     machine: str
     step: Latency | None = None
+    own: float = 0.0
+
+    @property
+    def undisturbed(self) -> float:
+        """Milliseconds a batch if nobody else had wanted the processor (`clocked.undisturbed`)."""
+        return min(self.median, self.own) if self.own else self.median
 
 
 Run: TypeAlias = Callable[[], object]
 """Runs one batch and waits until it is done; nothing else happens in it, because it is timed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A fused block as a runtime ran it: a convolution with its norm, its activation and the sum behind it, say.
+
+    Attributes:
+        name: The runtime's; the same in a cut model, where the runtime fuses that in the same way.
+        kind: The runtime's word for what it computes ("Conv").
+        sizes: Shapes of all that goes in and comes out, weights included where the runtime tells them.
+        seconds: One run of it.
+    """
+
+    name: str
+    kind: str
+    sizes: tuple[tuple[int, ...], ...]
+    seconds: float
 
 
 class Loaded(Protocol):
@@ -119,5 +144,12 @@ class Target(Protocol):
         """Load a model onto `threads` intra-op threads and one inter-op thread.
 
         Where it `takes` files, that of a further token is a file of its own; a parcel runs a `step` behind its inputs.
+        """
+        ...
+
+    def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
+        """The fused blocks of one run, in their order, each timed in its place; a run takes a little longer then.
+
+        It runs the model for about `target.seconds`, once at least.
         """
         ...

@@ -1,7 +1,12 @@
 """Eager PyTorch on the CPU, on models packed for another process."""
 
-from ..inputs import Inputs, call
-from .protocol import Loaded, Run
+import time
+from functools import partial
+from typing import Any
+
+from ..inputs import Inputs, call, named_arrays
+from .gathering import Gathered, repeat
+from .protocol import Kernel, Loaded, Run, TargetSpec
 
 
 class TorchEager:
@@ -45,3 +50,64 @@ class TorchEager:
             return run
 
         return take
+
+    def kernels(self, path: str, target: TargetSpec, inputs: Inputs) -> list[Kernel]:
+        """Each module without parts of its own, and what runs between two of them, which has the next one's name.
+
+        Eager PyTorch fuses nothing; what lies between modules are sums, reshapes and attention.
+        """
+        import torch
+
+        from ..export.parcel import unpack
+        from ..tracing.reading import as_tensors
+
+        torch.set_num_threads(target.threads)
+        model, given, gathered = unpack(path), as_tensors(inputs), Gathered()
+        clock = _Clock(gathered)
+        clock.watch(model)
+
+        def run() -> None:
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, target.precision == "bf16"):
+                clock.start()
+                call(model, given)
+                clock.begin("the end", ())
+
+        repeat(run, target.seconds)
+        return gathered.kernels()
+
+
+class _Clock:
+    """Tells modules from what lies between them."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self.gathered = gathered
+        self.start()
+
+    def start(self) -> None:
+        self.calls = dict[str, int]()
+        self.since = time.perf_counter()
+
+    def watch(self, model: Any) -> None:
+        for name, module in model.named_modules():
+            if not any(module.children()):
+                module.register_forward_pre_hook(partial(self._enters, name))
+                module.register_forward_hook(partial(self._leaves, name))
+
+    def _enters(self, name: str, module: Any, arguments: Any) -> None:
+        self.begin(name, arguments)
+
+    def begin(self, name: str, arguments: Any) -> None:
+        elapsed = time.perf_counter() - self.since
+        self.calls[name] = self.calls.get(name, 0) + 1
+        self.gathered.add(f"before {name} {self.calls[name]}", "between", _sizes(arguments), elapsed)
+        self.since = time.perf_counter()
+
+    def _leaves(self, name: str, module: Any, arguments: Any, outputs: Any) -> None:
+        elapsed = time.perf_counter() - self.since
+        sizes = [*_sizes(arguments), *(tuple(p.shape) for p in module.parameters()), *_sizes((outputs,))]
+        self.gathered.add(f"{name} {self.calls[name]}", type(module).__name__, sizes, elapsed)
+        self.since = time.perf_counter()
+
+
+def _sizes(value: Any) -> list[tuple[int, ...]]:
+    return [tuple(one.shape) for _, one in named_arrays(value)]

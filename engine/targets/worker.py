@@ -6,25 +6,34 @@ from ..errors import SecateurError
 from ..inputs import Inputs, at_batch, batch_size, read
 from ..jobs import Job, Progress
 from .bench import in_turns, warm
+from .clocked import Clocked
 from .protocol import Loaded, Run, Target, TargetSpec
 from .table import target_named
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
-    """Measure `job["models"]`; returns {"times": seconds a run, for each model}."""
-    target = TargetSpec(**job["target"] | {"size": tuple(job["target"]["size"])})
+    """Measure `job["models"]`; returns {"times", "own": seconds a run, and of the processor, for each."""
+    target = target_of(job)
     yield Progress("Loading models to measure", 0, 100)
     runtime = target_named(target.runtime)
-    loaded = [_load(runtime, path, target, job["step"]) for path in job["models"]]
+    loaded = [load(runtime, path, target, job["step"]) for path in job["models"]]
     given = [at_batch(read(path), target.batch) for path in job["inputs"]]
-    ready = [_warm(*one) for one in zip(loaded, given, job["models"], strict=True)]
+    ready = [warmed(*one) for one in zip(loaded, given, job["models"], strict=True)]
+    clocked = [Clocked(run) for run, _ in ready]
     times: list[list[float]] = [[] for _ in ready]
-    for share in in_turns(ready, times, target.seconds):
+    turns = [(run, seconds) for run, (_, seconds) in zip(clocked, ready, strict=True)]
+    for share in in_turns(turns, times, target.seconds):
         yield Progress("Measuring", round(100 * share), 100)
-    return {"times": times}
+    return {"times": times, "own": [one.own for one in clocked]}
 
 
-def _load(runtime: Target, path: str, target: TargetSpec, step: bool) -> Loaded:
+def target_of(job: dict[str, Any]) -> TargetSpec:
+    """The target of a job."""
+    return TargetSpec(**job["target"] | {"size": tuple(job["target"]["size"])})
+
+
+def load(runtime: Target, path: str, target: TargetSpec, step: bool = False) -> Loaded:
+    """Load a model; raises SecateurError with a sentence."""
     try:
         return runtime.load(path, target.threads, target.precision, step)
     except SecateurError:
@@ -35,7 +44,7 @@ def _load(runtime: Target, path: str, target: TargetSpec, step: bool) -> Loaded:
         ) from error
 
 
-def _warm(model: Loaded, inputs: Inputs, path: str) -> tuple[Run, float]:
+def warmed(model: Loaded, inputs: Inputs, path: str) -> tuple[Run, float]:
     """Run for a while; returns the run and its seconds."""
     try:
         return warm(model(inputs))

@@ -1,0 +1,42 @@
+"""Names in an ONNX graph by which a runtime's fused blocks are found again, whatever it fuses and in which layout.
+
+A runtime calls a fused block after one of the nodes in it or after their last result, as it likes. Nodes that most
+runtimes fuse with the one before share a name here, "block12" with a number behind it; which these are depends on the
+graph alone, so a block has the same name in every cut model of a network.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import onnx
+
+from ..latency.naming import block_name
+
+FOLLOWING = frozenset(
+    {"Add", "BatchNormalization", "Clip", "Div", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul"}
+    | {"PRelu", "Relu", "Sigmoid", "Softplus", "Sub", "Tanh"}
+)
+"""Operators that a block goes on with: what they take is made by one node and used by them alone."""
+
+
+def name_blocks(path: Path) -> None:
+    """Rename nodes and their results in a file; its inputs and weights keep their names."""
+    model = onnx.load(str(path))
+    graph = model.graph
+    uses = Counter(name for node in graph.node for name in node.input) + Counter(one.name for one in graph.output)
+    block, renamed, sizes = dict[str, int](), dict[str, str](), Counter[int]()
+    for number, node in enumerate(graph.node):
+        before = next((name for name in node.input if name in block and uses[name] == 1), "")
+        own = block[before] if before and node.op_type in FOLLOWING else number
+        node.name = block_name(own, sizes[own])
+        for place, name in enumerate(node.output):
+            block[name] = own
+            renamed[name] = f"{node.name}.{place}" if name else ""
+        sizes[own] += 1
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed[name] for name in node.output]
+    for one in graph.output:
+        one.name = renamed.get(one.name, one.name)
+    del graph.value_info[:]
+    onnx.save(model, str(path))

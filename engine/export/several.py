@@ -1,0 +1,59 @@
+"""Several models as ONNX files that are only measured: one process writes them all, and nothing compares them."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..errors import ExportError
+from ..inputs import Inputs, at_batch, read, write
+from ..jobs import CancelToken, Job, Progress
+from ..process import run_killable
+from ..sources.protocol import ModelSpec
+from ..surgery.protocol import Edits
+from ..tracing.reading import as_tensors
+from .exporting import TRACED_BATCH
+from .fusable import name_blocks
+from .parcel import input_shape, pack, unpack
+from .write_onnx import export_onnx_here
+
+
+def write_several(
+    models: Iterable[tuple[nn.Module, Edits]], inputs: Inputs, spec: ModelSpec | None, folder: Path, token: CancelToken
+) -> Job[list[Path]]:
+    """Write each model into a folder; returns the files in the same order.
+
+    Args:
+        models: Live modules in eval mode, with the repairs of their cuts; one at a time is asked for.
+        inputs: Example inputs of them.
+        spec: Where the original came from; None pickles the modules.
+        folder: Where "0.onnx" and so on are written.
+        token: Kills the process within a tenth of a second.
+
+    Raises:
+        ExportError: One of them cannot be exported.
+    """
+    with tempfile.TemporaryDirectory(prefix="secateur-") as place:
+        parcels: list[str] = []
+        for number, (model, edits) in enumerate(models):
+            parcel = Path(place) / str(number)
+            parcel.mkdir()
+            pack(parcel, model, edits, spec, input_shape(inputs))
+            parcels.append(str(parcel))
+        write(Path(place) / "inputs.npz", at_batch(inputs, TRACED_BATCH))
+        paths = [str(folder / f"{number}.onnx") for number in range(len(parcels))]
+        job = {"parcels": parcels, "inputs": str(Path(place) / "inputs.npz"), "paths": paths}
+        yield from run_killable(f"{__name__}:main", job, token, "The export", error=ExportError)
+    return [Path(path) for path in paths]
+
+
+def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
+    """What the exporting process does: write `job["parcels"]` to `job["paths"]`."""
+    inputs = as_tensors(read(job["inputs"]))
+    for number, (parcel, path) in enumerate(zip(job["parcels"], job["paths"], strict=True)):
+        yield Progress("Exporting to ONNX", number, len(job["paths"]))
+        export_onnx_here(unpack(parcel), inputs, path)
+        name_blocks(Path(path))
+    return {}

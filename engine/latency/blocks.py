@@ -1,0 +1,136 @@
+"""Fused blocks of several cut models, matched with each other and with the axes of the analysis. Numpy only.
+
+A runtime names what it runs after the operators in it, which have names for that (`export/fusable.py`): the same name
+means the same block in every cut model. What it adds in some of them only (a change of layout between two blocks)
+counts to the block that follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..targets.protocol import Kernel
+from .naming import block_of
+from .protocol import Sample
+
+MIXED = 16
+"""What widths are rounded up to where a runtime pads them in some of the models."""
+PADDINGS = (1, 4, 8, 16, 32, 64)
+"""What runtimes round widths up to."""
+
+Monomial: TypeAlias = tuple[int, ...]
+"""Numbers of the widths that are multiplied with each other, () for a constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """A size in a block that changes with the plan: kept positions of an axis, padded."""
+
+    axis: int
+    padding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fused block in K samples.
+
+    Attributes:
+        name: The runtime's.
+        kind: The runtime's word for what it computes.
+        shape: Equal for blocks that compute the same at other widths: their times belong to one table.
+        widths: What its sizes depend on.
+        sizes: [K, widths] these sizes.
+        monomials: Products of widths that its time is made of.
+        seconds: [K] measured.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[object, ...]
+    widths: tuple[Width, ...]
+    sizes: NDArray[np.int64]
+    monomials: tuple[Monomial, ...]
+    seconds: NDArray[np.float64]
+
+
+def blocks_of(samples: Sequence[Sample]) -> list[Block]:
+    """The blocks that all samples have, in the order of the first one's run."""
+    by_name = [_named(sample.kernels) for sample in samples]
+    common = [name for name in by_name[0] if all(name in some for some in by_name)]
+    times = [_attributed(sample.kernels, frozenset(common)) for sample in samples]
+    kept = np.stack([sample.kept for sample in samples])
+    return [_block(name, [some[name] for some in by_name], [some[name] for some in times], kept) for name in common]
+
+
+def _named(kernels: Sequence[Kernel]) -> dict[str, Kernel]:
+    """The first kernel of each block, which is what computes most in it."""
+    found = dict[str, Kernel]()
+    for one in kernels:
+        found.setdefault(block_of(one.name), one)
+    return found
+
+
+def _attributed(kernels: Sequence[Kernel], common: frozenset[str]) -> dict[str, float]:
+    """Seconds of the common blocks, each with what ran since the one before; the last with what follows it."""
+    seconds, waiting, last = dict.fromkeys(common, 0.0), 0.0, ""
+    for one in kernels:
+        waiting, name = waiting + one.seconds, block_of(one.name)
+        if name in common:
+            seconds[name], waiting, last = seconds[name] + waiting, 0.0, name
+    if last:
+        seconds[last] += waiting
+    return seconds
+
+
+def _block(name: str, alike: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> Block:
+    """One block, seen in every sample."""
+    first, times = alike[0], np.array(seconds)
+    ranks = {tuple(len(shape) for shape in one.sizes) for one in alike}
+    if len(ranks) > 1:
+        return Block(name, first.kind, (name,), (), kept[:, :0], ((),), times)  # one thing here and another there
+    flat = np.array([[size for shape in one.sizes for size in shape] for one in alike], np.int64)
+    widths, pattern = list[Width](), list[int | tuple[int, float]]()
+    for column in flat.reshape(len(alike), -1).T:
+        width = None if (column == column[0]).all() else _width(column, kept)
+        if width is not None and width not in widths:
+            widths.append(width)
+        pattern.append(int(column[0]) if width is None else (widths.index(width), _factor(column, width, kept)))
+    sizes = np.stack([_padded(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
+    shape = (first.kind, *ranks, *pattern)
+    return Block(name, first.kind, shape, tuple(widths), sizes, _monomials(first, pattern, len(widths)), times)
+
+
+def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> Width | None:
+    """The axis whose kept sizes, padded, a size is a constant multiple of; None where there is none."""
+    for padding in PADDINGS:
+        padded = _padded(kept[:, :-1], padding)
+        fits = (padded * column[0] == padded[0] * column[:, None]).all(axis=0) & (padded[0] > 0)
+        if fits.any():
+            return Width(int(np.flatnonzero(fits)[0]), padding)
+    least, most = kept[:, :-1], _padded(kept[:, :-1], MIXED)  # padded in some models only: the axis alone is known
+    between = ((least <= column[:, None]) & (column[:, None] <= most)).all(axis=0) & (least != least[0]).any(axis=0)
+    off = np.where(between, np.abs(most - column[:, None]).sum(axis=0), np.iinfo(np.int64).max)
+    return Width(int(np.argmin(off)), MIXED) if between.any() else None
+
+
+def _factor(column: NDArray[np.int64], width: Width, kept: NDArray[np.int64]) -> float:
+    return float(column[0] / _padded(kept[0, width.axis], width.padding))
+
+
+def _padded(sizes: NDArray[np.int64], padding: int) -> NDArray[np.int64]:
+    return -(-sizes // padding) * padding
+
+
+def _monomials(kernel: Kernel, pattern: Sequence[int | tuple[int, float]], count: int) -> tuple[Monomial, ...]:
+    """A constant, each width, each product of two, and the square of one that a single tensor has twice."""
+    found: list[Monomial] = [(), *((n,) for n in range(count)), *combinations(range(count), 2)]
+    start = 0
+    for shape in kernel.sizes:
+        here = [one[0] for one in pattern[start : start + len(shape)] if isinstance(one, tuple)]
+        found += [(n, n) for n in range(count) if here.count(n) > 1 and (n, n) not in found]
+        start += len(shape)
+    return tuple(found)

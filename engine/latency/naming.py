@@ -1,0 +1,16 @@
+"""Names by which a fused block is found again in what a runtime says: "block12.3" is the fourth node of a block."""
+
+import re
+
+_NAME = re.compile(r"block\d+(?=\.)")
+
+
+def block_name(number: int, part: int) -> str:
+    """The name of a node of a block."""
+    return f"block{number}.{part}"
+
+
+def block_of(name: str) -> str:
+    """The block that a runtime's name for something means ("block12"); the name itself where it means none."""
+    found = _NAME.search(name)
+    return found.group() if found else name

@@ -1,0 +1,235 @@
+"""Tables of latencies of an opened model: a few plans are cut, written and measured, each of them once on a machine.
+
+What was measured lies in a file by content: the model's shapes and code (not its weights), the target, the machine and
+all versions. A run that was stopped goes on with it, and the next model of that shape begins with it.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import OpenError, PlanError, VerificationError
+from ..export.parcel import input_shape, pack
+from ..export.several import write_several
+from ..inputs import at_size
+from ..jobs import CancelToken, Job, Progress, check
+from ..latency.fitting import fit
+from ..latency.protocol import LatencyTable, Sample
+from ..latency.sampling import SAMPLES, samples, steps
+from ..latency.savings import paying_step
+from ..structures.analysis import Analysis, Mask
+from ..structures.costs import costs, kept_sizes
+from ..surgery.cut import cut
+from ..surgery.protocol import Edits
+from ..targets.bench import processor
+from ..targets.profile import Profile, profile
+from ..targets.protocol import TargetSpec
+from ..targets.table import target_named
+from .log import EventLog
+from .opening import Prepared
+from .plain import from_plain, to_json, to_plain
+
+Made = TypeVar("Made")
+AT_ONCE = 4
+"""Models that one process exports: what a stopped run loses at most."""
+SECONDS = 0.6
+"""How long each model and its blocks are measured."""
+TOOLS = ("torch", "onnx", "onnxscript", "numpy")
+"""What decides, besides the runtime, what a file computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What is measured, and where it is kept.
+
+    Attributes:
+        prepared: The opened model.
+        analysis: Of it.
+        target: On what.
+        folder: Where files of samples lie.
+    """
+
+    prepared: Prepared
+    analysis: Analysis
+    target: TargetSpec
+    folder: Path
+
+    @property
+    def machine(self) -> str:
+        """Processor, cores and runtime version in words."""
+        return f"{processor()}, {os.cpu_count()} cores, {target_named(self.target.runtime).version()}"
+
+    @property
+    def file(self) -> Path:
+        """The samples of a model of this shape on this target and machine."""
+        analysis = self.analysis
+        content = {
+            "tensors": [(one.name, one.shape, one.axes) for one in analysis.tensors],
+            "script": repr(analysis.script),
+            "inputs": analysis.input_shapes,
+            "outputs": analysis.outputs,
+            "place": to_plain(self.target.place),
+            "machine": [self.machine, *map(_version, TOOLS)],
+        }
+        return self.folder / f"{hashlib.sha256(to_json(content)).hexdigest()}.jsonl"
+
+
+def latency_table(measuring: Measuring, token: CancelToken, multiple: int, count: int = SAMPLES) -> Job[LatencyTable]:
+    """Measure what is missing, and make the table.
+
+    Args:
+        measuring: What and where.
+        token: Cancels; what was measured is kept.
+        multiple: Of the kept widths in the samples: that of the plans that will be predicted.
+        count: Cut models, the original among them.
+    """
+    analysis, store = measuring.analysis, _Stored(measuring.file)
+    plans = list(samples(analysis, multiple, count))
+    yield from _measured(measuring, plans, store, token)
+    seen = [sample for plan in plans if (sample := store.get(kept_sizes(analysis, plan))) is not None]
+    return fit(seen, measuring.target, measuring.machine, multiple, _itself(measuring, store))
+
+
+def liked_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
+    """The multiple of widths from which on removal saves time on the target; 0 where none of `STEPS` does.
+
+    A few structures are taken out of every set at once, on cut models that are measured and kept as those of a table.
+    """
+    analysis, store = measuring.analysis, _Stored(measuring.file)
+    small = list(steps(analysis))
+    yield from _measured(measuring, [analysis.empty(), *(plan for _, plan in small)], store, token)
+    full, rows = max(costs(analysis).macs, 1), list[tuple[int, float, float]]()
+    for size, plan in small:
+        one = store.get(kept_sizes(analysis, plan))
+        if one is not None:
+            rows.append((size, 1 - costs(analysis, plan).macs / full, 1 - one.seconds / one.original))
+    return paying_step(rows, _itself(measuring, store))
+
+
+def _itself(measuring: Measuring, store: "_Stored") -> float:
+    """Relative difference of the original against itself."""
+    one = store.get(kept_sizes(measuring.analysis, measuring.analysis.empty()))
+    return 0.0 if one is None else abs(one.seconds / one.original - 1)
+
+
+def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", token: CancelToken) -> Job[None]:
+    """See to it that every plan that can be cut has been measured."""
+    missing = [plan for plan in plans if kept_sizes(measuring.analysis, plan) not in store]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory(prefix="secateur-") as place:
+        original = yield from cut_models(measuring, [measuring.analysis.empty()], Path(place) / "original", token)
+        assert original[0] is not None  # nothing is cut from it
+        done = len(plans) - len(missing)
+        for start in range(0, len(missing), AT_ONCE):
+            some, folder = missing[start : start + AT_ONCE], Path(place) / str(start)
+            words = Progress(f"Writing cut models {done + 1} to {done + len(some)} of {len(plans)}", done, len(plans))
+            files = yield from _saying(words, cut_models(measuring, some, folder, token))
+            for plan, file in zip(some, files, strict=True):
+                words = Progress(f"Measuring cut model {done + 1} of {len(plans)}", done, len(plans))
+                if file is not None:
+                    found = yield from _saying(words, _profiled(measuring, original[0], file, token))
+                    store.put(kept_sizes(measuring.analysis, plan), found)
+                done += 1
+            shutil.rmtree(folder)
+
+
+def _profiled(measuring: Measuring, original: Path, file: Path, token: CancelToken) -> Job[Profile]:
+    target = replace(measuring.target, seconds=SECONDS)
+    return (yield from profile(original, file, measuring.prepared.inputs, target, token))
+
+
+def _saying(words: Progress, job: Job[Made]) -> Job[Made]:
+    """The job with this progress in place of its own, which would go back and forth."""
+    while True:
+        yield words
+        try:
+            next(job)
+        except StopIteration as stop:
+            return stop.value
+
+
+def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:
+    """Write what the target takes of each plan, into a folder; None where a plan cannot be cut."""
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared, fails = measuring.prepared, set[int]()
+    models = _cut(measuring, plans, fails, token)
+    inputs = at_size(prepared.inputs, measuring.target.size)
+    if target_named(measuring.target.runtime).takes == "onnx":
+        written = yield from write_several(models, inputs, prepared.spec, folder, token)
+    else:
+        written = list(_parcels(models, measuring, folder))
+    found = iter(written)
+    return [None if number in fails else next(found) for number in range(len(plans))]
+
+
+def _cut(
+    measuring: Measuring, plans: Sequence[Mask], fails: set[int], token: CancelToken
+) -> Iterator[tuple[Any, Edits]]:
+    """The models of the plans, one at a time; the numbers of those that cannot be cut go into `fails`."""
+    model, analysis, inputs = measuring.prepared.opened.model, measuring.analysis, measuring.prepared.inputs
+    for number, plan in enumerate(plans):
+        check(token)
+        if not plan.any():
+            yield model, Edits()
+            continue
+        try:
+            done = cut(model, analysis, analysis.empty(), plan, Edits(), inputs)
+        except (PlanError, VerificationError):
+            fails.add(number)
+            continue
+        yield done.model.eval(), done.edits
+
+
+def _parcels(models: Iterator[tuple[Any, Edits]], measuring: Measuring, folder: Path) -> Iterator[Path]:
+    for number, (model, edits) in enumerate(models):
+        path = folder / str(number)
+        path.mkdir()
+        pack(path, model, edits, measuring.prepared.spec, input_shape(measuring.prepared.inputs))
+        yield path
+
+
+class _Stored:
+    """Samples by what their axes keep, in a file of JSON lines; each is on the disk before `put` returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there; a damaged file is begun anew."""
+        self._log = EventLog(path)
+        try:
+            self._known = {str(one["kept"]): from_plain(one["profile"], Profile) for one in self._log.read()}
+        except (OpenError, KeyError, ValueError):
+            path.unlink(missing_ok=True)
+            self._known = dict[str, Profile]()
+
+    def __contains__(self, kept: NDArray[np.int64]) -> bool:
+        return _key(kept) in self._known
+
+    def get(self, kept: NDArray[np.int64]) -> Sample | None:
+        """What was measured of a plan."""
+        one = self._known.get(_key(kept))
+        return None if one is None else Sample(kept, one.seconds, one.original, one.wall, one.kernels)
+
+    def put(self, kept: NDArray[np.int64], found: Profile) -> None:
+        """Keep what was measured of a plan."""
+        self._log.append({"kept": _key(kept), "profile": to_plain(found)})
+        self._known[_key(kept)] = found
+
+
+def _key(kept: NDArray[np.int64]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(kept).tobytes()).hexdigest()
+
+
+def _version(tool: str) -> str:
+    try:
+        return version(tool)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,209 @@
+"""The metric that may be lost as a limit: the smallest budget of a cost at which a model loses no more than that.
+
+By bisection: each budget is planned, cut, recovered, and judged on the choose split. That one also picks the epoch of a
+recovery, so the loss seen there is a little too small; the report split, read once for the result, says what it is.
+The metric need not fall evenly with the budget: what is found holds, as measured, and the next smaller one that was
+tried did not; that is no proof that none below it does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PlanError, SecateurError
+from ..jobs import Cancelled, CancelToken, Job, Progress
+from ..planning.protocol import Cost, Limit
+from ..tasks.protocol import Metric, Split
+from .states import State
+
+if TYPE_CHECKING:
+    from .courses import Course
+    from .session import Session
+
+TRIALS = 6
+"""Budgets that are tried at most."""
+ROUNDING = 1e-9
+"""What does not count of a loss."""
+CLOSE = 0.03
+"""The search ends when the budgets that hold and do not hold lie this close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What may be lost.
+
+    Attributes:
+        loss: Of the metric: a fraction where it is one (0.005 is half a point of accuracy), else a share of the
+            original's value (0.005 of a perplexity of 20 is 0.1).
+        cost: What shall be as low as possible.
+        trials: Budgets that are tried at most.
+        epochs: Of the recovery while it is searched, None for those of the course; the result gets all of them.
+    """
+
+    loss: float
+    cost: Cost = Cost.MACS
+    trials: int = TRIALS
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A budget that was tried.
+
+    Attributes:
+        share: Of the cost.
+        state: What it ended in, "" where it could not be made.
+        loss: Of the metric on the choose split, as `Tolerance.loss` counts.
+        error: Standard error of the loss, as if the two metrics had been measured on different samples.
+        holds: Whether the loss is at most what was asked.
+        note: Why there is no state.
+    """
+
+    share: float
+    state: str
+    loss: float = 0.0
+    error: float = 0.0
+    holds: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gave.
+
+    Attributes:
+        trials: In the order in which they were made, the recovered result last.
+        original: The original on the choose split, with its n.
+        states: What the result came by, the result last; () where no budget holds.
+    """
+
+    trials: tuple[Trial, ...]
+    original: Metric
+    states: tuple[State, ...]
+
+
+def lowest(
+    session: "Session",
+    state: str,
+    course: "Course",
+    tolerance: Tolerance,
+    token: CancelToken,
+    scores: NDArray[np.float64] | None = None,
+) -> Job[Found]:
+    """Search the smallest budget of a cost that loses no more of the metric than is tolerated.
+
+    Args:
+        session: Gets the states; what it has of them is not made again, so that a stopped search goes on.
+        state: Where to start.
+        course: How a budget is reached; its other limits hold beside the one that is searched.
+        tolerance: What may be lost, and of which cost.
+        token: Cancels.
+        scores: [S] of the state, where they are known.
+
+    Raises:
+        PlanError: The tolerance is no positive number.
+    """
+    if not 0 < tolerance.loss < 1:
+        raise PlanError(
+            "loss.range", "What may be lost is more than 0 and less than 100 %, not {loss:.3g}.", loss=tolerance.loss
+        )
+    original = yield from _judged(session, session.states()[0], token)
+    search = _Search(session, state, course, tolerance, original, token, scores, [])
+    low, high, best = 0.0, 1.0, None
+    for number in range(tolerance.trials):
+        share = (low + high) / 2
+        trial = yield from search.tried(share, number, brief=True)
+        low, high, best = (low, share, trial) if trial.holds else (share, high, best)
+        if high - low <= CLOSE:
+            break
+    while best is not None:
+        trial = yield from search.tried(best.share, len(search.trials), brief=False)
+        if trial.holds:
+            return Found(tuple(search.trials), original, search.way(trial))
+        best = search.wider(best.share)
+    return Found(tuple(search.trials), original, ())
+
+
+@dataclass(slots=True)
+class _Search:
+    """The trials of one search."""
+
+    session: "Session"
+    state: str
+    course: "Course"
+    tolerance: Tolerance
+    original: Metric
+    token: CancelToken
+    scores: NDArray[np.float64] | None
+    trials: list[Trial]
+
+    def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
+        """Make and judge a budget; a budget that cannot be made does not hold."""
+        words = f"Trial {number + 1} ({share:.0%} of the {self.tolerance.cost}): "
+        try:
+            trial = yield from _named(self._made(share, brief), lambda text: words + text)
+        except Cancelled:
+            raise
+        except SecateurError as error:
+            trial = Trial(share, "", note=str(error))
+        self.trials.append(trial)
+        return trial
+
+    def wider(self, share: float) -> Trial | None:
+        """The next larger budget that held while it was searched."""
+        held = [one for one in self.trials if one.holds and one.share > share]
+        return min(held, key=lambda one: one.share, default=None)
+
+    def way(self, trial: Trial) -> tuple[State, ...]:
+        """The states from the first one to that of a trial."""
+        states, now = list[State](), trial.state
+        while now != self.state:
+            one = self.session.history.state(now)
+            states.append(one)
+            now = one.parent
+        return tuple(self.session.history.state(one.id) for one in reversed(states))
+
+    def _made(self, share: float, brief: bool) -> Job[Trial]:
+        from .courses import prune
+
+        made = yield from prune(self.session, self.state, self._at(share, brief), self.token, self.scores, not brief)
+        last = made[-1] if made else self.session.history.state(self.state)
+        metric = yield from _judged(self.session, last, self.token)
+        loss, error = lost(self.original, metric)
+        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss + ROUNDING)
+
+    def _at(self, share: float, brief: bool) -> "Course":
+        course, cost = self.course, self.tolerance.cost
+        others = tuple(limit for limit in course.goal.limits if limit.cost is not cost)
+        goal = replace(course.goal, limits=(Limit(cost, share), *others))
+        recovery = course.recovery
+        if brief and recovery is not None and self.tolerance.epochs is not None:
+            recovery = replace(recovery, epochs=min(recovery.epochs, self.tolerance.epochs))
+        return replace(course, goal=goal, recovery=recovery)
+
+
+def lost(original: Metric, now: Metric) -> tuple[float, float]:
+    """What of a metric is lost, and the standard error of that: in points of a fraction, else in shares of it."""
+    loss = original.value - now.value if original.higher_is_better else now.value - original.value
+    error = (original.error**2 + now.error**2) ** 0.5
+    unit = 1.0 if original.percent else max(abs(original.value), 1e-12)
+    return loss / unit, error / unit
+
+
+def _judged(session: "Session", state: State, token: CancelToken) -> Job[Metric]:
+    """A state's metric on the choose split, measured unless it has been."""
+    known = next((one for one in session.history.state(state.id).metrics if one.split is Split.CHOOSE), None)
+    return (yield from session.evaluate(state.id, Split.CHOOSE, token)) if known is None else known
+
+
+def _named(job: Job[Trial], words: Callable[[str], str]) -> Job[Trial]:
+    """The job with its progress in other words."""
+    while True:
+        try:
+            progress: Progress = next(job)
+        except StopIteration as stop:
+            return stop.value
+        yield replace(progress, text=words(progress.text))

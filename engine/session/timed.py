@@ -1,0 +1,114 @@
+"""Courses whose goal limits the latency: the table that plans, and cuts that are measured before they recover."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..errors import PlanError
+from ..jobs import CancelToken, Job
+from ..latency.protocol import LatencyTable
+from ..planning.goal import reached
+from ..planning.protocol import Cost, Goal, Limit
+from ..targets.protocol import TargetSpec, Timing
+from .states import State
+
+if TYPE_CHECKING:
+    from .session import Session
+
+CORRECTIONS = 2
+"""Further cuts at most, where a cut turns out slower than it was predicted and than what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """What became of a limit of the latency, in milliseconds.
+
+    Attributes:
+        asked: To stay at or under.
+        predicted: By the table, for what was cut.
+        measured: Of the cut, in turns with the original.
+        original: Of the original.
+        table: What predicted.
+    """
+
+    asked: float
+    predicted: float
+    measured: Timing
+    original: Timing
+    table: LatencyTable
+
+    @property
+    def met(self) -> bool:
+        """Whether what was measured is at or under what was asked."""
+        return self.measured.undisturbed <= self.asked
+
+    @property
+    def slower(self) -> bool:
+        """Whether the cut is slower than the original: it was for nothing."""
+        return self.measured.undisturbed > self.original.undisturbed
+
+
+def target_for(goal: Goal) -> TargetSpec:
+    """Where a goal limits the latency, at its multiple."""
+    return replace(goal.target or TargetSpec(), multiple=goal.multiple)
+
+
+def table_for(session: "Session", goal: Goal, token: CancelToken) -> Job[LatencyTable | None]:
+    """The table that a goal is planned with; None where it limits no latency."""
+    return (yield from session.latencies(target_for(goal), token)) if goal.timed else None
+
+
+def in_time(
+    session: "Session",
+    cut: State,
+    goal: Goal,
+    table: LatencyTable,
+    again: Callable[[Goal], Job[State | None]],
+    token: CancelToken,
+) -> Job[State]:
+    """The cut where it is as fast as asked when measured; else one that is planned to be faster by what was missing.
+
+    Args:
+        session: Of the states.
+        cut: What was planned for the goal.
+        goal: Limits the latency.
+        table: Of its target.
+        again: Cuts for another goal; None where nothing is to be done for it.
+        token: Cancels.
+    """
+    for _ in range(CORRECTIONS):
+        found = yield from latency_of(session, cut, goal, table, token)
+        if found.met:
+            return cut
+        aim = found.predicted * found.asked / found.measured.undisturbed
+        limit = Limit(Cost.LATENCY, amount=round(aim * 1e6))
+        others = tuple(one for one in goal.limits if one.cost is not Cost.LATENCY)
+        try:
+            other = yield from again(replace(goal, limits=(*others, limit)))
+        except PlanError:  # so fast nothing gets: the fastest that there is
+            return cut
+        if other is None:
+            return cut
+        cut = other
+    return cut
+
+
+def latency_of(session: "Session", state: State, goal: Goal, table: LatencyTable, token: CancelToken) -> Job[Latency]:
+    """What became of the limit in a state of that shape; measured unless it has been."""
+    original, timing = yield from _timings(session, state, target_for(goal), token)
+    predicted = next(
+        one for one in reached(session.analysis, goal, session.removed(state.id), table) if one.cost is Cost.LATENCY
+    )
+    limit = next(limit for limit in goal.limits if limit.cost is Cost.LATENCY)
+    asked = limit.amount / 1e6 or limit.share * original.undisturbed
+    return Latency(asked, predicted.got / 1e6, timing, original, table)
+
+
+def _timings(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[tuple[Timing, Timing]]:
+    """Of the original and of a state, in turns."""
+    pair = (session.states()[0].id, state.id)
+    known = [next((t for t in session.history.state(one).timings if t.target == target), None) for one in pair]
+    if known[0] is not None and known[1] is not None:
+        return known[0], known[1]
+    original, timing = yield from session.measure(pair, target, token)
+    return original, timing

@@ -1,0 +1,65 @@
+"""Profile a model in a process of its own: the time of the whole beside the original's, and of each fused block."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..inputs import Inputs, at_size, write
+from ..jobs import CancelToken, Job
+from ..process import run_killable
+from .measure import check_target, require_inputs
+from .protocol import Kernel, TargetSpec
+from .table import target_named
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What was seen of a model.
+
+    Attributes:
+        seconds: One run, as if nobody else had wanted the processor (`clocked.undisturbed`).
+        original: The same of the original, in turns with it.
+        wall: One run as the clock on the wall says, in the median.
+        original_wall: The same of the original.
+        kernels: Its fused blocks.
+    """
+
+    seconds: float
+    original: float
+    wall: float
+    original_wall: float
+    kernels: tuple[Kernel, ...]
+
+
+def profile(
+    original: str | Path, model: str | Path, inputs: Inputs, target: TargetSpec, token: CancelToken
+) -> Job[Profile]:
+    """Time a model in turns with the original, then each of its fused blocks.
+
+    Args:
+        original: What the target's runtime takes.
+        model: The same; the original itself shows how much its own time spreads.
+        inputs: Example inputs of both.
+        target: Where, and how many seconds each; at this precision, batch and size.
+        token: Kills the process within a tenth of a second.
+    """
+    require_inputs(inputs)
+    check_target((original, model), target)
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        path = Path(folder) / "inputs.npz"
+        write(path, at_size(inputs, target.lengths))
+        files = [str(Path(one).absolute()) for one in (original, model)]
+        job = {"models": files, "inputs": str(path), "target": asdict(target)}
+        what = f"The measurement with {target_named(target.runtime).title}"
+        result = yield from run_killable(
+            "secateur.engine.targets.profile_worker:main", job, token, what, target.threads
+        )
+    numbers = {name: result[name] for name in ("seconds", "original", "wall", "original_wall")}
+    return Profile(**numbers, kernels=tuple(map(_kernel, result["kernels"])))
+
+
+def _kernel(told: Sequence[Any]) -> Kernel:
+    name, kind, sizes, seconds = told
+    return Kernel(name, kind, tuple(tuple(one) for one in sizes), seconds)

@@ -1,0 +1,143 @@
+"""Predicted against measured latency: `python -m tests.benchmarks.latency`.
+
+Five models that the prediction was not designed on; for each a table is made from its twelve sample cuts, and 30 random
+plans that the table has not seen are cut, exported and measured in turns with the original: batch 1 and 64, one and two
+threads, onnxruntime and OpenVINO. Each cell is a process of its own and is kept as a line of JSON; a run goes on with
+what is missing. `--table` prints what is there. Times are taken by the clock on the wall (medians) and, beside it,
+without what other programs took of the processor (one thread: the processor's time of the process).
+
+Latencies are shares of the original's, which ran in turns with each, so that a machine that changes its speed between
+two cells does not count. A cell in which the same file differs from itself by more than 5 % is void: the original in
+turns with itself, or the share that one cut model takes of it, measured five times from the beginning to the end.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .latency_cells import MODELS
+from .latency_cells import main as run_cell
+
+RESULTS = Path(__file__).parent / "results" / "latency.jsonl"
+RUNTIMES, THREADS, BATCHES = ("onnxruntime", "openvino"), (1, 2), (1, 64)
+VOID = 0.05
+"""Difference of a file against itself above which a cell says nothing."""
+LIMIT = 3600
+
+
+def cells() -> list[dict[str, Any]]:
+    """All measurements; first those that a busy machine can do."""
+    found = product(THREADS, BATCHES, RUNTIMES, MODELS)
+    return [{"model": m, "runtime": r, "threads": t, "batch": b} for t, b, r, m in found]
+
+
+def name(cell: dict[str, Any]) -> str:
+    """minilm/onnxruntime/1/64."""
+    return "/".join(str(cell[key]) for key in ("model", "runtime", "threads", "batch"))
+
+
+def in_a_process(cell: dict[str, Any], work: Path) -> dict[str, Any]:
+    """Run a cell."""
+    command = [sys.executable, "-m", "tests.benchmarks.latency", "--cell", json.dumps(cell | {"work": str(work)})]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return cell | {"problem": f"over {LIMIT} s"}
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    return cell | (json.loads(lines[-1]) if lines and not done.returncode else {"problem": done.stderr[-500:]})
+
+
+def rounded(value: Any) -> Any:
+    """Four decimals are enough in a file that is kept."""
+    if isinstance(value, float):
+        return round(value, 4)
+    return [rounded(one) for one in value] if isinstance(value, list) else value
+
+
+def errors(cell: dict[str, Any], measured: str) -> np.ndarray:
+    """Absolute relative errors of the predictions."""
+    return np.abs(np.array(cell["predicted"]) / np.array(cell[measured]) - 1)
+
+
+def itself(cell: dict[str, Any], clock: str) -> float:
+    """How far the same files are from themselves, at most: the original in turns, a small cut model over the cell."""
+    return float(np.max(np.abs([*cell[f"itself{clock}"], *cell[f"small{clock}"]])))
+
+
+def line(cell: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    cells = [name(cell), f"{cell['original_ms']:.3g}"]
+    for clock in ("_wall", ""):
+        found, spread = errors(cell, f"measured{clock}"), itself(cell, clock)
+        numbers = f"{np.median(found):.1%} / {np.percentile(found, 90):.1%}"
+        cells += [numbers if spread <= VOID else f"void ({numbers})", f"{spread:.1%}"]
+    left_out, speed = np.abs(cell["left_out"]), 1 / np.array(cell["measured"])
+    realised = np.median(speed * np.array(cell["macs"]))
+    return [*cells, f"{np.median(left_out):.1%}", f"{realised:.2f}"]
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """What was measured, as Markdown."""
+    heads = (
+        "cell",
+        "original ms",
+        "error by the wall: median / 90 %",
+        "itself",
+        "undisturbed: median / 90 %",
+        "itself",
+    )
+    rows = [[*heads, "left out", "speed-up / MAC reduction"], ["---"] * 8]
+    good = [one for one in results if "problem" not in one]
+    rows += [line(one) for one in good]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    for clock, words in (("_wall", "by the wall"), ("", "undisturbed")):
+        valid = [one for one in good if itself(one, clock) <= VOID]
+        if valid:
+            every = np.concatenate([errors(one, f"measured{clock}") for one in valid])
+            text += (
+                f"\n{words}: {len(valid)} of {len(good)} cells valid, {len(every)} plans, error {np.median(every):.1%} "
+                f"in the median and {np.percentile(every, 90):.1%} at 90 %"
+            )
+    return "\n".join([text, *(f"{name(one)}: {one['problem']}" for one in results if "problem" in one)])
+
+
+def main() -> None:
+    """Run what is missing, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="results, one line a cell")
+    parser.add_argument("--only", nargs="*", help="cells or parts of their names (/1/64, minilm)")
+    work = Path(tempfile.gettempdir()) / "secateur-latency"
+    parser.add_argument("--work", type=Path, default=work, help="cut models and what was measured of them")
+    parser.add_argument("--table", action="store_true", help="only print what is there")
+    parser.add_argument("--again", action="store_true", help="also cells that are void, or had a problem")
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.cell:
+        run_cell(options.cell)
+        return
+    lines = options.out.read_text(encoding="utf-8").splitlines() if options.out.exists() else []
+    results = {name(one): one for one in map(json.loads, lines)}
+    for cell in cells() if not options.table else ():
+        known = results.get(name(cell))
+        settled = known is not None and not (options.again and ("problem" in known or itself(known, "_wall") > VOID))
+        if settled or (options.only and not any(part in name(cell) for part in options.only)):
+            continue
+        done = {key: rounded(value) for key, value in in_a_process(cell, options.work).items()}
+        results[name(cell)] = done
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(one) + "\n" for one in results.values())
+        options.out.with_suffix(".new").write_text(text, encoding="utf-8")
+        options.out.with_suffix(".new").replace(options.out)
+        print(done["problem"] if "problem" in done else " | ".join(line(done)), flush=True)
+    print(table(list(results.values())))
+
+
+if __name__ == "__main__":
+    main()

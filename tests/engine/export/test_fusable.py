@@ -1,0 +1,65 @@
+"""Names of blocks: what runtimes fuse has one name, in a cut model as in the original; the file computes the same."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.export.fusable import name_blocks
+from secateur.engine.export.write_onnx import export_onnx_here
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.latency.naming import block_of
+from secateur.engine.targets.profile import profile
+from secateur.engine.targets.protocol import TargetSpec
+
+X = np.random.default_rng(0).normal(size=(2, 3, 12, 12)).astype(np.float32)
+
+
+class Net(nn.Module):
+    """A convolution with its activation, and one whose result is used twice."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.third = nn.Conv2d(width, 8, 1)
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        return self.third((x + self.second(x)).relu())
+
+
+def written(path, width: int):
+    export_onnx_here(Net(width).eval(), (torch.from_numpy(X),), path)
+    before = onnxruntime.InferenceSession(path).run(None, {"input": X})[0]
+    name_blocks(path)
+    after = onnxruntime.InferenceSession(path).run(None, {"input": X})[0]
+    assert np.array_equal(before, after)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    return [written(tmp_path / f"{width}.onnx", width) for width in (32, 30)]
+
+
+def test_operators_that_are_fused_share_a_name_that_a_cut_does_not_change(files):
+    graphs = [onnx.load(file).graph for file in files]
+    names = [[(node.op_type, block_of(node.name)) for node in graph.node] for graph in graphs]
+    assert names[0] == names[1]
+    by_block: dict[str, list[str]] = {}
+    for kind, block in names[0]:
+        by_block.setdefault(block, []).append(kind)
+    assert sorted(by_block.values()) == [["Conv"], ["Conv", "Add", "Relu"], ["Conv", "Relu"]]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_every_runtime_tells_the_same_blocks_in_every_layout(files, runtime):
+    """30 channels fit no layout of vectors: onnxruntime runs other kernels under other names there."""
+    target, blocks = TargetSpec(runtime, seconds=0.05), list[set[str]]()
+    for file in files:
+        found = finish(profile(file, file, (X,), target, NeverCancelled()))
+        blocks.append({block_of(one.name) for one in found.kernels if "Conv" in one.kind})
+    assert blocks[0] == blocks[1] and len(blocks[0]) == 3

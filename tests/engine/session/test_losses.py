@@ -1,0 +1,102 @@
+"""The metric that may be lost as a limit: bisection on a metric that is a formula of what is left."""
+
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.errors import PlanError
+from secateur.engine.jobs import finish
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.courses import Course
+from secateur.engine.session.losses import CLOSE, Tolerance, lost
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import StateKind
+from secateur.engine.tasks.protocol import Metric, Split
+from tests.engine.session.small import write_project
+
+COURSE = Course(Goal(()), "l1")
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    made = Session(tmp_path / "session")
+    finish(made.open(write_project(tmp_path / "mine")))
+    return made
+
+
+@pytest.fixture
+def judged(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Split]]:
+    """Accuracy 0.9, less a tenth of the share of the MACs that is gone; returns what was evaluated."""
+    seen: list[tuple[str, Split]] = []
+
+    def evaluate(state, split, token):
+        one, whole = session.history.state(state), session.history.state("s0").macs
+        seen.append((state, split))
+        metric = Metric("top-1", 0.9 - 0.1 * (1 - one.macs / whole), 2000, 0.004, split)
+        session.history.add_metric(state, metric)
+        return metric
+        yield
+
+    monkeypatch.setattr(session, "evaluate", evaluate)
+    return seen
+
+
+def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reported_once(session: Session, judged):
+    found = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    result = found.states[-1]
+    share = result.macs / session.history.state("s0").macs
+    assert 0.6 <= share < 0.6 + 2 * CLOSE  # 0.04 lost where 40 % of the MACs are gone
+    last = found.trials[-1]
+    assert last.state == result.id and last.holds and last.loss <= 0.04 and last.error == pytest.approx(0.004 * 2**0.5)
+    assert found.original.split is Split.CHOOSE and found.original.count == 2000
+    assert [state for state, split in judged if split is Split.REPORT] == [result.id]
+    assert any(not one.holds and one.share < last.share for one in found.trials)
+
+
+def test_what_is_there_is_not_made_again(session: Session, judged):
+    first = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    states, evaluations = len(session.states()), len(judged)
+    again = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    assert again == first and len(session.states()) == states and len(judged) == evaluations
+
+
+def test_where_no_budget_holds_there_is_no_result(session: Session, judged):
+    found = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
+    assert found.states == () and not any(one.holds for one in found.trials)
+
+
+def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):
+    course = Course(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
+    found = finish(session.lowest("s0", course, Tolerance(0.09)))
+    assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
+    assert any("cannot be reached" in one.note and not one.holds for one in found.trials)
+
+
+def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, judged, monkeypatch):
+    wanted: list[int] = []
+    recover = session.recover
+
+    def watched(state, settings, token):
+        wanted.append(settings.epochs)
+        return (yield from recover(state, settings, token))
+
+    monkeypatch.setattr(session, "recover", watched)
+    course = Course(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
+    found = finish(session.lowest("s0", course, Tolerance(0.9, trials=1, epochs=1)))
+    assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
+
+
+def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_way_is_better():
+    fraction = [Metric("top-1", value, 100, 0.03, Split.CHOOSE) for value in (0.9, 0.88)]
+    assert lost(*fraction)[0] == pytest.approx(0.02)
+    perplexity = [
+        Metric("perplexity", value, 100, 0.2, Split.CHOOSE, percent=False, higher_is_better=False)
+        for value in (20.0, 21.0)
+    ]
+    assert lost(*perplexity) == pytest.approx((0.05, 0.2 * 2**0.5 / 20))
+
+
+def test_a_tolerance_of_nothing_is_refused(session: Session):
+    with pytest.raises(PlanError, match="more than 0"):
+        finish(session.lowest("s0", COURSE, Tolerance(0.0)))

@@ -1,0 +1,73 @@
+"""Courses whose goal limits the latency: measured after the cut, cut again where that was too slow."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.session.courses import Course
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import StateKind
+from secateur.engine.session.timed import latency_of, table_for
+from tests.engine.session.small import write_project
+from tests.engine.session.weighed import TORCH, Weighed
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    made = Session(tmp_path / "session")
+    finish(made.open(replace(write_project(tmp_path / "user"), task=None, input_shape=(2, 1, 8, 8))))
+    return made
+
+
+@pytest.fixture
+def runtime(session: Session, monkeypatch: pytest.MonkeyPatch) -> Weighed:
+    return Weighed(monkeypatch)
+
+
+def taken(session: Session, runtime: Weighed, state: str = "s0") -> float:
+    return runtime.seconds(session.history.state(state))
+
+
+def course(limit: Limit) -> Course:
+    return Course(Goal((limit,), target=TORCH), "l1")
+
+
+def test_a_cut_is_as_fast_as_asked_and_measured_in_turns_with_the_original(session: Session, runtime: Weighed):
+    asked = 0.6 * taken(session, runtime)
+    (cut,) = finish(session.prune("s0", course(Limit(Cost.LATENCY, amount=round(asked * 1e9)))))
+    assert 0.85 * asked < taken(session, runtime, cut.id) <= asked * 1.02
+    assert ("s0", cut.id) in runtime.measured and session.history.state(cut.id).timings[0].target.runtime == "torch"
+
+
+def test_a_cut_that_is_measured_to_be_too_slow_is_cut_deeper_before_it_is_recovered(session: Session, runtime: Weighed):
+    runtime.slower = 1.2
+    goal = course(Limit(Cost.LATENCY, amount=round(0.7 * taken(session, runtime) * 1e9)))
+    (cut,) = finish(session.prune("s0", goal))
+    assert taken(session, runtime, cut.id) <= 0.7 * taken(session, runtime) * 1.02
+    cuts = [one for one in session.states() if one.kind is StateKind.CUT]
+    assert len(cuts) > 1 and all(one.parent == "s0" for one in cuts)
+    count = len(runtime.measured)
+    assert finish(session.prune("s0", goal))[0].id == cut.id and len(runtime.measured) == count  # all that is known
+
+
+def test_what_was_asked_predicted_and_measured_is_told_and_a_slower_cut_is_called_slower(
+    session: Session, runtime: Weighed
+):
+    runtime.slower = 9.0
+    goal = course(Limit(Cost.LATENCY, 0.7)).goal
+    (cut,) = finish(session.prune("s0", course(Limit(Cost.LATENCY, 0.7))))
+    table = finish(table_for(session, goal, NeverCancelled()))
+    assert table is not None
+    found = finish(latency_of(session, cut, goal, table, NeverCancelled()))
+    assert found.slower and not found.met
+    assert found.asked == pytest.approx(0.7e3 * taken(session, runtime))
+    assert found.predicted == pytest.approx(1e3 * taken(session, runtime, cut.id) / 9, rel=0.03)
+    assert found.measured.median == pytest.approx(1e3 * taken(session, runtime, cut.id))
+
+
+def test_without_a_limit_of_the_latency_nothing_is_measured(session: Session, runtime: Weighed):
+    finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
+    assert not runtime.measured
