@@ -57,7 +57,7 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
     """
     keeps = relative_keeps(analysis, before, after)
     earlier = edits.weights
-    smaller, edits, _ = _rehearsed(model, analysis, before, after, edits, inputs, keeps)
+    smaller, edits, _ = _rehearsed(model, analysis, before, after, edits, inputs, keeps, lasting=True)
     if analysis.weightless:
         smaller = _sliced(model, keeps)
         # Buffers that no file holds are sliced already, as all others.
@@ -76,8 +76,16 @@ def rehearse(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, ed
 
 
 def _rehearsed(
-    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs, keeps: Keeps
+    model: nn.Module,
+    analysis: Analysis,
+    before: Mask,
+    after: Mask,
+    edits: Edits,
+    inputs: Inputs,
+    keeps: Keeps,
+    lasting: bool = False,
 ) -> tuple[nn.Module, Edits, Known]:
+    """A cut that runs; one that is to last also with the numbers that other runs than the example's need."""
     check_plan(analysis, before, after)
     smaller = _sliced(model, keeps, analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
@@ -88,9 +96,10 @@ def _rehearsed(
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone
     edits = replace(edits, weights=folding.weights)
-    weights = edits.weights
-    for numbers in (recounted(smaller, analysis, before, after), renumbered(model, smaller)):
-        edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
+    if lasting:
+        weights = edits.weights
+        for numbers in (recounted(smaller, analysis, before, after, inputs), renumbered(model, smaller)):
+            edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
     return smaller, edits, repair.known
 
 
