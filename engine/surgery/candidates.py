@@ -31,6 +31,7 @@ class Sizes:
         for literal in analysis.literals:
             self._literals.setdefault(literal.module, []).append(literal)
             self._note(literal.module, literal.axis, own=True)
+            self._note(literal.module, literal.counted, own=True)
         for module, _, axis, _ in analysis.sizes:
             self._note(module, axis, own=True)
         for tensor in analysis.tensors:
@@ -113,6 +114,10 @@ class Sizes:
             for (site, where), numbers in values.items()
             for number, value in _by_call(numbers)
         ]
+
+    def repeated(self) -> set[tuple[str, str, str]]:
+        """(path, site, place) of numbers in which the batch, or another number that no axis has, is a factor."""
+        return {(path, one.site, one.where) for path, each in self._literals.items() for one in each if one.repeats > 1}
 
     def again(self, old: Sequence[Site]) -> list[Site]:
         """Replacements of an earlier cut with the values of this one."""
