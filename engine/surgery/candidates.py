@@ -115,9 +115,13 @@ class Sizes:
             for number, value in _by_call(numbers)
         ]
 
-    def repeated(self) -> set[tuple[str, str, str]]:
-        """(path, site, place) of numbers in which the batch, or another number that no axis has, is a factor."""
-        return {(path, one.site, one.where) for path, each in self._literals.items() for one in each if one.repeats > 1}
+    def repeated(self) -> dict[tuple[str, str, str], set[int | float]]:
+        """What numbers must be in which the batch, or another one that no axis has, is a factor: (path, site, place)."""
+        found: dict[tuple[str, str, str], set[int | float]] = {}
+        for path, each in self._literals.items():
+            for one in (one for one in each if one.repeats > 1):
+                found.setdefault((path, one.site, one.where), set()).add(self.expected(one))
+        return found
 
     def again(self, old: Sequence[Site]) -> list[Site]:
         """Replacements of an earlier cut with the values of this one."""

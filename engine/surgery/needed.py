@@ -4,7 +4,7 @@ A number in which the batch is a factor becomes a part of what the code gives: t
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
@@ -15,12 +15,12 @@ Place: TypeAlias = tuple[str, str, str]
 """Where a number stands: module path, call site, place among the arguments."""
 
 
-def needed(literals: Sequence[Site], repeated: Collection[Place], run: Callable[[], object]) -> list[Site]:
+def needed(literals: Sequence[Site], repeated: Mapping[Place, set[Any]], run: Callable[[], object]) -> list[Site]:
     """The replacements without those that the code gives by itself.
 
     Args:
         literals: Replaced numbers.
-        repeated: Those in which the batch, or another number that no axis has, is a factor.
+        repeated: What those must be in which the batch, or another number that no axis has, is a factor.
         run: Runs the model with the replacements.
     """
     given = defaultdict[Place, set[tuple[Any, Any]]](set)
@@ -34,7 +34,9 @@ def needed(literals: Sequence[Site], repeated: Collection[Place], run: Callable[
         run()
     finally:
         runtime.watch = None
+    own = {place: {own for own, _ in pairs} for place, pairs in given.items()}
     needless = {place for place, pairs in given.items() if all(own == wanted for own, wanted in pairs)}
+    needless |= {place for place, wanted in repeated.items() if len(wanted) == 1 and own.get(place) == wanted}
     parts = {place: _part(pairs) for place, pairs in given.items() if place in repeated}
     kept = [(_place(one), one) for one in literals]
     return [(*one[:4], parts.get(place) or one[4]) for place, one in kept if place not in needless]

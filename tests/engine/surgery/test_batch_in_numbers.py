@@ -107,3 +107,19 @@ def test_attributes_follow_though_others_are_as_large() -> None:
     assert not made.edits.literals
     model = made.model
     assert [getattr(model, name) for name in ("window", "heads", "size", "width")] == [4, 2, 2, 4]
+
+
+class Half(Remembered):
+    """Its code writes the width of all heads together, and torch may work out any other size."""
+
+    def apart(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mT.reshape(x.shape[0] * self.heads, self.size, 2, self.window).permute(0, 2, 3, 1)
+
+    def together(self, x: torch.Tensor, batch: int) -> torch.Tensor:
+        return x.permute(0, 3, 1, 2).reshape(batch, 16, -1).mT
+
+
+def test_no_number_is_left_to_torch_that_attributes_give() -> None:
+    torch.manual_seed(0)
+    made = halved(Half().eval())
+    assert [value for *_, value in made.edits.literals] == [4]
