@@ -116,7 +116,7 @@ class Sizes:
         ]
 
     def repeated(self) -> dict[tuple[str, str, str], set[int | float]]:
-        """What numbers must be in which the batch, or another one that no axis has, is a factor: (path, site, place)."""
+        """What numbers must be in which the batch, or another without an axis, is a factor: by (path, site, place)."""
         found: dict[tuple[str, str, str], set[int | float]] = {}
         for path, each in self._literals.items():
             for one in (one for one in each if one.repeats > 1):

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Counting
 from tests.engine.structures.rules.between import Rows, features, sequences
 from tests.engine.structures.rules.proof import prove
 
@@ -124,3 +125,19 @@ def test_numbers_and_layers_of_a_mere_check_hold_no_width() -> None:
     torch.manual_seed(0)
     analysis = prove(Checked(), features(), "given.weight", "layers.1.weight:1", "layers.1.weight")
     assert {str(s.kind) for s in analysis.sets} >= {"residual width"}
+
+
+class Apart(nn.Module):
+    """Takes the channels apart into two halves, and does not use them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x.view(len(x), 2, x.shape[1] // 2).transpose(1, 2).reshape(x.shape)
+        return x
+
+
+def test_what_is_taken_apart_for_nothing_stays_divisible() -> None:
+    torch.manual_seed(0)
+    analysis = prove(Rows(Apart(), 8, 8), features(), "first.weight")
+    (one,) = analysis.constraints
+    assert (one.kind, one.number) == (Counting.MULTIPLE, 2)
+    assert [(bundle.sizes, bundle.most) for bundle in analysis.bundles] == [((2,), 3)]
