@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reasons
 from ..factors import refine, segments
-from ..labels import Dims, varying_factors
+from ..labels import Dims
 from .context import Context
 
 
@@ -37,25 +37,6 @@ def _reshaped(context: Context, dims: Dims, before: tuple[int, ...], after: tupl
         result.append(taken[0] if len(sizes) == 1 else context.labels.merge(taken, sizes))
         start += len(sizes)
     return result
-
-
-def split_for_nothing(context: Context) -> None:
-    """A view that nobody reads runs all the same, so an axis that it splits must still split.
-
-    The smallest factor is taken for the one that the code says (groups, heads): it works out the others by itself, or
-    the cut is refused when it does not run.
-    """
-    if RULES.get(context.call.op) is not reshape:
-        return
-    before, after = context.shape("self"), context.out_shape()
-    dims = context.of("self")
-    for old, new in segments(before, after):
-        parts = refine(before[old], after[new])
-        for dim, sizes in zip(dims[old], [] if parts is None else parts[0], strict=False):
-            varying = [] if dim is None else varying_factors(dim, sizes)
-            if dim is not None and len(varying) > 1:
-                number = min(sizes[factor] for factor in varying)
-                context.labels.count_multiple(dim, number, reasons.split(number), context.call.module)
 
 
 def permute(context: Context) -> None:
