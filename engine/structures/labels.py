@@ -195,8 +195,7 @@ class Labels:
         return factors
 
     def _split(self, dim: LabelArray, sizes: tuple[int, ...]) -> Dims:
-        grid = dim.reshape(sizes)
-        varying = [a for a in range(len(sizes)) if sizes[a] > 1 and not _repeats(grid, a)]
+        grid, varying = dim.reshape(sizes), varying_factors(dim, sizes)
         flat = grid[tuple(slice(None) if a in varying else 0 for a in range(len(sizes)))]
         factors: Dims = [None] * len(sizes)
         if len(varying) == 1:
@@ -251,6 +250,12 @@ class Labels:
 
     def _settled(self, dim: Dim) -> None:
         self.fix(dim, reasons.repeated(), "")
+
+
+def varying_factors(dim: LabelArray, sizes: tuple[int, ...]) -> list[int]:
+    """Which factors of an axis have labels of their own, and do not repeat those of the others."""
+    grid = dim.reshape(sizes)
+    return [a for a in range(len(sizes)) if sizes[a] > 1 and not _repeats(grid, a)]
 
 
 def _repeats(grid: LabelArray, axis: int) -> bool:

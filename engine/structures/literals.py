@@ -26,8 +26,10 @@ def find_literals(context: Context, axes: Axes) -> Iterator[Literal]:
         for (where, value, _), dim in counted:
             axis = axes.number(dim)
             if axis >= 0:
-                free = call.function in INFERRED and axes.counted(dim)[1] > 1 and _only_one(call, counted, axes)
-                yield Literal(call.module, call.site, call.number, where, value, axis, free)
+                once, repeats = axes.counted(dim)
+                free = call.function in INFERRED and repeats > 1 and _only_one(call, counted, axes)
+                once = once if repeats > 1 else -1
+                yield Literal(call.module, call.site, call.number, where, value, axis, free, repeats, once)
         # What is computed for a check only may be another number by then.
         for where, value in _factors(call) if not call.outputs or not context.used.isdisjoint(call.outputs) else ():
             yield Literal(call.module, call.site, call.number, where, value, -1)

@@ -68,7 +68,9 @@ def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: lis
     by_base = np.argsort(pairs[0], kind="stable")
     sorted_base = pairs[0][by_base]
     rank = _ranking(context)
-    for bases in groups:
+    waiting = groups[::-1]
+    while waiting:
+        bases = waiting.pop()
         owner, member = _members(sorted_base, by_base, bases)
         touches = _touches(rank, set(axis_of[member[owner == 0]].tolist()), on_axis)
         index = position[bases]
@@ -77,9 +79,25 @@ def name_sets(context: Context, solution: Solution, axes: Axes, tensor_axes: lis
             index = np.full(len(bases), np.iinfo(np.int64).max, dtype=np.int64)
             np.minimum.at(index, owner[at], offset[member[at]])
         arranged = np.argsort(index, kind="stable")
-        found.append(NamedSet(PRIORITY[kinds[bases[0]]], touches, bases[arranged], index[arranged]))
+        bases, index = bases[arranged], index[arranged]
+        parts = [] if (index[1:] > index[:-1]).all() else _by_factor(context, solution, bases)
+        if parts:
+            waiting += parts[::-1]
+        else:
+            found.append(NamedSet(PRIORITY[kinds[bases[0]]], touches, bases, index))
     found.sort(key=lambda s: (*s.touches[0], PRIORITY.index(s.kind), int(s.index[0]), len(s.bases)))
     return [replace(one, part=part) for one, part in zip(found, _parts(found), strict=True)]
+
+
+def _by_factor(context: Context, solution: Solution, bases: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Bases that share indices, by the factor of an axis that each is: a square one has rows and columns."""
+    for relation in context.labels.relations:
+        inside = [np.isin(bases, solution.component[factor]) for factor in relation.factors]
+        inside = [one for one in inside if one.any() and not one.all()]
+        if len(inside) > 1 and not np.logical_and.reduce(inside).any():
+            rest = ~np.logical_or.reduce(inside)
+            return [bases[one] for one in (*inside, rest) if one.any()]
+    return []
 
 
 def _parts(sets: list[NamedSet]) -> Iterator[int]:

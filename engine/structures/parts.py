@@ -276,6 +276,8 @@ class Literal:
         value: As the code gave it.
         axis: Axis whose size it is, -1 for a number to compute with, which must stay as it is.
         free: A size in which the batch, or another number that no axis has, is a factor; torch can work it out.
+        repeats: That factor.
+        counted: The axis that has each index once; -1 where there is no such factor.
     """
 
     module: str
@@ -285,6 +287,8 @@ class Literal:
     value: int | float
     axis: int
     free: bool = False
+    repeats: int = 1
+    counted: int = -1
 
 
 def set_key(kind: Kind, name: str, dim: int, part: int = 0) -> str:

@@ -77,6 +77,11 @@ def multiple(op: str, number: int) -> Message:
     return Message("counted.multiple", "{op} takes multiples of {number} only.", {"op": op, "number": number})
 
 
+def split(number: int) -> Message:
+    """Code that takes an axis apart."""
+    return Message("counted.split", "The code takes them apart into {number} equal parts.", {"number": number})
+
+
 def counted(reason: Message) -> Message:
     """Constraints that leave no choice."""
     return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)})

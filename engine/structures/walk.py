@@ -8,6 +8,7 @@ from . import reasons
 from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
 from .rules import RULES, Context, elementwise, routing
+from .rules.idle import run_for_nothing
 from .rules.recurrent import tie_units
 from .solve import components
 
@@ -67,6 +68,7 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
             with context.labels.without_fixing():
                 _apply(context)
         else:
+            run_for_nothing(context)
             _ignore(context)
         if matters.live[number]:
             touched.update((*call.refs(), *call.outputs))

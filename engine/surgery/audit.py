@@ -42,6 +42,7 @@ class Audit:
         module: Where the first difference is ("" is the model itself).
         text: What differs, "" when nothing does.
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
+        right: How many are before the first of these.
         axes: Of the operator that differs; of those before and after, where the forward raised.
         ran: Operators of all kinds that ran before the forward raised; 0 where it did not.
         factor: What differs is a number to compute with.
@@ -53,6 +54,7 @@ class Audit:
     module: str = ""
     text: str = ""
     wrong: tuple[Wrong, ...] = ()
+    right: int = 0
     axes: tuple[int, ...] = ()
     ran: int = 0
     factor: bool = False
@@ -90,9 +92,11 @@ class Auditor:
         if found.factor:
             self._folding.look(run, own | _with_other_numbers(self._model))
             found = _compared(self._analysis, self._removed, run, own, self._expected, self._folding.numbers)
-        wrong = () if found.passed or not watched else tuple(_wrong(self._analysis, self._removed, run))
-        wrong = tuple(w for w in wrong if not (w.factor and w.module in self._folding.found))
-        return replace(found, wrong=wrong, reads=run.reads)
+        checked = [] if found.passed or not watched else list(_checked(self._analysis, self._removed, run))
+        is_wrong = [not right and not (one.factor and one.module in self._folding.found) for one, right in checked]
+        wrong = tuple(one for (one, _), is_so in zip(checked, is_wrong, strict=True) if is_so)
+        right = is_wrong.index(True) if wrong else len(checked)
+        return replace(found, wrong=wrong, right=right, reads=run.reads)
 
 
 def _compared(
@@ -139,8 +143,8 @@ def _compared(
     return _same_script(analysis, removed, run, own, matched, other)
 
 
-def _wrong(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[Wrong]:
-    """Numbers that forwards gave to torch and that are not what is predicted, in the order of the run."""
+def _checked(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[tuple[Wrong, bool]]:
+    """Numbers that forwards gave to torch, and whether each is what is predicted, in the order of the run."""
     kept = kept_sizes(analysis, removed)
     literals = {(one.module, one.site, one.number, one.where): one for one in analysis.literals}
     for call in run.functions:
@@ -150,8 +154,8 @@ def _wrong(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[Wrong]:
                 size = literal.axis >= 0
                 expected = int(kept[literal.axis]) if size else literal.value
                 # A bound below zero is counted from the end, and may be right.
-                if not _alike((value,), (expected,)) and not (size and value < 0):
-                    yield Wrong(call.module, call.site, where, literal.axis)
+                right = _alike((value,), (expected,)) or (size and value < 0)
+                yield Wrong(call.module, call.site, where, literal.axis), right
 
 
 def _same_script(

@@ -31,6 +31,7 @@ class Sizes:
         for literal in analysis.literals:
             self._literals.setdefault(literal.module, []).append(literal)
             self._note(literal.module, literal.axis, own=True)
+            self._note(literal.module, literal.counted, own=True)
         for module, _, axis, _ in analysis.sizes:
             self._note(module, axis, own=True)
         for tensor in analysis.tensors:
@@ -113,6 +114,14 @@ class Sizes:
             for (site, where), numbers in values.items()
             for number, value in _by_call(numbers)
         ]
+
+    def repeated(self) -> dict[tuple[str, str, str], set[int | float]]:
+        """What numbers must be in which the batch, or another without an axis, is a factor: by (path, site, place)."""
+        found: dict[tuple[str, str, str], set[int | float]] = {}
+        for path, each in self._literals.items():
+            for one in (one for one in each if one.repeats > 1):
+                found.setdefault((path, one.site, one.where), set()).add(self.expected(one))
+        return found
 
     def again(self, old: Sequence[Site]) -> list[Site]:
         """Replacements of an earlier cut with the values of this one."""

@@ -56,7 +56,7 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
         VerificationError: The smaller model could not be made to run as predicted.
     """
     earlier = edits.weights
-    smaller, edits, _ = rehearse(model, analysis, before, after, edits, inputs)
+    smaller, edits, _ = rehearse(model, analysis, before, after, edits, inputs, lasting=True)
     if analysis.weightless:
         smaller = _sliced(model, relative_keeps(analysis, before, after))
         # Buffers that no file holds are sliced already, as all others.
@@ -75,9 +75,18 @@ class Rehearsal(NamedTuple):
 
 
 def rehearse(
-    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs
+    model: nn.Module,
+    analysis: Analysis,
+    before: Mask,
+    after: Mask,
+    edits: Edits,
+    inputs: Inputs,
+    lasting: bool = False,
 ) -> Rehearsal:
-    """Make sure that a cut is possible. Arguments and errors are those of `cut`."""
+    """Make sure that a cut is possible; one that is to last also gets the numbers that other runs than this one need.
+
+    Other arguments and errors are those of `cut`.
+    """
     check_plan(analysis, before, after)
     smaller = _sliced(model, relative_keeps(analysis, before, after), analysis.weightless)
     edits = _with_known_repairs(smaller, analysis, after, edits)
@@ -88,9 +97,10 @@ def rehearse(
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone
     edits = replace(edits, weights=folding.weights)
-    weights = edits.weights
-    for numbers in (recounted(smaller, analysis, before, after), renumbered(model, smaller)):
-        edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
+    if lasting:
+        weights = edits.weights
+        for numbers in (recounted(smaller, analysis, before, after, inputs), renumbered(model, smaller)):
+            edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
     return Rehearsal(smaller, edits, repair.known)
 
 

@@ -158,9 +158,9 @@ def _given(model: nn.Module, analysis: Analysis, inputs: Inputs, kept: NDArray[n
     ) -> None:
         for where in changes:
             one = places.get((mode.path, site, number, where))
-            if one is not None and where in given and not one.free:
+            if one is not None and where in given:
                 needed = one.value if one.axis < 0 else int(kept[one.axis])
-                if given[where] != needed and given[where] >= 0:
+                if one.free or (given[where] != needed and given[where] >= 0):
                     found[one] = given[where]
 
     runtime.watch = note

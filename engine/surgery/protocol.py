@@ -16,7 +16,8 @@ class Edits:
         attention: Paths of `nn.MultiheadAttention` modules whose forward takes its sizes from the weights:
             (path, number of heads, head dimension of the original for the scale).
         literals: (module path, call site, k-th call from there or -1 for each, place among the arguments, number):
-            numbers that a forward hands to torch functions (`runtime.OwnCalls`).
+            numbers that a forward hands to torch functions (`runtime.OwnCalls`), and where the batch is a factor of
+            one, (times, by): what the code gives is multiplied with the first and divided by the second.
         slices: (buffer name, dimension, kept original indices): buffers that no checkpoint holds (not persistent),
             which a fresh model makes in the original's size.
         weights: (parameter, dimension, original indices there or None for all, factor, paths of the modules whose

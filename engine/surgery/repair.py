@@ -15,7 +15,9 @@ from ..tracing.reading import modules_of
 from . import runtime
 from .audit import Audit, Auditor
 from .candidates import Site, Sizes, ancestors
+from .in_turn import in_turn
 from .known import Values, guess, learnt
+from .needed import needed
 from .protocol import Edits, merged
 from .runtime import StandIn
 from .together import together
@@ -70,7 +72,7 @@ class Repair:
                 )
             now = better
         if self.edits.literals:
-            self._keep_what_differs()
+            self._replace_literals(needed(self.edits.literals, self.sizes.repeated(), self.run))
         self.known = learnt(self.sizes, self.first, self.edits, self.known)
         return self.edits
 
@@ -103,7 +105,7 @@ class Repair:
             better = self._try_attributes(path, now)
             if better is not None:
                 return better
-        better = self._try_together(paths, now)
+        better = self._try_together(paths, now) or self._try_in_turn(now)
         if better is not None:
             return better
         for path in paths:
@@ -191,6 +193,32 @@ class Repair:
             if better is not None:
                 return self._without_needless(list(dict.fromkeys(name for _, name in values)), old, better)
         return None
+
+    def _try_in_turn(self, now: Audit) -> Audit | None:
+        """Attributes that make it run further only one after the other; what was not needed is undone."""
+        found = in_turn(now, self._options, self._attempted)
+        if found is None:
+            return None
+        values, better = found
+        old = self._values(values)
+        self._set(values)
+        self._accept(values, old)
+        return self._without_needless(list(dict.fromkeys(name for _, name in values)), old, better)
+
+    def _options(self, now: Audit) -> Iterator[Values]:
+        """Attributes that were read, each with each value that it may have: in all modules of the class, in one."""
+        for path in self._suspects(now):
+            for name, values in self.sizes.attributes(self.model, path).items():
+                for value in values if now.reads is None or now.reads.has(path, name) else ():
+                    everywhere = self._everywhere(path, name, value)
+                    yield from (everywhere, {(path, name): value})[: len(everywhere)]
+
+    def _attempted(self, values: Values) -> Audit:
+        old = self._values(values)
+        self._set(values)
+        after = self.run(watched=True, reading=True)
+        self._set(old)
+        return after
 
     def _everywhere(self, path: str, name: str, value: Any) -> Values:
         """An attribute here, and on modules of the same class where it can have one other value only."""
@@ -287,24 +315,6 @@ class Repair:
             runtime.restore_literals(self.model.get_submodule(path))
         self.edits = replace(self.edits, literals=tuple(literals))
         runtime.apply_edits(self.model, {"literals": literals})
-
-    def _keep_what_differs(self) -> None:
-        """Leave out the numbers that the code gives by itself, now that all else is repaired."""
-        same, differs = set[tuple[str, str, str]](), set[tuple[str, str, str]]()
-
-        def note(
-            mode: runtime.OwnCalls, site: str, _number: int, changes: dict[str, Any], given: dict[str, Any]
-        ) -> None:
-            for where, value in changes.items():
-                (same if given.get(where) == value else differs).add((mode.path, site, where))
-
-        runtime.watch = note
-        try:
-            self.run()
-        finally:
-            runtime.watch = None
-        needless = same - differs
-        self._replace_literals([one for one in self.edits.literals if (one[0], one[1], one[3]) not in needless])
 
     def _peers(self, path: str) -> list[str]:
         own = self._kind(path)

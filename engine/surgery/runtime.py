@@ -98,7 +98,7 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
         model: A network with the original's modules.
         edits: {"blocks": [[path, result]], "attributes": [[path, name, value]],
             "attention": [[path, heads, head dimension]],
-            "literals": [[path, call site, k-th call or -1 for each, argument, value]],
+            "literals": [[path, call site, k-th call or -1 for each, argument, value or [times, by]]],
             "slices": [[buffer, dimension, kept indices]]}
     """
     removed: tuple[str, ...] = ()
@@ -372,7 +372,8 @@ class OwnCalls(TorchFunctionMode):
     Attributes:
         path: Path of the module.
         sites: For each call site (`call_site`), for its k-th call in one forward (-1: for each): the numbers to
-            replace, by where they stand among the arguments (`numbers`).
+            replace, by where they stand among the arguments (`numbers`); two numbers are what to multiply with and
+            to divide by, where the batch is a factor.
     """
 
     def __init__(self, path: str, sites: Sites) -> None:
@@ -531,13 +532,18 @@ def with_numbers(args: Any, kwargs: Any, changes: dict[str, Any]) -> tuple[tuple
 
 def _with_number(old: Any, inside: str, value: Any) -> Any:
     if not inside:
-        return value
+        return _part(old, *cast("tuple[int, int]", value)) if isinstance(value, (list, tuple)) else value
     step, _, inside = inside.partition(".")
     if isinstance(old, slice):
         given = cast("slice[Any, Any, Any]", old)
         return slice(value if step == "start" else given.start, value if step == "stop" else given.stop, given.step)
     changed = [_with_number(one, inside, value) if str(n) == step else one for n, one in enumerate(old)]
     return changed if isinstance(old, list) else tuple(changed)
+
+
+def _part(given: Any, times: int, by: int) -> Any:
+    """Of a size that may be symbolic."""
+    return given * times // by
 
 
 class _Replaced:

@@ -105,6 +105,8 @@ def _bounds(tensor: torch.Tensor, index: Any) -> Iterator[Given]:
     for number, one in enumerate(parts):
         if isinstance(one, slice):
             for bound, value in numbers((one,), {}):
+                if bound.endswith("start") and one.step not in (None, 1):
+                    continue  # which one of each run it is, however many runs there are
                 yield f"1.{number}{bound[1:]}" if many else f"1{bound[1:]}", value, dim
         dim += tensor.ndim - sum(taken) if one is Ellipsis else taken[number]
 

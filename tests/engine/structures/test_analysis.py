@@ -142,3 +142,24 @@ def test_identities_name_a_plan_in_another_analysis_of_the_same_network() -> Non
     again, missing = from_identities(second, identities(first, mask))
     assert not missing and np.array_equal(mask, again)
     assert from_identities(second, {"filter|gone|0": [3]})[1] == ["filter|gone|0[3]"]
+
+
+def test_rows_and_columns_of_a_square_have_identities_of_their_own() -> None:
+    """Two groups of two channels, shuffled: all four factors take two channels each, two of them the first."""
+
+    class Shuffled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.first(x)
+            return self.second(x.unflatten(1, (2, 2)).transpose(1, 2).flatten(1, 2))
+
+    analysis = analyse(Shuffled(), image())
+    assert sorted(s.count for s in analysis.sets if s.name == "first.weight") == [2, 2]
+    for structure in range(analysis.count):
+        mask = analysis.empty()
+        mask[structure] = True
+        again, missing = from_identities(analysis, identities(analysis, mask))
+        assert not missing and np.array_equal(mask, again)

@@ -1,9 +1,13 @@
 """What nothing depends on fixes nothing; weights that run for nothing still fit what they read."""
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from torch import nn
 
 from secateur.engine.structures.analyse import analyse
+from secateur.engine.structures.analysis import Counting
 from tests.engine.structures.rules.between import Rows, features, sequences
 from tests.engine.structures.rules.proof import prove
 
@@ -124,3 +128,35 @@ def test_numbers_and_layers_of_a_mere_check_hold_no_width() -> None:
     torch.manual_seed(0)
     analysis = prove(Checked(), features(), "given.weight", "layers.1.weight:1", "layers.1.weight")
     assert {str(s.kind) for s in analysis.sets} >= {"residual width"}
+
+
+def viewed(x: torch.Tensor) -> torch.Tensor:
+    """Takes the channels apart into two halves, and does not use them."""
+    x.view(len(x), 2, x.shape[1] // 2).transpose(1, 2).reshape(x.shape)
+    return x
+
+
+def split(x: torch.Tensor) -> torch.Tensor:
+    """The same, spelled otherwise."""
+    _first, _second = x.split(x.shape[1] // 2, 1)
+    return x
+
+
+class Apart(nn.Module):
+    """Does something to its input, and returns it."""
+
+    def __init__(self, run: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.run = run
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.run(x)
+
+
+@pytest.mark.parametrize("apart", [viewed, split])
+def test_what_is_taken_apart_for_nothing_stays_divisible(apart: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    analysis = prove(Rows(Apart(apart), 8, 8), features(), "first.weight")
+    (one,) = analysis.constraints
+    assert (one.kind, one.number) == (Counting.MULTIPLE, 2)
+    assert [(bundle.sizes, bundle.most) for bundle in analysis.bundles] == [((2,), 3)]

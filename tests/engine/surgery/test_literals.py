@@ -119,3 +119,27 @@ def test_a_frozen_object_that_holds_a_size_is_left_alone() -> None:
     made = cut(model, analysis, analysis.empty(), trial_mask(analysis), Edits(), inputs)
     assert [value for *_, value in made.edits.literals] == [6] and model.shape.width == 12
     assert made.model(*inputs).shape == (3, 5)
+
+
+class Interleaved(nn.Module):
+    """Pairs of neighbours change places, in code that writes the width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(12, 8), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x).reshape(len(x), -1, 8)
+        return self.out(torch.stack([x[..., 1::2], -x[..., ::2]], -1).flatten(-2))
+
+
+def test_which_one_of_each_pair_is_taken_stays() -> None:
+    torch.manual_seed(0)
+    model = Interleaved().eval()
+    analysis = analyse(model, INPUTS)
+    (pairs,) = (s for s in analysis.sets if s.count == 4)
+    mask = analysis.empty()
+    mask[pairs.first] = True
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    assert made.edits.literals and not any(where.endswith("start") for _, _, _, where, _ in made.edits.literals)
+    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
