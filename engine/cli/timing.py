@@ -46,7 +46,8 @@ def where(target: TargetSpec) -> str:
     """onnxruntime, 1 thread, batch 64, fp32."""
     threads = "1 thread" if target.threads == 1 else f"{target.threads} threads"
     named = [f"{target.machine}: {target.runtime}" if target.machine else target.runtime, threads]
-    return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size)])
+    prompt = [f"prompt of {target.tokens} tokens"] if target.tokens else []
+    return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size), *prompt])
 
 
 def latency_met(session: Session, cut: State, goal: Goal, reporter: Reporter) -> Latency | None:

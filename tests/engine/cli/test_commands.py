@@ -1,5 +1,6 @@
 """Each command's contract: one JSON object or a readable summary, files that exist, exit code 0 only when done."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.session.history import is_project
 from tests.engine.session.small import write_project
+from tests.engine.surgery.test_own_class import Attention, Encoder
 
 Capture = pytest.CaptureFixture[str]
 
@@ -222,7 +224,8 @@ def test_ctrl_c_is_130(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capt
 def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Path, capsys: Capture) -> None:
     """Heads go in step with the width that the model's code takes for theirs."""
     model = tmp_path / "net.py"
-    model.write_text("from tests.engine.surgery.test_own_class import Encoder as make\n")
+    code = "\n\n".join(inspect.getsource(one) for one in (Attention, Encoder))
+    model.write_text(f"import torch\nfrom torch import nn\n\n{code}\nmake = Encoder\n")
     common = ["prune", f"{model}:make", "--input", "1x7x5", "--keep-params", "60%", "--no-recover", "--json"]
     assert main([*common, "--save", str(tmp_path / "free")]) == 0
     assert "are replaced" in json.dumps(one_object(capsys)["repairs"])

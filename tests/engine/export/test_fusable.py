@@ -33,9 +33,9 @@ class Net(nn.Module):
 
 def written(path, width: int):
     export_onnx_here(Net(width).eval(), (torch.from_numpy(X),), path)
-    before = onnxruntime.InferenceSession(path).run(None, {"input": X})[0]
+    before = np.asarray(onnxruntime.InferenceSession(path).run(None, {"input": X})[0])
     name_blocks(path)
-    after = onnxruntime.InferenceSession(path).run(None, {"input": X})[0]
+    after = np.asarray(onnxruntime.InferenceSession(path).run(None, {"input": X})[0])
     assert np.array_equal(before, after)
     return path
 
