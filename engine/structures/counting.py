@@ -51,6 +51,7 @@ def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
     sizes = np.array([one.count for one in analysis.sets], np.int64)
     together, stay = bundles(counts, sizes)
     stuck = still | {n for n, _ in stay}
+    whole += [Constraint(Counting.WHOLE, (), 0, (n,), one.reason, one.module) for n, one in stay if n not in still]
     moving = [Bundle(one.sets, one.sizes, one.most) for one in together if stuck.isdisjoint(one.sets)]
     return replace(
         analysis,

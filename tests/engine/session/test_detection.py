@@ -1,5 +1,6 @@
 """A detector goes the whole road on images with boxes: measured, cut, verified, recovered, exported, judged again."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,12 @@ from secateur.engine.tasks.protocol import Split, TaskSpec
 
 from ..detector_nets import faster_rcnn, fcos, rectangles, taught
 
-HERE = Path(__file__).parents[1] / "detector_nets.py"
+NETS = Path(__file__).parents[1] / "detector_nets.py"
+
+
+def users(folder: Path) -> Path:
+    """A user's file with the detectors, in a folder of its own: what lies beside a user's file is imported anew."""
+    return Path(shutil.copyfile(NETS, folder / "nets.py"))
 
 
 @pytest.mark.parametrize("make", (fcos, faster_rcnn))
@@ -79,7 +85,7 @@ def test_a_file_of_the_users_judges_a_detector_and_the_maps_teach_it_too(tmp_pat
     (tmp_path / "task.py").write_text(TASK)
     session = Session()
     task = TaskSpec("file", str(tmp_path / "task.py"))
-    opened = finish(session.open(ModelSpec(f"{HERE}:fcos", task=task)))
+    opened = finish(session.open(ModelSpec(f"{users(tmp_path)}:fcos", task=task)))
     removed = opened.analysis.empty()
     removed[:8] = True
     cut = finish(session.cut("s0", removed))
@@ -95,7 +101,7 @@ def test_what_a_cut_costs_a_detector_is_measured_and_comes_back(tmp_path: Path) 
     spec = TaskSpec("coco", str(rectangles(tmp_path / "set", {"train": 48, "valid": 12, "test": 16})), batch=8)
     torch.save(taught(fcos, open_task(spec), 20).state_dict(), tmp_path / "fcos.pt")
     session = Session(tmp_path / "session")
-    opened = finish(session.open(ModelSpec(f"{HERE}:fcos", str(tmp_path / "fcos.pt"), task=spec)))
+    opened = finish(session.open(ModelSpec(f"{users(tmp_path)}:fcos", str(tmp_path / "fcos.pt"), task=spec)))
     (before,) = opened.state.metrics
     assert before.name == "mAP" and before.value > 0.3 and before.count == 16 and 0 < before.error < 0.2
     removed = opened.analysis.empty()
