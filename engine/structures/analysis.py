@@ -140,6 +140,12 @@ class Analysis:
         """The coupled set of a structure."""
         return self.sets[int(np.searchsorted([s.first for s in self.sets], structure, side="right")) - 1]
 
+    def axes_of(self, one: CoupledSet) -> set[int]:
+        """Axes on which a set's structures have positions."""
+        bounds = self.member_start[[one.first, one.first + one.count]]
+        positions = self.member_position[bounds[0] : bounds[1]]
+        return set((np.searchsorted(self.axis_start, positions, side="right") - 1).tolist())
+
     def set_numbers(self) -> NDArray[np.int32]:
         """[S] number of each structure's set."""
         return np.repeat(np.arange(len(self.sets), dtype=np.int32), [s.count for s in self.sets])

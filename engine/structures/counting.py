@@ -5,6 +5,7 @@ The same structures keep their numbers, so that marks, scores and states of the 
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,17 @@ from numpy.typing import NDArray
 from .analysis import Analysis, Bundle, Constraint, Counting, Kind
 from .bundling import Count, bundles
 from .naming import FACTORS
+
+
+class _Taken(NamedTuple):
+    """What a set takes of an axis: [count] how many indices each of its structures, and all positions."""
+
+    each: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+
+_Axes: TypeAlias = dict[int, dict[int, _Taken]]
+"""By axis, by set."""
 
 
 def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
@@ -22,96 +34,89 @@ def constrained(analysis: Analysis, added: Sequence[Constraint]) -> Analysis:
 
     Args:
         analysis: Any.
-        added: Constraints; `sets` of those about axes are found here.
+        added: Constraints; those that it has already change nothing. `sets` of those about axes are found here.
 
     Returns:
         An analysis with the same structures; what the constraints leave no choice is in bundles of no step.
     """
-    told = {(one.kind, one.axes, one.sets if one.kind is Counting.WHOLE else ()): one for one in added}
-    counted = [one for one in (*analysis.constraints, *told.values()) if one.kind is not Counting.WHOLE]
-    whole = [one for one in (*analysis.constraints, *told.values()) if one.kind is Counting.WHOLE]
-    taken = _taken(analysis, {axis for one in counted for axis in one.axes if axis >= 0})
+    told: dict[object, Constraint] = {}
+    for one in (*analysis.constraints, *added):
+        told.setdefault((one.kind, one.axes, one.number, one.sets if one.kind is Counting.WHOLE else ()), one)
+    whole = [one for one in told.values() if one.kind is Counting.WHOLE]
+    counted = [one for one in told.values() if one.kind is not Counting.WHOLE]
+    axes = _axes(analysis, {axis for one in counted for axis in one.axes if axis >= 0})
     still = {number for one in whole for number in one.sets}
     for one in counted:
-        sets = overlapping(analysis, taken, one.axes, still)
+        sets = _overlapping(analysis, [axes[axis] for axis in one.axes if axis >= 0], still)
         if sets:
-            whole.append(replace(one, kind=Counting.WHOLE, axes=(), number=0, sets=sets))
-            still.update(sets)
-    counts: list[Count] = []
-    constraints: list[Constraint] = []
-    for one in counted:
-        weights = np.stack([_weights(analysis, taken.get(axis), still) for axis in one.axes])
-        length = one.number if one.kind is Counting.EQUAL else 0
-        number = 0 if one.kind is Counting.EQUAL else one.number
-        if one.kind is Counting.AT_LEAST:
-            length = int(analysis.axis_start[one.axes[0] + 1] - analysis.axis_start[one.axes[0]])
-        made = Count(one.kind, number, length, one.reason, one.module, one.axes, weights)
-        counts.append(made)
-        constraints.append(replace(one, sets=tuple(sorted({*one.sets, *made.sets.tolist()} - still))))
-    sizes = np.array([one.count for one in analysis.sets], np.int64)
-    together, stay = bundles(counts, sizes)
-    stuck = still | {n for n, _ in stay}
-    whole += [Constraint(Counting.WHOLE, (), 0, (n,), one.reason, one.module) for n, one in stay if n not in still]
-    moving = [Bundle(one.sets, one.sizes, one.most) for one in together if stuck.isdisjoint(one.sets)]
+            whole.append(_whole(one, sets))
+            still |= sets
+    counts = [_count(analysis, one, axes, still) for one in counted]
+    together, stay = bundles(counts, np.array([one.count for one in analysis.sets], np.int64))
+    whole += [_whole(one, {number}) for number, one in stay if number not in still]
+    still |= {number for number, _ in stay}
+    every = range(len(analysis.sets))
     return replace(
         analysis,
-        constraints=(*constraints, *whole),
-        bundles=(*moving, *(Bundle((n,), (1,), 0) for n in sorted(stuck))),
+        constraints=(*whole, *(one.told(every) for one in counts if len(one.sets))),
+        bundles=(
+            *(one.renumbered(every) for one in together),
+            *(Bundle((number,), (1,), 0) for number in sorted(still)),
+        ),
     )
 
 
-def overlapping(
-    analysis: Analysis, taken: dict[int, dict[int, NDArray[np.int64]]], axes: Collection[int], still: Collection[int]
-) -> tuple[int, ...]:
+def _whole(one: Constraint | Count, sets: Collection[int]) -> Constraint:
+    """None of these sets loses anything, for the reason of another constraint."""
+    return Constraint(Counting.WHOLE, (), 0, tuple(sorted(sets)), one.reason, one.module)
+
+
+def _count(analysis: Analysis, one: Constraint, axes: _Axes, still: Collection[int]) -> Count:
+    """A constraint with what the structures that may go take from its axes."""
+    weights = np.zeros((len(one.axes), len(analysis.sets)), np.int64)
+    for row, axis in enumerate(one.axes):
+        for number, taken in axes.get(axis, {}).items():
+            weights[row, number] = 0 if number in still else taken.each[0]
+    equal = one.kind is Counting.EQUAL
+    length = one.number if equal else int(np.diff(analysis.axis_start)[one.axes[0]])
+    return Count(one.kind, 0 if equal else one.number, length, one.reason, one.module, one.axes, weights)
+
+
+def _overlapping(analysis: Analysis, axes: Sequence[dict[int, _Taken]], still: Collection[int]) -> set[int]:
     """Sets of which all have to stay besides some, so that what goes from these axes can be added up.
 
     Those of which a structure takes more than another one, and of several that take the same indices all but one.
     """
     more = set[int]()
     for axis in axes:
-        first = list[int]()
-        for number, per in taken.get(axis, {}).items():
-            if number not in still:
-                (first.append if len({*per.tolist()}) == 1 else more.add)(number)
-        order = sorted(first, key=lambda n: (_rank(analysis.sets[n].kind), n))
-        positions = {n: _positions(analysis, n, axis) for n in order}
-        for place, number in enumerate(order):
-            others = [positions[n] for n in order[:place] if n not in more]
-            if any(np.isin(positions[number], one).any() for one in others):
+        free = {number: taken for number, taken in axis.items() if number not in still}
+        more |= {number for number, taken in free.items() if len(np.unique(taken.each)) > 1}
+        others: list[NDArray[np.int64]] = []
+        for number in sorted(free.keys() - more, key=lambda n: (_rank(analysis.sets[n].kind), n)):
+            positions = free[number].positions
+            if any(np.isin(positions, other).any() for other in others):
                 more.add(number)
-    return tuple(sorted(more))
+            else:
+                others.append(positions)
+    return more
 
 
 def _rank(kind: Kind) -> int:
     return FACTORS.index(kind) if kind in FACTORS else -1
 
 
-def _taken(analysis: Analysis, axes: Collection[int]) -> dict[int, dict[int, NDArray[np.int64]]]:
-    """For each axis, by set: [count] how many of its indices each structure of the set takes."""
-    found: dict[int, dict[int, NDArray[np.int64]]] = {}
+def _axes(analysis: Analysis, wanted: Collection[int]) -> _Axes:
+    """What each set takes of some axes."""
+    found: _Axes = {axis: {} for axis in wanted}
+    axis_of = np.searchsorted(analysis.axis_start, analysis.member_position, side="right") - 1
     owner = np.repeat(np.arange(analysis.count), np.diff(analysis.member_start))
-    numbers = analysis.set_numbers()
-    for axis in axes:
-        start, stop = analysis.axis_start[axis], analysis.axis_start[axis + 1]
-        inside = (analysis.member_position >= start) & (analysis.member_position < stop)
-        per = np.bincount(owner[inside], minlength=analysis.count)
-        touched: list[int] = np.unique(numbers[per > 0]).tolist()
-        found[axis] = {n: per[analysis.sets[n].structures] for n in touched}
+    set_of = analysis.set_numbers()[owner]
+    held = np.flatnonzero(np.isin(axis_of, list(wanted)))
+    held = held[np.lexsort((set_of[held], axis_of[held]))]
+    borders = np.flatnonzero(np.diff(axis_of[held]) | np.diff(set_of[held])) + 1
+    for part in np.split(held, borders) if len(held) else ():
+        number = int(set_of[part[0]])
+        one = analysis.sets[number]
+        each = np.bincount(owner[part] - one.first, minlength=one.count)
+        found[int(axis_of[part[0]])][number] = _Taken(each, analysis.member_position[part])
     return found
-
-
-def _weights(
-    analysis: Analysis, taken: dict[int, NDArray[np.int64]] | None, still: Collection[int]
-) -> NDArray[np.int64]:
-    """[sets] indices of an axis that a structure of each set takes."""
-    weights = np.zeros(len(analysis.sets), np.int64)
-    for number, per in (taken or {}).items():
-        if number not in still:
-            weights[number] = per[0]
-    return weights
-
-
-def _positions(analysis: Analysis, number: int, axis: int) -> NDArray[np.int64]:
-    one = analysis.sets[number]
-    held = analysis.member_position[analysis.member_start[one.first] : analysis.member_start[one.first + one.count]]
-    return held[(held >= analysis.axis_start[axis]) & (held < analysis.axis_start[axis + 1])]

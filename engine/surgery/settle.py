@@ -121,7 +121,7 @@ class _Trials:
 
     def parts(self, chosen: Sets, failure: _Failure) -> tuple[Sets, Sets]:
         """Those that the failure has nothing to do with, and the others; halves where it does not tell."""
-        near = [one for one in chosen if not failure.axes.isdisjoint(_axes(self.analysis, one))]
+        near = [one for one in chosen if not failure.axes.isdisjoint(self.analysis.axes_of(one))]
         near = near or [one for one in chosen if _beside(one.module, failure.module)]
         if not 0 < len(near) < len(chosen):
             return chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]
@@ -175,13 +175,6 @@ def _half(analysis: Analysis, chosen: Sets) -> Mask:
     for one in chosen:
         mask[one.first : one.first + (one.count if one.kind is Kind.BLOCK else one.count // 2)] = True
     return balanced(analysis, mask)
-
-
-def _axes(analysis: Analysis, one: CoupledSet) -> set[int]:
-    """Axes on which a set's structures have positions."""
-    bounds = analysis.member_start[[one.first, one.first + one.count]]
-    positions = analysis.member_position[bounds[0] : bounds[1]]
-    return set((np.searchsorted(analysis.axis_start, positions, side="right") - 1).tolist())
 
 
 def _beside(path: str, module: str) -> bool:

@@ -15,7 +15,7 @@ from secateur.engine.surgery.cut import Cut, cut
 from secateur.engine.surgery.own_class import own_class
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.runtime import own_class as class_of
-from secateur.engine.surgery.settle import settle
+from secateur.engine.surgery.settle import settle, trial_mask
 from secateur.engine.surgery.verify import verify
 
 NEVER = NeverCancelled()
@@ -99,10 +99,7 @@ def made(given: SimpleNamespace, analysis: Analysis, mask: Mask) -> Cut:
 
 def half(analysis: Analysis) -> Mask:
     """Half of every set but blocks, as far as constraints let it."""
-    mask = analysis.empty()
-    for one in analysis.sets:
-        mask[one.first : one.first + one.count // 2] = one.kind is not Kind.BLOCK
-    return balanced(analysis, mask)
+    return trial_mask(analysis, tuple(one for one in analysis.sets if one.kind is not Kind.BLOCK))
 
 
 def loses(analysis: Analysis, mask: Mask, kind: Kind) -> list[int]:
