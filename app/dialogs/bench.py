@@ -1,6 +1,5 @@
 """Measuring on another machine: write what it needs, and read what it found."""
 
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
@@ -9,18 +8,14 @@ from PySide6.QtWidgets import QFileDialog
 from ..panels.measures import target_text
 from ..studies import there
 from ..widgets.labels import label
-from .form import FormDialog
+from .folder import FolderDialog
 
 CONTEXT = "Bench"
 FORMAT = "results.json (*.json)"
 
 
-class WriteBench(FormDialog):
-    """The dialog.
-
-    Attributes:
-        path: The folder to write.
-    """
+class WriteBench(FolderDialog):
+    """The dialog."""
 
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
@@ -29,20 +24,11 @@ class WriteBench(FormDialog):
             "inputs. Carry it to the other machine, run bench.py there (it needs onnxruntime and numpy), and read its "
             "results.json here."
         )
-        super().__init__(window, self.tr("Measure elsewhere"), sentence, self.tr("Write the folder"))
+        super().__init__(window, self.tr("Measure elsewhere"), sentence, self.tr("Write the folder"), self.tr("bench"))
         document = window.document
-        name = (document.model_name or "model").replace("/", "-")
-        self.path = self.add_path(self.tr("Folder"), str(Path.home() / f"{name} bench"), pick="folder")
         self.add_row(self.tr("Measured at"), label(target_text(there(document.target))))
-        self.problem = self._problem
         self.act = lambda: document.studies.write_bench(self.path.text())
         self.check()
-
-    def _problem(self) -> str:
-        path = Path(self.path.text()).expanduser()
-        if not self.path.text() or not path.parent.is_dir():
-            return self.tr("Say a folder; the one that holds it must exist.")
-        return self.tr("{path} is a file. Choose a folder.").format(path=path) if path.is_file() else ""
 
 
 def ask_write(window: Any) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QFrame, QToolTip, QWidget
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QApplication, QWidget
 
+from ...widgets.row_area import RowArea
 from . import paint
 from .grid import HeadRow
 
@@ -23,7 +24,7 @@ Place = tuple[int, int]
 """(row, cell)."""
 
 
-class HeadMap(QAbstractScrollArea):
+class HeadMap(RowArea):
     """Rows of heads.
 
     Attributes:
@@ -45,6 +46,7 @@ class HeadMap(QAbstractScrollArea):
     removed = Signal(object)
     banded = Signal(object)
     hovered = Signal(object)
+    row_height, header = ROW, HEADER
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start empty."""
@@ -58,21 +60,17 @@ class HeadMap(QAbstractScrollArea):
         self._end = QPointF()
         self._banding = False
         self._hover: Place | None = None
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.viewport().setMouseTracking(True)
-        self.viewport().setAutoFillBackground(False)
         self.setMinimumSize(200, 90)
         self.setAccessibleName(self.tr("Heads; arrow keys go from one to the next, Space marks or spares"))
 
-    def sizeHint(self) -> QSize:
-        """Room for twelve layers."""
-        return QSize(560, 360)
+    def row_count(self) -> int:
+        """How many rows."""
+        return len(self.rows)
 
     def show_rows(self, rows: tuple[HeadRow, ...]) -> None:
         """Show other rows."""
         self.rows = rows
-        self._set_bars()
+        self.set_bars()
         self.viewport().update()
 
     def show_current(self, place: Place | None) -> None:
@@ -80,8 +78,7 @@ class HeadMap(QAbstractScrollArea):
         self.current = place
         self.setAccessibleDescription("" if place is None else self.words(*place))
         if place is not None:
-            bar, room = self.verticalScrollBar(), self.viewport().height() - HEADER
-            bar.setValue(min(max(bar.value(), (place[0] + 1) * ROW - room), place[0] * ROW))
+            self.reach(place[0])
         self.viewport().update()
 
     # Where things are, in pixels of the viewport.
@@ -102,13 +99,12 @@ class HeadMap(QAbstractScrollArea):
         one, width = self.rows[row], self.cell_width()
         between = BETWEEN if one.span > 1 else 0.0
         left = self.names_width() + cell * (one.span * width + between) - self.horizontalScrollBar().value()
-        top = HEADER + row * ROW - self.verticalScrollBar().value()
-        return QRectF(left, top + 3, one.span * width - GAP, ROW - 6)
+        return QRectF(left, self.top_of(row) + 3, one.span * width - GAP, ROW - 6)
 
     def place_at(self, where: QPointF) -> Place | None:
         """The cell at a place, None for none."""
-        row = int((where.y() - HEADER + self.verticalScrollBar().value()) // ROW) if where.y() >= HEADER else -1
-        if not 0 <= row < len(self.rows) or where.x() < self.names_width():
+        row = self.row_at(where.y())
+        if row < 0 or where.x() < self.names_width():
             return None
         cells = range(self.rows[row].count)
         return next(((row, cell) for cell in cells if self.cell_area(row, cell).contains(where)), None)
@@ -118,11 +114,9 @@ class HeadMap(QAbstractScrollArea):
         ends = (self.cell_area(n, row.count - 1).right() for n, row in enumerate(self.rows) if row.count)
         return max(ends, default=0.0) + self.horizontalScrollBar().value() + 8
 
-    def _set_bars(self) -> None:
-        room = self.viewport().height() - HEADER
-        self.verticalScrollBar().setRange(0, max(0, len(self.rows) * ROW - room))
-        self.verticalScrollBar().setPageStep(max(ROW, room))
-        self.verticalScrollBar().setSingleStep(ROW)
+    def set_bars(self) -> None:
+        """Scroll as far as there are rows, and as wide as the widest."""
+        super().set_bars()
         self.horizontalScrollBar().setRange(0, max(0, int(self._content() - self.viewport().width())))
         self.horizontalScrollBar().setPageStep(max(1, self.viewport().width()))
 
@@ -132,11 +126,9 @@ class HeadMap(QAbstractScrollArea):
         """The rows that are seen, numbers above them, names at the left."""
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        top = self.verticalScrollBar().value()
-        first, last = max(0, top // ROW), (top + self.viewport().height() - HEADER) // ROW + 1
         self._paint_numbers(painter)
         body = QRectF(self.names_width() - 3, HEADER, self.viewport().width(), self.viewport().height())
-        for number in range(first, min(len(self.rows), last)):
+        for number in range(*self.seen()):
             painter.setClipRect(body)
             self._paint_row(painter, number)
             painter.setClipRect(QRectF(0, HEADER, self.viewport().width(), self.viewport().height()))
@@ -163,7 +155,7 @@ class HeadMap(QAbstractScrollArea):
     def _paint_row(self, painter: QPainter, number: int) -> None:
         one = self.rows[number]
         if one.set_number < 0:
-            area = QRectF(self.names_width(), HEADER + number * ROW - self.verticalScrollBar().value() + 3, 0, ROW - 6)
+            area = QRectF(self.names_width(), self.top_of(number) + 3, 0, ROW - 6)
             area.setWidth(4 * self.cell_width() - GAP)
             return paint.cell(painter, area, float("nan"), "fixed", "")
         for cell in range(one.count):
@@ -191,7 +183,7 @@ class HeadMap(QAbstractScrollArea):
 
     def _paint_name(self, painter: QPainter, number: int) -> None:
         one = self.rows[number]
-        top = HEADER + number * ROW - self.verticalScrollBar().value()
+        top = self.top_of(number)
         area = QRectF(6, top, self.names_width() - 14, ROW)
         paint.name(painter, area, self.within if one.within else one.module, one.within or one.set_number < 0)
         if one.set_number < 0:
@@ -281,25 +273,7 @@ class HeadMap(QAbstractScrollArea):
         row = usable[at]
         return row, min(max(self.current[1] + cells, 0), self.rows[row].count - 1)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Cells are as wide as fits."""
-        super().resizeEvent(event)
-        self._set_bars()
-
-    def scrollContentsBy(self, dx: int, dy: int) -> None:
-        """Draw what is seen now."""
-        self.viewport().update()
-
-    def viewportEvent(self, event: QEvent) -> bool:
-        """Tell a cell in a tooltip."""
-        if event.type() is QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            self._tell(event.pos(), event.globalPos())
-            return True
-        return super().viewportEvent(event)
-
-    def _tell(self, where: QPoint, on_screen: QPoint) -> None:
-        place = self.place_at(QPointF(where))
-        row = int((where.y() - HEADER + self.verticalScrollBar().value()) // ROW)
-        if place is None and 0 <= row < len(self.rows) and where.y() >= HEADER:
-            place = row, -1
-        QToolTip.showText(on_screen, self.words(*place) if place is not None else "", self.viewport())
+    def words_at(self, where: QPoint) -> str:
+        """A cell, or what the row is."""
+        place, row = self.place_at(QPointF(where)), self.row_at(where.y())
+        return self.words(*place) if place is not None else self.words(row, -1) if row >= 0 else ""

@@ -66,19 +66,8 @@ def grouped() -> Analysis:
 
 
 @pytest.fixture
-def shown(qtbot, dressed):
-    kept = []
-
-    def make(document, width: int = 560, height: int = 320) -> Heads:
-        panel = Heads(document)
-        kept.append(panel)
-        qtbot.addWidget(panel)
-        panel.resize(width, height)
-        panel.show()
-        qtbot.waitExposed(panel)
-        return panel
-
-    return make
+def opened_map(shown):
+    return lambda document, width=560, height=320: shown(Heads(document), width, height)
 
 
 def heads(analysis: Analysis, layer: int) -> int:
@@ -90,8 +79,8 @@ def middle(panel: Heads, row: int, cell: int) -> QPoint:
     return panel.map.cell_area(row, cell).center().toPoint()
 
 
-def test_a_row_for_each_layer_and_a_cell_for_each_head(shown) -> None:
-    panel = shown(opened(plain()))
+def test_a_row_for_each_layer_and_a_cell_for_each_head(opened_map) -> None:
+    panel = opened_map(opened(plain()))
     assert [(row.module, row.count, row.span) for row in panel.rows] == [(f"blocks.{n}", 4, 1) for n in range(3)]
     scores = panel.document.scores
     first = heads(plain(), 1)
@@ -100,9 +89,9 @@ def test_a_row_for_each_layer_and_a_cell_for_each_head(shown) -> None:
     assert panel.legend.range.ends == ("score 0", panel._scale.text(panel._scale.top))
 
 
-def test_a_click_marks_and_selects_and_another_spares(shown, qtbot) -> None:
+def test_a_click_marks_and_selects_and_another_spares(opened_map, qtbot) -> None:
     document = opened(plain())
-    panel = shown(document)
+    panel = opened_map(document)
     structure = heads(plain(), 1) + 2
     qtbot.mouseClick(panel.map.viewport(), LEFT, pos=middle(panel, 1, 2))
     assert np.flatnonzero(document.marked).tolist() == [structure]
@@ -114,9 +103,9 @@ def test_a_click_marks_and_selects_and_another_spares(shown, qtbot) -> None:
     assert document.marked.sum() == 1
 
 
-def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(shown, qtbot) -> None:
+def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(opened_map, qtbot) -> None:
     document = opened(plain())
-    panel = shown(document)
+    panel = opened_map(document)
     document.lock([heads(plain(), 1) + 1], True)
     start, end = middle(panel, 0, 0), middle(panel, 1, 2)
     viewport = panel.map.viewport()
@@ -131,9 +120,9 @@ def test_a_rubber_band_marks_all_that_it_touches_but_what_is_locked(shown, qtbot
     assert not document.marked.any()
 
 
-def test_escape_drops_the_rubber_band(shown, qtbot) -> None:
+def test_escape_drops_the_rubber_band(opened_map, qtbot) -> None:
     document = opened(plain())
-    panel = shown(document)
+    panel = opened_map(document)
     viewport = panel.map.viewport()
     qtbot.mousePress(viewport, LEFT, pos=middle(panel, 0, 0))
     qtbot.mouseMove(viewport, middle(panel, 1, 2))
@@ -142,9 +131,9 @@ def test_escape_drops_the_rubber_band(shown, qtbot) -> None:
     assert not document.marked.any()
 
 
-def test_keys_reach_every_head_and_mark(shown, qtbot) -> None:
+def test_keys_reach_every_head_and_mark(opened_map, qtbot) -> None:
     document = opened(plain())
-    panel = shown(document)
+    panel = opened_map(document)
     for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_End):
         qtbot.keyClick(panel.map, key)
     assert document.selection.structure == heads(plain(), 1) + 3
@@ -157,9 +146,9 @@ def test_keys_reach_every_head_and_mark(shown, qtbot) -> None:
     assert np.flatnonzero(document.marked).tolist() == [heads(plain(), 0) + 3]
 
 
-def test_the_selection_of_the_tree_is_framed(shown) -> None:
+def test_the_selection_of_the_tree_is_framed(opened_map) -> None:
     document = opened(plain())
-    panel = shown(document)
+    panel = opened_map(document)
     one = document.analysis.sets[panel.rows[2].set_number]
     document.select(Selection(one.module, panel.rows[2].set_number, one.first + 1))
     assert panel.map.current == (2, 1)
@@ -167,9 +156,9 @@ def test_the_selection_of_the_tree_is_framed(shown) -> None:
     assert panel.map.current is None
 
 
-def test_key_value_groups_are_as_wide_as_the_query_heads_they_serve(shown, qtbot) -> None:
+def test_key_value_groups_are_as_wide_as_the_query_heads_they_serve(opened_map, qtbot) -> None:
     document = opened(grouped())
-    panel = shown(document)
+    panel = opened_map(document)
     groups, within = panel.rows
     assert (groups.count, groups.span, within.count, within.within) == (2, 2, 2, True)
     kinds = [document.analysis.sets[row.set_number].kind for row in panel.rows]
@@ -181,11 +170,11 @@ def test_key_value_groups_are_as_wide_as_the_query_heads_they_serve(shown, qtbot
 
 
 @pytest.mark.parametrize("state", ["marked", "locked", "gone"])
-def test_a_state_is_seen_without_its_colour(shown, state) -> None:
+def test_a_state_is_seen_without_its_colour(opened_map, state) -> None:
     """In grey, on the same score, every state has another picture."""
     document = opened(plain())
     document.scores[:] = 0.5
-    panel = shown(document)
+    panel = opened_map(document)
     first = heads(plain(), 0)
     if state == "marked":
         document.mark([first], True)
@@ -205,22 +194,22 @@ def test_a_state_is_seen_without_its_colour(shown, state) -> None:
     assert np.count_nonzero(np.abs(np.subtract(greys[0], greys[1])) > 40) > 20
 
 
-def test_layers_whose_heads_are_fixed_are_shown_and_passed_over_by_keys(shown, qtbot) -> None:
+def test_layers_whose_heads_are_fixed_are_shown_and_passed_over_by_keys(opened_map, qtbot) -> None:
     analysis = analysed(Attention(HEADS), Attention(HEADS, mixed=True))
     rows = heads_of(analysis)
     assert [(row.module, row.set_number >= 0) for row in rows] == [("blocks.0", True), ("blocks.1", False)]
-    panel = shown(opened(analysis))
+    panel = opened_map(opened(analysis))
     assert panel.words(1, -1) == "blocks.1 is fixed: no head of it can be removed by itself."
     qtbot.keyClick(panel.map, Qt.Key.Key_Down)
     qtbot.keyClick(panel.map, Qt.Key.Key_Down)
     assert panel.map.current == (0, 0)
 
 
-def test_without_heads_or_a_model_it_says_so(shown) -> None:
-    assert "has no attention heads" in shown(opened())._empty._sentence.text()
-    panel = shown(StandIn())
+def test_without_heads_or_a_model_it_says_so(opened_map) -> None:
+    assert "has no attention heads" in opened_map(opened())._empty._sentence.text()
+    panel = opened_map(StandIn())
     assert "Open a model" in panel._empty._sentence.text() and not panel.map.isVisible()
 
 
-def test_before_scoring_the_legend_claims_no_range(shown) -> None:
-    assert shown(opened(plain(), scored=False)).legend.range.ends[1] == "not rated yet"
+def test_before_scoring_the_legend_claims_no_range(opened_map) -> None:
+    assert opened_map(opened(plain(), scored=False)).legend.range.ends[1] == "not rated yet"

@@ -21,24 +21,9 @@ from tests.app.stand_in import opened, weak
 LEFT = Qt.MouseButton.LeftButton
 
 
-@pytest.fixture
-def shown(qtbot, dressed):
-    kept = []
-
-    def make(panel, width: int = 720, height: int = 460):
-        kept.append(panel)
-        qtbot.addWidget(panel)
-        panel.resize(width, height)
-        panel.show()
-        qtbot.waitExposed(panel)
-        return panel
-
-    return make
-
-
 def test_rows_say_what_a_layer_keeps_and_its_share_of_the_plans_costs(shown) -> None:
     document = opened()
-    panel = shown(Layers(document))
+    panel = shown(Layers(document), 720, 460)
     document.keep(2, 20)
     row = panel._row(panel.layers.row_of["layer1.0.conv1"])
     assert row.counts == "20 of 32" and row.kept == pytest.approx(20 / 128) and row.present == pytest.approx(32 / 128)
@@ -54,7 +39,7 @@ def test_rows_say_what_a_layer_keeps_and_its_share_of_the_plans_costs(shown) -> 
 
 def test_rows_are_in_the_order_of_the_tree(shown) -> None:
     document = opened()
-    panel, tree = shown(Layers(document)), shown(TreePanel(document))
+    panel, tree = shown(Layers(document), 720, 460), shown(TreePanel(document))
     tree.view.expandAll()
     order = []
     index = tree.model.index(0, 0)
@@ -135,7 +120,7 @@ def test_ties_that_overlap_lie_in_lanes_of_their_own() -> None:
 
 def test_marked_outputs_are_hatched_between_what_stays_and_what_is_gone(shown) -> None:
     document = opened()
-    panel = shown(Layers(document))
+    panel = shown(Layers(document), 720, 460)
     before = panel.table.viewport().grab().toImage()
     assert document.analysis is not None and document.scores is not None
     document.mark(weak(document.analysis, document.scores, 0.25), True)
@@ -151,7 +136,7 @@ def _count(image, holds) -> int:
 def test_what_half_of_a_layer_costs_stands_beside_it_once_it_is_known(shown) -> None:
     player = play()
     document = player.document
-    panel = shown(Layers(document))
+    panel = shown(Layers(document), 720, 460)
     number = panel.layers.row_of["layer1.0.conv1"]
     assert panel._row(number).lost[0] == ""
     document.studies.sensitivity()
@@ -166,7 +151,7 @@ def test_what_half_of_a_layer_costs_stands_beside_it_once_it_is_known(shown) -> 
 def test_ten_thousand_rows_scroll_and_only_those_that_are_seen_are_drawn(shown, qtbot) -> None:
     analysis = wide(400, 2)
     document = opened(analysis)
-    panel = shown(Layers(document))
+    panel = shown(Layers(document), 720, 460)
     asked: list[int] = []
 
     def row(number: int):

@@ -24,21 +24,6 @@ from tests.app.stand_in import StandIn, opened, travelled
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
 
 
-@pytest.fixture
-def shown(qtbot, dressed):
-    kept = []
-
-    def make(panel, width: int = 620, height: int = 400):
-        kept.append(panel)
-        qtbot.addWidget(panel)
-        panel.resize(width, height)
-        panel.show()
-        qtbot.waitExposed(panel)
-        return panel
-
-    return make
-
-
 def test_states_are_points_at_their_measured_places(shown) -> None:
     document = travelled()
     shown(TradeOff(document))

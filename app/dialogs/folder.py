@@ -1,0 +1,27 @@
+"""Dialogs that write a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from .form import FormDialog
+
+
+class FolderDialog(FormDialog):
+    """Asks for a folder that may be new.
+
+    Attributes:
+        path: The folder to write.
+    """
+
+    def __init__(self, window: Any, title: str, sentence: str, action: str, what: str) -> None:
+        """Ask in a window; the folder offered is called by the model and by what it will be."""
+        super().__init__(window, title, sentence, action)
+        name = (window.document.model_name or "model").replace("/", "-")
+        self.path = self.add_path(self.tr("Folder"), str(Path.home() / f"{name} {what}"), pick="folder")
+        self.problem = self._problem
+
+    def _problem(self) -> str:
+        path = Path(self.path.text()).expanduser()
+        if not self.path.text() or not path.parent.is_dir():
+            return self.tr("Say a folder; the one that holds it must exist.")
+        return self.tr("{path} is a file. Choose a folder.").format(path=path) if path.is_file() else ""
