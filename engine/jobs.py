@@ -4,7 +4,7 @@ A job looks at its `CancelToken` at least a few times a second; a cancelled job 
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from .errors import SecateurError
@@ -65,6 +65,23 @@ def check(token: CancelToken) -> None:
 
 Result = TypeVar("Result")
 Job = Generator[Progress, None, Result]
+
+
+def part_of(shown: Progress, job: Job[Result], words: bool = True) -> Job[Result]:
+    """A job as one step of a longer one.
+
+    Args:
+        shown: What is told of the longer one: its share of the way stands in place of the job's own.
+        job: The step.
+        words: The job's words follow those.
+    """
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            return stop.value
+        text = shown.text + progress.text if words else shown.text
+        yield replace(progress, text=text, done=shown.done, total=shown.total)
 
 
 def finish(job: Job[Result], on_progress: Callable[[Progress], None] | None = None) -> Result:

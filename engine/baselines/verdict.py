@@ -19,16 +19,12 @@ class Result:
     """The pruned model, as far as it is compared.
 
     Attributes:
-        id: Of its state.
         metric: On the report split.
-        parameters: Exact.
         macs: Of one sample.
         timings: Measured latencies.
     """
 
-    id: str
     metric: Metric
-    parameters: int
     macs: int
     timings: tuple[Timing, ...] = ()
 

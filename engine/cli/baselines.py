@@ -14,10 +14,11 @@ from ..session.recipe import RECIPE, write_recipe
 from ..session.session import Session
 from ..session.states import State
 from ..sources.protocol import ModelSpec
-from ..targets.protocol import TargetSpec, Timing
+from ..targets.protocol import Timing
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .threads import use_threads
+from .timing import measured_target
 
 
 def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -29,7 +30,8 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         reporter.finish(session.open(spec, evaluate=False))
         state = arguments.state or session.states()[-1].id
         try:
-            done = reporter.finish(session.compare(state, _asked(arguments), _target(arguments)))
+            target = None if arguments.no_timing else measured_target(arguments)
+            done = reporter.finish(session.compare(state, _asked(arguments), target))
         finally:
             write_recipe(folder / RECIPE, session.recipe(state))
         original = session.states()[0]
@@ -56,13 +58,6 @@ def _asked(arguments: argparse.Namespace) -> list[BaselineSpec]:
     kinds = [BaselineKind(kind) for kind in dict.fromkeys(arguments.kind or map(str, BaselineKind))]
     named = {BaselineKind.STOCK: (stock, weights)}
     return [BaselineSpec(kind, arguments.epochs, arguments.seed, *named.get(kind, ("", ""))) for kind in kinds]
-
-
-def _target(arguments: argparse.Namespace) -> TargetSpec | None:
-    if arguments.no_timing:
-        return None
-    place = (arguments.runtime, arguments.threads or 1, arguments.batch)
-    return TargetSpec(*place, precision=arguments.precision, size=arguments.size)
 
 
 def _state(state: State) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
 from ..sources.protocol import ModelSpec
-from ..targets.protocol import Latency, TargetSpec, Timing
+from ..targets.protocol import Latency, Timing
 from .output import Outcome, Reporter
 from .report import columns
-from .timing import speed, where
+from .timing import measured_target, speed, where
 
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -25,14 +25,7 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         history.read()
         states = take_results(history, arguments.results)
         return _outcome(states)
-    target = TargetSpec(
-        arguments.runtime,
-        arguments.threads or 1,
-        arguments.batch,
-        precision=arguments.precision,
-        size=arguments.size,
-        tokens=arguments.tokens,
-    )
+    target = measured_target(arguments)
     with closing(Session(Path(arguments.project).absolute())) as session:
         spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
         reporter.finish(session.open(spec, evaluate=False))

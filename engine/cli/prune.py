@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import Message, PlanError, SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
+from ..jobs import NeverCancelled
 from ..planning.goal import reached, solve
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit, Reached
@@ -24,7 +25,7 @@ from ..session.plain import to_plain
 from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
-from ..session.timed import Latency
+from ..session.timed import Latency, table_for
 from .arguments import model_spec
 from .asked import Asked, asked_of, limits_of
 from .output import Outcome, Reporter
@@ -96,17 +97,17 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
-        with _saved_if_stopped(session, arguments.save, reporter):
+        with saved_if_stopped(session, arguments.save, reporter):
             done = pruned(session, opened, asked, reporter)
-        exported = write_export(session, done.result, arguments.export, reporter)
+            exported = write_export(session, done.result, arguments.export, reporter)
         saved = session.save(arguments.save, done.result.id) if arguments.save else ""
         result = session.history.state(done.result.id)
     return _outcome(done, result, asked, exported, saved)
 
 
 @contextmanager
-def _saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
-    """What stops a pruning half-way does not take with it what was cut and recovered until then."""
+def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
+    """What stops a run half-way does not take with it what was cut and recovered until then."""
     try:
         yield
     except BaseException:
@@ -122,7 +123,7 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
     start, notes = session.states()[-1], list[str]()
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course(criterion, opened.task is not None)
-    expected = _expected(session, start, course, scores, opened)
+    expected = None if asked.loss else _expected(session, start, course, scores, opened, reporter)
     if expected is not None:
         reporter.note(str(expected))
     goal, found, made = _made(session, start, course, asked, scores, reporter)
@@ -141,14 +142,15 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
 
 
 def _expected(
-    session: Session, start: State, course: Course, scores: NDArray[Any], opened: OpenedModel
+    session: Session, start: State, course: Course, scores: NDArray[Any], opened: OpenedModel, reporter: Reporter
 ) -> Message | None:
     """What our benchmarks saw of such a cut and its recovery; None without a recovery, or where none is alike."""
     if course.recovery is None or opened.task is None:
         return None
     nothing = opened.analysis.empty()
+    table = reporter.finish(table_for(session, course.goal, NeverCancelled()))
     try:
-        plan = solve(opened.analysis, scores, course.goal, session.removed(start.id), nothing)
+        plan = solve(opened.analysis, scores, course.goal, session.removed(start.id), nothing, table)
     except PlanError:  # the pruning itself will say it
         return None
     return expectation(opened.analysis, plan.removed, course.recovery, opened.task.metric)

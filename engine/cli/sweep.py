@@ -1,8 +1,7 @@
 """`secateur sweep`: prune one model to several budgets, unattended, and say what each costs and scores."""
 
 import argparse
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 from ..planning.protocol import Cost, Limit
@@ -13,7 +12,7 @@ from ..session.states import State
 from .arguments import model_spec
 from .asked import asked_of
 from .output import Outcome, Reporter
-from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, scored
+from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, saved_if_stopped, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .threads import use_threads
 
@@ -30,10 +29,12 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         notes, data = list[str](), opened.task is not None
         start = session.states()[0]
-        with _saved(session, arguments.save):
+        with saved_if_stopped(session, arguments.save, reporter):
             scores, criterion = scored(session, start, asked, data, reporter, notes)
             course = asked.course(criterion, data)
             done = reporter.finish(session.sweep(start.id, course, arguments.budgets, scores))
+        if arguments.save:
+            session.save(arguments.save, session.states()[-1].id)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
     rows = [(point, states[point.states[-1]] if point.states else None) for point in done.points]
@@ -51,15 +52,6 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     missed = [point for point in done.points if not point.states]
     shortfall = f"{len(missed)} of {len(rows)} budgets were not reached." if missed else ""
     return Outcome(content, text, shortfall)
-
-
-@contextmanager
-def _saved(session: Session, folder: str | None) -> Generator[None]:
-    try:
-        yield
-    finally:
-        if folder:
-            session.save(folder, session.states()[-1].id)
 
 
 def _point(point: Point, state: State | None) -> dict[str, Any]:

@@ -31,6 +31,12 @@ def target_of(arguments: argparse.Namespace) -> TargetSpec:
     return TargetSpec(runtime, arguments.runtime_threads, arguments.runtime_batch, precision=precision)
 
 
+def measured_target(arguments: argparse.Namespace) -> TargetSpec:
+    """Where the arguments say to measure."""
+    place = (arguments.runtime, arguments.threads or 1, arguments.batch)
+    return TargetSpec(*place, precision=arguments.precision, size=arguments.size, tokens=arguments.tokens)
+
+
 def multiple_for(session: Session, target: TargetSpec, reporter: Reporter) -> int:
     """The multiple of widths that saves time on the target, measured once; says which."""
     found = reporter.finish(session.liked_multiple(target))

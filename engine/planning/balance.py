@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..structures.analysis import Analysis, Bundle, Constraint, Counting, Kind, Mask
 from ..structures.costs import kept_sizes
+from ..structures.parts import inside
 
 LAST = np.inf
 
@@ -40,27 +41,29 @@ def left(analysis: Analysis, bundle: Bundle, removed: Mask, markable: Mask) -> i
     return max(min(steps), 0)
 
 
-def broken(analysis: Analysis, removed: Mask) -> Iterator[Constraint]:
-    """Constraints that do not hold without these structures; those of removed blocks go with them."""
+def broken(analysis: Analysis, removed: Mask, kept: NDArray[np.int64] | None = None) -> Iterator[Constraint]:
+    """Constraints that do not hold without these structures; those of removed blocks go with them.
+
+    `kept` are the sizes of axes then (`costs.kept_sizes`), where they are known.
+    """
     if not analysis.constraints:
         return
-    kept = kept_sizes(analysis, removed)
+    kept = kept_sizes(analysis, removed) if kept is None else kept
     gone = [one.name for one in analysis.sets if one.kind is Kind.BLOCK and removed[one.first]]
     for one in analysis.constraints:
-        inside = any(one.module == path or one.module.startswith(f"{path}.") for path in gone)
-        if not inside and not _holds(analysis, one, kept, removed):
+        if not any(inside(one.module, path) for path in gone) and not _holds(analysis, one, kept, removed):
             yield one
 
 
-def check_counts(analysis: Analysis, removed: Mask) -> None:
-    """Raise `PlanError` where a constraint does not hold without these structures."""
-    one = next(broken(analysis, removed), None)
+def check_counts(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> None:
+    """Raise `PlanError` where a constraint does not hold without these structures, at these sizes of axes."""
+    one = next(broken(analysis, removed, kept), None)
     if one is None:
         return
     if one.kind is Counting.WHOLE:
         counts = [sum(int((~removed[analysis.sets[n].structures]).sum()) for n in one.sets)]
     else:
-        counts = _sizes(one, kept_sizes(analysis, removed))
+        counts = _sizes(one, kept)
     raise PlanError(
         "plan.counts",
         {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.parts import inside
 from .balance import balanced
 from .classes import DEFAULT_KINDS, candidates
 from .depth import depth_and_width, lowest
@@ -155,7 +156,7 @@ def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
 
 def in_scope(module: str, place: str) -> bool:
     """Whether a module is the place or lies below it, or matches it as a pattern."""
-    return module == place or module.startswith(f"{place}.") or fnmatchcase(module, place)
+    return inside(module, place) or fnmatchcase(module, place)
 
 
 __all__ = ["DEFAULT_KINDS", "check_plan", "in_scope", "keep", "outside_scope", "reached", "solve", "suggest"]

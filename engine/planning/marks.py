@@ -90,7 +90,7 @@ def check_plan(analysis: Analysis, removed: Mask) -> None:
             raise _emptied(_where(one))
     kept = kept_sizes(analysis, removed)
     _check_axes(analysis, kept, vanished)
-    check_counts(analysis, removed)
+    check_counts(analysis, removed, kept)
 
 
 def _check_axes(analysis: Analysis, kept: NDArray[np.int64], vanished: set[int]) -> None:

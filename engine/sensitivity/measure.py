@@ -6,7 +6,6 @@ Really cut, not masked: a smaller model needs less time than the masked one, and
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import PlanError, VerificationError
-from ..jobs import CancelToken, Job, Progress, check
+from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..planning.marks import keep
 from ..structures.analysis import Analysis, Mask, identities
 from ..surgery.cut import cut
@@ -104,7 +103,7 @@ def _known(
     metric = points.get(key)
     if metric is None:
         model = subject.model if count == 0 else _smaller(subject, mask)
-        metric = yield from _evaluated(subject.task, model, token, shown)
+        metric = yield from part_of(shown, subject.task.evaluate(model, Split.CHOOSE, token), words=False)
         points.put(key, metric)
     yield replace(shown, made=Trial(number, count, metric))
     return metric
@@ -112,16 +111,6 @@ def _known(
 
 def _smaller(subject: Subject, mask: Mask) -> nn.Module:
     return cut(subject.model, subject.analysis, subject.removed, mask, subject.edits, subject.inputs).model.eval()
-
-
-def _evaluated(task: Task, model: Any, token: CancelToken, shown: Progress) -> Job[Metric]:
-    job = task.evaluate(model, Split.CHOOSE, token)
-    while True:
-        try:
-            next(job)
-        except StopIteration as stop:
-            return stop.value
-        yield shown
 
 
 def _key(analysis: Analysis, mask: Mask) -> str:

@@ -1,6 +1,5 @@
 """Measuring the states of a project on another machine: files out, results in."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SecateurError
@@ -23,7 +22,5 @@ def take_results(history: History, path: Path) -> tuple[State, ...]:
             "target.strangers", "{path} holds no results of the states of this project.", path=str(path)
         )
     for state in measured:
-        timing = timings[bench_name(state)]
-        others = tuple(one for one in state.timings if one.target.place != timing.target.place)
-        history.put(replace(state, timings=(*others, timing)))
+        history.add_timing(state.id, timings[bench_name(state)])
     return tuple(history.state(state.id) for state in measured)

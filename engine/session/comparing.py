@@ -76,11 +76,18 @@ def compare(
         except SecateurError as error:
             missed.append(Missed(one, str(error)))
     if target is not None:
-        names = [session.states()[0].id, state, *(one.id for one in session.baselines(state))]
+        names = [session.states()[0].id, state]
+        for one in session.baselines(state):
+            try:
+                session.measurable(one.id)
+            except SecateurError as error:
+                missed.append(Missed(one.asked, str(error)))
+            else:
+                names.append(one.id)
         yield from session.measure(tuple(names), target, token)
     now = session.history.state(state)
     beside = session.baselines(state)
-    said = verdict(Result(now.id, metric, now.parameters, now.macs, now.timings), beside)
+    said = verdict(Result(metric, now.macs, now.timings), beside)
     return Comparison(now, beside, tuple(missed), said)
 
 
@@ -104,7 +111,8 @@ def rounds_of(session: "Session", path: Sequence[State]) -> tuple[Round, ...]:
         if one.kind is StateKind.CUT:
             asked = one.plan.asked if one.plan else None
             locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
-            rounds.append(Round(asked or _as_much(session, one), locked))
+            own = asked is not None and not asked.timed  # a latency is the plan's own: as many MACs are asked of others
+            rounds.append(Round(asked if asked is not None and own else _as_much(session, one), locked))
         elif one.recovery is not None and rounds:
             rounds[-1] = replace(rounds[-1], recoveries=(*rounds[-1].recoveries, one.recovery))
     return tuple(rounds)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SecateurError
-from ..jobs import Cancelled, CancelToken, Job, Progress
+from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..latency.protocol import LatencyTable
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
@@ -108,11 +108,12 @@ def prune(
         PlanError: The goal cannot be reached; nothing was cut then.
     """
     made, now = list[State](), session.history.state(state)
+    rated = {} if scores is None else {state: scores}
     table = yield from table_for(session, course.goal, token)
     for goal in round_goals(session.analysis, course.goal, session.removed(state), course.rounds, table):
-        cut = yield from _cut(session, now, course, goal, token, scores, table)
+        cut = yield from _cut(session, now, course, goal, token, rated, table)
         if cut is not None and table is not None and goal == course.goal:
-            again = partial(_cut, session, now, course, token=token, scores=scores, table=table)
+            again = partial(_cut, session, now, course, token=token, rated=rated, table=table)
             cut = yield from in_time(session, cut, goal, table, again, token)
         if cut is not None:
             made.append(cut)
@@ -120,7 +121,7 @@ def prune(
             if course.recovery is not None:
                 made.append((yield from _recovered(session, cut, course.recovery, token)))
                 yield Progress("Recovered", made=made[-1])
-            now, scores = made[-1], None
+            now = made[-1]
     if report and made and session.has_task and not any(m.split is Split.REPORT for m in now.metrics):
         yield from session.evaluate(now.id, Split.REPORT, token)
         yield Progress("Evaluated", made=session.history.state(now.id))
@@ -151,7 +152,7 @@ def sweep(
     for number, share in enumerate(sorted(shares, reverse=True), 1):
         shown = Progress(f"Budget {number} of {len(shares)} ({share:.0%}): ", number - 1, len(shares))
         job = _point(session, state, at_share(course, share), share, token, scores)
-        points.append((yield from _within(job, shown)))
+        points.append((yield from part_of(shown, job)))
     ends = [session.history.state(point.states[-1]) for point in points if point.states]
     return Sweep(tuple(points), tuple(ends))
 
@@ -183,16 +184,20 @@ def _cut(
     course: Course,
     goal: Goal,
     token: CancelToken,
-    scores: NDArray[np.float64] | None,
+    rated: dict[str, NDArray[np.float64]],
     table: LatencyTable | None = None,
 ) -> Job[State | None]:
-    """The cut of a round, made before or now; None where the state meets the round's goal already."""
+    """The cut of a round, made before or now; None where the state meets the round's goal already.
+
+    `rated` holds scores by state, and gets those of this one.
+    """
     intent = course.intent(goal)
     known = _known(session, now, lambda one: one.kind is StateKind.CUT and one.plan == intent)
     if known is not None:
         return known
-    if scores is None:
-        scores = yield from session.score(now.id, course.criterion, course.choices, course.seed, token)
+    if now.id not in rated:
+        rated[now.id] = yield from session.score(now.id, course.criterion, course.choices, course.seed, token)
+    scores = rated[now.id]
     locked, _ = from_identities(session.analysis, course.locked)
     marked, _ = from_identities(session.analysis, course.marked)
     gone = session.removed(now.id)
@@ -210,13 +215,3 @@ def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token
 def _known(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
     children = (one for one in session.history.states.values() if one.parent == parent.id)
     return next((one for one in children if alike(one)), None)
-
-
-def _within(job: Job[Point], shown: Progress) -> Job[Point]:
-    """The job as one step of a longer one: its words follow that one's, its share of the way is left out."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            return stop.value
-        yield replace(progress, text=shown.text + progress.text, done=shown.done, total=shown.total)

@@ -21,7 +21,7 @@ from ..errors import OpenError, PlanError, VerificationError
 from ..export.parcel import input_shape, pack
 from ..export.several import write_several
 from ..inputs import at_size
-from ..jobs import CancelToken, Job, Progress, check
+from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..latency.fitting import fit
 from ..latency.protocol import LatencyTable, Sample
 from ..latency.sampling import SAMPLES, samples, steps
@@ -133,11 +133,11 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", tok
         for start in range(0, len(missing), AT_ONCE):
             some, folder = missing[start : start + AT_ONCE], Path(place) / str(start)
             words = Progress(f"Writing cut models {done + 1} to {done + len(some)} of {len(plans)}", done, len(plans))
-            files = yield from _saying(words, cut_models(measuring, some, folder, token))
+            files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False)
             for plan, file in zip(some, files, strict=True):
                 words = Progress(f"Measuring cut model {done + 1} of {len(plans)}", done, len(plans))
                 if file is not None:
-                    found = yield from _saying(words, _profiled(measuring, original[0], file, token))
+                    found = yield from part_of(words, _profiled(measuring, original[0], file, token), words=False)
                     store.put(kept_sizes(measuring.analysis, plan), found)
                 done += 1
             shutil.rmtree(folder)
@@ -146,16 +146,6 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", tok
 def _profiled(measuring: Measuring, original: Path, file: Path, token: CancelToken) -> Job[Profile]:
     target = replace(measuring.target, seconds=SECONDS)
     return (yield from profile(original, file, measuring.prepared.inputs, target, token))
-
-
-def _saying(words: Progress, job: Job[Made]) -> Job[Made]:
-    """The job with this progress in place of its own, which would go back and forth."""
-    while True:
-        yield words
-        try:
-            next(job)
-        except StopIteration as stop:
-            return stop.value
 
 
 def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:

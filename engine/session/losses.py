@@ -6,7 +6,6 @@ The metric need not fall evenly with the budget: what is found holds, as measure
 tried did not; that is no proof that none below it does.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError, SecateurError
-from ..jobs import Cancelled, CancelToken, Job, Progress
+from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..planning.protocol import Cost, Limit
 from ..tasks.protocol import Metric, Split
 from .states import State
@@ -98,7 +97,8 @@ def lowest(
     Args:
         session: Gets the states; what it has of them is not made again, so that a stopped search goes on.
         state: Where to start.
-        course: How a budget is reached; its other limits hold beside the one that is searched.
+        course: How a budget is reached; its limits hold beside the one that is searched, and no larger budget than its
+            own share of that cost is tried.
         tolerance: What may be lost, and of which cost.
         token: Cancels.
         scores: [S] of the state, where they are known.
@@ -112,7 +112,8 @@ def lowest(
         )
     original = yield from _judged(session, session.states()[0], token)
     search = _Search(session, state, course, tolerance, original, token, scores, [])
-    low, high, best = 0.0, 1.0, None
+    asked = (one.share for one in course.goal.limits if one.cost is tolerance.cost and one.share)
+    low, high, best = 0.0, min(asked, default=1.0), None
     for number in range(tolerance.trials):
         share = (low + high) / 2
         trial = yield from search.tried(share, number, brief=True)
@@ -144,7 +145,7 @@ class _Search:
         """Make and judge a budget; a budget that cannot be made does not hold."""
         words = f"Trial {number + 1} ({share:.0%} of the {self.tolerance.cost}): "
         try:
-            trial = yield from _named(self._made(share, brief), lambda text: words + text)
+            trial = yield from part_of(Progress(words), self._made(share, brief))
         except Cancelled:
             raise
         except SecateurError as error:
@@ -197,13 +198,3 @@ def _judged(session: "Session", state: State, token: CancelToken) -> Job[Metric]
     """A state's metric on the choose split, measured unless it has been."""
     known = next((one for one in session.history.state(state.id).metrics if one.split is Split.CHOOSE), None)
     return (yield from session.evaluate(state.id, Split.CHOOSE, token)) if known is None else known
-
-
-def _named(job: Job[Trial], words: Callable[[str], str]) -> Job[Trial]:
-    """The job with its progress in other words."""
-    while True:
-        try:
-            progress: Progress = next(job)
-        except StopIteration as stop:
-            return stop.value
-        yield replace(progress, text=words(progress.text))

@@ -174,7 +174,7 @@ class Session:
         files: list[Path] = []
         steps: list[tuple[Path, Inputs]] = []
         for state in states:
-            artifacts, model, one = self._measured(state)
+            artifacts, model, one = self.measurable(state)
             if target.tokens:
                 steps.append((yield from artifacts.step(model, one, target, token)))
             files.append((yield from artifacts.file(model, one, target, token)))
@@ -517,7 +517,7 @@ class Session:
         size = self.store.collect(set(self.history.weights))
         self._artifacts().collect(self.store.bound - size)
 
-    def _measured(self, name: str) -> tuple[Artifacts, nn.Module, State]:
+    def measurable(self, name: str) -> tuple[Artifacts, nn.Module, State]:
         """What is measured of a state or a baseline, and who writes its files."""
         beside = self.history.baselines.get(name)
         if beside is None:

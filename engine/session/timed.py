@@ -105,10 +105,11 @@ def latency_of(session: "Session", state: State, goal: Goal, table: LatencyTable
 
 
 def _timings(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[tuple[Timing, Timing]]:
-    """Of the original and of a state, in turns."""
+    """Of the original and of a state, in turns unless both are known."""
     pair = (session.states()[0].id, state.id)
-    known = [next((t for t in session.history.state(one).timings if t.target == target), None) for one in pair]
-    if known[0] is not None and known[1] is not None:
+    timings = [session.history.state(one).timings for one in pair]
+    known = [one for own in timings for one in own if one.target.place == target.place]  # at most one of each
+    if len(known) == len(pair):
         return known[0], known[1]
     original, timing = yield from session.measure(pair, target, token)
     return original, timing

@@ -291,6 +291,11 @@ class Literal:
     counted: int = -1
 
 
+def inside(path: str, module: str) -> bool:
+    """Whether a path is a module's or lies below it; everything lies in the model itself, ""."""
+    return not module or path == module or path.startswith(f"{module}.")
+
+
 def set_key(kind: Kind, name: str, dim: int, part: int = 0) -> str:
     """Identity of a coupled set: kind, first parameter, dimension, and which of several there."""
     return f"{kind}|{name}|{dim}" + (f"|{part}" if part else "")

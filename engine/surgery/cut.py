@@ -141,7 +141,7 @@ def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
                         name=tensor.name,
                         dim=dim,
                     )
-    check_counts(analysis, after)
+    check_counts(analysis, after, kept)
 
 
 def copy_model(model: nn.Module) -> nn.Module:

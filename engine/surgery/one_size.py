@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..structures import reasons
 from ..structures.analysis import Analysis, Constraint, Counting, Kind, Known, Literal
+from ..structures.parts import inside
 from .candidates import ancestors
 
 
@@ -58,9 +59,8 @@ def all_stay(analysis: Analysis, shown: Sequence[Shown]) -> list[Constraint]:
         return [n for n in on_axis(one) if analysis.sets[n].kind is Kind.HEAD_DIM]
 
     def beside(one: Literal) -> list[int]:
-        return [
-            n for n in free if any(_inside(analysis.tensors[t].module, one.module) for t, _ in analysis.sets[n].touches)
-        ]
+        owners = {n: [analysis.tensors[t].module for t, _ in analysis.sets[n].touches] for n in free if one.module}
+        return [n for n, paths in owners.items() if any(inside(path, one.module) for path in paths)]
 
     choices: tuple[Callable[[Literal], list[int]], ...] = (dimensions, on_axis, beside)
     for choose in choices:
@@ -142,7 +142,3 @@ def _equal(analysis: Analysis, axis: int, other: int, why: Message, module: str)
 
 def _stay(sets: tuple[int, ...], why: Message, module: str) -> Constraint:
     return Constraint(Counting.WHOLE, (), 0, sets, why, module)
-
-
-def _inside(path: str, module: str) -> bool:
-    return path == module or path.startswith(f"{module}.")

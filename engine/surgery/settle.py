@@ -16,6 +16,7 @@ from ..planning.balance import balanced
 from ..structures import reasons
 from ..structures.analyse import look, understand
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ..structures.parts import inside
 from ..tracing.reading import Inputs
 from .cut import rehearse
 from .protocol import Edits
@@ -179,4 +180,4 @@ def _half(analysis: Analysis, chosen: Sets) -> Mask:
 
 def _beside(path: str, module: str) -> bool:
     """One is the other or inside it; all are inside the model itself, which tells nothing."""
-    return bool(module) and (path == module or path.startswith(f"{module}.") or module.startswith(f"{path}."))
+    return bool(path and module) and (inside(path, module) or inside(module, path))

@@ -22,7 +22,7 @@ def timing(median: float, batch: int = 1) -> Timing:
     return Timing(TargetSpec(batch=batch), median, median * 0.98, median * 1.02, 100, "")
 
 
-RESULT = Result("s2", metric(0.80), 10, 100)
+RESULT = Result(metric(0.80), 100)
 
 
 def test_a_stock_model_that_is_better_at_no_more_macs_says_not_worth_pruning() -> None:

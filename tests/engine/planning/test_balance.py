@@ -13,7 +13,7 @@ from secateur.engine.planning.goal import check_plan, keep, suggest
 from secateur.engine.planning.marks import below
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Mask
-from secateur.engine.structures.costs import costs
+from secateur.engine.structures.costs import costs, kept_sizes
 from tests.engine.planning.stacks import stack
 
 PLAIN = stack(layers=4, width=24)
@@ -104,5 +104,5 @@ def test_too_few_of_what_is_chosen_from_are_refused() -> None:
     marked = NONE.copy()
     marked[48:53] = True
     with pytest.raises(PlanError, match=r"keeps 19 of layer2\. aten\.topk chooses 20 of these"):
-        check_counts(ANALYSIS, marked)
+        check_counts(ANALYSIS, marked, kept_sizes(ANALYSIS, marked))
     assert not [*broken(ANALYSIS, balanced(ANALYSIS, marked))]
