@@ -16,7 +16,7 @@ from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.structures.analysis import Analysis, Mask, from_identities
+from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
 from secateur.engine.structures.costs import Costs, costs, kept_sizes
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskInfo
@@ -109,6 +109,12 @@ class Contents:
             return None
         kept = kept_sizes(self.analysis, self.removed | self.marked)
         return float(self.table.nanoseconds(kept[None])[0]) / 1e6
+
+    def decided(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        """What was decided by hand: identities of what must stay, and of what goes."""
+        assert self.analysis is not None
+        spared = self.locked | (self.by_hand & ~self.marked)
+        return identities(self.analysis, spared & ~self.removed), identities(self.analysis, self.by_hand & self.marked)
 
     def snapshot(self) -> Snapshot:
         """What undo would bring back."""

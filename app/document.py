@@ -367,6 +367,7 @@ class Document(QObject):
         if name != self.criterion:
             self.contents.criterion = name
             self.contents.choices = allowed(name, self.choices)
+            self.revision += 1
             self.announce(Aspect.SCORES)
             self.work.score()
 
@@ -374,6 +375,7 @@ class Document(QObject):
         """Choose how scores are made from weights or gradients, and what competes by them."""
         if choices != self.choices or ranking is not self.contents.ranking:
             self.contents.choices, self.contents.ranking = allowed(self.criterion, choices), ranking
+            self.revision += 1
             self.announce(Aspect.SCORES)
             self.work.score()
 

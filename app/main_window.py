@@ -3,7 +3,6 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QEvent, QTimer, Signal, Slot
@@ -124,21 +123,9 @@ class MainWindow(QMainWindow):
             return
         self.area = self._area
         self.pages.addWidget(self.area)
-        self._wire(self.area.panels["recovery"])
         self._show_page()
         self._first_tab()
         self.built.emit()
-
-    def _wire(self, recovery: Any) -> None:
-        """The command recovers with what the panel says."""
-        recovery.epochs.valueChanged.connect(self._recovery_chosen)
-        recovery.rate.valueChanged.connect(self._recovery_chosen)
-
-    @Slot()
-    def _recovery_chosen(self) -> None:
-        panel = self.area.panels["recovery"]
-        chosen = replace(self.document.recovery, epochs=panel.epochs.value(), learning_rate=panel.rate.value())
-        self.document.set_recovery(chosen)
 
     # What commands and drops ask for.
 

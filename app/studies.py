@@ -14,7 +14,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
 from secateur.engine.session.courses import BUDGETS, Course, Sweep
 from secateur.engine.session.states import State
-from secateur.engine.structures.analysis import Analysis, Mask, identities
+from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.targets.protocol import TargetSpec
 
 from .aspects import Aspect
@@ -114,13 +114,13 @@ class Studies:
         """Prune the present state to several budgets, one after the other; what was made before is not made again."""
         document, contents = self._document, self._document.contents
         assert document.analysis is not None
-        spared = document.locked | (document.by_hand & ~contents.marked)
+        locked, by_hand = contents.decided()
         course = Course(
             replace(contents.wanted, limits=(Limit(cost, 1.0),)),
             document.criterion,
             recovery,
-            locked=identities(document.analysis, spared & ~contents.removed),
-            marked=identities(document.analysis, document.by_hand & contents.marked),
+            locked=locked,
+            marked=by_hand,
             choices=document.choices,
         )
         title = say("Sweep over {count} budgets").format(count=len(shares))

@@ -17,11 +17,11 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.structures.analysis import identities
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 from .aspects import Aspect, CurvePoint
 from .board import Board, Running
+from .commands.reasons import no_study
 from .folders import new_session_folder
 from .suggestion import Suggestion
 from .widgets.numbers import rough
@@ -176,9 +176,7 @@ class Work(QObject):
         if document.analysis is None or not contents.marked.any():
             return self._say(self.tr("Nothing is marked. Mark what should go, or suggest a plan."))
         count = int(contents.marked.sum())
-        spared = document.locked | (document.by_hand & ~contents.marked)
-        locked = identities(document.analysis, spared & ~contents.removed)
-        by_hand = identities(document.analysis, document.by_hand & contents.marked)
+        locked, by_hand = contents.decided()
         plan = PlanIntent(
             document.criterion, locked=locked, goal=contents.wanted, marked=by_hand, choices=document.choices
         )
@@ -289,6 +287,8 @@ class Work(QObject):
             )
         if changes and self.document.busy:
             return self._say(self.tr("Wait for the running job, or cancel it."))
+        if changes and (reason := no_study(self.document)):
+            return self._say(reason)
         if not background:
             self._step_aside()
         self.document.cancel_preview()
@@ -395,7 +395,9 @@ class Work(QObject):
         if job is None or job.background or isinstance(error, EngineLost):
             return
         if isinstance(error, Cancelled):
-            return self._say(self.tr("Cancelled: {job}. Nothing was changed.").format(job=job.title))
+            kept = self.tr("Cancelled: {job}. What was made stays.")
+            words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
+            return self._say(words.format(job=job.title))
         self._suggest_later = False
         self.document.fail(error)
 

@@ -5,7 +5,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from secateur.engine.scoring.criteria import CRITERIA, offers
+from secateur.engine.scoring.criteria import CRITERIA, setting_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 
 from ..panels.words import sentence
@@ -60,11 +60,11 @@ def _status(document: Any, criterion: Criterion) -> str:
     """What it costs for this model, or why it is not available; "" where none is open."""
     if document.analysis is None:
         return ""
-    found = offers(document.analysis, document.removed, document.task, document.choices)
-    offer = next(one for one in found if one.criterion is criterion)
-    if offer.reason is None:
-        return sentence(offer.cost.message)
-    return QCoreApplication.translate(CONTEXT, "Not available. {reason}").format(reason=sentence(offer.reason))
+    setting = setting_of(document.analysis, document.removed, document.task)
+    reason = unavailable(criterion, setting)
+    if reason is None:
+        return sentence(criterion.cost(setting, document.choices).message)
+    return QCoreApplication.translate(CONTEXT, "Not available. {reason}").format(reason=sentence(reason))
 
 
 def show_criteria(window: Any) -> None:

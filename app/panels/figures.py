@@ -174,6 +174,7 @@ def _predicted(document: Document, figure: Figure, now: float) -> Figure:
     tip = say("ledger", "; predicted from {0} fused blocks as measured, off by at most {1} % in nine of ten cut models")
     return replace(
         figure,
+        before=milliseconds(before),
         change=change(before, now),
         good=now <= before,
         share=now / before,

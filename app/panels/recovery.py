@@ -65,6 +65,8 @@ class Recovery(QWidget):
         self._lay_out()
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
+        for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
+            changed.connect(self._tell)
         self.epochs.valueChanged.connect(self.refresh)
         self.repair.currentIndexChanged.connect(self.refresh)
         self.more.clicked.connect(self._ask_more)
@@ -168,9 +170,15 @@ class Recovery(QWidget):
         return Repair(self.repair.currentData())  # Qt gives back a plain string
 
     @Slot()
-    def _start(self) -> None:
+    def _tell(self) -> None:
+        """The command and the sweep recover with what stands here."""
         given = {"epochs": self.epochs.value(), "learning_rate": self.rate.value(), "repair": self._repair()}
-        self.document.recover(replace(self.settings, **given))
+        self.document.set_recovery(replace(self.settings, **given))
+
+    @Slot()
+    def _start(self) -> None:
+        self._tell()
+        self.document.recover(self.document.recovery)
 
     @Slot()
     def _ask_more(self) -> None:
@@ -178,6 +186,7 @@ class Recovery(QWidget):
 
     def _use(self, settings: RecoverySettings) -> None:
         self.settings = settings
+        self._tell()
 
     @Slot()
     def _cancel(self) -> None:

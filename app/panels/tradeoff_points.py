@@ -9,8 +9,8 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.tasks.protocol import Metric
 
 from ..document import Document
-from ..widgets.numbers import change, milliseconds, scaled
-from .measures import kind_text, metric_of, metric_text, timing_of
+from ..widgets.numbers import change, scaled
+from .measures import kind_text, latency_text, metric_of, metric_text, target_text, timing_of
 
 say = QCoreApplication.translate
 
@@ -146,13 +146,7 @@ def axis_title(shown: TradeOff, document: Document) -> str:
     """What x is, with its unit."""
     prefix = {1.0: "", 1e3: "k", 1e6: "M", 1e9: "G", 1e12: "T"}[shown.unit]
     if shown.cost is Cost.LATENCY:
-        target = document.target
-        threads = (
-            say("tradeoff", "1 thread")
-            if target.threads == 1
-            else say("tradeoff", "{0} threads").format(target.threads)
-        )
-        return say("tradeoff", "latency, ms ({0}, batch {1}, {2})").format(target.runtime, target.batch, threads)
+        return say("tradeoff", "latency, ms ({0})").format(target_text(document.target))
     if shown.cost is Cost.MACS:
         return say("tradeoff", "{0}MACs of one sample").format(f"{prefix} " if prefix else "")
     return say("tradeoff", "{0}parameters").format(f"{prefix} " if prefix else "")
@@ -191,7 +185,7 @@ def _tip(document: Document, state: State, metric: Metric | None, name: str) -> 
     lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
     timing = timing_of(state, document.target)
     if timing is not None:
-        lines.append(milliseconds(timing.median))
+        lines.append(latency_text(timing))
     if state is not document.state:
         lines.append(say("tradeoff", "Click to go to this state."))
     return "\n".join(lines)
@@ -209,7 +203,7 @@ def _plan(document: Document, cost: Cost, unit: float) -> Point | None:
 
 def _missing(document: Document, cost: Cost, states: int) -> str:
     if cost is Cost.LATENCY and document.marked.any():
-        return say("tradeoff", "The plan has no latency until it is cut and measured.")
+        return say("tradeoff", "The plan is drawn here once it is cut and measured.")
     if states > 0:
         return say("tradeoff", "States without a measurement are not shown: {0}.").format(states)
     return ""

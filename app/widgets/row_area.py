@@ -1,4 +1,4 @@
-"""An area of rows under a header of which only those that are seen are drawn, so that ten thousand scroll as twenty do."""
+"""An area of rows under a header: only those that are seen are drawn, so that ten thousand scroll as twenty do."""
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt
 from PySide6.QtGui import QHelpEvent, QResizeEvent

@@ -6,8 +6,6 @@ from PySide6.QtGui import QBrush, QColor, QLinearGradient, QPainter, QPen
 from ...theme import score_colours, tokens
 from ...theme.values import CAPTION, luminance
 
-STATES = ("free", "marked", "locked", "gone", "fixed")
-
 
 def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:
     """One head: filled by its score, struck where it is marked, with a lock, only an outline where it is gone."""

@@ -134,7 +134,7 @@ class Heads(QWidget):
         if scores is not None and np.isfinite(scores[structure]):
             lines.append(self.tr("score {0}").format(self._scale.text(float(scores[structure]))))
         state = self._state(structure)
-        return "\n".join([*lines, *([self.tr(state)] if state != "free" else [])])
+        return "\n".join([*lines, *([self.legend.signs.words[state]] if state != "free" else [])])
 
     # Gestures.
 

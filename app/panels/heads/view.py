@@ -68,8 +68,9 @@ class HeadMap(RowArea):
         return len(self.rows)
 
     def show_rows(self, rows: tuple[HeadRow, ...]) -> None:
-        """Show other rows."""
+        """Show other rows; nothing is selected in them."""
         self.rows = rows
+        self.current = self._hover = self._press = None
         self.set_bars()
         self.viewport().update()
 

@@ -39,6 +39,7 @@ class Layers(QWidget):
         self.layers: LayerRows | None = None
         self.plan: Plan | None = None
         self._lost: dict[int, float] = {}
+        self._worst = 0.0
         self.table = LayerTable()
         self.table.titles = (
             self.tr("Layer"),
@@ -97,6 +98,7 @@ class Layers(QWidget):
             for curve in known.all(analysis, self.document.removed):
                 if (lost := known.lost(curve)) == lost:
                     self._lost[curve.set_number] = lost
+        self._worst = max(self._lost.values(), default=0.0)
         self.table.measured = bool(self._lost)
         measured = self.tr("Half costs: what the metric changes by where half of a layer goes. ") if self._lost else ""
         words = self.tr(
@@ -148,8 +150,7 @@ class Layers(QWidget):
         return self.tr("{0} pt").format(signed(100 * change, 1)) if known.metric.percent else difference(change)
 
     def _lost_part(self, number: int) -> float:
-        worst = max(self._lost.values(), default=0.0)
-        return self._lost.get(number, 0.0) / worst if worst > 0 else 0.0
+        return self._lost.get(number, 0.0) / self._worst if self._worst > 0 else 0.0
 
     def words(self, number: int) -> str:
         """A row in words."""

@@ -29,7 +29,7 @@ class Layers:
         width: [R] outputs in the original.
         axis: [R] axis of the outputs, -1 where they are fixed.
         sets: [R] coupled set on which the outputs lie, -1 for none.
-        tensor_row: [T] layer that a tensor belongs to, R for none.
+        tensor_row: [T] layer that a parameter belongs to, R for none and for buffers.
         ties: What joins them.
     """
 
@@ -58,7 +58,7 @@ def layers_of(analysis: Analysis, rows: Rows) -> Layers:
     lengths = np.diff(analysis.axis_start)
     fixed = [analysis.fixed[rows.fixed[n]].count if rows.axis[n] < 0 else int(lengths[rows.axis[n]]) for n in nodes]
     sets = np.maximum(rows.owner[node], rows.lead[node]).astype(np.int32) if len(node) else np.zeros(0, np.int32)
-    tensor_row = np.array([row_of.get(t.module, len(nodes)) for t in analysis.tensors], np.int64)
+    owners = [row_of.get(t.module, len(nodes)) if t.parameter else len(nodes) for t in analysis.tensors]
     return Layers(
         node=node,
         modules=modules,
@@ -66,7 +66,7 @@ def layers_of(analysis: Analysis, rows: Rows) -> Layers:
         width=np.array(fixed, np.int64),
         axis=np.where(sets >= 0, axis, -1),
         sets=sets,
-        tensor_row=tensor_row,
+        tensor_row=np.array(owners, np.int64),
         ties=ties_of(analysis, row_of),
     )
 
@@ -102,8 +102,7 @@ def plan_of(analysis: Analysis, rows: Rows, layers: Layers, removed: Mask, figur
     kept = np.where(fixed, layers.width, figures.outputs[layers.axis])
     shown = rows.set_node[np.maximum(layers.sets, 0)] if len(rows.set_node) else np.zeros(count, np.int32)
     scores = np.where(layers.sets >= 0, figures.node_scores[shown], np.nan) if count else np.zeros(0)
-    is_parameter = np.array([t.parameter for t in analysis.tensors], np.bool_)
-    sizes = np.where(is_parameter, plan.tensor_sizes, 0).astype(np.float64)
+    sizes = plan.tensor_sizes.astype(np.float64)
     parameters = np.bincount(layers.tensor_row, weights=sizes, minlength=count + 1)[:count]
     macs, total = figures.shares[layers.node], max(plan.parameters, 1)
     return Plan(present, kept, scores, figures.scale.fractions(scores), macs, parameters / total, figures.scale)

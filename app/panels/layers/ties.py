@@ -1,6 +1,6 @@
 """Which layers are tied: their outputs are the same channels, or are put beside each other for one that reads them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +84,12 @@ def _beside(analysis: Analysis, axis: int, sets: tuple[int, ...]) -> bool:
 
 def _in_lanes(ties: list[Tie]) -> tuple[Tie, ...]:
     """Short ones nearest to the names; two that overlap never share a lane."""
-    ends: list[list[tuple[int, int]]] = [[] for _ in range(LANES)]
+    taken = np.zeros((LANES, 1 + max((int(tie.rows[-1]) for tie in ties), default=0)), np.bool_)
     placed: list[Tie] = []
     for tie in sorted(ties, key=lambda t: (int(t.rows[-1] - t.rows[0]), int(t.rows[0]))):
-        first, last = int(tie.rows[0]), int(tie.rows[-1])
-        free = (n for n, taken in enumerate(ends) if all(last < a or b < first for a, b in taken))
-        lane = next(free, -1)
+        span = slice(int(tie.rows[0]), int(tie.rows[-1]) + 1)
+        lane = next((n for n in range(LANES) if not taken[n, span].any()), -1)
         if lane >= 0:
-            ends[lane].append((first, last))
-        placed.append(Tie(tie.rows, tie.sets, tie.joined, lane))
+            taken[lane, span] = True
+        placed.append(replace(tie, lane=lane))
     return tuple(placed)

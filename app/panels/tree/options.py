@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QWidget
 
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
-from secateur.engine.scoring.criteria import CRITERIA, offers
+from secateur.engine.scoring.criteria import CRITERIA, setting_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 
 from ...document import Aspect, Document
@@ -149,9 +149,8 @@ class RatingOptions(Card):
         document = self.document
         if document.analysis is None:
             return ""
-        found = offers(document.analysis, document.removed, document.task, document.choices)
-        offer = next(one for one in found if one.criterion is rule)
-        return sentence(offer.reason or offer.cost.message)
+        setting = setting_of(document.analysis, document.removed, document.task)
+        return sentence(unavailable(rule, setting) or rule.cost(setting, document.choices).message)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()

@@ -8,6 +8,7 @@ import torch
 from PySide6.QtCore import QPoint, Qt
 from torch import nn
 
+from secateur.app.aspects import Aspect
 from secateur.app.document import Selection
 from secateur.app.panels.heads import Heads
 from secateur.app.panels.heads.grid import heads_of
@@ -213,3 +214,15 @@ def test_without_heads_or_a_model_it_says_so(opened_map) -> None:
 
 def test_before_scoring_the_legend_claims_no_range(opened_map) -> None:
     assert opened_map(opened(plain(), scored=False)).legend.range.ends[1] == "not rated yet"
+
+
+def test_another_model_begins_without_a_selected_head(opened_map, qtbot) -> None:
+    document = opened(plain())
+    panel = opened_map(document)
+    qtbot.keyClick(panel.map, Qt.Key.Key_End)
+    assert panel.map.current is not None
+    document.contents.analysis = opened().analysis  # one without heads
+    document.announce(*Aspect)
+    qtbot.waitUntil(lambda: panel.map.current is None)
+    qtbot.keyClick(panel.map, Qt.Key.Key_Down)
+    assert panel.map.current is None
