@@ -155,7 +155,11 @@ class _Maps:
         """What torchvision's own forward gives, or the maps."""
         if not maps:
             return cast("Any", super()).forward(images, targets)
-        batch, sizes = _prepared(self.transform, images)
+        random, self.transform.training = self.transform.training, False  # in training its size is drawn at random
+        try:
+            batch, sizes = _prepared(self.transform, images)
+        finally:
+            self.transform.training = random
         features = self.backbone(batch)
         if not hasattr(self, "roi_heads"):
             return self.head(_listed(features))

@@ -6,6 +6,7 @@ graph alone, so a block has the same name in every cut model of a network.
 """
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -23,7 +24,7 @@ def name_blocks(path: Path) -> None:
     """Rename nodes and their results in a file; its inputs and weights keep their names."""
     model = onnx.load(str(path))
     graph = model.graph
-    uses = Counter(name for node in graph.node for name in node.input) + Counter(one.name for one in graph.output)
+    uses = Counter(_reads(graph))
     block, renamed, sizes = dict[str, int](), dict[str, str](), Counter[int]()
     for number, node in enumerate(graph.node):
         before = next((name for name in node.input if name in block and uses[name] == 1), "")
@@ -34,9 +35,30 @@ def name_blocks(path: Path) -> None:
             renamed[name] = f"{node.name}.{place}" if name else ""
         sizes[own] += 1
     for node in graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
         node.output[:] = [renamed[name] for name in node.output]
-    for one in graph.output:
-        one.name = renamed.get(one.name, one.name)
+    _read_by(graph, renamed)
     del graph.value_info[:]
     onnx.save(model, str(path))
+
+
+def _read_by(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
+    """Rename what is read, also in the bodies of branches and loops: those may read results of the graph around."""
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        for body in _bodies(node):
+            _read_by(body, renamed)
+    for one in graph.output:
+        one.name = renamed.get(one.name, one.name)
+
+
+def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [body for one in node.attribute for body in ([one.g] if one.HasField("g") else list(one.graphs))]
+
+
+def _reads(graph: onnx.GraphProto) -> Iterator[str]:
+    """Every name that is read, with those in bodies."""
+    for node in graph.node:
+        yield from node.input
+        for body in _bodies(node):
+            yield from _reads(body)
+    yield from (one.name for one in graph.output)

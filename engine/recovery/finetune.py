@@ -4,6 +4,7 @@ Neither model is changed: training works on a copy. The input itself is a candid
 choose split, so a recovery never returns something worse than it was given.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -123,7 +124,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     text = f"Fine-tuning, epoch {position.epoch} of {settings.epochs}"
     resumed, random = position.done, torch.get_rng_state()
     torch.set_rng_state(position.random)
-    for number, batch in enumerate(_given(training, position, best, checkpoint), start=1):
+    for number, batch in enumerate(_given(training, position, best, checkpoint, random), start=1):
         if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
             check(training.token)
             if number == resumed:
@@ -144,12 +145,17 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
         raise TaskError("recovery.no_data", "The calibrate split has no batch to train on: give the task some data.")
 
 
-def _given(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Iterator[Any]:
-    """The batches of an epoch; where the data fails, what was trained until then is kept before that is said."""
+def _given(
+    training: Training, position: Position, best: Recovered, checkpoint: Checkpoint, student: torch.Tensor
+) -> Iterator[Any]:
+    """The batches of an epoch; where the data fails, what was trained until then is kept before that is said.
+
+    `student` is the random state that training goes on with, behind those batches that it was given before.
+    """
     seed = training.settings.seed * 1000 + position.epoch
-    batches = trainable_batches(training.student, training.task, seed=seed)
-    while True:
-        random = torch.get_rng_state()
+    batches, resumed = trainable_batches(training.student, training.task, seed=seed), position.done
+    for given in itertools.count():
+        random = torch.get_rng_state() if given >= resumed else student
         try:
             batch = next(batches, None)
         except Cancelled:

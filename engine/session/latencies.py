@@ -153,7 +153,7 @@ def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token:
     folder.mkdir(parents=True, exist_ok=True)
     prepared, fails = measuring.prepared, set[int]()
     models = _cut(measuring, plans, fails, token)
-    inputs = at_size(prepared.inputs, measuring.target.size)
+    inputs = at_size(prepared.inputs, measuring.target.lengths)
     if target_named(measuring.target.runtime).takes == "onnx":
         written = yield from write_several(models, inputs, prepared.spec, folder, token)
     else:

@@ -15,7 +15,6 @@ from .boxes import Boxes
 from .coco_files import Annotated, annotation_files, read_annotations
 from .detection import DetectionTask
 from .images import ImageReader, image_size
-from .pixels import standardise
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
 from .splitting import divide, seed_of
@@ -61,7 +60,7 @@ class Boxed:
         return found
 
     def _image(self, one: Annotated) -> Tensor:
-        pixels = standardise(self._reader.pixels(str(one.file))[None].float() / 255, self._spec)
+        pixels = self._reader.read([str(one.file)])
         return (pixels if self._spec.size is None else resized(pixels, self._spec.size))[0]
 
     def _target(self, one: Annotated) -> Boxes:

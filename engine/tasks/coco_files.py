@@ -113,7 +113,7 @@ def _begins_so(file: Path) -> bool:
             begin = opened.read(BEGINNING)
     except OSError:
         return False
-    return any(f'"{name}"'.encode() in begin for name in (*LISTS, "info", "licenses"))
+    return re.search(rf'"({"|".join((*LISTS, "licenses"))})"\s*:\s*\['.encode(), begin) is not None
 
 
 def _split_of(file: Path, root: Path) -> Split | None:

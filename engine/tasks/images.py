@@ -28,7 +28,7 @@ class ImageReader:
 
     def read(self, images: Sequence[str | bytes], name: str = "An image") -> torch.Tensor:
         """Preprocessed images [n, C, H, W] float32 of files, or of the bytes of files, which are called `name`."""
-        pixels = [self.pixels(image, name) for image in images]
+        pixels = [self._pixels(image, name) for image in images]
         shapes = {tuple(one.shape) for one in pixels}
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
@@ -36,7 +36,7 @@ class ImageReader:
             raise TaskError("task.folder.sizes", template, sizes=sizes)
         return standardise(torch.stack(pixels).float() / 255, self._spec)
 
-    def pixels(self, image: str | bytes, name: str = "An image") -> torch.Tensor:
+    def _pixels(self, image: str | bytes, name: str = "An image") -> torch.Tensor:
         """Pixels [C, H, W] uint8."""
         if image in self._cache:
             return self._cache[image]

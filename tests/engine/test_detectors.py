@@ -106,6 +106,19 @@ def test_each_detector_says_its_classes() -> None:
     assert {make: classes_of(make()) for make in expected} == expected
 
 
+def test_maps_of_a_student_in_training_have_the_size_of_its_teachers() -> None:
+    """Where a detector draws the size of its images at random while it is trained."""
+    teacher: Any = with_maps(faster_rcnn()).eval()
+    student: Any = with_maps(faster_rcnn()).train()
+    for model in (teacher, student):
+        model.transform.min_size = (40, 48, 56, 64, 72)
+    images = [torch.rand(3, 40, 40), torch.rand(3, 36, 48)]
+    for _ in range(4):
+        answers = (tensors_of(model(images, maps=True)) for model in (teacher, student))
+        assert [one.shape for one in next(answers)] == [one.shape for one in next(answers)]
+    assert student.transform.training
+
+
 def _model(make: Make) -> Any:
     """With thresholds at which an untrained detector finds something."""
     torch.manual_seed(0)

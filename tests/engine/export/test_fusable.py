@@ -5,6 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 from secateur.engine.export.fusable import name_blocks
@@ -63,3 +64,24 @@ def test_every_runtime_tells_the_same_blocks_in_every_layout(files, runtime):
         found = finish(profile(file, file, (X,), target, NeverCancelled()))
         blocks.append({block_of(one.name) for one in found.kernels if "Conv" in one.kind})
     assert blocks[0] == blocks[1] and len(blocks[0]) == 3
+
+
+def test_branches_read_results_of_the_graph_around_them_by_their_new_names(tmp_path):
+    name, kind = helper.make_tensor_value_info, TensorProto.FLOAT
+    bodies = [
+        helper.make_graph([helper.make_node(op, ["inner"], [f"{op}ed"])], op, [], [name(f"{op}ed", kind, [2])])
+        for op in ("Neg", "Abs")
+    ]
+    nodes = [
+        helper.make_node("Relu", ["x"], ["inner"]),
+        helper.make_node("If", ["take"], ["y"], then_branch=bodies[0], else_branch=bodies[1]),
+    ]
+    given = [name("x", kind, [2]), name("take", TensorProto.BOOL, [])]
+    graph = helper.make_graph(nodes, "net", given, [name("y", kind, [2])])
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    name_blocks(path)
+    session = onnxruntime.InferenceSession(path)
+    for take, expected in ((True, [-1.0, 0.0]), (False, [1.0, 0.0])):
+        (found,) = session.run(None, {"x": np.array([1, -2], np.float32), "take": np.array(take)})
+        assert np.array_equal(np.asarray(found), expected)

@@ -54,6 +54,7 @@ def test_other_json_beside_images_makes_no_detection_of_a_classification(tmp_pat
         (tmp_path / name).mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
     (tmp_path / "classes.json").write_text(json.dumps({"cat": 0, "dog": 1}))
+    (tmp_path / "about.json").write_text(json.dumps({"info": "photographs", "images": 2}))
     assert kind_of(str(tmp_path)) == "folder"
 
 

@@ -1,6 +1,7 @@
 """CSV: with and without names, numbers, pairs of sentences, and what is refused."""
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
+from secateur.engine.tasks.tables import records
 from secateur.engine.tasks.tables.delimited import Delimited
+from secateur.engine.tasks.tables.inputs import check_numbers
 from secateur.engine.tasks.tables.protocol import Chained, Kind, whole
 from secateur.engine.tracing.reading import tensors_of
 
@@ -160,3 +163,18 @@ def test_cells_of_several_files_follow_one_another() -> None:
     assert parts is not None
     starts, held = parts
     assert starts.tolist() == [0, 2, 4, 5] and held == 2
+
+
+def test_a_look_at_all_columns_reads_each_record_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = records.Records._at
+
+    def noted(self: records.Records, file: IO[bytes], place: int) -> list[str]:
+        read.append(place)
+        return real(self, file, place)
+
+    monkeypatch.setattr(records, "PIECE", 8)
+    table = Delimited(Path(write_csv(tmp_path / "a.csv", "a,b,c", *NUMBERS)))
+    monkeypatch.setattr(records.Records, "_at", noted)
+    check_numbers(("a", "b", "c"), [table.column(name) for name in ("a", "b", "c")])
+    assert len(read) == len(NUMBERS)
