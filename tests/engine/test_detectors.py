@@ -111,7 +111,7 @@ def test_maps_of_a_student_in_training_have_the_size_of_its_teachers() -> None:
     teacher: Any = with_maps(faster_rcnn()).eval()
     student: Any = with_maps(faster_rcnn()).train()
     for model in (teacher, student):
-        model.transform.min_size = (40, 48, 56, 64, 72)
+        model.transform.min_size, model.transform.max_size = (40, 48, 56, 64, 72), 200
     images = [torch.rand(3, 40, 40), torch.rand(3, 36, 48)]
     for _ in range(4):
         answers = (tensors_of(model(images, maps=True)) for model in (teacher, student))
