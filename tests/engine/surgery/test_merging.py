@@ -28,8 +28,7 @@ class Branches(nn.Module):
     def reparameterize(self) -> None:
         if self.merged is not None:
             return
-        kernel = torch.zeros(self.gives, self.reads // self.parts, 3, 3)
-        kernel += self.large.weight + F.pad(self.small.weight, [1, 1, 1, 1])
+        kernel = self.large.weight + F.pad(self.small.weight, [1, 1, 1, 1])
         bias = self.large.bias + self.small.bias  # type: ignore[operator]
         self.merged = nn.Conv2d(self.reads, self.gives, 3, padding=1, groups=self.parts)
         self.merged.weight.data, self.merged.bias.data = kernel, bias  # type: ignore[union-attr]
