@@ -21,22 +21,32 @@ class Arrangement:
     """
 
     def __init__(
-        self, analysis: Analysis, rows: Rows, structures: Mask, shown: NDArray[np.bool_], keys: NDArray | None
+        self,
+        analysis: Analysis,
+        rows: Rows,
+        structures: Mask,
+        shown: NDArray[np.bool_],
+        keys: NDArray | None,
+        node_keys: NDArray | None = None,
     ) -> None:
-        """Lay out the shown structures ([S] mask) and nodes ([N] mask); `keys` [S] sort structures within their set."""
+        """Lay out the shown structures ([S] mask) and nodes ([N] mask).
+
+        `keys` [S] sort structures within their set, `node_keys` [N] rows beside each other; NaN comes last.
+        """
         self.nodes = rows.count
         self._rows = rows
         self._expands = np.where(_counts(analysis)[rows.owner] > 1, rows.owner, -1)
-        self._lay_nodes(rows, shown)
+        self._lay_nodes(rows, shown, node_keys)
         self._lay_structures(analysis, rows, structures, keys)
 
-    def _lay_nodes(self, rows: Rows, shown: NDArray[np.bool_]) -> None:
+    def _lay_nodes(self, rows: Rows, shown: NDArray[np.bool_], keys: NDArray | None) -> None:
         numbers = np.flatnonzero(shown)
         above = rows.parent[numbers]
         module_rows = (
             numbers < rows.module_count
         )  # coupled sets in rows of their own come before the modules beside them
-        order = np.lexsort((numbers, module_rows, above))
+        by = () if keys is None else (keys[numbers],)
+        order = np.lexsort((numbers, *by, module_rows, above))
         self._below = numbers[order].astype(np.int32)
         counts = np.bincount(above + 1, minlength=self.nodes + 1)
         self._below_start = np.concatenate([[0], np.cumsum(counts)])
@@ -85,9 +95,13 @@ class Arrangement:
         node = int(self._rows.set_node[self._rows.set_of[structure]])
         return node if self._expands[node] < 0 else self.nodes + structure
 
-    def structures_shown(self) -> int:
-        """How many structures are shown."""
-        return len(self._structures)
+    def nodes_shown(self) -> Ints:
+        """Numbers of the nodes that are shown."""
+        return np.sort(self._below)
+
+    def holds_structures(self, row: int) -> bool:
+        """Whether what lies below a node are structures."""
+        return self._below_start[row + 2] == self._below_start[row + 1]
 
 
 def _counts(analysis: Analysis) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.structures.analysis import Analysis, Kind
 
-from ...widgets.numbers import share
+from ...widgets.numbers import TIMES, count, share
 from ..kinds import structure_name, title_of
 from .figures import Figures, share_signature, structure_share
 from .query import Facts
@@ -26,7 +26,8 @@ class Cells:
 
     def text(self, row: int, column: int) -> str:
         """What a cell shows."""
-        return (self.name, self.keeps, self.score, self.share)[column](row)
+        texts = (self.name, self.keeps, self.score, self.share, self.time, self.parameters, self.shape)
+        return texts[column](row)
 
     def name(self, row: int) -> str:
         """Name of a row."""
@@ -81,6 +82,23 @@ class Cells:
             value = self._structure_share(structure)
             return "" if value != value else share(value)
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
+
+    def time(self, row: int) -> str:
+        """Measured share of time, "" where nobody measured it."""
+        value = float(self._figures.times[row]) if row < self._rows.module_count else float("nan")
+        return "" if value != value else share(value)
+
+    def parameters(self, row: int) -> str:
+        """Parameters that the plan leaves in or below a row."""
+        return count(int(self._figures.parameters[row])) if row < self._rows.module_count else ""
+
+    def shape(self, row: int) -> str:
+        """Shape of the weights that the plan leaves a layer."""
+        if row >= self._rows.count or (tensor := int(self._rows.tensor[row])) < 0:
+            return ""
+        one = self._analysis.tensors[tensor]
+        sizes = (s if a < 0 else int(self._figures.outputs[a]) for s, a in zip(one.shape, one.axes, strict=True))
+        return TIMES.join(map(str, sizes))
 
     def state(self, row: int) -> str:
         """State of a row: "gone", "marked", "locked", "fixed", "along" or ""."""

@@ -1,5 +1,6 @@
 """The numbers of the rows for the present state and plan: recomputed in numpy whenever marks or scores change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ class Figures:
         node_scores: [N] mean score of what the present state has in or below a row, NaN where unknown.
         scale: From scores to bars.
         shares: [N] share of the plan's MACs in or below a row.
+        parameters: [N] parameters that the plan leaves in or below a row.
+        times: [N] share of the present state's measured time in or below a row, NaN where nobody measured it.
         total: MACs of the plan.
     """
 
@@ -36,13 +39,21 @@ class Figures:
     node_scores: Floats
     scale: ScoreScale
     shares: Floats
+    parameters: NDArray[np.int64]
+    times: Floats
     total: int
 
 
 def figures_of(
-    analysis: Analysis, rows: Rows, removed: Mask, marked: Mask, scores: Floats | None, plan: Costs
+    analysis: Analysis,
+    rows: Rows,
+    removed: Mask,
+    marked: Mask,
+    scores: Floats | None,
+    plan: Costs,
+    times: Mapping[str, float] | None = None,
 ) -> Figures:
-    """All numbers of all rows but the costs of single structures."""
+    """All numbers of all rows but the costs of single structures; `times` are measured shares by module path."""
     gone = removed | marked
     known = np.full(analysis.count, np.nan) if scores is None else scores
     sets = len(analysis.sets)
@@ -59,7 +70,17 @@ def figures_of(
     macs = np.bincount(nodes, weights=plan.operator_macs[below].astype(np.float64), minlength=rows.count)
     outputs = kept_sizes(analysis, gone)
     scale = ScoreScale.of(scores)
-    return Figures(gone, kept, outputs, known, node_scores, scale, macs / max(plan.macs, 1), plan.macs)
+    shares, parameters = macs / max(plan.macs, 1), rows.summed(np.where(rows.parameters, plan.tensor_sizes, 0))
+    return Figures(gone, kept, outputs, known, node_scores, scale, shares, parameters, _times(rows, times), plan.macs)
+
+
+def _times(rows: Rows, times: Mapping[str, float] | None) -> Floats:
+    """[N] measured shares; sets in rows of their own have none."""
+    found = np.full(rows.count, np.nan)
+    if times:
+        modules = rows.modules[: rows.module_count]
+        found[: rows.module_count] = [times.get(path, np.nan) for path in modules]
+    return found
 
 
 def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:
