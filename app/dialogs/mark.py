@@ -64,6 +64,7 @@ class MarkDialog(FormDialog):
             box.activated.connect(self.check)
         self._word()
         self.check()
+        self.names.setFocus()
 
     def _add_kinds(self) -> None:
         analysis = self._document.analysis

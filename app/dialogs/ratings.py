@@ -63,7 +63,7 @@ class Ratings(QDialog):
         self.ranges = (ScoreRange(), ScoreRange())
         self.plot = _Scatter(self.tr("One rating against the other, a point for each structure"))
         self._of = label("", "heading", wrap=True)
-        self._names = (label("", "caption", wrap=True), label("", "caption", wrap=True))
+        self._names = (label("", "caption"), label("", "caption"))
         self._lay_out()
         self._connect()
         self._offer()
@@ -200,7 +200,7 @@ class Ratings(QDialog):
         analysis, found = self.document.analysis, self.found
         assert analysis is not None
         self._model.removeRows(0, self._model.rowCount())
-        titles = (self.tr("Layer"), self.tr("Rank correlation"), self.tr("Same lowest fifth"), self.tr("Structures"))
+        titles = (self.tr("Layer"), self.tr("Correlation"), self.tr("Same lowest fifth"), self.tr("Rated"))
         self._model.setHorizontalHeaderLabels(titles)
         for number, one in enumerate(analysis.sets):
             if found is None or not found.count[number] or one.count == 1:
@@ -208,7 +208,7 @@ class Ratings(QDialog):
             rho, shared = float(found.correlation[number]), float(found.shared[number])
             shown = percent(shared, 0) if shared == shared else ""
             cells = ((one.module, one.module), (_rho(rho), rho), (shown, shared))
-            cells = (*cells, (counted(one.kind, int(found.count[number])), int(found.count[number])))
+            cells = (*cells, (f"{int(found.count[number]):,}", int(found.count[number])))
             items = [_item(text, key, number, column > 0) for column, (text, key) in enumerate(cells)]
             self._model.appendRow(items)
         header = self.table.header()

@@ -1,6 +1,6 @@
 """The states as a tree with the plans that branch off, and the steps of the present branch; a click goes there."""
 
-from PySide6.QtCore import QModelIndex, Qt, Slot
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Slot
 from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -27,9 +27,11 @@ from .measures import error_text, kind_text, latency_text, metric_text, timing_o
 from .verified import verified_tip
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES, Aspect.MARKS, Aspect.GOAL})
-STATE_NAME, MACS, PARAMETERS = 0, 3, 4
-ROOMY, WIDE = 640, 470
-"""Widths from which all columns are shown, and the steps beside them, in device-independent pixels."""
+STATE_NAME, MACS, PARAMETERS, VERIFIED = 0, 3, 4, 5
+ROOM = {MACS: 380, VERIFIED: 470, PARAMETERS: 560}
+"""Widths from which a column is shown, in device-independent pixels."""
+WIDE = 470
+"""Width from which the steps are shown."""
 STEPS = 190
 """Width of the list of steps."""
 STATE, PLACE, SIDE = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3))
@@ -49,6 +51,7 @@ class History(QWidget):
         super().__init__(parent)
         self.document = document
         self._plans = Plans()
+        self._present: QStandardItem | None = None
         self._model = QStandardItemModel(self)
         self.view = QTreeView()
         self.view.setModel(self._model)
@@ -60,6 +63,7 @@ class History(QWidget):
         self.view.setRootIsDecorated(False)
         self.view.setAllColumnsShowFocus(True)
         self.steps = QListWidget()
+        self.steps.setProperty("role", "steps")
         self.steps.setAccessibleName(self.tr("Steps of this branch; Return goes to one"))
         self.comparison = button(self.tr("Compare with the original"))
         self._lay_out()
@@ -115,6 +119,7 @@ class History(QWidget):
         titles = (*titles, self.tr("Cut verified"))
         self._model.setHorizontalHeaderLabels(titles)
         rows: dict[str, QStandardItem] = {}
+        self._present = None
         plans = self._plans.rows(self.document)
         for state in self.document.states:
             items = self._items(state)
@@ -124,6 +129,9 @@ class History(QWidget):
                 if plan.state == state.id:
                     items[0].appendRow(self._plan_items(plan))
         self.view.expandAll()
+        if self._present is not None:  # keys begin where one is
+            here = QItemSelectionModel.SelectionFlag.NoUpdate
+            self.view.selectionModel().setCurrentIndex(self._present.index(), here)
         self._show_steps()
         header = self.view.header()
         header.setAccessibleName(self.tr("Columns of the history"))
@@ -142,8 +150,8 @@ class History(QWidget):
     def _share_room(self) -> None:
         self._beside.setVisible(self.width() >= WIDE)
         room = self.width() - (STEPS if self.width() >= WIDE else 0)
-        self.view.setColumnHidden(PARAMETERS, room < ROOMY - STEPS)
-        self.view.setColumnHidden(MACS, room < ROOMY - STEPS - 60)
+        for column, least in ROOM.items():
+            self.view.setColumnHidden(column, room < least)
 
     def _items(self, state: State) -> list[QStandardItem]:
         document, verified = self.document, state.verification
@@ -160,6 +168,7 @@ class History(QWidget):
         )
         tip = "" if metric is None else metric_text(metric)
         items = _row(texts, tip, present, (state.id, -1, Side(state.id)))
+        self._present = items[0] if present else self._present
         items[-1].setToolTip(verified_tip(document.states, state) if verified is not None else "")
         return items
 
@@ -173,7 +182,9 @@ class History(QWidget):
             "" if counted is None else scaled(counted.parameters),
             "",
         )
-        return _row(texts, plan_tip(plan), plan.present, (plan.state, plan.place, plan.side))
+        items = _row(texts, plan_tip(plan), plan.present, (plan.state, plan.place, plan.side))
+        self._present = items[0] if plan.present else self._present
+        return items
 
     def _show_steps(self) -> None:
         history = self.document.history

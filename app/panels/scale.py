@@ -35,6 +35,10 @@ class ScoreScale:
         """[n] lengths 0..1, NaN where the score is unknown."""
         return np.clip(scores / self.top, 0.0, 1.0)
 
+    def fraction(self, score: float) -> float:
+        """The same of one score."""
+        return min(max(score / self.top, 0.0), 1.0) if score == score else score
+
     def text(self, score: float) -> str:
         """The number beside a bar: the same decimals for all where that says enough, else three digits."""
         if score != score:

@@ -4,7 +4,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ..theme import score_colours, tokens
+from ..theme import score_colour, tokens
 from ..theme.values import CAPTION
 
 RANGE, HEIGHT = 96, 20
@@ -56,7 +56,10 @@ class ScoreRange(CaptionLine):
 
     def show_ends(self, low: str, high: str) -> None:
         """Say the range."""
-        self.ends = (self.tr("score {0}").format(low), high)
+        ends = (self.tr("score {0}").format(low), high)
+        if ends == self.ends:
+            return  # saying it again lays out all around it
+        self.ends = ends
         self.setAccessibleName(self.tr("Colours: {0} to {1}").format(*self.ends))
         self.updateGeometry()
         self.update()
@@ -77,5 +80,5 @@ def paint_scores(painter: QPainter, area: QRectF) -> None:
     """The colours from the lowest score to the highest."""
     gradient = QLinearGradient(area.topLeft(), area.topRight())
     for step in range(11):
-        gradient.setColorAt(step / 10, QColor(*map(int, score_colours([step / 10])[0])))
+        gradient.setColorAt(step / 10, QColor(*score_colour(step / 10)))
     painter.fillRect(area, gradient)

@@ -52,7 +52,7 @@ def difference_of(analysis: Analysis, rows: Rows, left: tuple[Mask, Costs], righ
     macs = np.stack([_macs(rows, costs) for _, costs in both])
     sizes = [np.where(rows.parameters, costs.tensor_sizes, 0) for _, costs in both]
     parameters = np.stack([rows.summed(one) for one in sizes])
-    only_right = np.bincount(rows.set_of, weights=gone[0] & ~gone[1], minlength=len(analysis.sets)).astype(np.int64)
+    only_right = rows.by_set(gone[0] & ~gone[1])
     named = np.maximum(rows.owner, rows.lead)
     others = np.where(named >= 0, only_right[np.maximum(named, 0)], 0) if len(only_right) else np.zeros_like(kept[0])
     kinds = _kinds(kept, macs, parameters, others)
@@ -69,10 +69,9 @@ def _macs(rows: Rows, costs: Costs) -> Ints:
 
 def _kept(analysis: Analysis, rows: Rows, gone: Mask) -> Ints:
     """[N] outputs of what has an axis of its own, structures of a set in a row of its own, -1 for the rest."""
-    of_set = np.bincount(rows.set_of, weights=~gone, minlength=max(len(analysis.sets), 1)).astype(np.int64)
-    sizes = kept_sizes(analysis, gone)
+    of_set, sizes = np.append(rows.by_set(~gone), 0), kept_sizes(analysis, gone)
     along = np.where(rows.lead >= 0, sizes[rows.axis], -1)
-    return np.where(rows.owner >= 0, of_set[np.maximum(rows.owner, 0)], along)
+    return np.where(rows.owner >= 0, of_set[rows.owner], along)
 
 
 def _kinds(kept: Ints, macs: Ints, parameters: Ints, others: Ints) -> NDArray[np.int8]:

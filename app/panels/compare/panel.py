@@ -20,13 +20,14 @@ from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.numbers import change, scaled
 from .model import CompareModel
-from .runs import LATENCY, MADE, METRIC, NAME, PARAMETERS, SIZE, RunsModel, Sorted, as_csv, runs_of
+from .runs import MADE, PARAMETERS, SIZE, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
 from .view import TwoTrees
 from .words import summary
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.MARKS, Aspect.TARGET, Aspect.TASK, Aspect.COMPARED})
-WIDTHS = {NAME: 120, MADE: 150}
+ROOM = {PARAMETERS: 560, SIZE: 600, MADE: 480}
+"""Widths from which a column of the runs is shown, in device-independent pixels; its tooltip has all of a row."""
 MODELS, RUNS = "models", "runs"
 
 
@@ -82,7 +83,7 @@ class Compare(QWidget):
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(MADE, QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(70)
+        header.setMinimumSectionSize(56)
         return table
 
     def _lay_out(self) -> None:
@@ -199,11 +200,8 @@ class Compare(QWidget):
         self._say()
 
     def _share_room(self) -> None:
-        for column in (PARAMETERS, SIZE):
-            self.table.setColumnHidden(column, self.width() < 560)
-        self.table.setColumnHidden(MADE, self.width() < 420)
-        self.table.setColumnHidden(LATENCY, False)
-        self.table.setColumnHidden(METRIC, False)
+        for column, least in ROOM.items():
+            self.table.setColumnHidden(column, self.width() < least)
 
     def resizeEvent(self, event) -> None:  # noqa: ANN001
         """In a narrow window what the ledger says anyway makes room."""

@@ -66,8 +66,8 @@ def made_words(state: State) -> str:
         return say("compare", "as opened")
     if state.kind is StateKind.ATTACHED:
         return say("compare", "weights trained elsewhere")
-    if state.recovery is not None:
-        epochs = state.recovery.epochs
+    if state.kind is StateKind.RECOVERED:
+        epochs = state.recovery.epochs if state.recovery is not None else 0
         if not epochs:
             return say("compare", "repaired without training")
         return counted(
@@ -128,18 +128,19 @@ def _run(state: str, row: tuple[Any, ...], original: State | None, target: Targe
     texts = (
         name,
         made,
-        _beside(scaled(parameters), parameters, original.parameters if original else 0),
+        scaled(parameters),
         _beside(scaled(macs), macs, original.macs if original else 0),
         nothing if timing is None else latency_text(timing),
         nothing if metric is None else f"{value_text(metric)} {error_text(metric)}".strip(),
-        size(number_of_bytes) if measured else say("compare", "{0} predicted").format(size(number_of_bytes)),
+        size(number_of_bytes) if measured else f"\u2248 {size(number_of_bytes)}",
     )
     last = float("inf")
     keys = (name, made, parameters, macs, timing.median if timing else last, metric.value if metric else -last)
     told = (metric.name, repr(metric.value), repr(metric.error), str(metric.count), str(metric.split)) if metric else ()
     plain = (name, made, str(parameters), str(macs), repr(timing.median) if timing else "", *(told or ("",) * 5))
     plain = (*plain, str(number_of_bytes), "measured" if measured else "predicted", _place(target))
-    tip = "\n".join(f"{title}: {text}" for title, text in zip(titles(), texts, strict=True))
+    lines = [f"{title}: {text}" for title, text in zip(titles(), texts, strict=True)]
+    tip = "\n".join([*lines, *([] if measured else [say("compare", "The file is predicted: 4 bytes a parameter.")])])
     return Run(state, texts, (*keys, number_of_bytes), plain, present, tip)
 
 

@@ -1,5 +1,7 @@
 """The two trees: opened, scrolled and selected together; the right one says what differs."""
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, Qt, Slot
 from PySide6.QtGui import QColor, QFont, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
@@ -69,8 +71,10 @@ class CompareDelegate(QStyledItemDelegate):
         painter.setFont(font)
         left = index.column() in (Column.NAME, Column.CHANGE)
         side = Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight
-        elide = Qt.TextElideMode.ElideMiddle if index.column() == Column.NAME else Qt.TextElideMode.ElideRight
-        text = painter.fontMetrics().elidedText(index.data() or "", elide, int(area.width()))
+        text = index.data() or ""
+        if index.column() == Column.CHANGE:
+            text = fitting(text, area.width(), painter.fontMetrics().horizontalAdvance)
+        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, int(area.width()))
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | side, text)
         painter.restore()
 
@@ -161,6 +165,7 @@ class TwoTrees(QWidget):
         """In a narrow window the MACs make room for names."""
         super().resizeEvent(event)
         narrow = event.size().width() < NARROW
+        self.right.header().resizeSection(Column.CHANGE, 62 if narrow else WIDTHS[Column.CHANGE])
         self.left.setColumnHidden(Column.MACS_LEFT, narrow)
         self.right.setColumnHidden(Column.MACS_RIGHT, narrow)
 
@@ -180,3 +185,10 @@ class TwoTrees(QWidget):
     @Slot()
     def _restored(self) -> None:
         self.show_selection(self.document.selection)
+
+
+def fitting(text: str, room: float, width: Callable[[str], int]) -> str:
+    """A difference in as many words as there is room for: the sign and the number come first."""
+    while width(text) > room and " " in text:
+        text = text.rpartition(" ")[0]
+    return text

@@ -18,10 +18,17 @@ say = QCoreApplication.translate
 class Cells:
     """Texts of rows; rows are numbered as the arrangement does (nodes, then structures)."""
 
-    def __init__(self, analysis: Analysis, rows: Rows, figures: Figures, facts: Facts) -> None:
-        """Take the numbers of one moment; made again when they change."""
+    def __init__(
+        self,
+        analysis: Analysis,
+        rows: Rows,
+        figures: Figures,
+        facts: Facts,
+        shares: dict[tuple[int, bytes], float] | None = None,
+    ) -> None:
+        """Take the numbers of one moment; made again when they change. `shares` are known for the same plan."""
         self._analysis, self._rows, self._figures, self._facts = analysis, rows, figures, facts
-        self._shares: dict[tuple[int, bytes], float] = {}
+        self._shares = {} if shares is None else shares
         self._positions: NDArray[np.bool_] | None = None
 
     def text(self, row: int, column: int) -> str:
@@ -74,7 +81,7 @@ class Cells:
 
     def fraction(self, row: int) -> float:
         """Length of the bar, NaN for none."""
-        return float(self._figures.scale.fractions(np.array([self._score(row)]))[0])
+        return self._figures.scale.fraction(self._score(row))
 
     def share(self, row: int) -> str:
         """Share of MACs."""
@@ -135,12 +142,16 @@ class Cells:
         return ", ".join(p for p in parts if p)
 
     def _structure_share(self, structure: int) -> float:
+        """Share of MACs that goes with a structure; those of a set that take as much with them are counted once."""
         number = int(self._rows.set_of[structure])
-        if self._figures.gone[structure] or self._analysis.sets[number].kind is Kind.BLOCK:
-            return structure_share(self._analysis, self._figures, structure)
-        if self._positions is None:
-            self._positions = self._analysis.removed_positions(self._figures.gone)
-        key = number, share_signature(self._analysis, self._positions, structure)
+        if self._figures.gone[structure]:
+            return float("nan")
+        if self._analysis.sets[number].kind is Kind.BLOCK:
+            key = number, structure.to_bytes(8, "little")
+        else:
+            if self._positions is None:
+                self._positions = self._analysis.removed_positions(self._figures.gone)
+            key = number, share_signature(self._analysis, self._positions, structure)
         if key not in self._shares:
             self._shares[key] = structure_share(self._analysis, self._figures, structure)
         return self._shares[key]

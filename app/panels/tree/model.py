@@ -12,7 +12,7 @@ from ...document import Document
 from ..kinds import many_of
 from .arrangement import Arrangement
 from .cells import Cells
-from .figures import Figures, figures_of
+from .figures import Figures, figures_of, rated
 from .query import Facts, Query, matches
 from .rows import rows_of
 from .rows_model import Index, RowsModel
@@ -28,6 +28,11 @@ class Column(IntEnum):
     TIME = 4
     PARAMETERS = 5
     SHAPE = 6
+
+
+BRANCH = Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled
+LEAF, EDITABLE = BRANCH | Qt.ItemFlag.ItemNeverHasChildren, BRANCH | Qt.ItemFlag.ItemIsEditable
+"""What rows can do; made once, because a tree asks for every row that it lays out."""
 
 
 class Role(IntEnum):
@@ -69,6 +74,8 @@ class TreeModel(RowsModel):
         self.document = document
         self.figures: Figures | None = None
         self.cells: Cells | None = None
+        self._counted: tuple[object, ...] = (None,) * 5
+        self._shares: dict[tuple[int, bytes], float] = {}
         self.query = Query()
         self.hits = (0, 0)
         self._sorting: tuple[int, Qt.SortOrder] = (Column.NAME, Qt.SortOrder.AscendingOrder)
@@ -129,8 +136,14 @@ class TreeModel(RowsModel):
             return
         facts = self.facts()
         times = self.document.contents.module_times.get(self.document.contents.present)
-        self.figures = figures_of(self.analysis, self.rows, facts.removed, facts.marked, facts.scores, plan, times)
-        self.cells = Cells(self.analysis, self.rows, self.figures, facts)
+        counted = (self.rows, facts.removed, facts.marked, plan, times)
+        if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
+            self.figures = rated(self.figures, self.analysis, self.rows, facts.removed, facts.scores)
+        else:
+            self._shares = {}
+            self.figures = figures_of(self.analysis, self.rows, *counted[1:3], facts.scores, plan, times)
+        self._counted = counted
+        self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares)
 
     def _arrange(self) -> None:
         if self.analysis is None or self.rows is None or self.figures is None:
@@ -200,17 +213,12 @@ class TreeModel(RowsModel):
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         """All can be selected; "keeps" of what can be cut can be edited."""
-        flags = super().flags(index)
-        if index.isValid() and self._arrangement is not None and index.internalId() >= self._arrangement.nodes:
-            flags |= Qt.ItemFlag.ItemNeverHasChildren
-        if (
-            index.isValid()
-            and index.column() == Column.KEEPS
-            and self.cells
-            and self.cells.editable(index.internalId())
-        ):
-            flags |= Qt.ItemFlag.ItemIsEditable
-        return flags
+        if not index.isValid() or self._arrangement is None or self.cells is None:
+            return Qt.ItemFlag.NoItemFlags
+        row = index.internalId()
+        if row >= self._arrangement.nodes:
+            return LEAF
+        return EDITABLE if index.column() == Column.KEEPS and self.cells.editable(row) else BRANCH
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Keep as many as was typed: "48" or "48 of 64"."""

@@ -5,6 +5,7 @@ A module with a single coupled set and no modules below is one row with it. Modu
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class Rows:
         module_count: How many of the nodes are modules; coupled sets in rows of their own follow.
         set_node: [K] node that shows a set.
         set_of: [S] set of each structure.
+        set_start: [K] first structure of each set.
         below_set: ([*], [*]) nodes and the sets in or below them.
         below_operator: ([*], [*]) nodes and the operators in or below them.
         tensor_node: [T] the row nearest to each tensor's module, -1 where only the model itself holds it.
@@ -53,6 +55,7 @@ class Rows:
     module_count: int
     set_node: Ints
     set_of: Ints
+    set_start: NDArray[np.int64]
     below_set: tuple[Ints, Ints]
     below_operator: tuple[Ints, Ints]
     tensor_node: Ints
@@ -62,6 +65,13 @@ class Rows:
     def count(self) -> int:
         """N."""
         return len(self.parent)
+
+    def by_set(self, values: NDArray[Any]) -> NDArray[Any]:
+        """[K] sums of [S] values in each set, whose structures lie one behind the other."""
+        if not len(values):
+            return np.zeros(len(self.set_start), np.int64)
+        kind = np.int64 if values.dtype == np.bool_ else values.dtype
+        return np.add.reduceat(values, self.set_start, dtype=kind)
 
     def summed(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """[N] sums of [T] values in or below each row."""
@@ -117,6 +127,7 @@ def rows_of(analysis: Analysis) -> Rows:
         module_count=len(modules),
         set_node=set_node,
         set_of=analysis.set_numbers(),
+        set_start=np.array([one.first for one in analysis.sets], np.int64),
         below_set=_pairs(below_set),
         below_operator=_pairs(operators),
         tensor_node=_ints([_nearest(t.module, node_of) for t in analysis.tensors]),

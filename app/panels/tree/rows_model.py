@@ -32,10 +32,13 @@ class RowsModel(QAbstractItemModel):
     # What Qt asks.
 
     def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
-        """The index at a place."""
-        if self._arrangement is None or not 0 <= column < self.columns or not 0 <= row < self.rowCount(parent):
+        """The index at a place; asked for every row of what is opened, so it is kept short."""
+        if self._arrangement is None:
             return QModelIndex()
-        return self.createIndex(row, column, self._arrangement.below(self._number(parent), row))
+        below = self._arrangement.children(parent.internalId() if parent.isValid() else -1)
+        if 0 <= row < len(below) and 0 <= column < self.columns and parent.column() <= 0:
+            return self.createIndex(row, column, below[row])
+        return QModelIndex()
 
     def parent(self, index: Index) -> QModelIndex:  # type: ignore[override]
         """The index above."""
@@ -48,6 +51,10 @@ class RowsModel(QAbstractItemModel):
         if self._arrangement is None or parent.column() > 0:
             return 0
         return self._arrangement.count(self._number(parent))
+
+    def hasChildren(self, parent: Index = QModelIndex()) -> bool:  # noqa: B008
+        """Whether rows lie below."""
+        return self.rowCount(parent) > 0
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         """As many as there are."""

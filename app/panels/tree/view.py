@@ -1,7 +1,9 @@
 """The tree's view: fixed columns, drawn branches, and keys that mark, spare and lock what is selected."""
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPointF, QRect, Qt, Signal, Slot
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QMenu, QTreeView, QWidget
 
 from ...document import Document, Selection
@@ -31,7 +33,8 @@ class StructureTree(QTreeView):
         super().__init__(parent)
         self.document, self.rows = document, model
         self.setModel(model)
-        self.setItemDelegate(TreeDelegate(self))
+        self._delegate = TreeDelegate(self, model)
+        self.setItemDelegate(self._delegate)
         self.columns = Columns(self, model)
         self._dress()
         model.figures_changed.connect(self._repaint)
@@ -55,9 +58,21 @@ class StructureTree(QTreeView):
         self.columns.share_room(event.size().width())
         super().resizeEvent(event)
 
+    def dataChanged(self, topLeft: QModelIndex, bottomRight: QModelIndex, roles: Sequence[int] = ()) -> None:
+        """All rows are equally tall: what changed in many is painted anew, and none of them is measured."""
+        if topLeft.row() == bottomRight.row() and topLeft.column() == bottomRight.column():
+            super().dataChanged(topLeft, bottomRight, list(roles))
+        else:
+            self.viewport().update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """All rows that are seen, in the present colours."""
+        self._delegate.look = tokens()
+        super().paintEvent(event)
+
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
         """An arrow where there is something below, and the row's colour behind it."""
-        look = tokens()
+        look = self._delegate.look
         if self.selectionModel().isSelected(index):
             painter.fillRect(rect, look.selection)
         if self.rows.hasChildren(index):
