@@ -15,7 +15,7 @@ from ..panels.kinds import many_of
 from ..rules import KEEPS, SCORED, Rule, Which
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
-from ..widgets.numbers import change, three
+from ..widgets.numbers import change, scaled
 from ..words import counted
 from .form import FormDialog
 from .texts import is_valid, numbers
@@ -213,7 +213,7 @@ class MarkDialog(FormDialog):
             plan, whole = costs(document.analysis, document.removed | after), document.original_costs
             less = change(whole.macs, plan.macs) or self.tr("all")
             words += self.tr(" {0} newly marked, {1} spared; the plan keeps {2} MACs ({3}).").format(
-                f"{fresh:,}", f"{spared:,}", three(plan.macs / 1e6) + " M", less
+                f"{fresh:,}", f"{spared:,}", scaled(plan.macs), less
             )
         return words
 
@@ -238,7 +238,7 @@ class MarkDialog(FormDialog):
         """The step's words."""
         where = rule.names.strip() or self.tr("all layers")
         if rule.which is Which.KEEP_SHARE:
-            return self.tr("keep {0} % of {1}").format(three(100 * rule.low), where)
+            return self.tr("keep {0} % of {1}").format(f"{100 * rule.low:g}", where)
         if rule.which is Which.KEEP_COUNT:
             return self.tr("keep {0} of {1}").format(int(rule.low), where)
         meant = counted(count, self.tr("{count} structure"), self.tr("{count} structures"))

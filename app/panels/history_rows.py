@@ -9,7 +9,6 @@ from secateur.engine.structures.costs import Costs, costs
 
 from ..document import Document, Side
 from ..history import History
-from ..words import counted
 
 say = QCoreApplication.translate
 
@@ -103,8 +102,7 @@ def _steps(history: History, place: int) -> tuple[str, ...]:
 
 def plan_name(row: PlanRow) -> str:
     """Plan, 184 marked."""
-    one, many = say("history", "plan, {count} marked"), say("history", "plan, {count} marked")
-    return counted(row.marked, one, many)
+    return say("history", "plan, {count} marked").format(count=f"{row.marked:,}")
 
 
 def plan_tip(row: PlanRow) -> str:

@@ -9,7 +9,6 @@ from secateur.engine.structures.analysis import Mask
 from secateur.engine.structures.costs import Costs, costs
 
 from ...document import Document, Side
-from ...words import counted
 from ..measures import kind_text
 
 say = QCoreApplication.translate
@@ -47,8 +46,8 @@ def side_title(document: Document, side: Side) -> str:
     name = side.state if state is None else state_title(state)
     if plan is None or not plan.any():
         return name
-    one = say("compare", "plan on {0}, {count} marked") if not side.live else say("compare", "plan, {count} marked")
-    return counted(int(plan.sum()), one, one).replace("{0}", name)
+    words = say("compare", "plan, {count} marked") if side.live else say("compare", "plan on {state}, {count} marked")
+    return words.format(state=name, count=f"{int(plan.sum()):,}")
 
 
 def sides_of(document: Document, chosen: Side | None) -> tuple[Side, ...]:
