@@ -224,7 +224,8 @@ class HeadMap(RowArea):
         self.viewport().update()
 
     def inside(self, area: QRectF) -> list[Place]:
-        """The cells that a rectangle touches."""
+        """The cells that a rectangle touches; one that was drawn along a row has no height, and touches all the same."""
+        area = area.adjusted(-0.5, -0.5, 0.5, 0.5)
         return [
             (row, cell)
             for row, one in enumerate(self.rows)
