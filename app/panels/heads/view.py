@@ -224,7 +224,7 @@ class HeadMap(RowArea):
         self.viewport().update()
 
     def inside(self, area: QRectF) -> list[Place]:
-        """The cells that a rectangle touches; one that was drawn along a row has no height, and touches all the same."""
+        """The cells that a rectangle touches; one drawn along a row has no height, and touches all the same."""
         area = area.adjusted(-0.5, -0.5, 0.5, 0.5)
         return [
             (row, cell)

@@ -94,7 +94,7 @@ class ScoreMap(QWidget):
         return LARGEST_IMAGE if self._images else LARGEST
 
     def inside(self, area: QRectF) -> list[int]:
-        """The cells that a rectangle touches; one that was drawn along a row has no height, and touches all the same."""
+        """The cells that a rectangle touches; one drawn along a row has no height, and touches all the same."""
         grid, area = self.grid(), area.adjusted(-0.5, -0.5, 0.5, 0.5)
         return [n for n in range(len(self.fractions)) if self.cell(n, grid).intersects(area)]
 

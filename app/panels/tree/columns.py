@@ -29,6 +29,7 @@ class Columns(QObject):
         super().__init__(view)
         self._view, self._model = view, model
         self.chosen: dict[int, bool] = {}
+        self._sorted: tuple[int, Qt.SortOrder] | None = None
         for word in str(settings.settings().value(KEY, "") or "").split():
             name, _, on = word.partition("=")
             if name in Column.__members__:
@@ -96,17 +97,14 @@ class Columns(QObject):
     @Slot(int)
     def _sort(self, column: int) -> None:
         """By a column, largest first, then smallest, then as the model has it; scores begin with the smallest."""
+        first, second = Qt.SortOrder.DescendingOrder, Qt.SortOrder.AscendingOrder
+        if column == Column.SCORE:
+            first, second = second, first
+        order = None if column in (Column.NAME, Column.SHAPE) else first
+        if self._sorted is not None and self._sorted[0] == column:
+            order = second if self._sorted[1] is first else None
+        self._sorted = None if order is None else (column, order)
         header = self._view.header()
-        now = header.sortIndicatorSection() if header.isSortIndicatorShown() else -1
-        first = Qt.SortOrder.AscendingOrder if column == Column.SCORE else Qt.SortOrder.DescendingOrder
-        again = Qt.SortOrder.DescendingOrder if first is Qt.SortOrder.AscendingOrder else Qt.SortOrder.AscendingOrder
-        sorts = column not in (Column.NAME, Column.SHAPE)
-        if now != column:
-            order = first
-        elif header.sortIndicatorOrder() is first:
-            order = again
-        else:
-            order, sorts = first, False
-        header.setSortIndicatorShown(sorts)
-        header.setSortIndicator(column if sorts else Column.NAME, order)
-        self._model.sort(column if sorts else Column.NAME, order)
+        header.setSortIndicatorShown(order is not None)
+        header.setSortIndicator(column, order or first)
+        self._model.sort(Column.NAME if order is None else column, order or first)

@@ -13,6 +13,7 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.score_range import ScoreRange
+from ...words import counted
 from .criterion import CriterionBox
 from .model import TreeModel
 from .options import RatingOptions, changed
@@ -166,8 +167,9 @@ class TreePanel(Card):
     def _count(self) -> None:
         """How many the filter lets through, while there is one."""
         self.found.setVisible(not self.model.query.empty and self.document.analysis is not None)
-        words = self.tr("{0} structures and {1} layers match")
-        self.found.setText(words.format(*(f"{one:,}" for one in self.model.hits)))
+        structures = counted(self.model.hits[0], self.tr("{count} structure"), self.tr("{count} structures"))
+        layers = counted(self.model.hits[1], self.tr("{count} layer"), self.tr("{count} layers"))
+        self.found.setText(self.tr("{0} in {1} found").format(structures, layers))
 
     def edit_keeps(self) -> None:
         """Type how many the selected layer keeps; a filter that hides it is put away."""
