@@ -1,5 +1,7 @@
 """Commands of the Mark menu, each as a hand gives it in the window: menu, dialog, and what the screen says then."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -26,8 +28,8 @@ def window(qtbot, dressed) -> MainWindow:
     return window
 
 
-def give(window: MainWindow, name: str) -> MarkDialog | None:
-    """Run a command as its menu entry does; the dialog that it opens."""
+def give(window: MainWindow, name: str) -> Any:
+    """Run a command as its menu entry does; the dialog that it opens, None where it opens none."""
     window.commands.refresh()
     action = window.commands.by_id[name]
     assert action.isEnabled(), action.toolTip()

@@ -19,6 +19,7 @@ from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.numbers import change, scaled
+from ..measures import target_text
 from .model import CompareModel
 from .runs import MADE, PARAMETERS, SIZE, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
@@ -26,8 +27,10 @@ from .view import TwoTrees
 from .words import summary
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.MARKS, Aspect.TARGET, Aspect.TASK, Aspect.COMPARED})
-ROOM = {PARAMETERS: 560, SIZE: 600, MADE: 480}
+ROOM = {PARAMETERS: 660, SIZE: 540, MADE: 440}
 """Widths from which a column of the runs is shown, in device-independent pixels; its tooltip has all of a row."""
+LOW = 300
+"""Height from which the sentence above is shown, in device-independent pixels."""
 MODELS, RUNS = "models", "runs"
 
 
@@ -153,7 +156,7 @@ class Compare(QWidget):
         self.model.show_models(document.analysis, left, right)
         self._source.show_runs(runs_of(document))
         if left is not None and right is not None and self.model.difference is not None:
-            self.trees.say((left.title, right.title), (_costs(left, None), _costs(right, left)))
+            self.trees.say((_costs(left, None), _costs(right, left)))
         self._say()
 
     def _fill(self) -> None:
@@ -176,10 +179,8 @@ class Compare(QWidget):
     def _say(self) -> None:
         if self.pages[RUNS].isChecked():
             words = self.tr(
-                "A click on a row goes to its state; a click on a heading sorts. Latencies are those of {0}."
+                "A click on a row goes to its state, one on a heading sorts. \u2248: predicted. Latency: {0}."
             )
-            from ..measures import target_text
-
             self._said.setText(words.format(target_text(self.document.target)))
         elif self.model.difference is not None:
             self._said.setText(summary(self.model.difference, self.model.titles))
@@ -202,6 +203,7 @@ class Compare(QWidget):
     def _share_room(self) -> None:
         for column, least in ROOM.items():
             self.table.setColumnHidden(column, self.width() < least)
+        self._said.setVisible(self.height() >= LOW)
 
     def resizeEvent(self, event) -> None:  # noqa: ANN001
         """In a narrow window what the ledger says anyway makes room."""

@@ -60,8 +60,8 @@ PLAIN = (*TITLES, "size bytes", "size is", "target")
 """Columns of the CSV; not translated, so that a script finds them."""
 
 
-def made_words(state: State) -> str:
-    """How a state was made: "cut, taylor, at most 50 % of the MACs"."""
+def made_words(state: State, parent: State | None = None) -> str:
+    """How a state was made: "cut, Taylor, first order, at most 50 % of the MACs"."""
     if state.kind is StateKind.ORIGINAL:
         return say("compare", "as opened")
     if state.kind is StateKind.ATTACHED:
@@ -73,12 +73,21 @@ def made_words(state: State) -> str:
         return counted(
             epochs, say("compare", "fine-tuned, {count} epoch"), say("compare", "fine-tuned, {count} epochs")
         )
+    return _cut_words(state, parent)
+
+
+def _cut_words(state: State, parent: State | None) -> str:
     plan = state.plan
-    if plan is None or plan.asked is None:
+    fresh = _number(state.removed) - (_number(parent.removed) if parent is not None else 0)
+    if plan is None or plan.asked is None or _number(plan.marked) >= fresh:
         return say("compare", "cut, marked by hand")
-    limits = [limit_words(one) for one in plan.asked.limits]
     rule = CRITERIA.get(plan.criterion)
-    return ", ".join([say("compare", "cut"), *([rule.title] if rule else []), *limits])
+    limits = [limit_words(one) for one in plan.asked.limits]
+    return ", ".join([say("compare", "cut"), *limits, *([rule.title] if rule else [])])
+
+
+def _number(named: dict[str, list[int]]) -> int:
+    return sum(len(indices) for indices in named.values())
 
 
 def limit_words(limit: Limit) -> str:
@@ -107,7 +116,12 @@ def _of_state(document: Document, state: State, original: State | None) -> Run:
     exported = document.contents.exports.get(state.id) or next(iter(files), None)
     measured = exported is not None and exported.format == "onnx"
     number_of_bytes = exported.bytes if exported is not None and measured else BYTES * state.parameters
-    facts = (state_title(state), made_words(state), state.parameters, state.macs)
+    facts = (
+        state_title(state),
+        made_words(state, document.contents.states.get(state.parent)),
+        state.parameters,
+        state.macs,
+    )
     timing = _timing(state.timings, document.target)
     row = (*facts, timing, document.metric(state), number_of_bytes, measured)
     present = state is document.state and not document.marked.any()

@@ -126,7 +126,6 @@ class TwoTrees(QWidget):
         super().__init__(parent)
         self.document, self.rows = document, model
         self.left, self.right = CompareTree(model, False), CompareTree(model, True)
-        self._titles = (ElidedLabel(role="strong"), ElidedLabel(role="strong"))
         self._costs = (ElidedLabel(role="caption"), ElidedLabel(role="caption"))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -134,8 +133,7 @@ class TwoTrees(QWidget):
         for number, tree in enumerate((self.left, self.right)):
             column = QVBoxLayout()
             column.setSpacing(1)
-            for each in (self._titles[number], self._costs[number]):
-                column.addWidget(each)
+            column.addWidget(self._costs[number])
             column.addWidget(tree, 1)
             row.addLayout(column, 10 + 2 * number)
         self.left.setAccessibleName(self.tr("Left model"))
@@ -155,11 +153,10 @@ class TwoTrees(QWidget):
         self.left.selectionModel().currentChanged.connect(self._current_changed)
         self.rows.modelReset.connect(self._restored)
 
-    def say(self, titles: tuple[str, str], costs: tuple[str, str]) -> None:
-        """Head both trees."""
-        for labels, texts in ((self._titles, titles), (self._costs, costs)):
-            for each, text in zip(labels, texts, strict=True):
-                each.setText(text)
+    def say(self, costs: tuple[str, str]) -> None:
+        """Head each tree with what its model costs."""
+        for each, text in zip(self._costs, costs, strict=True):
+            each.setText(text)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a narrow window the MACs make room for names."""

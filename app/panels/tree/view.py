@@ -80,7 +80,7 @@ class StructureTree(QTreeView):
             chevron(painter, centre, "down" if self.isExpanded(index) else "right", look.muted)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space marks or spares, Delete marks, L locks or unlocks, Return edits how many to keep."""
+        """Space marks or spares, Delete marks, Return edits how many to keep."""
         if event.modifiers() not in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier):
             super().keyPressEvent(event)
         elif event.key() == Qt.Key.Key_Space:
@@ -119,6 +119,25 @@ class StructureTree(QTreeView):
         if chosen:
             self.document.lock(chosen, on)
 
+    @Slot()
+    def invert(self) -> None:
+        """Mark what is not marked and spare what is, in the sets that are selected."""
+        chosen = self.chosen(whole_sets=True)
+        if chosen and self.rows.analysis is not None:
+            scope = self.rows.analysis.empty()
+            scope[chosen] = True
+            self.document.invert(scope)
+
+    @Slot()
+    def _ask_pattern(self) -> None:
+        """Keep a share in every layer that is called as the current one."""
+        from ...dialogs.mark import MarkDialog
+        from ...rules import Which
+
+        MarkDialog(
+            self.window(), Which.KEEP_SHARE, names=self.rows.module(self.currentIndex()), of=self.document
+        ).open()
+
     def chosen(self, whole_sets: bool = False) -> list[int]:
         """The selected structures; with `whole_sets` also all of a selected set."""
         found: list[int] = []
@@ -148,6 +167,8 @@ class StructureTree(QTreeView):
                 bool(self.rows.flags(keeps) & Qt.ItemFlag.ItemIsEditable),
                 self.edit_keeps,
             ),
+            (self.tr("Keep for a pattern \u2026"), any_chosen, self._ask_pattern),
+            (self.tr("Invert marks"), any_chosen, self.invert),
             (self.tr("Lock"), any_chosen, lambda: self.lock(True)),
             (self.tr("Unlock"), any_chosen, lambda: self.lock(False)),
         )

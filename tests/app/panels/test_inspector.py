@@ -296,6 +296,7 @@ def test_escape_drops_the_rubber_band(inspector, qtbot) -> None:
 
 def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
     document = opened()
+    assert document.analysis is not None
     cause = Fixed(document.analysis.fixed[0].tensor, 0, 10, Message("x", "aten.topk runs over it."), "head.topk")
     document.contents.analysis = replace(document.analysis, fixed=(cause,))
     inspector = Inspector(document)
