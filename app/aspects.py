@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.structures.analysis import Mask
 from secateur.engine.structures.parts import Kind
 from secateur.engine.targets.protocol import TargetSpec
 
@@ -25,6 +26,7 @@ class Aspect(StrEnum):
     CURVE = "curve"
     SENSITIVITY = "sensitivity"  # points of a sensitivity analysis
     LOG = "log"
+    COMPARED = "compared"  # which two models are put beside each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,21 @@ class Selection:
     module: str = ""
     set_number: int = -1
     structure: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """A model to compare: a state, or what a plan would leave of it.
+
+    Attributes:
+        state: Id of the state.
+        plan: [S] marks on top of what the state lacks, None for the state itself.
+        live: The plan as it is at present, whatever becomes of it.
+    """
+
+    state: str
+    plan: Mask | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.planning import protocol as planning
 from secateur.engine.planning.meter import predictable
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
@@ -52,6 +54,9 @@ class Contents:
         curves: By (state, rating), sensitivity as far as it was measured.
         scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
+        filters: By state, images of the first convolution's filters; None where there are none.
+        module_times: By state, the measured share of a forward's time in each module.
+        baselines: By id, what stands beside the states.
         latencies: By target, what was measured there to predict latencies with.
     """
 
@@ -76,6 +81,9 @@ class Contents:
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
     )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
+    filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
+    module_times: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
 
     @property
@@ -131,8 +139,13 @@ class Contents:
         """Make a state the present one, without marks."""
         assert self.analysis is not None
         self.present = state
-        self.removed, _ = from_identities(self.analysis, self.states[state].removed)
+        self.removed = self.removed_in(state)
         self.marked = self.analysis.empty()
+
+    def removed_in(self, state: str) -> Mask:
+        """[S] what a state lacks."""
+        assert self.analysis is not None
+        return from_identities(self.analysis, self.states[state].removed)[0]
 
     def plan_costs(self) -> Costs | None:
         """Costs of what the plan leaves."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
+from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -25,16 +26,16 @@ from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
 from . import marking
-from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
+from .aspects import Aspect, CurvePoint, Goal, JobView, Selection, Side
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
-from .history import Entry, History
+from .history import Entry, History, Snapshot
 from .studies import Studies
 from .views import Views
 from .words import counted
 from .work import Work
 
-__all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection"]
+__all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection", "Side"]
 
 ALL = frozenset(Aspect)
 PLAN = frozenset({Aspect.MARKS, Aspect.GOAL, Aspect.STATES, Aspect.SCORES})
@@ -65,6 +66,7 @@ class Document(QObject):
         self.history = History()
         self.selection = Selection()
         self.hovered = -1
+        self.compared: tuple[Side | None, Side | None] = (None, None)
         self.log: tuple[str, ...] = ()
         self.recovery = RecoverySettings()
         self.revision = 0
@@ -242,6 +244,11 @@ class Document(QObject):
             self.hovered = structure
             self.announce(Aspect.HOVER)
 
+    def compare(self, left: Side | None, right: Side | None) -> None:
+        """Put two models beside each other; None for the original at the left, for what is present at the right."""
+        self.compared = (left, right)
+        self.announce(Aspect.COMPARED)
+
     # Edits of the plan: instant and undoable.
 
     def mark(self, structures: Mask | NDArray[np.int64] | Iterable[int], on: bool) -> None:
@@ -255,6 +262,27 @@ class Document(QObject):
         words = self.tr("mark {0}") if on else self.tr("spare {0}")
         text = words.format(self._counted(touched))
         self._plan(text, np.where(touched, on, self.marked), touched)
+
+    def take_marks(self, text: str, marked: Mask, touched: Mask) -> None:
+        """Take marks that a rule made, as one step; what it touched counts as decided by hand."""
+        if not self._refuses() and self.analysis is not None:
+            self.cancel_preview()
+            self._plan(text, marked & ~self.removed, touched)
+
+    def invert(self, scope: Mask) -> None:
+        """Mark in a scope what is not marked, and spare what is."""
+        if self.analysis is not None:
+            given = (self.analysis, self.scores, self.marked, self.removed, self.locked, scope)
+            self.take_marks(self.tr("invert marks"), *marking.inverted(*given))
+
+    def grow(self) -> None:
+        """Grow marks to whole groups: to widths that the target likes."""
+        if self.analysis is not None:
+            given = (self.analysis, self.scores, self.marked, self.removed, self.locked, self.target.multiple)
+            after, touched = marking.grown(*given)
+            if (after == self.marked).all():
+                self.announced.emit(self.tr("Every layer with marks keeps whole groups already."))
+            self.take_marks(self.tr("grow marks to whole groups"), after, touched)
 
     def keep(self, set_number: int, count: int) -> None:
         """Keep the `count` best structures of a coupled set and mark the rest."""
@@ -334,9 +362,16 @@ class Document(QObject):
         """Do the step again that was taken back; never runs a job."""
         self._travel(back=False)
 
+    def jump(self, place: int) -> None:
+        """Go to a place of the history, on any of its branches; never runs a job."""
+        if place != self.history.position and not self._refuses():
+            self.cancel_preview()
+            self._arrive(self.history.go(place), self.tr("Back at: {step}"), self.history.undo_text)
+
     def go_to(self, state_id: str) -> None:
         """Make a state the present one (undoable)."""
-        if state_id != self.contents.present and state_id in self.contents.states and not self._refuses():
+        here = state_id == self.contents.present and not self.marked.any()
+        if not here and state_id in self.contents.states and not self._refuses():
             self.enter(state_id, self.tr("go to {state}").format(state=state_id))
 
     # Jobs: see `Work`.
@@ -423,6 +458,7 @@ class Document(QObject):
         self.contents = opened(model, spec, self.contents)
         self.history.clear()
         self.selection, self.hovered = Selection(), -1
+        self.compared = (None, None)
         self._before_preview = None
         self.revision += 1
         self.work.curve.clear()
@@ -463,6 +499,11 @@ class Document(QObject):
         self.history.clear()
         self.revision += 1
         self.announce(*PLAN)
+
+    def take_baselines(self, baselines: tuple[Baseline, ...]) -> None:
+        """What stands beside the states, as the engine has it."""
+        self.contents.baselines = {one.id: one for one in baselines}
+        self.announce(Aspect.STATES)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""
@@ -556,12 +597,17 @@ class Document(QObject):
             return
         self.cancel_preview()
         entry = self.history.undo() if back else self.history.redo()
-        if entry is None:
+        if entry is not None:
+            words = self.tr("Undone: {step}") if back else self.tr("Done again: {step}")
+            self._arrive(entry.before if back else entry.after, words, entry.text)
+
+    def _arrive(self, snapshot: Snapshot | None, words: str, step: str) -> None:
+        """Show what stood at another place of the history."""
+        if snapshot is None:
             return
-        self.contents.restore(entry.before if back else entry.after)
+        self.contents.restore(snapshot)
         self.revision += 1
-        words = self.tr("Undone: {step}") if back else self.tr("Done again: {step}")
-        self.announced.emit(words.format(step=entry.text))
+        self.announced.emit(words.format(step=step or self.tr("the begin")))
         self.announce(*PLAN)
         self.work.score()
 

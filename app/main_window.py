@@ -28,7 +28,7 @@ SMALLEST = (1024, 700)
 FIRST = (1440, 900)
 TITLE_BAR = 40
 """Height in pixels that window managers add at most."""
-SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE})
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE, Aspect.COMPARED})
 
 
 class MainWindow(QMainWindow):
@@ -166,6 +166,11 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.panels["tree.panel"].show_options()
 
+    def edit_keeps(self) -> None:
+        """Type in the tree how many the selected layer keeps."""
+        if self.area is not None:
+            self.area.panels["tree.panel"].edit_keeps()
+
     def reset_layout(self) -> None:
         """Panels as at first."""
         if self.area is not None:
@@ -203,6 +208,8 @@ class MainWindow(QMainWindow):
             self.area.show_tab("recovery")
         if not self.document.busy:
             self._following = False
+        if Aspect.COMPARED in aspects:
+            self.show_panel("compare")
         if Aspect.MODEL in aspects:
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._first_tab()

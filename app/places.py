@@ -49,6 +49,7 @@ PLACES = (
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "Layers"),
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "Heads"),
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Sensitivity"), "sensitivity", "SensitivityPanel"),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "Compare"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "Recovery"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Samples"), "samples", "Samples"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "Jobs"),

@@ -14,7 +14,9 @@ from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.choices import Choices
 from secateur.engine.session.events import Progressed
+from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
@@ -140,15 +142,35 @@ class Work(QObject):
 
     def score(self) -> None:
         """Rate the structures of the present state, unless that is known or under way."""
-        document = self.document
-        state, criterion = document.contents.present, document.criterion
-        choices, rating = document.choices, document.rating
+        self._rate(self.document.criterion, self.document.choices, self.document.rating)
+
+    def rate(self, criterion: str) -> None:
+        """Rate them by another criterion too, as it does by itself: what the document is rated by stays."""
+        self._rate(criterion, Choices(), criterion)
+
+    def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
+        state = self.document.contents.present
         title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
         about = (state, rating)
-        known = document.scores is not None or any(job.about == about for job in self.board.running())
+        known = about in self.document.contents.scores or any(job.about == about for job in self.board.running())
         if state and not known and self.link is not None:
             asked = (state, criterion, choices)
             self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
+
+    def filters(self) -> None:
+        """Bring the images of the first convolution's filters of the present state, where nobody has yet."""
+        contents, state = self.document.contents, self.document.contents.present
+        about = ("filters", state)
+        if state in contents.filters or any(job.about == about for job in self.board.running()) or self.link is None:
+            return
+
+        def apply(found: Filters | None) -> None:
+            contents.filters[state] = found
+            if contents is self.document.contents:
+                self.document.announce(Aspect.STATES)
+
+        title = self.tr("Read the first layer's filters")
+        self._ask(title, apply, "filters", state, background=True, about=about)
 
     def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
         """Measure original and present state on the target, interleaved, and perhaps other states with them."""
@@ -319,6 +341,7 @@ class Work(QObject):
 
     def _history(self, states: tuple[State, ...]) -> None:
         self.document.take_states(states)
+        self._ask(self.tr("Read the baselines"), self.document.take_baselines, "all_baselines", background=True)
         self._look()
 
     def _attached(self, task: TaskInfo) -> None:

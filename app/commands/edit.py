@@ -38,6 +38,12 @@ def _lock(window: Any) -> None:
     document.lock(_mask(document), not document.locked[selected(document)].all())
 
 
+def _ratings(window: Any) -> None:
+    from ..dialogs.ratings import show_ratings
+
+    show_ratings(window)
+
+
 def _undo_words(document: "Document") -> str:
     return say("Undo {step}").format(step=document.undo_text).rstrip()
 
@@ -104,6 +110,15 @@ EDIT = (
         lambda window: window.show_rating(),
         "",
         reasons.opened,
+    ),
+    Command(
+        "edit.ratings",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Compare two ratings..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Two criteria side by side: their colours, and their rank correlation by layer."),
+        _ratings,
+        "",
+        reasons.all_of(reasons.opened, reasons.idle),
     ),
     Command(
         "edit.clear",

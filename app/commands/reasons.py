@@ -40,6 +40,11 @@ def marked(document: "Document") -> str:
     return "" if document.marked.any() else say("Nothing is marked. Mark what should go, or suggest a plan.")
 
 
+def rated(document: "Document") -> str:
+    """There are scores."""
+    return "" if document.scores is not None else say("Structures are not rated yet.")
+
+
 def no_plan(document: "Document") -> str:
     """The plan is empty: what follows works on the state, not on the plan."""
     return say("Cut what is marked first, or clear the marks.") if document.marked.any() else ""

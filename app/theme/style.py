@@ -96,6 +96,8 @@ def _views(t: Tokens) -> str:
     return f"""
 QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0; show-decoration-selected: 1; }}
 QTreeView::item {{ height: 22px; }}
+QListWidget[role="steps"]::item {{ height: 22px; padding: 0 4px; }}
+QListWidget[role="steps"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeWidget[role="commands"]::item {{ padding: 0 4px; }}
 QTreeWidget[role="commands"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeView::branch {{ image: none; border-image: none; background: transparent; }}

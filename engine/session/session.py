@@ -22,7 +22,7 @@ from torch import nn
 from ..baselines.protocol import Baseline, BaselineSpec, Standing
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
-from ..inputs import Inputs
+from ..inputs import Inputs, at_batch, at_size
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..latency.protocol import LatencyTable
 from ..planning.protocol import Goal
@@ -47,6 +47,7 @@ from ..surgery.own_class import require_own_class
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
+from ..targets.by_module import module_times as time_modules
 from ..targets.elsewhere import refuse_prompt, write_bench
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
@@ -59,6 +60,7 @@ from .benching import bench_name, take_results
 from .comparing import Comparison
 from .courses import Course, Sweep
 from .files import removed_unless_finished
+from .filters import Filters, filters_of
 from .history import History, is_project
 from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
@@ -188,6 +190,11 @@ class Session:
         for state, timing in zip(states, timings, strict=True):
             self.history.add_timing(state, timing)
         return timings
+
+    def module_times(self, state: str, target: TargetSpec, token: CancelToken = NEVER) -> Job[dict[str, float]]:
+        """Share of a forward's time in each module of a state by its path, in PyTorch with the target's batch."""
+        inputs = at_batch(at_size(self._need().prepared.inputs, target.lengths), target.batch)
+        return (yield from time_modules(self._model(state), inputs, target.threads, token))
 
     def latencies(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[LatencyTable]:
         """The table that predicts the latency of any plan on a target; what is missing in it is measured first.
@@ -375,6 +382,11 @@ class Session:
         """[S] what is gone in a state."""
         return self._need().mask(self.history.state(state))
 
+    def filters(self, state: str) -> Filters | None:
+        """The filters of a state's first convolution as images, None where it has none that can be seen."""
+        live = self._need()
+        return filters_of(self._model(state), live.analysis, live.mask(self.history.state(state)))
+
     def states(self) -> tuple[State, ...]:
         """All states in the order they were made, the original first."""
         return tuple(self.history.states.values())
@@ -382,6 +394,10 @@ class Session:
     def baselines(self, state: str) -> tuple[Baseline, ...]:
         """The baselines that stand beside a state, in the order they were made."""
         return tuple(one for one in self.history.baselines.values() if one.against == state)
+
+    def all_baselines(self) -> tuple[Baseline, ...]:
+        """All baselines of all states, in the order they were made."""
+        return tuple(self.history.baselines.values())
 
     def standing(self, state: str) -> Standing:
         """A state as baselines are made for it."""

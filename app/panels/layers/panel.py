@@ -10,6 +10,7 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.numbers import difference, signed
 from ...widgets.numbers import share as share_words
+from ...widgets.score_range import ScoreRange
 from ..kinds import title_of
 from ..tree.figures import figures_of
 from ..tree.rows import Rows, rows_of
@@ -27,6 +28,7 @@ class Layers(QWidget):
 
     Attributes:
         table: The rows.
+        range: What the colours mean.
         layers: What they are, None in an empty window.
         plan: What the plan makes of them.
     """
@@ -51,12 +53,14 @@ class Layers(QWidget):
         )
         self.table.words = self.words
         self._legend = label(role="caption", wrap=True)
+        self.range = ScoreRange()
         shown = QWidget()
         inner = QVBoxLayout(shown)
         inner.setContentsMargins(6, 4, 6, 6)
         inner.setSpacing(4)
         inner.addWidget(self.table, 1)
         inner.addWidget(self._legend)
+        inner.addWidget(self.range)
         self._stack = QStackedLayout(self)
         words = self.tr(
             "Open a model: every layer becomes a row with its width, what it costs, and what it is tied to."
@@ -89,6 +93,8 @@ class Layers(QWidget):
         figures = figures_of(document.analysis, rows, document.removed, document.marked, document.scores, costs)
         self.plan = plan_of(document.analysis, rows, layers, document.removed, figures, costs)
         self.table.show_rows(len(layers.node), self._row, layers.ties)
+        scale, known = self.plan.scale, document.scores is not None
+        self.range.show_ends("0", scale.text(scale.top) if known else self.tr("not rated yet"))
 
     def _read_sensitivity(self) -> None:
         """What half of each set costs, where it was measured."""
@@ -102,7 +108,7 @@ class Layers(QWidget):
         self.table.measured = bool(self._lost)
         measured = self.tr("Half costs: what the metric changes by where half of a layer goes. ") if self._lost else ""
         words = self.tr(
-            "Filled: kept, by mean score, blue low, yellow high; hatched: marked; pale: gone. {0}"
+            "Filled: kept, by mean score; hatched: marked; pale: gone. {0}"
             "Lines: layers that lose the same channels; dashed: concatenated."
         )
         self._legend.setText(words.format(measured))
