@@ -26,9 +26,11 @@ from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
 from . import marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
+from .beside import Beside
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
 from .history import Entry, History
+from .lowest import Lowest
 from .studies import Studies
 from .views import Views
 from .words import counted
@@ -73,6 +75,7 @@ class Document(QObject):
         self._original_costs: tuple[Any, Costs] | None = None
         self.work = Work(self, link)
         self.studies = Studies(self)
+        self.beside, self.lowest = Beside(self), Lowest(self)
 
     # What is open.
 
@@ -448,8 +451,8 @@ class Document(QObject):
         """Another task is attached: metrics and scores of the old one no longer mean anything."""
         self.contents.task = task
         self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
-        self.contents.scores.clear()
-        self.contents.curves.clear()
+        for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
+            known.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 

@@ -245,21 +245,24 @@ class Work(QObject):
             self._say(self.tr("Structures are being scored; the plan follows."))
             return self.score()
         if document.goal.cost is Cost.LATENCY and document.contents.table is None:
-            return self._tabulate()
+            return self.tabulate(plan=True)
         self._suggestion.start(document.contents, document.scores, document.revision)
 
-    def _tabulate(self) -> None:
-        """Measure what latencies are predicted with, then plan."""
+    def tabulate(self, plan: bool = False) -> None:
+        """Measure what latencies are predicted with, then perhaps plan."""
         contents, target = self.document.contents, self.document.target
 
         def apply(table: Any) -> None:
             contents.latencies[target] = table
             if contents is self.document.contents:
                 self.document.announce(Aspect.TARGET)
-                self.suggest()
+                self.document.studies.savings()
+                if plan:
+                    self.suggest()
 
         if not any(job.method == "latencies" for job in self.board.running()):
-            self._say(self.tr("Cut models are being measured on the target; the plan follows."))
+            if plan:
+                self._say(self.tr("Cut models are being measured on the target; the plan follows."))
             self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target)
 
     def cancel(self, number: int) -> None:
@@ -319,6 +322,7 @@ class Work(QObject):
 
     def _history(self, states: tuple[State, ...]) -> None:
         self.document.take_states(states)
+        self._ask(self.tr("Read the baselines"), self.document.beside.read, "baselines")
         self._look()
 
     def _attached(self, task: TaskInfo) -> None:
@@ -334,6 +338,7 @@ class Work(QObject):
         judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
         if state is not None and document.task is not None and not judged:
             self.evaluate(state.id)
+        document.studies.savings()
         self.measure_if_cheap()
 
     def _scored(self, state: str, criterion: str, scores: Any) -> None:

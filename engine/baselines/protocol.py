@@ -20,6 +20,9 @@ from ..surgery.protocol import Edits
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Task
 
+LIBRARIES = ("torchvision:", "timm:")
+"""Beginnings of the sources whose families `families.py` knows."""
+
 
 class BaselineKind(StrEnum):
     """What a state is compared with."""

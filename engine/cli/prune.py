@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course
-from ..session.losses import Found, Tolerance
+from ..session.losses import Found, Tolerance, brief_epochs
 from ..session.plain import to_plain
 from ..session.points import user_cache
 from ..session.session import Session
@@ -51,9 +50,6 @@ from .timing import (
     none_holds,
     shortfall,
 )
-
-BRIEF = 0.4
-"""Share of the epochs of a recovery, rounded up, while a search for what may be lost goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +158,7 @@ def _made(
     """The goal that was reached, what a search for it found, and the states on the way."""
     if not asked.loss:
         return course.goal, None, reporter.finish(session.prune(start.id, course, scores))
-    epochs = ceil(course.recovery.epochs * BRIEF) if course.recovery else None
+    epochs = brief_epochs(course.recovery.epochs) if course.recovery else None
     tolerance = Tolerance(asked.loss, asked.lowered, epochs=epochs)
     found = reporter.finish(session.lowest(start.id, course, tolerance, scores))
     if not found.states:

@@ -54,7 +54,7 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class LatencyTable:
-    """The latency of any plan without removed blocks: an overhead, and N terms of the fused blocks.
+    """The latency of any plan: an overhead, and N terms of the fused blocks.
 
     A term is a constant times the kept sizes of up to R axes, each rounded up to what the runtime pads it to. As the
     constants are not negative, a plan that keeps less is never predicted to be slower.
@@ -71,6 +71,7 @@ class LatencyTable:
         block: [N] which block a term belongs to.
         blocks: Names and kinds of the fused blocks, as the runtime has them.
         trust: How far to trust it.
+        homes: The module that each fused block belongs to, "" for none; () where nothing is known of it.
     """
 
     target: TargetSpec
@@ -84,10 +85,12 @@ class LatencyTable:
     block: NDArray[np.int32]
     blocks: tuple[tuple[str, str], ...]
     trust: Trust
+    homes: tuple[str, ...] = ()
 
-    def nanoseconds(self, kept: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[M] latencies of plans by what their axes keep [M, A + 1]."""
-        return np.maximum(self.overhead + self._terms(kept) @ self.constant, 0.0).round().astype(np.int64)
+    def nanoseconds(self, kept: NDArray[np.int64], alive: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """[M] latencies of plans by what their axes keep [M, A + 1] and which fused blocks run [M, blocks]."""
+        terms = self._terms(kept) if alive is None else self._terms(kept) * alive[:, self.block]
+        return np.maximum(self.overhead + terms @ self.constant, 0.0).round().astype(np.int64)
 
     def by_block(self, kept: NDArray[np.int64]) -> NDArray[np.float64]:
         """[M, blocks] nanoseconds of each fused block in these plans."""

@@ -19,7 +19,7 @@ from .classes import DEFAULT_KINDS, candidates
 from .depth import depth_and_width, lowest
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .meter import Amounts, Meter, meter_of, no_blocks
+from .meter import Amounts, Meter, meter_of
 from .obstacles import unreachable
 from .protocol import Cost, Goal, Limit, Planned, Reached
 from .search import Problem, finest
@@ -78,8 +78,6 @@ def solve(
         PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
     """
     meter, original, limits = _measured(analysis, goal, latencies)
-    if goal.timed and Kind.BLOCK in goal.kinds:
-        raise no_blocks()
     removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
     plan = removed.copy()
     if not (meter.measure(removed) <= limits).all():

@@ -100,7 +100,7 @@ def _ways(goal: Goal, locked: Mask) -> Iterator[Way]:
         yield Way("lower the minimum to keep", "minimum", replace(goal, least=1, least_share=0.0), locked)
     if goal.multiple > 1 or goal.multiples:
         yield Way("take a smaller multiple", "multiple", replace(goal, multiple=1, multiples={}), locked)
-    kinds = DEFAULT_KINDS if goal.timed else DEFAULT_KINDS | {Kind.BLOCK}
+    kinds = DEFAULT_KINDS | {Kind.BLOCK}
     if not kinds <= set(goal.kinds):
         missing = "more kinds" if DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS) else "whole blocks"
         yield Way(f"allow {missing}", "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)

@@ -84,7 +84,8 @@ class Training:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
                     return own
-                outputs = heard[-1] if heard and not lesson.apart else call(self.student, lesson.inputs)
+                same = heard and not family(self.student)  # a detector's losses come of another run than its maps
+                outputs = heard[-1] if same else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
             with torch.no_grad():
@@ -102,7 +103,7 @@ class Training:
         lesson = self.task.lesson(batch)
         if not family(self.student):
             return lesson
-        return replace(lesson, inputs=asked_for_maps(lesson.inputs), apart=True)
+        return replace(lesson, inputs=asked_for_maps(lesson.inputs))
 
     def _require_finite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):

@@ -25,6 +25,7 @@ from ..export.table import exporter_named
 from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..latency.protocol import LatencyTable
+from ..latency.savings import Saving, savings
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -77,7 +78,7 @@ from .opening import (
 )
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
-from .points import fingerprint, points_of
+from .points import Numbers, Stored, fingerprint, points_of
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -153,6 +154,11 @@ class Session:
         self.history.add_metric(state, metric)
         return metric
 
+    def judged(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
+        """A state's metric on a split, measured now unless it has been."""
+        known = next((one for one in self.history.state(state).metrics if one.split is split), None)
+        return (yield from self.evaluate(state, split, token)) if known is None else known
+
     def score(
         self,
         state: str,
@@ -163,9 +169,14 @@ class Session:
     ) -> Job[NDArray[np.float64]]:
         """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
         live, one, choices = self._need(), self.history.state(state), choices or Choices()
-        known = live.measured.setdefault(repr((one.weights, self.history.task, choices.batches, seed)), {})
+        known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         subject = (self._model(state), live.analysis, live.mask(one), criterion, live.task, token)
         return (yield from rate(*subject, choices=choices, seed=seed, known=known))
+
+    def _ablation_file(self, one: State, choices: Choices, seed: int) -> Path:
+        live, task = self._need(), self._need_task()
+        how = (choices.batches, seed, torch.get_num_threads())
+        return points_of(self.cache / "ablation", one, live.prepared.spec, task.spec, live.opened, how)
 
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
@@ -195,6 +206,11 @@ class Session:
         Widths in it are multiples of `target.multiple`.
         """
         return (yield from latency_table(self._measuring(target), token, target.multiple))
+
+    def savings(self, state: str, target: TargetSpec, token: CancelToken = NEVER) -> Job[tuple[Saving, ...]]:
+        """What half of each set of a state saves on a target, and where removal buys no time there."""
+        table = yield from self.latencies(target, token)
+        return savings(self.analysis, table, self.removed(state))
 
     def forget_latencies(self, target: TargetSpec) -> None:
         """Measure anew what is asked next of a target, where the machine was busy before."""
@@ -315,7 +331,8 @@ class Session:
         numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs
         subject = Subject(self._model(state), live.analysis, removed, one.edits, inputs, task, scores, criterion)
-        points = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        file = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        points = Stored(file, Metric)
         return (yield from sensitivity(subject, numbers, shares, points, token))
 
     def compare(
@@ -379,9 +396,9 @@ class Session:
         """All states in the order they were made, the original first."""
         return tuple(self.history.states.values())
 
-    def baselines(self, state: str) -> tuple[Baseline, ...]:
-        """The baselines that stand beside a state, in the order they were made."""
-        return tuple(one for one in self.history.baselines.values() if one.against == state)
+    def baselines(self, state: str = "") -> tuple[Baseline, ...]:
+        """The baselines that stand beside a state, or beside any, in the order they were made."""
+        return tuple(one for one in self.history.baselines.values() if state in ("", one.against))
 
     def standing(self, state: str) -> Standing:
         """A state as baselines are made for it."""

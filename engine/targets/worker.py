@@ -1,5 +1,6 @@
 """What the measuring process does: load every model, warm up, then time them in turns."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import SecateurError
@@ -19,12 +20,23 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     loaded = [load(runtime, path, target, job["step"]) for path in job["models"]]
     given = [at_batch(read(path), target.batch) for path in job["inputs"]]
     ready = [warmed(*one) for one in zip(loaded, given, job["models"], strict=True)]
+    times, own = yield from timed(ready, target.seconds)
+    return {"times": times, "own": own}
+
+
+def timed(ready: Sequence[tuple[Run, float]], seconds: float) -> Job[tuple[list[list[float]], list[list[float]]]]:
+    """Time runs in turns: seconds of each run, and of the processor, for each.
+
+    Args:
+        ready: Runs that are warm, with about how long one takes.
+        seconds: How long each is measured.
+    """
     clocked = [Clocked(run) for run, _ in ready]
     times: list[list[float]] = [[] for _ in ready]
-    turns = [(run, seconds) for run, (_, seconds) in zip(clocked, ready, strict=True)]
-    for share in in_turns(turns, times, target.seconds):
+    turns = [(run, once) for run, (_, once) in zip(clocked, ready, strict=True)]
+    for share in in_turns(turns, times, seconds):
         yield Progress("Measuring", round(100 * share), 100)
-    return {"times": times, "own": [one.own for one in clocked]}
+    return times, [one.own for one in clocked]
 
 
 def target_of(job: dict[str, Any]) -> TargetSpec:
