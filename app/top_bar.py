@@ -18,8 +18,8 @@ from .widgets.cost_box import CostBox
 from .widgets.fields import ComboBox, DoubleSpinBox
 from .widgets.labels import label
 
-GAP = 14
-"""Between what one has, what one wants and what comes next."""
+GAP, SPACE = 14, 6
+"""Between what one has, what one wants and what comes next; and between their parts."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 
 BUTTONS = ("file.open", "edit.suggest", "run.lowest", "edit.undo", "edit.redo")
@@ -75,7 +75,7 @@ class TopBar(QWidget):
         self._buttons = {name: self._button(name) for name in BUTTONS}
         self._buttons["file.open"].setText(self.tr("Open"))
         self._have, self._want, self._do = QWidget(), QWidget(), QWidget()
-        caption = [label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))]
+        self._captions = caption = [label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))]
         _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
         plan = self._buttons["edit.suggest"], self._buttons["run.lowest"]
         _row(self._want, caption[2], self.keep, self.cost, self.lose, *plan)
@@ -105,7 +105,12 @@ class TopBar(QWidget):
 
     def _arrange(self) -> None:
         parts = (self._have, self._want, self._do)
-        wide = self.width() >= sum(part.sizeHint().width() for part in parts) + GAP * len(parts)
+        said = sum(caption.sizeHint().width() + SPACE for caption in self._captions)
+        hidden = self._captions[0].isHidden()
+        short = sum(part.sizeHint().width() for part in parts) + GAP * len(parts) - (0 if hidden else said)
+        wide = self.width() >= short  # one row without captions rather than two with them
+        for caption in self._captions:
+            caption.setHidden(wide and self.width() < short + said)
         if wide != self._wide:
             self._wide = wide
             self._rows[1 - wide].insertWidget(1 if wide else 0, self._want)
@@ -209,6 +214,6 @@ def target_words(spec: TargetSpec) -> str:
 def _row(widget: QWidget, *children: QWidget) -> None:
     layout = QHBoxLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(6)
+    layout.setSpacing(SPACE)
     for child in children:
         layout.addWidget(child)

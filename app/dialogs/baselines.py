@@ -45,7 +45,9 @@ class Baselines(FormDialog):
             possible = kind is not BaselineKind.STOCK or self._beside.family_known
             box.setChecked(kind is only if only is not None else kind in missing and possible)
             box.toggled.connect(self.check)
-            self.form.addRow(box, self.told[kind])
+            self.told[kind].setContentsMargins(22, 0, 0, 4)  # under the words of its box
+            self.form.addRow(box)
+            self.form.addRow(self.told[kind])
         self._add_how()
         self.estimate = label("", "muted", wrap=True)
         self.form.addRow(self.estimate)
@@ -69,7 +71,8 @@ class Baselines(FormDialog):
             hint = self.tr("empty: the next smaller one of the family")
         self.stock = self.add_line(self.tr("Stock model"), hint=hint)
         self.weights = self.add_path(self.tr("Its weights"), hint=self.tr("empty: its source's own, or random ones"))
-        self.timed = QCheckBox(self.tr("in turns with the state, on {0}").format(target_text(self._document.target)))
+        self.timed = QCheckBox(self.tr("in turns with the state"))
+        self.timed.setToolTip(target_text(self._document.target))
         self.timed.setChecked(not self._document.target.machine)
         self.timed.setEnabled(not self._document.target.machine)
         self.add_row(self.tr("Time them"), self.timed)

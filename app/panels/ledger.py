@@ -99,7 +99,7 @@ class Ledger(QWidget):
         self.verdict = label(role="strong", wrap=True)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(4)
+        whole.setSpacing(7)
         self.row = row = QHBoxLayout()
         row.setSpacing(10)
         whole.addLayout(row)

@@ -1,6 +1,7 @@
 """The trade-off: metric against cost, with original, states and plan as points; a click opens a state."""
 
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
@@ -17,6 +18,8 @@ from .tradeoff_legend import Legend
 from .tradeoff_plot import TradeOffPlot
 from .tradeoff_points import Cost, axis_title, best_cost, trade_off
 
+ROOMY, LOW = 300, 200
+"""Height from which the legend is shown, and its own at most, in device-independent pixels."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 
 
@@ -50,6 +53,11 @@ class TradeOff(QWidget):
         self._empty.stepped.connect(document.evaluate)
         document.views.watch(SHOWN | {Aspect.JOBS}, self._changed)
         self.refresh()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
+        super().resizeEvent(event)
+        self.legend.setMaximumHeight(LOW if event.size().height() >= ROOMY else 0)
 
     def _lay_out(self) -> None:
         shown = QWidget()

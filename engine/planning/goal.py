@@ -19,7 +19,7 @@ from .classes import DEFAULT_KINDS, candidates
 from .depth import depth_and_width, lowest
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .meter import Amounts, Meter, meter_of
+from .meter import Amounts, Meter, meter_of, no_blocks
 from .obstacles import unreachable
 from .protocol import Cost, Goal, Limit, Planned, Reached
 from .search import Problem, finest
@@ -78,13 +78,16 @@ def solve(
         PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
     """
     meter, original, limits = _measured(analysis, goal, latencies)
+    told = not goal.timed or (latencies is not None and bool(latencies.homes))
+    if Kind.BLOCK in goal.kinds and not told:
+        raise no_blocks()
     removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
     plan = removed.copy()
     if not (meter.measure(removed) <= limits).all():
         found = _plan(meter, scores, goal, removed, locked, limits)
         if found is None:
             nearest = partial(_nearest, meter, scores, removed)
-            raise unreachable(analysis, goal, original, limits, nearest, locked)
+            raise unreachable(analysis, goal, original, limits, nearest, locked, told)
         plan = found
     return Planned(plan, reached(analysis, goal, plan, latencies))
 

@@ -117,7 +117,7 @@ def predicted(
 
 def no_blocks() -> PlanError:
     """The error for a limit of the latency where whole blocks go that the target's runtime does not name."""
-    template = "What goes with a whole block cannot be told on this target. Limit MACs in its place."
+    template = "What goes with whole blocks cannot be told on this target. Limit MACs in its place."
     return PlanError("plan.latency_blocks", template)
 
 

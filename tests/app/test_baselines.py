@@ -152,11 +152,13 @@ def test_one_click_in_the_legend_makes_one_and_it_appears_with_its_mark(qtbot, p
 def test_a_click_on_its_point_says_what_it_is(qtbot, player, panel):
     player.document.beside.take((baseline(player, BaselineKind.STOCK, 0.85),))
     point = next(p for p in trade_off(player.document, Axis.MACS).points if p.state == "b0")
+    qtbot.wait(50)  # the legend has made room for itself
     where = panel.plot.pixel_of(point).toPoint()
     qtbot.mouseMove(panel.plot.viewport(), where)
     qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=where)
-    assert panel.card.isVisible() and "resnet18, beside s2" in panel.card.title.text()
-    assert "85.0 %" in panel.card.facts.text() and "4 epochs" in panel.card.facts.text()
+    qtbot.waitUntil(panel.card.isVisible, timeout=1000)
+    assert "resnet18, beside s2" in panel.card.title.text()
+    assert "85.0\u00a0%" in panel.card.facts.text() and "4 epochs" in panel.card.facts.text()
     assert player.document.state.id == "s2"  # a baseline is no state to go to
     qtbot.mouseClick(panel.card.shut, LEFT)
     assert not panel.card.isVisible()
