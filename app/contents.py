@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.devices import CPU
 from secateur.engine.latency.homes import times
 from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.latency.savings import Saving
@@ -50,6 +51,8 @@ class Contents:
         by_hand: [S] decided by hand; the solver leaves it.
         goal: Keep and lose.
         target: Where the model will run.
+        device: Where it is trained and judged.
+        devices: Where it might be, the CPU first.
         criterion: How structures are rated.
         choices: About the scores.
         ranking: What competes by its scores.
@@ -75,6 +78,8 @@ class Contents:
     by_hand: Mask = field(default_factory=EMPTY.copy)
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
+    device: str = CPU
+    devices: tuple[str, ...] = (CPU,)
     criterion: str = "l1"
     choices: Choices = field(default_factory=Choices)
     ranking: Ranking = Ranking.SHAPES
@@ -177,6 +182,8 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         by_hand=empty,
         goal=before.goal,
         target=before.target,
+        device=before.device if before.device in model.devices else CPU,
+        devices=model.devices,
         ranking=before.ranking,
         criterion="taylor" if model.task is not None and model.task.loss else "l1",
     )

@@ -359,6 +359,13 @@ class Document(QObject):
             self.revision += 1
             self.announce(Aspect.TARGET)
 
+    def set_device(self, device: str) -> None:
+        """Choose where models are trained and judged from now on."""
+        if device != self.contents.device:
+            self.contents.device = device
+            self.announce(Aspect.TARGET)
+            self.work.use_device()
+
     def set_recovery(self, settings: RecoverySettings) -> None:
         """Choose how the next recovery is done."""
         if settings != self.recovery:

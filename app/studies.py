@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.devices import CPU
 from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -29,7 +30,7 @@ CONTEXT = "Studies"
 
 def there(spec: TargetSpec) -> TargetSpec:
     """What is measured on another machine: ONNX files in float32; threads, batch and sizes as here."""
-    return replace(spec, runtime="onnxruntime", precision="fp32", machine="")
+    return replace(spec, runtime="onnxruntime", precision="fp32", machine="", device=CPU)
 
 
 def say(text: str) -> str:

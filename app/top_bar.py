@@ -75,7 +75,9 @@ class TopBar(QWidget):
         self._buttons = {name: self._button(name) for name in BUTTONS}
         self._buttons["file.open"].setText(self.tr("Open"))
         self._have, self._want, self._do = QWidget(), QWidget(), QWidget()
-        self._captions = caption = [label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))]
+        self._captions = caption = [
+            label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))
+        ]
         _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
         plan = self._buttons["edit.suggest"], self._buttons["run.lowest"]
         _row(self._want, caption[2], self.keep, self.cost, self.lose, *plan)

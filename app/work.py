@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
+from secateur.engine.devices import CPU
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import Cost
@@ -235,6 +236,11 @@ class Work(QObject):
 
         self._ask(self.tr("Save the project"), apply, "save", folder, self.document.contents.present)
 
+    def use_device(self) -> None:
+        """Tell the engine where to train and judge."""
+        device = self.document.contents.device
+        self._ask(self.tr("Compute on {device}").format(device=device), lambda _: None, "use_device", device)
+
     def suggest(self) -> None:
         """Plan for the goal; once scores are there."""
         document = self.document
@@ -420,6 +426,8 @@ class Work(QObject):
         self.engine = self.tr("engine ready")
         self._say(self.tr("The engine runs again, with everything up to the last state."))
         self.document.announce(Aspect.JOBS)
+        if self.document.contents.device != CPU:
+            self.use_device()
         self.score()
 
     @Slot(object)

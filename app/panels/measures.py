@@ -3,6 +3,7 @@
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.devices import CPU
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
@@ -81,11 +82,12 @@ def target_text(target: TargetSpec) -> str:
 
 
 def details(target: TargetSpec) -> list[str]:
-    """What is not as usual: precision, sizes, a prompt, another machine."""
+    """What is not as usual: precision, sizes, a prompt, a device, another machine."""
     precision = "" if target.precision == "fp32" else target.precision
     prompt = say("states", "prompt of {0} tokens").format(target.tokens) if target.tokens else ""
     sizes = "" if prompt else "x".join(map(str, target.size))
-    return [one for one in (precision, sizes, prompt, target.machine) if one]
+    device = "" if target.device == CPU else target.device
+    return [one for one in (precision, sizes, prompt, device, target.machine) if one]
 
 
 def path_to(states: tuple[State, ...], present: State) -> list[State]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from ..devices import CPU
 from ..errors import Message
 from ..inputs import Inputs
 from ..jobs import CancelToken, Job
@@ -124,6 +125,7 @@ class Standing:
         rounds: How it came about.
         parameters: Of the state.
         macs: Of the state, one sample.
+        device: Where to train and judge.
     """
 
     original: Any
@@ -138,6 +140,7 @@ class Standing:
     rounds: tuple[Round, ...]
     parameters: int
     macs: int
+    device: str = CPU
 
     def recovery(self, asked: BaselineSpec) -> RecoverySettings:
         """The state's own recovery, all epochs on its way in one, or as many as asked for."""

@@ -39,7 +39,7 @@ from .report import (
     verified,
     wrote,
 )
-from .threads import use_threads
+from .threads import use_device, use_threads
 from .timing import (
     flat_note,
     latency_content,
@@ -90,6 +90,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         check_save(arguments.save)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
+        use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)

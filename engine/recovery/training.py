@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..detectors import asked_for_maps, family
+from ..devices import CPU
 from ..errors import SecateurError, TaskError
 from ..inputs import call
 from ..jobs import CancelToken, check
@@ -41,6 +42,7 @@ class Training:
         features: Results of blocks to learn too, None for none.
         steps: Steps in all, for the schedule.
         step: Steps done.
+        device: Where it is trained and judged.
     """
 
     student: nn.Module
@@ -53,6 +55,7 @@ class Training:
     features: Features | None = None
     steps: int = 0
     step: int = 0
+    device: str = CPU
 
     def train_on(self, batch: Any) -> float:
         """One update on a batch; returns its loss."""

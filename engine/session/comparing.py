@@ -9,6 +9,7 @@ from torch import nn
 from ..baselines.protocol import Baseline, BaselineSpec, Made, Round, Standing
 from ..baselines.table import RULES
 from ..baselines.verdict import Result, Verdict, verdict
+from ..devices import placed
 from ..errors import SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
 from ..planning.goal import DEFAULT_KINDS
@@ -100,7 +101,8 @@ def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken
     standing = session.standing(state)
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
-    metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
+    with placed(session.device, made.model):
+        metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
     check(token)
     return session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
 

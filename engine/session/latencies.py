@@ -5,7 +5,6 @@ all versions. A run that was stopped goes on with it, and the next model of that
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,7 +31,7 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs, kept_sizes
 from ..surgery.cut import cut
 from ..surgery.protocol import Edits
-from ..targets.bench import processor
+from ..targets.measure import machine_of
 from ..targets.profile import Profile, profile
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
@@ -68,7 +67,7 @@ class Measuring:
     @property
     def machine(self) -> str:
         """Processor, cores and runtime version in words."""
-        return f"{processor()}, {os.cpu_count()} cores, {target_named(self.target.runtime).version()}"
+        return machine_of(self.target)
 
     @property
     def file(self) -> Path:

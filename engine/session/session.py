@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..baselines.protocol import Baseline, BaselineSpec, Standing
+from ..devices import CPU, available, device_named, placed
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..inputs import Inputs
@@ -96,6 +97,7 @@ class Session:
         history: The tree of states.
         store: The weights of the states.
         cache: Where measurements by content are kept, in the session's folder unless told otherwise.
+        device: Where models are trained and judged; analysis, cuts and their verification stay on the CPU.
     """
 
     def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE, cache: Path | None = None) -> None:
@@ -105,6 +107,7 @@ class Session:
         self.history = History(self.folder)
         self.store = WeightStore(self.folder / "weights", disk_bound)
         self.cache = cache or self.folder
+        self.device: str = CPU
         self._live: Live | None = None
 
     def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
@@ -134,6 +137,11 @@ class Session:
         self.history = history
         return self._opened()
 
+    def use_device(self, device: str) -> str:
+        """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
+        self.device = device_named(device)
+        return self.device
+
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
         """Let a task judge the model; the original is evaluated on it first."""
         live, opened = self._need(), time.time()
@@ -150,7 +158,8 @@ class Session:
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""
         task, model = self._need_task(), self._model(state)
-        metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
+        with placed(self.device, model):
+            metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
         self.history.add_metric(state, metric)
         return metric
 
@@ -267,7 +276,7 @@ class Session:
         student, teacher = self._fresh(parent), live.prepared.opened.model
         kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
-        told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint)
+        told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
         result = yield from fine_tune(student, teacher, task, settings, token, *told)
         check(token)
         student.load_state_dict(result.state_dict)
@@ -330,7 +339,8 @@ class Session:
         removed = live.mask(one)
         numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs
-        subject = Subject(self._model(state), live.analysis, removed, one.edits, inputs, task, scores, criterion)
+        told = (one.edits, inputs, task, scores, criterion, self.device)
+        subject = Subject(self._model(state), live.analysis, removed, *told)
         file = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
         points = Stored(file, Metric)
         return (yield from sensitivity(subject, numbers, shares, points, token))
@@ -406,7 +416,7 @@ class Session:
         opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
         made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
         costs = (one.parameters, one.macs)
-        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs)
+        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
 
     def keep_baseline(self, one: Baseline, model: nn.Module) -> Baseline:
         """Write a baseline's weights, then the baseline; it gets its id."""
@@ -474,7 +484,8 @@ class Session:
     def _opened(self) -> OpenedModel:
         live = self._need()
         notes = tuple(str(note) for note in (*live.prepared.opened.notes, *live.analysis.notes))
-        return OpenedModel(live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
+        told = (self.history.state("s0"), notes, live.info, available())
+        return OpenedModel(live.prepared.opened.name, live.analysis, *told)
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)

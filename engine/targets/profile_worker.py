@@ -18,7 +18,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     runtime = target_named(target.runtime)
     inputs = at_batch(read(job["inputs"]), target.batch)
     ready = [warmed(load(runtime, path, target), inputs, path) for path in files]
-    times, own = yield from timed(ready, target.seconds)
+    times, own = yield from timed(ready, target)
     original, seconds = (undisturbed(*both) for both in zip(times, own, strict=True))
     del ready
     yield Progress("Measuring fused blocks", 100, 100)
