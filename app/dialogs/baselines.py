@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtWidgets import QCheckBox
+from PySide6.QtWidgets import QCheckBox, QSizePolicy
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 
@@ -44,6 +44,7 @@ class Baselines(FormDialog):
             box = self.boxes[kind] = QCheckBox(title_of(kind))
             possible = kind is not BaselineKind.STOCK or self._beside.family_known
             box.setChecked(kind is only if only is not None else kind in missing and possible)
+            box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             box.toggled.connect(self.check)
             self.told[kind].setContentsMargins(22, 0, 0, 4)  # under the words of its box
             self.form.addRow(box)

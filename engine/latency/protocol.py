@@ -64,7 +64,8 @@ class LatencyTable:
         machine: Processor, cores and runtime version in words.
         multiple: The widths that were measured are multiples of this.
         original: Nanoseconds of the original, as measured.
-        overhead: Nanoseconds that no block explains, negative where profiling makes blocks slower than they are.
+        overhead: Nanoseconds that no block explains; negative where profiling makes blocks slower than they are, each
+            of them: then as much less of it as blocks are gone.
         constant: [N] nanoseconds.
         axes: [N, R] axes whose kept sizes multiply it, -1 where unused.
         padding: [N, R] each of these is rounded up to a multiple of it.
@@ -89,8 +90,11 @@ class LatencyTable:
 
     def nanoseconds(self, kept: NDArray[np.int64], alive: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """[M] latencies of plans by what their axes keep [M, A + 1] and which fused blocks run [M, blocks]."""
-        terms = self._terms(kept) if alive is None else self._terms(kept) * alive[:, self.block]
-        return np.maximum(self.overhead + terms @ self.constant, 0.0).round().astype(np.int64)
+        if alive is None:
+            return np.maximum(self.overhead + self._terms(kept) @ self.constant, 0.0).round().astype(np.int64)
+        sums = (self._terms(kept) * alive[:, self.block]) @ self.constant
+        overhead = min(self.overhead, 0.0) * alive.mean(axis=1) + max(self.overhead, 0.0)
+        return np.maximum(overhead + sums, 0.0).round().astype(np.int64)
 
     def by_block(self, kept: NDArray[np.int64]) -> NDArray[np.float64]:
         """[M, blocks] nanoseconds of each fused block in these plans."""

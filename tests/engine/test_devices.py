@@ -37,9 +37,7 @@ def test_inputs_go_to_the_device_and_answers_come_back_to_where_inputs_were():
     model, given = Elsewhere(), torch.ones(2)
     with placed("meta", model):
         answer = model(given, {"second": given}, flag=True)
-        with placed("meta", model):  # who asks within is served as well
-            model(given, {"second": given})
-    assert model.seen == ["meta"] * 4 and model.moves == ["meta", "meta", "cpu", "cpu"]
+    assert model.seen == ["meta"] * 2 and model.moves == ["meta", "cpu"]
     assert {one.device.type for one in answer.values()} == {"cpu"} and bool(answer["flag"])
     assert not model._forward_hooks and not model._forward_pre_hooks
     model(given, {"second": given})
@@ -56,6 +54,13 @@ def test_a_model_that_raises_is_given_back():
 def test_memory_that_runs_out_says_what_to_lower():
     with pytest.raises(SecateurError, match="Lower the batch size"), placed("meta", Elsewhere()):
         raise torch.OutOfMemoryError("no room")
+
+
+def test_a_model_that_is_there_already_is_not_moved_again():
+    model = nn.Linear(2, 2, device="meta")
+    with placed("meta", model):
+        assert not model._forward_hooks
+    assert model.weight.device.type == "meta"
 
 
 def test_what_holds_no_tensors_and_what_is_no_module_is_left_alone():
