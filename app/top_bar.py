@@ -111,8 +111,12 @@ class TopBar(QWidget):
         hidden = self._captions[0].isHidden()
         short = sum(part.sizeHint().width() for part in parts) + GAP * len(parts) - (0 if hidden else said)
         wide = self.width() >= short  # one row without captions rather than two with them
-        for caption in self._captions:
-            caption.setHidden(wide and self.width() < short + said)
+        hide = wide and self.width() < short + said
+        if hide != hidden:
+            for caption in self._captions:
+                caption.setHidden(hide)
+            for part in parts:
+                part.updateGeometry()
         if wide != self._wide:
             self._wide = wide
             self._rows[1 - wide].insertWidget(1 if wide else 0, self._want)

@@ -31,7 +31,7 @@ def times(analysis: Analysis, table: LatencyTable, removed: Mask) -> dict[str, f
     """Share of the predicted time of what a plan leaves, 0..1, by module; what belongs to none is left out."""
     kept, alive = kept_sizes(analysis, removed)[None], running(analysis, table, removed)
     each = table.by_block(kept)[0] * alive
-    whole, found = max(float(table.nanoseconds(kept, alive[None])[0]), 1.0), dict[str, float]()
+    whole, found = max(float(each.sum()) + max(table.overhead, 0.0), 1.0), dict[str, float]()
     for home, time in zip(table.homes, each.tolist(), strict=False):
         if home:
             found[home] = found.get(home, 0.0) + time / whole
