@@ -10,9 +10,11 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course
 from secateur.engine.session.losses import Found, Tolerance, Trial
 from secateur.engine.session.states import State
+from secateur.engine.tasks.protocol import Split
 
 from .aspects import Aspect
 from .estimates import judging_seconds, training_seconds
+from .panels.measures import metric_of, metric_text
 from .panels.trial_words import loss_words, told
 from .tried import Tried
 from .widgets.cost_box import cost_words
@@ -110,6 +112,7 @@ class Lowest:
         if document.contents.present == began and not document.marked.any() and not document.busy:
             document.enter(last.id, say("go to the lowest {cost}").format(cost=cost_words(tolerance.cost)))
         trial = found.trials[-1]
-        words = say("Found: {share:.0%} of the {cost}, {lost} lost on the choose split; the test split is reported.")
-        lost = loss_words(trial.loss, self.in_percent, trial.error)
-        document.work.say(words.format(share=trial.share, cost=cost_words(tolerance.cost), lost=lost))
+        words = say("Found: {share:.0%} of the {cost}, {lost} lost on the choose split; {metric} on the test split.")
+        lost, metric = loss_words(trial.loss, self.in_percent, trial.error), metric_of(last, Split.REPORT)
+        told = say("not measured") if metric is None else metric_text(metric)
+        document.work.say(words.format(share=trial.share, cost=cost_words(tolerance.cost), lost=lost, metric=told))

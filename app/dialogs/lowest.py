@@ -90,6 +90,7 @@ class FindLowest(FormDialog):
         return ""
 
     def _start(self) -> None:
+        self._document.set_goal(replace(self._document.goal, lose=self.lose.value()))
         document, recovery = self._document, replace(self._document.recovery, epochs=self.epochs.value())
         how = (self.trials.value(), min(self.brief.value(), self.epochs.value()), self.most.value() / 100)
         document.lowest.start(self.lose.value(), self.cost.cost, *how, recovery)

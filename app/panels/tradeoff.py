@@ -16,7 +16,7 @@ from .baseline_card import BaselineCard
 from .measures import metric_of
 from .tradeoff_legend import Legend
 from .tradeoff_plot import TradeOffPlot
-from .tradeoff_points import Cost, axis_title, best_cost, trade_off
+from .tradeoff_points import TRIAL, Cost, axis_title, best_cost, trade_off
 
 ROOMY, LOW = 300, 200
 """Height from which the legend is shown, and its own at most, in device-independent pixels."""
@@ -94,7 +94,8 @@ class TradeOff(QWidget):
         self.plot.label_axis("left", f"{shown.metric}, %" if shown.percent else shown.metric)
         self.plot.label_axis("bottom", axis_title(shown, document))
         self.plot.show_trade_off(shown)
-        self._note.setText(shown.missing or self._legend(len(shown.front)))
+        tried = any(point.mark == TRIAL for point in shown.points)
+        self._note.setText(shown.missing or self._legend(len(shown.front), tried))
         self._show_baselines()
 
     @Slot(str)
@@ -128,7 +129,9 @@ class TradeOff(QWidget):
         else:
             self.document.beside.start((BaselineSpec(asked),))
 
-    def _legend(self, best: int) -> str:
+    def _legend(self, best: int, tried: bool) -> str:
+        if tried:
+            return self.tr("Up and to the left is better. Hollow: tried, and judged on the choose split.")
         if best > 2:
             return self.tr("Up and to the left is better; bold: the best. Click a point to go to its state.")
         return self.tr("Up and to the left is better. Click a point to go to its state.")

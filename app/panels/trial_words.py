@@ -25,9 +25,10 @@ def loss_words(loss: float, in_percent: bool, error: float = 0.0) -> str:
 
 def told(one: Tried, in_percent: bool) -> str:
     """A trial in a sentence."""
-    head = say("trials", "Trial {0}, {1} of the {2}: ").format(
-        one.number, percent(one.trial.share), cost_words(one.cost)
-    )
+    head = say("trials", "Result, {0} of the {1}: ")
+    if not one.trial.final:
+        head = say("trials", "Trial {2}, {0} of the {1}: ")
+    head = head.format(percent(one.trial.share), cost_words(one.cost), one.number)
     if not one.trial.state:
         return head + one.trial.note
     lost, limit = loss_words(one.trial.loss, in_percent, one.trial.error), loss_words(one.limit, in_percent)
@@ -46,6 +47,7 @@ def trial_label(document: "Document", state: State) -> str:
     if one is None:
         return ""
     words = say("trials", "trial {0}, holds") if one.trial.holds else say("trials", "trial {0}, loses too much")
+    words = say("trials", "recovered in full, holds") if one.trial.final and one.trial.holds else words
     return words.format(one.number)
 
 

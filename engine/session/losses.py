@@ -62,6 +62,7 @@ class Trial:
         error: Standard error of the loss, as if the two metrics had been measured on different samples.
         holds: Whether the loss is at most what was asked.
         note: Why there is no state.
+        final: Made with all epochs, to be the result; else briefly.
     """
 
     share: float
@@ -70,6 +71,7 @@ class Trial:
     error: float = 0.0
     holds: bool = False
     note: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class _Search:
         except Cancelled:
             raise
         except SecateurError as error:
-            trial = Trial(share, "", note=str(error))
+            trial = Trial(share, "", note=str(error), final=not brief)
         self.trials.append(trial)
         told = f"{words}judged", number + 1, max(self.tolerance.trials, number + 1)
         if trial.state:
@@ -182,7 +184,7 @@ class _Search:
         last = made[-1] if made else self.session.history.state(self.state)
         metric = yield from self.session.judged(last.id, Split.CHOOSE, self.token)
         loss, error = lost(self.original, metric)
-        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss + ROUNDING)
+        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss + ROUNDING, final=not brief)
 
     def _at(self, share: float, brief: bool) -> "Course":
         course, cost = self.course, self.tolerance.cost

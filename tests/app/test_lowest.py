@@ -92,6 +92,7 @@ def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):
     _, course, tolerance, _ = player.link.asked("lowest")
     assert course.goal.limits == (Limit(Cost.PARAMETERS, 0.6),) and course.goal.target is None
     assert (tolerance.loss, tolerance.trials) == (0.0125, 3)
+    assert player.document.goal.lose == 1.25  # the line in the trade-off, and the next question
 
 
 def test_what_has_another_unit_may_lose_a_share_of_it(player):
@@ -130,9 +131,12 @@ def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
     result = tried(player, 1, 0.7, 0.911)
     result = replace(result, metrics=(*result.metrics, replace(top1(0.909), split=Split.REPORT)))
-    trial = Trial(0.7, "s1", 0.003, 0.0089, True)
+    trial = Trial(0.7, "s1", 0.003, 0.0089, True, final=True)
+    player.make("lowest", result, trial)
+    assert player.sentences[-1].startswith("Result, 70.0 % of the MACs: holds")
     player.answer("lowest", Found((trial,), top1(0.914), (result,)))
     assert document.state.id == "s1" and "Found: 70% of the MACs" in player.sentences[-1]
+    assert "90.9\u00a0%" in player.sentences[-1]  # as reported
     player.settle()
     document.undo()
     assert document.state.id == "s0" and "s1" in document.contents.states
