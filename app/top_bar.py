@@ -1,5 +1,6 @@
 """The top bar: what I have (model, data, target), what I want (goal), and one primary action: the next step."""
 
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Slot
@@ -8,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from secateur.engine.targets.protocol import TargetSpec
 
-from .aspects import Aspect, Goal
+from .aspects import Aspect
 from .commands.command import say
 from .commands.next_step import next_step
 from .commands.table import command_named
@@ -195,7 +196,8 @@ class TopBar(QWidget):
 
     @Slot()
     def _goal_changed(self) -> None:
-        self._document.set_goal(Goal(self.keep.value() / 100, self.lose.value(), self.cost.cost))
+        asked = {"keep": self.keep.value() / 100, "lose": self.lose.value(), "cost": self.cost.cost}
+        self._document.set_goal(replace(self._document.goal, **asked))
 
     @Slot(int)
     def _target_chosen(self, index: int) -> None:

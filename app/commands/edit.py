@@ -1,5 +1,6 @@
 """Commands that change the plan, and undo."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..words import QT_TRANSLATE_NOOP
@@ -36,6 +37,15 @@ def _mark(window: Any) -> None:
 def _lock(window: Any) -> None:
     document = window.document
     document.lock(_mask(document), not document.locked[selected(document)].all())
+
+
+def _depth(window: Any) -> None:
+    goal = window.document.goal
+    window.document.set_goal(replace(goal, depth=not goal.depth))
+
+
+def _depth_words(document: "Document") -> str:
+    return say("Keep whole blocks") if document.goal.depth else say("Let whole blocks go")
 
 
 def _undo_words(document: "Document") -> str:
@@ -77,6 +87,16 @@ EDIT = (
         lambda window: window.document.suggest_plan(),
         "Ctrl+G",
         _EDITABLE,
+    ),
+    Command(
+        "edit.depth",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Let whole blocks go"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Whole blocks compete with filters and heads in plans, sweeps and searches."),
+        _depth,
+        "",
+        reasons.all_of(_EDITABLE, reasons.has_blocks),
+        _depth_words,
     ),
     Command(
         "edit.mark",

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.structures.parts import Kind
+
 from .command import say
 
 if TYPE_CHECKING:
@@ -79,6 +82,13 @@ def unmeasured(document: "Document") -> str:
         return say("Sensitivity is being measured already.")
     known = document.curves
     return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
+
+
+def has_blocks(document: "Document") -> str:
+    """The model has whole blocks that can go, and the criterion leaves them their part."""
+    if document.analysis is None or not any(one.kind is Kind.BLOCK for one in document.analysis.sets):
+        return say("This model has no block that could go as a whole.")
+    return say("The criterion rates some kinds only.") if CRITERIA[document.criterion].kinds else ""
 
 
 def untabled(document: "Document") -> str:

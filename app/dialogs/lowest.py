@@ -3,9 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+from PySide6.QtWidgets import QCheckBox
+
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.session.losses import TRIALS, brief_epochs
 
+from ..commands.reasons import has_blocks
 from ..panels.measures import target_text
 from ..widgets.cost_box import CostBox
 from ..widgets.fields import DoubleSpinBox, SpinBox
@@ -20,6 +23,7 @@ class FindLowest(FormDialog):
     Attributes:
         cost: What shall be as low as possible.
         lose: What of the metric may be lost.
+        blocks: Whole blocks may go.
         most: Share of the cost to stay at or under in any case, in per cent.
         trials: Budgets that are tried at most.
         brief: Epochs of each trial's recovery.
@@ -50,6 +54,13 @@ class FindLowest(FormDialog):
         self.most = DoubleSpinBox(self.tr("And keep at most, of the cost"), 1, 100, 0, self.tr(" %"))
         self.most.setValue(100)
         self.add_row(self.most.accessibleName(), self.most)
+        self.blocks = QCheckBox(self.tr("whole blocks, too"), self)
+        self.blocks.hide()
+        self.blocks.setToolTip(self.tr("They compete with filters and heads: a block saves the most time"))
+        self.blocks.setChecked(document.goal.depth)
+        if not has_blocks(document):
+            self.add_row(self.tr("May go"), self.blocks)
+            self.blocks.show()
         self._add_search()
         self.estimate = label("", "muted", wrap=True)
         self.form.addRow(self.estimate)
@@ -90,7 +101,8 @@ class FindLowest(FormDialog):
         return ""
 
     def _start(self) -> None:
-        self._document.set_goal(replace(self._document.goal, lose=self.lose.value()))
+        asked = replace(self._document.goal, lose=self.lose.value(), depth=self.blocks.isChecked())
+        self._document.set_goal(asked)
         document, recovery = self._document, replace(self._document.recovery, epochs=self.epochs.value())
         how = (self.trials.value(), min(self.brief.value(), self.epochs.value()), self.most.value() / 100)
         document.lowest.start(self.lose.value(), self.cost.cost, *how, recovery)

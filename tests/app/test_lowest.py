@@ -12,10 +12,12 @@ from secateur.app.dialogs.lowest import FindLowest
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost as Axis
 from secateur.app.panels.tradeoff_points import trade_off
+from secateur.engine.planning.classes import DEEP
 from secateur.engine.planning.goal import suggest
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.session.losses import Found, Tolerance, Trial
 from secateur.engine.session.states import State, StateKind
+from secateur.engine.structures.parts import Kind
 from secateur.engine.tasks.protocol import Metric, Split
 
 from .playing import play, top1
@@ -88,10 +90,13 @@ def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):
     dialog.most.setValue(60)
     dialog.lose.setValue(1.25)
     dialog.trials.setValue(3)
+    qtbot.mouseClick(dialog.blocks, LEFT)
     qtbot.mouseClick(dialog.accept_button, LEFT)
     _, course, tolerance, _ = player.link.asked("lowest")
     assert course.goal.limits == (Limit(Cost.PARAMETERS, 0.6),) and course.goal.target is None
     assert (tolerance.loss, tolerance.trials) == (0.0125, 3)
+    assert course.goal.kinds == DEEP and Kind.BLOCK in DEEP
+    assert command_named("edit.depth").shown(player.document) == "Keep whole blocks"
     assert player.document.goal.lose == 1.25  # the line in the trade-off, and the next question
 
 
