@@ -108,9 +108,11 @@ class Lowest:
             words = say("No budget that was tried loses at most {limit}. Allow more, or give each trial more epochs.")
             return document.work.say(words.format(limit=limit))
         last = found.states[-1]
-        document.work.measure_if_cheap(tuple(one.id for one in found.states))
         if document.contents.present == began and not document.marked.any() and not document.busy:
             document.enter(last.id, say("go to the lowest {cost}").format(cost=cost_words(tolerance.cost)))
+        tried = tuple(one.state for one in found.trials if one.state)
+        measure = document.work.measure if tolerance.cost is Cost.LATENCY else document.work.measure_if_cheap
+        measure(others=tried)  # in turns, so that all of them are points against the latency
         trial = found.trials[-1]
         words = say("Found: {share:.0%} of the {cost}, {lost} lost on the choose split; {metric} on the test split.")
         lost, metric = loss_words(trial.loss, self.in_percent, trial.error), metric_of(last, Split.REPORT)

@@ -147,6 +147,17 @@ def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     assert document.state.id == "s0" and "s1" in document.contents.states
 
 
+def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
+    document = player.document
+    document.lowest.start(0.5, Cost.LATENCY, 6, 2, 1.0, document.recovery)
+    states = tried(player, 1, 0.4, 0.8), tried(player, 2, 0.7, 0.911)
+    trials = Trial(0.4, "s1", 0.1, 0.009), Trial(0.2, "", note="no"), Trial(0.7, "s2", 0.003, 0.009, True, final=True)
+    player.make("lowest", *states, *trials)
+    player.answer("lowest", Found(trials, top1(0.914), states[1:]))
+    measured, target = player.link.asked("measure")
+    assert measured == ("s0", "s2", "s1") and target == document.target
+
+
 def test_nothing_that_holds_is_said_and_changes_nothing(player):
     document = player.document
     document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
