@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.devices import CPU
+from secateur.engine.latency.homes import times
 from secateur.engine.latency.protocol import LatencyTable
+from secateur.engine.latency.savings import Saving
 from secateur.engine.planning import protocol as planning
-from secateur.engine.planning.meter import predictable
+from secateur.engine.planning.meter import predicted
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA
@@ -19,13 +22,14 @@ from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
-from secateur.engine.structures.costs import Costs, costs, kept_sizes
+from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskInfo
 
 from .aspects import Goal
 from .curves import Curves
 from .history import Snapshot
+from .tried import Tried
 
 EMPTY = np.zeros(0, dtype=np.bool_)
 
@@ -48,6 +52,8 @@ class Contents:
         by_hand: [S] decided by hand; the solver leaves it.
         goal: Keep and lose.
         target: Where the model will run.
+        device: Where it is trained and judged.
+        devices: Where it might be, the CPU first.
         criterion: How structures are rated.
         choices: About the scores.
         ranking: What competes by its scores.
@@ -56,8 +62,10 @@ class Contents:
         exports: By state, the last file written of it.
         filters: By state, images of the first convolution's filters; None where there are none.
         module_times: By state, the measured share of a forward's time in each module.
-        baselines: By id, what stands beside the states.
         latencies: By target, what was measured there to predict latencies with.
+        savings: By (state, target) and key of a coupled set, what half of it saves there.
+        baselines: By id, in order of making: what states have to be better than.
+        trials: By state, what a search for the lowest cost said of it, the last word.
     """
 
     spec: ModelSpec | None = None
@@ -73,6 +81,8 @@ class Contents:
     by_hand: Mask = field(default_factory=EMPTY.copy)
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
+    device: str = CPU
+    devices: tuple[str, ...] = (CPU,)
     criterion: str = "l1"
     choices: Choices = field(default_factory=Choices)
     ranking: Ranking = Ranking.SHAPES
@@ -83,8 +93,12 @@ class Contents:
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
     filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
     module_times: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
-    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
+    savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(
+        default_factory=dict[tuple[str, TargetSpec], "dict[str, Saving]"]
+    )
+    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
+    trials: dict[str, Tried] = field(default_factory=dict[str, Tried])
 
     @property
     def state(self) -> State | None:
@@ -113,10 +127,21 @@ class Contents:
 
     def plan_latency(self) -> float | None:
         """Milliseconds of what the plan leaves, as predicted; None where that is not possible."""
-        if self.table is None or self.analysis is None or not predictable(self.analysis, self.removed | self.marked):
+        if self.table is None or self.analysis is None:
             return None
-        kept = kept_sizes(self.analysis, self.removed | self.marked)
-        return float(self.table.nanoseconds(kept[None])[0]) / 1e6
+        found = predicted(self.analysis, self.table, self.removed | self.marked)
+        return None if found is None else found / 1e6
+
+    @property
+    def saved(self) -> dict[str, Saving]:
+        """By key of a coupled set, what half of it saves in the present state on the target; {} unknown."""
+        return self.savings.get((self.present, self.target), {})
+
+    def times(self) -> dict[str, float]:
+        """By module, its share of the predicted time of what the plan leaves; {} where nothing predicts it."""
+        if self.table is None or self.analysis is None:
+            return {}
+        return times(self.analysis, self.table, self.removed | self.marked)
 
     def decided(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
         """What was decided by hand: identities of what must stay, and of what goes."""
@@ -167,6 +192,8 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         by_hand=empty,
         goal=before.goal,
         target=before.target,
+        device=before.device if before.device in model.devices else CPU,
+        devices=model.devices,
         ranking=before.ranking,
         criterion="taylor" if model.task is not None and model.task.loss else "l1",
     )

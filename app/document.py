@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
-from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -27,9 +26,11 @@ from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
 from . import marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection, Side
+from .beside import Beside
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
 from .history import Entry, History, Snapshot
+from .lowest import Lowest
 from .studies import Studies
 from .views import Views
 from .words import counted
@@ -75,6 +76,7 @@ class Document(QObject):
         self._original_costs: tuple[Any, Costs] | None = None
         self.work = Work(self, link)
         self.studies = Studies(self)
+        self.beside, self.lowest = Beside(self), Lowest(self)
 
     # What is open.
 
@@ -391,6 +393,13 @@ class Document(QObject):
             self.revision += 1
             self.announce(Aspect.TARGET)
 
+    def set_device(self, device: str) -> None:
+        """Choose where models are trained and judged from now on."""
+        if device != self.contents.device:
+            self.contents.device = device
+            self.announce(Aspect.TARGET)
+            self.work.use_device()
+
     def set_recovery(self, settings: RecoverySettings) -> None:
         """Choose how the next recovery is done."""
         if settings != self.recovery:
@@ -486,8 +495,8 @@ class Document(QObject):
         for note in task.notes:
             self.note(note)
         self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
-        self.contents.scores.clear()
-        self.contents.curves.clear()
+        for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
+            known.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 
@@ -499,11 +508,6 @@ class Document(QObject):
         self.history.clear()
         self.revision += 1
         self.announce(*PLAN)
-
-    def take_baselines(self, baselines: tuple[Baseline, ...]) -> None:
-        """What stands beside the states, as the engine has it."""
-        self.contents.baselines = {one.id: one for one in baselines}
-        self.announce(Aspect.STATES)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""

@@ -153,9 +153,11 @@ def _recover(camera: Photographer) -> None:
 def _dialogs(camera: Photographer) -> None:
     from .commands.palette import Palette
     from .dialogs.attach_data import AttachData
+    from .dialogs.baselines import Baselines
     from .dialogs.bench import WriteBench
     from .dialogs.criteria import Criteria
     from .dialogs.export import Export
+    from .dialogs.lowest import FindLowest
     from .dialogs.open_model import OpenModel
     from .dialogs.sweep import SweepDialog
     from .panels.tree.options import RatingOptions
@@ -167,6 +169,8 @@ def _dialogs(camera: Photographer) -> None:
         "13-export": Export(window, "onnx"),
         "14-palette": Palette(window),
         "14-sweep": SweepDialog(window),
+        "14-lowest": FindLowest(window),
+        "14-baselines": Baselines(window),
         "14-bench": WriteBench(window),
         "14-criteria": Criteria(window),
         "14-rating": RatingOptions(window.document, window),

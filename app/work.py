@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
+from secateur.engine.devices import CPU
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import Cost
@@ -257,6 +258,11 @@ class Work(QObject):
 
         self._ask(self.tr("Save the project"), apply, "save", folder, self.document.contents.present)
 
+    def use_device(self) -> None:
+        """Tell the engine where to train and judge."""
+        device = self.document.contents.device
+        self._ask(self.tr("Compute on {device}").format(device=device), lambda _: None, "use_device", device)
+
     def suggest(self) -> None:
         """Plan for the goal; once scores are there."""
         document = self.document
@@ -267,21 +273,24 @@ class Work(QObject):
             self._say(self.tr("Structures are being scored; the plan follows."))
             return self.score()
         if document.goal.cost is Cost.LATENCY and document.contents.table is None:
-            return self._tabulate()
+            return self.tabulate(plan=True)
         self._suggestion.start(document.contents, document.scores, document.revision)
 
-    def _tabulate(self) -> None:
-        """Measure what latencies are predicted with, then plan."""
+    def tabulate(self, plan: bool = False) -> None:
+        """Measure what latencies are predicted with, then perhaps plan."""
         contents, target = self.document.contents, self.document.target
 
         def apply(table: Any) -> None:
             contents.latencies[target] = table
             if contents is self.document.contents:
                 self.document.announce(Aspect.TARGET)
-                self.suggest()
+                self.document.studies.savings()
+                if plan:
+                    self.suggest()
 
         if not any(job.method == "latencies" for job in self.board.running()):
-            self._say(self.tr("Cut models are being measured on the target; the plan follows."))
+            if plan:
+                self._say(self.tr("Cut models are being measured on the target; the plan follows."))
             self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target)
 
     def cancel(self, number: int) -> None:
@@ -341,7 +350,7 @@ class Work(QObject):
 
     def _history(self, states: tuple[State, ...]) -> None:
         self.document.take_states(states)
-        self._ask(self.tr("Read the baselines"), self.document.take_baselines, "all_baselines", background=True)
+        self._ask(self.tr("Read the baselines"), self.document.beside.read, "baselines")
         self._look()
 
     def _attached(self, task: TaskInfo) -> None:
@@ -357,6 +366,7 @@ class Work(QObject):
         judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
         if state is not None and document.task is not None and not judged:
             self.evaluate(state.id)
+        document.studies.savings()
         self.measure_if_cheap()
 
     def _scored(self, state: str, criterion: str, scores: Any) -> None:
@@ -438,6 +448,8 @@ class Work(QObject):
         self.engine = self.tr("engine ready")
         self._say(self.tr("The engine runs again, with everything up to the last state."))
         self.document.announce(Aspect.JOBS)
+        if self.document.contents.device != CPU:
+            self.use_device()
         self.score()
 
     @Slot(object)

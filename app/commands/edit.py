@@ -1,5 +1,6 @@
 """Commands that change the plan, and undo."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..words import QT_TRANSLATE_NOOP
@@ -44,6 +45,15 @@ def _ratings(window: Any) -> None:
     show_ratings(window)
 
 
+def _depth(window: Any) -> None:
+    goal = window.document.goal
+    window.document.set_goal(replace(goal, depth=not goal.depth))
+
+
+def _depth_words(document: "Document") -> str:
+    return say("Keep whole blocks") if document.goal.depth else say("Let whole blocks go")
+
+
 def _undo_words(document: "Document") -> str:
     return say("Undo {step}").format(step=document.undo_text).rstrip()
 
@@ -83,6 +93,16 @@ EDIT = (
         lambda window: window.document.suggest_plan(),
         "Ctrl+G",
         _EDITABLE,
+    ),
+    Command(
+        "edit.depth",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Let whole blocks go"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Whole blocks compete with filters and heads in plans, sweeps and searches."),
+        _depth,
+        "",
+        reasons.all_of(_EDITABLE, reasons.has_blocks),
+        _depth_words,
     ),
     Command(
         "edit.mark",

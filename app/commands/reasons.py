@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.structures.parts import Kind
+
 from .command import say
 
 if TYPE_CHECKING:
@@ -86,14 +89,37 @@ def unmeasured(document: "Document") -> str:
     return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
 
 
+def has_blocks(document: "Document") -> str:
+    """The model has whole blocks that can go, and the criterion leaves them their part."""
+    if document.analysis is None or not any(one.kind is Kind.BLOCK for one in document.analysis.sets):
+        return say("This model has no block that could go as a whole.")
+    return say("The criterion rates some kinds only.") if CRITERIA[document.criterion].kinds else ""
+
+
+def untabled(document: "Document") -> str:
+    """What removal saves on the target is neither known nor being measured."""
+    if any(job.method == "latencies" for job in document.jobs):
+        return say("It is being measured already.")
+    return say("It was measured. The Layers tab shows it.") if document.contents.table is not None else ""
+
+
 def no_study(document: "Document") -> str:
     """Nothing long runs that a state could not be made beside."""
     methods = {job.method for job in document.jobs}
-    if "sweep" in methods:
-        return say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood.")
-    if "sensitivity" in methods:
-        return say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays.")
-    return ""
+    sentences = {
+        "sweep": say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood."),
+        "lowest": say("A search runs. Wait for it, or cancel it: it goes on later where it stood."),
+        "compare": say("Baselines are being made. Wait for them, or cancel: those that are finished stay."),
+        "sensitivity": say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays."),
+    }
+    return next((sentence for method, sentence in sentences.items() if method in methods), "")
+
+
+def no_baseline(document: "Document") -> str:
+    """No baseline is being made, and the present state is one that baselines can stand beside."""
+    if any(job.method == "compare" for job in document.jobs):
+        return say("Baselines are being made. Wait for them, or cancel: those that are finished stay.")
+    return smaller(document)
 
 
 def running(document: "Document") -> str:

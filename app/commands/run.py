@@ -41,6 +41,18 @@ def _sweep(window: Any) -> None:
     ask(window)
 
 
+def _baselines(window: Any) -> None:
+    from ..dialogs.baselines import ask
+
+    ask(window)
+
+
+def _lowest(window: Any) -> None:
+    from ..dialogs.lowest import ask
+
+    ask(window)
+
+
 def _cut_words(document: "Document") -> str:
     count = int(document.marked.sum())
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
@@ -120,6 +132,17 @@ RUN = (
         reasons.opened,
     ),
     Command(
+        "run.latencies",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure what removal saves"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Cut models timed on the target: the time of each layer, and where removal buys none."
+        ),
+        lambda window: window.document.work.tabulate(),
+        "",
+        reasons.all_of(reasons.opened, reasons.here, reasons.untabled),
+    ),
+    Command(
         "run.sensitivity",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure sensitivity"),
@@ -136,6 +159,26 @@ RUN = (
         _sweep,
         "Ctrl+Shift+G",
         reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_study),
+    ),
+    Command(
+        "run.lowest",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Find the fastest..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Search the lowest latency, or another cost, that loses at most so many points."),
+        _lowest,
+        "Ctrl+Shift+L",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_plan, reasons.no_study),
+    ),
+    Command(
+        "run.baselines",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Baselines..."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Was it worth pruning? Random removal, from scratch, a stock model, single weights."
+        ),
+        _baselines,
+        "Ctrl+Shift+B",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_plan, reasons.no_baseline),
     ),
     Command(
         "run.cancel",

@@ -9,8 +9,8 @@ from secateur.engine.structures.costs import Costs
 from secateur.engine.targets.protocol import Latency
 
 from ..document import Document
-from ..widgets.numbers import change, milliseconds, scaled, signed, size, three
-from .measures import error_text, kind_text, metric_of, metric_text, target_text, timing_of, value_text
+from ..widgets.numbers import change, milliseconds, scaled, size, three
+from .measures import difference_text, error_text, kind_text, metric_of, metric_text, target_text, timing_of, value_text
 
 say = QCoreApplication.translate
 UNKNOWN = float("nan")
@@ -199,7 +199,7 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         step = "" if known else say("ledger", "Evaluate")
         return Figure(title, words, title, where if known else "", "", before, known=False, step=step)
     lost = 0.0 if first is None else (now.value - first.value) * (1 if now.higher_is_better else -1)
-    points = "" if before == "" or first is None else _points(now.value - first.value, now.percent)
+    points = "" if before == "" or first is None else difference_text(now.value - first.value, now.percent)
     return Figure(
         say("ledger", "{0}, n = {1}").format(title, f"{now.count:,}"),
         value_text(now),
@@ -215,7 +215,3 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
             metric_text(now), now.split
         ),
     )
-
-
-def _points(difference: float, in_percent: bool) -> str:
-    return say("ledger", "{0} pt").format(signed(100 * difference, 1)) if in_percent else signed(difference, 3)

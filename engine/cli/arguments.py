@@ -458,5 +458,6 @@ def _about_data(command: argparse.ArgumentParser) -> None:
 def _about_run(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--threads", type=positive, help="threads to compute with")
+    add("--device", default="cpu", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu)")
     add("--json", action="store_true", help="print the result as one JSON object")
     add("--verbose", action="store_true", help="print the details of an error")

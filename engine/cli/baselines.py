@@ -17,7 +17,7 @@ from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
-from .threads import use_threads
+from .threads import use_device, use_threads
 from .timing import measured_target
 
 
@@ -26,6 +26,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     folder = Path(arguments.project).absolute()
     with closing(Session(folder)) as session:
+        use_device(session, arguments)
         spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
         reporter.finish(session.open(spec, evaluate=False))
         state = arguments.state or session.states()[-1].id

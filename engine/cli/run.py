@@ -19,7 +19,7 @@ from .arguments import task_spec
 from .output import Outcome, Reporter
 from .prune import check_export, check_save
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
-from .threads import use_threads
+from .threads import use_device, use_threads
 
 
 def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         check_save(arguments.save)
     use_threads(arguments.threads or _threads(recipe))
     with closing(Session(cache=user_cache())) as session:
+        use_device(session, arguments)
         done = reporter.finish(replay(recipe, session, arguments.trust_pickle))
         saved = session.save(arguments.save, done.states[-1].id) if arguments.save else ""
     return _outcome(done, path, saved)

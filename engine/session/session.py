@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..baselines.protocol import Baseline, BaselineSpec, Standing
+from ..devices import CPU, available, device_named, placed
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
 from ..inputs import Inputs, at_batch, at_size
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..latency.protocol import LatencyTable
+from ..latency.savings import Saving, savings
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -79,7 +81,7 @@ from .opening import (
 )
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
-from .points import fingerprint, points_of
+from .points import Numbers, Stored, fingerprint, points_of
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -97,6 +99,7 @@ class Session:
         history: The tree of states.
         store: The weights of the states.
         cache: Where measurements by content are kept, in the session's folder unless told otherwise.
+        device: Where models are trained and judged; analysis, cuts and their verification stay on the CPU.
     """
 
     def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE, cache: Path | None = None) -> None:
@@ -106,6 +109,7 @@ class Session:
         self.history = History(self.folder)
         self.store = WeightStore(self.folder / "weights", disk_bound)
         self.cache = cache or self.folder
+        self.device: str = CPU
         self._live: Live | None = None
 
     def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
@@ -135,6 +139,11 @@ class Session:
         self.history = history
         return self._opened()
 
+    def use_device(self, device: str) -> str:
+        """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
+        self.device = device_named(device)
+        return self.device
+
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
         """Let a task judge the model; the original is evaluated on it first."""
         live, opened = self._need(), time.time()
@@ -151,9 +160,15 @@ class Session:
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""
         task, model = self._need_task(), self._model(state)
-        metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
+        with placed(self.device, model):
+            metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
         self.history.add_metric(state, metric)
         return metric
+
+    def judged(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
+        """A state's metric on a split, measured now unless it has been."""
+        known = next((one for one in self.history.state(state).metrics if one.split is split), None)
+        return (yield from self.evaluate(state, split, token)) if known is None else known
 
     def score(
         self,
@@ -165,9 +180,14 @@ class Session:
     ) -> Job[NDArray[np.float64]]:
         """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
         live, one, choices = self._need(), self.history.state(state), choices or Choices()
-        known = live.measured.setdefault(repr((one.weights, self.history.task, choices.batches, seed)), {})
+        known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         subject = (self._model(state), live.analysis, live.mask(one), criterion, live.task, token)
         return (yield from rate(*subject, choices=choices, seed=seed, known=known))
+
+    def _ablation_file(self, one: State, choices: Choices, seed: int) -> Path:
+        live, task = self._need(), self._need_task()
+        how = (choices.batches, seed, torch.get_num_threads())
+        return points_of(self.cache / "ablation", one, live.prepared.spec, task.spec, live.opened, how)
 
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
@@ -202,6 +222,11 @@ class Session:
         Widths in it are multiples of `target.multiple`.
         """
         return (yield from latency_table(self._measuring(target), token, target.multiple))
+
+    def savings(self, state: str, target: TargetSpec, token: CancelToken = NEVER) -> Job[tuple[Saving, ...]]:
+        """What half of each set of a state saves on a target, and where removal buys no time there."""
+        table = yield from self.latencies(target, token)
+        return savings(self.analysis, table, self.removed(state))
 
     def forget_latencies(self, target: TargetSpec) -> None:
         """Measure anew what is asked next of a target, where the machine was busy before."""
@@ -258,7 +283,7 @@ class Session:
         student, teacher = self._fresh(parent), live.prepared.opened.model
         kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
-        told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint)
+        told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
         result = yield from fine_tune(student, teacher, task, settings, token, *told)
         check(token)
         student.load_state_dict(result.state_dict)
@@ -321,8 +346,10 @@ class Session:
         removed = live.mask(one)
         numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs
-        subject = Subject(self._model(state), live.analysis, removed, one.edits, inputs, task, scores, criterion)
-        points = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        told = (one.edits, inputs, task, scores, criterion, self.device)
+        subject = Subject(self._model(state), live.analysis, removed, *told)
+        file = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        points = Stored(file, Metric)
         return (yield from sensitivity(subject, numbers, shares, points, token))
 
     def compare(
@@ -391,13 +418,9 @@ class Session:
         """All states in the order they were made, the original first."""
         return tuple(self.history.states.values())
 
-    def baselines(self, state: str) -> tuple[Baseline, ...]:
-        """The baselines that stand beside a state, in the order they were made."""
-        return tuple(one for one in self.history.baselines.values() if one.against == state)
-
-    def all_baselines(self) -> tuple[Baseline, ...]:
-        """All baselines of all states, in the order they were made."""
-        return tuple(self.history.baselines.values())
+    def baselines(self, state: str = "") -> tuple[Baseline, ...]:
+        """The baselines that stand beside a state, or beside any, in the order they were made."""
+        return tuple(one for one in self.history.baselines.values() if state in ("", one.against))
 
     def standing(self, state: str) -> Standing:
         """A state as baselines are made for it."""
@@ -405,7 +428,7 @@ class Session:
         opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
         made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
         costs = (one.parameters, one.macs)
-        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs)
+        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
 
     def keep_baseline(self, one: Baseline, model: nn.Module) -> Baseline:
         """Write a baseline's weights, then the baseline; it gets its id."""
@@ -474,7 +497,8 @@ class Session:
         live = self._need()
         of_data = () if live.info is None else live.info.notes
         notes = (*map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
-        return OpenedModel(live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
+        told = (self.history.state("s0"), notes, live.info, available())
+        return OpenedModel(live.prepared.opened.name, live.analysis, *told)
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ..devices import CPU
 from ..errors import Message
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
@@ -127,6 +128,7 @@ class OpenedModel:
         state: The original.
         notes: Remarks in words.
         task: What the attached task shows, None without one.
+        devices: Where models can be trained and judged, the CPU first.
     """
 
     name: str
@@ -134,3 +136,4 @@ class OpenedModel:
     state: State
     notes: tuple[str, ...]
     task: TaskInfo | None
+    devices: tuple[str, ...] = (CPU,)
