@@ -28,6 +28,7 @@ from . import marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
+from .handing import Handing
 from .history import Entry, History
 from .studies import Studies
 from .views import Views
@@ -73,6 +74,7 @@ class Document(QObject):
         self._original_costs: tuple[Any, Costs] | None = None
         self.work = Work(self, link)
         self.studies = Studies(self)
+        self.handing = Handing(self)
 
     # What is open.
 
@@ -105,6 +107,11 @@ class Document(QObject):
     def notes(self) -> tuple[str, ...]:
         """Remarks from opening the model, in words."""
         return self.contents.notes
+
+    @property
+    def absent(self) -> str:
+        """Why the model can only be looked at, "" where it can be worked on."""
+        return self.contents.absent
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -447,6 +454,8 @@ class Document(QObject):
     def take_task(self, task: TaskInfo) -> None:
         """Another task is attached: metrics and scores of the old one no longer mean anything."""
         self.contents.task = task
+        if self.contents.origin is not None:
+            self.contents.origin = replace(self.contents.origin, task=task.spec)
         self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
         self.contents.scores.clear()
         self.contents.curves.clear()
@@ -497,6 +506,8 @@ class Document(QObject):
     def take_export(self, state_id: str, exported: Exported) -> None:
         """A file was written."""
         self.contents.exports[state_id] = exported
+        if (state := self.contents.states.get(state_id)) is not None:
+            self.contents.states[state_id] = replace(state, exports=(*state.exports, exported))
         self.announce(Aspect.STATES)
 
     def note(self, line: str) -> None:

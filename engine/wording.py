@@ -49,3 +49,8 @@ def change(before: float, after: float) -> str:
     if not before or not math.isfinite(before) or not math.isfinite(after):
         return ""
     return f"{100 * (after / before - 1):+.1f} %".replace("-", "−")
+
+
+def counted(number: int, what: str) -> str:
+    """1 epoch, 3 epochs."""
+    return f"{thousands(number)} {what}{'' if number == 1 else 's'}"

@@ -14,8 +14,7 @@ from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Goal
 from ..structures.ranges import ranges_of
 from ..targets.protocol import TargetSpec
-from ..tasks.protocol import Metric
-from ..wording import metric_words, percent, size, thousands
+from ..wording import counted, metric_words, percent, size, thousands
 from .files import write
 from .paths import Change, change_baseline, change_model, relative_to
 from .plain import to_json
@@ -127,9 +126,8 @@ def _part(step: Step, writer: _Writer) -> str:
 
 def _baseline(step: Compare, writer: _Writer) -> list[str]:
     asked = writer.spelling.of(change_baseline(step.intent, writer.change), 8)
-    found = [f"# {_line(metric_words(metric))}." for metric in step.outcome.metrics]
     lines = ["# Was it worth it? A baseline beside this state.", f"asked = {asked}"]
-    return [*lines, "print(finish(session.baseline(state.id, asked)).metric)", *found]
+    return [*lines, "print(finish(session.baseline(state.id, asked)).metric)", *_metrics(step.outcome)]
 
 
 def _opening(step: Open, writer: _Writer) -> list[str]:
@@ -142,7 +140,7 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
         writer.spelling.use("replace")
     spelled = writer.spelling.of(spec, 8)
     lines = [f"torch.set_num_threads({step.intent.threads})", "session = Session()", ""]
-    lines += [f"# The model: {_costs(step.outcome, None)}{_metrics(step.outcome)}."]
+    lines += [f"# The model: {_costs(step.outcome, None)}.", *_metrics(step.outcome)]
     lines += [f"spec = {spelled}"]
     if consent:
         lines += ["# The checkpoint may be a pickle, which can run code; run this with --trust-pickle to allow it."]
@@ -165,7 +163,7 @@ def _cut(step: Cut, writer: _Writer) -> list[str]:
     if goal is not None:
         writer.again = True
         lines += _planned_again(intent, goal, spelling)
-    return [*lines, "state = finish(session.cut(state.id, marks, plan))", _came_out(step.outcome, writer)]
+    return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_came_out(step.outcome, writer)]
 
 
 def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[str]:
@@ -196,7 +194,7 @@ def _recovery(step: Recover, writer: _Writer) -> list[str]:
     words = "Recover: fine-tune with the original as teacher." if step.intent.epochs else "Repair without training."
     lines = [f"# {words}", f"settings = {settings}"]
     lines += ["state = finish(session.recover(state.id, settings))"]
-    return [*lines, f"print(finish(session.evaluate(state.id, {split})))", _came_out(step.outcome, writer)]
+    return [*lines, f"print(finish(session.evaluate(state.id, {split})))", *_came_out(step.outcome, writer)]
 
 
 def _end(writer: _Writer) -> str:
@@ -212,7 +210,7 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
     first = recipe.steps[0]
     assert isinstance(first, Open)
     made = ", ".join(f"{name} {version}" for name, version in first.intent.versions.items())
-    threads = f"{first.intent.threads} thread" + ("s" if first.intent.threads != 1 else "")
+    threads = counted(first.intent.threads, "thread")
     shown = _line(Path(first.intent.model.source).name).replace("\\", "/").replace('"', "'")
     lines = [
         f'"""Makes {shown} smaller, step by step as it was recorded with Secateur.',
@@ -255,14 +253,14 @@ def _constants(writer: _Writer) -> list[str]:
 def _plan_words(intent: PlanIntent, goal: Goal | None, count: int) -> str:
     by = f", by scores of {intent.criterion}" if intent.criterion else ""
     how = f"planned for {asked_in_words(goal)}{by}" if goal is not None else "marked by hand"
-    return f"# Cut {thousands(count)} {'structure' if count == 1 else 'structures'}, {_line(how)}."
+    return f"# Cut {counted(count, 'structure')}, {_line(how)}."
 
 
-def _came_out(outcome: Numbers, writer: _Writer) -> str:
-    words = _costs(outcome, writer.original) + _metrics(outcome)
+def _came_out(outcome: Numbers, writer: _Writer) -> list[str]:
+    checked = ""
     if outcome.verification is not None:
-        words += f"; cut verified: equals the masked original, {outcome.verification.difference:.0e}"
-    return f"# {words}."
+        checked = f"; cut verified: equals the masked original, {outcome.verification.difference:.0e}"
+    return [f"# {_costs(outcome, writer.original)}{checked}.", *_metrics(outcome)]
 
 
 def _costs(outcome: Numbers, original: Numbers | None) -> str:
@@ -273,9 +271,8 @@ def _costs(outcome: Numbers, original: Numbers | None) -> str:
     return f"{thousands(outcome.parameters)} parameters{shares[0]}, {size(outcome.macs)} MACs{shares[1]}"
 
 
-def _metrics(outcome: Numbers) -> str:
-    words: list[Metric] = list(outcome.metrics)
-    return "".join(f"; {_line(metric_words(metric))}" for metric in words)
+def _metrics(outcome: Numbers) -> list[str]:
+    return [f"# {_line(metric_words(metric))}." for metric in outcome.metrics]
 
 
 def _line(text: str) -> str:

@@ -89,7 +89,7 @@ from .reopening import check_kept, reopened
 from .replay import Replay, fit_of, steps_again
 from .script import SCRIPT, write_script
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
-from .steps import Recipe
+from .steps import Open, Recipe
 from .store import GIGABYTE, WeightStore
 
 NEVER = NeverCancelled()
@@ -434,6 +434,24 @@ class Session:
         file, structures = Path(absolute_to(Path.cwd())(path)), analysis_to_json(self._need().analysis)
         folder = self.store.folder if weights else None
         return (str(write_bundle(file, self.history, self.recipe(state), state, structures, folder)),)
+
+    def open_recipe(
+        self,
+        recipe: str,
+        weights: str = "",
+        source: str = "",
+        trust_pickle: bool = False,
+        trust_code: bool = False,
+        token: CancelToken = NEVER,
+    ) -> Job[OpenedModel]:
+        """Open the model of a recipe, with a new checkpoint or from another source where they are named."""
+        here = absolute_to(Path.cwd())
+        first = recipe_at(Path(here(recipe))).steps[0]
+        assert isinstance(first, Open)
+        named = {"weights": weights} if weights else {}
+        named |= {"source": source, "weights": weights} if source else {}
+        spec = replace(first.intent.model, trust_pickle=trust_pickle, trust_code=trust_code, **named)
+        return (yield from self.open(spec, token=token))
 
     def fit(self, recipe: str) -> Fit:
         """How the recipe of a file, a project or a bundle fits the model that is open."""

@@ -15,7 +15,7 @@ from ..session.matching import shown
 from ..session.states import PlanIntent, State, StateKind
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Split, TaskSpec
-from ..wording import byte_size, change, metric_value, percent, size, thousands
+from ..wording import byte_size, change, counted, metric_value, percent, size, thousands
 from .plots import Given, Plot, curve, scatter
 from .stripping import base_name
 
@@ -301,7 +301,7 @@ def _row(one: State, original: State, last: State) -> Row:
 
 def _beside(one: Baseline, original: State) -> Row:
     timing = one.timings[-1] if one.timings else None
-    trained = f"{one.epochs} {'epoch' if one.epochs == 1 else 'epochs'}, seed {one.asked.seed}"
+    trained = f"{counted(one.epochs, 'epoch')}, seed {one.asked.seed}"
     return Row(
         one.id,
         one.title,
@@ -326,7 +326,7 @@ def _step(before: State, one: State, original: State) -> StepTold:
     title = f"{KINDS[one.kind]} {one.id}"
     if one.kind is StateKind.CUT:
         gone = sum(map(len, one.removed.values())) - sum(map(len, before.removed.values()))
-        title = f"{title}: {thousands(gone)} {'structure' if gone == 1 else 'structures'}"
+        title = f"{title}: {counted(gone, 'structure')}"
         lines += _intent(one.plan or PlanIntent())
     elif one.recovery is not None:
         lines += _settings(one.recovery)
@@ -349,7 +349,7 @@ def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
         lines.append(("Only in", ", ".join(goal.scope)))
     for title, named in (("Locked", plan.locked), ("By hand", plan.marked)):
         if named:
-            lines.append((title, f"{thousands(sum(map(len, named.values())))} structures"))
+            lines.append((title, counted(sum(map(len, named.values())), "structure")))
     return lines
 
 
@@ -358,12 +358,12 @@ def _settings(told: RecoverySettings) -> list[tuple[str, str]]:
     if not told.epochs:
         return repair
     training = (
-        f"{told.epochs} epochs, {told.optimizer}, learning rate {told.learning_rate:g}, weight decay "
+        f"{counted(told.epochs, 'epoch')}, {told.optimizer}, learning rate {told.learning_rate:g}, weight decay "
         f"{told.weight_decay:g}, warm-up {told.warm_up:.0%}"
     )
     teacher = f"weight {told.distillation:g}, temperature {told.temperature:g}, blocks {told.features:g}"
-    threads = told.threads or "all but one"
-    return [*repair, ("Training", training), ("Teacher", teacher), ("Seed", f"{told.seed}, {threads} threads")]
+    threads = counted(told.threads, "thread") if told.threads else "all threads but one"
+    return [*repair, ("Training", training), ("Teacher", teacher), ("Seed", f"{told.seed}, {threads}")]
 
 
 def _layer(key: str, count: int, last: State) -> Layer:
@@ -397,7 +397,7 @@ def _tradeoff(history: History, last: State, beside: Sequence[Baseline]) -> Plot
 
 def _curve(one: State, original: State) -> Curve | None:
     losses = [(point["step"], point["loss"]) for point in one.curve if "loss" in point and "step" in point]
-    metric = next(iter(one.metrics), None)
+    metric = next((m for m in one.metrics if m.split is Split.CHOOSE), None)  # what a recovery looks at
     scale = 100 if metric is not None and metric.percent else 1
     found = [(p["step"], scale * p["metric"]) for p in one.curve if "metric" in p and "step" in p]
     name = f"{metric.name}, {metric.split}{', %' if metric.percent else ''}" if metric is not None else "metric"
@@ -458,7 +458,7 @@ def _spread(one: Any) -> str:
 def where(timing: Timing) -> str:
     """Where a latency was measured: onnxruntime, 1 thread, batch 1, fp32."""
     target = timing.target
-    threads = "1 thread" if target.threads == 1 else f"{target.threads} threads"
+    threads = counted(target.threads, "thread")
     sizes = ["x".join(map(str, target.size))] if target.size else []
     prompt = [f"prompt of {target.tokens} tokens"] if target.tokens else []
     parts = [target.runtime, threads, f"batch {target.batch}", target.precision, *sizes, *prompt]

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-WIDTH, HEIGHT = 640, 300
+WIDE, SMALL = (680, 320), (470, 240)
+"""Sizes of a plot that stands alone and of one of a pair: about those that it is seen at, so that words keep theirs."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 16, 44
 LINE = 15
 """Least distance between the base lines of two labels."""
@@ -62,12 +63,20 @@ class Plot:
     lines: tuple[tuple[str, str], ...] = ()
     levels: tuple[tuple[float, str], ...] = ()
     dots: tuple[Dot, ...] = ()
-    width: int = WIDTH
-    height: int = HEIGHT
+    width: int = WIDE[0]
+    height: int = WIDE[1]
     left: int = LEFT
-    right: int = WIDTH - RIGHT
     top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
+
+    @property
+    def right(self) -> int:
+        """Right end of the field."""
+        return self.width - RIGHT
+
+    @property
+    def bottom(self) -> int:
+        """Lower end of the field."""
+        return self.height - BOTTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class Axes:
 
     xs: Sequence[float]
     ys: Sequence[float]
+    size: tuple[int, int] = WIDE
     x_ticks: list[float] = field(default_factory=list[float])
     y_ticks: list[float] = field(default_factory=list[float])
 
@@ -98,12 +108,12 @@ class Axes:
     def x(self, value: float) -> float:
         """Pixels of an x."""
         low, high = self.x_ticks[0], self.x_ticks[-1]
-        return round(LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + (value - low) / (high - low) * (self.size[0] - LEFT - RIGHT), 1)
 
     def y(self, value: float) -> float:
         """Pixels of a y."""
-        low, high = self.y_ticks[0], self.y_ticks[-1]
-        return round(HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
+        low, high, bottom = self.y_ticks[0], self.y_ticks[-1], self.size[1] - BOTTOM
+        return round(bottom - (value - low) / (high - low) * (bottom - TOP), 1)
 
     def named(self) -> tuple[tuple[tuple[float, str], ...], tuple[tuple[float, str], ...]]:
         """Ticks of x and of y as (pixels, words)."""
@@ -134,12 +144,12 @@ def curve(
     if len(values) < 2:
         return None
     ys = [y for _, y in values] + ([level[0]] if level is not None else [])
-    axes = Axes([x for x, _ in values], ys)
+    axes = Axes([x for x, _ in values], ys, SMALL)
     x_ticks, y_ticks = axes.named()
     points = " ".join(f"{axes.x(x)},{axes.y(y)}" for x, y in values)
     levels = ((axes.y(level[0]), level[1]),) if level is not None else ()
     dots = tuple(Dot(axes.x(x), axes.y(y), "on-curve", 0, 0, "") for x, y in values) if len(values) <= 40 else ()
-    return Plot(title, x_title, y_title, x_ticks, y_ticks, (("curve", points),), levels, dots)
+    return Plot(title, x_title, y_title, x_ticks, y_ticks, (("curve", points),), levels, dots, *SMALL)
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -160,7 +170,7 @@ def _dots(points: Iterable[Given], axes: Axes) -> Iterable[Dot]:
         x, y = axes.x(one.x), axes.y(one.y)
         low, high = axes.y(one.y - one.error), axes.y(one.y + one.error)
         length = 6.2 * len(one.label)
-        anchor = "end" if x + 10 + length > WIDTH - 4 else "start"
+        anchor = "end" if x + 10 + length > axes.size[0] - 4 else "start"
         at = x - 10 if anchor == "end" else x + 10
         begin, end = (at - length, at) if anchor == "end" else (at, at + length)
         base = y + 4

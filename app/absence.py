@@ -1,0 +1,45 @@
+"""The bar above a bundle that came without weights: why it can only be looked at, and the place to name them."""
+
+from typing import Any
+
+from PySide6.QtWidgets import QHBoxLayout
+
+from .aspects import Aspect
+from .widgets.buttons import button
+from .widgets.card import Card
+from .widgets.labels import label
+
+SHOWN = frozenset({Aspect.MODEL})
+
+
+class AbsenceBar(Card):
+    """Hidden unless what is open can only be looked at.
+
+    Attributes:
+        sentence: Why.
+        name: Opens the dialog that names the weights.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Stand in a window."""
+        super().__init__(window, margin=8)
+        self._window = window
+        self.sentence = label(wrap=True)
+        self.name = button(self.tr("Name the weights..."), "link", self.tr("Say where model and checkpoint are"))
+        row = QHBoxLayout()
+        row.addWidget(self.sentence, 1)
+        row.addWidget(self.name)
+        self.body.addLayout(row)
+        self.name.clicked.connect(self._ask)
+        window.document.views.watch(SHOWN, self._changed)
+        self.hide()
+
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        absent = self._window.document.absent
+        self.sentence.setText(absent)
+        self.setVisible(bool(absent))
+
+    def _ask(self) -> None:
+        from .dialogs.next_version import ask
+
+        ask(self._window)
