@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject, Signal
 
-from secateur.engine.session.matching import Fit, Mode
-from secateur.engine.session.replay import Replay
 from secateur.engine.session.states import OpenedModel
 
 if TYPE_CHECKING:
+    from secateur.engine.session.matching import Fit, Mode
+    from secateur.engine.session.replay import Replay
+
     from .document import Document
 
 CONTEXT = "Handing"
@@ -101,18 +102,18 @@ class Handing(QObject):
     def hold(self, recipe: str) -> None:
         """Hold a recipe against the model that is open; `fitted` follows."""
 
-        def held(fit: Fit) -> None:
+        def held(fit: "Fit") -> None:
             self.fitted.emit(recipe, fit)
 
         self._document.work.run(say("Compare the recipe with the model"), held, "fit", recipe)
 
-    def apply(self, recipe: str, mode: Mode) -> None:
+    def apply(self, recipe: str, mode: "Mode") -> None:
         """Do a recipe's steps again on the original of the open model."""
         document = self._document
         title = say("Apply the recipe")
         document.work.change(title, self._applied, "apply_recipe", recipe, mode, arrived=document.take_arrivals)
 
-    def _applied(self, done: Replay) -> None:
+    def _applied(self, done: "Replay") -> None:
         document = self._document
         document.take_arrivals(done.states)
         for note in (*done.notes, *(say("Not in this model: {name}").format(name=name) for name in done.missing)):

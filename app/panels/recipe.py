@@ -8,7 +8,7 @@ from ..document import Aspect, Document
 from ..recorded import plan_now, script_now
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
-from ..widgets.labels import label
+from ..widgets.labels import ElidedLabel
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS})
 
@@ -45,7 +45,7 @@ class Recipe(QWidget):
         words = self.tr("Run in a fresh process it gives the same weights. Marks become a step when they are cut.")
         page = QWidget()
         row = QHBoxLayout()
-        row.addWidget(label(words, "caption"), 1)
+        row.addWidget(ElidedLabel(words, "caption"), 1)
         for each in (self.copy, self.save_script, self.save_recipe):
             row.addWidget(each)
         layout = QVBoxLayout(page)

@@ -533,6 +533,7 @@ class Session:
     def _open_whole(self, bundle: Bundle, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         history = bundle.history
         assert history.spec is not None
+        bundle.check_code()
         require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
         take_weights(bundle, self.store.folder)
         live = yield from reopened(history, self.store, spec.trust_pickle, token)

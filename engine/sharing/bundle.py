@@ -9,7 +9,8 @@ import io
 import re
 import time
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -125,6 +126,17 @@ class Bundle:
             "and its cuts are made again."
         )
 
+    def check_code(self) -> None:
+        """Raise OpenError where the Python file that makes the model is not beside the bundle."""
+        source = self.history.spec.source if self.history.spec is not None else ""
+        file = source if source.endswith(".py") else source.rpartition(":")[0]
+        if file.endswith(".py") and not Path(file).is_file():
+            template = (
+                "A bundle does not hold the model's code, so this one can only be looked at. Put {file} beside it, or "
+                "apply its recipe to the model."
+            )
+            raise OpenError("bundle.no_code", template, file=Path(file).name)
+
     def opened(self, absent: str) -> OpenedModel:
         """The bundle to look at; raises OpenError where it does not have the model's structures."""
         if self.analysis is None:
@@ -197,10 +209,9 @@ def take_weights(bundle: Bundle, folder: Path) -> None:
         for digest in sorted(bundle.weights):
             target, found = folder / f"{digest}.safetensors", hashlib.sha256()
             with being_written(target) as temporary, temporary.open("wb") as file:
-                with archive.open(f"weights/{digest}.safetensors") as member:
-                    while data := member.read(1 << 20):
-                        found.update(data)
-                        file.write(data)
+                for data in _parts(archive, f"weights/{digest}.safetensors", bundle.path):
+                    found.update(data)
+                    file.write(data)
                 if found.hexdigest() != digest:
                     raise _damaged(bundle.path, "weights are others than their hash says")
 
@@ -274,19 +285,22 @@ def _check_hashes(
 
 def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
     """A member, never more of it than its limit, whatever its header says."""
-    limit = LIMITS[info.filename]
-    data = io.BytesIO()
-    try:
-        with archive.open(info) as file:
-            while (part := file.read(1 << 20)) and data.tell() <= limit:
-                data.write(part)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _damaged(path, f"{info.filename} cannot be read") from error
-    except Exception as error:  # zlib.error and its like have no common name
-        raise _damaged(path, f"{info.filename} cannot be unpacked") from error
-    if data.tell() > limit:
-        raise _damaged(path, f"{info.filename} is larger than a bundle may have it")
+    limit, data = LIMITS[info.filename], io.BytesIO()
+    for part in _parts(archive, info.filename, path):
+        data.write(part)
+        if data.tell() > limit:
+            raise _damaged(path, f"{info.filename} is larger than a bundle may have it")
     return data.getvalue()
+
+
+def _parts(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[bytes]:
+    """What is unpacked of a member, piece by piece."""
+    try:
+        with archive.open(name) as file:
+            while part := file.read(1 << 20):
+                yield part
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise _damaged(path, f"{name} cannot be unpacked") from error
 
 
 def _read_json(

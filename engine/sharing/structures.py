@@ -8,7 +8,7 @@ import base64
 import binascii
 import math
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 import numpy as np
@@ -59,7 +59,7 @@ def analysis_from_json(data: bytes) -> Analysis:
 
 def _encoded(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        array: Array = np.ascontiguousarray(value)
+        array: Array = np.ascontiguousarray(cast("Array", value))
         data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
         return {"shape": list(array.shape), "data": base64.b64encode(data).decode()}
     if hasattr(value, "item"):

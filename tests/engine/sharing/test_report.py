@@ -95,7 +95,7 @@ def test_plots_are_sound_drawings_with_a_name(page: str) -> None:
     for one in big:
         width, height = map(float, one.get("viewBox").split()[2:])
         for dot in one.iter("circle"):
-            assert 0 <= float(dot.get("cx")) <= width and 0 <= float(dot.get("cy")) <= height
+            assert 0 <= float(dot.attrib["cx"]) <= width and 0 <= float(dot.attrib["cy"]) <= height
 
 
 def test_no_folder_of_the_user_is_in_it(page: str, tmp_path: Path) -> None:
@@ -106,6 +106,7 @@ def test_no_folder_of_the_user_is_in_it(page: str, tmp_path: Path) -> None:
 def test_words_of_the_user_are_no_markup(tmp_path: Path) -> None:
     history, recipe = made_history(tmp_path)
     nasty = "<script>alert(1)</script>\"'&{{ 7*7 }}"
+    assert history.spec is not None
     history.spec = replace(history.spec, source=f"{tmp_path}/x.py:{nasty}")
     state = history.states["s2"]
     history.states["s2"] = replace(state, metrics=tuple(replace(m, name=nasty) for m in state.metrics))
