@@ -4,12 +4,9 @@ from typing import Any
 
 from PySide6.QtWidgets import QHBoxLayout
 
-from .aspects import Aspect
 from .widgets.buttons import button
 from .widgets.card import Card
 from .widgets.labels import label
-
-SHOWN = frozenset({Aspect.MODEL})
 
 
 class AbsenceBar(Card):
@@ -31,10 +28,10 @@ class AbsenceBar(Card):
         row.addWidget(self.name)
         self.body.addLayout(row)
         self.name.clicked.connect(self._ask)
-        window.document.views.watch(SHOWN, self._changed)
         self.hide()
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def refresh(self) -> None:
+        """Show why, or nothing; the window calls it, as a hidden view is told nothing."""
         absent = self._window.document.absent
         self.sentence.setText(absent)
         self.setVisible(bool(absent))

@@ -220,6 +220,7 @@ class MainWindow(QMainWindow):
         if not self.document.busy:
             self._following = False
         if Aspect.MODEL in aspects:
+            self.absence.refresh()
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._first_tab()
         if aspects & {Aspect.MODEL, Aspect.STATES}:

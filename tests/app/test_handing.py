@@ -157,6 +157,7 @@ def look_at(player) -> None:
 def test_what_came_without_weights_says_so_and_asks_nothing_of_the_engine(qtbot, player, window) -> None:
     bar = AbsenceBar(window)
     look_at(player)
+    bar.refresh()
     document = player.document
     assert not bar.isHidden() and bar.sentence.text() == ABSENT
     assert [state.id for state in document.states] == ["s0", "s1"] and document.removed[[3, 4]].all()
@@ -171,6 +172,7 @@ def test_what_came_without_weights_says_so_and_asks_nothing_of_the_engine(qtbot,
     assert {"run.measure", "file.save", "file.share", "edit.suggest", "file.export_onnx"} <= set(blocked)
     assert command_named("file.apply_recipe").enabled(document) == ""
     document.adopt(OpenedModel("net", document.analysis, document.states[0], (), None, SPEC), SPEC)
+    bar.refresh()
     assert bar.isHidden()
 
 
