@@ -8,8 +8,8 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.session.history import versions
 from secateur.engine.session.recipe import recorded
-from secateur.engine.session.script import script_of
-from secateur.engine.session.steps import OpenIntent
+from secateur.engine.session.script import many_marks, script_of
+from secateur.engine.session.steps import OpenIntent, Recipe
 from secateur.engine.structures.analysis import identities
 from secateur.engine.structures.ranges import ranges_of
 
@@ -28,13 +28,20 @@ LINES = 40
 _versions = cache(versions)
 
 
-def script_now(document: "Document") -> str:
-    """The script that leads to the present state, "" where it is not known what was opened."""
+def recipe_now(document: "Document") -> Recipe | None:
+    """The recipe of the present state, None where it is not known what was opened."""
     state, origin = document.state, document.contents.origin
     if state is None or origin is None:
-        return ""
+        return None
     intent = OpenIntent(origin, document.work.threads or 1, versions=_versions())
-    return script_of(recorded(path_to(document.states, state), intent, document.work.folder or Path()))
+    return recorded(path_to(document.states, state), intent, document.work.folder or Path())
+
+
+def script_shown(recipe: Recipe | None) -> str:
+    """Its script to look at; where marks are too many to be read, they stand in a file beside it."""
+    if recipe is None:
+        return ""
+    return script_of(recipe, outside="recipe.marks.json" if many_marks(recipe) else "")
 
 
 def plan_now(document: "Document") -> str:

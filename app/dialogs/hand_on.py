@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
-from PySide6.QtWidgets import QCheckBox
 
+from ..widgets.choices import CheckBox
 from ..words import QT_TRANSLATE_NOOP
 from .export import place_problem
 from .form import FormDialog
@@ -68,7 +68,7 @@ class HandOn(FormDialog):
         super().__init__(window, say(CONTEXT, title), say(CONTEXT, sentence), self.tr("Write"))
         document = window.document
         self.path = self.add_path(self.tr("Write to"), default_path(document, ending), pick="save")
-        self.weights = QCheckBox(self.tr("With the weights of all {count} states").format(count=len(document.states)))
+        self.weights = CheckBox(self.tr("With the weights of all {count} states").format(count=len(document.states)))
         self.weights.setToolTip(self.tr("The file becomes as large as they are; whoever has it can go on from there."))
         if kind == "bundle":
             self.add_row(self.tr("Weights"), self.weights)

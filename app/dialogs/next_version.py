@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
-from PySide6.QtWidgets import QButtonGroup, QCheckBox, QPlainTextEdit, QRadioButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QVBoxLayout, QWidget
 
 from secateur.engine.session.matching import Fit, Mode
 
 from ..handing import Asked
+from ..widgets.choices import CheckBox, RadioButton
 from ..widgets.labels import label
 from ..words import QT_TRANSLATE_NOOP
 from .form import FormDialog
@@ -55,7 +56,7 @@ class ApplyRecipe(FormDialog):
         shown = spec.source if document.absent and spec is not None else ""
         self.recipe = self.add_path(self.tr("Recipe"), shown, "recipe.json", filters=FILES)
         usable = document.analysis is not None and not document.absent
-        self.here = QCheckBox(self.tr("On the model that is open, {name}").format(name=document.model_name))
+        self.here = CheckBox(self.tr("On the model that is open, {name}").format(name=document.model_name))
         if usable:
             self.add_row(self.tr("Model"), self.here)
         hint = self.tr("as the recipe says")
@@ -107,10 +108,10 @@ class ChooseMode(FormDialog):
         self.differences = QPlainTextEdit("\n".join(found))
         self.differences.setReadOnly(True)
         self.differences.setAccessibleName(self.tr("What does not match"))
-        self.differences.setFixedHeight(min(160, 22 * max(2, len(found) + 1)))
+        self.differences.setFixedHeight(min(160, 22 * len(found) + 14))
         if found:
             self.form.addRow(self.differences)
-        self.modes: dict[Mode, QRadioButton] = {}
+        self.modes: dict[Mode, RadioButton] = {}
         self._group = QButtonGroup(self)
         self.form.addRow(self._choices(fit))
         self.problem = lambda: "" if self._chosen() is not None else self.tr("None of these can be done.")
@@ -118,6 +119,8 @@ class ChooseMode(FormDialog):
         self.act = lambda: document.handing.apply(recipe, self._chosen())
         self._group.buttonToggled.connect(lambda *_: self.check())
         self.check()
+        wide = 600
+        self.resize(wide, self.layout().heightForWidth(wide))  # words that wrap need less than Qt reckons with
 
     def _choices(self, fit: Fit) -> QWidget:
         holder, say = QWidget(), QCoreApplication.translate
@@ -125,7 +128,7 @@ class ChooseMode(FormDialog):
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(4)
         for mode, (title, words) in MODES.items():
-            choice, why = QRadioButton(say(CONTEXT, title)), fit.refused.get(mode)
+            choice, why = RadioButton(say(CONTEXT, title)), fit.refused.get(mode)
             choice.setEnabled(why is None)
             told = label(say(CONTEXT, words) if why is None else str(why), "muted", wrap=True)
             told.setContentsMargins(22, 0, 0, 4)
@@ -137,6 +140,7 @@ class ChooseMode(FormDialog):
         first = next((choice for choice in self.modes.values() if choice.isEnabled()), None)
         if first is not None:
             first.setChecked(True)
+            first.setFocus()
         return holder
 
     def _chosen(self) -> Mode | None:

@@ -4,12 +4,17 @@ from PySide6.QtCore import Slot
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QStackedLayout, QVBoxLayout, QWidget
 
+from secateur.engine.session.script import script_of
+from secateur.engine.session.steps import Recipe as Steps
+
 from ..document import Aspect, Document
-from ..recorded import plan_now, script_now
+from ..recorded import plan_now, recipe_now, script_shown
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import ElidedLabel
 
+CONTEXT_LINES = 3
+"""Lines that are shown before the last step."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS})
 
 
@@ -24,6 +29,7 @@ class Recipe(QWidget):
         """Show the document's steps."""
         super().__init__(parent)
         self.document = document
+        self._recipe: Steps | None = None
         self._script = ""
         self._key: tuple[object, ...] = ()
         self.text = QPlainTextEdit()
@@ -42,7 +48,7 @@ class Recipe(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        words = self.tr("Run in a fresh process it gives the same weights. Marks become a step when they are cut.")
+        words = self.tr("Every step as Python; run anew, it gives the same weights.")
         page = QWidget()
         row = QHBoxLayout()
         row.addWidget(ElidedLabel(words, "caption"), 1)
@@ -66,16 +72,16 @@ class Recipe(QWidget):
         contents = self.document.contents
         key = (id(contents.origin), contents.present, *map(id, contents.states.values()))
         if key != self._key:
-            self._script, self._key = script_now(self.document), key
+            self._recipe, self._key = recipe_now(self.document), key
+            self._script = script_shown(self._recipe)
         plan = plan_now(self.document)
         shown = f"{self._script}\n\n{plan}" if plan else self._script
         self._stack.setCurrentIndex(int(bool(shown)))
         if shown == self.text.toPlainText():
             return
-        first = not self.text.toPlainText()
         self.text.setPlainText(shown)
         bar = self.text.verticalScrollBar()
-        bar.setValue(0 if first else bar.maximum())
+        bar.setValue(bar.maximum() if plan else max(0, _last_step(shown) - CONTEXT_LINES))
 
     def _run(self, name: str) -> None:
         from ..commands.table import command_named
@@ -84,5 +90,12 @@ class Recipe(QWidget):
 
     @Slot()
     def _copy(self) -> None:
-        QGuiApplication.clipboard().setText(self._script)
+        if self._recipe is not None:
+            QGuiApplication.clipboard().setText(script_of(self._recipe))
         self.document.announced.emit(self.tr("The script is on the clipboard."))
+
+
+def _last_step(script: str) -> int:
+    """Number of the line that makes the last state; 0 for the original."""
+    lines = script.splitlines()
+    return max((number for number, line in enumerate(lines) if line.startswith("    state = finish(")), default=0)

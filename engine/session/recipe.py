@@ -140,9 +140,12 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
 
 def taken(before: Mapping[str, list[int]], after: Mapping[str, list[int]]) -> dict[str, list[int]]:
     """What is removed in one state and not in an earlier one: by set key, original indices."""
-    found = {key: (one, set(before.get(key, ()))) for key, one in after.items()}
-    left = {key: [index for index in one if index not in gone] for key, (one, gone) in found.items()}
-    return {key: one for key, one in left.items() if one}
+    gone = {key: set(indices) for key, indices in before.items()}
+    left = {
+        key: [index for index in indices if index not in gone[key]] if key in gone else list(indices)
+        for key, indices in after.items()
+    }
+    return {key: indices for key, indices in left.items() if indices}
 
 
 def _steps(before: State, one: State, folder: Path) -> list[Step]:

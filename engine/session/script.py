@@ -74,13 +74,16 @@ def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> 
 
 def write_script(path: Path, recipe: Recipe) -> tuple[Path, ...]:
     """Write the script of a recipe atomically, with a file of marks beside it where they are many; what was written."""
-    marks = marks_of_plans(recipe)
-    many = sum(len(text) for named in marks.values() for text in named.values()) > MANY
-    beside = path.with_suffix(".marks.json")
+    many, beside = many_marks(recipe), path.with_suffix(".marks.json")
     if many:
-        write(beside, to_json(marks, indent=1) + b"\n")
+        write(beside, to_json(marks_of_plans(recipe), indent=1) + b"\n")
     write(path, script_of(recipe, path.parent, beside.name if many else "").encode())
     return (path, beside) if many else (path,)
+
+
+def many_marks(recipe: Recipe) -> bool:
+    """Whether the marks of a recipe are too many to be read in a script."""
+    return sum(len(text) for named in marks_of_plans(recipe).values() for text in named.values()) > MANY
 
 
 def marks_of_plans(recipe: Recipe) -> dict[str, dict[str, str]]:
