@@ -32,7 +32,7 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         raise SecateurError("cli.no_weights", "A bundle is handed on without weights. Make it from the project.")
     structures = found.structures or _structures(path, arguments, reporter)
     weights = found.weights if arguments.with_weights else None
-    write_bundle(out, found.history, found.recipe, found.state, structures, weights)
+    reporter.finish(write_bundle(out, found.history, found.recipe, found.state, structures, weights))
     return _wrote(out, found, bool(weights))
 
 

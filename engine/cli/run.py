@@ -13,7 +13,9 @@ from ..session.replay import Replay, replay
 from ..session.session import Session
 from ..session.states import StateKind
 from ..session.steps import Export, Open, Recipe
+from ..sharing.bundle import is_bundle
 from ..sharing.recipes import recipe_at
+from ..sources.consent import require_consent
 from ..sources.protocol import ModelSpec
 from .arguments import task_spec
 from .output import Outcome, Reporter
@@ -26,6 +28,8 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Run a recipe as the arguments say."""
     path, mode = arguments.recipe, Mode(arguments.mode) if arguments.mode else None
     recipe = with_model(recipe_at(path.absolute()), lambda recorded: _model(recorded, arguments))
+    if is_bundle(path) and not arguments.model:
+        _consented(recipe, path, arguments.trust_code)
     for step in recipe.steps:
         if isinstance(step, Export) and mode is None:
             check_export(step.intent.path)
@@ -36,6 +40,13 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         done = reporter.finish(replay(recipe, session, arguments.trust_pickle, mode=mode))
         saved = session.save(arguments.save, done.states[-1].id) if arguments.save else ""
     return _outcome(done, path, saved)
+
+
+def _consented(recipe: Recipe, path: Path, trusted: bool) -> None:
+    """A bundle comes from somebody else: the Python file that it names, beside it, runs with consent only."""
+    first = recipe.steps[0]
+    if isinstance(first, Open):
+        require_consent(first.intent.model, "", path, trusted)
 
 
 def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:

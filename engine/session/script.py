@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Goal
-from ..structures.ranges import ranges_of
+from ..structures.ranges import more_ranges_than, ranges_of
 from ..targets.protocol import TargetSpec
 from ..wording import counted, metric_words, percent, size, thousands
 from .files import write
@@ -23,8 +23,8 @@ from .states import PlanIntent
 from .steps import Attach, Compare, Cut, Export, Numbers, Open, Plan, Recipe, Recover, Score, Step
 
 SCRIPT = "recipe.py"
-MANY = 12_000
-"""Characters of marks above which a script that is written into a file has them in a file beside it."""
+MANY = 2_000
+"""Ranges of a plan above which a script that is written into a file has its marks in a file beside it."""
 AGAIN = "--plan-again"
 PICKLE = "--trust-pickle"
 SAFE = (".safetensors",)
@@ -67,7 +67,7 @@ def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> 
         outside: Name of the file beside it that holds the marks (`marks_of_plans`), "" to write them into the script.
     """
     change: Change = (lambda path: BESIDE + relative_to(folder)(path)) if folder else (lambda path: path)
-    writer = _Writer(Spelling(), change, marks_of_plans(recipe), outside)
+    writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside)
     body = "\n\n".join(textwrap.indent(part, " " * 4) for part in _parts(recipe, writer))
     return f'{_head(recipe, writer)}\n\ndef main() -> None:\n{body}\n\n\nif __name__ == "__main__":\n    main()\n'
 
@@ -83,7 +83,7 @@ def write_script(path: Path, recipe: Recipe) -> tuple[Path, ...]:
 
 def many_marks(recipe: Recipe) -> bool:
     """Whether the marks of a recipe are too many to be read in a script."""
-    return sum(len(text) for named in marks_of_plans(recipe).values() for text in named.values()) > MANY
+    return any(more_ranges_than(step.outcome.removed, MANY) for step in recipe.steps if isinstance(step, Plan))
 
 
 def marks_of_plans(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -155,10 +155,9 @@ def _cut(step: Cut, writer: _Writer) -> list[str]:
     assert writer.plan is not None
     plan, name = writer.plan
     intent, goal = plan.intent, plan.intent.asked
-    marks = writer.marks[name]
     spelling = writer.spelling
     spelling.use("marks_of", "PlanIntent")
-    found = f"MARKS[{quoted(name)}]" if writer.outside else spelling.marks(marks)
+    found = f"MARKS[{quoted(name)}]" if writer.outside else spelling.marks(writer.marks[name])
     count = sum(len(indices) for indices in plan.outcome.removed.values())
     lines = [_plan_words(intent, goal, count)]
     lines += [f"marks = marks_of(opened.analysis, {found})"]

@@ -429,11 +429,14 @@ class Session:
         file = Path(absolute_to(Path.cwd())(path))
         return (str(write_report(file, self.history, self.recipe(state), state)),)
 
-    def write_bundle(self, state: str, path: str, weights: bool = False) -> tuple[str, ...]:
+    def write_bundle(
+        self, state: str, path: str, weights: bool = False, token: CancelToken = NEVER
+    ) -> Job[tuple[str, ...]]:
         """Write a bundle of all states, with or without their weights; returns what was written."""
         file, structures = Path(absolute_to(Path.cwd())(path)), analysis_to_json(self._need().analysis)
         folder = self.store.folder if weights else None
-        return (str(write_bundle(file, self.history, self.recipe(state), state, structures, folder)),)
+        told = (self.history, self.recipe(state), state, structures, folder)
+        return (str((yield from write_bundle(file, *told, token))),)
 
     def open_recipe(
         self,
@@ -451,6 +454,8 @@ class Session:
         named = {"weights": weights} if weights else {}
         named |= {"source": source, "weights": weights} if source else {}
         spec = replace(first.intent.model, trust_pickle=trust_pickle, trust_code=trust_code, **named)
+        foreign = replace(spec, source="") if source else spec  # What a hand has named needs no further consent.
+        require_consent(foreign, "", Path(here(recipe)), trust_code)
         return (yield from self.open(spec, token=token))
 
     def fit(self, recipe: str) -> Fit:
@@ -535,7 +540,7 @@ class Session:
         assert history.spec is not None
         bundle.check_code()
         require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
-        take_weights(bundle, self.store.folder)
+        yield from take_weights(bundle, self.store.folder, token)
         live = yield from reopened(history, self.store, spec.trust_pickle, token)
         history.write_to(self.folder)
         self.history.read()

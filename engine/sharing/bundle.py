@@ -19,6 +19,7 @@ import msgspec
 
 from ..baselines.protocol import Baseline
 from ..errors import OpenError
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..session.files import being_written, not_written
 from ..session.history import History
 from ..session.paths import absolute_to, change_model, change_task
@@ -40,6 +41,8 @@ SUFFIX = ".zip"
 MANIFEST, RECIPE, SCRIPT, HISTORY = "bundle.json", "recipe.json", "recipe.py", "history.json"
 REPORT = "report.html"
 MEGABYTE = 1_000_000
+PIECE = 1 << 20
+NEVER = NeverCancelled()
 LIMITS: Mapping[str, int] = {
     MANIFEST: 4 * MEGABYTE,
     RECIPE: 128 * MEGABYTE,
@@ -149,9 +152,15 @@ class Bundle:
 
 
 def write_bundle(
-    path: Path, history: History, recipe: Recipe, state: str, structures: bytes, weights: Path | None = None
-) -> Path:
-    """Write a bundle atomically; returns the path.
+    path: Path,
+    history: History,
+    recipe: Recipe,
+    state: str,
+    structures: bytes,
+    weights: Path | None = None,
+    token: CancelToken = NEVER,
+) -> Job[Path]:
+    """Write a bundle atomically; returns the path. Cancelled, nothing is there.
 
     Args:
         path: The .zip.
@@ -160,7 +169,9 @@ def write_bundle(
         state: What is handed on.
         structures: `analysis_to_json`, b"" for none.
         weights: Folder of the weights of all states, None to leave them out.
+        token: Cancels.
     """
+    yield Progress("Writing the bundle")
     members = _members(history, recipe, state, structures)
     files = {}
     if weights is not None:
@@ -176,8 +187,12 @@ def write_bundle(
             archive.writestr(MANIFEST, to_json(manifest, indent=1))
             for name, data in members.items():
                 archive.writestr(name, data)
-            for name, file in files.items():
-                archive.write(file, name, zipfile.ZIP_STORED)
+            for number, (name, file) in enumerate(files.items(), 1):
+                yield Progress(f"Weights {number} of {len(files)}", number, len(files))
+                with file.open("rb") as source, archive.open(_stored(name, file), "w") as member:
+                    while data := source.read(PIECE):
+                        check(token)
+                        member.write(data)
     except OSError as error:
         raise not_written(path, error) from error
     return path
@@ -203,13 +218,15 @@ def read_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest, recipe, history, analysis, weights)
 
 
-def take_weights(bundle: Bundle, folder: Path) -> None:
+def take_weights(bundle: Bundle, folder: Path, token: CancelToken = NEVER) -> Job[None]:
     """Copy a bundle's weights into a folder of a store, each held against its hash."""
     with _opened(bundle.path) as archive:
-        for digest in sorted(bundle.weights):
+        for number, digest in enumerate(sorted(bundle.weights), 1):
+            yield Progress(f"Weights {number} of {len(bundle.weights)}", number, len(bundle.weights))
             target, found = folder / f"{digest}.safetensors", hashlib.sha256()
             with being_written(target) as temporary, temporary.open("wb") as file:
                 for data in _parts(archive, f"weights/{digest}.safetensors", bundle.path):
+                    check(token)
                     found.update(data)
                     file.write(data)
                 if found.hexdigest() != digest:
@@ -239,6 +256,13 @@ def _members(history: History, recipe: Recipe, state: str, structures: bytes) ->
         REPORT: report_of(history, recipe, state).encode(),
     }
     return members | ({STRUCTURES: structures} if structures else {})
+
+
+def _stored(name: str, file: Path) -> zipfile.ZipInfo:
+    """A member that is not squeezed: weights hardly become smaller, and their size is known."""
+    info = zipfile.ZipInfo(name, time.localtime()[:6])
+    info.compress_type, info.file_size = zipfile.ZIP_STORED, file.stat().st_size
+    return info
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
@@ -297,7 +321,7 @@ def _parts(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[bytes]:
     """What is unpacked of a member, piece by piece."""
     try:
         with archive.open(name) as file:
-            while part := file.read(1 << 20):
+            while part := file.read(PIECE):
                 yield part
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise _damaged(path, f"{name} cannot be unpacked") from error

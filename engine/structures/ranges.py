@@ -15,7 +15,7 @@ MOST = 10_000_000
 
 def ranges_of(named: Mapping[str, Iterable[int]]) -> dict[str, str]:
     """What recipes store (set key to original indices) with the indices as ranges, in rising order."""
-    return {key: _ranges(np.unique(np.fromiter(indices, np.int64))) for key, indices in named.items()}
+    return {key: _ranges(indices) for key, indices in named.items()}
 
 
 def indices_of(ranges: Mapping[str, str]) -> dict[str, list[int]]:
@@ -33,10 +33,28 @@ def marks_of(analysis: Analysis, ranges: Mapping[str, str]) -> Mask:
     return marked
 
 
-def _ranges(indices: np.ndarray) -> str:
-    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
-    runs = np.split(indices, breaks) if len(indices) else []
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+def more_ranges_than(named: Mapping[str, Iterable[int]], limit: int) -> bool:
+    """Whether `ranges_of` would write more ranges; looks no further than it has to."""
+    count = 0
+    for indices in named.values():
+        count += len(_runs(indices)[0])
+        if count > limit:
+            return True
+    return False
+
+
+def _runs(indices: Iterable[int]) -> tuple[list[int], list[int]]:
+    """First and last index of each run of neighbours."""
+    rising = np.unique(np.array(list(indices), np.int64))
+    breaks = np.flatnonzero(np.diff(rising) != 1)
+    if not len(rising):
+        return [], []
+    return [int(rising[0]), *rising[breaks + 1].tolist()], [*rising[breaks].tolist(), int(rising[-1])]
+
+
+def _ranges(indices: Iterable[int]) -> str:
+    runs = zip(*_runs(indices), strict=True)
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def _indices(key: str, text: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.matching import Mode
 from secateur.engine.session.session import Session
@@ -31,7 +32,7 @@ STRUCTURES = analysis_to_json(ANALYSIS)
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     history, recipe = made_history(tmp_path)
-    return write_bundle(tmp_path / "out.zip", history, recipe, "s2", STRUCTURES)
+    return finish(write_bundle(tmp_path / "out.zip", history, recipe, "s2", STRUCTURES))
 
 
 def changed(bundle: Path, name: str, data: bytes | None, listed: bool = True) -> Path:
@@ -222,6 +223,33 @@ def test_with_weights_it_is_the_whole_session(project: Path, tmp_path: Path) -> 
     ours, theirs = session._model("s2").state_dict(), original._model("s2").state_dict()
     assert all((ours[name] == theirs[name]).all() for name in theirs)
     original.close()
+    session.close()
+
+
+def test_code_that_a_recipe_names_runs_with_consent_only(project: Path, tmp_path: Path, capsys) -> None:
+    out, code = tmp_path / "share.zip", tmp_path / "model.py"
+    assert main(["bundle", str(project), "--out", str(out)]) == 0
+    code.write_text("raise SystemExit('ran')\n")
+    session = Session()
+    for path in (out, project / "recipe.json"):
+        with pytest.raises(OpenError, match="If you trust that code"):
+            finish(session.open_recipe(str(path)))
+    capsys.readouterr()
+    assert main(["run", str(out)]) == 1
+    assert "If you trust that code" in capsys.readouterr().err
+    session.close()
+
+
+def test_a_bundle_that_is_cancelled_is_not_there(project: Path, tmp_path: Path) -> None:
+    session, stop = Session(), threading.Event()
+    finish(session.open(ModelSpec(str(project)), evaluate=False))
+    job = session.write_bundle("s2", str(tmp_path / "x.zip"), True, stop)
+    while "Weights" not in next(job).text:
+        pass
+    stop.set()
+    with pytest.raises(Cancelled):
+        finish(job)
+    assert not list(tmp_path.glob("*x.zip*"))
     session.close()
 
 
