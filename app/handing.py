@@ -84,7 +84,7 @@ class Handing(QObject):
 
         def opened(model: OpenedModel) -> None:
             self.asked = None
-            self._document.work.take_model(model)
+            self._document.work.show(model)
             self.hold(asked.recipe)
 
         title = say("Open the recipe's model")

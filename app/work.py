@@ -242,14 +242,10 @@ class Work(QObject):
         """Run a job that makes states, or opens another model: nothing can be edited meanwhile."""
         self._ask(title, apply, method, *arguments, changes=True, arrived=arrived)
 
-    def take_model(self, model: OpenedModel) -> None:
+    def show(self, model: OpenedModel) -> None:
         """Show a model that a job has opened."""
         assert model.spec is not None
         self._opened(model, model.spec)
-
-    def look(self) -> None:
-        """Find out what is not known of the present state."""
-        self._look()
 
     def save(self, folder: str) -> None:
         """Write a project into a folder."""
@@ -342,18 +338,18 @@ class Work(QObject):
         if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
             self._ask(self.tr("Read the history"), self._history, "states")
         else:
-            self._look()
+            self.look()
 
     def _history(self, states: tuple[State, ...]) -> None:
         self.document.take_states(states)
-        self._look()
+        self.look()
 
     def _attached(self, task: TaskInfo) -> None:
         self.document.take_task(task)
         self._ask(self.tr("Read the metric"), self.document.take_metrics, "states")
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""
         document, state = self.document, self.document.state
         if document.absent:
@@ -376,7 +372,7 @@ class Work(QObject):
         if state.kind is StateKind.CUT and state.verification is not None:
             words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
             self._say(words.format(difference=rough(state.verification.difference)))
-        self._look()
+        self.look()
 
     @Slot(object, int)
     def _suggested(self, marked: Any, revision: int) -> None:

@@ -10,15 +10,14 @@ from ..errors import SecateurError
 from ..session.comparing import Comparison
 from ..session.paths import absolute_to, change_source
 from ..session.plain import to_plain
-from ..session.recipe import RECIPE
-from ..session.script import SCRIPT
+from ..session.recipe import RECIPE, write_recipe
+from ..session.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
-from ..wording import metric_value, percent, size
 from .output import Outcome, Reporter
-from .report import columns, costs_of, metric_of, reported
+from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .threads import use_threads
 from .timing import measured_target
 
@@ -35,8 +34,8 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             target = None if arguments.no_timing else measured_target(arguments)
             done = reporter.finish(session.compare(state, _asked(arguments), target))
         finally:
-            session.write_recipe(state, str(folder / RECIPE))
-            session.write_script(state, str(folder / SCRIPT))
+            write_recipe(folder / RECIPE, session.recipe(state))
+            write_script(folder / SCRIPT, session.recipe(state))
         original = session.states()[0]
     content = {
         "command": "baselines",

@@ -10,7 +10,11 @@ from ..session.plain import to_plain
 from ..session.states import Exported, State
 from ..surgery.protocol import Verification
 from ..tasks.protocol import Metric, Split
-from ..wording import metric_value, percent, size, thousands
+from ..wording import byte_size as byte_size
+from ..wording import metric_value as metric_value
+from ..wording import percent as percent
+from ..wording import size as size
+from ..wording import thousands as thousands
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:

@@ -16,9 +16,8 @@ from ..session.states import State
 from ..session.timed import Latency, latency_of, table_for
 from ..structures.analysis import Analysis
 from ..targets.protocol import TargetSpec
-from ..wording import percent
 from .output import Reporter
-from .report import columns
+from .report import columns, percent
 
 BUSY = 0.1
 """Share by which the clock on the wall is ahead of the processor where others take it."""
