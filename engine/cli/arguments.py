@@ -419,7 +419,7 @@ def _script(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what it leads to (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="write it here, with paths relative to it (default: print it)")
-    _about_run(command)
+    _about_output(command)
 
 
 def _report(command: argparse.ArgumentParser) -> None:
@@ -427,7 +427,7 @@ def _report(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what it is about (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="where to write it (default: report.html)")
-    _about_run(command)
+    _about_output(command)
 
 
 def _bundle(command: argparse.ArgumentParser) -> None:
@@ -437,7 +437,7 @@ def _bundle(command: argparse.ArgumentParser) -> None:
     add("--out", metavar="FILE", type=Path, help="the .zip to write")
     add("--with-weights", action="store_true", help="the weights of all states too; data is never in it")
     _about_trust(command)
-    _about_run(command)
+    _about_output(command)
 
 
 def _run(command: argparse.ArgumentParser) -> None:
@@ -493,7 +493,11 @@ def _about_data(command: argparse.ArgumentParser) -> None:
 
 
 def _about_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=positive, help="threads to compute with")
+    _about_output(command)
+
+
+def _about_output(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--threads", type=positive, help="threads to compute with")
     add("--json", action="store_true", help="print the result as one JSON object")
     add("--verbose", action="store_true", help="print the details of an error")

@@ -128,8 +128,10 @@ def given(value: Any) -> list[tuple[str, Any]]:
 
 
 def is_identities(value: Mapping[Any, Any]) -> bool:
-    """Whether a dictionary is marks: set keys to indices."""
-    return bool(value) and all(isinstance(key, str) and isinstance(one, list) for key, one in value.items())
+    """Whether a dictionary is marks: keys of coupled sets (kind, name and dimension) to indices."""
+    return bool(value) and all(
+        isinstance(key, str) and key.count("|") >= 2 and isinstance(one, list) for key, one in value.items()
+    )
 
 
 def quoted(text: str) -> str:

@@ -13,14 +13,17 @@ import msgspec
 import pytest
 import torch
 
+from secateur import engine
+from secateur.engine.cli.main import main
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session.history import History
-from secateur.engine.session.recipe import read_recipe, write_recipe
+from secateur.engine.session.recipe import read_recipe
 from secateur.engine.session.script import script_of, write_script
 from secateur.engine.session.session import Session
+from secateur.engine.session.spelling import Spelling
 from secateur.engine.session.states import PlanIntent
 from secateur.engine.session.steps import Open, Plan, Recipe
 from secateur.engine.sources.protocol import ModelSpec
@@ -180,6 +183,24 @@ def test_nothing_in_a_recipe_becomes_code(tmp_path: Path) -> None:
     session.close()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        ModelSpec("a.py:make", arguments={"depths": [2, 2, 6], "name": 'it\'s "x"', "rate": 0.1, "flag": None}),
+        PlanIntent("l1", locked={FILTERS: [5, 1, 2]}, goal=Goal((Limit(Cost.SIZE, amount=9),), scope=("a", "*.b"))),
+        RecoverySettings(learning_rate=float("inf"), repair=Repair.BIAS, half=True),
+        TaskSpec("csv", mean=(0.5,), size=(32, 48), options=(("label", "a,b"),)),
+    ],
+)
+def test_what_is_spelled_is_what_it_was(value) -> None:
+    for column in (0, 200):  # on one line, and on several
+        spelling = Spelling()
+        text = spelling.of(value, column)
+        again = eval(text, {name: getattr(engine, name) for name in spelling.names})
+        sort = replace(again, locked={FILTERS: [5, 1, 2]}) if isinstance(again, PlanIntent) else again
+        assert sort == value
+
+
 def test_ranges_are_read_back() -> None:
     named = {"a": [3, 1, 2, 9], "b": [0], "c": []}
     assert ranges_of(named) == {"a": "1-3, 9", "b": "0", "c": ""}
@@ -201,5 +222,21 @@ def test_a_saved_project_has_both(tmp_path: Path) -> None:
     folder = Path(session.save(str(tmp_path / "project"), "s1"))
     assert read_recipe(folder / "recipe.json") == session.recipe("s1")
     assert (folder / "recipe.py").read_text() == script_of(session.recipe("s1"), folder)
-    write_recipe(folder / "recipe.json", session.recipe("s1"))
     session.close()
+
+
+def test_the_command_line_prints_or_writes_it_without_opening_the_model(tmp_path: Path, capsys) -> None:
+    session, mine = Session(), tmp_path / "mine"
+    session_recipe(session, mine)
+    folder = Path(session.save(str(tmp_path / "project"), "s1"))
+    recipe = session.recipe("s1")
+    session.close()
+    (mine / "model.py").unlink()
+    assert main(["script", str(folder)]) == 0
+    assert capsys.readouterr().out == script_of(recipe)
+    assert main(["script", str(folder / "recipe.json"), "--out", str(mine / "again.py"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == [str(mine / "again.py")]
+    assert (mine / "again.py").read_text() == script_of(recipe, mine)
+    assert main(["script", str(folder), "--state", "s0"]) == 0
+    assert "session.cut" not in capsys.readouterr().out
+    assert main(["script", str(folder), "--state", "s7"]) == 1 and main(["script", str(mine)]) == 1
