@@ -1,7 +1,7 @@
 """What a report says, gathered from a history as data and words; the template only lays it out. Loads no torch."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from ..session.states import PlanIntent, State, StateKind
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Split, TaskSpec
 from ..wording import byte_size, change, counted, metric_value, percent, size, thousands
-from .plots import Given, Plot, curve, scatter
+from .plots import SMALL, WIDE, Given, Plot, curve, scatter
 from .stripping import base_name
 
 EXACT, MEASURED = "exact", "measured"
@@ -126,7 +126,7 @@ class Facts:
         steps: The way to the result.
         layers: Widths before and after; () where the recipe does not say them.
         left_out: Layers that are not listed.
-        tradeoff: Metric against MACs, None without a metric.
+        tradeoffs: Metric against MACs, and against latency where it was measured.
         curves: Of the recoveries on the way.
         checks: Of the verifications on the way.
         skipped: Comparisons that could not be made, and repairs, in words.
@@ -146,7 +146,7 @@ class Facts:
     steps: tuple[StepTold, ...]
     layers: tuple[Layer, ...]
     left_out: int
-    tradeoff: Plot | None
+    tradeoffs: tuple[Plot, ...]
     curves: tuple[Curve, ...]
     checks: tuple[Checked, ...]
     skipped: tuple[str, ...]
@@ -192,7 +192,7 @@ def facts_of(
         steps=tuple(_step(before, one, original) for before, one in pairwise(path)),
         layers=tuple(layers[:ROWS]),
         left_out=max(0, len(layers) - ROWS),
-        tradeoff=_tradeoff(history, last, beside),
+        tradeoffs=tuple(_tradeoffs(history, last, beside)),
         curves=tuple(found for one in path if (found := _curve(one, original))),
         checks=tuple(check for one in path for check in _checks(one)),
         skipped=tuple(words for one in path for words in _skipped(one)),
@@ -372,27 +372,60 @@ def _layer(key: str, count: int, last: State) -> Layer:
     return Layer(name, kind.rstrip(")"), count, left, left / max(count, 1))
 
 
-def _tradeoff(history: History, last: State, beside: Sequence[Baseline]) -> Plot | None:
-    states = [(one, metric) for one in history.states.values() if (metric := metric_of(one)) is not None]
+def _tradeoffs(history: History, last: State, beside: Sequence[Baseline]) -> list[Plot]:
+    """The metric against the MACs, and against the latency at the place where the result was timed last."""
     original = next(iter(history.states.values()))
-    first = metric_of(original) or (states[0][1] if states else None)
-    if first is None or len(states) + len(beside) < 2:
-        return None
-    scale = 100 if first.percent else 1
+    first = metric_of(original)
+    judged = [one for one in history.states.values() if (m := metric_of(one)) is not None and _alike(m, first)]
+    if first is None or len(judged) + len(beside) < 2:
+        return []
+    whole = max(original.macs, 1)
+    place = last.timings[-1].target.place if last.timings else ()
+    timed = [one for one in judged if _at(one, place) is not None]
+    others = [one for one in beside if _at(one, place) is not None]
+    room = SMALL if len(timed) + len(others) > 1 else WIDE
+    share = "MACs of one sample, % of the original"
+    found = [_plot(judged, beside, last, lambda one: 100 * one.macs / whole, share, room)]
+    if room is SMALL:
+        title = f"latency, ms ({where(last.timings[-1])})"
+        found.append(_plot(timed, others, last, lambda one: _at(one, place) or 0.0, title, room))
+    return [plot for plot in found if plot is not None]
+
+
+def _plot(
+    states: Sequence[State],
+    beside: Sequence[Baseline],
+    last: State,
+    cost: Callable[[State | Baseline], float],
+    x_title: str,
+    room: tuple[int, int],
+) -> Plot | None:
     points: list[Given] = []
-    for one, metric in states:
-        if (metric.name, metric.split) == (first.name, first.split):
-            kind = "result" if one is last else "original" if not one.parent else "state"
-            name = f"{KINDS[one.kind]} {one.id}"
-            label = KINDS[one.kind].lower() if kind != "state" else ""
-            place = (100 * one.macs / max(original.macs, 1), scale * metric.value)
-            points.append(Given(*place, kind, f"{name}: {metric_value(metric)}", scale * metric.error, label))
-    for one in beside:
-        place = (100 * one.macs / max(original.macs, 1), scale * one.metric.value)
-        words = f"{one.title}: {metric_value(one.metric)}"
-        points.append(Given(*place, "baseline", words, scale * one.metric.error, one.title))
-    unit = ", %" if first.percent else ""
-    return scatter(f"{first.name} against MACs", "MACs of one sample, % of the original", f"{first.name}{unit}", points)
+    metric = metric_of(states[0]) if states else beside[0].metric
+    assert metric is not None
+    scale = 100 if metric.percent else 1
+    for one in states:
+        found = metric_of(one)
+        kind = "result" if one is last else "original" if not one.parent else "state"
+        label = KINDS[one.kind].lower() if kind != "state" else ""
+        title = f"{KINDS[one.kind]} {one.id}: {metric_value(found)}"
+        assert found is not None
+        points.append(Given(cost(one), scale * found.value, kind, title, scale * found.error, label))
+    for other in beside:
+        title = f"{other.title}: {metric_value(other.metric)}"
+        value, error = scale * other.metric.value, scale * other.metric.error
+        points.append(Given(cost(other), value, "baseline", title, error, other.title))
+    unit = ", %" if metric.percent else ""
+    return scatter(f"{metric.name} against {x_title}", x_title, f"{metric.name}{unit}", points, room)
+
+
+def _alike(metric: Metric, first: Metric | None) -> bool:
+    return first is not None and (metric.name, metric.split) == (first.name, first.split)
+
+
+def _at(one: State | Baseline, place: tuple[object, ...]) -> float | None:
+    """Milliseconds at a place, None where it was not timed there."""
+    return next((timing.median for timing in one.timings if timing.target.place == place), None)
 
 
 def _curve(one: State, original: State) -> Curve | None:

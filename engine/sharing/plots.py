@@ -121,15 +121,17 @@ class Axes:
         return x, tuple((self.y(value), _words(value)) for value in self.y_ticks)
 
 
-def scatter(title: str, x_title: str, y_title: str, points: Sequence[Given]) -> Plot | None:
+def scatter(
+    title: str, x_title: str, y_title: str, points: Sequence[Given], size: tuple[int, int] = WIDE
+) -> Plot | None:
     """Points with error bars and labels that do not lie on each other; None without a finite one."""
     points = [one for one in points if math.isfinite(one.x) and math.isfinite(one.y)]
     if not points:
         return None
     ends = [y for one in points for y in (one.y - one.error, one.y + one.error)]
-    axes = Axes([one.x for one in points], ends)
+    axes = Axes([one.x for one in points], ends, size)
     x_ticks, y_ticks = axes.named()
-    return Plot(title, x_title, y_title, x_ticks, y_ticks, dots=tuple(_dots(points, axes)))
+    return Plot(title, x_title, y_title, x_ticks, y_ticks, (), (), tuple(_dots(points, axes)), *size)
 
 
 def curve(

@@ -91,7 +91,7 @@ def test_plots_are_sound_drawings_with_a_name(page: str) -> None:
     plots = [ElementTree.fromstring(one) for one in drawings]
     assert all(one.get("aria-label") for one in plots)
     big = [one for one in plots if one.get("class") == "plot"]
-    assert len(big) == 3  # trade-off, loss, metric
+    assert len(big) == 4  # metric against MACs and latency, loss, metric by step
     for one in big:
         width, height = map(float, one.get("viewBox").split()[2:])
         for dot in one.iter("circle"):
