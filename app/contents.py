@@ -40,6 +40,8 @@ class Contents:
 
     Attributes:
         spec: Where the model came from, None in an empty window.
+        origin: The same as the engine opened it, with its task: what a recipe begins with.
+        absent: Why the model can only be looked at, "" where it can be worked on.
         name: For a person.
         analysis: What can be removed.
         task: What the attached task shows.
@@ -69,6 +71,8 @@ class Contents:
     """
 
     spec: ModelSpec | None = None
+    origin: ModelSpec | None = None
+    absent: str = ""
     name: str = ""
     analysis: Analysis | None = None
     task: TaskInfo | None = None
@@ -182,6 +186,8 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
     empty = model.analysis.empty()
     fresh = Contents(
         spec=spec,
+        origin=model.spec,
+        absent=model.absent,
         name=model.name,
         analysis=model.analysis,
         task=model.task,

@@ -29,6 +29,7 @@ from .aspects import Aspect, CurvePoint, Goal, JobView, Selection, Side
 from .beside import Beside
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
+from .handing import Handing
 from .history import Entry, History, Snapshot
 from .lowest import Lowest
 from .studies import Studies
@@ -77,6 +78,7 @@ class Document(QObject):
         self.work = Work(self, link)
         self.studies = Studies(self)
         self.beside, self.lowest = Beside(self), Lowest(self)
+        self.handing = Handing(self)
 
     # What is open.
 
@@ -109,6 +111,11 @@ class Document(QObject):
     def notes(self) -> tuple[str, ...]:
         """Remarks from opening the model, in words."""
         return self.contents.notes
+
+    @property
+    def absent(self) -> str:
+        """Why the model can only be looked at, "" where it can be worked on."""
+        return self.contents.absent
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -494,6 +501,8 @@ class Document(QObject):
         self.contents.task = task
         for note in task.notes:
             self.note(note)
+        if self.contents.origin is not None:
+            self.contents.origin = replace(self.contents.origin, task=task.spec)
         self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
         for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
             known.clear()
@@ -544,6 +553,8 @@ class Document(QObject):
     def take_export(self, state_id: str, exported: Exported) -> None:
         """A file was written."""
         self.contents.exports[state_id] = exported
+        if (state := self.contents.states.get(state_id)) is not None:
+            self.contents.states[state_id] = replace(state, exports=(*state.exports, exported))
         self.announce(Aspect.STATES)
 
     def note(self, line: str) -> None:

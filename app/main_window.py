@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 from secateur.engine.sources.protocol import ModelSpec
 
 from . import settings, theme
+from .absence import AbsenceBar
 from .aspects import Aspect
 from .commands.actions import Actions
 from .document import Document
@@ -66,10 +67,12 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Secateur[*]")
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
+        self.absence = AbsenceBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
         self.commands.fill_menus(self)
         document.failed.connect(self._failed)
+        document.handing.fitted.connect(self._fitted)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
         document.views.watch(SHOWN, self._changed)
@@ -86,6 +89,7 @@ class MainWindow(QMainWindow):
         layout.setSpacing(10)
         layout.addWidget(self.top_bar)
         layout.addWidget(self.errors)
+        layout.addWidget(self.absence)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
         self.status = StatusLine(self.document)
@@ -181,6 +185,11 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _failed(self, error: Any) -> None:
         work = self.document.work
+        if error.message.code in ("checkpoint.pickle", "source.code") and self.document.handing.asked is not None:
+            from .dialogs import consent
+
+            consent.ask_recipe(self, error)
+            return
         if error.message.code == "checkpoint.pickle" and (work.weights or work.asked is not None):
             from .dialogs import consent
 
@@ -195,6 +204,13 @@ class MainWindow(QMainWindow):
             consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(str(error), error.details)
+
+    @Slot(str, object)
+    def _fitted(self, recipe: str, fit: Any) -> None:
+        """A recipe was held against the model: ask what is to be done with it."""
+        from .dialogs.next_version import ask_mode
+
+        ask_mode(self, recipe, fit)
 
     @Slot(object)
     def _cover(self, aspects: frozenset[Aspect]) -> None:
@@ -211,6 +227,7 @@ class MainWindow(QMainWindow):
         if Aspect.COMPARED in aspects:
             self.show_panel("compare")
         if Aspect.MODEL in aspects:
+            self.absence.refresh()
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._first_tab()
         if aspects & {Aspect.MODEL, Aspect.STATES}:
@@ -228,7 +245,9 @@ class MainWindow(QMainWindow):
         document = self.document
         if document.contents.spec is None:
             return
-        if len(document.states) > 1 and document.work.folder is not None:
+        if document.absent:
+            self._recent.remember(document.model_name, document.contents.spec.source)
+        elif len(document.states) > 1 and document.work.folder is not None:
             title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
             self._recent.remember(title, str(document.work.folder))
         elif len(document.states) == 1:

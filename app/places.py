@@ -54,6 +54,7 @@ PLACES = (
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Samples"), "samples", "Samples"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "Jobs"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "History"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "Recipe"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "Log"),
     Place("right", "", "inspector", "Inspector"),
 )

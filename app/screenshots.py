@@ -92,10 +92,25 @@ def road(camera: Photographer) -> None:
     camera.take("09-exported")
     window.area.show_tab("history")
     camera.take("10-history")
+    window.area.show_tab("recipe")
+    camera.take("10-recipe")
     _dialogs(camera)
     window.resize(1024, 700)
     camera.take("15-small")
     _heads(camera)
+    _bundle(camera)
+
+
+def _bundle(camera: Photographer) -> None:
+    """A session as it looks where neither model nor data are."""
+    window, document = camera.window, camera.window.document
+    path = str(Path(tempfile.mkdtemp()) / "shared.zip")
+    document.handing.write("bundle", path)
+    camera.quiet()
+    window.open_source(path)
+    camera.wait(lambda: bool(document.absent))
+    camera.quiet()
+    camera.take("19-bundle")
 
 
 def _sensitivity(camera: Photographer) -> None:
@@ -157,7 +172,9 @@ def _dialogs(camera: Photographer) -> None:
     from .dialogs.bench import WriteBench
     from .dialogs.criteria import Criteria
     from .dialogs.export import Export
+    from .dialogs.hand_on import HandOn
     from .dialogs.lowest import FindLowest
+    from .dialogs.next_version import ApplyRecipe
     from .dialogs.open_model import OpenModel
     from .dialogs.sweep import SweepDialog
     from .panels.tree.options import RatingOptions
@@ -167,6 +184,9 @@ def _dialogs(camera: Photographer) -> None:
         "11-open-model": OpenModel(window),
         "12-attach-data": AttachData(window),
         "13-export": Export(window, "onnx"),
+        "13-report": HandOn(window, "report"),
+        "13-share": HandOn(window, "bundle"),
+        "13-apply-recipe": ApplyRecipe(window),
         "14-palette": Palette(window),
         "14-sweep": SweepDialog(window),
         "14-lowest": FindLowest(window),

@@ -25,6 +25,7 @@ from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 from .aspects import Aspect, CurvePoint
 from .board import Board, Running
 from .commands.reasons import no_study
+from .drops import BUNDLE
 from .folders import new_session_folder
 from .suggestion import Suggestion
 from .widgets.numbers import rough
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
+NUMBERS_ONLY = frozenset({"open", "open_recipe", "states"})
+"""What can be asked while only numbers are here."""
 CHEAP = 2_000_000_000
 """MACs of one sample up to which latencies are measured without being asked."""
 
@@ -49,6 +52,7 @@ class Work(QObject):
         folder: The session's folder, None before the engine was started.
         engine: What the engine does, in words, for the status bar.
         processor: What it computes with, in words, "" before that is known.
+        threads: How many threads that is, 0 before it is known.
         weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
     """
 
@@ -64,6 +68,7 @@ class Work(QObject):
         self.folder: Path | None = None
         self.engine = self.tr("engine not started")
         self.processor = ""
+        self.threads = 0
         self._closed = False
         self._suggest_later = False
         self._told = 0
@@ -249,6 +254,22 @@ class Work(QObject):
         """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
         self._ask(title, apply, method, *arguments, arrived=arrived)
 
+    def change(
+        self,
+        title: str,
+        apply: Callable[[Any], None],
+        method: str,
+        *arguments: Any,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> None:
+        """Run a job that makes states, or opens another model: nothing can be edited meanwhile."""
+        self._ask(title, apply, method, *arguments, changes=True, arrived=arrived)
+
+    def show(self, model: OpenedModel) -> None:
+        """Show a model that a job has opened."""
+        assert model.spec is not None
+        self._opened(model, model.spec)
+
     def save(self, folder: str) -> None:
         """Write a project into a folder."""
         place = self.document.history.position
@@ -316,6 +337,8 @@ class Work(QObject):
             return self.document.fail(
                 EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
             )
+        if self.document.absent and method not in NUMBERS_ONLY:
+            return None if background else self._say(self.document.absent)
         if changes and self.document.busy:
             return self._say(self.tr("Wait for the running job, or cancel it."))
         if changes and (reason := no_study(self.document)):
@@ -343,24 +366,26 @@ class Work(QObject):
         self._suggest_later = False
         self.document.adopt(model, spec)
         self._say(self.tr("{name} is open").format(name=model.name))
-        if Path(spec.source).is_dir():
+        if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
             self._ask(self.tr("Read the history"), self._history, "states")
         else:
-            self._look()
+            self.look()
 
     def _history(self, states: tuple[State, ...]) -> None:
         self.document.take_states(states)
         self._ask(self.tr("Read the baselines"), self.document.beside.read, "baselines")
-        self._look()
+        self.look()
 
     def _attached(self, task: TaskInfo) -> None:
         self.document.take_task(task)
         self._ask(self.tr("Read the metric"), self.document.take_metrics, "states")
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""
         document, state = self.document, self.document.state
+        if document.absent:
+            return
         self.score()
         first = document.metric(document.original)
         judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
@@ -380,7 +405,7 @@ class Work(QObject):
         if state.kind is StateKind.CUT and state.verification is not None:
             words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
             self._say(words.format(difference=rough(state.verification.difference)))
-        self._look()
+        self.look()
 
     @Slot(object, int)
     def _suggested(self, marked: Any, revision: int) -> None:
@@ -400,6 +425,7 @@ class Work(QObject):
     @Slot(int)
     def _ready(self, threads: int) -> None:
         self.engine = self.tr("engine ready")
+        self.threads = threads
         if threads:
             self.processor = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
         self.document.announce(Aspect.JOBS)

@@ -92,7 +92,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark what matters least until the goal is met. What you decided by hand stays."),
         lambda window: window.document.suggest_plan(),
         "Ctrl+G",
-        _EDITABLE,
+        reasons.all_of(_EDITABLE, reasons.at_hand),
     ),
     Command(
         "edit.depth",

@@ -33,6 +33,11 @@ def idle(document: "Document") -> str:
     return say("Wait for the running job, or cancel it.") if document.busy else ""
 
 
+def at_hand(document: "Document") -> str:
+    """The model itself is here, not only numbers of it."""
+    return document.absent
+
+
 def judged(document: "Document") -> str:
     """A task is attached."""
     return "" if document.task is not None else say("Attach data first.")

@@ -71,7 +71,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Remove what is marked and verify the result. Undo brings it back."),
         lambda window: window.document.cut(),
         "Ctrl+Return",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.marked, reasons.no_study),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.marked, reasons.no_study),
         _cut_words,
     ),
     Command(
@@ -82,7 +82,13 @@ RUN = (
         lambda window: window.document.recover(window.document.recovery),
         "Ctrl+R",
         reasons.all_of(
-            reasons.opened, reasons.idle, reasons.judged, reasons.smaller, reasons.no_plan, reasons.no_study
+            reasons.opened,
+            reasons.at_hand,
+            reasons.idle,
+            reasons.judged,
+            reasons.smaller,
+            reasons.no_plan,
+            reasons.no_study,
         ),
         _recover_words,
     ),
@@ -93,7 +99,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the present state again."),
         lambda window: window.document.evaluate(),
         "",
-        reasons.all_of(reasons.opened, reasons.judged),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged),
     ),
     Command(
         "run.measure",
@@ -102,7 +108,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of original and present state, interleaved."),
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
-        reasons.all_of(reasons.opened, reasons.here),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.here),
     ),
     Command(
         "run.module_times",
@@ -120,7 +126,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Write a folder that measures original and present state on another machine."),
         _bench,
         "",
-        reasons.all_of(reasons.opened, reasons.no_plan),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.no_plan),
     ),
     Command(
         "run.bench_results",
@@ -129,7 +135,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Take the latencies that bench.py measured on another machine."),
         _bench_results,
         "",
-        reasons.opened,
+        reasons.all_of(reasons.opened, reasons.at_hand),
     ),
     Command(
         "run.latencies",
@@ -149,7 +155,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Cut each layer on trial, 10 to 90 %, and say what that costs in accuracy."),
         _sensitivity,
         "",
-        reasons.all_of(reasons.opened, reasons.judged, reasons.unmeasured),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged, reasons.unmeasured),
     ),
     Command(
         "run.sweep",
@@ -158,7 +164,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets, unattended: the trade-off curve."),
         _sweep,
         "Ctrl+Shift+G",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_study),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.judged, reasons.no_study),
     ),
     Command(
         "run.lowest",

@@ -11,6 +11,7 @@ from ..session.comparing import Comparison
 from ..session.paths import absolute_to, change_source
 from ..session.plain import to_plain
 from ..session.recipe import RECIPE, write_recipe
+from ..session.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
 from ..sources.protocol import ModelSpec
@@ -35,6 +36,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             done = reporter.finish(session.compare(state, _asked(arguments), target))
         finally:
             write_recipe(folder / RECIPE, session.recipe(state))
+            write_script(folder / SCRIPT, session.recipe(state))
         original = session.states()[0]
     content = {
         "command": "baselines",

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -138,3 +139,23 @@ def fingerprint(path: str) -> tuple[str, float]:
     rows = [(str(p.relative_to(place)), s.st_size, s.st_mtime_ns) for p in files for s in [p.stat()]]
     latest = max((time for _, _, time in rows), default=0) / 1e9
     return hashlib.sha256(to_json(rows)).hexdigest(), latest
+
+
+def listing(path: str, most: int = 50_000) -> str:
+    """sha256 of names and sizes of the files at a path, the first `most` of them; "" where there are none.
+
+    Unlike a fingerprint it is the same for a copy.
+    """
+    place = Path(path)
+    if not path or not place.exists():
+        return ""
+    files = islice((p for p in _walked(place) if p.is_file()), most) if place.is_dir() else [place]
+    rows = [(p.relative_to(place.parent if place.is_file() else place).as_posix(), p.stat().st_size) for p in files]
+    return hashlib.sha256(to_json(rows)).hexdigest()
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, in an order that stays."""
+    for base, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (Path(base) / name for name in sorted(files))

@@ -37,6 +37,10 @@ from ..scoring.criteria import score as rate
 from ..sensitivity.measure import Subject, sensitivity
 from ..sensitivity.protocol import SHARES, Sensitivity
 from ..sensitivity.trials import sets_of
+from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights, write_bundle
+from ..sharing.recipes import recipe_at
+from ..sharing.report import write_report
+from ..sharing.structures import STRUCTURES, analysis_to_json
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
@@ -61,12 +65,14 @@ from .artifacts import Artifacts
 from .benching import bench_name, take_results
 from .comparing import Comparison
 from .courses import Course, Sweep
-from .files import removed_unless_finished
+from .curve import noted, thinned
+from .files import removed_unless_finished, write
 from .filters import Filters, filters_of
 from .history import History, is_project
 from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
 from .losses import Found, Tolerance, lowest
+from .matching import Fit, Mode
 from .opening import (
     Prepared,
     analysed,
@@ -84,8 +90,10 @@ from .plain import to_plain
 from .points import Numbers, Stored, fingerprint, points_of
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
+from .replay import Replay, fit_of, steps_again
+from .script import SCRIPT, write_script
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
-from .steps import Recipe
+from .steps import Open, Recipe
 from .store import GIGABYTE, WeightStore
 
 NEVER = NeverCancelled()
@@ -111,6 +119,7 @@ class Session:
         self.cache = cache or self.folder
         self.device: str = CPU
         self._live: Live | None = None
+        self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
     def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
         """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states."""
@@ -118,6 +127,8 @@ class Session:
         spec = change_model(spec, here)
         if is_project(spec.source):
             return (yield from self._open_project(spec, token))
+        if is_bundle(spec.source):
+            return (yield from self._open_bundle(spec, token))
         prepared = yield from prepare(spec, token)
         metrics, info = tuple[Metric, ...](), None
         if prepared.task is not None and evaluate:
@@ -128,7 +139,7 @@ class Session:
         yield Progress("Keeping the original")
         original = self._original(prepared.opened.model, analysis, metrics)
         self.history.open(prepared.spec, prepared.spec.task, original)
-        self._live = Live(prepared, analysis, prepared.task, info, began)
+        self._live, self._shown = Live(prepared, analysis, prepared.task, info, began), None
         return self._opened()
 
     def restore(self, token: CancelToken = NEVER) -> Job[OpenedModel]:
@@ -284,10 +295,11 @@ class Session:
         kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
         told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
-        result = yield from fine_tune(student, teacher, task, settings, token, *told)
+        points: list[dict[str, float]] = []
+        result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), points)
         check(token)
         student.load_state_dict(result.state_dict)
-        fields = {"recovery": settings, "metrics": (result.metric,)}
+        fields = {"recovery": settings, "metrics": (result.metric,), "curve": thinned(points)}
         made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
         checkpoint.forget()
         return made
@@ -416,7 +428,7 @@ class Session:
 
     def states(self) -> tuple[State, ...]:
         """All states in the order they were made, the original first."""
-        return tuple(self.history.states.values())
+        return tuple((self.history if self._shown is None else self._shown.history).states.values())
 
     def baselines(self, state: str = "") -> tuple[Baseline, ...]:
         """The baselines that stand beside a state, or beside any, in the order they were made."""
@@ -441,13 +453,69 @@ class Session:
         """The steps from the original to a state."""
         return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
 
+    def write_recipe(self, state: str, path: str) -> tuple[str, ...]:
+        """Write the recipe of a state into a file; returns what was written."""
+        file = Path(absolute_to(Path.cwd())(path))
+        write_recipe(file, self.recipe(state))
+        return (str(file),)
+
+    def write_script(self, state: str, path: str) -> tuple[str, ...]:
+        """Write the Python script of a state, with a file of marks beside it where they are many; what was written."""
+        return tuple(map(str, write_script(Path(absolute_to(Path.cwd())(path)), self.recipe(state))))
+
+    def write_report(self, state: str, path: str) -> tuple[str, ...]:
+        """Write a report of a state as one HTML file; returns what was written."""
+        file = Path(absolute_to(Path.cwd())(path))
+        return (str(write_report(file, self.history, self.recipe(state), state)),)
+
+    def write_bundle(
+        self, state: str, path: str, weights: bool = False, token: CancelToken = NEVER
+    ) -> Job[tuple[str, ...]]:
+        """Write a bundle of all states, with or without their weights; returns what was written."""
+        file, structures = Path(absolute_to(Path.cwd())(path)), analysis_to_json(self._need().analysis)
+        folder = self.store.folder if weights else None
+        told = (self.history, self.recipe(state), state, structures, folder)
+        return (str((yield from write_bundle(file, *told, token))),)
+
+    def open_recipe(
+        self,
+        recipe: str,
+        weights: str = "",
+        source: str = "",
+        trust_pickle: bool = False,
+        trust_code: bool = False,
+        token: CancelToken = NEVER,
+    ) -> Job[OpenedModel]:
+        """Open the model of a recipe, with a new checkpoint or from another source where they are named."""
+        here = absolute_to(Path.cwd())
+        first = recipe_at(Path(here(recipe))).steps[0]
+        assert isinstance(first, Open)
+        named = {"weights": weights} if weights else {}
+        named |= {"source": source, "weights": weights} if source else {}
+        spec = replace(first.intent.model, trust_pickle=trust_pickle, trust_code=trust_code, **named)
+        foreign = replace(spec, source="") if source else spec  # What a hand has named needs no further consent.
+        require_consent(foreign, "", Path(here(recipe)), trust_code)
+        return (yield from self.open(spec, token=token))
+
+    def fit(self, recipe: str) -> Fit:
+        """How the recipe of a file, a project or a bundle fits the model that is open."""
+        return fit_of(recipe_at(Path(absolute_to(Path.cwd())(recipe))), self, self._opened())
+
+    def apply_recipe(self, recipe: str, mode: Mode | None = None, token: CancelToken = NEVER) -> Job[Replay]:
+        """Do a recipe's steps again on the original of the open model; each state that is made stays."""
+        read = recipe_at(Path(absolute_to(Path.cwd())(recipe)))
+        return (yield from steps_again(read, self, self._opened(), mode, token))
+
     def save(self, folder: str, state: str) -> str:
-        """Write a project: every state with its weights, and the recipe of one. Returns the folder."""
+        """Write a project: every state with its weights, recipe and script of one. Returns the folder."""
         target = Path(folder).expanduser().absolute()
         store = WeightStore(target / "weights")
         for digest in self.history.weights:
             store.take(digest, self.store)
-        write_recipe(target / RECIPE, self.recipe(state))
+        recipe = self.recipe(state)
+        write_recipe(target / RECIPE, recipe)
+        write_script(target / SCRIPT, recipe)
+        write(target / STRUCTURES, analysis_to_json(self._need().analysis))
         self.history.write_to(target)
         return str(target)
 
@@ -458,6 +526,8 @@ class Session:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _need(self) -> Live:
+        if self._live is None and self._shown is not None:
+            raise OpenError("session.shown", "{absent}", absent=self._shown.absent)
         if self._live is None:
             raise OpenError("session.closed", "No model is open. Open one first.")
         return self._live
@@ -483,9 +553,37 @@ class Session:
                 self.store.take(digest, store)
             project.write_to(self.folder)
         self.history.read()
-        self._live = live
+        self._live, self._shown = live, None
         if spec.task is not None and spec.task != self.history.task:
             yield from self.attach_task(spec.task, token)
+        return self._opened()
+
+    def _open_bundle(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
+        """Open a bundle with its states where their weights and the model's code are at hand, else only its numbers."""
+        yield Progress("Reading the bundle")
+        bundle = read_bundle(Path(spec.source))
+        absent = bundle.absent
+        try:
+            if not absent:
+                return (yield from self._open_whole(bundle, spec, token))
+        except OpenError as error:
+            if error.message.code in ("source.code", "checkpoint.pickle"):
+                raise
+            absent = str(error)
+        shown = bundle.opened(absent)
+        self._live, self._shown = None, bundle
+        return shown
+
+    def _open_whole(self, bundle: Bundle, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
+        history = bundle.history
+        assert history.spec is not None
+        bundle.check_code()
+        require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
+        yield from take_weights(bundle, self.store.folder, token)
+        live = yield from reopened(history, self.store, spec.trust_pickle, token)
+        history.write_to(self.folder)
+        self.history.read()
+        self._live, self._shown = live, None
         return self._opened()
 
     def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
@@ -497,8 +595,9 @@ class Session:
         live = self._need()
         of_data = () if live.info is None else live.info.notes
         notes = (*map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
-        told = (self.history.state("s0"), notes, live.info, available())
-        return OpenedModel(live.prepared.opened.name, live.analysis, *told)
+        spec = self.history.spec and replace(self.history.spec, task=self.history.task)
+        told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info, spec)
+        return OpenedModel(*told, devices=available())
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)

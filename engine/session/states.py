@@ -8,6 +8,7 @@ from ..errors import Message
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.choices import Choices
+from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Kind
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
@@ -99,6 +100,7 @@ class State:
         plan: What the cut's plan was made for, None for states that are no cut.
         exports: Files written from this state.
         repairs: What the cut changed besides the tensors since the original, in words.
+        curve: The course of its recovery: {"step", "loss"} and {"step", "metric"}.
     """
 
     id: str
@@ -116,6 +118,7 @@ class State:
     plan: PlanIntent | None = None
     exports: tuple[Exported, ...] = ()
     repairs: tuple[Message, ...] = ()
+    curve: tuple[dict[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ class OpenedModel:
         state: The original.
         notes: Remarks in words.
         task: What the attached task shows, None without one.
+        spec: As it was opened, with its task.
+        absent: Why it can only be looked at, "" where it can be worked on.
         devices: Where models can be trained and judged, the CPU first.
     """
 
@@ -136,4 +141,6 @@ class OpenedModel:
     state: State
     notes: tuple[str, ...]
     task: TaskInfo | None
+    spec: ModelSpec | None = None
+    absent: str = ""
     devices: tuple[str, ...] = (CPU,)
