@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
-from . import settings, theme
+from . import aside, settings, theme
 from .aspects import Aspect
 from .commands.actions import Actions
 from .document import Document
@@ -72,6 +72,7 @@ class MainWindow(QMainWindow):
         document.failed.connect(self._failed)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
+        document.views.settled.connect(self._show_told)
         document.views.watch(SHOWN, self._changed)
         self._restore()
 
@@ -105,6 +106,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _after_first_paint(self) -> None:
         self.painted.emit()
+        self._show_told()
         if not self._closed:
             self.document.work.start()
             self._preload.start()
@@ -153,7 +155,7 @@ class MainWindow(QMainWindow):
 
     def dress(self, scheme: str) -> None:
         """Choose the look, now and for the next start."""
-        settings.settings().setValue("theme", scheme)
+        settings.store("theme", scheme)
         theme.theme().choose(theme.Scheme(scheme))
 
     def show_panel(self, module: str) -> None:
@@ -190,6 +192,12 @@ class MainWindow(QMainWindow):
             consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(str(error), error.details)
+
+    @Slot()
+    def _show_told(self) -> None:
+        """What was left to be said: files that could not be read and were set aside."""
+        if sentences := aside.told():
+            self.errors.show_error(" ".join(sentences))
 
     @Slot(object)
     def _cover(self, aspects: frozenset[Aspect]) -> None:
@@ -254,10 +262,11 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep the geometry, end the engine. The session's folder stays."""
         self._closed = True
-        settings.settings().setValue("geometry", self.saveGeometry())
+        settings.store("geometry", self.saveGeometry())
         self._preload.wait()
         self._recent.close()
         if self.area is not None:
             self.area.remember()
+        settings.flush()
         self.document.work.close()
         super().closeEvent(event)
