@@ -26,6 +26,7 @@ from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
 from . import marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
+from .autosave.remembered import Remembered
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
 from .history import Entry, History
@@ -461,6 +462,19 @@ class Document(QObject):
         self.history.clear()
         self.revision += 1
         self.announce(*PLAN)
+
+    def resume(self, kept: Remembered) -> None:
+        """Take back what an earlier window has left: marks, locks, goal, choices, selection and the undo history."""
+        contents, now = self.contents, kept.now
+        self.history.take(kept.history)
+        self.recovery = kept.apply_to(contents, self.recovery)
+        if now.state in contents.states:
+            contents.restore(now)
+        else:
+            contents.locked, contents.goal = now.locked, now.goal
+        self.selection = kept.selected(contents.analysis)
+        self.revision += 1
+        self.announce(*(ALL - {Aspect.MODEL}))
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""

@@ -4,6 +4,7 @@ A snapshot names the present state and holds the arrays of the plan, which are n
 what they did not change. Going back never runs a job: the weights of every state lie on disk.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from secateur.engine.structures.analysis import Mask
@@ -44,16 +45,27 @@ class Entry:
 
 
 class History:
-    """Undo and redo over entries, with the place that was saved."""
+    """Undo and redo over entries, with the place that was saved.
 
-    def __init__(self) -> None:
+    Attributes:
+        entries: The steps, oldest first.
+        position: How many of them are done.
+        heard: Told of each change, after it: its name (of the method) and its arguments.
+    """
+
+    def __init__(self, heard: Callable[..., None] = lambda *_: None) -> None:
         """Start empty and clean."""
         self.entries: list[Entry] = []
         self.position = 0
+        self.heard = heard
         self._clean: int | None = 0
 
     def push(self, entry: Entry) -> None:
         """Add a step after the present place; what could be redone is gone."""
+        self._push(entry)
+        self.heard("push", entry)
+
+    def _push(self, entry: Entry) -> None:
         if self._clean is not None and self._clean > self.position:
             self._clean = None
         del self.entries[self.position :]
@@ -72,6 +84,7 @@ class History:
         if self.position == 0:
             return None
         self.position -= 1
+        self.heard("undo")
         return self.entries[self.position]
 
     def redo(self) -> Entry | None:
@@ -79,6 +92,7 @@ class History:
         if self.position == len(self.entries):
             return None
         self.position += 1
+        self.heard("redo")
         return self.entries[self.position - 1]
 
     def clear(self) -> None:
@@ -86,14 +100,25 @@ class History:
         self.entries.clear()
         self.position = 0
         self._clean = 0
+        self.heard("clear")
 
-    def mark_clean(self, place: int) -> None:
-        """Remember that this place is saved."""
+    def mark_clean(self, place: int | None) -> None:
+        """Remember that this place is saved; None for none of them."""
         self._clean = place
+        self.heard("mark_clean", place)
 
     def spoil(self) -> None:
         """Something that no step shows was made: no place is the saved one any more."""
-        self._clean = None
+        self.mark_clean(None)
+
+    def take(self, other: "History") -> None:
+        """Become another history, as it was read from a disk."""
+        self.entries, self.position, self._clean = list(other.entries), other.position, other.clean_place
+
+    @property
+    def clean_place(self) -> int | None:
+        """The place that is saved, None for none."""
+        return self._clean
 
     @property
     def clean(self) -> bool:

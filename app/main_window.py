@@ -3,6 +3,7 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QTimer, Signal, Slot
@@ -19,6 +20,7 @@ from .drops import source_of
 from .places import PLACES
 from .preload import Preload
 from .recent import Recent
+from .restore_bar import RestoreBar
 from .start_page import StartPage
 from .status_line import StatusLine
 from .top_bar import TopBar
@@ -59,6 +61,7 @@ class MainWindow(QMainWindow):
         self._preload.finished.connect(self._build)
         self._painted = False
         self._closed = False
+        self._closing: Any = None
         self._following = False
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
@@ -66,6 +69,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Secateur[*]")
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
+        self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
         self.commands.fill_menus(self)
@@ -87,6 +91,7 @@ class MainWindow(QMainWindow):
         layout.setSpacing(10)
         layout.addWidget(self.top_bar)
         layout.addWidget(self.errors)
+        layout.addWidget(self.restore_bar)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
         self.status = StatusLine(self.document)
@@ -109,6 +114,7 @@ class MainWindow(QMainWindow):
         self._show_told()
         if not self._closed:
             self.document.work.start()
+            self.document.work.keeper.look()
             self._preload.start()
 
     @Slot()
@@ -143,8 +149,23 @@ class MainWindow(QMainWindow):
         else:
             self.open(spec)
 
+    def begin_with(self, spec: ModelSpec) -> None:
+        """Open what nobody asked for by name, unless there is something to restore."""
+        keeper = self.document.work.keeper
+
+        def decide() -> None:
+            keeper.offered.disconnect(decide)
+            if not keeper.offers and self.document.analysis is None and not self.document.busy:
+                self.begin(spec)
+
+        keeper.offered.connect(decide)
+
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
+        if self.document.work.keeper.is_session(source):
+            self.errors.hide()
+            self.document.work.keeper.restore(Path(source))
+            return
         spec = source_of(source)
         if spec is not None:
             self.open(spec)
@@ -254,13 +275,31 @@ class MainWindow(QMainWindow):
         if paths:
             self.open_source(paths[0])
 
+    def _asks_first(self) -> bool:
+        from .dialogs.closing import Closing, worth_asking
+
+        if not self.isVisible() or not worth_asking(self.document):
+            return False
+        if self._closing is None:
+            self._closing = Closing(self)
+            self._closing.destroyed.connect(self._asked)
+        self._closing.open()
+        return True
+
+    @Slot()
+    def _asked(self) -> None:
+        self._closing = None
+
     def _restore(self) -> None:
         if not self.restoreGeometry(settings.load("geometry")):
             room = self.screen().availableSize()
             self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Keep the geometry, end the engine. The session's folder stays."""
+        """Ask where a job runs; then keep the geometry and end the engine. The session's folder stays."""
+        if not self._closed and self._asks_first():
+            event.ignore()
+            return
         self._closed = True
         settings.store("geometry", self.saveGeometry())
         self._preload.wait()

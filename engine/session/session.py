@@ -9,7 +9,8 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ from .files import removed_unless_finished
 from .history import History, is_project
 from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
+from .locks import ENGINE, FolderLock
 from .losses import Found, Tolerance, lowest
 from .opening import (
     Prepared,
@@ -85,6 +87,8 @@ from .steps import Recipe
 from .store import GIGABYTE, WeightStore
 
 NEVER = NeverCancelled()
+PATIENCE = 15.0
+"""Seconds that the engine of a window that was killed may take to end."""
 
 
 class Session:
@@ -97,17 +101,97 @@ class Session:
         cache: Where measurements by content are kept, in the session's folder unless told otherwise.
     """
 
-    def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE, cache: Path | None = None) -> None:
-        """Work in a folder, or in a temporary one that `close` removes; `disk_bound` in bytes."""
+    def __init__(
+        self,
+        folder: Path | None = None,
+        disk_bound: int = 4 * GIGABYTE,
+        cache: Path | None = None,
+        exclusive: bool = False,
+    ) -> None:
+        """Work in a folder, or in a temporary one that `close` removes.
+
+        Args:
+            folder: Where log and weights go.
+            disk_bound: Bytes that the folder may take.
+            cache: Where measurements by content go.
+            exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
+        """
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
         self.history = History(self.folder)
         self.store = WeightStore(self.folder / "weights", disk_bound)
         self.cache = cache or self.folder
         self._live: Live | None = None
+        self._exclusive = exclusive
+        self._lock: FolderLock | None = None
 
-    def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
-        """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states."""
+    def open(
+        self, spec: ModelSpec, evaluate: bool = True, folder: str = "", token: CancelToken = NEVER
+    ) -> Job[OpenedModel]:
+        """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states.
+
+        Args:
+            spec: What to open.
+            evaluate: Judge the original.
+            folder: Where the session goes on from now on, "" for where it is; what was there before stays as it is.
+            token: Cancels.
+        """
+        with self._moving(folder):
+            yield from self._alone()
+            return (yield from self._open(spec, evaluate, token))
+
+    def restore(self, folder: str = "", token: CancelToken = NEVER) -> Job[OpenedModel]:
+        """Reopen the model of a session's folder with every state; nothing is trained or evaluated again.
+
+        Args:
+            folder: Where the session goes on from now on, "" for where it is.
+            token: Cancels.
+        """
+        with self._moving(folder):
+            yield from self._alone()
+            history = History(self.folder)
+            history.read()
+            self._live = yield from reopened(history, self.store, history.consent, token)
+            history.mend()
+            self.history = history
+            return self._opened()
+
+    @contextmanager
+    def _moving(self, folder: str) -> Generator[None]:
+        """Work in another folder from now on; in the one before, as before, when the block does not end well."""
+        lock = self._lock
+        before = (self.folder, self.history, self.store, self.cache, self._live)
+        elsewhere = bool(folder) and Path(folder) != self.folder
+        if elsewhere:
+            self.cache = Path(folder) if self.cache == self.folder else self.cache
+            self.folder, self.history, self._lock = Path(folder), History(Path(folder)), None
+            self.store = WeightStore(self.folder / "weights", self.store.bound)
+        try:
+            with removed_unless_finished(self.folder) if elsewhere else nullcontext():
+                yield
+        except BaseException:
+            if self._lock is not None and self._lock is not lock:
+                self._lock.release()
+            self.folder, self.history, self.store, self.cache, self._live = before
+            self._lock = lock
+            raise
+        if lock is not None and lock is not self._lock:
+            lock.release()
+
+    def _alone(self) -> Job[None]:
+        """Lock the folder; waits for the engine of a window that has just ended."""
+        if not self._exclusive or self._lock is not None:
+            return
+        lock, end = FolderLock(self.folder, ENGINE), time.monotonic() + PATIENCE
+        while not lock.take():
+            if time.monotonic() > end:
+                template = "{folder} is open in another window. Close it there first."
+                raise OpenError("session.in_use", template, folder=str(self.folder))
+            yield Progress("Waiting for the engine of the window that was closed")
+            time.sleep(0.1)
+        self._lock = lock
+
+    def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken) -> Job[OpenedModel]:
         here, began = absolute_to(Path.cwd()), time.time()
         spec = change_model(spec, here)
         if is_project(spec.source):
@@ -123,14 +207,6 @@ class Session:
         original = self._original(prepared.opened.model, analysis, metrics)
         self.history.open(prepared.spec, prepared.spec.task, original)
         self._live = Live(prepared, analysis, prepared.task, info, began)
-        return self._opened()
-
-    def restore(self, token: CancelToken = NEVER) -> Job[OpenedModel]:
-        """Reopen the model of this session's folder with every state; nothing is trained or evaluated again."""
-        history = History(self.folder)
-        history.read()
-        self._live = yield from reopened(history, self.store, history.consent, token)
-        self.history = history
         return self._opened()
 
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
@@ -415,6 +491,8 @@ class Session:
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
+        if self._lock is not None:
+            self._lock.release()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -444,6 +522,7 @@ class Session:
                 self.store.take(digest, store)
             project.write_to(self.folder)
         self.history.read()
+        self.history.notes = project.notes
         self._live = live
         if spec.task is not None and spec.task != self.history.task:
             yield from self.attach_task(spec.task, token)
@@ -456,8 +535,9 @@ class Session:
 
     def _opened(self) -> OpenedModel:
         live = self._need()
-        notes = tuple(str(note) for note in (*live.prepared.opened.notes, *live.analysis.notes))
-        return OpenedModel(live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
+        notes = tuple(str(n) for n in (*self.history.notes, *live.prepared.opened.notes, *live.analysis.notes))
+        told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
+        return OpenedModel(*told, str(self.folder))
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)

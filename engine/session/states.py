@@ -127,6 +127,7 @@ class OpenedModel:
         state: The original.
         notes: Remarks in words.
         task: What the attached task shows, None without one.
+        folder: Of the session that it is open in.
     """
 
     name: str
@@ -134,3 +135,4 @@ class OpenedModel:
     state: State
     notes: tuple[str, ...]
     task: TaskInfo | None
+    folder: str = ""
