@@ -1,8 +1,8 @@
 """Collects garbage in the interface's thread only.
 
-Python collects cycles in whichever thread happens to allocate; one that holds a widget or a timer must not be destroyed in
-a thread of the engine's link or of the autosave: Qt ends the program then. So automatic collection is off, and a timer does
-the same here, generation by generation, as Python would.
+Python collects cycles in whichever thread happens to allocate; one that holds a widget or a timer must not be destroyed
+in a thread of the engine's link or of the autosave: Qt ends the program then. So automatic collection is off, and a
+timer does the same here, generation by generation, as Python would.
 """
 
 import gc

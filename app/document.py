@@ -24,7 +24,7 @@ from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
-from . import marking
+from . import aside, marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
 from .autosave.remembered import Remembered
 from .contents import Contents, allowed, measured, opened
@@ -430,6 +430,8 @@ class Document(QObject):
         self.note(self.tr("Opened {name}").format(name=model.name))
         for note in model.notes:
             self.note(note)
+        for sentence in model.changed:
+            aside.tell(sentence)
         self.announce(*ALL)
 
     def add_state(self, state: State, text: str) -> None:
@@ -448,7 +450,7 @@ class Document(QObject):
     def take_task(self, task: TaskInfo) -> None:
         """Another task is attached: metrics and scores of the old one no longer mean anything."""
         self.contents.task = task
-        self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
+        self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
         self.contents.scores.clear()
         self.contents.curves.clear()
         self.revision += 1
@@ -487,6 +489,8 @@ class Document(QObject):
     def take_metrics(self, states: tuple[State, ...]) -> None:
         """What the engine measured of its states meanwhile."""
         for state in states:
+            if state.stale and state.id in self.contents.states:  # as it is in the engine: nothing newer was measured
+                continue
             self.take_measurements(state.id, state.metrics, state.timings)
 
     def saved(self, folder: str, place: int) -> None:

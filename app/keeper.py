@@ -50,6 +50,7 @@ class Keeper(QObject):
         self.offers: tuple[Offer, ...] = ()
         self.discarded: frozenset[Path] = frozenset()
         self._lock: FolderLock | None = None
+        self._asked: tuple[Path, str, tuple[tuple[str, str], ...]] = Path(), "", ()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Then] = {}
         self._done.connect(self._take)
@@ -115,8 +116,9 @@ class Keeper(QObject):
         """Whether a path is a session's folder of this user, to be gone on with where it lies."""
         return bool(path) and Path(path).parent == sessions_folder()
 
-    def restore(self, folder: Path, name: str = "") -> None:
-        """Go on with a session where it was left."""
+    def restore(self, folder: Path, name: str = "", moved: tuple[tuple[str, str], ...] = ()) -> None:
+        """Go on with a session where it was left; `moved` says where files of it were and where they are."""
+        self._asked = folder, name, moved
         if self._document.busy:
             return self._work.say(self.tr("Wait for the running job, or cancel it."))
         lock = FolderLock(folder)
@@ -128,10 +130,15 @@ class Keeper(QObject):
             return self._work.say(self.tr("This session is open in another window. Close it there first."))
         self._beside(lambda: read(folder, _set_aside), lambda kept: self._open(folder, name, lock, kept))
 
+    def restore_moved(self, old: str, new: str) -> None:
+        """Restore what could not be restored because a file had moved."""
+        folder, name, moved = self._asked
+        self.restore(folder, name, (*moved, (old, new)))
+
     def _open(self, folder: Path, name: str, lock: FolderLock, kept: Remembered | None) -> None:
         then = partial(self._restored, folder, lock, kept)
         named = name or (kept.name if kept is not None else folder.name)
-        if not self._work.restore(folder, named, then, lambda: lock.release(clean=False)):
+        if not self._work.restore(folder, named, self._asked[2], then, lambda: lock.release(clean=False)):
             lock.release(clean=False)
 
     def _restored(

@@ -3,6 +3,7 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,12 +208,25 @@ class MainWindow(QMainWindow):
             elif work.asked is not None:
                 consent.ask(self, work.asked, error)
             return
+        if error.message.code == "project.moved":
+            from .dialogs import moved
+
+            moved.ask(self, error, self._relocated)
+            return
         if error.message.code == "source.code" and work.asked is not None:
             from .dialogs import consent
 
             consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(str(error), error.details)
+
+    def _relocated(self, old: str, new: str) -> None:
+        """A file of a project was found: open it again."""
+        work = self.document.work
+        if work.asked is not None:
+            self.open(replace(work.asked, moved=(*work.asked.moved, (old, new))))
+        else:
+            work.keeper.restore_moved(old, new)
 
     @Slot()
     def _show_told(self) -> None:

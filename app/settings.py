@@ -34,6 +34,7 @@ class _File:
         self.guard = threading.RLock()
         self.values = self._read()
         self._unwritten: dict[str, Any] = {}
+        self._writing: dict[str, Any] = {}
 
     def put(self, name: str, value: Any) -> None:
         """Change a value in memory; `write` keeps it."""
@@ -44,17 +45,21 @@ class _File:
     def write(self) -> None:
         """Put what was changed here into the file; the rest of it is as another window may have left it."""
         with self.guard:
-            changed, self._unwritten = self._unwritten, {}
-        if not changed:  # An earlier task wrote it too.
-            return
-        values = {name: value for name, value in (self._read() | changed).items() if value is not None}
-        content = json.dumps({"version": VERSION, "values": values}, indent=1, ensure_ascii=False)
-        write(self.path, content.encode() + b"\n")
+            self._writing, self._unwritten = self._unwritten, {}
+            changed = dict(self._writing)
+        try:
+            if changed:  # else an earlier task wrote it too
+                values = {name: value for name, value in (self._read() | changed).items() if value is not None}
+                content = json.dumps({"version": VERSION, "values": values}, indent=1, ensure_ascii=False)
+                write(self.path, content.encode() + b"\n")
+        finally:
+            with self.guard:
+                self._writing = {}
 
     def refresh(self) -> None:
         """See what another window has written meanwhile."""
         with self.guard:
-            self.values = self._read() | self._unwritten
+            self.values = self._read() | self._writing | self._unwritten
 
     def _read(self) -> dict[str, Any]:
         try:

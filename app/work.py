@@ -132,6 +132,7 @@ class Work(QObject):
         self,
         folder: Path,
         name: str,
+        moved: tuple[tuple[str, str], ...],
         then: Callable[[OpenedModel, tuple[State, ...]], None],
         otherwise: Callable[[], None],
     ) -> bool:
@@ -142,7 +143,7 @@ class Work(QObject):
 
         title = self.tr("Restore {name}").format(name=name)
         self.asked, self.weights = None, ""
-        return self._ask(title, opened, "restore", str(folder), changes=True, otherwise=otherwise)
+        return self._ask(title, opened, "restore", str(folder), moved, changes=True, otherwise=otherwise)
 
     def _name(self, source: str) -> str:
         samples = {"bundled:resnet": self.tr("sample ResNet"), "bundled:vit": self.tr("sample ViT")}

@@ -13,8 +13,8 @@ from ..session.plain import to_plain
 from ..session.recipe import RECIPE, write_recipe
 from ..session.session import Session
 from ..session.states import State
-from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
+from .arguments import project_spec
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .threads import use_threads
@@ -26,7 +26,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     folder = Path(arguments.project).absolute()
     with closing(Session(folder)) as session:
-        spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
         state = arguments.state or session.states()[-1].id
         try:

@@ -22,6 +22,7 @@ from .files import copy, free, write
 from .log import EventLog
 from .paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
 from .plain import from_plain, to_json, to_plain
+from .project import located
 from .states import State
 
 SCHEMA = 1
@@ -74,9 +75,7 @@ class History:
 
     def add_metric(self, state: str, metric: Metric) -> State:
         """Keep a measured metric; an earlier one of the same name and split is replaced."""
-        one = self.state(state)
-        others = (m for m in one.metrics if (m.name, m.split) != (metric.name, metric.split))
-        return self.put(replace(one, metrics=(*others, metric)))
+        return self.put(self.state(state).with_metric(metric))
 
     def put_baseline(self, one: Baseline) -> Baseline:
         """Add a baseline, or replace the one of the same id by what was measured of it."""
@@ -150,6 +149,22 @@ class History:
         template = "The history was written anew; what was there is kept as {path}."
         self.notes = (*self.notes, Message("session.set_aside", template, {"path": str(aside)}))
 
+    def relocate(self, moved: tuple[tuple[str, str], ...]) -> bool:
+        """Look for files where they lie now; True where one lies elsewhere. Raises OpenError for one that is gone.
+
+        Args:
+            moved: (where it was, where it is).
+        """
+        assert self.spec is not None
+        before = (self.spec, self.task)
+        self.spec, self.task = located(self.spec, self.task, moved)
+        self.spec = replace(self.spec, task=self.task)
+        return (self.spec, self.task) != before
+
+    def mark_stale(self) -> None:
+        """What was measured by now was measured on something else."""
+        self.states = {key: replace(one, stale=bool(one.metrics)) for key, one in self.states.items()}
+
     def _leave_out(self, damaged: list[int]) -> None:
         """Forget states whose way to the original is lost, and say what was damaged."""
         lost = list[str]()
@@ -190,7 +205,7 @@ class History:
             case "task":
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
                 self.seal = str(record.get("seal", ""))
-                self.states = {key: replace(state, metrics=()) for key, state in self.states.items()}
+                self.states = {key: replace(state, metrics=(), stale=False) for key, state in self.states.items()}
                 self.baselines = {}  # they were trained on the data before, and judged by it
             case "state":
                 state = from_plain(record["state"], State)

@@ -80,6 +80,7 @@ from .opening import (
 from .paths import absolute_to, change_model, change_task
 from .plain import to_plain
 from .points import fingerprint, points_of
+from .project import changes, read_project, take_window, write_project
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -140,19 +141,25 @@ class Session:
             yield from self._alone()
             return (yield from self._open(spec, evaluate, token))
 
-    def restore(self, folder: str = "", token: CancelToken = NEVER) -> Job[OpenedModel]:
+    def restore(
+        self, folder: str = "", moved: tuple[tuple[str, str], ...] = (), token: CancelToken = NEVER
+    ) -> Job[OpenedModel]:
         """Reopen the model of a session's folder with every state; nothing is trained or evaluated again.
 
         Args:
             folder: Where the session goes on from now on, "" for where it is.
+            moved: (where a file was, where it is now).
             token: Cancels.
         """
         with self._moving(folder):
             yield from self._alone()
             history = History(self.folder)
             history.read()
+            elsewhere = history.relocate(moved)
             self._live = yield from reopened(history, self.store, history.consent, token)
             history.mend()
+            if elsewhere:
+                history.write_to(self.folder, consent=True)
             self.history = history
             return self._opened()
 
@@ -218,7 +225,7 @@ class Session:
         same_shape(example_inputs((), task, (), original), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
-        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
+        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         live.task, live.info, live.opened = task, info, opened
         return info
 
@@ -485,6 +492,9 @@ class Session:
         for digest in self.history.weights:
             store.take(digest, self.store)
         write_recipe(target / RECIPE, self.recipe(state))
+        assert self.history.spec is not None
+        write_project(target, self.history.spec, self.history.task, state)
+        take_window(self.folder, target)
         self.history.write_to(target)
         return str(target)
 
@@ -513,15 +523,24 @@ class Session:
         project.read()
         assert project.spec is not None
         check_kept(spec, project.spec)
+        file, notes = read_project(project.folder)
+        project.relocate(spec.moved)
         project.spec = replace(project.spec, trust_code=spec.trust_code)
         require_consent(replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code)
         store = WeightStore(project.folder / "weights")
+        yield Progress("Looking for what has changed")
+        changed, stale = changes(file, project.spec, project.task)
+        if stale:
+            project.mark_stale()
+        project.notes = (*project.notes, *notes, *changed)
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():
             for digest in project.weights:
                 self.store.take(digest, store)
             project.write_to(self.folder)
-        self.history.read()
+            self.history.read()
+        else:
+            self.history = project
         self.history.notes = project.notes
         self._live = live
         if spec.task is not None and spec.task != self.history.task:
@@ -535,9 +554,10 @@ class Session:
 
     def _opened(self) -> OpenedModel:
         live = self._need()
-        notes = tuple(str(n) for n in (*self.history.notes, *live.prepared.opened.notes, *live.analysis.notes))
+        changed = tuple(map(str, self.history.notes))
+        notes = (*changed, *(str(n) for n in (*live.prepared.opened.notes, *live.analysis.notes)))
         told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
-        return OpenedModel(*told, str(self.folder))
+        return OpenedModel(*told, str(self.folder), changed)
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)

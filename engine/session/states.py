@@ -1,6 +1,6 @@
 """The history as plain data: states, each with what is needed to come back to it, and what was measured of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ..errors import Message
@@ -98,6 +98,7 @@ class State:
         plan: What the cut's plan was made for, None for states that are no cut.
         exports: Files written from this state.
         repairs: What the cut changed besides the tensors since the original, in words.
+        stale: What `metrics` were measured on, or by, has changed since.
     """
 
     id: str
@@ -115,6 +116,13 @@ class State:
     plan: PlanIntent | None = None
     exports: tuple[Exported, ...] = ()
     repairs: tuple[Message, ...] = ()
+    stale: bool = False
+
+    def with_metric(self, metric: Metric) -> "State":
+        """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""
+        others = () if self.stale else self.metrics
+        kept = tuple(one for one in others if (one.name, one.split) != (metric.name, metric.split))
+        return replace(self, metrics=(*kept, metric), stale=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,7 @@ class OpenedModel:
         notes: Remarks in words.
         task: What the attached task shows, None without one.
         folder: Of the session that it is open in.
+        changed: What is not as it was when this was left or saved, in words.
     """
 
     name: str
@@ -136,3 +145,4 @@ class OpenedModel:
     notes: tuple[str, ...]
     task: TaskInfo | None
     folder: str = ""
+    changed: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Every test of the window gets its own settings and data folders, and fails on an exception in a slot."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,15 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture(autouse=True)
-def garbage_goes_here() -> Iterator[None]:
-    """As in the program (`app.collector`): no thread but this one destroys what a test has left."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """As in the program (`app.collector`): no thread but this one destroys the widgets that a test has left."""
     gc.disable()
-    yield
-    gc.collect(1)
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.collect(1)  # nothing has been moved to the oldest generation meanwhile
+        gc.enable()
 
 
 @pytest.fixture

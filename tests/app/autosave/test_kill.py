@@ -1,11 +1,12 @@
 """`kill -9` of the window or of its engine at any moment: the next start restores all but the step in flight.
 
-Real processes: a window with its engine works through a list of steps (`victim.py`). One that nobody disturbs says what
-is to be seen after each step; those that are killed must come back to one of these, no more than one step behind, and end
-with the same weights.
+Real processes: a window with its engine works through a list of steps (`victim.py`). One that nobody disturbs says
+what is to be seen after each step; those that are killed must come back to one of these, no more than one step behind,
+and end with the same weights.
 """
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,11 @@ import pytest
 from tests.engine.session.small import write_project
 
 ROOT = Path(__file__).resolve().parents[3]
+LOG = logging.getLogger(__name__)
 STEPS = 22
-FEW = 2
+RECOVERY = 9
+"""The step that recovers."""
+Told = tuple[Path, list[str], list[float]]
 LIMIT = 300
 
 pytestmark = [
@@ -67,20 +72,22 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory) -> tuple[Path, list[str], float]:
-    """A folder to copy, the digests after each step of an undisturbed run, and how many seconds the steps took."""
+def told(tmp_path_factory) -> Told:
+    """A folder to copy, the digests after each step of an undisturbed run, and how many seconds each took."""
     folder = tmp_path_factory.mktemp("oracle")
     write_project(folder, 240)
     kept = tmp_path_factory.mktemp("kept")
     for file in ("model.py", "data.npz"):
         shutil.copy(folder / file, kept / file)
-    run = Run(folder, str(STEPS))
-    run.wait(lambda: run.lines())
-    begin = time.monotonic()
+    run, times = Run(folder, str(STEPS)), list[float]()
+    for number in range(STEPS + 1):
+        run.wait(lambda number=number: len(run.lines()) > number)
+        times.append(time.monotonic())
     run.finish()
     lines = run.lines()
     assert lines[-1] == ["end"]
-    return kept, [line[1] for line in lines if len(line) == 2], time.monotonic() - begin
+    seconds = [after - before for before, after in pairwise(times)]
+    return kept, [line[1] for line in lines if line[0].isdigit()], seconds
 
 
 def prepared(told, folder: Path) -> Path:
@@ -91,66 +98,64 @@ def prepared(told, folder: Path) -> Path:
     return folder
 
 
-def window_killed(told, folder: Path, seconds: float) -> str:
-    """Kill the window after so many seconds of steps; what happened, in a few words."""
+def window_killed(told: Told, folder: Path, step: int, wait: float, further: int = STEPS) -> str:
+    """Kill the window so many seconds after a step, and go on from there; what happened, in a few words."""
     run = Run(prepared(told, folder), str(STEPS))
-    run.wait(lambda: run.lines())
-    time.sleep(seconds)
+    run.wait(lambda: len(run.lines()) > step)
+    time.sleep(wait)
     run.kill()
-    lines, known = run.lines(), told[1]
-    if lines[-1] == ["end"]:
-        return "it was done already"
-    done = len([line for line in lines if len(line) == 2]) - 1
-    again = Run(folder, str(STEPS), "restore")
+    done, known = len(run.lines()) - 1, told[1]
+    end = min(done + further, STEPS)
+    again = Run(folder, str(end), "restore")
     again.finish()
     _, begun, found = next(line for line in again.lines() if line[0] == "restored")
     assert found in known[max(done - 1, 0) : done + 2], f"restored what was not shown around step {done}"
-    after = [line for line in again.lines() if len(line) == 2][-1]
-    assert after == [str(STEPS), known[-1]]
+    assert [line for line in again.lines() if line[0].isdigit()][-1][1] == known[max(end, known.index(found))]
     return f"step {done} of {STEPS}, {'went on by itself' if begun != found else 'restored'}"
 
 
-def engine_killed(told, folder: Path, seconds: float) -> str:
-    """Kill the engine after so many seconds of steps: the window goes on to the same end."""
-    run = Run(prepared(told, folder), str(STEPS))
-    run.wait(lambda: run.lines())
+def engine_killed(told: Told, folder: Path, step: int, wait: float, further: int = STEPS) -> str:
+    """Kill the engine so many seconds after a step: the window goes on as if nothing had been."""
+    end = min(step + further, STEPS)
+    run = Run(prepared(told, folder), str(end))
     _, engine = run.pids()
-    time.sleep(seconds)
+    run.wait(lambda: len(run.lines()) > step)
+    time.sleep(wait)
     os.kill(engine, signal.SIGKILL)
-    done = len(run.lines()) - 1
     run.finish()
-    assert [line[1] for line in run.lines() if len(line) == 2] == told[1]
-    return f"step {done} of {STEPS}"
+    assert [line[1] for line in run.lines() if line[0].isdigit()] == told[1][: end + 1]
+    return f"step {step} of {STEPS}"
 
 
-def test_killed_at_a_few_moments_it_comes_back(told, tmp_path: Path) -> None:
-    for number in range(FEW):
-        seconds = told[2] * (number + 0.5) / FEW
-        killed = engine_killed if number == 1 else window_killed
-        print(killed(told, tmp_path / str(number), seconds))
+def test_killed_in_a_recovery_it_comes_back(told: Told, tmp_path: Path) -> None:
+    """A few moments: the window as it recovers, its engine as it recovers."""
+    assert window_killed(told, tmp_path / "window", RECOVERY, told[2][RECOVERY] / 2, further=2)
+    assert engine_killed(told, tmp_path / "engine", RECOVERY, told[2][RECOVERY] / 2, further=1)
 
 
 @pytest.mark.slow
-def test_killed_at_fifty_random_moments_it_comes_back(told, tmp_path: Path) -> None:
+def test_killed_at_fifty_random_moments_it_comes_back(told: Told, tmp_path: Path) -> None:
     chance = random.Random(20261125)
     for number in range(50):
-        seconds = chance.uniform(0, told[2])
+        step = chance.randrange(STEPS - 1)
+        wait = chance.uniform(0, told[2][step])
         killed = engine_killed if number % 3 == 2 else window_killed
-        print(number, f"{seconds:.2f} s:", killed(told, tmp_path / str(number), seconds), flush=True)
+        words = killed(told, tmp_path / str(number), step, wait, further=3)
+        LOG.info("%d: %.2f s after %s", number, wait, words)
         shutil.rmtree(tmp_path / str(number))
 
 
 @pytest.mark.slow
-def test_killed_while_it_restores_it_comes_back_all_the_same(told, tmp_path: Path) -> None:
+def test_killed_while_it_restores_it_comes_back_all_the_same(told: Told, tmp_path: Path) -> None:
     chance = random.Random(5)
-    for number in range(8):
+    for number in range(4):
         folder = tmp_path / str(number)
         run = Run(prepared(told, folder), str(STEPS))
         run.wait(lambda run=run: len(run.lines()) > STEPS // 2)
         run.kill()
         done = len(run.lines()) - 1
         for _ in range(2):
-            again = Run(folder, str(STEPS), "restore")
+            again = Run(folder, str(done), "restore")
             again.pids()
             time.sleep(chance.uniform(0, 4))
             again.kill()
@@ -158,4 +163,4 @@ def test_killed_while_it_restores_it_comes_back_all_the_same(told, tmp_path: Pat
         last.finish()
         found = [line for line in last.lines() if line[0] == "restored"][-1][2]
         assert found in told[1][done - 1 :]
-        assert [line for line in last.lines() if len(line) == 2][-1] == [str(STEPS), told[1][-1]]
+        assert [line for line in last.lines() if line[0].isdigit()][-1] == [str(STEPS), told[1][-1]]

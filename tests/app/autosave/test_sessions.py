@@ -38,7 +38,9 @@ def session(name: str, states: int = 2) -> Desk:
     original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
     log = History(folder)
     log.open(ModelSpec("net.py:make"), None, original)
-    desk.document.work.take_model(OpenedModel("net", ANALYSIS, original, (), task_info(), str(folder)), ModelSpec("net"))
+    desk.document.work.take_model(
+        OpenedModel("net", ANALYSIS, original, (), task_info(), str(folder)), ModelSpec("net")
+    )
     removed = ANALYSIS.empty()
     for number in range(1, states):
         removed = removed.copy()
@@ -79,7 +81,7 @@ def show(window: MainWindow, qtbot) -> None:
 
 
 def words_of(window: MainWindow) -> str:
-    return " | ".join(one.text() for one in window.restore_bar.findChildren(QLabel) if not one.parentWidget().isHidden())
+    return " | ".join(one.text() for one in window.restore_bar.findChildren(QLabel) if one.isVisible())
 
 
 def press(window: MainWindow, qtbot, text: str) -> None:
@@ -150,9 +152,9 @@ def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone
     one, two = killed(session("one")), killed(session("two"))
     show(window, qtbot)
     press(window, qtbot, "Discard")
-    assert "Discarded" in words_of(window)
+    qtbot.waitUntil(lambda: "Discarded" in words_of(window), timeout=5000)
     press(window, qtbot, "Undo")
-    assert "Discarded" not in words_of(window)
+    qtbot.waitUntil(lambda: "Discarded" not in words_of(window), timeout=5000)
     press(window, qtbot, "Discard")
     window.document.work.keeper.journal._writer.flush()
     assert one.exists() and two.exists()

@@ -3,8 +3,8 @@
 `python -m tests.app.autosave.victim FOLDER [restore]`: whoever started it may kill it, or its engine, at any moment.
 With `restore` it waits for what the last one left, restores it as a hand would, and goes on with the steps that remain.
 
-FOLDER holds `model.py` and `data.npz`; `steps.txt` gets a line for each moment: number of steps done, and a digest of all
-that a person would have to do again. `pids.txt` gets the process ids of window and engine.
+FOLDER holds `model.py` and `data.npz`; `steps.txt` gets a line for each moment: number of steps done, and a digest of
+all that a person would have to do again. `pids.txt` gets the process ids of window and engine.
 """
 
 import hashlib
@@ -89,7 +89,13 @@ class Worker:
         document, history = self.document, self.document.history
         facts: list[Any] = [document.contents.present, [s.weights for s in document.states]]
         facts += [np.packbits(m).tobytes().hex() for m in (document.marked, document.locked, document.by_hand)]
-        facts += [repr(document.goal), repr(document.selection), document.criterion, [e.text for e in history.entries], history.position]
+        facts += [
+            repr(document.goal),
+            repr(document.selection),
+            document.criterion,
+            [e.text for e in history.entries],
+            history.position,
+        ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def step(self, number: int) -> None:
