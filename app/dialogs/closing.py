@@ -65,6 +65,7 @@ class Closing(QDialog):
         layout.setSpacing(12)
         for each in (self.sentence, self.hint, self.waiting):
             layout.addWidget(each)
+        layout.addStretch(1)
         row = QHBoxLayout()
         row.addStretch(1)
         row.addWidget(self.close_button)

@@ -49,6 +49,7 @@ class Mishap(QDialog):
         row.addStretch(1)
         row.addWidget(self.go_on)
         layout.addLayout(row)
+        self.go_on.setFocus()
         self.copy.clicked.connect(self._copy)
         self.go_on.clicked.connect(self.accept)
 
