@@ -21,10 +21,15 @@ class Collector(QObject):
         super().__init__(parent)
         self._thresholds = gc.get_threshold()
         gc.disable()
-        gc.freeze()  # what was loaded to start with is no garbage, and need not be looked through again
+        self.freeze()
         self._timer = QTimer(self, interval=PAUSE)
         self._timer.timeout.connect(self.collect)
         self._timer.start()
+
+    @Slot()
+    def freeze(self) -> None:
+        """What is there now stays, and is not looked through again: that would take longer than a few frames."""
+        gc.freeze()
 
     @Slot()
     def collect(self) -> None:

@@ -33,7 +33,11 @@ def make_application() -> QApplication:
 
 def make_window() -> MainWindow:
     """A window on an empty document with an engine of its own (started after the first paint)."""
-    return MainWindow(Document(EngineLink()))
+    window = MainWindow(Document(EngineLink()))
+    application = QCoreApplication.instance()
+    if application is not None and (collector := application.findChild(Collector)) is not None:
+        window.built.connect(collector.freeze)
+    return window
 
 
 def start(spec: ModelSpec | None, asked: bool = True) -> int:

@@ -51,6 +51,10 @@ class Run:
         file = self.folder / "steps.txt"
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
+    def at(self) -> list[str]:
+        """The number of steps that it went on after."""
+        return next(line[1:] for line in self.lines() if line[0] == "at")
+
     def pids(self) -> tuple[int, int]:
         """Of the window and its first engine."""
         self.wait(lambda: (self.folder / "pids.txt").exists() and (self.folder / "pids.txt").read_text())
@@ -115,7 +119,9 @@ def window_killed(told: Told, folder: Path, step: int, wait: float, further: int
     again.finish()
     _, begun, found = next(line for line in again.lines() if line[0] == "restored")
     assert found in known[max(done - 1, 0) : done + 2], f"restored what was not shown around step {done}"
-    assert [line for line in again.lines() if line[0].isdigit()][-1][1] == known[max(end, known.index(found))]
+    lines = again.lines()
+    further_on = [line[1] for line in lines[lines.index(["at", *again.at()]) :] if line[0].isdigit()]
+    assert [found, *further_on][-1] == known[max(end, int(again.at()[0]))]
     return f"step {done} of {STEPS}, {'went on by itself' if begun != found else 'restored'}"
 
 
