@@ -97,9 +97,9 @@ def value(name: str, default: Value) -> Value:
     """What was stored by that name; the default where nothing was, or nothing of the default's type."""
     file = _file()
     with file.guard:
-        found = _from_json(file.values.get(name))
+        found: Any = _from_json(file.values.get(name))
     if isinstance(default, float) and type(found) is int:
-        return type(default)(found)
+        found = float(found)
     return found if default is None or type(found) is type(default) else default
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 VALUES = ("criterion", "choices", "ranking", "target")
 """Of the contents; the settings of the next recovery come with them."""
 CHOSEN = frozenset({Aspect.SCORES, Aspect.TARGET, Aspect.JOBS})
-LASTING = frozenset({"push", "renew"})
 
 
 class Journal(QObject):
@@ -43,6 +42,8 @@ class Journal(QObject):
         super().__init__(document)
         self._document = document
         self._writer = Writer("autosave", self._broken)
+        self._disk = Writer("autosave to disk", self._broken)  # a step that waited for it would be lost with the window
+        self._syncing = False
         self._tape: Tape | None = None
         self._writing: Writing | None = None
         self._told = ""
@@ -66,6 +67,7 @@ class Journal(QObject):
             if self._later.isActive():
                 self._later.stop()
                 self._note_job()
+            self._writer.put(self._tape.sync)
             self._writer.put(self._tape.close)
         self._tape = self._writing = None
 
@@ -73,6 +75,7 @@ class Journal(QObject):
         """Write what is left."""
         self.stop()
         self._writer.close()
+        self._disk.close()
 
     def run(self, task: Any) -> None:
         """Have something else done in the same thread, after what was written before."""
@@ -93,6 +96,7 @@ class Journal(QObject):
         self._writing = writing = Writing(layout)
         kept = Remembered(document.model_name, source, layout, *beside)
         self._writer.put(lambda: tape.renew(writing.whole(kept)))
+        self._writer.put(lambda: self._sync(tape))
 
     def _heard(self, what: str, *arguments: Any) -> None:
         """The history changed."""
@@ -134,7 +138,19 @@ class Journal(QObject):
     def _put(self, what: str, *arguments: Any) -> None:
         tape, writing = self._tape, self._writing
         if tape is not None and writing is not None:
-            self._writer.put(lambda: tape.add(getattr(writing, what)(*arguments), what in LASTING))
+            self._writer.put(lambda: tape.add(getattr(writing, what)(*arguments)))
+            if what != "selection":
+                self._writer.put(lambda: self._sync(tape))
+
+    def _sync(self, tape: Tape) -> None:
+        """In the writer's thread: have the disk follow, without waiting for it."""
+        if not self._syncing:
+            self._syncing = True
+            self._disk.put(lambda: self._synced(tape))
+
+    def _synced(self, tape: Tape) -> None:
+        self._syncing = False  # what is written from now on is waited for once more
+        tape.sync()
 
     def _chosen(self) -> dict[str, Any]:
         contents = self._document.contents

@@ -158,9 +158,9 @@ class Reading:
 
 
 def _after(last: Snapshot, change: dict[str, Any]) -> Snapshot:
-    masks = (changed(getattr(last, n), change[n]) if n in change else getattr(last, n) for n in MASKS)
+    masks = {n: changed(getattr(last, n), change[n]) if n in change else getattr(last, n) for n in MASKS}
     goal = from_plain(change["goal"], Goal) if "goal" in change else last.goal
-    return Snapshot(str(change.get("state", last.state)), *masks, goal)
+    return Snapshot(state=str(change.get("state", last.state)), goal=goal, **masks)
 
 
 def to_plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from secateur.engine.session.locks import ENGINE, WINDOW, FolderLock
 
@@ -103,7 +104,7 @@ def states_of(folder: Path) -> int:
 
     named = msgspec.defstruct("Named", [("id", str, "")])
     fields = [("event", str, ""), ("state", named, msgspec.field(default_factory=named))]
-    decoder = msgspec.json.Decoder(msgspec.defstruct("Record", fields))
+    decoder: Any = msgspec.json.Decoder(msgspec.defstruct("Record", fields))
     found = set[str]()
     try:
         lines = (folder / EVENTS).read_bytes().splitlines()

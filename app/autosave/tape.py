@@ -1,6 +1,7 @@
 """The file of the window's log: lines are added, and now and then it is written anew, shorter."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -28,18 +29,23 @@ class Tape:
         self.long = False
         self._handle = -1
         self._size = self._first = 0
+        self._open = threading.Lock()
 
     def renew(self, lines: Iterable[bytes]) -> None:
         """Replace the file by these lines, as a whole."""
         self.close()
         content = b"".join(lines)
-        write(self.path, content)
+        if self.path.exists():
+            write(self.path, content)
+        else:  # nothing is lost with it, and what comes next need not wait for the disk
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_bytes(content)
         self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         self._size = self._first = len(content)
         self.long = False
 
-    def add(self, line: bytes, lasting: bool = True) -> None:
-        """Add a line; `lasting` waits for the disk, so that it is there also when the power goes."""
+    def add(self, line: bytes) -> None:
+        """Add a line: there for whoever reads the file from now on, though perhaps not on the disk before `sync`."""
         left = line
         try:
             while left:
@@ -48,14 +54,23 @@ class Tape:
             os.truncate(self.path, self._size)  # no half line: the next one would be unreadable too
             raise
         self._size += len(line)
-        if lasting:
-            os.fsync(self._handle)
         self.long = self._size > max(BOUND, 4 * self._first)
+
+    def sync(self) -> None:
+        """Wait for the disk, so that what was added is there also when the power goes; from any thread."""
+        with self._open:
+            handle = os.dup(self._handle) if self._handle >= 0 else -1
+        if handle >= 0:
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._handle >= 0:
-            os.close(self._handle)
+        with self._open:
+            if self._handle >= 0:
+                os.close(self._handle)
             self._handle = -1
 
 

@@ -9,8 +9,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,6 @@ from .files import removed_unless_finished
 from .history import History, is_project
 from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
-from .locks import ENGINE, FolderLock
 from .losses import Found, Tolerance, lowest
 from .opening import (
     Prepared,
@@ -78,6 +76,7 @@ from .opening import (
     with_tokenizer,
 )
 from .paths import absolute_to, change_model, change_task
+from .place import Place
 from .plain import to_plain
 from .points import fingerprint, points_of
 from .project import changes, read_project, take_window, write_project
@@ -88,19 +87,10 @@ from .steps import Recipe
 from .store import GIGABYTE, WeightStore
 
 NEVER = NeverCancelled()
-PATIENCE = 15.0
-"""Seconds that the engine of a window that was killed may take to end."""
 
 
-class Session:
-    """One opened model and its states.
-
-    Attributes:
-        folder: Where the log and the weights lie.
-        history: The tree of states.
-        store: The weights of the states.
-        cache: Where measurements by content are kept, in the session's folder unless told otherwise.
-    """
+class Session(Place):
+    """One opened model and its states; what `Place` says of where they lie."""
 
     def __init__(
         self,
@@ -118,13 +108,8 @@ class Session:
             exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
         """
         self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
-        self.history = History(self.folder)
-        self.store = WeightStore(self.folder / "weights", disk_bound)
-        self.cache = cache or self.folder
-        self._live: Live | None = None
-        self._exclusive = exclusive
-        self._lock: FolderLock | None = None
+        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
+        super().__init__(place, disk_bound, cache or place, exclusive)
 
     def open(
         self, spec: ModelSpec, evaluate: bool = True, folder: str = "", token: CancelToken = NEVER
@@ -162,41 +147,6 @@ class Session:
                 history.write_to(self.folder, consent=True)
             self.history = history
             return self._opened()
-
-    @contextmanager
-    def _moving(self, folder: str) -> Generator[None]:
-        """Work in another folder from now on; in the one before, as before, when the block does not end well."""
-        lock = self._lock
-        before = (self.folder, self.history, self.store, self.cache, self._live)
-        elsewhere = bool(folder) and Path(folder) != self.folder
-        if elsewhere:
-            self.cache = Path(folder) if self.cache == self.folder else self.cache
-            self.folder, self.history, self._lock = Path(folder), History(Path(folder)), None
-            self.store = WeightStore(self.folder / "weights", self.store.bound)
-        try:
-            with removed_unless_finished(self.folder) if elsewhere else nullcontext():
-                yield
-        except BaseException:
-            if self._lock is not None and self._lock is not lock:
-                self._lock.release()
-            self.folder, self.history, self.store, self.cache, self._live = before
-            self._lock = lock
-            raise
-        if lock is not None and lock is not self._lock:
-            lock.release()
-
-    def _alone(self) -> Job[None]:
-        """Lock the folder; waits for the engine of a window that has just ended."""
-        if not self._exclusive or self._lock is not None:
-            return
-        lock, end = FolderLock(self.folder, ENGINE), time.monotonic() + PATIENCE
-        while not lock.take():
-            if time.monotonic() > end:
-                template = "{folder} is open in another window. Close it there first."
-                raise OpenError("session.in_use", template, folder=str(self.folder))
-            yield Progress("Waiting for the engine of the window that was closed")
-            time.sleep(0.1)
-        self._lock = lock
 
     def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken) -> Job[OpenedModel]:
         here, began = absolute_to(Path.cwd()), time.time()
@@ -501,8 +451,7 @@ class Session:
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
-        if self._lock is not None:
-            self._lock.release()
+        self._let_go()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -42,7 +42,9 @@ def question(window: MainWindow, qtbot) -> Closing:
     window.close()
     assert window.isVisible()
     qtbot.waitUntil(lambda: window.findChild(Closing) is not None, timeout=5000)
-    return window.findChild(Closing)
+    dialog = window.findChild(Closing)
+    assert dialog is not None
+    return dialog
 
 
 def test_closing_asks_cancels_and_waits_until_the_job_has_ended(window, qtbot) -> None:

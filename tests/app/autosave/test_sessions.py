@@ -64,7 +64,8 @@ def killed(desk: Desk) -> Path:
 
 
 def age(folder: Path, seconds: float) -> None:
-    os.utime(folder, (time.time() - seconds,) * 2)
+    before = time.time() - seconds
+    os.utime(folder, (before, before))
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ class Worker:
             os.fsync(file.fileno())
 
     def digest(self) -> str:
-        """All that a person would have to do again."""
+        """Of all that a person would have to do again; `facts.txt` has it in full."""
         document, history = self.document, self.document.history
         facts: list[Any] = [document.contents.present, [s.weights for s in document.states]]
         facts += [np.packbits(m).tobytes().hex() for m in (document.marked, document.locked, document.by_hand)]
@@ -96,7 +96,11 @@ class Worker:
             [e.text for e in history.entries],
             history.position,
         ]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        text = json.dumps(facts)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        with (self.folder / "facts.txt").open("a") as file:
+            file.write(f"{digest} {text}\n")
+        return digest
 
     def step(self, number: int) -> None:
         """One step of the list; what an engine that was lost did not finish is asked for again, as a person would."""

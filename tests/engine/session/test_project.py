@@ -12,6 +12,7 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import finish
+from secateur.engine.session import place
 from secateur.engine.session.history import LOG, History
 from secateur.engine.session.project import PROJECT, WINDOW, Role, digest_of, read_project
 from secateur.engine.session.session import Session
@@ -199,9 +200,7 @@ def test_another_model_gets_a_folder_of_its_own_and_the_session_before_stays(ses
 
 
 def test_a_folder_that_another_engine_works_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from secateur.engine.session import session as module
-
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    monkeypatch.setattr(place, "PATIENCE", 0.3)
     one = Session(tmp_path / "one", exclusive=True)
     finish(one.open(write_project(tmp_path / "mine")))
     two = Session(tmp_path / "two", exclusive=True)

@@ -366,7 +366,12 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
     recovered = finish(session.recover(cut.id, SETTINGS))
     session.save(str(tmp_path / "project"), recovered.id)
     session.save(str(tmp_path / "project"), recovered.id)
-    assert sorted(p.name for p in (tmp_path / "project").iterdir()) == ["events.jsonl", "recipe.json", "weights"]
+    assert sorted(p.name for p in (tmp_path / "project").iterdir()) == [
+        "events.jsonl",
+        "project.json",
+        "recipe.json",
+        "weights",
+    ]
     other = Session(tmp_path / "other")
     again = finish(other.open(ModelSpec(str(tmp_path / "project"))))
     assert other.states() == session.states() and again.state == opened.state
