@@ -27,6 +27,9 @@ class Running:
         method: Of the session that it calls.
         about: What it is for, so that the same is not asked for twice.
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
+        arguments: Of the call.
+        text: What the step that it leads to is called.
+        otherwise: Called when it fails or is cancelled.
     """
 
     id: int
@@ -41,6 +44,9 @@ class Running:
     method: str = ""
     about: object = None
     arrived: Callable[[tuple[Any, ...]], None] | None = None
+    arguments: tuple[Any, ...] = ()
+    text: str = ""
+    otherwise: Callable[[], None] | None = None
 
     def view(self) -> JobView:
         """As the window shows it."""

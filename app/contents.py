@@ -23,8 +23,8 @@ from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
 from secateur.engine.structures.costs import Costs, costs
-from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.tasks.protocol import TaskInfo
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric, TaskInfo
 
 from .aspects import Goal
 from .curves import Curves
@@ -207,11 +207,12 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
     return fresh
 
 
-def measured(state: State, metrics: tuple = (), timings: tuple = ()) -> State:
+def measured(state: State, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()) -> State:
     """The state with further measurements; one of the same kind (name and split, target) replaces the older."""
-    kept_metrics = tuple(m for m in state.metrics if not any((m.name, m.split) == (n.name, n.split) for n in metrics))
-    kept_timings = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
-    return replace(state, metrics=kept_metrics + tuple(metrics), timings=kept_timings + tuple(timings))
+    for metric in metrics:
+        state = state.with_metric(metric)
+    kept = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
+    return replace(state, timings=(*kept, *timings))
 
 
 def allowed(criterion: str, choices: Choices) -> Choices:

@@ -24,8 +24,9 @@ from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
-from . import marking
+from . import aside, marking
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection, Side
+from .autosave.remembered import Remembered
 from .beside import Beside
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
@@ -481,6 +482,8 @@ class Document(QObject):
         self.note(self.tr("Opened {name}").format(name=model.name))
         for note in model.notes:
             self.note(note)
+        for sentence in model.changed:
+            aside.tell(sentence)
         self.announce(*ALL)
 
     def add_state(self, state: State, text: str) -> None:
@@ -503,7 +506,7 @@ class Document(QObject):
             self.note(note)
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
-        self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
+        self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
         for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
             known.clear()
         self.revision += 1
@@ -518,6 +521,19 @@ class Document(QObject):
         self.revision += 1
         self.announce(*PLAN)
 
+    def resume(self, kept: Remembered) -> None:
+        """Take back what an earlier window has left: marks, locks, goal, choices, selection and the undo history."""
+        contents, now = self.contents, kept.now
+        self.history.take(kept.history)
+        self.recovery = kept.apply_to(contents, self.recovery)
+        if now.state in contents.states:
+            contents.restore(now)
+        else:
+            contents.locked, contents.goal = now.locked, now.goal
+        self.selection = kept.selected(contents.analysis)
+        self.revision += 1
+        self.announce(*(ALL - {Aspect.MODEL}))
+
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""
         for state in states:
@@ -529,6 +545,8 @@ class Document(QObject):
     def take_metrics(self, states: tuple[State, ...]) -> None:
         """What the engine measured of its states meanwhile."""
         for state in states:
+            if state.stale and state.id in self.contents.states:  # as it is in the engine: nothing newer was measured
+                continue
             self.take_measurements(state.id, state.metrics, state.timings)
 
     def saved(self, folder: str, place: int) -> None:

@@ -5,6 +5,7 @@ what they did not change. Going back never runs a job: the weights of every stat
 back and doing something else begins a branch, and the other branch stays.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from secateur.engine.structures.analysis import Mask
@@ -53,25 +54,32 @@ class History:
         entries: In the order in which they were done.
         parents: For each entry the place at which it was done.
         position: The present place.
+        latest: Where redo leads from places that were left by going back.
+        heard: Told of each change, after it: its name (of the method) and its arguments.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[..., None] = lambda *_: None) -> None:
         """Start empty and clean."""
+        self.heard = heard
         self.entries: list[Entry] = []
         self.parents: list[int] = []
         self.position = 0
         self._clean: int | None = 0
-        self._latest: dict[int, int] = {}
+        self.latest: dict[int, int] = {}
 
     def push(self, entry: Entry) -> None:
         """Add a step at the present place; steps that were undone there stay as a branch of their own."""
+        self._push(entry)
+        self.heard("push", entry)
+
+    def _push(self, entry: Entry) -> None:
         place, last = self.position, self.entries[self.position - 1] if self.position else None
         if last is not None and entry.fold and entry.fold == last.fold and self._clean != place and self._is_end(place):
             self.entries[place - 1] = Entry(entry.text, last.before, entry.after, entry.fold)
             return
         self.entries.append(entry)
         self.parents.append(place)
-        self.position = self._latest[place] = len(self.entries)
+        self.position = self.latest[place] = len(self.entries)
         if len(self.entries) > LIMIT:
             self._forget_first()
 
@@ -80,7 +88,8 @@ class History:
         if self.position == 0:
             return None
         undone, self.position = self.position, self.parents[self.position - 1]
-        self._latest[self.position] = undone
+        self.latest[self.position] = undone
+        self.heard("undo")
         return self.entries[undone - 1]
 
     def redo(self) -> Entry | None:
@@ -89,6 +98,7 @@ class History:
         if ahead is None:
             return None
         self.position = ahead
+        self.heard("redo")
         return self.entries[ahead - 1]
 
     def go(self, place: int) -> Snapshot | None:
@@ -97,8 +107,13 @@ class History:
             return None
         at = self.position = place
         while at:  # redo from anywhere on the way leads back here
-            self._latest[self.parents[at - 1]] = at
+            self.latest[self.parents[at - 1]] = at
             at = self.parents[at - 1]
+        self.heard("go", place)
+        return self.at(place)
+
+    def at(self, place: int) -> Snapshot:
+        """What stands at a place; there must be an entry."""
         return self.entries[place - 1].after if place else self.entries[self.parents.index(0)].before
 
     def line(self) -> list[int]:
@@ -118,17 +133,29 @@ class History:
         """Forget everything (another model)."""
         self.entries.clear()
         self.parents.clear()
-        self._latest.clear()
+        self.latest.clear()
         self.position = 0
         self._clean = 0
+        self.heard("clear")
 
-    def mark_clean(self, place: int) -> None:
-        """Remember that this place is saved."""
+    def mark_clean(self, place: int | None) -> None:
+        """Remember that this place is saved; None for none of them."""
         self._clean = place
+        self.heard("mark_clean", place)
 
     def spoil(self) -> None:
         """Something that no step shows was made: no place is the saved one any more."""
-        self._clean = None
+        self.mark_clean(None)
+
+    def take(self, other: "History") -> None:
+        """Become another history, as it was read from a disk."""
+        self.entries, self.parents, self.latest = list(other.entries), list(other.parents), dict(other.latest)
+        self.position, self._clean = other.position, other.clean_place
+
+    @property
+    def clean_place(self) -> int | None:
+        """The place that is saved, None for none."""
+        return self._clean
 
     @property
     def clean(self) -> bool:
@@ -151,7 +178,7 @@ class History:
 
     def _ahead(self, place: int) -> int | None:
         """Where redo leads from a place: the branch on which one was last, else the newest."""
-        if (known := self._latest.get(place)) is not None:
+        if (known := self.latest.get(place)) is not None:
             return known
         after = [number + 1 for number, parent in enumerate(self.parents) if parent == place]
         return after[-1] if after else None
@@ -162,5 +189,5 @@ class History:
         del self.entries[0], self.parents[0]
         self.parents = [max(parent - 1, 0) for parent in self.parents]
         self.position = max(self.position - 1, 0)
-        self._latest = {place - 1: ahead - 1 for place, ahead in self._latest.items() if place and ahead > 1}
+        self.latest = {place - 1: ahead - 1 for place, ahead in self.latest.items() if place and ahead > 1}
         self._clean = self._clean - 1 if self._clean and (self._clean > 1 or alone) else None

@@ -79,7 +79,7 @@ def _window(arguments: list[str]) -> int:
         return 2
     from .start import start
 
-    return start(spec)
+    return start(spec, asked=bool(arguments))
 
 
 def _command_line(arguments: list[str]) -> int:

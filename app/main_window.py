@@ -3,6 +3,8 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QTimer, Signal, Slot
@@ -11,7 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
-from . import settings, theme
+from . import aside, settings, theme
 from .absence import AbsenceBar
 from .aspects import Aspect
 from .commands.actions import Actions
@@ -20,6 +22,7 @@ from .drops import source_of
 from .places import PLACES
 from .preload import Preload
 from .recent import Recent
+from .restore_bar import RestoreBar
 from .start_page import StartPage
 from .status_line import StatusLine
 from .top_bar import TopBar
@@ -60,6 +63,7 @@ class MainWindow(QMainWindow):
         self._preload.finished.connect(self._build)
         self._painted = False
         self._closed = False
+        self._closing: Any = None
         self._following = False
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
@@ -68,6 +72,7 @@ class MainWindow(QMainWindow):
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
         self.absence = AbsenceBar(self)
+        self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
         self.commands.fill_menus(self)
@@ -75,6 +80,7 @@ class MainWindow(QMainWindow):
         document.handing.fitted.connect(self._fitted)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
+        document.views.settled.connect(self._show_told)
         document.views.watch(SHOWN, self._changed)
         self._restore()
 
@@ -90,6 +96,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.top_bar)
         layout.addWidget(self.errors)
         layout.addWidget(self.absence)
+        layout.addWidget(self.restore_bar)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
         self.status = StatusLine(self.document)
@@ -109,8 +116,10 @@ class MainWindow(QMainWindow):
     @Slot()
     def _after_first_paint(self) -> None:
         self.painted.emit()
+        self._show_told()
         if not self._closed:
             self.document.work.start()
+            self.document.work.keeper.look()
             self._preload.start()
 
     @Slot()
@@ -145,8 +154,23 @@ class MainWindow(QMainWindow):
         else:
             self.open(spec)
 
+    def begin_with(self, spec: ModelSpec) -> None:
+        """Open what nobody asked for by name, unless there is something to restore."""
+        keeper = self.document.work.keeper
+
+        def decide() -> None:
+            keeper.offered.disconnect(decide)
+            if not keeper.offers and self.document.analysis is None and not self.document.busy:
+                self.begin(spec)
+
+        keeper.offered.connect(decide)
+
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
+        if self.document.work.keeper.is_session(source):
+            self.errors.hide()
+            self.document.work.keeper.restore(Path(source))
+            return
         spec = source_of(source)
         if spec is not None:
             self.open(spec)
@@ -157,7 +181,7 @@ class MainWindow(QMainWindow):
 
     def dress(self, scheme: str) -> None:
         """Choose the look, now and for the next start."""
-        settings.settings().setValue("theme", scheme)
+        settings.store("theme", scheme)
         theme.theme().choose(theme.Scheme(scheme))
 
     def show_panel(self, module: str) -> None:
@@ -198,6 +222,11 @@ class MainWindow(QMainWindow):
             elif work.asked is not None:
                 consent.ask(self, work.asked, error)
             return
+        if error.message.code == "project.moved":
+            from .dialogs import moved
+
+            moved.ask(self, error, self._relocated)
+            return
         if error.message.code == "source.code" and work.asked is not None:
             from .dialogs import consent
 
@@ -211,6 +240,20 @@ class MainWindow(QMainWindow):
         from .dialogs.next_version import ask_mode
 
         ask_mode(self, recipe, fit)
+
+    def _relocated(self, old: str, new: str) -> None:
+        """A file of a project was found: open it again."""
+        work = self.document.work
+        if work.asked is not None:
+            self.open(replace(work.asked, moved=(*work.asked.moved, (old, new))))
+        else:
+            work.keeper.restore_moved(old, new)
+
+    @Slot()
+    def _show_told(self) -> None:
+        """What was left to be said: files that could not be read and were set aside."""
+        if sentences := aside.told():
+            self.errors.show_error(" ".join(sentences))
 
     @Slot(object)
     def _cover(self, aspects: frozenset[Aspect]) -> None:
@@ -272,18 +315,37 @@ class MainWindow(QMainWindow):
         if paths:
             self.open_source(paths[0])
 
+    def _asks_first(self) -> bool:
+        from .dialogs.closing import Closing, worth_asking
+
+        if not self.isVisible() or not worth_asking(self.document):
+            return False
+        if self._closing is None:
+            self._closing = Closing(self)
+            self._closing.destroyed.connect(self._asked)
+        self._closing.open()
+        return True
+
+    @Slot()
+    def _asked(self) -> None:
+        self._closing = None
+
     def _restore(self) -> None:
         if not self.restoreGeometry(settings.load("geometry")):
             room = self.screen().availableSize()
             self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Keep the geometry, end the engine. The session's folder stays."""
+        """Ask where a job runs; then keep the geometry and end the engine. The session's folder stays."""
+        if not self._closed and self._asks_first():
+            event.ignore()
+            return
         self._closed = True
-        settings.settings().setValue("geometry", self.saveGeometry())
+        settings.store("geometry", self.saveGeometry())
         self._preload.wait()
         self._recent.close()
         if self.area is not None:
             self.area.remember()
+        settings.flush()
         self.document.work.close()
         super().closeEvent(event)

@@ -206,14 +206,11 @@ def _dialogs(camera: Photographer) -> None:
 
 def photograph(folder: Path, look: str, scale: int) -> None:
     """One road in this process."""
-    from PySide6.QtCore import QSettings
-
     from . import theme
     from .start import make_application, make_window
 
     kept = tempfile.mkdtemp()
-    os.environ.update(XDG_DATA_HOME=f"{kept}/data", XDG_CACHE_HOME=f"{kept}/cache")
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, kept)
+    os.environ.update({f"XDG_{kind}_HOME": f"{kept}/{kind.lower()}" for kind in ("DATA", "CACHE", "CONFIG")})
     application = make_application()
     theme.apply(application, look)
     window = make_window()

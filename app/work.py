@@ -23,10 +23,12 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 from .aspects import Aspect, CurvePoint
+from .autosave.remembered import Job
 from .board import Board, Running
 from .commands.reasons import no_study
 from .drops import BUNDLE
 from .folders import new_session_folder
+from .keeper import Keeper
 from .suggestion import Suggestion
 from .widgets.numbers import rough
 from .words import counted
@@ -54,6 +56,8 @@ class Work(QObject):
         processor: What it computes with, in words, "" before that is known.
         threads: How many threads that is, 0 before it is known.
         weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
+        interrupted: The recovery that the engine was lost in; it goes on once the engine is there again.
+        keeper: Keeps the session on disk, and brings back what an earlier window has left.
     """
 
     def __init__(self, document: "Document", link: Any) -> None:
@@ -69,6 +73,9 @@ class Work(QObject):
         self.engine = self.tr("engine not started")
         self.processor = ""
         self.threads = 0
+        self.interrupted: Job | None = None
+        self._broken_off: Job | None = None
+        self.keeper = Keeper(self)
         self._closed = False
         self._suggest_later = False
         self._told = 0
@@ -115,6 +122,7 @@ class Work(QObject):
         self._clock.stop()
         self._pulse.stop()
         self._suggestion.close()
+        self.keeper.close()
         if self.link is not None:
             self.link.close()
 
@@ -124,7 +132,26 @@ class Work(QObject):
         """Open a model."""
         self.asked, self.weights = spec, ""
         title = self.tr("Open {name}").format(name=self._name(spec.source))
-        self._ask(title, lambda model: self._opened(model, spec), "open", spec, changes=True)
+        self.start()
+        folder = str(self.folder if self.document.analysis is None else new_session_folder())
+        self._ask(title, lambda model: self._opened(model, spec), "open", spec, True, folder, changes=True)
+
+    def restore(
+        self,
+        folder: Path,
+        name: str,
+        moved: tuple[tuple[str, str], ...],
+        then: Callable[[OpenedModel, tuple[State, ...]], None],
+        otherwise: Callable[[], None],
+    ) -> bool:
+        """Open a session's folder where it lies; `then` takes the model with its states. False where jobs run."""
+
+        def opened(model: OpenedModel) -> None:
+            self._ask(title, lambda states: then(model, states), "states", changes=True, otherwise=otherwise)
+
+        title = self.tr("Restore {name}").format(name=name)
+        self.asked, self.weights = None, ""
+        return self._ask(title, opened, "restore", str(folder), moved, changes=True, otherwise=otherwise)
 
     def _name(self, source: str) -> str:
         samples = {"bundled:resnet": self.tr("sample ResNet"), "bundled:vit": self.tr("sample ViT")}
@@ -211,7 +238,7 @@ class Work(QObject):
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
         asked = contents.removed | contents.marked
-        self._ask(title, lambda s: self._made(s, text), "cut", contents.present, asked, plan, changes=True)
+        self._ask(title, lambda s: self._made(s, text), "cut", contents.present, asked, plan, changes=True, text=text)
 
     def recover(self, settings: RecoverySettings) -> None:
         """Fine-tune the present state."""
@@ -222,7 +249,20 @@ class Work(QObject):
         if not settings.epochs:
             text, title = self.tr("repair without training"), self.tr("Repair without training")
         state = self.document.contents.present
-        self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True)
+        self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True, text=text)
+
+    def go_on(self, job: Job | None) -> None:
+        """Go on with a recovery that was broken off, from where its last checkpoint stands."""
+        self.interrupted = None
+        if job is not None and job.settings is not None and job.state == self.document.contents.present:
+            self.recover(job.settings)
+
+    def _interrupted(self, job: Running) -> None:
+        """A recovery in which the engine was lost goes on once; one that ends it each time must not."""
+        state, settings = job.arguments
+        again = Job(job.method, state, job.title, settings, len(self.document.states), job.text)
+        self.interrupted = None if again == self._broken_off else again
+        self._broken_off = again
 
     def attach(self, path: str, trust_pickle: bool = False) -> None:
         """Take weights that were trained elsewhere; a pickle only with consent."""
@@ -230,7 +270,8 @@ class Work(QObject):
         state = self.document.contents.present
         text = self.tr("attach weights {name}").format(name=Path(path).name)
         title = self.tr("Attach weights")
-        self._ask(title, lambda s: self._made(s, text), "attach", state, path, trust_pickle, changes=True)
+        asked = (state, path, trust_pickle)
+        self._ask(title, lambda s: self._made(s, text), "attach", *asked, changes=True, text=text)
 
     def export(self, format: str, path: str) -> None:
         """Write the present state as a file."""
@@ -272,6 +313,9 @@ class Work(QObject):
 
     def save(self, folder: str) -> None:
         """Write a project into a folder."""
+        self.keeper.written(lambda: self._save(folder))
+
+    def _save(self, folder: str) -> None:
         place = self.document.history.position
 
         def apply(written: str) -> None:
@@ -332,17 +376,22 @@ class Work(QObject):
         background: bool = False,
         about: object = None,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
-    ) -> None:
+        text: str = "",
+        otherwise: Callable[[], None] | None = None,
+    ) -> bool:
+        """Start a job; False, with the reason said, where that is not possible now."""
         if self.link is None:
-            return self.document.fail(
-                EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
-            )
+            error = EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
+            self.document.fail(error)
+            return False
         if self.document.absent and method not in NUMBERS_ONLY:
-            return None if background else self._say(self.document.absent)
-        if changes and self.document.busy:
-            return self._say(self.tr("Wait for the running job, or cancel it."))
-        if changes and (reason := no_study(self.document)):
-            return self._say(reason)
+            if not background:
+                self._say(self.document.absent)
+            return False
+        reason = self.tr("Wait for the running job, or cancel it.") if self.document.busy else no_study(self.document)
+        if changes and reason:
+            self._say(reason)
+            return False
         if not background:
             self._step_aside()
         self.document.cancel_preview()
@@ -350,10 +399,12 @@ class Work(QObject):
         number = self.link.call(method, *arguments)
         revision = self.document.revision
         running = Running(number, title, changes, revision, apply, background=background, method=method)
-        running.about, running.arrived = about, arrived
+        running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
+        running.otherwise = otherwise
         self.board.add(running)
         self._clock.start()
         self.document.announce(Aspect.JOBS)
+        return True
 
     def _step_aside(self) -> None:
         for job in self.board.running():
@@ -364,16 +415,25 @@ class Work(QObject):
 
     def _opened(self, model: OpenedModel, spec: ModelSpec) -> None:
         self._suggest_later = False
-        self.document.adopt(model, spec)
+        self.take_model(model, spec)
         self._say(self.tr("{name} is open").format(name=model.name))
         if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
-            self._ask(self.tr("Read the history"), self._history, "states")
+            self._ask(self.tr("Read the history"), lambda states: self._history(states, spec.source), "states")
         else:
             self.look()
 
-    def _history(self, states: tuple[State, ...]) -> None:
+    def take_model(self, model: OpenedModel, spec: ModelSpec) -> None:
+        """Show a model that the engine has opened; what is done from now on is kept in its folder."""
+        self.keeper.leave()
+        self.document.adopt(model, spec)
+        if model.folder:
+            self.folder = Path(model.folder)
+            self.keeper.enter(self.folder)
+
+    def _history(self, states: tuple[State, ...], folder: str) -> None:
         self.document.take_states(states)
         self._ask(self.tr("Read the baselines"), self.document.beside.read, "baselines")
+        self.keeper.open_project(folder)
         self.look()
 
     def _attached(self, task: TaskInfo) -> None:
@@ -451,6 +511,10 @@ class Work(QObject):
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
         job = self._take(number)
+        if job is not None and job.otherwise is not None:
+            job.otherwise()
+        if job is not None and job.method == "recover" and isinstance(error, EngineLost):
+            self._interrupted(job)
         if job is None or job.background or isinstance(error, EngineLost):
             return
         if isinstance(error, Cancelled):
@@ -476,6 +540,7 @@ class Work(QObject):
         self.document.announce(Aspect.JOBS)
         if self.document.contents.device != CPU:
             self.use_device()
+        self.go_on(self.interrupted)
         self.score()
 
     @Slot(object)

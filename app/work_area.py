@@ -90,8 +90,8 @@ class WorkArea(QWidget):
 
     def remember(self) -> None:
         """Keep the sizes for the next start."""
-        settings.settings().setValue("columns", self.columns.saveState())
-        settings.settings().setValue("rows", self.rows.saveState())
+        settings.store("columns", self.columns.saveState())
+        settings.store("rows", self.rows.saveState())
 
     def show_tab(self, module: str) -> None:
         """Bring a panel to the front."""

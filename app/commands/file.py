@@ -124,6 +124,15 @@ FILE = (
         reasons.idle,
     ),
     Command(
+        "file.restore",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Restore a session..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Show what was open when Secateur ended without being closed."),
+        lambda window: window.restore_bar.show_again(),
+        "",
+        reasons.left_behind,
+    ),
+    Command(
         "file.resnet",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Open sample ResNet"),

@@ -127,6 +127,11 @@ def no_baseline(document: "Document") -> str:
     return smaller(document)
 
 
+def left_behind(document: "Document") -> str:
+    """A session ended without being closed."""
+    return "" if document.work.keeper.offers else say("Every session was closed in order: there is none to restore.")
+
+
 def running(document: "Document") -> str:
     """A job runs."""
     return "" if document.jobs else say("No job is running.")

@@ -200,6 +200,12 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         words = say("ledger", "not cut yet") if known else say("ledger", "not measured")
         step = "" if known or document.task is None else say("ledger", "Evaluate")
         return Figure(title, words, title, where if known else "", "", before, known=False, step=step)
+    stale, tip = (
+        state.stale and not planned,
+        say("ledger", "{0} on the {1} split; the uncertainty is one standard error"),
+    )
+    if stale:
+        tip += say("ledger", "; measured before the data or the code has changed: evaluate again")
     lost = 0.0 if first is None else (now.value - first.value) * (1 if now.higher_is_better else -1)
     points = "" if before == "" or first is None else difference_text(now.value - first.value, now.percent)
     return Figure(
@@ -207,13 +213,12 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         value_text(now),
         title,
         where,
-        say("ledger", "measured"),
+        say("ledger", "stale") if stale else say("ledger", "measured"),
         before,
         error_text(now),
         points,
         good=round(100 * lost, 6) >= -document.goal.lose,
         share=now.value if now.percent else UNKNOWN,
-        tip=say("ledger", "{0} on the {1} split; the uncertainty is one standard error").format(
-            metric_text(now), now.split
-        ),
+        tip=tip.format(metric_text(now), now.split),
+        step=say("ledger", "Evaluate") if stale else "",
     )

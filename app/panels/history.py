@@ -160,7 +160,7 @@ class History(QWidget):
         metric, timing = document.metric(state), timing_of(state, document.target)
         texts = (
             self.tr("{0}, present").format(name) if present else name,
-            self.tr("not measured") if metric is None else f"{value_text(metric)} {error_text(metric)}",
+            self._metric(state),
             self.tr("not measured") if timing is None else latency_text(timing),
             scaled(state.macs),
             scaled(state.parameters),
@@ -217,6 +217,12 @@ class History(QWidget):
             Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
         ):
             self._go(index)
+
+    def _metric(self, state: State) -> str:
+        if (metric := self.document.metric(state)) is None:
+            return self.tr("not measured")
+        words = f"{value_text(metric)} {error_text(metric)}"
+        return self.tr("{0}, stale").format(words) if state.stale else words
 
     @Slot(QModelIndex)
     def _go(self, index: QModelIndex) -> None:

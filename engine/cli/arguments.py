@@ -81,7 +81,14 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         task=task_spec(arguments),
         outputs=tuple(arguments.output or ()),
         own_class=arguments.own_class,
+        moved=tuple(arguments.moved or ()),
     )
+
+
+def project_spec(arguments: argparse.Namespace) -> ModelSpec:
+    """The project that the arguments name."""
+    trust = {"trust_pickle": arguments.trust_pickle, "trust_code": arguments.trust_code}
+    return ModelSpec(arguments.project, moved=tuple(arguments.moved or ()), **trust)
 
 
 def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
@@ -100,6 +107,14 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     size = (shape[2], shape[3]) if kind in RESIZED and len(shape) == 4 else None
     batch = arguments.batch or BATCHES.get(kind, TaskSpec("").batch)
     return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size, batch, options)
+
+
+def moved(text: str) -> tuple[str, str]:
+    """OLD=NEW as two paths."""
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise argparse.ArgumentTypeError(f"{text!r} does not say where a file was and where it is; write it OLD=NEW")
+    return old, new
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -472,6 +487,8 @@ def _about_trust(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
     add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
+    words = "a file that a project needs and that lies elsewhere now; what lay beside it is found with it"
+    add("--moved", type=moved, action="append", metavar="OLD=NEW", help=words)
 
 
 def _about_data(command: argparse.ArgumentParser) -> None:

@@ -14,8 +14,8 @@ from ..session.recipe import RECIPE, write_recipe
 from ..session.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
-from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
+from .arguments import project_spec
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .threads import use_device, use_threads
@@ -28,7 +28,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     folder = Path(arguments.project).absolute()
     with closing(Session(folder)) as session:
         use_device(session, arguments)
-        spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
         state = arguments.state or session.states()[-1].id
         try:

@@ -86,8 +86,10 @@ from .opening import (
     with_tokenizer,
 )
 from .paths import absolute_to, change_model, change_task
+from .place import Place
 from .plain import to_plain
 from .points import Numbers, Stored, fingerprint, points_of
+from .project import changes, read_project, take_window, write_project
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
 from .replay import Replay, fit_of, steps_again
@@ -99,30 +101,68 @@ from .store import GIGABYTE, WeightStore
 NEVER = NeverCancelled()
 
 
-class Session:
-    """One opened model and its states.
+class Session(Place):
+    """One opened model and its states; what `Place` says of where they lie."""
 
-    Attributes:
-        folder: Where the log and the weights lie.
-        history: The tree of states.
-        store: The weights of the states.
-        cache: Where measurements by content are kept, in the session's folder unless told otherwise.
-        device: Where models are trained and judged; analysis, cuts and their verification stay on the CPU.
-    """
+    def __init__(
+        self,
+        folder: Path | None = None,
+        disk_bound: int = 4 * GIGABYTE,
+        cache: Path | None = None,
+        exclusive: bool = False,
+    ) -> None:
+        """Work in a folder, or in a temporary one that `close` removes.
 
-    def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE, cache: Path | None = None) -> None:
-        """Work in a folder, or in a temporary one that `close` removes; `disk_bound` in bytes."""
+        Args:
+            folder: Where log and weights go.
+            disk_bound: Bytes that the folder may take.
+            cache: Where measurements by content go.
+            exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
+        """
         self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
-        self.history = History(self.folder)
-        self.store = WeightStore(self.folder / "weights", disk_bound)
-        self.cache = cache or self.folder
+        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
+        super().__init__(place, disk_bound, cache or place, exclusive)
         self.device: str = CPU
-        self._live: Live | None = None
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
-    def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
-        """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states."""
+    def open(
+        self, spec: ModelSpec, evaluate: bool = True, folder: str = "", token: CancelToken = NEVER
+    ) -> Job[OpenedModel]:
+        """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states.
+
+        Args:
+            spec: What to open.
+            evaluate: Judge the original.
+            folder: Where the session goes on from now on, "" for where it is; what was there before stays as it is.
+            token: Cancels.
+        """
+        with self._moving(folder):
+            yield from self._alone()
+            return (yield from self._open(spec, evaluate, token))
+
+    def restore(
+        self, folder: str = "", moved: tuple[tuple[str, str], ...] = (), token: CancelToken = NEVER
+    ) -> Job[OpenedModel]:
+        """Reopen the model of a session's folder with every state; nothing is trained or evaluated again.
+
+        Args:
+            folder: Where the session goes on from now on, "" for where it is.
+            moved: (where a file was, where it is now).
+            token: Cancels.
+        """
+        with self._moving(folder):
+            yield from self._alone()
+            history = History(self.folder)
+            history.read()
+            elsewhere = history.relocate(moved)
+            self._live = yield from reopened(history, self.store, history.consent, token)
+            history.mend()
+            if elsewhere:
+                history.write_to(self.folder, consent=True)
+            self.history = history
+            return self._opened()
+
+    def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken) -> Job[OpenedModel]:
         here, began = absolute_to(Path.cwd()), time.time()
         spec = change_model(spec, here)
         if is_project(spec.source):
@@ -142,14 +182,6 @@ class Session:
         self._live, self._shown = Live(prepared, analysis, prepared.task, info, began), None
         return self._opened()
 
-    def restore(self, token: CancelToken = NEVER) -> Job[OpenedModel]:
-        """Reopen the model of this session's folder with every state; nothing is trained or evaluated again."""
-        history = History(self.folder)
-        history.read()
-        self._live = yield from reopened(history, self.store, history.consent, token)
-        self.history = history
-        return self._opened()
-
     def use_device(self, device: str) -> str:
         """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
         self.device = device_named(device)
@@ -164,7 +196,7 @@ class Session:
         same_shape(example_inputs((), task, (), original), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
-        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
+        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         live.task, live.info, live.opened = task, info, opened
         return info
 
@@ -516,12 +548,16 @@ class Session:
         write_recipe(target / RECIPE, recipe)
         write_script(target / SCRIPT, recipe)
         write(target / STRUCTURES, analysis_to_json(self._need().analysis))
+        assert self.history.spec is not None
+        write_project(target, self.history.spec, self.history.task, state)
+        take_window(self.folder, target)
         self.history.write_to(target)
         return str(target)
 
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
+        self._let_go()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -544,15 +580,25 @@ class Session:
         project.read()
         assert project.spec is not None
         check_kept(spec, project.spec)
+        file, notes = read_project(project.folder)
+        project.relocate(spec.moved)
         project.spec = replace(project.spec, trust_code=spec.trust_code)
         require_consent(replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code)
         store = WeightStore(project.folder / "weights")
+        yield Progress("Looking for what has changed")
+        changed, stale = changes(file, project.spec, project.task)
+        if stale:
+            project.mark_stale()
+        project.notes = (*project.notes, *notes, *changed)
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():
             for digest in project.weights:
                 self.store.take(digest, store)
             project.write_to(self.folder)
-        self.history.read()
+            self.history.read()
+        else:
+            self.history = project
+        self.history.notes = project.notes
         self._live, self._shown = live, None
         if spec.task is not None and spec.task != self.history.task:
             yield from self.attach_task(spec.task, token)
@@ -593,11 +639,12 @@ class Session:
 
     def _opened(self) -> OpenedModel:
         live = self._need()
+        changed = tuple(map(str, self.history.notes))
         of_data = () if live.info is None else live.info.notes
-        notes = (*map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
+        notes = (*changed, *map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
         spec = self.history.spec and replace(self.history.spec, task=self.history.task)
         told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info, spec)
-        return OpenedModel(*told, devices=available())
+        return OpenedModel(*told, devices=available(), folder=str(self.folder), changed=changed)
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)

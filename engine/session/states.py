@@ -1,6 +1,6 @@
 """The history as plain data: states, each with what is needed to come back to it, and what was measured of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ..devices import CPU
@@ -101,6 +101,7 @@ class State:
         exports: Files written from this state.
         repairs: What the cut changed besides the tensors since the original, in words.
         curve: The course of its recovery: {"step", "loss"} and {"step", "metric"}.
+        stale: What `metrics` were measured on, or by, has changed since.
     """
 
     id: str
@@ -119,6 +120,13 @@ class State:
     exports: tuple[Exported, ...] = ()
     repairs: tuple[Message, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
+    stale: bool = False
+
+    def with_metric(self, metric: Metric) -> "State":
+        """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""
+        others = () if self.stale else self.metrics
+        kept = tuple(one for one in others if (one.name, one.split) != (metric.name, metric.split))
+        return replace(self, metrics=(*kept, metric), stale=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,8 @@ class OpenedModel:
         spec: As it was opened, with its task.
         absent: Why it can only be looked at, "" where it can be worked on.
         devices: Where models can be trained and judged, the CPU first.
+        folder: Of the session that it is open in.
+        changed: What is not as it was when this was left or saved, in words.
     """
 
     name: str
@@ -144,3 +154,5 @@ class OpenedModel:
     spec: ModelSpec | None = None
     absent: str = ""
     devices: tuple[str, ...] = (CPU,)
+    folder: str = ""
+    changed: tuple[str, ...] = ()

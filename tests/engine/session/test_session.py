@@ -373,7 +373,7 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
     recovered = finish(session.recover(cut.id, SETTINGS))
     session.save(str(tmp_path / "project"), recovered.id)
     session.save(str(tmp_path / "project"), recovered.id)
-    written = ["events.jsonl", "recipe.json", "recipe.py", "structures.json", "weights"]
+    written = ["events.jsonl", "project.json", "recipe.json", "recipe.py", "structures.json", "weights"]
     assert sorted(p.name for p in (tmp_path / "project").iterdir()) == written
     other = Session(tmp_path / "other")
     again = finish(other.open(ModelSpec(str(tmp_path / "project"))))
