@@ -15,6 +15,8 @@ FROM = {Column.SHARE: 290, Column.TIME: 400, Column.PARAMETERS: 560, Column.SHAP
 """Widths of the tree from which a column is shown by itself; what is left out is in the inspector."""
 NARROW = 360
 KEY = "tree_columns"
+EMPTY: dict[str, bool] = {}
+"""No column was switched on or off by hand."""
 
 
 class Columns(QObject):
@@ -30,10 +32,7 @@ class Columns(QObject):
         self._view, self._model = view, model
         self.chosen: dict[int, bool] = {}
         self._sorted: tuple[int, Qt.SortOrder] | None = None
-        for word in str(settings.settings().value(KEY, "") or "").split():
-            name, _, on = word.partition("=")
-            if name in Column.__members__:
-                self.chosen[Column[name]] = on == "1"
+        self.chosen |= {Column[n]: bool(on) for n, on in settings.value(KEY, EMPTY).items() if n in Column.__members__}
         header = view.header()
         header.setAccessibleName(self.tr("Columns of the tree; a click sorts, the menu chooses columns"))
         header.setStretchLastSection(False)
@@ -86,8 +85,7 @@ class Columns(QObject):
         self._keep()
 
     def _keep(self) -> None:
-        words = " ".join(f"{Column(column).name}={int(on)}" for column, on in self.chosen.items())
-        settings.settings().setValue(KEY, words)
+        settings.store(KEY, {Column(column).name: on for column, on in self.chosen.items()})
         self.share_room(self._view.viewport().width())
 
     @Slot(QPoint)
