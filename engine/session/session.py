@@ -504,7 +504,8 @@ class Session(Place):
     def _opened(self) -> OpenedModel:
         live = self._need()
         changed = tuple(map(str, self.history.notes))
-        notes = (*changed, *(str(n) for n in (*live.prepared.opened.notes, *live.analysis.notes)))
+        of_data = () if live.info is None else live.info.notes
+        notes = (*changed, *map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
         told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
         return OpenedModel(*told, str(self.folder), changed)
 
