@@ -1,9 +1,8 @@
 """A bar that offers what an earlier window has left; nothing waits for the answer."""
 
-from datetime import datetime
 from typing import Any
 
-from PySide6.QtCore import QLocale, Qt, Slot
+from PySide6.QtCore import QDateTime, QLocale, Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from .autosave.sessions import Offer
@@ -42,8 +41,9 @@ class RestoreBar(Card):
     def refresh(self) -> None:
         """List what there is."""
         while (item := self._rows.takeAt(0)) is not None:
-            item.widget().hide()
-            item.widget().deleteLater()
+            if (row := item.widget()) is not None:
+                row.hide()
+                row.deleteLater()
         offers = self._keeper.offers
         for number, offer in enumerate(offers[:SHOWN]):
             self._rows.addWidget(self._row(offer, first=number == 0))
@@ -66,7 +66,7 @@ class RestoreBar(Card):
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(10)
-        when = QLocale().toString(datetime.fromtimestamp(offer.when), QLocale.FormatType.ShortFormat)
+        when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(offer.when)), QLocale.FormatType.ShortFormat)
         line.addWidget(label(offer.name, "strong"))
         line.addWidget(label(when, "muted"))
         gone = offer.folder in self._keeper.discarded

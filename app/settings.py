@@ -8,7 +8,7 @@ import base64
 import json
 import threading
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from PySide6.QtCore import QByteArray, QCoreApplication, QStandardPaths
 
@@ -98,9 +98,10 @@ def value(name: str, default: Value) -> Value:
     file = _file()
     with file.guard:
         found: Any = _from_json(file.values.get(name))
-    if isinstance(default, float) and type(found) is int:
+    if type(default) is float and type(found) is int:
         found = float(found)
-    return found if default is None or type(found) is type(default) else default
+    fits = default is None or type(found) is type(default)
+    return cast("Value", found) if fits else default
 
 
 def store(name: str, value: Any) -> None:

@@ -140,12 +140,17 @@ def _offer(folder: Path) -> Offer | None:
     states, kept = states_of(folder), read(folder)
     if not states or (states == 1 and (kept is None or _untouched(folder))):
         return None
-    when = max((folder / name).stat().st_mtime for name in (EVENTS, LOG) if (folder / name).exists())
+    when = _touched(folder)
     if kept is None:
         return Offer(folder, folder.name, when, states)
     now = kept.now
     counts = (kept.history.position, int(now.marked.sum()), int(now.locked.sum()))
     return Offer(folder, kept.name, when, states, *counts, kept.job)
+
+
+def _touched(folder: Path) -> float:
+    """When a session was last written to."""
+    return max((folder / name).stat().st_mtime for name in (EVENTS, LOG) if (folder / name).exists())
 
 
 def _untouched(folder: Path) -> bool:
@@ -162,7 +167,7 @@ def _superfluous(folder: Path, wanted: set[str], now: float) -> bool:
         return False
     if not (folder / EVENTS).exists() or _untouched(folder):
         return not _fresh(folder, now)
-    return not (folder / WINDOW).exists() and now - folder.stat().st_mtime > KEPT
+    return not (folder / WINDOW).exists() and now - _touched(folder) > KEPT
 
 
 def _fresh(folder: Path, now: float) -> bool:

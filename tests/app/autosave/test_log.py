@@ -218,7 +218,6 @@ def test_a_history_that_has_grown_long_is_written_anew(qapp, tmp_path: Path, mon
 
 
 def test_a_disk_that_is_full_is_said_once_and_the_work_goes_on(qapp, qtbot, tmp_path: Path, monkeypatch) -> None:
-    from secateur.app import history
     from secateur.app.autosave import tape
 
     desk = opened(tmp_path)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, t
     again = windows()
     again.open_source(str(tmp_path / "project"))
 
-    def dialog(kind: type):
+    def dialog(kind: type) -> Any:
         return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
 
     qtbot.waitUntil(lambda: dialog(Moved) is not None, timeout=LONG)

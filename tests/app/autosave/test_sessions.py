@@ -65,7 +65,8 @@ def killed(desk: Desk) -> Path:
 
 def age(folder: Path, seconds: float) -> None:
     before = time.time() - seconds
-    os.utime(folder, (before, before))
+    for place in (folder, *folder.iterdir()):
+        os.utime(place, (before, before))
 
 
 @pytest.fixture
@@ -147,6 +148,19 @@ def test_an_open_in_another_model_is_not_blocked_and_later_asks_at_the_next_star
     assert [offer.folder.name for offer in sessions.offers(sessions_folder())] == ["one"]
     window.commands.run(command_named("file.restore"))
     assert window.restore_bar.isVisible()
+
+
+def test_without_a_model_by_name_the_sample_opens_unless_there_is_something_to_restore(window, qtbot) -> None:
+    window.begin_with(ModelSpec("bundled:resnet"))
+    show(window, qtbot)
+    assert window.document.work.link.asked("open")[0] == ModelSpec("bundled:resnet")
+    killed(session("one"))
+    other = MainWindow(Document(FakeLink()))
+    qtbot.addWidget(other)
+    other.begin_with(ModelSpec("bundled:resnet"))
+    show(other, qtbot)
+    assert other.restore_bar.isVisible() and not other.document.work.link.calls
+    other.close()
 
 
 def test_discarded_is_deleted_at_the_next_start_and_not_before_and_can_be_undone(window, qtbot) -> None:
