@@ -5,6 +5,7 @@ what they did not change. Going back never runs a job: the weights of every stat
 back and doing something else begins a branch, and the other branch stays.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from secateur.engine.structures.analysis import Mask
@@ -51,26 +52,38 @@ class History:
 
     Attributes:
         entries: In the order in which they were done.
-        parents: For each entry the place at which it was done.
         position: The present place.
+        heard: Told of each change, after it: its name (of the method) and its arguments.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[..., None] = lambda *_: None) -> None:
         """Start empty and clean."""
         self.entries: list[Entry] = []
-        self.parents: list[int] = []
         self.position = 0
+        self.heard = heard
+        self._parents: list[int] = []
         self._clean: int | None = 0
         self._latest: dict[int, int] = {}
 
+    @property
+    def parents(self) -> list[int]:
+        """For each entry the place at which it was done: the one before it, unless it began a branch."""
+        del self._parents[len(self.entries) :]
+        self._parents.extend(range(len(self._parents), len(self.entries)))
+        return self._parents
+
     def push(self, entry: Entry) -> None:
         """Add a step at the present place; steps that were undone there stay as a branch of their own."""
+        self._push(entry)
+        self.heard("push", entry)
+
+    def _push(self, entry: Entry) -> None:
         place, last = self.position, self.entries[self.position - 1] if self.position else None
         if last is not None and entry.fold and entry.fold == last.fold and self._clean != place and self._is_end(place):
             self.entries[place - 1] = Entry(entry.text, last.before, entry.after, entry.fold)
             return
-        self.entries.append(entry)
         self.parents.append(place)
+        self.entries.append(entry)
         self.position = self._latest[place] = len(self.entries)
         if len(self.entries) > LIMIT:
             self._forget_first()
@@ -81,6 +94,7 @@ class History:
             return None
         undone, self.position = self.position, self.parents[self.position - 1]
         self._latest[self.position] = undone
+        self.heard("undo")
         return self.entries[undone - 1]
 
     def redo(self) -> Entry | None:
@@ -89,6 +103,7 @@ class History:
         if ahead is None:
             return None
         self.position = ahead
+        self.heard("redo")
         return self.entries[ahead - 1]
 
     def go(self, place: int) -> Snapshot | None:
@@ -99,6 +114,7 @@ class History:
         while at:  # redo from anywhere on the way leads back here
             self._latest[self.parents[at - 1]] = at
             at = self.parents[at - 1]
+        self.heard("go", place)
         return self.entries[place - 1].after if place else self.entries[self.parents.index(0)].before
 
     def line(self) -> list[int]:
@@ -117,18 +133,30 @@ class History:
     def clear(self) -> None:
         """Forget everything (another model)."""
         self.entries.clear()
-        self.parents.clear()
+        self._parents.clear()
         self._latest.clear()
         self.position = 0
         self._clean = 0
+        self.heard("clear")
 
-    def mark_clean(self, place: int) -> None:
-        """Remember that this place is saved."""
+    def mark_clean(self, place: int | None) -> None:
+        """Remember that this place is saved; None for none of them."""
         self._clean = place
+        self.heard("mark_clean", place)
 
     def spoil(self) -> None:
         """Something that no step shows was made: no place is the saved one any more."""
-        self._clean = None
+        self.mark_clean(None)
+
+    def take(self, other: "History") -> None:
+        """Become another history, as it was read from a disk."""
+        self.entries, self.position, self._clean = list(other.entries), other.position, other.clean_place
+        self._parents, self._latest = list(other.parents), dict(other._latest)
+
+    @property
+    def clean_place(self) -> int | None:
+        """The place that is saved, None for none."""
+        return self._clean
 
     @property
     def clean(self) -> bool:
@@ -151,16 +179,16 @@ class History:
 
     def _ahead(self, place: int) -> int | None:
         """Where redo leads from a place: the branch on which one was last, else the newest."""
-        if (known := self._latest.get(place)) is not None:
-            return known
         after = [number + 1 for number, parent in enumerate(self.parents) if parent == place]
-        return after[-1] if after else None
+        known = self._latest.get(place)
+        return known if known in after else after[-1] if after else None
 
     def _forget_first(self) -> None:
         """Forget the oldest entry: what followed it begins the history now."""
         alone = self.parents.count(0) == 1
-        del self.entries[0], self.parents[0]
-        self.parents = [max(parent - 1, 0) for parent in self.parents]
+        parents = [max(parent - 1, 0) for parent in self.parents[1:]]
+        del self.entries[0]
+        self._parents = parents
         self.position = max(self.position - 1, 0)
         self._latest = {place - 1: ahead - 1 for place, ahead in self._latest.items() if place and ahead > 1}
         self._clean = self._clean - 1 if self._clean and (self._clean > 1 or alone) else None

@@ -91,11 +91,35 @@ def road(camera: Photographer) -> None:
     camera.quiet()
     camera.take("09-exported")
     window.area.show_tab("history")
+    _compare(camera)
     camera.take("10-history")
     _dialogs(camera)
     window.resize(1024, 700)
     camera.take("15-small")
     _heads(camera)
+
+
+def _compare(camera: Photographer) -> None:
+    """A second branch, the two of them side by side, and all runs."""
+    window, document = camera.window, camera.window.document
+    here = document.contents.present
+    document.go_to(document.original.id)
+    document.mark(document.scores < 0.5 * float(document.scores[document.scores > 0].mean()), True)
+    document.compare(side_of(here), None)
+    panel = window.area.panels["compare"]
+    panel.trees.left.expand(panel.model.index(1, 0))
+    camera.take("10-compare")
+    panel.pages["runs"].click()
+    camera.take("10-runs")
+    panel.pages["models"].click()
+    document.go_to(here)
+
+
+def side_of(state: str) -> Any:
+    """A state as a side of a comparison."""
+    from .document import Side
+
+    return Side(state)
 
 
 def _sensitivity(camera: Photographer) -> None:
@@ -156,7 +180,9 @@ def _dialogs(camera: Photographer) -> None:
     from .dialogs.bench import WriteBench
     from .dialogs.criteria import Criteria
     from .dialogs.export import Export
+    from .dialogs.mark import MarkDialog
     from .dialogs.open_model import OpenModel
+    from .dialogs.ratings import Ratings
     from .dialogs.sweep import SweepDialog
     from .panels.tree.options import RatingOptions
 
@@ -169,6 +195,8 @@ def _dialogs(camera: Photographer) -> None:
         "14-sweep": SweepDialog(window),
         "14-bench": WriteBench(window),
         "14-criteria": Criteria(window),
+        "14-mark": MarkDialog(window),
+        "14-ratings": Ratings(window),
         "14-rating": RatingOptions(window.document, window),
     }
     for name, dialog in dialogs.items():

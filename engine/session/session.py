@@ -391,13 +391,9 @@ class Session:
         """All states in the order they were made, the original first."""
         return tuple(self.history.states.values())
 
-    def baselines(self, state: str) -> tuple[Baseline, ...]:
-        """The baselines that stand beside a state, in the order they were made."""
-        return tuple(one for one in self.history.baselines.values() if one.against == state)
-
-    def all_baselines(self) -> tuple[Baseline, ...]:
-        """All baselines of all states, in the order they were made."""
-        return tuple(self.history.baselines.values())
+    def baselines(self, state: str = "") -> tuple[Baseline, ...]:
+        """The baselines that stand beside a state, or beside any, in the order they were made."""
+        return tuple(one for one in self.history.baselines.values() if state in ("", one.against))
 
     def standing(self, state: str) -> Standing:
         """A state as baselines are made for it."""

@@ -120,3 +120,37 @@ def test_a_saved_place_is_clean_again_when_one_comes_back_from_another_branch():
     assert not history.clean
     history.go(2)
     assert history.clean
+
+
+def test_a_history_that_was_read_without_its_branches_is_one_line():
+    history = History()
+    history.entries = [entry("one", "a", "b"), entry("two", "b", "c")]
+    history.position = 2
+    assert history.parents == [0, 1] and history.undo_text == "two"
+    history.undo()
+    assert history.redo_text == "two"
+    history.entries = history.entries[:1]
+    assert history.redo_text == "" and history.ends() == [1]
+
+
+def test_another_history_is_taken_with_its_branches_and_its_saved_place():
+    first, second = History(), History()
+    first.push(entry("one", "a", "b"))
+    first.undo()
+    first.push(entry("other", "a", "c"))
+    first.mark_clean(2)
+    second.take(first)
+    first.push(entry("more", "c", "d"))
+    assert second.ends() == [1, 2] and second.clean and second.undo_text == "other"
+
+
+def test_every_change_is_heard():
+    told = []
+    history = History(lambda *what: told.append(what[0]))
+    history.push(entry("one"))
+    history.undo()
+    history.redo()
+    history.go(0)
+    history.spoil()
+    history.clear()
+    assert told == ["push", "undo", "redo", "go", "mark_clean", "clear"]
