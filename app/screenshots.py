@@ -104,7 +104,8 @@ def _compare(camera: Photographer) -> None:
     window, document = camera.window, camera.window.document
     here = document.contents.present
     document.go_to(document.original.id)
-    document.mark(document.scores < 0.5 * float(document.scores[document.scores > 0].mean()), True)
+    number = next(n for n, one in enumerate(document.analysis.sets) if one.count > 8)
+    document.keep(number, document.analysis.sets[number].count // 2)
     document.compare(side_of(here), None)
     panel = window.area.panels["compare"]
     panel.trees.left.expand(panel.model.index(1, 0))
