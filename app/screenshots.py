@@ -91,6 +91,7 @@ def road(camera: Photographer) -> None:
     camera.quiet()
     camera.take("09-exported")
     window.area.show_tab("history")
+    _compare(camera)
     camera.take("10-history")
     window.area.show_tab("recipe")
     camera.take("10-recipe")
@@ -111,6 +112,30 @@ def _bundle(camera: Photographer) -> None:
     camera.wait(lambda: bool(document.absent))
     camera.quiet()
     camera.take("19-bundle")
+
+
+def _compare(camera: Photographer) -> None:
+    """A second branch, the two of them side by side, and all runs."""
+    window, document = camera.window, camera.window.document
+    here = document.contents.present
+    document.go_to(document.original.id)
+    number = next(n for n, one in enumerate(document.analysis.sets) if one.count > 8)
+    document.keep(number, document.analysis.sets[number].count // 2)
+    document.compare(side_of(here), None)
+    panel = window.area.panels["compare"]
+    panel.trees.left.expand(panel.model.index(1, 0))
+    camera.take("10-compare")
+    panel.pages["runs"].click()
+    camera.take("10-runs")
+    panel.pages["models"].click()
+    document.go_to(here)
+
+
+def side_of(state: str) -> Any:
+    """A state as a side of a comparison."""
+    from .document import Side
+
+    return Side(state)
 
 
 def _sensitivity(camera: Photographer) -> None:
@@ -174,8 +199,10 @@ def _dialogs(camera: Photographer) -> None:
     from .dialogs.export import Export
     from .dialogs.hand_on import HandOn
     from .dialogs.lowest import FindLowest
+    from .dialogs.mark import MarkDialog
     from .dialogs.next_version import ApplyRecipe
     from .dialogs.open_model import OpenModel
+    from .dialogs.ratings import Ratings
     from .dialogs.sweep import SweepDialog
     from .panels.tree.options import RatingOptions
 
@@ -193,6 +220,8 @@ def _dialogs(camera: Photographer) -> None:
         "14-baselines": Baselines(window),
         "14-bench": WriteBench(window),
         "14-criteria": Criteria(window),
+        "14-mark": MarkDialog(window),
+        "14-ratings": Ratings(window),
         "14-rating": RatingOptions(window.document, window),
     }
     for name, dialog in dialogs.items():

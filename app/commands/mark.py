@@ -64,7 +64,7 @@ MARK = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the lowest..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the lowest scores: a share of each layer, or of all together."),
         _ask("LOWEST_EACH"),
-        "Ctrl+Shift+L",
+        "Ctrl+Shift+W",
         _RATED,
     ),
     Command(

@@ -53,6 +53,7 @@ class ScoreRange(CaptionLine):
         """Start without scores."""
         super().__init__(parent)
         self.ends = ("0", "")
+        self.setAccessibleName(self.tr("Colours of the scores"))
 
     def show_ends(self, low: str, high: str) -> None:
         """Say the range."""

@@ -120,3 +120,26 @@ def test_a_saved_place_is_clean_again_when_one_comes_back_from_another_branch():
     assert not history.clean
     history.go(2)
     assert history.clean
+
+
+def test_another_history_is_taken_with_its_branches_and_its_saved_place():
+    first, second = History(), History()
+    first.push(entry("one", "a", "b"))
+    first.undo()
+    first.push(entry("other", "a", "c"))
+    first.mark_clean(2)
+    second.take(first)
+    first.push(entry("more", "c", "d"))
+    assert second.ends() == [1, 2] and second.clean and second.undo_text == "other"
+
+
+def test_every_change_is_heard():
+    told = []
+    history = History(lambda *what: told.append(what[0]))
+    history.push(entry("one"))
+    history.undo()
+    history.redo()
+    history.go(0)
+    history.spoil()
+    history.clear()
+    assert told == ["push", "undo", "redo", "go", "mark_clean", "clear"]
