@@ -456,6 +456,8 @@ class Document(QObject):
         self.contents.task = task
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
+        for note in task.notes:
+            self.note(note)
         self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
         self.contents.scores.clear()
         self.contents.curves.clear()

@@ -554,7 +554,8 @@ class Session:
 
     def _opened(self) -> OpenedModel:
         live = self._need()
-        notes = tuple(str(note) for note in (*live.prepared.opened.notes, *live.analysis.notes))
+        of_data = () if live.info is None else live.info.notes
+        notes = (*map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
         spec = self.history.spec and replace(self.history.spec, task=self.history.task)
         return OpenedModel(live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info, spec)
 
