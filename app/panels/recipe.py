@@ -1,7 +1,7 @@
 """The recorder: every step as the Python that does it again; to read, to copy, to save."""
 
-from PySide6.QtCore import Slot
-from PySide6.QtGui import QFontDatabase, QGuiApplication
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtGui import QFontDatabase, QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.session.script import script_of
@@ -31,6 +31,7 @@ class Recipe(QWidget):
         self.document = document
         self._recipe: Steps | None = None
         self._script = ""
+        self._line = 0
         self._key: tuple[object, ...] = ()
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
@@ -80,8 +81,18 @@ class Recipe(QWidget):
         if shown == self.text.toPlainText():
             return
         self.text.setPlainText(shown)
-        bar = self.text.verticalScrollBar()
-        bar.setValue(bar.maximum() if plan else max(0, _last_step(shown) - CONTEXT_LINES))
+        self._line = shown.count("\n") if plan else max(0, _last_step(shown) - CONTEXT_LINES)
+        QTimer.singleShot(0, self._reveal)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """A text that was hidden could not be scrolled."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._reveal)
+
+    @Slot()
+    def _reveal(self) -> None:
+        """Scroll to what is new."""
+        self.text.verticalScrollBar().setValue(self._line)
 
     def _run(self, name: str) -> None:
         from ..commands.table import command_named

@@ -110,6 +110,22 @@ def test_the_script_is_copied_whole_and_without_the_plan(qtbot, player, panel) -
     assert copied in panel.text.toPlainText() and "not cut yet" not in copied and ast.parse(copied)
 
 
+def test_what_is_new_is_scrolled_to(qtbot, player, panel) -> None:
+    one = player.document.analysis.sets[2]
+    player.document.mark(np.arange(one.first, one.first + 3), True)
+    bar = panel.text.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.value() == bar.maximum() > 0)
+    player.document.cut()
+    player.answer("cut", cut_of(player, np.arange(one.first, one.first + 3)))
+
+    def first_line() -> str:
+        return panel.text.firstVisibleBlock().text()
+
+    lines = panel.text.toPlainText().splitlines()
+    last = max(number for number, line in enumerate(lines) if "session.cut(" in line)
+    qtbot.waitUntil(lambda: first_line() == lines[last - 3])
+
+
 def test_its_buttons_run_the_commands(qtbot, window, panel) -> None:
     qtbot.mouseClick(panel.save_script, LEFT)
     qtbot.mouseClick(panel.save_recipe, LEFT)

@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -51,8 +52,8 @@ class Hand:
         self.wait(action.isEnabled)
         action.trigger()
 
-    def dialog(self, kind):
-        def found():
+    def dialog(self, kind: type[Any]) -> Any:
+        def found() -> Any:
             return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
 
         self.wait(lambda: found() is not None)
