@@ -59,9 +59,9 @@ class Contents:
         curves: By (state, rating), sensitivity as far as it was measured.
         scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
+        baselines: By id, what stands beside the states.
         latencies: By target, what was measured there to predict latencies with.
         savings: By (state, target) and key of a coupled set, what half of it saves there.
-        baselines: By id, in order of making: what states have to be better than.
         trials: By state, what a search for the lowest cost said of it, the last word.
     """
 
@@ -88,11 +88,11 @@ class Contents:
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
     )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
+    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
     savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(
         default_factory=dict[tuple[str, TargetSpec], "dict[str, Saving]"]
     )
-    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     trials: dict[str, Tried] = field(default_factory=dict[str, Tried])
 
     @property

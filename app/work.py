@@ -328,7 +328,7 @@ class Work(QObject):
 
     def _history(self, states: tuple[State, ...]) -> None:
         self.document.take_states(states)
-        self._ask(self.tr("Read the baselines"), self.document.beside.read, "baselines")
+        self._ask(self.tr("Read the baselines"), self.document.take_baselines, "baselines")
         self._look()
 
     def _attached(self, task: TaskInfo) -> None:
