@@ -458,6 +458,8 @@ class Document(QObject):
     def take_task(self, task: TaskInfo) -> None:
         """Another task is attached: metrics and scores of the old one no longer mean anything."""
         self.contents.task = task
+        for note in task.notes:
+            self.note(note)
         self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
         for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
             known.clear()

@@ -118,6 +118,8 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
 def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter) -> Pruned:
     """Score, plan, cut, recover and evaluate from the last state of a session."""
     start, notes = session.states()[-1], list[str]()
+    for note in opened.notes:
+        reporter.note(note)
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course(criterion, opened.task is not None)
     expected = None if asked.loss else _expected(session, start, course, scores, opened, reporter)

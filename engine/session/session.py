@@ -483,7 +483,8 @@ class Session:
 
     def _opened(self) -> OpenedModel:
         live = self._need()
-        notes = tuple(str(note) for note in (*live.prepared.opened.notes, *live.analysis.notes))
+        of_data = () if live.info is None else live.info.notes
+        notes = (*map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
         told = (self.history.state("s0"), notes, live.info, available())
         return OpenedModel(live.prepared.opened.name, live.analysis, *told)
 
