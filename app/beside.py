@@ -1,6 +1,7 @@
 """What stands beside the present state: its baselines, what they would cost, and whether it was worth pruning."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication
@@ -67,8 +68,7 @@ class Beside:
     def family_known(self) -> bool:
         """Whether a smaller model of the family may be found by itself; a project does not say here what it is of."""
         spec = self._document.contents.spec
-        prefix, colon, _ = spec.source.partition(":") if spec is not None else ("", "", "")
-        return not colon or f"{prefix}:" in LIBRARIES
+        return spec is None or spec.source.startswith(LIBRARIES) or Path(spec.source).is_dir()
 
     # What they cost.
 
@@ -136,8 +136,3 @@ class Beside:
         known |= {one.id: one for one in made}
         if made:
             self._document.announce(Aspect.STATES)
-
-    def read(self, made: Sequence[Baseline]) -> None:
-        """The baselines of a project that was opened: they are saved already."""
-        self._document.contents.baselines = {one.id: one for one in made}
-        self._document.announce(Aspect.STATES)

@@ -64,9 +64,9 @@ class Contents:
         exports: By state, the last file written of it.
         filters: By state, images of the first convolution's filters; None where there are none.
         module_times: By state, the measured share of a forward's time in each module.
+        baselines: By id, what stands beside the states.
         latencies: By target, what was measured there to predict latencies with.
         savings: By (state, target) and key of a coupled set, what half of it saves there.
-        baselines: By id, in order of making: what states have to be better than.
         trials: By state, what a search for the lowest cost said of it, the last word.
     """
 
@@ -97,11 +97,11 @@ class Contents:
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
     filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
     module_times: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
     savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(
         default_factory=dict[tuple[str, TargetSpec], "dict[str, Saving]"]
     )
-    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     trials: dict[str, Tried] = field(default_factory=dict[str, Tried])
 
     @property

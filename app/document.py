@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
+from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -533,6 +534,11 @@ class Document(QObject):
         self.selection = kept.selected(contents.analysis)
         self.revision += 1
         self.announce(*(ALL - {Aspect.MODEL}))
+
+    def take_baselines(self, baselines: tuple[Baseline, ...]) -> None:
+        """What stands beside the states, as the engine has it."""
+        self.contents.baselines = {one.id: one for one in baselines}
+        self.announce(Aspect.STATES)
 
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""

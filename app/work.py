@@ -432,7 +432,7 @@ class Work(QObject):
 
     def _history(self, states: tuple[State, ...], folder: str) -> None:
         self.document.take_states(states)
-        self._ask(self.tr("Read the baselines"), self.document.beside.read, "baselines")
+        self._ask(self.tr("Read the baselines"), self.document.take_baselines, "baselines")
         self.keeper.open_project(folder)
         self.look()
 

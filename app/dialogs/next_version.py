@@ -120,7 +120,7 @@ class ChooseMode(FormDialog):
         self._group.buttonToggled.connect(lambda *_: self.check())
         self.check()
         wide = 600
-        self.resize(wide, self.layout().heightForWidth(wide))  # words that wrap need less than Qt reckons with
+        self.resize(wide, self.heightForWidth(wide))  # words that wrap need less than Qt reckons with
 
     def _choices(self, fit: Fit) -> QWidget:
         holder, say = QWidget(), QCoreApplication.translate

@@ -48,7 +48,7 @@ class Legend(QWidget):
         self, made: Sequence[Baseline], offered: Sequence[BaselineKind], cost: Callable[[BaselineKind], str]
     ) -> None:
         """Show what is there and what is offered; `cost` says what making one costs, in words."""
-        content = ([(one.id, name_of(one)) for one in made], list(offered), tokens())
+        content = ([(one.id, name_of(one)) for one in made], [(kind, cost(kind)) for kind in offered], tokens())
         if content == self._shown:
             return
         self._shown = content

@@ -18,7 +18,7 @@ from secateur.engine.baselines.verdict import Result, verdict
 from secateur.engine.planning.goal import suggest
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.comparing import Comparison, Missed
-from secateur.engine.session.states import State, StateKind
+from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources import timm_models, torchvision_models
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
@@ -200,3 +200,14 @@ def test_a_cancelled_run_keeps_what_was_finished(player):
 def test_without_a_cut_there_is_nothing_to_stand_beside(player):
     player.document.go_to("s0")
     assert "Cut something first" in command_named("run.baselines").enabled(player.document)
+
+
+def test_those_of_a_project_are_there_and_nothing_is_unsaved(player, tmp_path):
+    document = player.document
+    project, states = ModelSpec(str(tmp_path)), document.states
+    document.open(project)
+    original = replace(states[0])
+    player.answer("open", OpenedModel("net", document.analysis, original, (), task_info()))
+    player.answer("states", states)
+    player.answer("baselines", (baseline(player, BaselineKind.STOCK, 0.85),))
+    assert [*document.contents.baselines] == ["b0"] and document.beside.verdict() is not None and document.clean

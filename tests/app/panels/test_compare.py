@@ -167,7 +167,7 @@ def test_the_table_is_copied_as_csv_with_plain_numbers(panel, qtbot) -> None:
     document = panel.document
     metric = document.contents.states["s3"].metrics[0]
     spec = BaselineSpec(BaselineKind.RANDOM, epochs=3)
-    document.beside.read((Baseline("b0", "s3", spec, "random removal", "", 1000, 2000, 3, metric),))
+    document.take_baselines((Baseline("b0", "s3", spec, "random removal", "", 1000, 2000, 3, metric),))
     document.views.settle()
     qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
     panel.table.setFocus()
@@ -183,7 +183,7 @@ def test_the_table_is_copied_as_csv_with_plain_numbers(panel, qtbot) -> None:
 def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
     document = panel.document
     metric = document.contents.states["s3"].metrics[0]
-    document.beside.read((Baseline("b0", "s3", BaselineSpec(BaselineKind.STOCK), "half", "", 1, 2, 3, metric),))
+    document.take_baselines((Baseline("b0", "s3", BaselineSpec(BaselineKind.STOCK), "half", "", 1, 2, 3, metric),))
     document.views.settle()
     qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
     before = document.state

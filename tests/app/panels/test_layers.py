@@ -7,11 +7,12 @@ from PySide6.QtCore import QPoint, Qt
 from torch import nn
 
 from secateur.app.document import Aspect, Selection
-from secateur.app.panels.layers import Layers
+from secateur.app.panels.layers import Layers, paint
 from secateur.app.panels.layers.rows import layers_of
 from secateur.app.panels.layers.ties import LANES
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.rows import rows_of
+from secateur.app.theme import tokens
 from secateur.engine import analyse
 from secateur.engine.latency.protocol import LatencyTable, Trust
 from secateur.engine.latency.savings import Saving
@@ -188,7 +189,8 @@ def test_a_measured_target_tells_each_layers_time_and_where_removal_buys_none(sh
     assert panel.table.timed and (row.time[0], first.time[0]) == ("20 %", "60 %") and row.flat and not first.flat
     assert first.time[1] == 1.0 and "Double bar: removal buys no time there" in panel._legend.text()
     assert "removal buys no time here: half of it saves 0.10 % of the time for 5.0 % of the MACs" in panel.words(number)
-    before = panel.table.grab().toImage()
-    document.contents.savings.clear()
-    document.announce(Aspect.TARGET)
-    assert panel.table.grab().toImage() != before  # the mark is drawn
+    places = paint.columns(panel.table.viewport().width(), panel.table._lanes, panel.table.measured, timed=True)
+    areas = panel.table.row_area(number), panel.table.row_area(panel.layers.row_of["conv1"])
+    drawn, x = panel.table.viewport().grab().toImage(), round(sum(places.time) - 11)
+    seen = [{drawn.pixelColor(x, y).name() for y in range(int(a.top()), int(a.center().y()))} for a in areas]
+    assert tokens().marked in seen[0] and tokens().marked not in seen[1]  # the mark is drawn, and there alone
