@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QSignalBlocker, Qt, Slot
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
 from PySide6.QtGui import QColor, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTreeView, QVBoxLayout, QWidget
 
 from secateur.engine.scoring.criteria import Offer, offers
 
-from ..agreement import Agreement, agreement
+from ..agreement import Agreement, agreement, whole
 from ..document import Aspect, Document, Selection
 from ..panels.inspector.score_map import ScoreMap
 from ..panels.kinds import counted
@@ -179,15 +179,19 @@ class Ratings(QDialog):
         analysis = self.document.analysis
         assert analysis is not None
         self.found = None if one is None or other is None else agreement(analysis, one, other)
-        self._say()
         self._fill()
         self._show_layer()
+        self.verdict.setText(self.tr("Structures are being rated; the comparison follows."))
+        if self.found is not None:
+            QTimer.singleShot(0, self._say)  # a turn of its own: a third of a million structures are ranked for it
 
+    @Slot()
     def _say(self) -> None:
-        if self.found is None:
-            self.verdict.setText(self.tr("Structures are being rated; the comparison follows."))
+        """The correlation over all, in words."""
+        one, other = self.scores(0), self.scores(1)
+        if self.found is None or one is None or other is None:
             return
-        rho = self.found.whole
+        rho = whole(one, other)
         if rho != rho:
             self.verdict.setText(self.tr("These two rate nothing in common."))
             return
