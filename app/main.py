@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from secateur.engine.sources.protocol import ModelSpec
 
-COMMANDS = frozenset({"inspect", "prune", "sensitivity", "sweep", "measure", "baselines", "run"})
+COMMANDS = frozenset(
+    {"inspect", "prune", "sensitivity", "sweep", "measure", "baselines", "run", "script", "report", "bundle"}
+)
 SAMPLE = "bundled:resnet"
 DEMONSTRATION = "secateur-demonstration"
 """Folder that the demonstration without a window writes into."""

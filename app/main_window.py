@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 from secateur.engine.sources.protocol import ModelSpec
 
 from . import aside, settings, theme
+from .absence import AbsenceBar
 from .aspects import Aspect
 from .commands.actions import Actions
 from .document import Document
@@ -31,7 +32,7 @@ SMALLEST = (1024, 700)
 FIRST = (1440, 900)
 TITLE_BAR = 40
 """Height in pixels that window managers add at most."""
-SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE})
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE, Aspect.COMPARED})
 
 
 class MainWindow(QMainWindow):
@@ -70,11 +71,13 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Secateur[*]")
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
+        self.absence = AbsenceBar(self)
         self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
         self.commands.fill_menus(self)
         document.failed.connect(self._failed)
+        document.handing.fitted.connect(self._fitted)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
         document.views.settled.connect(self._show_told)
@@ -92,6 +95,7 @@ class MainWindow(QMainWindow):
         layout.setSpacing(10)
         layout.addWidget(self.top_bar)
         layout.addWidget(self.errors)
+        layout.addWidget(self.absence)
         layout.addWidget(self.restore_bar)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
@@ -190,6 +194,11 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.panels["tree.panel"].show_options()
 
+    def edit_keeps(self) -> None:
+        """Type in the tree how many the selected layer keeps."""
+        if self.area is not None:
+            self.area.panels["tree.panel"].edit_keeps()
+
     def reset_layout(self) -> None:
         """Panels as at first."""
         if self.area is not None:
@@ -200,6 +209,11 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _failed(self, error: Any) -> None:
         work = self.document.work
+        if error.message.code in ("checkpoint.pickle", "source.code") and self.document.handing.asked is not None:
+            from .dialogs import consent
+
+            consent.ask_recipe(self, error)
+            return
         if error.message.code == "checkpoint.pickle" and (work.weights or work.asked is not None):
             from .dialogs import consent
 
@@ -219,6 +233,13 @@ class MainWindow(QMainWindow):
             consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(str(error), error.details)
+
+    @Slot(str, object)
+    def _fitted(self, recipe: str, fit: Any) -> None:
+        """A recipe was held against the model: ask what is to be done with it."""
+        from .dialogs.next_version import ask_mode
+
+        ask_mode(self, recipe, fit)
 
     def _relocated(self, old: str, new: str) -> None:
         """A file of a project was found: open it again."""
@@ -242,6 +263,7 @@ class MainWindow(QMainWindow):
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:
+            self.absence.refresh()
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._first_tab()
             self._following = False
@@ -250,6 +272,8 @@ class MainWindow(QMainWindow):
             self.area.show_tab("recovery")
         if not self.document.busy:
             self._following = False
+        if Aspect.COMPARED in aspects:
+            self.show_panel("compare")
         if aspects & {Aspect.MODEL, Aspect.STATES}:
             self._remember()
         if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
@@ -265,7 +289,9 @@ class MainWindow(QMainWindow):
         document = self.document
         if document.contents.spec is None:
             return
-        if len(document.states) > 1 and document.work.folder is not None:
+        if document.absent:
+            self._recent.remember(document.model_name, document.contents.spec.source)
+        elif len(document.states) > 1 and document.work.folder is not None:
             title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
             self._recent.remember(title, str(document.work.folder))
         elif len(document.states) == 1:

@@ -91,11 +91,51 @@ def road(camera: Photographer) -> None:
     camera.quiet()
     camera.take("09-exported")
     window.area.show_tab("history")
+    _compare(camera)
     camera.take("10-history")
+    window.area.show_tab("recipe")
+    camera.take("10-recipe")
     _dialogs(camera)
     window.resize(1024, 700)
     camera.take("15-small")
     _heads(camera)
+    _bundle(camera)
+
+
+def _bundle(camera: Photographer) -> None:
+    """A session as it looks where neither model nor data are."""
+    window, document = camera.window, camera.window.document
+    path = str(Path(tempfile.mkdtemp()) / "shared.zip")
+    document.handing.write("bundle", path)
+    camera.quiet()
+    window.open_source(path)
+    camera.wait(lambda: bool(document.absent))
+    camera.quiet()
+    camera.take("19-bundle")
+
+
+def _compare(camera: Photographer) -> None:
+    """A second branch, the two of them side by side, and all runs."""
+    window, document = camera.window, camera.window.document
+    here = document.contents.present
+    document.go_to(document.original.id)
+    number = next(n for n, one in enumerate(document.analysis.sets) if one.count > 8)
+    document.keep(number, document.analysis.sets[number].count // 2)
+    document.compare(side_of(here), None)
+    panel = window.area.panels["compare"]
+    panel.trees.left.expand(panel.model.index(1, 0))
+    camera.take("10-compare")
+    panel.pages["runs"].click()
+    camera.take("10-runs")
+    panel.pages["models"].click()
+    document.go_to(here)
+
+
+def side_of(state: str) -> Any:
+    """A state as a side of a comparison."""
+    from .document import Side
+
+    return Side(state)
 
 
 def _sensitivity(camera: Photographer) -> None:
@@ -153,10 +193,16 @@ def _recover(camera: Photographer) -> None:
 def _dialogs(camera: Photographer) -> None:
     from .commands.palette import Palette
     from .dialogs.attach_data import AttachData
+    from .dialogs.baselines import Baselines
     from .dialogs.bench import WriteBench
     from .dialogs.criteria import Criteria
     from .dialogs.export import Export
+    from .dialogs.hand_on import HandOn
+    from .dialogs.lowest import FindLowest
+    from .dialogs.mark import MarkDialog
+    from .dialogs.next_version import ApplyRecipe
     from .dialogs.open_model import OpenModel
+    from .dialogs.ratings import Ratings
     from .dialogs.sweep import SweepDialog
     from .panels.tree.options import RatingOptions
 
@@ -165,10 +211,17 @@ def _dialogs(camera: Photographer) -> None:
         "11-open-model": OpenModel(window),
         "12-attach-data": AttachData(window),
         "13-export": Export(window, "onnx"),
+        "13-report": HandOn(window, "report"),
+        "13-share": HandOn(window, "bundle"),
+        "13-apply-recipe": ApplyRecipe(window),
         "14-palette": Palette(window),
         "14-sweep": SweepDialog(window),
+        "14-lowest": FindLowest(window),
+        "14-baselines": Baselines(window),
         "14-bench": WriteBench(window),
         "14-criteria": Criteria(window),
+        "14-mark": MarkDialog(window),
+        "14-ratings": Ratings(window),
         "14-rating": RatingOptions(window.document, window),
     }
     for name, dialog in dialogs.items():

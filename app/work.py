@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
+from secateur.engine.devices import CPU
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.choices import Choices
 from secateur.engine.session.events import Progressed
+from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
@@ -23,6 +26,7 @@ from .aspects import Aspect, CurvePoint
 from .autosave.remembered import Job
 from .board import Board, Running
 from .commands.reasons import no_study
+from .drops import BUNDLE
 from .folders import new_session_folder
 from .keeper import Keeper
 from .suggestion import Suggestion
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
+NUMBERS_ONLY = frozenset({"open", "open_recipe", "states"})
+"""What can be asked while only numbers are here."""
 CHEAP = 2_000_000_000
 """MACs of one sample up to which latencies are measured without being asked."""
 
@@ -48,6 +54,7 @@ class Work(QObject):
         folder: The session's folder, None before the engine was started.
         engine: What the engine does, in words, for the status bar.
         processor: What it computes with, in words, "" before that is known.
+        threads: How many threads that is, 0 before it is known.
         weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
         interrupted: The recovery that the engine was lost in; it goes on once the engine is there again.
         keeper: Keeps the session on disk, and brings back what an earlier window has left.
@@ -65,6 +72,7 @@ class Work(QObject):
         self.folder: Path | None = None
         self.engine = self.tr("engine not started")
         self.processor = ""
+        self.threads = 0
         self.interrupted: Job | None = None
         self._broken_off: Job | None = None
         self.keeper = Keeper(self)
@@ -167,15 +175,35 @@ class Work(QObject):
 
     def score(self) -> None:
         """Rate the structures of the present state, unless that is known or under way."""
-        document = self.document
-        state, criterion = document.contents.present, document.criterion
-        choices, rating = document.choices, document.rating
+        self._rate(self.document.criterion, self.document.choices, self.document.rating)
+
+    def rate(self, criterion: str) -> None:
+        """Rate them by another criterion too, as it does by itself: what the document is rated by stays."""
+        self._rate(criterion, Choices(), criterion)
+
+    def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
+        state = self.document.contents.present
         title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
         about = (state, rating)
-        known = document.scores is not None or any(job.about == about for job in self.board.running())
+        known = about in self.document.contents.scores or any(job.about == about for job in self.board.running())
         if state and not known and self.link is not None:
             asked = (state, criterion, choices)
             self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
+
+    def filters(self) -> None:
+        """Bring the images of the first convolution's filters of the present state, where nobody has yet."""
+        contents, state = self.document.contents, self.document.contents.present
+        about = ("filters", state)
+        if state in contents.filters or any(job.about == about for job in self.board.running()) or self.link is None:
+            return
+
+        def apply(found: Filters | None) -> None:
+            contents.filters[state] = found
+            if contents is self.document.contents:
+                self.document.announce(Aspect.STATES)
+
+        title = self.tr("Read the first layer's filters")
+        self._ask(title, apply, "filters", state, background=True, about=about)
 
     def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
         """Measure original and present state on the target, interleaved, and perhaps other states with them."""
@@ -267,6 +295,22 @@ class Work(QObject):
         """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
         self._ask(title, apply, method, *arguments, arrived=arrived)
 
+    def change(
+        self,
+        title: str,
+        apply: Callable[[Any], None],
+        method: str,
+        *arguments: Any,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> None:
+        """Run a job that makes states, or opens another model: nothing can be edited meanwhile."""
+        self._ask(title, apply, method, *arguments, changes=True, arrived=arrived)
+
+    def show(self, model: OpenedModel) -> None:
+        """Show a model that a job has opened."""
+        assert model.spec is not None
+        self._opened(model, model.spec)
+
     def save(self, folder: str) -> None:
         """Write a project into a folder."""
         self.keeper.written(lambda: self._save(folder))
@@ -279,6 +323,11 @@ class Work(QObject):
 
         self._ask(self.tr("Save the project"), apply, "save", folder, self.document.contents.present)
 
+    def use_device(self) -> None:
+        """Tell the engine where to train and judge."""
+        device = self.document.contents.device
+        self._ask(self.tr("Compute on {device}").format(device=device), lambda _: None, "use_device", device)
+
     def suggest(self) -> None:
         """Plan for the goal; once scores are there."""
         document = self.document
@@ -289,21 +338,24 @@ class Work(QObject):
             self._say(self.tr("Structures are being scored; the plan follows."))
             return self.score()
         if document.goal.cost is Cost.LATENCY and document.contents.table is None:
-            return self._tabulate()
+            return self.tabulate(plan=True)
         self._suggestion.start(document.contents, document.scores, document.revision)
 
-    def _tabulate(self) -> None:
-        """Measure what latencies are predicted with, then plan."""
+    def tabulate(self, plan: bool = False) -> None:
+        """Measure what latencies are predicted with, then perhaps plan."""
         contents, target = self.document.contents, self.document.target
 
         def apply(table: Any) -> None:
             contents.latencies[target] = table
             if contents is self.document.contents:
                 self.document.announce(Aspect.TARGET)
-                self.suggest()
+                self.document.studies.savings()
+                if plan:
+                    self.suggest()
 
         if not any(job.method == "latencies" for job in self.board.running()):
-            self._say(self.tr("Cut models are being measured on the target; the plan follows."))
+            if plan:
+                self._say(self.tr("Cut models are being measured on the target; the plan follows."))
             self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target)
 
     def cancel(self, number: int) -> None:
@@ -331,6 +383,10 @@ class Work(QObject):
         if self.link is None:
             error = EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
             self.document.fail(error)
+            return False
+        if self.document.absent and method not in NUMBERS_ONLY:
+            if not background:
+                self._say(self.document.absent)
             return False
         reason = self.tr("Wait for the running job, or cancel it.") if self.document.busy else no_study(self.document)
         if changes and reason:
@@ -361,7 +417,7 @@ class Work(QObject):
         self._suggest_later = False
         self.take_model(model, spec)
         self._say(self.tr("{name} is open").format(name=model.name))
-        if Path(spec.source).is_dir():
+        if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
             self._ask(self.tr("Read the history"), lambda states: self._history(states, spec.source), "states")
         else:
             self.look()
@@ -376,6 +432,7 @@ class Work(QObject):
 
     def _history(self, states: tuple[State, ...], folder: str) -> None:
         self.document.take_states(states)
+        self._ask(self.tr("Read the baselines"), self.document.take_baselines, "baselines")
         self.keeper.open_project(folder)
         self.look()
 
@@ -387,11 +444,14 @@ class Work(QObject):
     def look(self) -> None:
         """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""
         document, state = self.document, self.document.state
+        if document.absent:
+            return
         self.score()
         first = document.metric(document.original)
         judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
         if state is not None and document.task is not None and not judged:
             self.evaluate(state.id)
+        document.studies.savings()
         self.measure_if_cheap()
 
     def _scored(self, state: str, criterion: str, scores: Any) -> None:
@@ -425,6 +485,7 @@ class Work(QObject):
     @Slot(int)
     def _ready(self, threads: int) -> None:
         self.engine = self.tr("engine ready")
+        self.threads = threads
         if threads:
             self.processor = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
         self.document.announce(Aspect.JOBS)
@@ -477,6 +538,8 @@ class Work(QObject):
         self.engine = self.tr("engine ready")
         self._say(self.tr("The engine runs again, with everything up to the last state."))
         self.document.announce(Aspect.JOBS)
+        if self.document.contents.device != CPU:
+            self.use_device()
         self.go_on(self.interrupted)
         self.score()
 

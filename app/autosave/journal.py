@@ -110,8 +110,7 @@ class Journal(QObject):
             self._put("clean", *arguments)
         else:
             history = self._document.history
-            reached = history.entries[history.position if what == "undo" else history.position - 1]
-            self._put("travel", what, reached.before if what == "undo" else reached.after)
+            self._put("travel", what, history.at(history.position), history.position)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         """Something beside the history may have changed."""

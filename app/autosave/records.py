@@ -15,6 +15,7 @@ from .remembered import Job, Remembered, nothing
 
 SCHEMA = 1
 MASKS = ("marked", "locked", "by_hand")
+NONE: dict[str, int] = {}
 
 
 class Writing:
@@ -33,9 +34,11 @@ class Writing:
         """Everything that is known: the first lines of a log."""
         head = {"do": "begin", "schema": SCHEMA, "name": kept.name, "source": kept.source}
         yield _line({**head, "layout": self.layout.plain()})
-        for entry in kept.history.entries:
-            yield self._step("entry", entry)
-        place = {"position": kept.history.position, "clean": kept.history.clean_place}
+        history = kept.history
+        for entry, parent in zip(history.entries, history.parents, strict=True):
+            yield self._step("entry", entry, {"parent": parent})
+        latest = sorted(history.latest.items())
+        place = {"position": history.position, "clean": history.clean_place, "latest": latest}
         yield _line({"do": "place", **place, "now": self._change(kept.now)})
         yield self.values(kept.values)
         yield self.selection(kept.selection)
@@ -45,10 +48,10 @@ class Writing:
         """A step was done."""
         return self._step("push", entry)
 
-    def travel(self, how: str, now: Snapshot) -> bytes:
-        """A step was undone or done again (`how`), which led to a snapshot."""
+    def travel(self, how: str, now: Snapshot, place: int) -> bytes:
+        """A step was undone or done again, or a place gone to (`how`), which led to a snapshot."""
         self._last = now
-        return _line({"do": how})
+        return _line({"do": how, "place": place})
 
     def clean(self, place: int | None) -> bytes:
         """A place of the history was saved, or none is any more."""
@@ -66,9 +69,9 @@ class Writing:
         """What runs."""
         return _line({"do": "job", "job": to_plain(job)})
 
-    def _step(self, do: str, entry: Entry) -> bytes:
+    def _step(self, do: str, entry: Entry, more: dict[str, int] = NONE) -> bytes:
         before, after = self._change(entry.before), self._change(entry.after)
-        return _line({"do": do, "text": entry.text, "fold": entry.fold, "before": before, "after": after})
+        return _line({"do": do, **more, "text": entry.text, "fold": entry.fold, "before": before, "after": after})
 
     def _change(self, now: Snapshot) -> dict[str, Any]:
         """What a snapshot changes of the one before."""
@@ -115,7 +118,11 @@ class Reading:
         self.kept = Remembered(str(record["name"]), str(record["source"]), layout, now, History())
 
     def _take_entry(self, kept: Remembered, record: dict[str, Any]) -> None:
-        kept.history.entries.append(self._step(kept, record))
+        history, parent = kept.history, int(record["parent"])
+        if not 0 <= parent <= len(history.entries):
+            raise ValueError("a step follows one that comes later")
+        history.entries.append(self._step(kept, record))
+        history.parents.append(parent)
 
     def _take_place(self, kept: Remembered, record: dict[str, Any]) -> None:
         position, clean = int(record["position"]), record["clean"]
@@ -123,6 +130,7 @@ class Reading:
             raise ValueError("the history is shorter than its position")
         kept.now = _after(kept.now, record["now"])
         kept.history.position = position
+        kept.history.latest = {int(place): int(ahead) for place, ahead in record["latest"]}
         kept.history.mark_clean(None if clean is None else int(clean))
 
     def _take_push(self, kept: Remembered, record: dict[str, Any]) -> None:
@@ -135,6 +143,10 @@ class Reading:
     def _take_redo(self, kept: Remembered, _record: dict[str, Any]) -> None:
         if (entry := kept.history.redo()) is not None:
             kept.now = entry.after
+
+    def _take_go(self, kept: Remembered, record: dict[str, Any]) -> None:
+        if (reached := kept.history.go(int(record["place"]))) is not None:
+            kept.now = reached
 
     def _take_clean(self, kept: Remembered, record: dict[str, Any]) -> None:
         kept.history.mark_clean(None if record["place"] is None else int(record["place"]))

@@ -89,11 +89,14 @@ class Remembered:
 
         history = History()
         history.entries = [replace(e, before=at(e.before), after=at(e.after)) for e in self.history.entries]
+        history.parents, history.latest = list(self.history.parents), dict(self.history.latest)
         history.position, clean = self.history.position, self.history.clean_place
         lost = [n for n, e in enumerate(history.entries) if not {e.before.state, e.after.state} <= states]
         if lost:
-            history.entries = history.entries[: lost[0]]
-            history.position = min(history.position, lost[0])
+            while history.position > lost[0]:
+                history.position = history.parents[history.position - 1]
+            history.entries, history.parents = history.entries[: lost[0]], history.parents[: lost[0]]
+            history.latest = {place: ahead for place, ahead in history.latest.items() if ahead <= lost[0]}
             clean = None
         history.mark_clean(clean)
         return replace(self, layout=Layout.of(analysis), now=at(self.now), history=history)

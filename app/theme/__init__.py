@@ -1,7 +1,7 @@
 """How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
 
 from .live import Scheme, Theme, apply, theme, tokens
-from .scores import score_colours, score_table
+from .scores import score_colour, score_colours, score_table
 from .values import DARK, LIGHT, Tokens, contrast
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Tokens",
     "apply",
     "contrast",
+    "score_colour",
     "score_colours",
     "score_table",
     "theme",

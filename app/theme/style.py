@@ -61,6 +61,10 @@ QPushButton[role="chip"]:checked {{ background: {t.accent}; color: {t.on_accent}
 QPushButton[role="chip"]:checked:focus {{ border-color: {t.text}; }}
 QPushButton[role="link"] {{ background: transparent; border: 1px solid transparent; color: {t.accent}; padding: 0 3px;
     min-height: 14px; font-weight: 600; border-radius: 4px; }}
+QPushButton[role="mark"] {{ background: transparent; border: 1px solid transparent; color: {t.text}; padding: 0 3px;
+    min-height: 18px; font-size: {CAPTION}px; }}
+QPushButton[role="mark"]:hover {{ text-decoration: underline; }}
+QPushButton[role="mark"]:focus {{ border-color: {t.accent}; }}
 QPushButton[role="link"]:hover {{ text-decoration: underline; }}
 QPushButton[role="link"]:focus {{ border-color: {t.accent}; }}
 QPushButton[role="link"]:disabled {{ color: {t.muted}; }}
@@ -96,6 +100,8 @@ def _views(t: Tokens) -> str:
     return f"""
 QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0; show-decoration-selected: 1; }}
 QTreeView::item {{ height: 22px; }}
+QListWidget[role="steps"]::item {{ height: 22px; padding: 0 4px; }}
+QListWidget[role="steps"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeWidget[role="commands"]::item {{ padding: 0 4px; }}
 QTreeWidget[role="commands"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeView::branch {{ image: none; border-image: none; background: transparent; }}

@@ -15,6 +15,7 @@ from ..targets.protocol import Latency, Timing
 from .arguments import project_spec
 from .output import Outcome, Reporter
 from .report import columns
+from .threads import use_device
 from .timing import measured_target, speed, where
 
 
@@ -27,6 +28,7 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         return _outcome(states)
     target = measured_target(arguments)
     with closing(Session(Path(arguments.project).absolute())) as session:
+        use_device(session, arguments)
         spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
         ids = tuple(dict.fromkeys((session.states()[0].id, session.states()[-1].id)))

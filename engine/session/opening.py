@@ -111,7 +111,7 @@ def described(task: Task, model: Any | None) -> TaskInfo:
     """What to show of a task, with a model's predictions; an error of the model or the data becomes a TaskError."""
     try:
         batches = {split.value: count for split in Split if (count := task.batch_count(split))}
-        return replace(task.info(model), batches=batches, batch=task.spec.batch)
+        return replace(task.info(model), batches=batches, batch=task.spec.batch, spec=task.spec)
     except SecateurError:
         raise
     except Exception as error:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from ..devices import CPU
 from ..errors import Message
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.choices import Choices
+from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Kind
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
@@ -98,6 +100,7 @@ class State:
         plan: What the cut's plan was made for, None for states that are no cut.
         exports: Files written from this state.
         repairs: What the cut changed besides the tensors since the original, in words.
+        curve: The course of its recovery: {"step", "loss"} and {"step", "metric"}.
         stale: What `metrics` were measured on, or by, has changed since.
     """
 
@@ -116,6 +119,7 @@ class State:
     plan: PlanIntent | None = None
     exports: tuple[Exported, ...] = ()
     repairs: tuple[Message, ...] = ()
+    curve: tuple[dict[str, float], ...] = ()
     stale: bool = False
 
     def with_metric(self, metric: Metric) -> "State":
@@ -135,6 +139,9 @@ class OpenedModel:
         state: The original.
         notes: Remarks in words.
         task: What the attached task shows, None without one.
+        spec: As it was opened, with its task.
+        absent: Why it can only be looked at, "" where it can be worked on.
+        devices: Where models can be trained and judged, the CPU first.
         folder: Of the session that it is open in.
         changed: What is not as it was when this was left or saved, in words.
     """
@@ -144,5 +151,8 @@ class OpenedModel:
     state: State
     notes: tuple[str, ...]
     task: TaskInfo | None
+    spec: ModelSpec | None = None
+    absent: str = ""
+    devices: tuple[str, ...] = (CPU,)
     folder: str = ""
     changed: tuple[str, ...] = ()

@@ -123,6 +123,7 @@ class TaskInfo:
         batch: Samples in a batch.
         seconds: That judging the original took for each sample, 0 unknown.
         notes: What to know of the data and the model, in words.
+        spec: Where it came from, with what was found on the way (a tokeniser).
     """
 
     title: str
@@ -136,6 +137,7 @@ class TaskInfo:
     batch: int = 1
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    spec: TaskSpec | None = None
 
 
 class Task(Protocol):

@@ -32,7 +32,7 @@ def opened(folder: Path) -> Desk:
     desk = Desk(document, link, [], [])
     document.announced.connect(desk.sentences.append)
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
-    model = OpenedModel("net", ANALYSIS, state, (), task_info(), str(folder))
+    model = OpenedModel("net", ANALYSIS, state, (), task_info(), folder=str(folder))
     document.work.take_model(model, ModelSpec("net.py:make"))
     document.take_scores("s0", "taylor", SCORES)
     return desk
@@ -50,7 +50,7 @@ def shown(document: Document) -> tuple:
         document.selection,
         (document.criterion, document.choices, document.contents.ranking, document.target, document.recovery),
         [(e.text, e.fold, e.before.state, e.after.state, e.after.marked.tobytes()) for e in history.entries],
-        (history.position, history.clean_place),
+        (history.position, history.clean_place, history.parents, history.line()),
     )
 
 
@@ -93,7 +93,7 @@ def test_everything_that_was_chosen_comes_back(qapp, tmp_path: Path) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(STEPS, st.lists(st.sampled_from(["undo", "redo", "save", "select"]), max_size=6))
+@given(STEPS, st.lists(st.sampled_from(["undo", "redo", "save", "select", "mark", "go 0", "go 1", "go 3"]), max_size=8))
 def test_after_any_steps_the_log_tells_what_is_shown(qapp, tmp_path_factory, steps, travels) -> None:
     folder = tmp_path_factory.mktemp("session")
     desk = opened(folder)
@@ -106,6 +106,10 @@ def test_after_any_steps_the_log_tells_what_is_shown(qapp, tmp_path_factory, ste
                 document.saved("somewhere", document.history.position)
             case "select":
                 document.select(Selection(ANALYSIS.sets[1].module, 1, -1))
+            case "mark":  # behind what was undone: a branch
+                document.mark([FIRST + 7], not document.marked[FIRST + 7])
+            case "go 0" | "go 1" | "go 3":
+                document.jump(min(int(travel[-1]), len(document.history.entries)))
             case _:
                 getattr(document, travel)()
         desk.settle()
@@ -196,9 +200,11 @@ def test_a_change_that_is_none_is_refused(stored: str) -> None:
 
 
 def test_a_history_that_has_grown_long_is_written_anew(qapp, tmp_path: Path, monkeypatch) -> None:
+    from secateur.app import history
     from secateur.app.autosave import tape
 
     monkeypatch.setattr(tape, "BOUND", 2000)
+    monkeypatch.setattr(history, "LIMIT", 5)
     desk = opened(tmp_path)
     document, sizes = desk.document, []
     for number in range(200):

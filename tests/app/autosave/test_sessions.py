@@ -39,7 +39,7 @@ def session(name: str, states: int = 2) -> Desk:
     log = History(folder)
     log.open(ModelSpec("net.py:make"), None, original)
     desk.document.work.take_model(
-        OpenedModel("net", ANALYSIS, original, (), task_info(), str(folder)), ModelSpec("net")
+        OpenedModel("net", ANALYSIS, original, (), task_info(), folder=str(folder)), ModelSpec("net")
     )
     removed = ANALYSIS.empty()
     for number in range(1, states):
@@ -103,7 +103,7 @@ def answer_restore(window: MainWindow, qtbot, states: int = 2) -> None:
     log = History(Path(folder))
     log.read()
     found = tuple(log.states.values())
-    link.finished.emit(link.last("restore"), OpenedModel("net", ANALYSIS, found[0], (), task_info(), folder))
+    link.finished.emit(link.last("restore"), OpenedModel("net", ANALYSIS, found[0], (), task_info(), folder=folder))
     link.finished.emit(link.last("states"), found)
     assert len(found) == states
 
@@ -286,7 +286,7 @@ def test_a_session_that_an_engine_still_works_in_is_not_deleted() -> None:
 def test_opening_another_model_closes_the_session_before_in_order() -> None:
     desk = session("one")
     state = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
-    other = OpenedModel("other", ANALYSIS, state, (), task_info(), str(sessions_folder() / "two"))
+    other = OpenedModel("other", ANALYSIS, state, (), task_info(), folder=str(sessions_folder() / "two"))
     desk.document.work.take_model(other, ModelSpec("other"))
     desk.document.work.keeper.journal._writer.flush()
     assert not (sessions_folder() / "one" / WINDOW).exists() and FolderLock(sessions_folder() / "two").taken()
