@@ -34,6 +34,7 @@ class Keeper(QObject):
         journal: Writes what the window does.
         offers: Sessions that ended without being closed, the newest first.
         discarded: Those of them that are to be deleted.
+        restoring: The folder that is being restored, None for none.
 
     Signals:
         offered: `offers` or `discarded` changed.
@@ -49,6 +50,7 @@ class Keeper(QObject):
         self.journal = Journal(work.document)
         self.offers: tuple[Offer, ...] = ()
         self.discarded: frozenset[Path] = frozenset()
+        self.restoring: Path | None = None
         self._lock: FolderLock | None = None
         self._asked: tuple[Path, str, tuple[tuple[str, str], ...]] = Path(), "", ()
         self._numbers = itertools.count(1)
@@ -121,25 +123,39 @@ class Keeper(QObject):
         self._asked = folder, name, moved
         if self._document.busy:
             return self._work.say(self.tr("Wait for the running job, or cancel it."))
+        if self._lock is not None and self._lock.path.parent == folder:
+            return self._work.say(self.tr("This session is open already."))
         lock = FolderLock(folder)
+        closed = not lock.path.exists()
         try:
             free = lock.take()
         except OSError:
             free = False
         if not free:
             return self._work.say(self.tr("This session is open in another window. Close it there first."))
-        self._beside(lambda: read(folder, _set_aside), lambda kept: self._open(folder, name, lock, kept))
+
+        def otherwise() -> None:
+            lock.release(clean=closed)
+            self.restoring = None
+            self._tell()
+
+        self._beside(lambda: read(folder, _set_aside), lambda kept: self._open(folder, name, lock, kept, otherwise))
 
     def restore_moved(self, old: str, new: str) -> None:
         """Restore what could not be restored because a file had moved."""
         folder, name, moved = self._asked
         self.restore(folder, name, (*moved, (old, new)))
 
-    def _open(self, folder: Path, name: str, lock: FolderLock, kept: Remembered | None) -> None:
+    def _open(
+        self, folder: Path, name: str, lock: FolderLock, kept: Remembered | None, otherwise: Callable[[], None]
+    ) -> None:
         then = partial(self._restored, folder, lock, kept)
         named = name or (kept.name if kept is not None else folder.name)
-        if not self._work.restore(folder, named, self._asked[2], then, lambda: lock.release(clean=False)):
-            lock.release(clean=False)
+        self.restoring = folder
+        if self._work.restore(folder, named, self._asked[2], then, otherwise):
+            self._tell()
+        else:
+            otherwise()
 
     def _restored(
         self, folder: Path, lock: FolderLock, kept: Remembered | None, model: OpenedModel, states: tuple[State, ...]
@@ -151,6 +167,7 @@ class Keeper(QObject):
         self._resume(kept)
         self._work.folder = folder
         self.enter(folder, lock)
+        self.restoring = None
         self.offers = tuple(offer for offer in self.offers if offer.folder != folder)
         self._tell()
         self._work.say(self.tr("{name} is as it was left.").format(name=model.name))

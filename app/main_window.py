@@ -262,6 +262,11 @@ class MainWindow(QMainWindow):
             self.pages.setCurrentWidget(self._cover_page)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.MODEL in aspects:
+            self.absence.refresh()
+            self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
+            self._first_tab()
+            self._following = False
         if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
             self._following = True
             self.area.show_tab("recovery")
@@ -269,10 +274,6 @@ class MainWindow(QMainWindow):
             self._following = False
         if Aspect.COMPARED in aspects:
             self.show_panel("compare")
-        if Aspect.MODEL in aspects:
-            self.absence.refresh()
-            self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
-            self._first_tab()
         if aspects & {Aspect.MODEL, Aspect.STATES}:
             self._remember()
         if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:

@@ -76,6 +76,9 @@ class RestoreBar(Card):
         if gone:
             line.addWidget(self._action(self.tr("Undo"), offer, lambda: self._keeper.discard(offer, False)))
             return row
+        if offer.folder == self._keeper.restoring:
+            line.addWidget(label(self.tr("being restored"), "good"))
+            return row
         restore = PrimaryButton(self.tr("Restore")) if first else button(self.tr("Restore"))
         restore.setAccessibleName(self.tr("Restore {0}").format(offer.name))
         restore.clicked.connect(lambda: self._keeper.restore(offer.folder, offer.name))

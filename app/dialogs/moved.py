@@ -42,11 +42,11 @@ def ask(window: Any, error: SecateurError, act: Callable[[str, str], None]) -> N
     """Open the dialog over a window; `act` takes where the file was and where it is."""
     old, role = str(error.message.arguments["path"]), str(error.message.arguments["role"])
     roles = {
-        "model": say("Moved", "model"),
-        "weights": say("Moved", "weights"),
-        "task": say("Moved", "task file"),
-        "data": say("Moved", "data"),
-        "tokenizer": say("Moved", "tokeniser"),
+        "model": say("Moved", "the model"),
+        "weights": say("Moved", "the weights"),
+        "task": say("Moved", "the task file"),
+        "data": say("Moved", "the data"),
+        "tokenizer": say("Moved", "the tokeniser"),
     }
     Moved(window, old, roles.get(role, role), lambda new: act(old, new)).open()
 

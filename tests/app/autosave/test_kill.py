@@ -153,7 +153,7 @@ def test_killed_at_fifty_random_moments_it_comes_back(told: Told, tmp_path: Path
         (step,) = chance.choices(range(STEPS), told[2] if number % 2 else None)
         wait = chance.uniform(0, told[2][step])
         killed = engine_killed if number % 3 == 2 else window_killed
-        words = killed(told, tmp_path / str(number), step, wait, further=3)
+        words = killed(told, tmp_path / str(number), step, wait, further=1)
         LOG.info("%d: %.2f s after %s", number, wait, words)
         shutil.rmtree(tmp_path / str(number))
 

@@ -32,6 +32,8 @@ from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import TaskSpec
 
 LIMIT = 120.0
+PAUSE = 0.2
+"""Seconds between two steps."""
 RECOVERY = RecoverySettings(epochs=4, threads=1)
 
 
@@ -62,6 +64,11 @@ class Worker:
         """No job runs, and none is about to go on."""
         document = self.document
         self.wait(lambda: not document.jobs and document.work.interrupted is None and document.scores is not None)
+
+    def rest(self) -> None:
+        """No hand is quicker than this."""
+        end = time.monotonic() + PAUSE
+        self.wait(lambda: time.monotonic() > end)
 
     def open(self) -> None:
         """The model that lies in the folder."""
@@ -158,6 +165,7 @@ def main() -> None:
     for number in range(done, count) if done >= 0 else ():
         worker.step(number)
         worker.note(f"{number + 1} {worker.digest()}")
+        worker.rest()
     worker.note("end")
     worker.window.close()
     QApplication.processEvents()
