@@ -3,6 +3,7 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QTimer, Signal, Slot
@@ -16,9 +17,11 @@ from .aspects import Aspect
 from .commands.actions import Actions
 from .document import Document
 from .drops import source_of
+from .notices import Notices
 from .places import PLACES
 from .preload import Preload
 from .recent import Recent
+from .saver import Saver
 from .start_page import StartPage
 from .status_line import StatusLine
 from .top_bar import TopBar
@@ -55,6 +58,10 @@ class MainWindow(QMainWindow):
         self.area: Any = None
         self._area: Any = None
         self._recent = Recent(self)
+        self.notices = Notices(self)
+        self.saver = Saver(self)
+        self.saver.saved.connect(self._saved)
+        self.saver.failed.connect(document.fail)
         self._preload = Preload(PLACES, self)
         self._preload.finished.connect(self._build)
         self._painted = False
@@ -156,6 +163,12 @@ class MainWindow(QMainWindow):
         settings.settings().setValue("theme", scheme)
         theme.theme().choose(theme.Scheme(scheme))
 
+    def resize_text(self, step: int) -> None:
+        """Make text larger or smaller by so many pixels, 0 for the first size, now and for the next start."""
+        look = theme.theme()
+        look.resize(look.sizes.body + step if step else theme.Sizes().body)
+        settings.store("text", look.sizes.body)
+
     def show_panel(self, module: str) -> None:
         """Bring a panel to the front, by its module."""
         if self.area is not None:
@@ -165,6 +178,11 @@ class MainWindow(QMainWindow):
         """Open the options of the rating."""
         if self.area is not None:
             self.area.panels["tree.panel"].show_options()
+
+    def toggle_dock(self, name: str) -> None:
+        """Hide a dock, or show it again."""
+        if self.area is not None:
+            self.area.toggle(name)
 
     def reset_layout(self) -> None:
         """Panels as at first."""
@@ -190,6 +208,10 @@ class MainWindow(QMainWindow):
             consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(str(error), error.details)
+
+    @Slot(object)
+    def _saved(self, path: Path) -> None:
+        self.document.work.say(self.tr("Saved {path}").format(path=path))
 
     @Slot(object)
     def _cover(self, aspects: frozenset[Aspect]) -> None:
@@ -257,6 +279,7 @@ class MainWindow(QMainWindow):
         settings.settings().setValue("geometry", self.saveGeometry())
         self._preload.wait()
         self._recent.close()
+        self.saver.close()
         if self.area is not None:
             self.area.remember()
         self.document.work.close()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QByteArray, QSettings
 
@@ -12,6 +13,22 @@ RECENT = 8
 def settings() -> QSettings:
     """The settings file of this user."""
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, NAME, NAME)
+
+
+def value(name: str, default: Any) -> Any:
+    """What was stored by that name; the default where nothing was, or nothing of the default's type."""
+    found = settings().value(name)
+    if isinstance(default, bool | int | float) and isinstance(found, str):  # the file knows only texts
+        try:
+            found = json.loads(found)
+        except ValueError:
+            return default
+    return found if type(found) is type(default) else default
+
+
+def store(name: str, value: Any) -> None:
+    """Keep a value."""
+    settings().setValue(name, json.dumps(value) if isinstance(value, bool | int | float) else value)
 
 
 def recent() -> list[tuple[str, str]]:

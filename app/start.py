@@ -23,7 +23,7 @@ def make_application() -> QApplication:
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
     application.setApplicationDisplayName("")
-    theme.apply(application, settings.theme_choice())
+    theme.apply(application, settings.theme_choice(), settings.value("text", 0))
     return application
 
 

@@ -177,7 +177,7 @@ class TopBar(QWidget):
             words = self.tr("Open a model")
         self.primary.say(words)
         self.primary.setEnabled(not reason)
-        self.primary.setToolTip(reason or say(command.tooltip))
+        self.primary.setToolTip(command.told(document))
         self._buttons["edit.suggest"].setVisible(command.id != "edit.suggest")
 
     def _run(self, name: str) -> None:

@@ -4,11 +4,12 @@ Nothing here waits. A job that changes states blocks edits until it ends; one th
 document as it was. Background jobs (scores, measurements) step aside when the user asks for something.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
@@ -23,6 +24,8 @@ from .aspects import Aspect, CurvePoint
 from .board import Board, Running
 from .commands.reasons import no_study
 from .folders import new_session_folder
+from .logbook import level_of
+from .pace import Pace
 from .suggestion import Suggestion
 from .widgets.numbers import rough
 from .words import counted
@@ -41,13 +44,19 @@ class Work(QObject):
 
     Attributes:
         board: Jobs in flight.
+        pace: How long they took, and how long the next ones will.
         curve: Points of the running or last recovery.
         asked: What was asked to be opened last.
         folder: The session's folder, None before the engine was started.
         engine: What the engine does, in words, for the status bar.
         processor: What it computes with, in words, "" before that is known.
         weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
+
+    Signals:
+        ended: (sentence, seconds), a job that was asked for came to its end after so long.
     """
+
+    ended = Signal(str, float)
 
     def __init__(self, document: "Document", link: Any) -> None:
         """Work for a document; `link` is an `EngineLink`, or None where there is no engine."""
@@ -55,6 +64,7 @@ class Work(QObject):
         self.document = document
         self.link = link
         self.board = Board()
+        self.pace = Pace(document)
         self.curve: list[CurvePoint] = []
         self.asked: ModelSpec | None = None
         self.weights = ""
@@ -130,13 +140,17 @@ class Work(QObject):
         """Measure a state's metric on the split that the original was judged on."""
         if self.document.task is None or not state:
             return
-        first = next(iter(self.document.original.metrics), None) if self.document.original else None
-        split = first.split if first is not None else Split.REPORT
 
         def apply(metric: Metric) -> None:
             self.document.take_measurements(state, metrics=(metric,))
 
-        self._ask(self.tr("Evaluate {state}").format(state=state), apply, "evaluate", state, split)
+        self._ask(self.tr("Evaluate {state}").format(state=state), apply, "evaluate", state, self.judged_on)
+
+    @property
+    def judged_on(self) -> Split:
+        """The split that the original was judged on, and so all others are."""
+        first = next(iter(self.document.original.metrics), None) if self.document.original else None
+        return first.split if first is not None else Split.REPORT
 
     def score(self) -> None:
         """Rate the structures of the present state, unless that is known or under way."""
@@ -270,6 +284,13 @@ class Work(QObject):
             self.link.cancel(number)
             self.document.announce(Aspect.JOBS)
 
+    def move(self, number: int, earlier: bool) -> None:
+        """Let a job that waits change places with the one before or after it."""
+        before = self.board.move(number, earlier)
+        if before is not None and self.link is not None:
+            self.link.move(number, before)
+            self.document.announce(Aspect.JOBS)
+
     def _ask(
         self,
         title: str,
@@ -297,6 +318,8 @@ class Work(QObject):
         revision = self.document.revision
         running = Running(number, title, changes, revision, apply, background=background, method=method)
         running.about, running.arrived = about, arrived
+        estimate = self.pace.estimate(method, *arguments)
+        running.work, running.expected = estimate.work, estimate.seconds
         self.board.add(running)
         self._clock.start()
         self.document.announce(Aspect.JOBS)
@@ -387,7 +410,11 @@ class Work(QObject):
     def _finished(self, number: int, result: Any) -> None:
         job = self._take(number)
         if job is not None:
+            took = time.monotonic() - job.turn
+            self.pace.learn(job.method, job.work, took)
             job.apply(result)
+            if not job.background:
+                self.ended.emit(self.tr("Finished: {job}").format(job=job.title), took)
 
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
@@ -400,6 +427,7 @@ class Work(QObject):
             return self._say(words.format(job=job.title))
         self._suggest_later = False
         self.document.fail(error)
+        self.ended.emit(self.tr("Failed: {job}").format(job=job.title), time.monotonic() - job.turn)
 
     @Slot(object, bool, bool)
     def _lost(self, error: SecateurError, asked: bool, again: bool) -> None:
@@ -425,7 +453,9 @@ class Work(QObject):
 
     @Slot(str)
     def _logged(self, text: str) -> None:
-        self.document.note(text)
+        for line in text.splitlines():
+            self.document.logbook.write(line, level_of(line))
+        self.document.announce(Aspect.LOG)
 
     @Slot()
     def _tell_progress(self) -> None:

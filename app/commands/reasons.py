@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..theme import sizes
+from ..theme.values import LARGEST, SMALLEST
 from .command import say
 
 if TYPE_CHECKING:
@@ -89,6 +91,16 @@ def no_study(document: "Document") -> str:
     if "sensitivity" in methods:
         return say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays.")
     return ""
+
+
+def may_grow(document: "Document") -> str:
+    """Text is not as large as it gets."""
+    return "" if sizes().body < LARGEST else say("Text is as large as it gets.")
+
+
+def may_shrink(document: "Document") -> str:
+    """Text is not as small as it gets."""
+    return "" if sizes().body > SMALLEST else say("Text is as small as it gets.")
 
 
 def running(document: "Document") -> str:

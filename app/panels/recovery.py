@@ -10,6 +10,7 @@ from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
 from ..dialogs.recovery_settings import RecoveryDialog
 from ..document import Aspect, Document, JobView
+from ..drawing import Drawing, Table
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
@@ -17,6 +18,7 @@ from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
 from .recovery_curves import Curves
 from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job, repair_tip, repair_words
+from .tables import recovery_table
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
@@ -62,7 +64,10 @@ class Recovery(QWidget):
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()
         self.setMinimumWidth(436)  # the middle column is the one that must not give way
+        title = self.tr("Curves of the recovery")
+        self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
         self._lay_out()
+        self.curves.offer(self._drawing)
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
         for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
@@ -115,6 +120,16 @@ class Recovery(QWidget):
         row.addWidget(self._left_side, 9)
         row.addLayout(right, 11)
 
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The curves, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return bool(self.document.curve)
+
+    def _table(self) -> Table:
+        return recovery_table(self.document.curve)
+
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()
 
@@ -147,7 +162,7 @@ class Recovery(QWidget):
 
     def _show_waiting(self) -> None:
         reason = reason_not(self.document)
-        self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
+        self.text.setText(reason or " ".join(part for part in (self._takes(), self._expect()) if part))
         self.start.setEnabled(not reason)
         self.start.setToolTip(reason)
         count = self.epochs.value()
@@ -157,6 +172,14 @@ class Recovery(QWidget):
             words = self.tr("Repair without training") if repair else self.tr("Measure BatchNorm again")
         self.start.setText(words)
         self.start.setAccessibleName(words)
+
+    def _expect(self) -> str:
+        return expect_text(self.epochs.value(), self._repair())
+
+    def _takes(self) -> str:
+        """Time and memory, as far as they are known."""
+        settings = replace(self.settings, epochs=self.epochs.value(), repair=self._repair())
+        return self.document.work.pace.words("recover", self.document.contents.present, settings)
 
     def _show_running(self, job: JobView) -> None:
         self.text.setText(progress_text(job, self.document.curve))

@@ -4,12 +4,15 @@ from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
+from ..drawing import Drawing, Table, offer
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from .measures import metric_of
+from .tables import trade_off_table
 from .tradeoff_plot import TradeOffPlot
 from .tradeoff_points import Cost, axis_title, best_cost, trade_off
+from .tradeoff_points import TradeOff as Points
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 
@@ -34,12 +37,27 @@ class TradeOff(QWidget):
         self.cost.addItem(self.tr("Parameters"), Cost.PARAMETERS)
         self._note = label(role="caption", wrap=True)
         self._empty = EmptyState("", "")
+        self._shown: Points | None = None
+        title = self.tr("Trade-off")
+        self._drawing = Drawing("trade-off", title, "tradeoff", self._some, lambda: self.plot, self._table)
         self._lay_out()
+        offer(self.plot, self._drawing)
         self.cost.currentIndexChanged.connect(self.refresh)
         self.plot.opened.connect(document.go_to)
         self._empty.stepped.connect(document.evaluate)
         document.views.watch(SHOWN, self._changed)
         self.refresh()
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The plot, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return self._stack.currentIndex() == 1
+
+    def _table(self) -> Table:
+        assert self._shown is not None
+        return trade_off_table(self._shown)
 
     def _lay_out(self) -> None:
         shown = QWidget()
@@ -62,7 +80,7 @@ class TradeOff(QWidget):
         """Show all points anew."""
         document = self.document
         chosen = self.cost.currentData() or best_cost(document)
-        shown = trade_off(document, Cost(chosen))
+        shown = self._shown = trade_off(document, Cost(chosen))
         plottable = shown is not None and len(shown.points) > 0
         self._stack.setCurrentIndex(int(plottable))
         if shown is None or not plottable:

@@ -5,8 +5,7 @@ from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QColor, QFont, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from ..theme import theme, tokens
-from ..theme.values import CAPTION
+from ..theme import sizes, theme, tokens
 
 pg.setConfigOptions(antialias=True)  # its items otherwise switch off what the view asks for
 
@@ -22,11 +21,8 @@ class Plot(pg.PlotWidget):
         self.setMouseEnabled(False, False)
         self.hideButtons()
         self.setFrameShape(self.Shape.NoFrame)
-        font = QFont(self.font())
-        font.setPixelSize(CAPTION)
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
-            axis.setTickFont(font)
             axis.enableAutoSIPrefix(False)
             axis.setStyle(tickLength=-4, maxTickLevel=0)
         self.recolour()
@@ -34,10 +30,14 @@ class Plot(pg.PlotWidget):
 
     def recolour(self) -> None:
         """Take the present colours."""
-        look = tokens()
+        look, font = tokens(), QFont(self.font())
+        font.setPixelSize(sizes().caption)
         self.setBackground(look.panel)
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
+            axis.setTickFont(font)
+            if axis.labelText:
+                axis.setLabel(axis.labelText, **{"font-size": f"{font.pixelSize()}px"})
             axis.setPen(pg.mkPen(look.edge))
             axis.setTextPen(pg.mkPen(look.muted))
             axis.setGrid(70 if look.dark else 90)
@@ -46,7 +46,7 @@ class Plot(pg.PlotWidget):
         """Say what an axis shows."""
         if self.getAxis(side).labelText == text:
             return  # saying it again lays out the whole plot
-        self.getAxis(side).setLabel(text, **{"font-size": f"{CAPTION}px"})
+        self.getAxis(side).setLabel(text, **{"font-size": f"{sizes().caption}px"})
 
     @Slot()
     def _theme_changed(self) -> None:

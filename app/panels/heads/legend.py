@@ -4,8 +4,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ...theme import tokens
-from ...theme.values import CAPTION
+from ...theme import px, tokens
 from ...widgets.flow import FlowLayout
 from . import paint
 
@@ -18,14 +17,12 @@ class _Line(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        font = self.font()
-        font.setPixelSize(CAPTION)
-        self.setFont(font)
+        self.setProperty("role", "small")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
         """As wide as its words and signs."""
-        return QSize(int(self.room()) + 2, HEIGHT)
+        return QSize(int(self.room()) + 2, px(HEIGHT))
 
     def room(self) -> float:
         """Width of all."""
@@ -38,7 +35,7 @@ class _Line(QWidget):
     def say(self, painter: QPainter, left: float, text: str) -> float:
         """Write from the left; where it ends."""
         painter.setPen(tokens().muted)
-        area = QRectF(left, 0, self.width_of(text) + 2, HEIGHT)
+        area = QRectF(left, 0, self.width_of(text) + 2, self.height())
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
         return left + self.width_of(text)
 
@@ -70,7 +67,7 @@ class Range(_Line):
         """Draw them."""
         painter = QPainter(self)
         left = self.say(painter, 0, self.ends[0]) + 5
-        paint.scale(painter, QRectF(left, 5, RANGE, HEIGHT - 10))
+        paint.scale(painter, QRectF(left, 5, RANGE, self.height() - 10))
         self.say(painter, left + RANGE + 5, self.ends[1])
 
 
@@ -98,7 +95,7 @@ class Signs(_Line):
         painter, left = QPainter(self), 0.0
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for state, word in self.words.items():
-            paint.cell(painter, QRectF(left, 3, SWATCH, HEIGHT - 6), 0.5, state, "")
+            paint.cell(painter, QRectF(left, 3, SWATCH, self.height() - 6), 0.5, state, "")
             left = self.say(painter, left + SWATCH + 5, word) + 12
 
 

@@ -1,11 +1,12 @@
 """The tree's view: fixed columns, drawn branches, and keys that mark, spare and lock what is selected."""
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPointF, QRect, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QRect, Qt, Signal, Slot
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
 
 from ...document import Document, Selection
-from ...theme import tokens
+from ...drawing import Drawing, actions
+from ...theme import px, tokens
 from ...widgets.chevron import chevron
 from .delegate import TreeDelegate
 from .model import Column, TreeModel
@@ -23,6 +24,9 @@ NARROW, NARROWEST = 360, 290
 class StructureTree(QTreeView):
     """Rows of the model; selection and hover go to the document.
 
+    Attributes:
+        drawing: What of it can be taken along, None for nothing.
+
     Signals:
         refused: A sentence: the gesture cannot be.
     """
@@ -33,6 +37,7 @@ class StructureTree(QTreeView):
         """Show the model."""
         super().__init__(parent)
         self.document, self.rows = document, model
+        self.drawing: Drawing | None = None
         self._open: set[int] = set()
         self.setModel(model)
         self.setItemDelegate(TreeDelegate(self))
@@ -66,14 +71,20 @@ class StructureTree(QTreeView):
         self._share_room(event.size().width())
         super().resizeEvent(event)
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs other columns."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and self.model() is not None:
+            self._share_room(self.viewport().width())
+
     def _share_room(self, whole: int) -> None:
-        narrow = whole < NARROW
+        narrow = whole < px(NARROW)
         self.setIndentation(10 if narrow else 12)
-        self.header().setSectionHidden(Column.SHARE, whole < NARROWEST)
+        self.header().setSectionHidden(Column.SHARE, whole < px(NARROWEST))
         for column, width in (NARROW_WIDTHS if narrow else WIDTHS).items():
-            self.header().resizeSection(column, width)
+            self.header().resizeSection(column, px(width))
         widest = self.fontMetrics().horizontalAdvance(self.rows.widest_keeps())
-        self.header().resizeSection(Column.KEEPS, max(62, widest + 6))
+        self.header().resizeSection(Column.KEEPS, max(px(62), widest + 6))
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
         """An arrow where there is something below, and the row's colour behind it."""
@@ -158,6 +169,9 @@ class StructureTree(QTreeView):
         )
         for text, enabled, act in entries:
             menu.addAction(text, act).setEnabled(enabled)
+        if self.drawing is not None:
+            menu.addSeparator()
+            menu.addActions(actions(self.drawing, menu, self.window()))
         return menu
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
