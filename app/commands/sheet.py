@@ -10,30 +10,47 @@ from .actions import MORE_KEYS
 from .command import CONTEXT, Command, say
 from .table import COMMANDS, MENUS
 
+COLUMNS = 3
+ROWS, SLACK = 12, 3
+"""Shortcuts that stand together at most, and how many more than its share a column may have."""
+
+
+class Sheet(QDialog):
+    """All shortcuts, by menu."""
+
+    def __init__(self, window: Any) -> None:
+        """Stand over a window."""
+        super().__init__(window)
+        self.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        layout = QVBoxLayout(self)
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
+        columns = QHBoxLayout()
+        columns.setSpacing(28)
+        layout.addLayout(columns)
+        self._fill(columns)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
+
+    @staticmethod
+    def _fill(columns: QHBoxLayout) -> None:
+        """Menus one below the other, in as many columns as are about as tall as half of all."""
+        share = sum(bool(one.shortcut) for one in COMMANDS) / COLUMNS
+        column, filled = _column(columns), 0
+        for menu in MENUS:
+            with_keys = [one for one in COMMANDS if one.menu == menu and one.shortcut]
+            for first in range(0, len(with_keys), ROWS):
+                part = with_keys[first : first + ROWS]
+                if filled and filled + len(part) > share + SLACK:
+                    column, filled = _column(columns), 0
+                _section(column, menu, part, again=first > 0)
+                filled += len(part)
+
 
 def show_sheet(window: Any) -> None:
     """Open the sheet over a window."""
-    dialog = QDialog(window)
-    dialog.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    layout = QVBoxLayout(dialog)
-    layout.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
-    columns = QHBoxLayout()
-    columns.setSpacing(28)
-    layout.addLayout(columns)
-    half = sum(bool(one.shortcut) for one in COMMANDS) / 2
-    column, filled = _column(columns), 0
-    for menu in MENUS:
-        with_keys = [one for one in COMMANDS if one.menu == menu and one.shortcut]
-        if with_keys and filled >= half:
-            column, filled = _column(columns), 0
-        if with_keys:
-            _section(column, menu, with_keys)
-        filled += len(with_keys)
-    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-    buttons.rejected.connect(dialog.reject)
-    layout.addWidget(buttons)
-    dialog.open()
+    Sheet(window).open()
 
 
 def _column(columns: QHBoxLayout) -> QVBoxLayout:
@@ -45,8 +62,9 @@ def _column(columns: QHBoxLayout) -> QVBoxLayout:
     return column
 
 
-def _section(column: QVBoxLayout, menu: str, commands: list[Command]) -> None:
-    heading = QLabel(say(menu))
+def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: bool) -> None:
+    """Shortcuts of a menu, or the rest of them."""
+    heading = QLabel(say("{menu}, more").format(menu=say(menu)) if again else say(menu))
     heading.setProperty("role", "heading")
     column.addWidget(heading)
     form = QFormLayout()

@@ -29,6 +29,12 @@ def _criteria(window: Any) -> None:
     show_criteria(window)
 
 
+def _diagnostics(window: Any) -> None:
+    from ..dialogs.diagnostics import show_diagnostics
+
+    show_diagnostics(window)
+
+
 def _about(window: Any) -> None:
     from ..dialogs.about import show_about
 
@@ -265,10 +271,17 @@ VIEW = (
         _criteria,
     ),
     Command(
+        "help.diagnostics",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "Diagnostics..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Versions, machine, folders and the last errors, to copy into a report."),
+        _diagnostics,
+    ),
+    Command(
         "help.about",
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "About Secateur"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Versions and folders, to copy into a report."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Version and licence."),
         _about,
     ),
 )

@@ -1,0 +1,175 @@
+"""The window in a language that nobody speaks: no text stays English, and none that is a third longer is clipped."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QTabWidget,
+    QTreeWidget,
+    QWidget,
+)
+
+from secateur.app import gallery
+from secateur.app.commands import COMMANDS
+from secateur.app.panels.strip import Step
+from secateur.app.widgets.labels import ElidedLabel
+from tests.app.pseudo import Pseudo, pseudo
+from tests.app.stand_in import StandIn
+from tests.app.whole import full, window_of
+
+INSIDE = re.compile("\u27e6[^\u27e6\u27e7]*\u27e7")
+DATA = {
+    "ONNX", "MACs", "PyTorch", "Secateur", "AdamW", "Adam", "SGD", "onnxruntime", "torch", "openvino", "torchvision",
+    "timm", "bundled", "path", "model", "make", "resnet", "resnet50", "logits", "boxes", "numpy", "home", "root",
+    "conv", "conv1", "conv2", "layer", "fc", "bn1", "downsample", "net", "top", "fp32", "int8", "bf16", "fp16",
+    "results", "json", "bench", "true", "false", "weights", "npz", "csv", "txt", "log", "pt", "onnx", "svg", "png",
+    "Ctrl", "Shift", "Alt", "Del", "Esc", "Return", "Backspace", "Space", "Fashion", "MNIST", "Apache", "choose",
+    "report", "calibrate",
+}  # fmt: skip
+"""Names, and what the played document holds."""
+
+
+def rest(text: str) -> str:
+    """What of a text was not translated."""
+    while (shorter := INSIDE.sub(" ", text)) != text:
+        text = shorter
+    return text
+
+
+def english(text: str) -> list[str]:
+    words = re.findall(r"[^\W\d_]{3,}\d?", re.sub(r"\S*[./\\=]\S*", " ", rest(text)))
+    return [word for word in words if word not in DATA]
+
+
+def texts(root: QWidget) -> Iterator[tuple[str, str]]:
+    """All that is read of a window: (where, text)."""
+    yield "title", root.windowTitle()
+    for widget in (root, *root.findChildren(QWidget)):
+        if widget.window() is not root.window() or widget.objectName().startswith("qt_"):
+            continue
+        where = type(widget).__name__
+        yield where, widget.toolTip()
+        yield where, widget.accessibleName()
+        yield where, widget.accessibleDescription()
+        if isinstance(widget, QLabel | QAbstractButton):
+            yield where, widget.text()
+        if isinstance(widget, Step):
+            yield where, widget.caption
+        if isinstance(widget, QComboBox):
+            yield from ((where, widget.itemText(n)) for n in range(widget.count()))
+        if isinstance(widget, QLineEdit | QPlainTextEdit):
+            yield where, widget.placeholderText()
+        if isinstance(widget, QAbstractSpinBox):
+            yield where, widget.text()
+        if isinstance(widget, QTabWidget):
+            yield from ((where, widget.tabText(n)) for n in range(widget.count()))
+        if isinstance(widget, QHeaderView) and widget.model() is not None:
+            for n in range(widget.count()):
+                yield where, str(widget.model().headerData(n, Qt.Orientation.Horizontal) or "")
+        if isinstance(widget, QTreeWidget):
+            for n in range(widget.topLevelItemCount()):
+                item = widget.topLevelItem(n)
+                yield from ((where, item.text(column)) for column in range(2))
+    for action in root.findChildren(QAction):
+        yield "action", action.text()
+        yield "action", action.toolTip()
+
+
+def clipped(root: QWidget) -> list[str]:
+    found = []
+    for widget in root.findChildren(QWidget):
+        shown = widget.isVisible() and widget.window() is root.window() and not widget.objectName().startswith("qt_")
+        if not shown or isinstance(widget, ElidedLabel):
+            continue
+        if isinstance(widget, QLabel) and widget.text():
+            needed = widget.heightForWidth(widget.width()) if widget.wordWrap() else widget.sizeHint().height()
+            narrow = not widget.wordWrap() and widget.width() < widget.sizeHint().width()
+            if widget.height() < needed or narrow:
+                found.append(f"{widget.text()!r} {widget.size()} needs {widget.sizeHint()} in {owner(widget)}")
+        elif isinstance(widget, QAbstractButton | QAbstractSpinBox | QComboBox) and cramped(widget):
+            found.append(f"{type(widget).__name__} {widget.accessibleName()!r} in {owner(widget)}")
+    return found
+
+
+def cramped(widget: QWidget) -> bool:
+    return widget.width() < widget.minimumSizeHint().width() and not isinstance(widget.parent(), QLineEdit)
+
+
+def owner(widget: QWidget) -> str:
+    parents, parent = [], widget.parentWidget()
+    while parent is not None and len(parents) < 3:
+        parents.append(type(parent).__name__)
+        parent = parent.parentWidget()
+    return " < ".join(parents)
+
+
+@pytest.fixture
+def translated(qapp) -> Iterator[None]:
+    translator = Pseudo()
+    QCoreApplication.installTranslator(translator)
+    yield
+    QCoreApplication.removeTranslator(translator)
+
+
+def test_the_language_marks_words_and_leaves_fields_alone() -> None:
+    assert pseudo("Open {name}...") == "\u27e6Öpëñ {name}...~~~~\u27e7"
+    assert english(pseudo("Open it")) == [] and english("Open \u27e6x\u27e7") == ["Open"]
+
+
+@pytest.fixture(params=["empty", "full"])
+def window(request, qtbot, translated):
+    with window_of({"empty": StandIn, "full": full}[request.param](), qtbot) as window:
+        yield window
+
+
+def test_nothing_in_the_window_stays_english(window) -> None:
+    found = {(where, text) for where, text in texts(window) if english(text)}
+    assert not found, "\n".join(map(str, sorted(found)))
+
+
+def test_no_longer_text_is_clipped_in_the_window(window) -> None:
+    found = []
+    for tabs in window.area.tabs.values():
+        for index in range(tabs.count()):
+            tabs.setCurrentIndex(index)
+            QApplication.processEvents()
+            found += clipped(window)
+    assert not found, "\n".join(dict.fromkeys(found))
+
+
+@pytest.fixture(params=[name for name in gallery.dialog_kinds() if name != "Diagnostics"])
+def dialog(request, qtbot, translated):
+    with window_of(full(), qtbot) as window:
+        made = gallery.make(gallery.dialog_kinds()[request.param], window)
+        made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+        qtbot.addWidget(made)
+        made.show()
+        QApplication.processEvents()
+        yield made
+        made.close()
+
+
+def test_no_dialog_stays_english_or_is_clipped(dialog) -> None:
+    found = {(where, text) for where, text in texts(dialog) if english(text)}
+    assert not found, "\n".join(map(str, sorted(found)))
+    assert clipped(dialog) == []
+
+
+def test_every_command_and_reason_is_translated(translated) -> None:
+    from secateur.app.document import Document
+
+    for document in (Document(), full()):
+        for command in COMMANDS:
+            for text in (command.shown(document), command.enabled(document), command.told(document)):
+                assert not english(text), (command.id, text)
