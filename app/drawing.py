@@ -6,12 +6,13 @@ A plot is rendered as it is painted on the screen, by the widget itself: onto an
 import csv
 import io
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QAction, QColor, QGuiApplication, QImage, QPainter
-from PySide6.QtWidgets import QGraphicsItem, QGraphicsView, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from .theme import tokens
 
@@ -168,19 +169,12 @@ def _fitted(widget: QWidget) -> QSize:
 
 
 def _paint(widget: QWidget, painter: QPainter) -> None:
-    """Paint a widget without what is kept of earlier paints as pixels."""
-    views = [widget] if isinstance(widget, QGraphicsView) else widget.findChildren(QGraphicsView)
-    cached = [item for view in views for item in view.scene().items() if item.cacheMode() is not _NO_CACHE]
-    modes = [item.cacheMode() for item in cached]
-    for item in cached:
-        item.setCacheMode(_NO_CACHE)
-    flags = QWidget.RenderFlag.DrawChildren
-    widget.render(painter, QPoint(0, 0), renderFlags=flags)
-    for item, mode in zip(cached, modes, strict=True):
-        item.setCacheMode(mode)
-
-
-_NO_CACHE = QGraphicsItem.CacheMode.NoCache
+    """Paint a widget as such (the `render` of a graphics view is another), and its plots as lines, not as pixels."""
+    with ExitStack() as stack:
+        for each in (widget, *widget.findChildren(QWidget)):
+            if (in_vectors := getattr(each, "in_vectors", None)) is not None:
+                stack.enter_context(in_vectors())
+        QWidget.render(widget, painter, QPoint(0, 0), renderFlags=QWidget.RenderFlag.DrawChildren)
 
 
 def _buffer() -> tuple[QByteArray, QBuffer]:

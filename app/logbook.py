@@ -8,8 +8,8 @@ from itertools import islice
 
 MOST = 10_000
 """Lines that are kept."""
-_WARNING = re.compile(r"\b(warn(ing)?|deprecated)\b", re.IGNORECASE)
-_ERROR = re.compile(r"\b(error|traceback|exception|critical|fatal)\b", re.IGNORECASE)
+_WARNING = re.compile(r"(?i:\b(warn(ing)?|deprecated)\b)|[a-z]Warning\b")
+_ERROR = re.compile(r"(?i:\b(error|traceback|exception|critical|fatal)\b)|[a-z](Error|Exception)\b")
 
 
 class Level(StrEnum):

@@ -10,6 +10,7 @@ from . import settings
 from .docks import THICK, Dock
 from .drawing import Drawing
 from .places import PLACES
+from .theme import px
 from .widgets.card import Card
 
 SIDES = (440, 318)
@@ -39,7 +40,8 @@ class WorkArea(QWidget):
         self.panels: dict[str, QWidget] = {}
         self.top = QVBoxLayout()
         self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Work"))}
-        self.holder = QMainWindow(self, Qt.WindowType.Widget)
+        self.holder = QMainWindow(self)
+        self.holder.setWindowFlags(Qt.WindowType.Widget)  # its constructor makes a window of it, whatever is said
         self.holder.setObjectName("area")
         self.docks = {
             "model": self._dock("model", self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
@@ -123,8 +125,8 @@ class WorkArea(QWidget):
 
     def _share_room(self) -> None:
         sides = [self.docks["model"], self.docks["inspector"]]
-        self.holder.resizeDocks(sides, list(SIDES), Qt.Orientation.Horizontal)
-        self.holder.resizeDocks([self.docks["work"]], [BELOW], Qt.Orientation.Vertical)
+        self.holder.resizeDocks(sides, [px(side) for side in SIDES], Qt.Orientation.Horizontal)
+        self.holder.resizeDocks([self.docks["work"]], [px(BELOW)], Qt.Orientation.Vertical)
 
     def reset(self) -> None:
         """Every panel where the sketch has it, in its size; tabs in their order."""

@@ -1,5 +1,7 @@
 """The numbers behind the plots, as tables: what a person would copy into a paper or a sheet."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from secateur.engine.structures.analysis import Analysis
@@ -7,12 +9,14 @@ from secateur.engine.structures.analysis import Analysis
 from ..curves import Curves
 from ..document import CurvePoint, Document
 from ..drawing import Table
-from .heads.grid import HeadRow
-from .layers.rows import Layers, Plan
-from .tradeoff_points import TradeOff
+
+if TYPE_CHECKING:
+    from .heads.grid import HeadRow
+    from .layers.rows import Layers, Plan
+    from .tradeoff_points import TradeOff
 
 
-def trade_off_table(shown: TradeOff) -> Table:
+def trade_off_table(shown: "TradeOff") -> Table:
     """A row for each point."""
     points = shown.points
     return Table(
@@ -61,7 +65,7 @@ def structures_table(document: Document) -> Table:
     return Table(names, (modules[of], kinds[of], of, analysis.index, scores, states))
 
 
-def heads_table(document: Document, rows: tuple[HeadRow, ...]) -> Table:
+def heads_table(document: Document, rows: "tuple[HeadRow, ...]") -> Table:
     """A row for each cell of the map."""
     scores, lines = document.scores, list[tuple[str, str, int, float, str]]()
     for row in rows:
@@ -76,7 +80,7 @@ def heads_table(document: Document, rows: tuple[HeadRow, ...]) -> Table:
     return Table(("layer", "kind", "index", "score", "state"), columns)
 
 
-def layers_table(layers: Layers, plan: Plan, lost: dict[int, float]) -> Table:
+def layers_table(layers: "Layers", plan: "Plan", lost: dict[int, float]) -> Table:
     """A row for each layer."""
     half = [lost.get(int(number), float("nan")) for number in layers.sets]
     return Table(

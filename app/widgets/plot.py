@@ -1,5 +1,8 @@
 """A plot in the colours of the window: recolours itself when the look switches, and leaves mouse gestures to panels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QColor, QFont, QGuiApplication
@@ -42,6 +45,25 @@ class Plot(pg.PlotWidget):
             axis.setTextPen(pg.mkPen(look.muted))
             axis.setGrid(70 if look.dark else 90)
 
+    @contextmanager
+    def in_vectors(self) -> Iterator[None]:
+        """While it holds, nothing is painted from pixels that were kept: for files of vectors."""
+        dots = [one for item in self.getPlotItem().items if (one := _scatter(item)) is not None]
+        curves = [item.curve for item in self.getPlotItem().items if isinstance(item, pg.PlotDataItem)]
+        modes = [curve.cacheMode() for curve in curves]
+        ground = self.cacheMode()
+        self.setCacheMode(self.CacheModeFlag.CacheNone)
+        for one in dots:
+            one.opts["useCache"] = False
+        for curve in curves:
+            curve.setCacheMode(curve.CacheMode.NoCache)
+        yield
+        self.setCacheMode(ground)
+        for one in dots:
+            one.opts["useCache"] = True
+        for curve, mode in zip(curves, modes, strict=True):
+            curve.setCacheMode(mode)
+
     def label_axis(self, side: str, text: str) -> None:
         """Say what an axis shows."""
         if self.getAxis(side).labelText == text:
@@ -51,6 +73,11 @@ class Plot(pg.PlotWidget):
     @Slot()
     def _theme_changed(self) -> None:
         self.recolour()
+
+
+def _scatter(item: object) -> pg.ScatterPlotItem | None:
+    """The points of an item, None where it draws none."""
+    return item.scatter if isinstance(item, pg.PlotDataItem) else item if isinstance(item, pg.ScatterPlotItem) else None
 
 
 def veil(colour: str) -> QColor:

@@ -1,6 +1,7 @@
 """Jobs as they are seen: how far, how long, what waits; they are stopped, moved and taken out, and their end told."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -96,7 +97,8 @@ def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: 
 
 
 def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Player) -> None:
-    document, task = player.document, player.document.task
+    document = player.document
+    task = document.contents.task = replace(document.task, seconds=0.001)
     document.contents.states["s1"] = state_of(document.analysis, "s1", "s0", StateKind.CUT, document.analysis.empty())
     document.contents.go_to("s1")
     settings = document.recovery

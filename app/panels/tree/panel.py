@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLineEdit, QStackedLayo
 
 from ...document import Aspect, Document
 from ...drawing import Drawing
+from ...theme import px
 from ...widgets.buttons import Chip, button
 from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
@@ -141,8 +142,8 @@ class TreePanel(Card):
         """Say in the filter box what it takes, as far as there is room."""
         super().resizeEvent(event)
         short = self.tr("Name, kind, score < 0.1")
-        self.search.setPlaceholderText(short if self.width() < ROOMY else self.search.toolTip())
-        self._rated.setVisible(self.width() >= ROOMY)
+        self.search.setPlaceholderText(short if self.width() < px(ROOMY) else self.search.toolTip())
+        self._rated.setVisible(self.width() >= px(ROOMY))
 
     @Slot()
     def filter(self) -> None:

@@ -269,6 +269,7 @@ def test_what_code_prints_has_a_level_by_its_words() -> None:
         "UserWarning: lr_scheduler before optimizer": Level.WARNING,
         "Traceback (most recent call last):": Level.ERROR,
         "epoch 3 done": Level.OUTPUT,
+        "KeyError: 'fc'": Level.ERROR,
         "terror": Level.OUTPUT,
     }
     assert {text: level_of(text) for text in said} == said
