@@ -18,12 +18,14 @@ from .commands.actions import Actions
 from .document import Document
 from .drops import source_of
 from .notices import Notices
+from .panels.words import sentence
 from .places import PLACES
 from .preload import Preload
 from .recent import Recent
 from .saver import Saver
 from .start_page import StartPage
 from .status_line import StatusLine
+from .tab_order import put_in_order
 from .top_bar import TopBar
 from .widgets.error_bar import ErrorBar
 
@@ -134,6 +136,16 @@ class MainWindow(QMainWindow):
         self._first_tab()
         self.built.emit()
 
+    def focusNextPrevChild(self, on: bool) -> bool:
+        """Tab goes part by part, whatever was made in which order."""
+        put_in_order(self, self.parts())
+        return super().focusNextPrevChild(on)
+
+    def parts(self) -> list[QWidget]:
+        """What the window consists of, as it is read."""
+        panels = [] if self.area is None else self.area.parts()
+        return [self.top_bar, self.errors, self.start_page, *panels, self.status]
+
     # What commands and drops ask for.
 
     def open(self, spec: ModelSpec) -> None:
@@ -207,7 +219,7 @@ class MainWindow(QMainWindow):
 
             consent.ask_code(self, work.asked, error)
             return
-        self.errors.show_error(str(error), error.details)
+        self.errors.show_error(sentence(error.message), error.details)
 
     @Slot(object)
     def _saved(self, path: Path) -> None:

@@ -25,7 +25,8 @@ class StartPage(QWidget):
         super().__init__(window)
         self._window = window
         card = Card(margin=28)
-        card.setFixedWidth(620)
+        card.setMinimumWidth(620)
+        card.setMaximumWidth(900)
         card.body.setSpacing(10)
         card.body.addWidget(self._title())
         card.body.addWidget(
@@ -78,7 +79,7 @@ class StartPage(QWidget):
     def _offer(self, name: str) -> QHBoxLayout:
         command = command_named(name)
         made = button(say(command.title), tip=say(command.tooltip))
-        made.setFixedWidth(160)
+        made.setMinimumWidth(160)
         made.clicked.connect(lambda: self._window.commands.run(command))
         row = QHBoxLayout()
         row.setSpacing(12)

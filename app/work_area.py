@@ -171,6 +171,11 @@ class WorkArea(QWidget):
         """Hide a dock, or show it again."""
         self.docks[name].setVisible(self.docks[name].isHidden())
 
+    def parts(self) -> list[QWidget]:
+        """All of it, as it is read."""
+        above = [self.panels[place.module] for place in PLACES if place.where in ("strip", "ledger")]
+        return [*above, self.docks["model"], self.tabs["middle"], self.docks["inspector"], self.docks["work"]]
+
     def drawings(self) -> tuple[Drawing, ...]:
         """All plots that have something to show."""
         found = (one for panel in self.panels.values() for one in _drawings(panel))

@@ -57,6 +57,7 @@ class FormDialog(QDialog):
     def showEvent(self, event: QShowEvent) -> None:
         """Begin in the first field, not on a button."""
         super().showEvent(event)
+        self._fit()
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
             self.focusNextChild()
 
@@ -67,6 +68,13 @@ class FormDialog(QDialog):
         self.missing.setText(problem)
         self.missing.setVisible(bool(problem))
         self.accept_button.setEnabled(not problem)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Grow until no line of a sentence that wraps is cut off."""
+        needed = self.layout().totalHeightForWidth(self.width())
+        if self.isVisible() and needed > self.height():
+            self.resize(self.width(), needed)
 
     def accept(self) -> None:
         """Act and close."""

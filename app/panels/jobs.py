@@ -108,6 +108,7 @@ class Jobs(QWidget):
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
+        area.setAccessibleName(self.tr("Jobs, the running one first"))
         area.setWidget(page)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(

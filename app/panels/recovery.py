@@ -107,6 +107,7 @@ class Recovery(QWidget):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setMinimumHeight(36)  # the fields below it must not be cut off
+        area.setAccessibleName(self.tr("What to expect of a recovery, and how far it is"))
         area.setWidget(page)
         right = QVBoxLayout()
         right.setSpacing(6)

@@ -23,6 +23,7 @@ from .kinds import counted, title_of
 from .measures import error_text, value_text
 from .sensitivity_plot import SensitivityPlot, Shown
 from .tables import sensitivity_table
+from .words import engine_words
 
 SHOWN = frozenset(
     {Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.SENSITIVITY, Aspect.MARKS, Aspect.GOAL}
@@ -210,7 +211,7 @@ class SensitivityPanel(QWidget):
         words = self.tr(
             "Each line is a layer, cut by {0} and not recovered; n = {1} of the {2} split. Click a point to plan it."
         )
-        title = CRITERIA[self.document.criterion].title
+        title = engine_words(CRITERIA[self.document.criterion].title)
         return words.format(title, f"{metric.count:,}", metric.split)
 
     @Slot(object)

@@ -12,6 +12,7 @@ from ..theme import px, sizes, tokens
 from ..widgets.card import Card
 from ..widgets.numbers import change, count, milliseconds, scaled, size
 from .measures import metric_of, road, timing_of, value_text
+from .words import engine_words
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
 KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
@@ -203,4 +204,4 @@ class Strip(Card):
 
 
 def _format(name: str) -> str:
-    return EXPORTERS[name].title if name in EXPORTERS else name
+    return engine_words(EXPORTERS[name].title) if name in EXPORTERS else name

@@ -13,7 +13,9 @@ def label(text: str = "", role: str = "", wrap: bool = False, parent: QWidget | 
         made.setProperty("role", role)
     if wrap:
         made.setWordWrap(True)
-        made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)  # a new policy knows nothing of the wrapping
+        made.setSizePolicy(policy)
     return made
 
 

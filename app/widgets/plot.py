@@ -20,6 +20,7 @@ class Plot(pg.PlotWidget):
         """`name` is what a screen reader says."""
         super().__init__(parent, enableMenu=False)  # a menu that is switched off later would be made all the same
         self.setAccessibleName(name)
+        self.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the plot has it, with its name
         self.setAntialiasing(True)
         self.setMouseEnabled(False, False)
         self.hideButtons()

@@ -17,7 +17,7 @@ from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.fields import ComboBox
 from ...widgets.labels import label
-from ..words import sentence
+from ..words import engine_words, sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 WIDTH = 400
@@ -129,8 +129,8 @@ class RatingOptions(Card):
         """Show the criterion in use and what was chosen."""
         document, rule = self.document, CRITERIA[self.document.criterion]
         choices, ranking = document.choices, document.contents.ranking
-        self._title.setText(self.tr(rule.title))
-        self.help["formula"].setText(self.tr("Score: {0}").format(rule.formula))
+        self._title.setText(engine_words(rule.title))
+        self.help["formula"].setText(self.tr("Score: {0}").format(engine_words(rule.formula)))
         self.help["paper"].setText(rule.paper)
         self.help["cost"].setText(self._cost(rule))
         _show(self.combine, choices.combine, rule.combine, self.tr("as in the paper: {0}"), self.tr("no choice here"))
