@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
+
+WIDE = 560
+"""Width of a dialog at first, in device-independent pixels."""
 
 
 class FormDialog(QDialog):
@@ -24,7 +27,6 @@ class FormDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(560)
         self.problem: Callable[[], str] = lambda: ""
         self.act: Callable[[], None] = lambda: None
         self.form = QFormLayout()
@@ -46,6 +48,12 @@ class FormDialog(QDialog):
         layout.addLayout(self._buttons())
         self.accept_button.clicked.connect(self.accept)
         self.cancel_button.clicked.connect(self.reject)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for paths; no minimum, because that would let words be cut off that need more."""
+        hint = super().sizeHint()
+        width = max(hint.width(), WIDE)
+        return QSize(width, max(hint.height(), self.layout().totalHeightForWidth(width)))
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()

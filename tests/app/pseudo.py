@@ -17,7 +17,9 @@ def pseudo(text: str) -> str:
     body = "".join(out)
     lead = body[: len(body) - len(body.lstrip())]
     trail = body[len(body.rstrip()) :]
-    return f"{lead}{OPEN}{body.strip()}{'~' * max(1, len(text.strip()) // 3)}{CLOSE}{trail}"
+    longer = max(1, len(text.strip()) // 3)
+    padding = " ".join(["~" * 6] * (longer // 7)) or "~" * longer
+    return f"{lead}{OPEN}{body.strip()}{padding}{CLOSE}{trail}"
 
 
 class Pseudo(QTranslator):

@@ -46,7 +46,7 @@ class RatingOptions(Card):
         super().__init__(parent, margin=14)
         self.setWindowFlag(Qt.WindowType.Popup)
         self.document = document
-        self.setFixedWidth(WIDTH)
+        self.setMinimumWidth(WIDTH)
         self._title = label(role="heading", wrap=True)
         self.help = {name: label(role="caption", wrap=True) for name in ("formula", "cost", "paper")}
         self._make()
