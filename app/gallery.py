@@ -41,7 +41,11 @@ def _consent(window: Any) -> QDialog:
 
     from .dialogs.consent import Consent
 
-    error = OpenError("checkpoint.pickle", "The checkpoint is a pickle: opening it can run code that it brings along.")
+    template = (
+        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
+        "from, allow it (--trust-pickle); otherwise save only the state_dict()."
+    )
+    error = OpenError("checkpoint.pickle", template, path="weights.pt")
     return Consent(window, "weights.pt", error, window.tr("Trust this file and open"), lambda: None)
 
 

@@ -166,13 +166,17 @@ def _recover(camera: Photographer) -> None:
 
 def panels(camera: Photographer, state: str) -> None:
     """Every panel by itself, as it is now."""
+    from PySide6.QtCore import QPoint, QRect
+
     window = camera.window
     front = window.pages.currentWidget()
     window.pages.setCurrentWidget(window.area)
     for module, panel in window.area.panels.items():
         window.area.show_tab(module)
         camera.rest(0.1)
-        camera.take(f"panel-{module}-{state}", panel)
+        camera.rest()
+        picture = window.grab(QRect(panel.mapTo(window, QPoint()), panel.size()))  # with what lies behind it
+        picture.save(str(camera.folder / f"panel-{module}-{state}{camera.suffix}.png"))
     window.pages.setCurrentWidget(front)
 
 

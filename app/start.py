@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from secateur.engine.sources.protocol import ModelSpec
 
-from . import settings, theme
+from . import settings, theme, translation
 from .document import Document
 from .link import EngineLink
 from .main_window import MainWindow
@@ -23,6 +23,7 @@ def make_application() -> QApplication:
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
     application.setApplicationDisplayName("")
+    translation.install(application)
     theme.apply(application, settings.theme_choice(), settings.value("text", 0))
     return application
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, Qt, qVersion
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout
 
 from .. import settings
 from ..folders import sessions_folder
@@ -80,7 +80,7 @@ def _system(window: Any) -> Lines:
 
 def _window(window: Any) -> Lines:
     look = theme()
-    yield "Qt platform", f"{QGuiApplication.platformName()}, style {QApplication.style().objectName()}"
+    yield "Qt platform", QGuiApplication.platformName()
     for screen in QGuiApplication.screens():
         area = screen.size()
         yield "screen", f"{area.width()} x {area.height()}, scale {screen.devicePixelRatio():g}"

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QL
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 
-WIDE = 560
+WIDE = 640
 """Width of a dialog at first, in device-independent pixels."""
 
 

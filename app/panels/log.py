@@ -10,7 +10,7 @@ from ..document import Aspect, Document
 from ..logbook import MOST, Level, Line
 from ..saver import Saver
 from ..widgets.buttons import button
-from ..widgets.fields import ComboBox
+from ..widgets.fields import HEIGHT, ComboBox
 from ..widgets.flow import FlowLayout
 
 SHOWN = frozenset({Aspect.LOG})
@@ -61,6 +61,8 @@ class Log(QWidget):
         self.copy = button(self.tr("Copy"), "link", self.tr("Copy the lines that are shown"))
         self.save = button(self.tr("Save..."), "link", self.tr("Write the lines that are shown into a file"))
         self.clear = button(self.tr("Clear"), "link", self.tr("Forget all lines"))
+        for each in (self.copy, self.save, self.clear):
+            each.setMinimumHeight(HEIGHT)  # in line with the fields
         row = FlowLayout(gap=8)
         for each in (self.level, self.search, self.copy, self.save, self.clear):
             row.addWidget(each)

@@ -1,10 +1,14 @@
 """The window in a language that nobody speaks: no text stays English, and none that is a third longer is clipped."""
 
+import importlib.util
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtCore import QCoreApplication, QLocale, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -20,8 +24,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from secateur.app.commands import COMMANDS
+from secateur.app.commands import COMMANDS, command_named
 from secateur.app.panels.strip import Step
+from secateur.app.translation import install
 from secateur.app.widgets.labels import ElidedLabel
 from tests.app.pseudo import Pseudo, pseudo
 from tests.app.stand_in import StandIn, task_info
@@ -30,6 +35,20 @@ from tests.app.whole import JOBS, full, window_of
 
 PLAYED = (*(job.title for job in JOBS), "epoch 3 of 8", task_info().title, *task_info().classes, "Top-1", "top-1")
 """What the played document calls things, and what its engine says of a job."""
+
+
+def _strings():
+    """The script that collects texts, which is in no package."""
+    path = Path(__file__).parents[2] / "packaging" / "strings.py"
+    spec = importlib.util.spec_from_file_location("strings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+strings = _strings()
+PYQTGRAPH = {"Form", "GraphicsScene", "PlotItem", "ViewBox"}
+"""Its own menus, which are never shown."""
 INSIDE = re.compile("\u27e6[^\u27e6\u27e7]*\u27e7")
 DATA = {
     "ONNX", "MACs", "PyTorch", "Secateur", "AdamW", "Adam", "SGD", "onnxruntime", "torch", "openvino", "torchvision",
@@ -168,3 +187,53 @@ def test_every_command_and_reason_is_translated(translated) -> None:
         for command in COMMANDS:
             for text in (command.shown(document), command.enabled(document), command.told(document)):
                 assert not english(text), (command.id, text)
+
+
+class Asked(Pseudo):
+    """Writes down what is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: set[tuple[str, str]] = set()
+
+    def translate(self, context, source, disambiguation=None, n=-1) -> str:
+        """Into the pseudo-language."""
+        self.sources.add((context, source))
+        return super().translate(context, source)
+
+
+def test_translators_are_given_every_text_that_the_window_asks_for(qtbot, qapp) -> None:
+    given = {text for one in strings.texts().values() for text in one}
+    asked = Asked()
+    QCoreApplication.installTranslator(asked)
+    try:
+        with window_of(full(), qtbot) as window:
+            for _ in every_dialog(window, qtbot):
+                pass
+    finally:
+        QCoreApplication.removeTranslator(asked)
+    ours = {one for one in asked.sources if one[1] and not re.match(r"Q[A-Z]", one[0]) and one[0] not in PYQTGRAPH}
+    assert len(ours) > 400
+    assert not (missing := {one for one in ours if one[1] not in given}), sorted(missing)
+
+
+def test_a_translated_file_is_loaded_and_speaks(qapp, tmp_path) -> None:
+    lrelease = shutil.which("pyside6-lrelease")
+    if lrelease is None:
+        pytest.skip("pyside6-lrelease is not installed")
+    strings.write(tmp_path / "de.ts")
+    words = (tmp_path / "de.ts").read_text(encoding="utf-8")
+    before = '<source>Suggest plan</source>\n      <translation type="unfinished" />'
+    assert before in words
+    after = "<source>Suggest plan</source>\n      <translation>Plan vorschlagen</translation>"
+    (tmp_path / "de.ts").write_text(words.replace(before, after), encoding="utf-8")
+    command = [lrelease, str(tmp_path / "de.ts"), "-qm", str(tmp_path / "secateur_de.qm")]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    loaded = install(qapp, QLocale(QLocale.Language.German), tmp_path)
+    try:
+        assert command_named("edit.suggest").shown(full()) == "Plan vorschlagen"
+        assert command_named("run.cut").told(StandIn()) == "Open a model first."
+    finally:
+        for translator in loaded:
+            qapp.removeTranslator(translator)
+    assert install(qapp, QLocale(QLocale.Language.Korean), tmp_path) == []
