@@ -47,6 +47,11 @@ def remember(title: str, source: str) -> None:
     settings().setValue("recent", json.dumps(entries[:RECENT]))
 
 
+def forget() -> None:
+    """Forget what was opened."""
+    store("recent", "[]")
+
+
 def load(name: str) -> QByteArray:
     """A stored geometry, empty when there is none."""
     value = settings().value(name)

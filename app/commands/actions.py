@@ -7,6 +7,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from ..aspects import Aspect
+from ..recent_menu import RecentMenu
 from ..theme import theme
 from .command import Command, say
 from .table import COMMANDS, MENUS
@@ -40,6 +41,8 @@ class Actions(QObject):
             for one in COMMANDS:
                 if one.menu == title:
                     menu.addAction(self.by_id[one.id])
+                if one.id == "file.open_project":
+                    menu.addMenu(RecentMenu(window, menu))
 
     @Slot()
     def refresh(self) -> None:
