@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
 from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QAction, QColor, QGuiApplication, QImage, QPainter
 from PySide6.QtWidgets import QMenu, QWidget
@@ -34,7 +35,7 @@ class Table:
     """
 
     names: tuple[str, ...]
-    columns: tuple[Sequence[Any], ...]
+    columns: tuple[Sequence[Any] | NDArray[Any], ...]
 
     def text(self) -> str:
         """As comma-separated values, a line for each row below the names; nothing for what is unknown."""

@@ -24,8 +24,8 @@ def put_in_order(window: QWidget, parts: Sequence[QWidget]) -> None:
 def reached(window: QWidget) -> list[QWidget]:
     """All that Tab could reach in a window, in its order."""
     found: list[QWidget] = []
-    widget = window.nextInFocusChain()
-    while widget is not window and len(found) < MOST:
+    widget: QWidget | None = window.nextInFocusChain()
+    while widget is not None and widget is not window and len(found) < MOST:
         if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.window() is window:
             found.append(widget)
         widget = widget.nextInFocusChain()

@@ -154,7 +154,7 @@ class WorkArea(QWidget):
         for place, panel in enumerate(panel for panel in known if tabs.indexOf(panel) >= 0):
             tabs.tabBar().moveTab(tabs.indexOf(panel), place)
 
-    def _module(self, panel: QWidget) -> str:
+    def _module(self, panel: QWidget | None) -> str:
         return next(module for module, one in self.panels.items() if one is panel)
 
     # What commands ask for.

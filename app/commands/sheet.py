@@ -1,5 +1,6 @@
 """The sheet of shortcuts, made from the table."""
 
+import math
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
@@ -10,9 +11,8 @@ from .actions import MORE_KEYS
 from .command import CONTEXT, Command, say
 from .table import COMMANDS, MENUS
 
-COLUMNS = 3
-ROWS, SLACK = 12, 3
-"""Shortcuts that stand together at most, and how many more than its share a column may have."""
+COLUMNS, SLACK = 3, 3
+"""How many there are, how many shortcuts more than its share each may have, and how few may stand at its end."""
 
 
 class Sheet(QDialog):
@@ -35,17 +35,18 @@ class Sheet(QDialog):
 
     @staticmethod
     def _fill(columns: QHBoxLayout) -> None:
-        """Menus one below the other, in as many columns as are about as tall as half of all."""
-        share = sum(bool(one.shortcut) for one in COMMANDS) / COLUMNS
+        """Menus one below the other; what does not fit into a column goes on in the next."""
+        with_keys = {menu: [one for one in COMMANDS if one.menu == menu and one.shortcut] for menu in MENUS}
+        room = math.ceil(sum(map(len, with_keys.values())) / COLUMNS) + SLACK
         column, filled = _column(columns), 0
-        for menu in MENUS:
-            with_keys = [one for one in COMMANDS if one.menu == menu and one.shortcut]
-            for first in range(0, len(with_keys), ROWS):
-                part = with_keys[first : first + ROWS]
-                if filled and filled + len(part) > share + SLACK:
+        for menu, commands in with_keys.items():
+            begun = 0
+            while begun < len(commands):
+                if room - filled < min(SLACK, len(commands) - begun):
                     column, filled = _column(columns), 0
-                _section(column, menu, part, again=first > 0)
-                filled += len(part)
+                part = commands[begun : begun + room - filled]
+                _section(column, menu, part, again=begun > 0)
+                filled, begun = filled + len(part), begun + len(part)
 
 
 def show_sheet(window: Any) -> None:

@@ -83,10 +83,11 @@ class SavePlot(FormDialog):
 
 def ask(window: Any) -> None:
     """Open the dialog over a window, with the plot that is in front."""
-    drawings = window.area.drawings() if window.area is not None else ()
-    if not drawings:
+    area = window.area
+    drawings = area.drawings() if area is not None else ()
+    if area is None or not drawings:
         return window.document.work.say(window.tr("No plot has anything to show yet."))
-    front = window.area.drawing_in_front()
+    front = area.drawing_in_front()
     chosen = next((n for n, one in enumerate(drawings) if front is not None and one.name == front.name), 0)
     return SavePlot(window, drawings, chosen).open()
 

@@ -1,7 +1,8 @@
 """A plot in the colours of the window: recolours itself when the look switches, and leaves mouse gestures to panels."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
@@ -47,10 +48,11 @@ class Plot(pg.PlotWidget):
             axis.setGrid(70 if look.dark else 90)
 
     @contextmanager
-    def in_vectors(self) -> Iterator[None]:
+    def in_vectors(self) -> Generator[None]:
         """While it holds, nothing is painted from pixels that were kept: for files of vectors."""
-        dots = [one for item in self.getPlotItem().items if (one := _scatter(item)) is not None]
-        curves = [item.curve for item in self.getPlotItem().items if isinstance(item, pg.PlotDataItem)]
+        plot: Any = self.getPlotItem()
+        dots = [one for item in plot.items if (one := _scatter(item)) is not None]
+        curves = [item.curve for item in plot.items if isinstance(item, pg.PlotDataItem)]
         modes = [curve.cacheMode() for curve in curves]
         ground = self.cacheMode()
         self.setCacheMode(self.CacheModeFlag.CacheNone)

@@ -1,6 +1,7 @@
 """Panels that move, are remembered and go back; text of any size; a page of facts to copy."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -50,7 +51,7 @@ def test_at_first_the_panels_lie_as_in_the_sketch(window) -> None:
 def test_a_panel_is_moved_by_keys_alone_and_back(window, qtbot) -> None:
     dock = window.area.docks["inspector"]
     qtbot.keyClick(dock.titleBarWidget(), Qt.Key.Key_Space)
-    menu = QApplication.activePopupWidget()
+    menu: Any = QApplication.activePopupWidget()
     entry = next(action for action in menu.actions() if action.text() == "Move to the left")
     menu.setActiveAction(entry)
     qtbot.keyClick(menu, Qt.Key.Key_Return)

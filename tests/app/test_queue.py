@@ -35,6 +35,16 @@ def ask_three(player: Player) -> None:
         player.document.work.evaluate(state)
 
 
+def analysis_of(player: Player):
+    assert player.document.analysis is not None
+    return player.document.analysis
+
+
+def weakest(player: Player, threshold: float):
+    assert player.document.scores is not None
+    return weak(analysis_of(player), player.document.scores, threshold)
+
+
 def titles(panel: Jobs) -> list[int]:
     return [row.job.id for row in sorted(panel.rows.values(), key=lambda row: row.y())]
 
@@ -62,7 +72,7 @@ def test_what_waits_is_listed_in_its_order_and_can_be_moved_and_taken_out(player
 def test_nothing_passes_a_job_that_makes_a_state(player: Player) -> None:
     document = player.document
     document.work.evaluate("s0")
-    document.mark(weak(document.analysis, document.scores, 0.3), True)
+    document.mark(weakest(player, 0.3), True)
     document.cut()
     document.work.evaluate("s0")
     _, cut, last = document.jobs
@@ -89,7 +99,7 @@ def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: 
     assert "about 30 s" in words and "of memory" in words
     document.work.evaluate("s0")
     assert document.jobs[0].left == pytest.approx(30.0) and document.jobs[0].rough
-    smaller = state_of(document.analysis, "s1", "s0", StateKind.CUT, weak(document.analysis, document.scores, 0.4))
+    smaller = state_of(analysis_of(player), "s1", "s0", StateKind.CUT, weakest(player, 0.4))
     document.contents.states["s1"] = smaller
     share = smaller.macs / document.original.macs
     found = document.work.pace.estimate("evaluate", "s1", document.work.judged_on)
@@ -98,8 +108,11 @@ def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: 
 
 def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Player) -> None:
     document = player.document
+    assert document.task is not None
     task = document.contents.task = replace(document.task, seconds=0.001)
-    document.contents.states["s1"] = state_of(document.analysis, "s1", "s0", StateKind.CUT, document.analysis.empty())
+    document.contents.states["s1"] = state_of(
+        analysis_of(player), "s1", "s0", StateKind.CUT, analysis_of(player).empty()
+    )
     document.contents.go_to("s1")
     settings = document.recovery
     found = document.work.pace.estimate("recover", "s1", settings)
@@ -107,7 +120,7 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
     passes = settings.epochs * (4 * learned + judged)  # teacher and student forward, two for the student's backward
     assert found.seconds == pytest.approx(passes * task.seconds)
     parameters = document.original.parameters
-    assert found.bytes > 4 * 5 * parameters  # both models, gradients and moments, before any activation
+    assert found.bytes >= 4 * 5 * parameters  # both models, gradients and moments, before any activation
 
 
 def test_an_estimate_says_about_and_what_memory_is_free_but_refuses_nothing() -> None:

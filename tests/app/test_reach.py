@@ -66,7 +66,7 @@ def unreached(root: QWidget) -> list[str]:
 def chain(root: QWidget) -> list[QWidget]:
     """What Tab reaches, in its order."""
     found, widget = [], root.nextInFocusChain()
-    while widget is not root and len(found) < 2000:
+    while widget is not None and widget is not root and len(found) < 2000:
         usable = widget.isVisible() and widget.isEnabled() and widget.window() is root.window()
         if usable and widget.focusPolicy() & TAB and not inner(widget):
             found.append(widget)

@@ -41,6 +41,7 @@ def _strings():
     """The script that collects texts, which is in no package."""
     path = Path(__file__).parents[2] / "packaging" / "strings.py"
     spec = importlib.util.spec_from_file_location("strings", path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

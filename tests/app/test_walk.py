@@ -129,7 +129,7 @@ def test_two_thousand_steps_with_jobs_lead_back_to_the_original_weights(qtbot, d
     qtbot.waitUntil(lambda: document.scores is not None, timeout=LONG)
     walker = Walker(window, seed=int(os.environ.get("WALK_SEED", "1")))
     trace = (tmp_path / "steps.txt").open("w", buffering=1)
-    walker.tell = lambda step: trace.write(step + "\n") and None
+    walker.tell = lambda step: print(step, file=trace)
     with qtbot.captureExceptions() as exceptions, trace:
         walker.walk(STEPS)
         walker.tidy()

@@ -1,6 +1,6 @@
 """The whole window on a played document: a model with states behind it, marks, a curve and jobs; or nothing at all."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import numpy as np
@@ -33,7 +33,7 @@ def full() -> StandIn:
 
 
 @contextmanager
-def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> Iterator[MainWindow]:
+def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> Generator[MainWindow]:
     """The window, with all panels in front that can be."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)

@@ -129,7 +129,8 @@ def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
     def told(step: str) -> None:
         application.processEvents()
         heart.beat()
-        gap = heart.gaps["walking"][-1]
+        gaps = heart.gaps.get("walking", [])
+        gap = gaps[-1] if gaps else (0.0, 0.0)
         if gap[1] > BAR:
             slow.append(f"{gap[0] * 1000:5.0f} ms, computing {gap[1] * 1000:4.0f} ms: {step}")
 
