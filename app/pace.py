@@ -190,13 +190,13 @@ def estimate_words(estimate: Estimate, free: float | None = None) -> str:
     """
     known, need = estimate.seconds == estimate.seconds, estimate.bytes == estimate.bytes
     parts = [say("about {0}").format(about(estimate.seconds))] if known else []
-    parts += [say("about {0} of memory").format(size(_round(estimate.bytes)))] if need else []
+    parts += [say("about {0} of memory").format(_size(estimate.bytes))] if need else []
     if not parts:
         return ""
     words = say("Takes {0}.").format(say(" and ").join(parts))
     free = free_memory() if free is None else free
     if need and free == free and estimate.bytes > free:
-        words += " " + say("Only {0} of memory are free now.").format(size(_round(free)))
+        words += " " + say("Only {0} of memory are free now.").format(_size(free))
     return words
 
 
@@ -213,6 +213,7 @@ def free_memory() -> float:
         return UNKNOWN
 
 
-def _round(amount: float) -> float:
-    """An estimate has no more than two digits."""
-    return float(f"{amount:.2g}")
+def _size(amount: float) -> str:
+    """Bytes with two digits: an estimate has no more."""
+    number, unit = size(float(f"{amount:.2g}")).split(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"

@@ -38,7 +38,7 @@ class FormDialog(QDialog):
         self.accept_button = PrimaryButton(verb)
         self.accept_button.setDefault(True)
         self.cancel_button = button(self.tr("Cancel"))
-        layout = self._whole = QVBoxLayout(self)
+        layout = self._outer = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
         layout.addWidget(label(sentence, "muted", wrap=True))
@@ -53,7 +53,7 @@ class FormDialog(QDialog):
         """Wide enough for paths; no minimum, because that would let words be cut off that need more."""
         hint = super().sizeHint()
         width = max(hint.width(), WIDE)
-        return QSize(width, max(hint.height(), self._whole.totalHeightForWidth(width)))
+        return QSize(width, max(hint.height(), self._outer.totalHeightForWidth(width)))
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -80,7 +80,7 @@ class FormDialog(QDialog):
 
     def _fit(self) -> None:
         """Grow until no line of a sentence that wraps is cut off."""
-        needed = self._whole.totalHeightForWidth(self.width())
+        needed = self._outer.totalHeightForWidth(self.width())
         if self.isVisible() and needed > self.height():
             self.resize(self.width(), needed)
 

@@ -11,11 +11,13 @@ from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from ..dialogs.recovery_settings import RecoveryDialog
 from ..document import Aspect, Document, JobView
 from ..drawing import Drawing, Table
+from ..pace import estimate_words
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
+from ..widgets.numbers import about
 from .recovery_curves import Curves
 from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job, repair_tip, repair_words
 from .tables import recovery_table
@@ -99,7 +101,8 @@ class Recovery(QWidget):
         inner = QVBoxLayout(page)
         inner.setContentsMargins(0, 0, 4, 0)
         inner.setSpacing(5)
-        inner.addWidget(label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True))
+        self._heading = label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True)
+        inner.addWidget(self._heading)
         for each in (self.text, self.progress, self.best):
             inner.addWidget(each)
         inner.addStretch(1)
@@ -163,9 +166,9 @@ class Recovery(QWidget):
 
     def _show_waiting(self) -> None:
         reason = reason_not(self.document)
-        self.text.setText(reason or " ".join(part for part in (self._takes(), self._expect()) if part))
+        self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
+        self._show_estimate(reason)
         self.start.setEnabled(not reason)
-        self.start.setToolTip(reason)
         count = self.epochs.value()
         words = self.tr("Recover, 1 epoch") if count == 1 else self.tr("Recover, {0} epochs").format(count)
         if not count:
@@ -174,13 +177,15 @@ class Recovery(QWidget):
         self.start.setText(words)
         self.start.setAccessibleName(words)
 
-    def _expect(self) -> str:
-        return expect_text(self.epochs.value(), self._repair())
-
-    def _takes(self) -> str:
-        """Time and memory, as far as they are known."""
+    def _show_estimate(self, reason: str) -> None:
+        """About how long it takes, in the heading; memory too, on the button."""
         settings = replace(self.settings, epochs=self.epochs.value(), repair=self._repair())
-        return self.document.work.pace.words("recover", self.document.contents.present, settings)
+        found = self.document.work.pace.estimate("recover", self.document.contents.present, settings)
+        words = self.tr("Fine-tune with the original as teacher")
+        if not reason and settings.epochs and found.seconds == found.seconds:
+            words = self.tr("{0}, about {1}").format(words, about(found.seconds))
+        self._heading.setText(words)
+        self.start.setToolTip(reason or estimate_words(found))
 
     def _show_running(self, job: JobView) -> None:
         self.text.setText(progress_text(job, self.document.curve))

@@ -73,7 +73,7 @@ DARK = Tokens(
 BODY, CAPTION, NUMBER, HEADING = 12, 11, 18, 13
 """Font sizes in device-independent pixels, where nothing else is chosen."""
 
-SMALLEST, LARGEST = 10, 20
+SMALLEST, LARGEST = 10, 18
 """Between which the size of body text can be chosen, in device-independent pixels."""
 
 GAP, RADIUS = 10, 8

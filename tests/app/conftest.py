@@ -22,5 +22,5 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def dressed(qapp: QApplication) -> Iterator[QApplication]:
     """The application in its light look."""
-    theme.apply(qapp, theme.Scheme.LIGHT)
+    theme.apply(qapp, theme.Scheme.LIGHT, theme.Sizes().body)
     yield qapp

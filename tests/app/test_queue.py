@@ -125,9 +125,9 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
 
 def test_an_estimate_says_about_and_what_memory_is_free_but_refuses_nothing() -> None:
     assert estimate_words(Estimate()) == ""
-    assert estimate_words(Estimate(1.0, 130.0, 2.34e9), free=8e9) == "Takes about 2 min and about 2.30 GB of memory."
+    assert estimate_words(Estimate(1.0, 130.0, 2.34e9), free=8e9) == "Takes about 2 min and about 2.3 GB of memory."
     words = estimate_words(Estimate(1.0, math.nan, 9e9), free=4e9)
-    assert words == "Takes about 9.00 GB of memory. Only 4.00 GB of memory are free now."
+    assert words == "Takes about 9 GB of memory. Only 4 GB of memory are free now."
     assert free_memory() > 1e6
 
 

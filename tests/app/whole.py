@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 from secateur.app.aspects import CurvePoint, JobView, Selection
 from secateur.app.document import ALL
 from secateur.app.main_window import MainWindow
-from secateur.app.theme import Scheme, apply
+from secateur.app.theme import Scheme, Sizes, apply
 from tests.app.stand_in import StandIn, travelled
 
 JOBS = (
@@ -37,7 +37,7 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
     """The window, with all panels in front that can be."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
-    apply(app, Scheme.LIGHT)
+    apply(app, Scheme.LIGHT, Sizes().body)
     window = MainWindow(document)
     qtbot.addWidget(window)
     window.resize(*size)
