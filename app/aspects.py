@@ -80,7 +80,23 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as the window shows it (times in seconds, `left` is -1 when unknown; `method` of the session it calls)."""
+    """A job as the window shows it.
+
+    Attributes:
+        id: Number of the call.
+        title: What it does, in words.
+        text: Its present step, in words.
+        done: Steps done.
+        total: Steps in all, 0 unknown.
+        elapsed: Seconds since it began, 0 while it waits.
+        left: Seconds that it still takes, -1 unknown.
+        cancelling: Cancel was pressed.
+        method: Of the session that it calls.
+        place: In the queue: 0 runs, 1 is next.
+        earlier: It may come before the one before it.
+        later: It may come after the one after it.
+        rough: What is left is an estimate from other jobs, not from its own progress.
+    """
 
     id: int
     title: str
@@ -91,6 +107,10 @@ class JobView:
     left: float
     cancelling: bool = False
     method: str = ""
+    place: int = 0
+    earlier: bool = False
+    later: bool = False
+    rough: bool = False
 
 
 @dataclass(frozen=True, slots=True)

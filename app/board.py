@@ -1,5 +1,6 @@
 """The jobs that run or wait, as the document tracks them: what each was started from and what to do with its result."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Running:
         apply: Takes its result.
         progress: The last progress.
         started: Time of the first progress, 0 while it waits (seconds, monotonic).
+        turn: Time from which it was the one that runs, 0 while it waits.
         cancelling: Cancel was pressed.
         background: Nobody asked for it: it steps aside, and its failure is not told.
         method: Of the session that it calls.
@@ -30,6 +32,8 @@ class Running:
         arguments: Of the call.
         text: What the step that it leads to is called.
         otherwise: Called when it fails or is cancelled.
+        expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
+        work: How much it is, in the unit of `pace.py`: what its time teaches about the next one.
     """
 
     id: int
@@ -39,6 +43,7 @@ class Running:
     apply: Callable[[Any], None]
     progress: Progress = field(default_factory=lambda: Progress(""))
     started: float = 0.0
+    turn: float = 0.0
     cancelling: bool = False
     background: bool = False
     method: str = ""
@@ -47,14 +52,30 @@ class Running:
     arguments: tuple[Any, ...] = ()
     text: str = ""
     otherwise: Callable[[], None] | None = None
+    expected: float = math.nan
+    work: float = math.nan
 
-    def view(self) -> JobView:
-        """As the window shows it."""
+    def view(self, place: int = 0, earlier: bool = False, later: bool = False) -> JobView:
+        """As the window shows it, at a place of the queue."""
         elapsed = time.monotonic() - self.started if self.started else 0.0
         done, total = self.progress.done, self.progress.total
         left = elapsed / done * (total - done) if done and total else -1.0
-        text = self.progress.text
-        return JobView(self.id, self.title, text, done, total, elapsed, left, self.cancelling, self.method)
+        rough = left < 0 and self.expected == self.expected
+        return JobView(
+            self.id,
+            self.title,
+            self.progress.text,
+            done,
+            total,
+            elapsed,
+            max(self.expected - elapsed, 0.0) if rough else left,
+            self.cancelling,
+            self.method,
+            place,
+            earlier,
+            later,
+            rough,
+        )
 
 
 class Board:
@@ -69,22 +90,55 @@ class Board:
         return len(self._running)
 
     def add(self, job: Running) -> None:
-        """Track a job."""
+        """Track a job; the first of them begins at once."""
         self._running[job.id] = job
+        self._begin()
 
     def get(self, number: int) -> Running | None:
         """The job of that number."""
         return self._running.get(number)
 
     def take(self, number: int) -> Running | None:
-        """The job of that number, no longer tracked."""
-        return self._running.pop(number, None)
+        """The job of that number, no longer tracked; the next begins."""
+        job = self._running.pop(number, None)
+        self._begin()
+        return job
 
     def progressed(self, number: int, progress: Progress) -> None:
-        """Note where a job stands."""
+        """Note where a job stands; it is the one that runs."""
         if (job := self._running.get(number)) is not None:
+            if next(iter(self._running)) != number:  # It was sent before it could be moved.
+                self._running = {number: job} | self._running
             job.started = job.started or time.monotonic()
             job.progress = progress
+
+    def move(self, number: int, earlier: bool) -> int | None:
+        """Let a job that waits change places with its neighbour.
+
+        Returns:
+            The job that it now comes before, 0 for none; None where it may not move.
+        """
+        numbers = list(self._running)
+        if number not in numbers:
+            return None
+        at = numbers.index(number)
+        if not self._may(at, -1 if earlier else 1):
+            return None
+        other = at - 1 if earlier else at + 1
+        numbers[at], numbers[other] = numbers[other], numbers[at]
+        self._running = {n: self._running[n] for n in numbers}
+        place = numbers.index(number) + 1
+        return numbers[place] if place < len(numbers) else 0
+
+    def _may(self, at: int, step: int) -> bool:
+        """Only what waits moves, and nothing passes a job that makes a state or opens a model."""
+        jobs = list(self._running.values())
+        inside = at > 0 and 0 < at + step < len(jobs)
+        return inside and not (jobs[at].changes or jobs[at + step].changes)
+
+    def _begin(self) -> None:
+        if (first := next(iter(self._running.values()), None)) is not None:
+            first.turn = first.turn or time.monotonic()
 
     @property
     def changing(self) -> bool:
@@ -97,4 +151,5 @@ class Board:
 
     def views(self) -> tuple[JobView, ...]:
         """All jobs as the window shows them."""
-        return tuple(job.view() for job in self._running.values())
+        jobs = enumerate(self._running.values())
+        return tuple(job.view(place, self._may(place, -1), self._may(place, 1)) for place, job in jobs)

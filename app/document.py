@@ -33,6 +33,7 @@ from .contents import Contents, allowed, measured, opened
 from .curves import Curves
 from .handing import Handing
 from .history import Entry, History, Snapshot
+from .logbook import Level, Logbook
 from .lowest import Lowest
 from .studies import Studies
 from .views import Views
@@ -43,7 +44,6 @@ __all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection", "
 
 ALL = frozenset(Aspect)
 PLAN = frozenset({Aspect.MARKS, Aspect.GOAL, Aspect.STATES, Aspect.SCORES})
-LOG_LINES = 2000
 
 
 class Document(QObject):
@@ -71,7 +71,7 @@ class Document(QObject):
         self.selection = Selection()
         self.hovered = -1
         self.compared: tuple[Side | None, Side | None] = (None, None)
-        self.log: tuple[str, ...] = ()
+        self.logbook = Logbook()
         self.recovery = RecoverySettings()
         self.revision = 0
         self._before_preview: Mask | None = None
@@ -469,6 +469,10 @@ class Document(QObject):
         """Stop a job; it leaves everything as it was."""
         self.work.cancel(job_id)
 
+    def move_job(self, job_id: int, earlier: bool) -> None:
+        """Let a job that waits have its turn earlier or later by one."""
+        self.work.move(job_id, earlier)
+
     # What jobs bring.
 
     def adopt(self, model: OpenedModel, spec: ModelSpec) -> None:
@@ -581,10 +585,15 @@ class Document(QObject):
             self.contents.states[state_id] = replace(state, exports=(*state.exports, exported))
         self.announce(Aspect.STATES)
 
-    def note(self, line: str) -> None:
-        """Add a line to the log."""
-        self.log = (*self.log, line)[-LOG_LINES:]
+    def note(self, text: str, level: Level = Level.INFO) -> None:
+        """Add a line to the log, or several."""
+        self.logbook.write(text, level)
         self.announce(Aspect.LOG)
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The lines of the log."""
+        return self.logbook.lines()
 
     def announce(self, *aspects: Aspect) -> None:
         """Tell the views what changed."""
@@ -593,7 +602,7 @@ class Document(QObject):
 
     def fail(self, error: SecateurError) -> None:
         """Tell the window what went wrong."""
-        self.note(str(error))
+        self.note(str(error), Level.ERROR)
         self.failed.emit(error)
 
     # How a step is taken.

@@ -19,12 +19,16 @@ from .aspects import Aspect
 from .commands.actions import Actions
 from .document import Document
 from .drops import source_of
+from .notices import Notices
+from .panels.words import sentence
 from .places import PLACES
 from .preload import Preload
 from .recent import Recent
 from .restore_bar import RestoreBar
+from .saver import Saver
 from .start_page import StartPage
 from .status_line import StatusLine
+from .tab_order import put_in_order
 from .top_bar import TopBar
 from .widgets.error_bar import ErrorBar
 
@@ -59,6 +63,10 @@ class MainWindow(QMainWindow):
         self.area: Any = None
         self._area: Any = None
         self._recent = Recent(self)
+        self.notices = Notices(self)
+        self.saver = Saver(self)
+        self.saver.saved.connect(self._saved)
+        self.saver.failed.connect(document.fail)
         self._preload = Preload(PLACES, self)
         self._preload.finished.connect(self._build)
         self._painted = False
@@ -140,6 +148,16 @@ class MainWindow(QMainWindow):
         self._first_tab()
         self.built.emit()
 
+    def focusNextPrevChild(self, on: bool) -> bool:
+        """Tab goes part by part, whatever was made in which order."""
+        put_in_order(self, self.parts())
+        return super().focusNextPrevChild(on)
+
+    def parts(self) -> list[QWidget]:
+        """What the window consists of, as it is read."""
+        panels = [] if self.area is None else self.area.parts()
+        return [self.top_bar, self.errors, self.start_page, *panels, self.status]
+
     # What commands and drops ask for.
 
     def open(self, spec: ModelSpec) -> None:
@@ -184,6 +202,12 @@ class MainWindow(QMainWindow):
         settings.store("theme", scheme)
         theme.theme().choose(theme.Scheme(scheme))
 
+    def resize_text(self, step: int) -> None:
+        """Make text larger or smaller by so many pixels, 0 for the first size, now and for the next start."""
+        look = theme.theme()
+        look.resize(look.sizes.body + step if step else theme.Sizes().body)
+        settings.store("text", look.sizes.body)
+
     def show_panel(self, module: str) -> None:
         """Bring a panel to the front, by its module."""
         if self.area is not None:
@@ -198,6 +222,11 @@ class MainWindow(QMainWindow):
         """Type in the tree how many the selected layer keeps."""
         if self.area is not None:
             self.area.panels["tree.panel"].edit_keeps()
+
+    def toggle_dock(self, name: str) -> None:
+        """Hide a dock, or show it again."""
+        if self.area is not None:
+            self.area.toggle(name)
 
     def reset_layout(self) -> None:
         """Panels as at first."""
@@ -232,7 +261,11 @@ class MainWindow(QMainWindow):
 
             consent.ask_code(self, work.asked, error)
             return
-        self.errors.show_error(str(error), error.details)
+        self.errors.show_error(sentence(error.message), error.details)
+
+    @Slot(object)
+    def _saved(self, path: Path) -> None:
+        self.document.work.say(self.tr("Saved {path}").format(path=path))
 
     @Slot(str, object)
     def _fitted(self, recipe: str, fit: Any) -> None:
@@ -345,6 +378,7 @@ class MainWindow(QMainWindow):
         settings.store("geometry", self.saveGeometry())
         self._preload.wait()
         self._recent.close()
+        self.saver.close()
         if self.area is not None:
             self.area.remember()
         settings.flush()

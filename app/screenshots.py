@@ -1,4 +1,6 @@
-"""Pictures of the window at each step: `python -m secateur.app.screenshots OUT` drives it on the bundled ResNet.
+"""Pictures of the window at each step, of every panel and of every dialog, empty and full.
+
+`python -m secateur.app.screenshots OUT` drives the window on the bundled ResNet, then on the ViT.
 
 Each look (light, dark) and scale (1x, 2x) is a process of its own, because a scale holds for a whole process.
 """
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ SCALES = (1, 2)
 LIMIT = 600.0
 """Seconds that a step may take."""
 EPOCHS = 1
+WITHOUT_A_MODEL = ("About", "Criteria", "Diagnostics", "OpenModel", "Palette", "Sheet", "Target")
+"""Dialogs that an empty window has."""
 TRIALS = 24
 """Cuts on trial that are waited for before the picture of a sensitivity analysis."""
 
@@ -67,6 +71,8 @@ def road(camera: Photographer) -> None:
     """Every step once, with a picture of each."""
     window, document = camera.window, camera.window.document
     camera.take("01-start")
+    panels(camera, "empty")
+    dialogs(camera, "empty", WITHOUT_A_MODEL)
     window.open_source("bundled:resnet")
     camera.take("02-opening")
     camera.wait(lambda: document.scores is not None)
@@ -95,7 +101,11 @@ def road(camera: Photographer) -> None:
     camera.take("10-history")
     window.area.show_tab("recipe")
     camera.take("10-recipe")
-    _dialogs(camera)
+    _inspect(camera)
+    panels(camera, "full")
+    dialogs(camera, "full")
+    _error(camera)
+    _larger(camera)
     window.resize(1024, 700)
     camera.take("15-small")
     _heads(camera)
@@ -164,6 +174,7 @@ def _heads(camera: Photographer) -> None:
     document.mark([rows[0].first, rows[2].first + 3], True)
     document.lock([rows[1].first + 1], True)
     camera.take("17-heads")
+    camera.take("panel-heads-vit", window.area.panels["heads"])
     window.area.show_tab("layers")
     camera.take("18-layers-vit")
 
@@ -184,53 +195,58 @@ def _recover(camera: Photographer) -> None:
     document.recover(replace(document.recovery, epochs=EPOCHS))
     camera.wait(lambda: len(document.curve) > 20 or not document.busy)
     camera.take("07-recovering")
+    document.evaluate()
+    document.measure()
+    window.area.show_tab("jobs")
+    camera.take("07-queue")
     camera.wait(lambda: not document.busy)
     camera.quiet()
     camera.take("08-recovered")
-    window.area.show_tab("jobs")
 
 
-def _dialogs(camera: Photographer) -> None:
-    from .commands.palette import Palette
-    from .dialogs.attach_data import AttachData
-    from .dialogs.baselines import Baselines
-    from .dialogs.bench import WriteBench
-    from .dialogs.criteria import Criteria
-    from .dialogs.export import Export
-    from .dialogs.hand_on import HandOn
-    from .dialogs.lowest import FindLowest
-    from .dialogs.mark import MarkDialog
-    from .dialogs.next_version import ApplyRecipe
-    from .dialogs.open_model import OpenModel
-    from .dialogs.ratings import Ratings
-    from .dialogs.sweep import SweepDialog
-    from .panels.tree.options import RatingOptions
+def panels(camera: Photographer, state: str) -> None:
+    """Every panel by itself, as it is now."""
+    from PySide6.QtCore import QPoint, QRect
 
     window = camera.window
-    dialogs = {
-        "11-open-model": OpenModel(window),
-        "12-attach-data": AttachData(window),
-        "13-export": Export(window, "onnx"),
-        "13-report": HandOn(window, "report"),
-        "13-share": HandOn(window, "bundle"),
-        "13-apply-recipe": ApplyRecipe(window),
-        "14-palette": Palette(window),
-        "14-sweep": SweepDialog(window),
-        "14-lowest": FindLowest(window),
-        "14-baselines": Baselines(window),
-        "14-bench": WriteBench(window),
-        "14-criteria": Criteria(window),
-        "14-mark": MarkDialog(window),
-        "14-ratings": Ratings(window),
-        "14-rating": RatingOptions(window.document, window),
-    }
-    for name, dialog in dialogs.items():
-        dialog.show()
-        camera.take(name, dialog)
-        dialog.close()
+    front = window.pages.currentWidget()
+    window.pages.setCurrentWidget(window.area)
+    for module, panel in window.area.panels.items():
+        window.area.show_tab(module)
+        camera.rest(0.1)
+        camera.rest()
+        picture = window.grab(QRect(panel.mapTo(window, QPoint()), panel.size()))  # with what lies behind it
+        picture.save(str(camera.folder / f"panel-{module}-{state}{camera.suffix}.png"))
+    window.pages.setCurrentWidget(front)
+
+
+def dialogs(camera: Photographer, state: str, names: Sequence[str] = ()) -> None:
+    """Every dialog, or those of these names."""
+    from .gallery import dialog_kinds, make
+
+    for name, kind in dialog_kinds().items():
+        if not names or name in names:
+            dialog = make(kind, camera.window)
+            dialog.show()
+            camera.take(f"dialog-{name}-{state}", dialog)
+            dialog.close()
+
+
+def _error(camera: Photographer) -> None:
+    window = camera.window
     window.errors.show_error("net.pt has other shapes than the model: 3 keys, first fc.weight.", "fc.weight: [10, 64]")
     camera.take("16-error")
     window.errors.hide()
+
+
+def _larger(camera: Photographer) -> None:
+    """All of it with the largest text."""
+    from .theme import theme
+    from .theme.values import LARGEST, Sizes
+
+    theme().resize(LARGEST)
+    camera.take("19-largest-text")
+    theme().resize(Sizes().body)
 
 
 def photograph(folder: Path, look: str, scale: int) -> None:

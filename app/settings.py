@@ -129,6 +129,11 @@ def remember(title: str, source: str) -> None:
     store("recent", [list(entry) for entry in entries[:RECENT]])
 
 
+def forget() -> None:
+    """Forget what was opened."""
+    store("recent", None)
+
+
 def load(name: str) -> QByteArray:
     """A stored geometry, empty when there is none."""
     return QByteArray(value(name, b""))

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from secateur.engine.sources.protocol import ModelSpec
 
-from . import settings, theme
+from . import settings, theme, translation
 from .collector import Collector
 from .document import Document
 from .link import EngineLink
@@ -27,7 +27,8 @@ def make_application() -> QApplication:
     application.setApplicationDisplayName("")
     if application.findChild(Collector) is None:
         Collector(application)
-    theme.apply(application, settings.theme_choice())
+    translation.install(application)
+    theme.apply(application, settings.theme_choice(), settings.value("text", 0))
     return application
 
 

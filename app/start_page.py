@@ -3,7 +3,7 @@
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayoutItem, QProgressBar, QVBoxLayout, QWidget
 
 from . import settings
 from .aspects import Aspect
@@ -25,7 +25,8 @@ class StartPage(QWidget):
         super().__init__(window)
         self._window = window
         card = Card(margin=28)
-        card.setFixedWidth(620)
+        card.setMinimumWidth(620)
+        card.setMaximumWidth(900)
         card.body.setSpacing(10)
         card.body.addWidget(self._title())
         card.body.addWidget(
@@ -47,6 +48,8 @@ class StartPage(QWidget):
         card.body.addWidget(label(self.tr("Your own"), "strong"))
         for name in ("file.open", "file.open_project"):
             card.body.addLayout(self._offer(name))
+        drop = self.tr("Or drop a Python file, a checkpoint, or the folder of a project or an export on this window.")
+        card.body.addWidget(label(drop, "muted", wrap=True))
         self._recent = QVBoxLayout()
         card.body.addLayout(self._recent)
         self._status = label("", "muted", wrap=True)
@@ -78,7 +81,7 @@ class StartPage(QWidget):
     def _offer(self, name: str) -> QHBoxLayout:
         command = command_named(name)
         made = button(say(command.title), tip=say(command.tooltip))
-        made.setFixedWidth(160)
+        made.setMinimumWidth(160)
         made.clicked.connect(lambda: self._window.commands.run(command))
         row = QHBoxLayout()
         row.setSpacing(12)
@@ -89,6 +92,8 @@ class StartPage(QWidget):
     def refresh(self) -> None:
         """List what was opened lately."""
         entries = settings.recent()
+        while (item := self._recent.takeAt(0)) is not None:
+            _discard(item)
         if not entries:
             return
         self._recent.addSpacing(8)
@@ -114,3 +119,12 @@ class StartPage(QWidget):
             self._status.setText(f"{job.title}: {job.text or self._window.document.work.engine}")
             self._bar.setRange(0, job.total)
             self._bar.setValue(job.done)
+
+
+def _discard(item: QLayoutItem) -> None:
+    """Take a row of widgets off the page."""
+    if (widget := item.widget()) is not None:
+        widget.deleteLater()
+    elif (row := item.layout()) is not None:
+        while (inner := row.takeAt(0)) is not None:
+            _discard(inner)

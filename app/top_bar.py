@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import QSignalBlocker, Slot
+from PySide6.QtCore import QEvent, QSignalBlocker, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -47,6 +47,7 @@ class TopBar(QWidget):
         """Stand in a window."""
         super().__init__(window)
         self._window, self._document = window, window.document
+        self._laid_out = False
         self.data = button("", tip=say(command_named("file.data").tooltip))
         self.target = ComboBox(self.tr("Target"))
         self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0, self.tr(" % of"))
@@ -94,7 +95,7 @@ class TopBar(QWidget):
         self._rows[0].addStretch(1)
         self._rows[0].addWidget(self._do)
         self._rows[0].insertWidget(1, self._want)
-        self._wide = True
+        self._wide = self._laid_out = True
 
     def _button(self, name: str) -> QPushButton:
         made = button(say(command_named(name).title).removesuffix("..."))
@@ -105,6 +106,13 @@ class TopBar(QWidget):
         """Give the goal its own row where one row is too short."""
         super().resizeEvent(event)
         self._arrange()
+
+    def event(self, event: QEvent) -> bool:
+        """Parts that got wider, with text of another size, are arranged anew."""
+        handled = super().event(event)
+        if event.type() is QEvent.Type.LayoutRequest and self._laid_out:
+            self._arrange()
+        return handled
 
     def _arrange(self) -> None:
         parts = (self._have, self._want, self._do)
@@ -184,7 +192,7 @@ class TopBar(QWidget):
             words = self.tr("Open a model")
         self.primary.say(words)
         self.primary.setEnabled(not reason)
-        self.primary.setToolTip(reason or say(command.tooltip))
+        self.primary.setToolTip(command.told(document))
         self._buttons["edit.suggest"].setVisible(command.id != "edit.suggest")
 
     def _run(self, name: str) -> None:

@@ -4,11 +4,12 @@ Nothing here waits. A job that changes states blocks edits until it ends; one th
 document as it was. Background jobs (scores, measurements) step aside when the user asks for something.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from secateur.engine.devices import CPU
 from secateur.engine.errors import EngineLost, SecateurError
@@ -29,6 +30,8 @@ from .commands.reasons import no_study
 from .drops import BUNDLE
 from .folders import new_session_folder
 from .keeper import Keeper
+from .logbook import level_of
+from .pace import Pace
 from .suggestion import Suggestion
 from .widgets.numbers import rough
 from .words import counted
@@ -49,6 +52,7 @@ class Work(QObject):
 
     Attributes:
         board: Jobs in flight.
+        pace: How long they took, and how long the next ones will.
         curve: Points of the running or last recovery.
         asked: What was asked to be opened last.
         folder: The session's folder, None before the engine was started.
@@ -58,7 +62,12 @@ class Work(QObject):
         weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
         interrupted: The recovery that the engine was lost in; it goes on once the engine is there again.
         keeper: Keeps the session on disk, and brings back what an earlier window has left.
+
+    Signals:
+        ended: (sentence, seconds), a job that was asked for came to its end after so long.
     """
+
+    ended = Signal(str, float)
 
     def __init__(self, document: "Document", link: Any) -> None:
         """Work for a document; `link` is an `EngineLink`, or None where there is no engine."""
@@ -66,6 +75,7 @@ class Work(QObject):
         self.document = document
         self.link = link
         self.board = Board()
+        self.pace = Pace(document)
         self.curve: list[CurvePoint] = []
         self.asked: ModelSpec | None = None
         self.weights = ""
@@ -165,13 +175,17 @@ class Work(QObject):
         """Measure a state's metric on the split that the original was judged on."""
         if self.document.task is None or not state:
             return
-        first = next(iter(self.document.original.metrics), None) if self.document.original else None
-        split = first.split if first is not None else Split.REPORT
 
         def apply(metric: Metric) -> None:
             self.document.take_measurements(state, metrics=(metric,))
 
-        self._ask(self.tr("Evaluate {state}").format(state=state), apply, "evaluate", state, split)
+        self._ask(self.tr("Evaluate {state}").format(state=state), apply, "evaluate", state, self.judged_on)
+
+    @property
+    def judged_on(self) -> Split:
+        """The split that the original was judged on, and so all others are."""
+        first = next(iter(self.document.original.metrics), None) if self.document.original else None
+        return first.split if first is not None else Split.REPORT
 
     def score(self) -> None:
         """Rate the structures of the present state, unless that is known or under way."""
@@ -366,6 +380,13 @@ class Work(QObject):
             self.link.cancel(number)
             self.document.announce(Aspect.JOBS)
 
+    def move(self, number: int, earlier: bool) -> None:
+        """Let a job that waits change places with the one before or after it."""
+        before = self.board.move(number, earlier)
+        if before is not None and self.link is not None:
+            self.link.move(number, before)
+            self.document.announce(Aspect.JOBS)
+
     def _ask(
         self,
         title: str,
@@ -401,6 +422,8 @@ class Work(QObject):
         running = Running(number, title, changes, revision, apply, background=background, method=method)
         running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
         running.otherwise = otherwise
+        estimate = self.pace.estimate(method, *arguments)
+        running.work, running.expected = estimate.work, estimate.seconds
         self.board.add(running)
         self._clock.start()
         self.document.announce(Aspect.JOBS)
@@ -506,7 +529,11 @@ class Work(QObject):
     def _finished(self, number: int, result: Any) -> None:
         job = self._take(number)
         if job is not None:
+            took = time.monotonic() - job.turn
+            self.pace.learn(job.method, job.work, took)
             job.apply(result)
+            if not job.background:
+                self.ended.emit(self.tr("Finished: {job}").format(job=job.title), took)
 
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
@@ -523,6 +550,7 @@ class Work(QObject):
             return self._say(words.format(job=job.title))
         self._suggest_later = False
         self.document.fail(error)
+        self.ended.emit(self.tr("Failed: {job}").format(job=job.title), time.monotonic() - job.turn)
 
     @Slot(object, bool, bool)
     def _lost(self, error: SecateurError, asked: bool, again: bool) -> None:
@@ -551,7 +579,9 @@ class Work(QObject):
 
     @Slot(str)
     def _logged(self, text: str) -> None:
-        self.document.note(text)
+        for line in text.splitlines():
+            self.document.logbook.write(line, level_of(line))
+        self.document.announce(Aspect.LOG)
 
     @Slot()
     def _tell_progress(self) -> None:

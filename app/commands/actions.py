@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from ..aspects import Aspect
+from ..recent_menu import RecentMenu
+from ..theme import theme
 from .command import Command, say
 from .table import COMMANDS, MENUS
 
 SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.SENSITIVITY, Aspect.LOG}
-MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?"}
+MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?", "view.larger": "Ctrl+="}
 """Second shortcuts that people know from elsewhere."""
 
 
@@ -28,6 +30,7 @@ class Actions(QObject):
         self._window = window
         self.by_id: dict[str, QAction] = {one.id: self._action(one) for one in COMMANDS}
         window.document.views.watch(SHOWN, self._changed)
+        theme().changed.connect(self.refresh)
         self.refresh()
 
     def fill_menus(self, window: QMainWindow) -> None:
@@ -38,7 +41,10 @@ class Actions(QObject):
             for one in COMMANDS:
                 if one.menu == title:
                     menu.addAction(self.by_id[one.id])
+                if one.id == "file.open_project":
+                    menu.addMenu(RecentMenu(window, menu))
 
+    @Slot()
     def refresh(self) -> None:
         """Enable and word every action as the document stands."""
         document = self._window.document
@@ -46,7 +52,7 @@ class Actions(QObject):
             action, reason = self.by_id[one.id], one.enabled(document)
             action.setText(one.shown(document))
             action.setEnabled(not reason)
-            action.setToolTip(reason or say(one.tooltip))
+            action.setToolTip(one.told(document))
 
     def run(self, command: Command) -> None:
         """Run a command unless it cannot be done now; then say why."""

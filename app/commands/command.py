@@ -36,6 +36,7 @@ class Command:
         shortcut: Keys ("Ctrl+Z"), "" for none.
         enabled: Given the document the reason why it cannot be done now, "" when it can.
         words: Given the document a title that says more ("Undo cut 96 structures"), None for the plain one.
+        takes: Given the document about how long it takes and how much memory, in a sentence; None for what is quick.
     """
 
     id: str
@@ -46,7 +47,13 @@ class Command:
     shortcut: str = ""
     enabled: Callable[["Document"], str] = always
     words: Callable[["Document"], str] | None = None
+    takes: Callable[["Document"], str] | None = None
 
     def shown(self, document: "Document") -> str:
         """The title in the user's language, as it is worded for this document."""
         return self.words(document) if self.words is not None else say(self.title)
+
+    def told(self, document: "Document") -> str:
+        """Why it cannot be done now; else what it does, and what that takes."""
+        takes = self.takes(document) if self.takes is not None else ""
+        return self.enabled(document) or " ".join(part for part in (say(self.tooltip), takes) if part)

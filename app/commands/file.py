@@ -184,6 +184,7 @@ FILE = (
         _export("onnx"),
         "Ctrl+E",
         reasons.all_of(_WRITABLE, reasons.no_plan),
+        takes=lambda document: document.work.pace.words("export", document.contents.present),
     ),
     Command(
         "file.export_pytorch",
@@ -193,6 +194,7 @@ FILE = (
         _export("pytorch"),
         "Ctrl+Shift+E",
         reasons.all_of(_WRITABLE, reasons.no_plan),
+        takes=lambda document: document.work.pace.words("export", document.contents.present),
     ),
     Command(
         "file.export_recipe",

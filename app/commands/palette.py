@@ -6,7 +6,8 @@ from PySide6.QtCore import QEvent, QObject, QSize, Qt, Slot
 from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QDialog, QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout
 
-from .command import Command, say
+from ..theme import px
+from .command import Command
 from .table import COMMANDS
 
 ROW = 26
@@ -80,9 +81,9 @@ class Palette(QDialog):
         item = QTreeWidgetItem([command.shown(document), reason, keys])
         item.setData(0, Qt.ItemDataRole.UserRole, command.id)
         muted = self.palette().placeholderText()
-        item.setSizeHint(1, QSize(0, ROW))  # the column that stretches: its width asks for nothing
+        item.setSizeHint(1, QSize(0, px(ROW)))  # the column that stretches: its width asks for nothing
         for column in range(3):
-            item.setToolTip(column, reason or say(command.tooltip))
+            item.setToolTip(column, command.told(document))
             if reason or column == 2:
                 item.setForeground(column, muted)
         return item

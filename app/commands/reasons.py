@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.structures.parts import Kind
 
+from ..theme import sizes
+from ..theme.values import LARGEST, SMALLEST
 from .command import say
 
 if TYPE_CHECKING:
@@ -130,6 +132,16 @@ def no_baseline(document: "Document") -> str:
 def left_behind(document: "Document") -> str:
     """A session ended without being closed."""
     return "" if document.work.keeper.offers else say("Every session was closed in order: there is none to restore.")
+
+
+def may_grow(document: "Document") -> str:
+    """Text is not as large as it gets."""
+    return "" if sizes().body < LARGEST else say("Text is as large as it gets.")
+
+
+def may_shrink(document: "Document") -> str:
+    """Text is not as small as it gets."""
+    return "" if sizes().body > SMALLEST else say("Text is as small as it gets.")
 
 
 def running(document: "Document") -> str:

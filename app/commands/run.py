@@ -1,5 +1,6 @@
 """Commands that start and stop jobs."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..words import QT_TRANSLATE_NOOP, counted
@@ -63,6 +64,21 @@ def _recover_words(document: "Document") -> str:
     return counted(epochs, say("Recover, {count} epoch"), say("Recover, {count} epochs"))
 
 
+def _takes(method: str, *rest: Callable[["Document"], Any]) -> Callable[["Document"], str]:
+    """What a call of the session on the present state takes; `rest` gives its further arguments."""
+
+    def words(document: "Document") -> str:
+        given = (one(document) for one in rest)
+        return document.work.pace.words(method, document.contents.present, *given)
+
+    return words
+
+
+def _measure_takes(document: "Document") -> str:
+    states = tuple(dict.fromkeys(one.id for one in (document.original, document.state) if one is not None))
+    return document.work.pace.words("measure", states, document.target)
+
+
 RUN = (
     Command(
         "run.cut",
@@ -73,6 +89,7 @@ RUN = (
         "Ctrl+Return",
         reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.marked, reasons.no_study),
         _cut_words,
+        _takes("cut"),
     ),
     Command(
         "run.recover",
@@ -91,6 +108,7 @@ RUN = (
             reasons.no_study,
         ),
         _recover_words,
+        _takes("recover", lambda document: document.recovery),
     ),
     Command(
         "run.evaluate",
@@ -100,6 +118,7 @@ RUN = (
         lambda window: window.document.evaluate(),
         "",
         reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged),
+        takes=_takes("evaluate", lambda document: document.work.judged_on),
     ),
     Command(
         "run.measure",
@@ -109,6 +128,7 @@ RUN = (
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
         reasons.all_of(reasons.opened, reasons.at_hand, reasons.here),
+        takes=_measure_takes,
     ),
     Command(
         "run.module_times",
@@ -156,6 +176,7 @@ RUN = (
         _sensitivity,
         "",
         reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged, reasons.unmeasured),
+        takes=_takes("sensitivity"),
     ),
     Command(
         "run.sweep",

@@ -1,5 +1,6 @@
 """The sheet of shortcuts, made from the table."""
 
+import math
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
@@ -10,30 +11,47 @@ from .actions import MORE_KEYS
 from .command import CONTEXT, Command, say
 from .table import COMMANDS, MENUS
 
+COLUMNS, SLACK = 3, 3
+"""How many there are, how many shortcuts more than its share each may have, and how few may stand at its end."""
+
+
+class Sheet(QDialog):
+    """All shortcuts, by menu."""
+
+    def __init__(self, window: Any) -> None:
+        """Stand over a window."""
+        super().__init__(window)
+        self.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        layout = QVBoxLayout(self)
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
+        columns = QHBoxLayout()
+        columns.setSpacing(28)
+        layout.addLayout(columns)
+        self._fill(columns)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
+
+    @staticmethod
+    def _fill(columns: QHBoxLayout) -> None:
+        """Menus one below the other; what does not fit into a column goes on in the next."""
+        with_keys = {menu: [one for one in COMMANDS if one.menu == menu and one.shortcut] for menu in MENUS}
+        room = math.ceil(sum(map(len, with_keys.values())) / COLUMNS) + SLACK
+        column, filled = _column(columns), 0
+        for menu, commands in with_keys.items():
+            begun = 0
+            while begun < len(commands):
+                if room - filled < min(SLACK, len(commands) - begun):
+                    column, filled = _column(columns), 0
+                part = commands[begun : begun + room - filled]
+                _section(column, menu, part, again=begun > 0)
+                filled, begun = filled + len(part), begun + len(part)
+
 
 def show_sheet(window: Any) -> None:
     """Open the sheet over a window."""
-    dialog = QDialog(window)
-    dialog.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    layout = QVBoxLayout(dialog)
-    layout.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
-    columns = QHBoxLayout()
-    columns.setSpacing(28)
-    layout.addLayout(columns)
-    half = sum(bool(one.shortcut) for one in COMMANDS) / 2
-    column, filled = _column(columns), 0
-    for menu in MENUS:
-        with_keys = [one for one in COMMANDS if one.menu == menu and one.shortcut]
-        if with_keys and filled >= half:
-            column, filled = _column(columns), 0
-        if with_keys:
-            _section(column, menu, with_keys)
-        filled += len(with_keys)
-    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-    buttons.rejected.connect(dialog.reject)
-    layout.addWidget(buttons)
-    dialog.open()
+    Sheet(window).open()
 
 
 def _column(columns: QHBoxLayout) -> QVBoxLayout:
@@ -45,8 +63,9 @@ def _column(columns: QHBoxLayout) -> QVBoxLayout:
     return column
 
 
-def _section(column: QVBoxLayout, menu: str, commands: list[Command]) -> None:
-    heading = QLabel(say(menu))
+def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: bool) -> None:
+    """Shortcuts of a menu, or the rest of them."""
+    heading = QLabel(say("{menu}, more").format(menu=say(menu)) if again else say(menu))
     heading.setProperty("role", "heading")
     column.addWidget(heading)
     form = QFormLayout()

@@ -29,6 +29,12 @@ def _criteria(window: Any) -> None:
     show_criteria(window)
 
 
+def _diagnostics(window: Any) -> None:
+    from ..dialogs.diagnostics import show_diagnostics
+
+    show_diagnostics(window)
+
+
 def _about(window: Any) -> None:
     from ..dialogs.about import show_about
 
@@ -37,6 +43,18 @@ def _about(window: Any) -> None:
 
 def _shower(module: str) -> Callable[[Any], None]:
     return lambda window: window.show_panel(module)
+
+
+def _save_plot(window: Any) -> None:
+    from ..dialogs.save_plot import ask
+
+    ask(window)
+
+
+def _copy_plot(window: Any, numbers: bool) -> None:
+    from ..dialogs.save_plot import copy
+
+    copy(window, numbers)
 
 
 VIEW = (
@@ -94,6 +112,114 @@ VIEW = (
         reasons.opened,
     ),
     Command(
+        "view.recovery",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show recovery"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Loss and metric while a model is fine-tuned, and its settings."),
+        _shower("recovery"),
+        "Alt+1",
+        reasons.opened,
+    ),
+    Command(
+        "view.samples",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show samples"),
+        QT_TRANSLATE_NOOP(CONTEXT, "What the original scores, and samples as the model sees them."),
+        _shower("samples"),
+        "Alt+2",
+        reasons.opened,
+    ),
+    Command(
+        "view.jobs",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show jobs"),
+        QT_TRANSLATE_NOOP(CONTEXT, "What runs, what waits for its turn, and a way to stop either."),
+        _shower("jobs"),
+        "Alt+3",
+        reasons.opened,
+    ),
+    Command(
+        "view.history",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show history"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Every state; Return goes to one."),
+        _shower("history"),
+        "Alt+4",
+        reasons.opened,
+    ),
+    Command(
+        "view.log",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show log"),
+        QT_TRANSLATE_NOOP(CONTEXT, "What happened, line by line."),
+        _shower("log"),
+        "Alt+5",
+        reasons.opened,
+    ),
+    Command(
+        "view.recipe",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show recipe"),
+        QT_TRANSLATE_NOOP(CONTEXT, "The session as a Python script that gives the same weights."),
+        _shower("recipe"),
+        "Alt+6",
+        reasons.opened,
+    ),
+    Command(
+        "view.dock_model",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show or hide the tree"),
+        QT_TRANSLATE_NOOP(CONTEXT, "The panel with layers and structures."),
+        lambda window: window.toggle_dock("model"),
+        "",
+        reasons.opened,
+    ),
+    Command(
+        "view.dock_inspector",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show or hide the inspector"),
+        QT_TRANSLATE_NOOP(CONTEXT, "The panel that explains what is selected."),
+        lambda window: window.toggle_dock("inspector"),
+        "",
+        reasons.opened,
+    ),
+    Command(
+        "view.dock_work",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show or hide the work"),
+        QT_TRANSLATE_NOOP(CONTEXT, "The panel with recovery, jobs, history and log."),
+        lambda window: window.toggle_dock("work"),
+        "",
+        reasons.opened,
+    ),
+    Command(
+        "view.save_plot",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Save plot..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write any plot as an image, as vectors, or its numbers as CSV."),
+        _save_plot,
+        "Ctrl+Shift+S",
+        reasons.opened,
+    ),
+    Command(
+        "view.copy_plot",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Copy plot"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Put the plot in front on the clipboard, as an image."),
+        lambda window: _copy_plot(window, numbers=False),
+        "Ctrl+Shift+C",
+        reasons.opened,
+    ),
+    Command(
+        "view.copy_numbers",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Copy the plot's numbers"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Put the numbers behind the plot in front on the clipboard, as CSV."),
+        lambda window: _copy_plot(window, numbers=True),
+        "",
+        reasons.opened,
+    ),
+    Command(
         "view.system",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Theme of the system"),
@@ -113,6 +239,32 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Dark theme"),
         QT_TRANSLATE_NOOP(CONTEXT, "Always dark."),
         lambda window: window.dress("dark"),
+    ),
+    Command(
+        "view.larger",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Larger text"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Make all text a little larger, and what is as tall as it."),
+        lambda window: window.resize_text(1),
+        "Ctrl++",
+        reasons.may_grow,
+    ),
+    Command(
+        "view.smaller",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Smaller text"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Make all text a little smaller, and what is as tall as it."),
+        lambda window: window.resize_text(-1),
+        "Ctrl+-",
+        reasons.may_shrink,
+    ),
+    Command(
+        "view.text",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Normal text size"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Text as large as at first."),
+        lambda window: window.resize_text(0),
+        "Ctrl+0",
     ),
     Command(
         "view.reset",
@@ -137,10 +289,17 @@ VIEW = (
         _criteria,
     ),
     Command(
+        "help.diagnostics",
+        HELP,
+        QT_TRANSLATE_NOOP(CONTEXT, "Diagnostics..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Versions, machine, folders and the last errors, to copy into a report."),
+        _diagnostics,
+    ),
+    Command(
         "help.about",
         HELP,
         QT_TRANSLATE_NOOP(CONTEXT, "About Secateur"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Versions and folders, to copy into a report."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Version and licence."),
         _about,
     ),
 )

@@ -1,48 +1,57 @@
-"""About: versions and folders, to copy into a report. Reads package metadata, imports nothing heavy."""
+"""About: what this is, its version and its licence."""
 
-import platform
 from importlib import metadata
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QPlainTextEdit, QVBoxLayout
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
 
-from ..folders import sessions_folder
 from ..widgets.buttons import button
-
-CONTEXT = "About"
-PACKAGES = ("secateur", "torch", "onnxruntime", "onnx", "numpy", "PySide6-Essentials", "PySide6", "pyqtgraph")
+from ..widgets.labels import label
 
 
-def facts(window: Any) -> str:
-    """One fact a line."""
-    lines = [f"{name} {version}" for name in PACKAGES if (version := _version(name))]
-    lines += [
-        f"Python {platform.python_version()}, {platform.platform()}",
-        f"Qt platform: {QGuiApplication.platformName()}",
-    ]
-    return "\n".join([*lines, f"Sessions: {sessions_folder()}", f"This session: {window.document.work.folder}"])
+class About(QDialog):
+    """The dialog."""
+
+    def __init__(self, window: Any) -> None:
+        """Stand over a window."""
+        super().__init__(window)
+        self.setWindowTitle(self.tr("About Secateur"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(440)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(8)
+        layout.addWidget(label(self.tr("Secateur {0}").format(_version()), "number"))
+        words = (
+            self.tr("Makes a trained network smaller by removing whole filters, heads, neurons and blocks."),
+            self.tr("Licence: Apache 2.0. Parts that it uses have their own; Diagnostics lists their versions."),
+        )
+        for each in words:
+            layout.addWidget(label(each, "muted", wrap=True))
+        row = QHBoxLayout()
+        row.addStretch(1)
+        for text, act in ((self.tr("Diagnostics..."), lambda: self._diagnose(window)), (self.tr("Close"), self.reject)):
+            made = button(text)
+            made.clicked.connect(act)
+            row.addWidget(made)
+        layout.addSpacing(8)
+        layout.addLayout(row)
+
+    def _diagnose(self, window: Any) -> None:
+        from .diagnostics import show_diagnostics
+
+        self.accept()
+        show_diagnostics(window)
 
 
-def _version(package: str) -> str:
+def _version() -> str:
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+        return metadata.version("secateur")
+    except metadata.PackageNotFoundError:  # run from a folder that was not installed
         return ""
 
 
 def show_about(window: Any) -> None:
     """Open the dialog over a window."""
-    dialog = QDialog(window)
-    dialog.setWindowTitle(QCoreApplication.translate(CONTEXT, "About Secateur"))
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.resize(560, 320)
-    text = QPlainTextEdit(facts(window), readOnly=True)
-    text.setAccessibleName(QCoreApplication.translate(CONTEXT, "Versions and folders"))
-    copy = button(QCoreApplication.translate(CONTEXT, "Copy"))
-    copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(text.toPlainText()))
-    layout = QVBoxLayout(dialog)
-    layout.addWidget(text)
-    layout.addWidget(copy, 0, Qt.AlignmentFlag.AlignRight)
-    dialog.open()
+    About(window).open()

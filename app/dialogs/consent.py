@@ -9,6 +9,7 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.errors import SecateurError
 from secateur.engine.sources.protocol import ModelSpec
 
+from ..panels.words import sentence
 from .form import FormDialog
 
 say = QCoreApplication.translate
@@ -19,7 +20,7 @@ class Consent(FormDialog):
 
     def __init__(self, window: Any, file: str, error: SecateurError, verb: str, act: Callable[[], None]) -> None:
         """Ask in a window about a checkpoint; `act` is what consent allows."""
-        super().__init__(window, self.tr("Run code that comes with this?"), str(error), verb)
+        super().__init__(window, self.tr("Run code that comes with this?"), sentence(error.message), verb)
         text = self.tr("{file} can run any code when it is opened. Open it only if you trust where it came from.")
         self.missing.setText(text.format(file=file))
         self.accept_button.setDefault(False)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QV
 from secateur.engine.scoring.criteria import CRITERIA, setting_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 
-from ..panels.words import sentence
+from ..panels.words import engine_words, sentence
 from ..widgets.labels import label
 
 CONTEXT = "Criteria"
@@ -49,8 +49,8 @@ class Criteria(QDialog):
 
     def _add(self, inner: QVBoxLayout, criterion: Criterion, status: str) -> None:
         inner.addSpacing(8)
-        inner.addWidget(label(self.tr(criterion.title), "heading", wrap=True))
-        inner.addWidget(label(self.tr("Score: {0}").format(criterion.formula), wrap=True))
+        inner.addWidget(label(engine_words(criterion.title), "heading", wrap=True))
+        inner.addWidget(label(self.tr("Score: {0}").format(engine_words(criterion.formula)), wrap=True))
         for words in (status, criterion.paper):
             if words:
                 inner.addWidget(label(words, "caption", wrap=True))

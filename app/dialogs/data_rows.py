@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QLineEdit
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec
 from secateur.engine.tasks.purposes.table import PURPOSES
 
+from ..panels.words import engine_words
 from ..widgets.fields import ComboBox
 from ..words import QT_TRANSLATE_NOOP
 from .texts import is_valid, numbers, shape
@@ -78,7 +79,7 @@ class DataRows(QObject):
         self.purpose = ComboBox(self.tr("Purpose"))
         self.purpose.addItem(self.tr("as the data suggests"), "")
         for name, title in PURPOSES.items():
-            self.purpose.addItem(title, name)
+            self.purpose.addItem(engine_words(title), name)
         dialog.add_row(self.tr("Purpose"), self.purpose)
         self.lines = self._lines(dialog)
         self.kind.currentIndexChanged.connect(lambda _index: self._chosen(dialog))

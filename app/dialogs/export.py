@@ -9,6 +9,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.export.table import EXPORTERS
 
+from ..panels.words import engine_words
 from ..widgets.fields import ComboBox
 from .form import FormDialog
 
@@ -30,7 +31,7 @@ class Export(FormDialog):
         self._document = window.document
         self.format = ComboBox(self.tr("Format"))
         for name, one in EXPORTERS.items():
-            self.format.addItem(one.title, name)
+            self.format.addItem(engine_words(one.title), name)
         self.format.setCurrentIndex(list(EXPORTERS).index(format))
         self.add_row(self.tr("Format"), self.format)
         self.path = self.add_path(self.tr("Write to"), default_path(self._document, format), pick="save")

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
+
+WIDE = 640
+"""Width of a dialog at first, in device-independent pixels."""
 
 
 class FormDialog(QDialog):
@@ -24,7 +27,6 @@ class FormDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(560)
         self.problem: Callable[[], str] = lambda: ""
         self.act: Callable[[], None] = lambda: None
         self.form = QFormLayout()
@@ -36,7 +38,7 @@ class FormDialog(QDialog):
         self.accept_button = PrimaryButton(verb)
         self.accept_button.setDefault(True)
         self.cancel_button = button(self.tr("Cancel"))
-        layout = QVBoxLayout(self)
+        layout = self._outer = QVBoxLayout(self)
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
         layout.addWidget(label(sentence, "muted", wrap=True))
@@ -46,6 +48,12 @@ class FormDialog(QDialog):
         layout.addLayout(self._buttons())
         self.accept_button.clicked.connect(self.accept)
         self.cancel_button.clicked.connect(self.reject)
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for paths; no minimum, because that would let words be cut off that need more."""
+        hint = super().sizeHint()
+        width = max(hint.width(), WIDE)
+        return QSize(width, max(hint.height(), self._outer.totalHeightForWidth(width)))
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -57,6 +65,7 @@ class FormDialog(QDialog):
     def showEvent(self, event: QShowEvent) -> None:
         """Begin in the first field, not on a button."""
         super().showEvent(event)
+        self._fit()
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
             self.focusNextChild()
 
@@ -67,6 +76,13 @@ class FormDialog(QDialog):
         self.missing.setText(problem)
         self.missing.setVisible(bool(problem))
         self.accept_button.setEnabled(not problem)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Grow until no line of a sentence that wraps is cut off."""
+        needed = self._outer.totalHeightForWidth(self.width())
+        if self.isVisible() and needed > self.height():
+            self.resize(self.width(), needed)
 
     def accept(self) -> None:
         """Act and close."""

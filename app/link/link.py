@@ -80,8 +80,15 @@ class EngineLink(QObject):
         return ticket
 
     def cancel(self, ticket: int) -> None:
-        """Ask a call to stop; if it does not within seconds, the process is killed and the session restored."""
+        """Ask a call to stop; if it does not within seconds, the process is killed and the session restored.
+
+        One that still waits for its turn is taken back at once.
+        """
         self._thread.supervisor.orders.put(("cancel", ticket))
+
+    def move(self, ticket: int, before: int) -> None:
+        """Let a call that waits come before another, or (0) after all."""
+        self._thread.supervisor.orders.put(("move", ticket, before))
 
     def close(self) -> None:
         """End thread and process; the process is asked first, then killed."""

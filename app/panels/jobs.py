@@ -1,25 +1,27 @@
 """Jobs that run or wait: what each does, how far it is, how long it will take, and a way to stop it."""
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import QCoreApplication, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document, JobView
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
-from ..widgets.numbers import duration
+from ..widgets.numbers import about, duration
 
 SHOWN = frozenset({Aspect.JOBS})
 
 
 class JobRow(QWidget):
-    """One job.
+    """One job: it runs, or waits for its turn and can be moved or taken out of the queue.
 
     Signals:
         cancelled: int, Cancel was pressed for this job.
+        moved: (int, bool), it shall have its turn earlier (or later) by one.
     """
 
     cancelled = Signal(int)
+    moved = Signal(int, bool)
 
     def __init__(self, job: JobView, parent: QWidget | None = None) -> None:
         """Show a job."""
@@ -29,6 +31,8 @@ class JobRow(QWidget):
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self.cancel = button(self.tr("Cancel"))
+        self.earlier = button(self.tr("Earlier"), "small", self.tr("Let it have its turn before the one above it"))
+        self.later = button(self.tr("Later"), "small", self.tr("Let the one below it have its turn first"))
         words = QVBoxLayout()
         words.setSpacing(3)
         for each in (self._title, self._text, self._bar):
@@ -37,7 +41,10 @@ class JobRow(QWidget):
         row.setContentsMargins(0, 4, 0, 4)
         row.setSpacing(12)
         row.addLayout(words, 1)
-        row.addWidget(self.cancel)
+        for each in (self.earlier, self.later, self.cancel):
+            row.addWidget(each)
+        self.earlier.clicked.connect(self._earlier)
+        self.later.clicked.connect(self._later)
         self.cancel.clicked.connect(self._cancel)
         self.show_job(job)
 
@@ -45,18 +52,36 @@ class JobRow(QWidget):
         """Show where it stands."""
         self.job = job
         self._title.setText(job.title)
-        parts = [
-            job.text or self.tr("waiting"),
-            self.tr("{0} so far").format(duration(job.elapsed)) if job.elapsed else "",
-        ]
-        parts.append(self.tr("{0} left").format(duration(job.left)) if job.left >= 0 else "")
-        self._text.setText(", ".join(p for p in parts if p))
+        self._text.setText(job_words(job))
         self._bar.setRange(0, job.total if job.total or job.elapsed else 1)
         self._bar.setValue(job.done)
+        self._bar.setVisible(not job.place)
         self._bar.setAccessibleName(self.tr("Progress: {0}").format(job.title))
+        for each, may, words in (
+            (self.earlier, job.earlier, self.tr("Earlier: {0}")),
+            (self.later, job.later, self.tr("Later: {0}")),
+        ):
+            each.setVisible(bool(job.place))
+            each.setEnabled(may)
+            each.setAccessibleName(words.format(job.title))
+        self._show_cancel(job)
+
+    def _show_cancel(self, job: JobView) -> None:
         self.cancel.setEnabled(not job.cancelling)
-        self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
-        self.cancel.setAccessibleName(self.tr("Cancel: {0}").format(job.title))
+        if job.place:
+            self.cancel.setText(self.tr("Remove"))
+            self.cancel.setAccessibleName(self.tr("Remove from the queue: {0}").format(job.title))
+        else:
+            self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
+            self.cancel.setAccessibleName(self.tr("Cancel: {0}").format(job.title))
+
+    @Slot()
+    def _earlier(self) -> None:
+        self.moved.emit(self.job.id, True)
+
+    @Slot()
+    def _later(self) -> None:
+        self.moved.emit(self.job.id, False)
 
     @Slot()
     def _cancel(self) -> None:
@@ -83,6 +108,7 @@ class Jobs(QWidget):
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
+        area.setAccessibleName(self.tr("Jobs, the running one first"))
         area.setWidget(page)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(
@@ -98,12 +124,32 @@ class Jobs(QWidget):
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         jobs = {job.id: job for job in self.document.jobs}
         for gone in self.rows.keys() - jobs.keys():
-            self.rows.pop(gone).deleteLater()
-        for number, job in jobs.items():
+            row = self.rows.pop(gone)
+            self._list.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        for place, (number, job) in enumerate(jobs.items()):
             if number in self.rows:
                 self.rows[number].show_job(job)
             else:
                 self.rows[number] = JobRow(job)
                 self.rows[number].cancelled.connect(self.document.cancel)
-                self._list.insertWidget(self._list.count() - 1, self.rows[number])
+                self.rows[number].moved.connect(self.document.move_job)
+            if self._list.indexOf(self.rows[number]) != place:
+                self._list.insertWidget(place, self.rows[number])
         self._stack.setCurrentIndex(int(bool(jobs)))
+
+
+def job_words(job: JobView) -> str:
+    """Where a job stands: its step, how long it has run, how long it still takes."""
+    say = QCoreApplication.translate
+    if job.place:
+        turn = say("Jobs", "next") if job.place == 1 else say("Jobs", "waits, number {0}").format(job.place)
+        return ", ".join([turn, *([say("Jobs", "takes about {0}").format(about(job.left))] if job.left >= 0 else [])])
+    parts = [job.text or say("Jobs", "begins")]
+    if job.elapsed:
+        parts.append(say("Jobs", "{0} so far").format(duration(job.elapsed)))
+    if job.left >= 0:
+        left = about(job.left) if job.rough else duration(job.left)
+        parts.append((say("Jobs", "about {0} left") if job.rough else say("Jobs", "{0} left")).format(left))
+    return ", ".join(parts)

@@ -5,6 +5,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
+from ..theme import px
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import label, set_role
@@ -71,7 +72,7 @@ class Cell(Card):
         self._fit()
 
     def _fit(self) -> None:
-        figure, narrow = self.figure, self.width() < NARROW
+        figure, narrow = self.figure, self.width() < px(NARROW)
         self.title.setText(figure.short if narrow else figure.title)
         self.before.setText(f"{figure.before} >" if figure.before else "")
         self.source.setText(figure.source if narrow else figure.origin)

@@ -1,15 +1,21 @@
-"""The log: what happened, line by line, bounded, to read and to copy."""
+"""The log: what happened, line by line, by how much it matters and by words; to read, to copy and to save."""
 
-from PySide6.QtCore import Slot
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
+from ..logbook import MOST, Level, Line
+from ..saver import Saver
 from ..widgets.buttons import button
-from ..widgets.labels import label
+from ..widgets.fields import HEIGHT, ComboBox
+from ..widgets.flow import FlowLayout
 
 SHOWN = frozenset({Aspect.LOG})
-LINES = 2000
+PAUSE = 100
+"""Milliseconds between two refreshes: what prints a thousand lines a second is shown in batches."""
 
 
 class Log(QWidget):
@@ -17,40 +23,118 @@ class Log(QWidget):
 
     Attributes:
         text: The lines.
+        level: From which level on they are shown.
+        search: Words that a line must have.
     """
 
     def __init__(self, document: Document, parent: QWidget | None = None) -> None:
         """Show the document's log."""
         super().__init__(parent)
         self.document = document
-        self._seen: tuple[str, ...] = ()
+        self._seen = 0
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
-        self.text.setMaximumBlockCount(LINES)
+        self.text.setMaximumBlockCount(MOST)
+        self.text.setUndoRedoEnabled(False)
+        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setAccessibleName(self.tr("Log"))
-        self.text.setPlaceholderText(self.tr("What happens is written down here."))
-        copy = button(self.tr("Copy all"), "link")
-        row = QHBoxLayout()
-        row.addWidget(label(self.tr("The newest line is the last."), "caption"), 1)
-        row.addWidget(copy)
+        self.text.setPlaceholderText(self.tr("What happens is written down here; the newest line is the last."))
+        self._saver = Saver(self)
+        self._pause = QTimer(self, interval=PAUSE, singleShot=True)
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        self.level = ComboBox(self.tr("From which level on"))
+        for words, level in (
+            (self.tr("all lines"), Level.OUTPUT),
+            (self.tr("without what code prints"), Level.INFO),
+            (self.tr("warnings and errors"), Level.WARNING),
+            (self.tr("errors"), Level.ERROR),
+        ):
+            self.level.addItem(words, level)
+        self.search = QLineEdit(placeholderText=self.tr("Filter"))
+        self.search.setAccessibleName(self.tr("Words that a line must have"))
+        self.search.setClearButtonEnabled(True)
+        self.search.setMinimumWidth(120)
+        self.copy = button(self.tr("Copy"), "link", self.tr("Copy the lines that are shown"))
+        self.save = button(self.tr("Save..."), "link", self.tr("Write the lines that are shown into a file"))
+        self.clear = button(self.tr("Clear"), "link", self.tr("Forget all lines"))
+        for each in (self.copy, self.save, self.clear):
+            each.setMinimumHeight(HEIGHT)  # in line with the fields
+        row = FlowLayout(gap=8)
+        for each in (self.level, self.search, self.copy, self.save, self.clear):
+            row.addWidget(each)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 6)
         layout.setSpacing(4)
         layout.addLayout(row)
         layout.addWidget(self.text, 1)
-        copy.clicked.connect(self._copy)
-        document.views.watch(SHOWN, self._changed)
-        self._changed(SHOWN)
+
+    def _connect(self) -> None:
+        self.level.currentIndexChanged.connect(self.show_all)
+        self.search.textChanged.connect(self.show_all)
+        self.copy.clicked.connect(self._copy)
+        self.save.clicked.connect(self._ask_where)
+        self.clear.clicked.connect(self._clear)
+        self._pause.timeout.connect(self.refresh)
+        self._saver.failed.connect(self.document.fail)
+        self.document.views.watch(SHOWN, self._changed)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
-        lines, seen = self.document.log, self._seen
-        if lines[: len(seen)] != seen:
+        if not self._pause.isActive():
+            self.refresh()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Add what was written since the last time, then wait a little."""
+        book = self.document.logbook
+        if book.total < self._seen:
             self.text.clear()
-            seen = ()
-        if lines[len(seen) :]:
-            self.text.appendPlainText("\n".join(lines[len(seen) :]))
-        self._seen = lines
+            self._seen = 0
+        fresh = [line.written() for line in book.since(self._seen) if self._wanted(line)]
+        if book.total > self._seen:
+            self._pause.start()
+        self._seen = book.total
+        if fresh:
+            self.text.appendPlainText("\n".join(fresh))
+
+    @Slot()
+    def show_all(self) -> None:
+        """Filter anew."""
+        self._seen = self.document.logbook.total
+        lines = (line for line in self.document.logbook.lines() if self._wanted(line))
+        self.text.setPlainText("\n".join(line.written() for line in lines))
+        self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
+
+    def _wanted(self, line: Line) -> bool:
+        words = self.search.text().casefold().split()
+        matters = line.level.rank >= Level(self.level.currentData()).rank  # Qt gives back a plain string
+        return matters and all(word in line.casefold() for word in words)
 
     @Slot()
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.text.toPlainText())
+
+    @Slot()
+    def _clear(self) -> None:
+        self.document.logbook.clear()
+        self.document.announce(Aspect.LOG)
+        self.show_all()
+
+    @Slot()
+    def _ask_where(self) -> None:
+        dialog = QFileDialog(self, self.tr("Save the log"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("log")
+        dialog.selectFile("secateur.log")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.save_to)
+        dialog.open()
+
+    @Slot(str)
+    def save_to(self, path: str) -> None:
+        """Write the lines that are shown."""
+        content = (self.text.toPlainText() + "\n").encode()
+        self._saver.save(Path(path), lambda: content)

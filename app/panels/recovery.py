@@ -10,13 +10,17 @@ from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
 from ..dialogs.recovery_settings import RecoveryDialog
 from ..document import Aspect, Document, JobView
+from ..drawing import Drawing, Table
+from ..pace import estimate_words
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
+from ..widgets.numbers import about
 from .recovery_curves import Curves
 from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job, repair_tip, repair_words
+from .tables import recovery_table
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
@@ -62,7 +66,10 @@ class Recovery(QWidget):
         self.best = label(role="good", wrap=True)
         self._settings = QWidget()
         self.setMinimumWidth(436)  # the middle column is the one that must not give way
+        title = self.tr("Curves of the recovery")
+        self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
         self._lay_out()
+        self.curves.offer(self._drawing)
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
         for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
@@ -94,7 +101,8 @@ class Recovery(QWidget):
         inner = QVBoxLayout(page)
         inner.setContentsMargins(0, 0, 4, 0)
         inner.setSpacing(5)
-        inner.addWidget(label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True))
+        self._heading = label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True)
+        inner.addWidget(self._heading)
         for each in (self.text, self.progress, self.best):
             inner.addWidget(each)
         inner.addStretch(1)
@@ -102,6 +110,7 @@ class Recovery(QWidget):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setMinimumHeight(36)  # the fields below it must not be cut off
+        area.setAccessibleName(self.tr("What to expect of a recovery, and how far it is"))
         area.setWidget(page)
         right = QVBoxLayout()
         right.setSpacing(6)
@@ -114,6 +123,16 @@ class Recovery(QWidget):
         row.setSpacing(12)
         row.addWidget(self._left_side, 9)
         row.addLayout(right, 11)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The curves, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return bool(self.document.curve)
+
+    def _table(self) -> Table:
+        return recovery_table(self.document.curve)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         if self.document.recovery != self._given():
@@ -150,8 +169,8 @@ class Recovery(QWidget):
     def _show_waiting(self) -> None:
         reason = reason_not(self.document)
         self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
+        self._show_estimate(reason)
         self.start.setEnabled(not reason)
-        self.start.setToolTip(reason)
         count = self.epochs.value()
         words = self.tr("Recover, 1 epoch") if count == 1 else self.tr("Recover, {0} epochs").format(count)
         if not count:
@@ -159,6 +178,16 @@ class Recovery(QWidget):
             words = self.tr("Repair without training") if repair else self.tr("Measure BatchNorm again")
         self.start.setText(words)
         self.start.setAccessibleName(words)
+
+    def _show_estimate(self, reason: str) -> None:
+        """About how long it takes, in the heading; memory too, on the button."""
+        settings = replace(self.settings, epochs=self.epochs.value(), repair=self._repair())
+        found = self.document.work.pace.estimate("recover", self.document.contents.present, settings)
+        words = self.tr("Fine-tune with the original as teacher")
+        if not reason and settings.epochs and found.seconds == found.seconds:
+            words = self.tr("{0}, about {1}").format(words, about(found.seconds))
+        self._heading.setText(words)
+        self.start.setToolTip(reason or estimate_words(found))
 
     def _show_running(self, job: JobView) -> None:
         self.text.setText(progress_text(job, self.document.curve))

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from secateur.engine.tasks.protocol import Metric
 
 from ..document import CurvePoint
+from ..drawing import Drawing, offer
 from ..theme import theme, tokens
 from ..widgets.labels import ElidedLabel
 from ..widgets.plot import Plot, line
@@ -56,6 +57,11 @@ class Curves(QWidget):
             row.addLayout(column, 1)
         self._recolour()
         theme().changed.connect(self._recolour)
+
+    def offer(self, drawing: Drawing) -> None:
+        """Offer both in the context menu of each."""
+        for plot in (self._loss_plot, self._metric_plot):
+            offer(plot, drawing)
 
     def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None) -> None:
         """Show these points; metrics that are fractions are drawn in per cent."""

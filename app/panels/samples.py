@@ -98,6 +98,7 @@ class Samples(QWidget):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setAccessibleName(self.tr("The original's score and samples"))
         area.setWidget(page)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)

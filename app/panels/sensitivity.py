@@ -13,7 +13,8 @@ from secateur.engine.tasks.protocol import Metric
 
 from ..curves import Curve, Curves
 from ..document import Aspect, Document, JobView, Selection
-from ..theme.values import CAPTION
+from ..drawing import Drawing, Table, offer
+from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
@@ -21,6 +22,8 @@ from ..widgets.numbers import about, duration, percent
 from .kinds import counted, title_of
 from .measures import difference_text, error_text, value_text
 from .sensitivity_plot import SensitivityPlot, Shown
+from .tables import sensitivity_table
+from .words import engine_words
 
 SHOWN = frozenset(
     {Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.SENSITIVITY, Aspect.MARKS, Aspect.GOAL}
@@ -49,20 +52,30 @@ class SensitivityPanel(QWidget):
         self.plot.label_axis("bottom", self.tr("removed of a layer, %"))
         self.note = label(role="caption", wrap=True)
         self.readout = label(role="caption", wrap=True)
-        self.readout.setMinimumHeight(2 * CAPTION + 8)  # of two lines always, so that the plot keeps its size
+        self._keep_room()
         self.readout.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.start = button(self.tr("Go on"))
         self.cancel = button(self.tr("Cancel"))
         self._empty = EmptyState("", "")
+        self._drawing = Drawing(
+            "sensitivity", self.tr("Sensitivity"), "sensitivity", self._some, lambda: self.plot, self._table
+        )
         self._lay_out()
+        offer(self.plot, self._drawing)
         self._empty.stepped.connect(document.studies.sensitivity)
         self.start.clicked.connect(document.studies.sensitivity)
         self.cancel.clicked.connect(self._cancel)
+        theme().changed.connect(self._keep_room)
         self.plot.pointed.connect(self._say_point)
         self.plot.chosen.connect(self._plan)
         self.plot.picked.connect(self._pick)
         document.views.watch(SHOWN | {Aspect.SELECTION, Aspect.JOBS}, self._changed)
         self.refresh()
+
+    @Slot()
+    def _keep_room(self) -> None:
+        """Of two lines always, so that the plot keeps its size."""
+        self.readout.setMinimumHeight(px(30))
 
     def _lay_out(self) -> None:
         shown = QWidget()
@@ -80,6 +93,18 @@ class SensitivityPanel(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The curves, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return bool(self._curves)
+
+    def _table(self) -> Table:
+        analysis = self.document.analysis
+        assert analysis is not None
+        return sensitivity_table(analysis, self.document.curves, self.document.removed)
 
     # What is shown.
 
@@ -187,7 +212,7 @@ class SensitivityPanel(QWidget):
         words = self.tr(
             "Each line is a layer, cut by {0} and not recovered; n = {1} of the {2} split. Click a point to plan it."
         )
-        title = CRITERIA[self.document.criterion].title
+        title = engine_words(CRITERIA[self.document.criterion].title)
         return words.format(title, f"{metric.count:,}", metric.split)
 
     @Slot(object)

@@ -8,11 +8,11 @@ from secateur.engine.export.table import EXPORTERS
 from secateur.engine.session.states import State, StateKind
 
 from ..document import Aspect, Document
-from ..theme import tokens
-from ..theme.values import CAPTION, HEADING
+from ..theme import px, sizes, tokens
 from ..widgets.card import Card
 from ..widgets.numbers import change, count, milliseconds, scaled, size
 from .measures import metric_of, road, timing_of, value_text
+from .words import engine_words
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
 KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
@@ -49,8 +49,9 @@ class Step(QAbstractButton):
 
     def sizeHint(self) -> QSize:
         """Wide enough for title and caption."""
-        widest = max(self._width(self.text(), HEADING, True), self._width(self.caption, CAPTION, False))
-        return QSize(widest + DOT + 6, 36)
+        size = sizes()
+        widest = max(self._width(self.text(), size.heading, True), self._width(self.caption, size.caption, False))
+        return QSize(widest + DOT + 6, px(36))
 
     def minimumSizeHint(self) -> QSize:
         """The same: nothing is clipped."""
@@ -74,13 +75,13 @@ class Step(QAbstractButton):
         lit = QColor(look.accent if self.stage == "present" else look.text if self.stage == "done" else look.muted)
         painter.setPen(QPen(lit, 1.5))
         painter.setBrush(lit if self.stage != "todo" else Qt.BrushStyle.NoBrush)
-        painter.drawEllipse(QPointF(8, 10), 4.5, 4.5)
-        left = QRectF(DOT, 0, self.width() - DOT, 20)
-        painter.setFont(self._font(HEADING, True))
+        painter.drawEllipse(QPointF(8, px(10)), 4.5, 4.5)
+        left = QRectF(DOT, 0, self.width() - DOT, px(20))
+        painter.setFont(self._font(sizes().heading, True))
         painter.drawText(left, Qt.AlignmentFlag.AlignVCenter, self.text())
-        painter.setFont(self._font(CAPTION, False))
+        painter.setFont(self._font(sizes().caption, False))
         painter.setPen(QColor(look.muted))
-        painter.drawText(left.translated(0, 17), Qt.AlignmentFlag.AlignVCenter, self.caption)
+        painter.drawText(left.translated(0, px(17)), Qt.AlignmentFlag.AlignVCenter, self.caption)
         ring = self.hasFocus() and self._by_key
         if ring or (self.underMouse() and self.state_id):
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -112,7 +113,9 @@ class _Line(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """A line at the height of the dots."""
         look = tokens()
-        QPainter(self).fillRect(QRectF(2, 9, self.width() - 4, 2), QColor(look.accent if self.gone else look.line))
+        QPainter(self).fillRect(
+            QRectF(2, px(10) - 1, self.width() - 4, 2), QColor(look.accent if self.gone else look.line)
+        )
 
 
 class Strip(Card):
@@ -201,4 +204,4 @@ class Strip(Card):
 
 
 def _format(name: str) -> str:
-    return EXPORTERS[name].title if name in EXPORTERS else name
+    return engine_words(EXPORTERS[name].title) if name in EXPORTERS else name

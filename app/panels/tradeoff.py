@@ -8,15 +8,18 @@ from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 
 from ..commands.reasons import no_baseline
 from ..document import Aspect, Document
+from ..drawing import Drawing, Table, offer
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from ..widgets.numbers import about
 from .baseline_card import BaselineCard
 from .measures import metric_of
+from .tables import trade_off_table
 from .tradeoff_legend import Legend
 from .tradeoff_plot import TradeOffPlot
 from .tradeoff_points import TRIAL, Cost, axis_title, best_cost, trade_off
+from .tradeoff_points import TradeOff as Points
 
 ROOMY, LOW = 300, 200
 """Height from which the legend is shown, and its own at most, in device-independent pixels."""
@@ -44,7 +47,11 @@ class TradeOff(QWidget):
         self._note = label(role="caption", wrap=True)
         self.legend, self.card = Legend(), BaselineCard()
         self._empty = EmptyState("", "")
+        self._shown: Points | None = None
+        title = self.tr("Trade-off")
+        self._drawing = Drawing("trade-off", title, "tradeoff", self._some, lambda: self.plot, self._table)
         self._lay_out()
+        offer(self.plot, self._drawing)
         self.cost.currentIndexChanged.connect(self.refresh)
         self.plot.opened.connect(document.go_to)
         self.plot.asked_about.connect(self.show_baseline)
@@ -58,6 +65,17 @@ class TradeOff(QWidget):
         """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
         super().resizeEvent(event)
         self.legend.setMaximumHeight(LOW if event.size().height() >= ROOMY else 0)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The plot, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return self._stack.currentIndex() == 1
+
+    def _table(self) -> Table:
+        assert self._shown is not None
+        return trade_off_table(self._shown)
 
     def _lay_out(self) -> None:
         shown = QWidget()
@@ -85,7 +103,7 @@ class TradeOff(QWidget):
         """Show all points anew."""
         document = self.document
         chosen = self.cost.currentData() or best_cost(document)
-        shown = trade_off(document, Cost(chosen))
+        shown = self._shown = trade_off(document, Cost(chosen))
         plottable = shown is not None and len(shown.points) > 0
         self._stack.setCurrentIndex(int(plottable))
         if shown is None or not plottable:

@@ -5,6 +5,11 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.errors import Message
 
 
+def engine_words(text: str) -> str:
+    """A title or a formula of the engine in the user's language."""
+    return QCoreApplication.translate("engine", text)
+
+
 def sentence(message: Message) -> str:
     """A message for a person."""
     template = QCoreApplication.translate("engine", message.template)

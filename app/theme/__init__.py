@@ -1,20 +1,23 @@
 """How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
 
-from .live import Scheme, Theme, apply, theme, tokens
+from .live import Scheme, Theme, apply, px, sizes, theme, tokens
 from .scores import score_colour, score_colours, score_table
-from .values import DARK, LIGHT, Tokens, contrast
+from .values import DARK, LIGHT, Sizes, Tokens, contrast
 
 __all__ = [
     "DARK",
     "LIGHT",
     "Scheme",
+    "Sizes",
     "Theme",
     "Tokens",
     "apply",
     "contrast",
+    "px",
     "score_colour",
     "score_colours",
     "score_table",
+    "sizes",
     "theme",
     "tokens",
 ]

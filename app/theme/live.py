@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from .palette import palette
 from .style import style_sheet
-from .values import BODY, DARK, LIGHT, Tokens
+from .values import DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
 
 
 class Scheme(StrEnum):
@@ -29,9 +29,10 @@ class Theme(QObject):
     Attributes:
         tokens: The present look.
         scheme: What was chosen.
+        sizes: The present sizes of text.
 
     Signals:
-        changed: The look is another one now.
+        changed: Colours or sizes are others now.
     """
 
     changed = Signal()
@@ -41,6 +42,7 @@ class Theme(QObject):
         super().__init__(app)
         self.tokens: Tokens = LIGHT
         self.scheme = Scheme.SYSTEM
+        self.sizes = Sizes()
         app.styleHints().colorSchemeChanged.connect(self._system_changed)
 
     def choose(self, scheme: Scheme) -> None:
@@ -51,8 +53,14 @@ class Theme(QObject):
         dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
         self.tokens = DARK if dark else LIGHT
         app.setPalette(palette(self.tokens))
-        app.setStyleSheet(style_sheet(self.tokens))
+        app.setStyleSheet(style_sheet(self.tokens, self.sizes))
         self.changed.emit()
+
+    def resize(self, body: int) -> None:
+        """Make all text smaller or larger now: `body` pixels for body text, within its bounds."""
+        self.sizes = Sizes(min(max(body, SMALLEST), LARGEST))
+        QApplication.setFont(body_font(self.sizes))
+        self.choose(self.scheme)
 
     @staticmethod
     def _system_scheme() -> Qt.ColorScheme:
@@ -65,21 +73,31 @@ class Theme(QObject):
             self.choose(self.scheme)
 
 
-def apply(app: QApplication, scheme: Scheme | str = Scheme.SYSTEM) -> Theme:
-    """Dress the application: Fusion, font, palette, style sheet. May be called again to switch."""
+def apply(app: QApplication, scheme: Scheme | str = Scheme.SYSTEM, body: int = 0) -> Theme:
+    """Dress the application: Fusion, font, palette, style sheet. May be called again to switch.
+
+    Args:
+        app: The application.
+        scheme: Light, dark, or as the system has it.
+        body: Size of body text in device-independent pixels, 0 for the present one.
+    """
     found = _of(app)
     if found is None:
         app.setStyle("Fusion")
-        app.setFont(body_font())
         found = Theme(app)
-    found.choose(Scheme(scheme))
+        app.setFont(body_font(found.sizes))
+    found.scheme = Scheme(scheme)
+    if body and body != found.sizes.body:
+        found.resize(body)
+    else:
+        found.choose(found.scheme)
     return found
 
 
-def body_font() -> QFont:
-    """The system's own interface font, 12 px."""
+def body_font(sizes: Sizes) -> QFont:
+    """The system's own interface font, as large as body text."""
     font = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
-    font.setPixelSize(BODY)
+    font.setPixelSize(sizes.body)
     return font
 
 
@@ -93,6 +111,16 @@ def theme() -> Theme:
 def tokens() -> Tokens:
     """The present colours."""
     return theme().tokens
+
+
+def sizes() -> Sizes:
+    """The present sizes of text."""
+    return theme().sizes
+
+
+def px(length: float) -> int:
+    """A length that fits text of the first size, for the present one (device-independent pixels)."""
+    return theme().sizes.px(length)
 
 
 def _of(app: QApplication) -> Theme | None:

@@ -1,34 +1,37 @@
 """The one style sheet of the window, from the tokens. Labels and buttons say what they are by a `role` property."""
 
-from .values import BODY, CAPTION, HEADING, NUMBER, RADIUS, Tokens
+from .values import RADIUS, Sizes, Tokens
 
 
-def style_sheet(tokens: Tokens) -> str:
-    """The whole sheet."""
+def style_sheet(tokens: Tokens, sizes: Sizes | None = None) -> str:
+    """The whole sheet, for text of the first size where no other is given."""
+    size = sizes or Sizes()
     parts = (_text, _surfaces, _buttons, _fields, _views, _tabs, _bars)
-    return "".join(part(tokens) for part in parts)
+    return "".join(part(tokens, size) for part in parts)
 
 
-def _text(t: Tokens) -> str:
+def _text(t: Tokens, size: Sizes) -> str:
     return f"""
-QLabel[role="caption"] {{ font-size: {CAPTION}px; color: {t.muted}; }}
+QLabel[role="caption"] {{ font-size: {size.caption}px; color: {t.muted}; }}
 QLabel[role="muted"] {{ color: {t.muted}; }}
 QLabel[role="strong"] {{ font-weight: 600; }}
-QLabel[role="heading"] {{ font-size: {HEADING}px; font-weight: 600; }}
-QLabel[role="number"] {{ font-size: {NUMBER}px; font-weight: 600; }}
+QLabel[role="heading"] {{ font-size: {size.heading}px; font-weight: 600; }}
+QLabel[role="number"] {{ font-size: {size.number}px; font-weight: 600; }}
 QLabel[role="good"] {{ font-weight: 600; color: {t.accent}; }}
 QLabel[role="marked"] {{ font-weight: 600; color: {t.marked}; }}
-QLabel[role="code"] {{ font-size: {CAPTION}px; color: {t.muted}; }}
+QWidget[role="small"] {{ font-size: {size.caption}px; }}
+QLabel[role="code"] {{ font-size: {size.caption}px; color: {t.muted}; }}
 QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; padding: 4px 6px; }}
 """
 
 
-def _surfaces(t: Tokens) -> str:
+def _surfaces(t: Tokens, size: Sizes) -> str:
     return f"""
 QMainWindow, QDialog {{ background: {t.window}; }}
 QFrame[role="card"] {{ background: {t.panel}; border: 1px solid {t.line}; border-radius: {RADIUS}px; }}
 QFrame[role="error"] {{ background: {t.panel}; border: 1px solid {t.marked}; border-radius: {RADIUS}px; }}
-QSplitter::handle {{ background: transparent; }}
+QMainWindow::separator {{ background: transparent; width: 10px; height: 4px; }}
+QDockWidget {{ background: {t.window}; }}
 QScrollArea, QScrollArea > QWidget > QWidget[role="page"] {{ background: transparent; border: 0; }}
 QMenu {{ background: {t.raised}; border: 1px solid {t.edge}; padding: 4px; }}
 QMenu::item {{ padding: 5px 24px 5px 16px; border-radius: 4px; }}
@@ -43,10 +46,10 @@ QStatusBar::item {{ border: 0; }}
 """
 
 
-def _buttons(t: Tokens) -> str:
+def _buttons(t: Tokens, size: Sizes) -> str:
     return f"""
 QPushButton {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; border-radius: 6px;
-    padding: 5px 12px; min-height: 16px; }}
+    padding: 5px 12px; min-height: {size.px(16)}px; }}
 QPushButton:hover {{ border-color: {t.muted}; }}
 QPushButton:pressed {{ background: {t.line}; }}
 QPushButton:focus {{ border-color: {t.accent}; }}
@@ -56,13 +59,14 @@ QPushButton[role="primary"] {{ background: {t.accent}; color: {t.on_accent}; bor
 QPushButton[role="primary"]:hover, QPushButton[role="primary"]:focus {{ border-color: {t.text}; }}
 QPushButton[role="primary"]:disabled {{ background: {t.line}; color: {t.muted}; border-color: {t.line}; }}
 QPushButton[role="small"] {{ padding: 5px 8px; }}
-QPushButton[role="chip"] {{ border-radius: 10px; padding: 1px 9px; min-height: 16px; font-size: {CAPTION}px; }}
+QPushButton[role="chip"] {{ border-radius: 10px; padding: 1px 9px; min-height: {size.px(16)}px;
+    font-size: {size.caption}px; }}
 QPushButton[role="chip"]:checked {{ background: {t.accent}; color: {t.on_accent}; border-color: {t.accent}; }}
 QPushButton[role="chip"]:checked:focus {{ border-color: {t.text}; }}
 QPushButton[role="link"] {{ background: transparent; border: 1px solid transparent; color: {t.accent}; padding: 0 3px;
-    min-height: 14px; font-weight: 600; border-radius: 4px; }}
+    min-height: {size.px(14)}px; font-weight: 600; border-radius: 4px; }}
 QPushButton[role="mark"], QPushButton[role="offer"] {{ background: transparent; border: 1px solid transparent;
-    color: {t.text}; padding: 0 3px; min-height: 18px; font-size: {CAPTION}px; }}
+    color: {t.text}; padding: 0 3px; min-height: {size.px(18)}px; font-size: {size.caption}px; }}
 QPushButton[role="offer"] {{ color: {t.accent}; }}
 QPushButton[role="mark"]:hover, QPushButton[role="offer"]:hover {{ text-decoration: underline; }}
 QPushButton[role="mark"]:focus, QPushButton[role="offer"]:focus {{ border-color: {t.accent}; }}
@@ -75,12 +79,13 @@ QToolButton:focus {{ border-color: {t.accent}; }}
 """
 
 
-def _fields(t: Tokens) -> str:
+def _fields(t: Tokens, size: Sizes) -> str:
     field = "QLineEdit, QAbstractSpinBox, QComboBox"
     focused = "QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus"
     return f"""
 {field} {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.edge}; border-radius: 6px;
-    padding: 4px 8px; min-height: 18px; selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
+    padding: 4px 8px; min-height: {size.px(18)}px;
+    selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 {focused} {{ border-color: {t.accent}; }}
 QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {{ color: {t.muted}; border-color: {t.line}; }}
 QAbstractSpinBox {{ padding: 4px 20px 4px 8px; }}
@@ -97,25 +102,25 @@ QAbstractItemView QLineEdit {{ padding: 0 4px; min-height: 0; border-radius: 3px
 """
 
 
-def _views(t: Tokens) -> str:
+def _views(t: Tokens, size: Sizes) -> str:
     return f"""
 QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0; show-decoration-selected: 1; }}
-QTreeView::item {{ height: 22px; }}
-QListWidget[role="steps"]::item {{ height: 22px; padding: 0 4px; }}
+QTreeView::item {{ height: {size.px(22)}px; }}
+QListWidget[role="steps"]::item {{ height: {size.px(22)}px; padding: 0 4px; }}
 QListWidget[role="steps"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeWidget[role="commands"]::item {{ padding: 0 4px; }}
 QTreeWidget[role="commands"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeView::branch {{ image: none; border-image: none; background: transparent; }}
 QHeaderView {{ background: {t.panel}; border: 0; }}
 QHeaderView::section {{ background: {t.panel}; color: {t.muted}; border: 0; border-bottom: 1px solid {t.line};
-    padding: 4px 4px; font-size: {CAPTION}px; font-weight: normal; }}
+    padding: 4px 4px; font-size: {size.caption}px; font-weight: normal; }}
 """
 
 
-def _tabs(t: Tokens) -> str:
+def _tabs(t: Tokens, size: Sizes) -> str:
     return f"""
 QTabWidget::pane {{ border: 0; border-top: 1px solid {t.line}; }}
-QTabBar {{ background: transparent; font-size: {BODY}px; qproperty-drawBase: 0; }}
+QTabBar {{ background: transparent; font-size: {size.body}px; qproperty-drawBase: 0; }}
 QTabBar::tab {{ background: transparent; color: {t.muted}; border: 0; border-bottom: 2px solid transparent;
     padding: 7px 12px 6px 12px; }}
 QTabBar::tab:hover {{ color: {t.text}; }}
@@ -124,7 +129,7 @@ QTabBar::tab:focus {{ color: {t.accent}; }}
 """
 
 
-def _bars(t: Tokens) -> str:
+def _bars(t: Tokens, size: Sizes) -> str:
     return f"""
 QProgressBar {{ background: {t.line}; border: 0; border-radius: 2px; max-height: 5px; min-height: 5px; }}
 QProgressBar::chunk {{ background: {t.accent}; border-radius: 2px; }}

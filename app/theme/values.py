@@ -71,10 +71,43 @@ DARK = Tokens(
 )
 
 BODY, CAPTION, NUMBER, HEADING = 12, 11, 18, 13
-"""Font sizes in device-independent pixels."""
+"""Font sizes in device-independent pixels, where nothing else is chosen."""
+
+SMALLEST, LARGEST = 10, 18
+"""Between which the size of body text can be chosen, in device-independent pixels."""
 
 GAP, RADIUS = 10, 8
 """Gap between cards and radius of their corners, in device-independent pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Font sizes, and what is as tall as a line of text, for one size of body text.
+
+    Attributes:
+        body: Of body text, in device-independent pixels.
+    """
+
+    body: int = BODY
+
+    @property
+    def caption(self) -> int:
+        """Of captions."""
+        return self.px(CAPTION)
+
+    @property
+    def heading(self) -> int:
+        """Of headings."""
+        return self.px(HEADING)
+
+    @property
+    def number(self) -> int:
+        """Of the ledger's numbers."""
+        return self.px(NUMBER)
+
+    def px(self, length: float) -> int:
+        """A length that fits text of the first size, for this one."""
+        return round(length * self.body / BODY)
 
 
 def luminance(colour: str) -> float:

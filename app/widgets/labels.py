@@ -13,7 +13,9 @@ def label(text: str = "", role: str = "", wrap: bool = False, parent: QWidget | 
         made.setProperty("role", role)
     if wrap:
         made.setWordWrap(True)
-        made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)  # a new policy knows nothing of the wrapping
+        made.setSizePolicy(policy)
     return made
 
 
@@ -28,9 +30,10 @@ def set_role(of: QWidget, role: str) -> None:
 class ElidedLabel(QLabel):
     """A label for names of any length: elides in the middle and tells the whole text in a tooltip."""
 
-    def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None) -> None:
-        """Take a text and a role of the style sheet."""
+    def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None, tells: bool = True) -> None:
+        """Take a text and a role of the style sheet; one that does not tell has a tooltip of its own."""
         super().__init__(text, parent)
+        self._tells = tells
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("role", role)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -42,7 +45,8 @@ class ElidedLabel(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the text, shortened where it must be."""
         shown = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self.width())
-        self.setToolTip(self.text() if shown != self.text() else "")
+        if self._tells:
+            self.setToolTip(self.text() if shown != self.text() else "")
         painter = QPainter(self)
         painter.setPen(self.palette().windowText().color())
         painter.drawText(self.rect(), int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), shown)

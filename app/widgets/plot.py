@@ -1,12 +1,15 @@
 """A plot in the colours of the window: recolours itself when the look switches, and leaves mouse gestures to panels."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QColor, QFont, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from ..theme import theme, tokens
-from ..theme.values import CAPTION
+from ..theme import sizes, theme, tokens
 
 pg.setConfigOptions(antialias=True)  # its items otherwise switch off what the view asks for
 
@@ -18,15 +21,13 @@ class Plot(pg.PlotWidget):
         """`name` is what a screen reader says."""
         super().__init__(parent, enableMenu=False)  # a menu that is switched off later would be made all the same
         self.setAccessibleName(name)
+        self.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the plot has it, with its name
         self.setAntialiasing(True)
         self.setMouseEnabled(False, False)
         self.hideButtons()
         self.setFrameShape(self.Shape.NoFrame)
-        font = QFont(self.font())
-        font.setPixelSize(CAPTION)
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
-            axis.setTickFont(font)
             axis.enableAutoSIPrefix(False)
             axis.setStyle(tickLength=-4, maxTickLevel=0)
         self.recolour()
@@ -34,23 +35,52 @@ class Plot(pg.PlotWidget):
 
     def recolour(self) -> None:
         """Take the present colours."""
-        look = tokens()
+        look, font = tokens(), QFont(self.font())
+        font.setPixelSize(sizes().caption)
         self.setBackground(look.panel)
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
+            axis.setTickFont(font)
+            if axis.labelText:
+                axis.setLabel(axis.labelText, **{"font-size": f"{font.pixelSize()}px"})
             axis.setPen(pg.mkPen(look.edge))
             axis.setTextPen(pg.mkPen(look.muted))
             axis.setGrid(70 if look.dark else 90)
+
+    @contextmanager
+    def in_vectors(self) -> Generator[None]:
+        """While it holds, nothing is painted from pixels that were kept: for files of vectors."""
+        plot: Any = self.getPlotItem()
+        dots = [one for item in plot.items if (one := _scatter(item)) is not None]
+        curves = [item.curve for item in plot.items if isinstance(item, pg.PlotDataItem)]
+        modes = [curve.cacheMode() for curve in curves]
+        ground = self.cacheMode()
+        self.setCacheMode(self.CacheModeFlag.CacheNone)
+        for one in dots:
+            one.opts["useCache"] = False
+        for curve in curves:
+            curve.setCacheMode(curve.CacheMode.NoCache)
+        yield
+        self.setCacheMode(ground)
+        for one in dots:
+            one.opts["useCache"] = True
+        for curve, mode in zip(curves, modes, strict=True):
+            curve.setCacheMode(mode)
 
     def label_axis(self, side: str, text: str) -> None:
         """Say what an axis shows."""
         if self.getAxis(side).labelText == text:
             return  # saying it again lays out the whole plot
-        self.getAxis(side).setLabel(text, **{"font-size": f"{CAPTION}px"})
+        self.getAxis(side).setLabel(text, **{"font-size": f"{sizes().caption}px"})
 
     @Slot()
     def _theme_changed(self) -> None:
         self.recolour()
+
+
+def _scatter(item: object) -> pg.ScatterPlotItem | None:
+    """The points of an item, None where it draws none."""
+    return item.scatter if isinstance(item, pg.PlotDataItem) else item if isinstance(item, pg.ScatterPlotItem) else None
 
 
 def veil(colour: str) -> QColor:

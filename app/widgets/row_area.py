@@ -4,17 +4,24 @@ from PySide6.QtCore import QEvent, QPoint, QSize, Qt
 from PySide6.QtGui import QHelpEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QToolTip, QWidget
 
+from ..theme import px
+
 
 class RowArea(QAbstractScrollArea):
-    """Rows of one height; a subclass draws them, and says how many there are.
+    """Rows of one height; a subclass draws them, and says how many there are."""
 
-    Attributes:
-        row_height: Of a row, in device-independent pixels.
-        header: Height of what stands above the rows and does not scroll.
-    """
+    row, top = 24, 24
+    """Heights of a row and of the header with text of the first size."""
 
-    row_height = 24
-    header = 24
+    @property
+    def row_height(self) -> int:
+        """Of a row, in device-independent pixels."""
+        return px(self.row)
+
+    @property
+    def header(self) -> int:
+        """Height of what stands above the rows and does not scroll."""
+        return px(self.top)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start at the first row."""
@@ -71,6 +78,12 @@ class RowArea(QAbstractScrollArea):
         """Another number of rows is seen."""
         super().resizeEvent(event)
         self.set_bars()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """With text of another size fewer rows or more are seen."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            self.set_bars()
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
         """Draw what is seen now."""

@@ -3,7 +3,7 @@
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter
 
-from ..theme import score_colour, tokens
+from ..theme import px, score_colour, tokens
 
 BAR = 42
 """Width of a bar in device-independent pixels."""
@@ -16,7 +16,7 @@ NARROWEST = 60
 def paint_score_bar(painter: QPainter, area: QRectF, fraction: float, text: str, colour: str) -> None:
     """Draw a track filled to `fraction` (NaN: only the track) and the number right of it."""
     painter.save()
-    if area.width() >= NARROWEST:
+    if area.width() >= px(NARROWEST):
         area = _paint_bar(painter, area, fraction)
     painter.setPen(QColor(colour))
     painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)

@@ -4,8 +4,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ..theme import score_colour, tokens
-from ..theme.values import CAPTION
+from ..theme import px, score_colour, tokens
 
 RANGE, HEIGHT = 96, 20
 """Width of the colours and height of a line, in device-independent pixels."""
@@ -17,14 +16,12 @@ class CaptionLine(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start empty."""
         super().__init__(parent)
-        font = self.font()
-        font.setPixelSize(CAPTION)
-        self.setFont(font)
+        self.setProperty("role", "small")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
         """As wide as its words and signs."""
-        return QSize(int(self.room()) + 2, HEIGHT)
+        return QSize(int(self.room()) + 2, px(HEIGHT))
 
     def room(self) -> float:
         """Width of all."""
@@ -37,7 +34,7 @@ class CaptionLine(QWidget):
     def say(self, painter: QPainter, left: float, text: str) -> float:
         """Write from the left; where it ends."""
         painter.setPen(tokens().muted)
-        area = QRectF(left, 0, self.width_of(text) + 2, HEIGHT)
+        area = QRectF(left, 0, self.width_of(text) + 2, self.height())
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
         return left + self.width_of(text)
 
@@ -73,7 +70,7 @@ class ScoreRange(CaptionLine):
         """Draw them."""
         painter = QPainter(self)
         left = self.say(painter, 0, self.ends[0]) + 5
-        paint_scores(painter, QRectF(left, 5, RANGE, HEIGHT - 10))
+        paint_scores(painter, QRectF(left, 5, RANGE, self.height() - 10))
         self.say(painter, left + RANGE + 5, self.ends[1])
 
 

@@ -32,5 +32,5 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 @pytest.fixture
 def dressed(qapp: QApplication) -> Iterator[QApplication]:
     """The application in its light look."""
-    theme.apply(qapp, theme.Scheme.LIGHT)
+    theme.apply(qapp, theme.Scheme.LIGHT, theme.Sizes().body)
     yield qapp

@@ -22,6 +22,7 @@ class FakeLink(QObject):
         super().__init__()
         self.calls: dict[int, tuple[str, tuple[Any, ...]]] = {}
         self.cancelled: list[int] = []
+        self.moved: list[tuple[int, int]] = []
         self.closed = False
 
     def start(self, folder: Path) -> None:
@@ -33,6 +34,9 @@ class FakeLink(QObject):
 
     def cancel(self, ticket: int) -> None:
         self.cancelled.append(ticket)
+
+    def move(self, ticket: int, before: int) -> None:
+        self.moved.append((ticket, before))
 
     def close(self) -> None:
         self.closed = True

@@ -90,9 +90,22 @@ def test_a_job_that_obeys_no_cancel_is_killed_and_the_session_restored(qtbot, li
     link.cancel(number)
     qtbot.waitUntil(lambda: "restored" in ear.kinds(), timeout=20_000)
     assert isinstance(ear.answer(number)[1], Cancelled)
-    assert isinstance(ear.answer(behind)[1], EngineLost)
     assert ("lost", True, True) in ear.heard
+    qtbot.waitUntil(lambda: ear.answer(behind) == ("finished", "opened"), timeout=20_000)
     assert ask(qtbot, link, ear, "was_restored") == ("finished", True)
+
+
+def test_what_waits_is_taken_back_at_once_and_the_rest_goes_in_the_order_that_was_asked_for(qtbot, link, ear):
+    first = link.call("spin")
+    qtbot.waitUntil(lambda: "progressed" in ear.kinds(), timeout=20_000)
+    unwanted, last, before = link.call("open"), link.call("open"), link.call("was_restored")
+    link.move(before, last)
+    link.cancel(unwanted)
+    qtbot.waitUntil(lambda: ear.answer(unwanted) is not None, timeout=1000)
+    assert isinstance(ear.answer(unwanted)[1], Cancelled) and ear.answer(first) is None
+    link.cancel(first)
+    qtbot.waitUntil(lambda: ear.answer(last) is not None, timeout=5000)
+    assert [n for kind, n, _ in ear.heard if kind in ("finished", "failed")] == [unwanted, first, before, last]
 
 
 def test_a_killed_process_is_said_started_again_and_restored(qtbot, link, ear):

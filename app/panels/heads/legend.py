@@ -5,7 +5,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...widgets.flow import FlowLayout
-from ...widgets.score_range import HEIGHT, CaptionLine, ScoreRange
+from ...widgets.score_range import CaptionLine, ScoreRange
 from . import paint
 
 SWATCH = 18
@@ -36,7 +36,7 @@ class Signs(CaptionLine):
         painter, left = QPainter(self), 0.0
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for state, word in self.words.items():
-            paint.cell(painter, QRectF(left, 3, SWATCH, HEIGHT - 6), 0.5, state, "")
+            paint.cell(painter, QRectF(left, 3, SWATCH, self.height() - 6), 0.5, state, "")
             left = self.say(painter, left + SWATCH + 5, word) + 12
 
 

@@ -3,8 +3,8 @@
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
-from ...theme import score_colours, tokens
-from ...theme.values import CAPTION, luminance
+from ...theme import score_colours, sizes, tokens
+from ...theme.values import luminance
 
 
 def cell(painter: QPainter, area: QRectF, fraction: float, state: str, text: str) -> None:
@@ -64,7 +64,7 @@ def name(painter: QPainter, area: QRectF, text: str, muted: bool) -> None:
 def small(painter: QPainter) -> None:
     """Captions from here on."""
     font = painter.font()
-    font.setPixelSize(CAPTION)
+    font.setPixelSize(sizes().caption)
     painter.setFont(font)
 
 

@@ -6,10 +6,12 @@ from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
 from ...document import Aspect, Document, Selection
+from ...drawing import Drawing, Table, offer
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ..kinds import structure_name
 from ..scale import ScoreScale
+from ..tables import heads_table
 from .grid import HeadRow, heads_of
 from .legend import Legend
 from .view import HeadMap, Place
@@ -38,7 +40,9 @@ class Heads(QWidget):
         self.legend = Legend()
         self._note = label(role="caption", wrap=True)
         self._empty = EmptyState("", "")
+        self._drawing = Drawing("heads", self.tr("Heads"), "heads", self._some, self.map.whole, self._table)
         self._lay_out()
+        offer(self.map, self._drawing)
         self.map.chosen.connect(self._toggle)
         self.map.toggled.connect(self._toggle)
         self.map.removed.connect(self._remove)
@@ -59,6 +63,16 @@ class Heads(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The map, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return bool(self._place)
+
+    def _table(self) -> Table:
+        return heads_table(self.document, self.rows)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if Aspect.MODEL in aspects:

@@ -47,7 +47,7 @@ class HeadMap(RowArea):
     removed = Signal(object)
     banded = Signal(object)
     hovered = Signal(object)
-    row_height, header = ROW, HEADER
+    row, top = ROW, HEADER
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start empty."""
@@ -83,6 +83,16 @@ class HeadMap(RowArea):
             self.reach(place[0])
         self.viewport().update()
 
+    def whole(self) -> "HeadMap":
+        """A copy that is as tall and wide as all of its rows, for a picture."""
+        made = HeadMap()
+        made.look, made.words = self.look, self.words
+        made.resize(self.viewport().width(), made.header + len(self.rows) * made.row_height + 4)
+        made.show_rows(self.rows)
+        made.resize(max(made.width(), int(made._content())), made.height())
+        made.set_bars()
+        return made
+
     # Where things are, in pixels of the viewport.
 
     def names_width(self) -> float:
@@ -101,7 +111,7 @@ class HeadMap(RowArea):
         one, width = self.rows[row], self.cell_width()
         between = BETWEEN if one.span > 1 else 0.0
         left = self.names_width() + cell * (one.span * width + between) - self.horizontalScrollBar().value()
-        return QRectF(left, self.top_of(row) + 3, one.span * width - GAP, ROW - 6)
+        return QRectF(left, self.top_of(row) + 3, one.span * width - GAP, self.row_height - 6)
 
     def place_at(self, where: QPointF) -> Place | None:
         """The cell at a place, None for none."""
@@ -129,11 +139,11 @@ class HeadMap(RowArea):
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._paint_numbers(painter)
-        body = QRectF(self.names_width() - 3, HEADER, self.viewport().width(), self.viewport().height())
+        body = QRectF(self.names_width() - 3, self.header, self.viewport().width(), self.viewport().height())
         for number in range(*self.seen()):
             painter.setClipRect(body)
             self._paint_row(painter, number)
-            painter.setClipRect(QRectF(0, HEADER, self.viewport().width(), self.viewport().height()))
+            painter.setClipRect(QRectF(0, self.header, self.viewport().width(), self.viewport().height()))
             self._paint_name(painter, number)
         if self._banding and self._press is not None:
             painter.setClipping(False)
@@ -146,18 +156,20 @@ class HeadMap(RowArea):
             return
         painter.save()
         paint.small(painter)
-        painter.setClipRect(QRectF(self.names_width() - 3, 0, self.viewport().width(), HEADER))
+        painter.setClipRect(QRectF(self.names_width() - 3, 0, self.viewport().width(), self.header))
         painter.setPen(self.palette().placeholderText().color())
         longest = max(range(len(self.rows)), key=lambda n: self.rows[n].count if self.rows[n].span == 1 else -1)
         for cell in range(self.rows[longest].count):
             area = self.cell_area(longest, cell)
-            painter.drawText(QRectF(area.left(), 2, area.width(), HEADER - 4), Qt.AlignmentFlag.AlignCenter, str(cell))
+            painter.drawText(
+                QRectF(area.left(), 2, area.width(), self.header - 4), Qt.AlignmentFlag.AlignCenter, str(cell)
+            )
         painter.restore()
 
     def _paint_row(self, painter: QPainter, number: int) -> None:
         one = self.rows[number]
         if one.set_number < 0:
-            area = QRectF(self.names_width(), self.top_of(number) + 3, 0, ROW - 6)
+            area = QRectF(self.names_width(), self.top_of(number) + 3, 0, self.row_height - 6)
             area.setWidth(4 * self.cell_width() - GAP)
             return paint.cell(painter, area, float("nan"), "fixed", "")
         for cell in range(one.count):
@@ -186,11 +198,11 @@ class HeadMap(RowArea):
     def _paint_name(self, painter: QPainter, number: int) -> None:
         one = self.rows[number]
         top = self.top_of(number)
-        area = QRectF(6, top, self.names_width() - 14, ROW)
+        area = QRectF(6, top, self.names_width() - 14, self.row_height)
         paint.name(painter, area, self.within if one.within else one.module, one.within or one.set_number < 0)
         if one.set_number < 0:
             right = self.names_width() + 4 * self.cell_width() + 6
-            rest = QRectF(right, top, self.viewport().width() - right - 4, ROW)
+            rest = QRectF(right, top, self.viewport().width() - right - 4, self.row_height)
             paint.name(painter, rest, self.tr("fixed"), True)
 
     # Mouse and keys.

@@ -7,7 +7,6 @@ from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, 
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ...theme import tokens
-from ...theme.values import CAPTION
 from .flow import Box, Flow
 
 BOX, GAP, MIDDLE = 20, 5, 46
@@ -43,9 +42,7 @@ class FlowView(QWidget):
         super().__init__(parent)
         self.flow: Flow | None = None
         self._current = -1
-        font = self.font()
-        font.setPixelSize(CAPTION)
-        self.setFont(font)
+        self.setProperty("role", "small")
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from secateur.engine.structures.analysis import Mask
 
+from ...theme import px
 from ..scale import ScoreScale
 from . import histogram_paint as paint
 
@@ -92,7 +93,7 @@ class Histogram(QWidget):
 
     def area(self) -> QRectF:
         """Where the bars are."""
-        return QRectF(self.rect()).adjusted(LEFT, TOP, -RIGHT, -BOTTOM)
+        return QRectF(self.rect()).adjusted(LEFT, px(TOP), -RIGHT, -px(BOTTOM))
 
     def position(self, score: float) -> float:
         """Where a score lies, in pixels from the left."""

@@ -9,8 +9,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 
 from secateur.engine.structures.analysis import Mask
 
-from ...theme import score_colours, tokens
-from ...theme.values import CAPTION
+from ...theme import px, score_colours, sizes, tokens
 from ...widgets.numbers import three
 from ..scale import ScoreScale
 
@@ -41,7 +40,7 @@ def axis(painter: QPainter, area: QRectF, high: float) -> None:
     painter.setPen(QPen(QColor(tokens().edge), 1))
     painter.drawLine(QLineF(area.left(), area.bottom() + 0.5, area.right(), area.bottom() + 0.5))
     font = painter.font()
-    font.setPixelSize(CAPTION)
+    font.setPixelSize(sizes().caption)
     painter.setFont(font)
     painter.setPen(QColor(tokens().muted))
     for value in ticks(high, max(2, int(area.width() // 44))):
@@ -50,7 +49,7 @@ def axis(painter: QPainter, area: QRectF, high: float) -> None:
         text = text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
         width = painter.fontMetrics().horizontalAdvance(text)
         left = min(max(x - width / 2, area.left() - 6), area.right() + 6 - width)
-        painter.drawText(QPointF(left, area.bottom() + 15), text)
+        painter.drawText(QPointF(left, area.bottom() + px(15)), text)
 
 
 def ticks(high: float, most: int) -> list[float]:
@@ -72,7 +71,7 @@ def threshold(painter: QPainter, area: QRectF, x: float, text: str, focused: boo
     painter.setPen(Qt.PenStyle.NoPen)
     painter.drawEllipse(QPointF(x, area.top() - 8), 4, 4)
     font = painter.font()
-    font.setPixelSize(CAPTION)
+    font.setPixelSize(sizes().caption)
     font.setWeight(font.Weight.DemiBold)
     painter.setFont(font)
     painter.setPen(colour)

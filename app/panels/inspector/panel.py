@@ -11,6 +11,7 @@ from secateur.engine.session.filters import first_convolution
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 
 from ...document import Aspect, Document, Selection
+from ...drawing import Drawing, Table, offer
 from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
@@ -19,6 +20,7 @@ from ...widgets.labels import ElidedLabel, label
 from ...widgets.score_range import ScoreRange
 from ..kinds import many_of, structure_name
 from ..scale import ScoreScale
+from ..tables import set_table
 from .flow import Flows, set_shown
 from .flow_view import FlowView
 from .histogram import Histogram, Spread
@@ -76,6 +78,16 @@ class Inspector(Card):
         self.below = button(self.tr("Mark all below"))
         self._empty = EmptyState("", "")
 
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The histogram, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return self.histogram.isVisibleTo(self)
+
+    def _table(self) -> Table:
+        return set_table(self.document, self.document.selection.set_number)
+
     def _lay_out(self) -> None:
         page, shown = QWidget(), QWidget()
         page.setProperty("role", "page")
@@ -111,6 +123,9 @@ class Inspector(Card):
         self.body.addLayout(self._stack)
 
     def _connect(self) -> None:
+        title = self.tr("Histogram of the selected set")
+        self._drawing = Drawing("histogram", title, "inspector", self._some, lambda: self.histogram, self._table)
+        offer(self.histogram, self._drawing)
         self.histogram.previewed.connect(self._preview)
         self.histogram.committed.connect(self._commit)
         self.histogram.cancelled.connect(self.document.cancel_preview)

@@ -4,8 +4,7 @@ from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ...theme import tokens
-from ...theme.values import CAPTION
+from ...theme import px, tokens
 from .patterns import Line
 
 ROW = 18
@@ -19,9 +18,7 @@ class SliceList(QWidget):
         """Start empty."""
         super().__init__(parent)
         self.lines: list[Line] = []
-        font = self.font()
-        font.setPixelSize(CAPTION)
-        self.setFont(font)
+        self.setProperty("role", "small")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def show_lines(self, lines: list[Line]) -> None:
@@ -34,16 +31,17 @@ class SliceList(QWidget):
 
     def sizeHint(self) -> QSize:
         """As tall as all lines."""
-        return QSize(160, ROW * len(self.lines))
+        return QSize(160, px(ROW) * len(self.lines))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the lines that are visible."""
         painter, measure, look = QPainter(self), self.fontMetrics(), tokens()
         left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-        first, last = event.rect().top() // ROW, event.rect().bottom() // ROW + 1
+        tall = px(ROW)
+        first, last = event.rect().top() // tall, event.rect().bottom() // tall + 1
         for number in range(first, min(last, len(self.lines))):
             line = self.lines[number]
-            where = QRect(QPoint(0, number * ROW), QSize(self.width(), ROW))
+            where = QRect(QPoint(0, number * tall), QSize(self.width(), tall))
             wanted = measure.horizontalAdvance(line.pattern)
             room = max(60, self.width() - wanted - 10)
             name = measure.elidedText(line.name, Qt.TextElideMode.ElideMiddle, room)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
-from ...theme import Tokens, score_colours, tokens
-from ...theme.values import CAPTION
+from ...theme import Tokens, px, score_colours, sizes, tokens
 
 LANE = 7
 """Between two lines of ties, in device-independent pixels."""
@@ -38,10 +37,12 @@ def columns(room: float, lanes: int, measured: bool, timed: bool = False) -> Col
         measured: There is a sensitivity to show.
         timed: There are times to show.
     """
-    time = 76.0 if timed and room >= 400 else 0.0
-    macs, parameters, lost = 70.0, 76.0 if room >= 680 else 0.0, 78.0 if room >= 480 and measured else 0.0
-    count, score = 86.0 if room >= 420 else 72.0, 60.0 if room >= 540 else 0.0
-    gutter, name = float(lanes * LANE + PAST), min(260.0, max(150.0, 0.26 * room))
+    wide = room / px(1000) * 1000  # in lengths that fit text of the first size
+    time = px(76) if timed and wide >= 400 else 0.0
+    macs, parameters = px(70), px(76) if wide >= 680 else 0.0
+    lost = px(78) if wide >= 480 and measured else 0.0
+    count, score = px(86) if wide >= 420 else px(72), px(60) if wide >= 540 else 0.0
+    gutter, name = float(lanes * LANE + PAST), min(px(260.0), max(px(150.0), 0.26 * room))
     width = max(60.0, room - gutter - name - count - score - macs - time - parameters - lost - 16)
     left, places = gutter, list[tuple[float, float]]()
     for size in (name, width, count, score, macs, time, parameters, lost):
@@ -174,7 +175,7 @@ def _cell(area: QRectF, place: tuple[float, float]) -> QRectF:
 
 def _small(painter: QPainter) -> None:
     font = painter.font()
-    font.setPixelSize(CAPTION)
+    font.setPixelSize(sizes().caption)
     painter.setFont(font)
 
 

@@ -8,12 +8,14 @@ from secateur.engine.latency.savings import Saving
 
 from ...curves import HALF
 from ...document import Aspect, Document, Selection
+from ...drawing import Drawing, Table, offer
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.numbers import share as share_words
 from ...widgets.score_range import ScoreRange
 from ..kinds import title_of
 from ..measures import difference_text
+from ..tables import layers_table
 from ..tree.figures import figures_of
 from ..tree.rows import Rows, rows_of
 from .paint import Row
@@ -71,9 +73,22 @@ class Layers(QWidget):
         )
         self._stack.addWidget(EmptyState(self.tr("Layers"), words))
         self._stack.addWidget(shown)
+        self._drawing = Drawing("layers", self.tr("Layers"), "layers", self._some, self.table.whole, self._table)
+        offer(self.table, self._drawing)
         self.table.picked.connect(self._pick)
         document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The table, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return self.plan is not None
+
+    def _table(self) -> Table:
+        assert self.layers is not None and self.plan is not None
+        return layers_table(self.layers, self.plan, self._lost)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         analysis = self.document.analysis

@@ -65,6 +65,14 @@ class LayerTable(RowArea):
             self.reach(number)
         self.viewport().update()
 
+    def whole(self) -> "LayerTable":
+        """A copy that is as tall as all of its rows, for a picture."""
+        made = LayerTable()
+        made.titles, made.measured = self.titles, self.measured
+        made.resize(self.viewport().width(), made.header + self.count * made.row_height + 4)
+        made.show_rows(self.count, self._row, self._ties)
+        return made
+
     def row_area(self, number: int) -> QRectF:
         """Where a row is, in pixels of the viewport."""
         return QRectF(0, self.top_of(number), self.viewport().width(), self.row_height)

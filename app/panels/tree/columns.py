@@ -5,6 +5,7 @@ from PySide6.QtCore import QObject, QPoint, Qt, Slot
 from PySide6.QtWidgets import QHeaderView, QMenu, QTreeView
 
 from ... import settings
+from ...theme import px
 from .model import Column, TreeModel
 
 WIDTHS = {Column.SCORE: 104, Column.SHARE: 60, Column.TIME: 56, Column.PARAMETERS: 76, Column.SHAPE: 116}
@@ -46,15 +47,15 @@ class Columns(QObject):
 
     def share_room(self, whole: int) -> None:
         """Lay the columns out in so many device-independent pixels."""
-        header, narrow = self._view.header(), whole < NARROW
+        header, narrow = self._view.header(), whole < px(NARROW)
         self._view.setIndentation(10 if narrow else 12)
         for column, width in (NARROW_WIDTHS if narrow else WIDTHS).items():
-            header.resizeSection(column, width)
+            header.resizeSection(column, px(width))
         for column, least in FROM.items():
-            fits = whole >= least and (column is not Column.TIME or self._timed())
+            fits = whole >= px(least) and (column is not Column.TIME or self._timed())
             header.setSectionHidden(column, not self.chosen.get(column, fits))
         widest = self._view.fontMetrics().horizontalAdvance(self._model.widest_keeps())
-        header.resizeSection(Column.KEEPS, max(62, widest + 6))
+        header.resizeSection(Column.KEEPS, max(px(62), widest + 6))
 
     def _timed(self) -> bool:
         figures = self._model.figures

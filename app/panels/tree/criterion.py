@@ -8,7 +8,7 @@ from secateur.engine.scoring.criteria import Offer, offers
 
 from ...document import Aspect, Document
 from ...widgets.fields import ComboBox
-from ..words import sentence
+from ..words import engine_words, sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 
@@ -49,7 +49,7 @@ class CriterionBox(ComboBox):
         with QSignalBlocker(self):
             self.clear()
             for number, one in enumerate(found):
-                self.addItem(self.tr(one.criterion.title), one.criterion.name)
+                self.addItem(engine_words(one.criterion.title), one.criterion.name)
                 self.setItemData(number, self._help(one), Qt.ItemDataRole.ToolTipRole)
                 model = self.model()
                 if isinstance(model, QStandardItemModel):
@@ -59,7 +59,7 @@ class CriterionBox(ComboBox):
         """Why it is not available, or what it computes, what that costs, and where it comes from."""
         if one.reason is not None:
             return self.tr("Not available. {reason}").format(reason=sentence(one.reason))
-        return "\n".join((one.criterion.formula, sentence(one.cost.message), one.criterion.paper))
+        return "\n".join((engine_words(one.criterion.formula), sentence(one.cost.message), one.criterion.paper))
 
     @Slot(int)
     def _chosen(self, number: int) -> None:

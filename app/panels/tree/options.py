@@ -17,7 +17,7 @@ from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.fields import ComboBox
 from ...widgets.labels import label
-from ..words import sentence
+from ..words import engine_words, sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 WIDTH = 400
@@ -47,7 +47,7 @@ class RatingOptions(Card):
         super().__init__(parent, margin=14)
         self.setWindowFlag(Qt.WindowType.Popup)
         self.document = document
-        self.setFixedWidth(WIDTH)
+        self.setMinimumWidth(WIDTH)
         self._title = label(role="heading", wrap=True)
         self.help = {name: label(role="caption", wrap=True) for name in ("formula", "cost", "paper")}
         self._make()
@@ -133,8 +133,8 @@ class RatingOptions(Card):
         """Show the criterion in use and what was chosen."""
         document, rule = self.document, CRITERIA[self.document.criterion]
         choices, ranking = document.choices, document.contents.ranking
-        self._title.setText(self.tr(rule.title))
-        self.help["formula"].setText(self.tr("Score: {0}").format(rule.formula))
+        self._title.setText(engine_words(rule.title))
+        self.help["formula"].setText(self.tr("Score: {0}").format(engine_words(rule.formula)))
         self.help["paper"].setText(rule.paper)
         self.help["cost"].setText(self._cost(rule))
         _show(self.combine, choices.combine, rule.combine, self.tr("as in the paper: {0}"), self.tr("no choice here"))

@@ -7,6 +7,8 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
 
 from ...document import Aspect, Document
+from ...drawing import Drawing
+from ...theme import px
 from ...widgets.buttons import Chip, button
 from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
@@ -14,6 +16,7 @@ from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.score_range import ScoreRange
 from ...words import counted
+from ..tables import structures_table
 from .criterion import CriterionBox
 from .model import TreeModel
 from .options import RatingOptions, changed
@@ -71,6 +74,11 @@ class TreePanel(Card):
         self._timer.setSingleShot(True)
         self._timer.setInterval(TYPING)
         self.setMinimumWidth(280)
+        title, some = self.tr("Tree and scores"), lambda: document.analysis is not None
+        self._drawing = Drawing(
+            "scores", title, "tree.panel", some, lambda: self.view, lambda: structures_table(document)
+        )
+        self.view.drawing = self._drawing
         self._lay_out()
         self._timer.timeout.connect(self.filter)
         self.search.textChanged.connect(self._typed)
@@ -78,6 +86,10 @@ class TreePanel(Card):
         self.view.refused.connect(self.refuse)
         document.views.watch(SHOWN, self._changed)
         self._changed(frozenset({Aspect.MODEL}))
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The tree, to be taken along: as it is seen, and the scores of all structures."""
+        return (self._drawing,)
 
     def _lay_out(self) -> None:
         tree = QWidget()
@@ -143,8 +155,8 @@ class TreePanel(Card):
         """Say in the filter box what it takes, as far as there is room."""
         super().resizeEvent(event)
         short = self.tr("Name, kind, score < 0.1")
-        self.search.setPlaceholderText(short if self.width() < ROOMY else self.search.toolTip())
-        self._rated.setVisible(self.width() >= ROOMY)
+        self.search.setPlaceholderText(short if self.width() < px(ROOMY) else self.search.toolTip())
+        self._rated.setVisible(self.width() >= px(ROOMY))
 
     @Slot()
     def filter(self) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPointF, QRect, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QRect, Qt, Signal, Slot
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QMenu, QTreeView, QWidget
 
 from ...document import Document, Selection
+from ...drawing import Drawing, actions
 from ...theme import tokens
 from ...widgets.chevron import chevron
 from .columns import Columns
@@ -21,6 +22,7 @@ class StructureTree(QTreeView):
     Attributes:
         columns: Which columns are shown.
         open_rows: Which rows are open.
+        drawing: What of it can be taken along, None for nothing.
 
     Signals:
         refused: A sentence: the gesture cannot be.
@@ -32,6 +34,7 @@ class StructureTree(QTreeView):
         """Show the model."""
         super().__init__(parent)
         self.document, self.rows = document, model
+        self.drawing: Drawing | None = None
         self.setModel(model)
         self._delegate = TreeDelegate(self, model)
         self.setItemDelegate(self._delegate)
@@ -69,6 +72,12 @@ class StructureTree(QTreeView):
         """All rows that are seen, in the present colours."""
         self._delegate.look = tokens()
         super().paintEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs other columns."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and self.model() is not None:
+            self.columns.share_room(self.viewport().width())
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
         """An arrow where there is something below, and the row's colour behind it."""
@@ -174,6 +183,9 @@ class StructureTree(QTreeView):
         )
         for text, enabled, act in entries:
             menu.addAction(text, act).setEnabled(enabled)
+        if self.drawing is not None:
+            menu.addSeparator()
+            menu.addActions(actions(self.drawing, menu, self.window()))
         return menu
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

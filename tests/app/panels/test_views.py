@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from secateur.app.dialogs.recovery_settings import RecoveryDialog
 from secateur.app.document import Aspect, CurvePoint, JobView
+from secateur.app.logbook import Level, Logbook, level_of
 from secateur.app.panels.history import History
 from secateur.app.panels.jobs import Jobs
 from secateur.app.panels.log import Log
@@ -202,16 +203,76 @@ def test_history_goes_to_a_state_by_click_and_by_key(shown, qtbot) -> None:
     assert document.state.id == "s1"
 
 
-def test_the_log_grows_and_starts_again_with_another_document(shown) -> None:
+def lines_of(panel: Log) -> list[str]:
+    """What is shown, without the times."""
+    return [line[10:] for line in panel.text.toPlainText().splitlines()]
+
+
+def test_the_log_grows_and_is_cleared(shown, qtbot) -> None:
     document = StandIn()
     panel = shown(Log(document))
     for n in range(3):
         document.note(f"line {n}")
-    assert panel.text.toPlainText() == "line 0\nline 1\nline 2"
-    document.log = ("other",)
-    document.announce(Aspect.LOG)
-    assert panel.text.toPlainText() == "other"
-    assert panel.text.maximumBlockCount() == 2000
+    qtbot.waitUntil(lambda: lines_of(panel) == ["line 0", "line 1", "line 2"])
+    qtbot.mouseClick(panel.clear, Qt.MouseButton.LeftButton)
+    assert lines_of(panel) == [] and document.log == ()
+    document.note("again")
+    qtbot.waitUntil(lambda: lines_of(panel) == ["again"])
+
+
+def test_the_log_is_filtered_by_level_and_by_words_also_what_comes_later(shown, qtbot) -> None:
+    document = StandIn()
+    panel = shown(Log(document))
+    document.note("loading tensors", Level.OUTPUT)
+    document.note("opened net")
+    document.note("it broke", Level.ERROR)
+    panel.level.setCurrentIndex(1)
+    assert lines_of(panel) == ["opened net", "error  it broke"]
+    panel.level.setCurrentIndex(3)
+    document.note("opened again")
+    document.note("broken again", Level.ERROR)
+    qtbot.waitUntil(lambda: lines_of(panel) == ["error  it broke", "error  broken again"])
+    panel.level.setCurrentIndex(0)
+    qtbot.keyClicks(panel.search, "OPENED")
+    assert lines_of(panel) == ["opened net", "opened again"]
+    qtbot.mouseClick(panel.copy, Qt.MouseButton.LeftButton)
+    assert QApplication.clipboard().text() == panel.text.toPlainText()
+
+
+def test_a_log_that_is_full_forgets_the_oldest_lines_and_is_not_written_anew(shown, qtbot) -> None:
+    document = StandIn()
+    document.logbook = Logbook(most=50)
+    panel = shown(Log(document))
+    for n in range(120):
+        document.note(f"line {n}")
+    assert len(document.log) == 50 and document.log[0] == "line 70"
+    qtbot.waitUntil(lambda: lines_of(panel)[-1] == "line 119")
+    document.note("one more")
+    qtbot.waitUntil(lambda: lines_of(panel)[-2:] == ["line 119", "one more"])
+
+
+def test_the_log_is_saved_as_it_is_shown(shown, qtbot, tmp_path) -> None:
+    document = StandIn()
+    panel = shown(Log(document))
+    document.note("kept")
+    document.note("left out", Level.OUTPUT)
+    panel.level.setCurrentIndex(1)
+    panel.save_to(str(tmp_path / "my.log"))
+    qtbot.waitUntil((tmp_path / "my.log").exists)
+    assert (tmp_path / "my.log").read_text()[10:] == "kept\n"
+    panel.save_to(str(tmp_path / "no" / "folder" / "x"))  # is made
+    qtbot.waitUntil((tmp_path / "no" / "folder" / "x").exists)
+
+
+def test_what_code_prints_has_a_level_by_its_words() -> None:
+    said = {
+        "UserWarning: lr_scheduler before optimizer": Level.WARNING,
+        "Traceback (most recent call last):": Level.ERROR,
+        "epoch 3 done": Level.OUTPUT,
+        "KeyError: 'fc'": Level.ERROR,
+        "terror": Level.OUTPUT,
+    }
+    assert {text: level_of(text) for text in said} == said
 
 
 def test_the_history_never_scrolls_sideways(shown) -> None:

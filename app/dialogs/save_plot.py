@@ -1,0 +1,101 @@
+"""Save a plot: which one, as what, and where. The suffix follows the format; the file is there whole or not at all."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..drawing import FORMATS, Drawing
+from ..widgets.fields import ComboBox
+from .form import FormDialog
+
+
+class SavePlot(FormDialog):
+    """The dialog.
+
+    Attributes:
+        plot: Combo box of plots.
+        format: Combo box of formats.
+        path: File to write.
+    """
+
+    def __init__(self, window: Any, drawings: Sequence[Drawing], chosen: int = 0) -> None:
+        """Ask in a window about plots that have something to show."""
+        sentence = self.tr("Pictures are painted as on the screen; numbers are those behind the plot.")
+        super().__init__(window, self.tr("Save plot"), sentence, self.tr("Save"))
+        self._window, self._drawings = window, tuple(drawings)
+        self.plot = ComboBox(self.tr("Plot"))
+        for drawing in self._drawings:
+            self.plot.addItem(drawing.title)
+        self.plot.setCurrentIndex(chosen)
+        self.add_row(self.tr("Plot"), self.plot)
+        self.format = ComboBox(self.tr("Format"))
+        for name, words in (
+            ("png", self.tr("PNG, a sharp image")),
+            ("svg", self.tr("SVG, lines and text that scale")),
+            ("csv", self.tr("CSV, the numbers")),
+        ):
+            self.format.addItem(words, name)
+        self.add_row(self.tr("Format"), self.format)
+        self.path = self.add_path(self.tr("Write to"), self._default(), pick="save")
+        self.plot.currentIndexChanged.connect(self._renamed)
+        self.format.currentIndexChanged.connect(self._renamed)
+        self.problem = self._problem
+        self.act = self._save
+        self.check()
+
+    def file(self) -> Path:
+        """Where to write, with the format's suffix."""
+        path, suffix = Path(self.path.text().strip()).expanduser(), FORMATS[self.format.currentData()]
+        if path.suffix.casefold() == suffix:
+            return path
+        known = path.suffix.casefold() in FORMATS.values()
+        return path.with_suffix(suffix) if known else path.with_name(path.name + suffix)
+
+    def _default(self) -> str:
+        model = re.sub(r"[^a-z0-9]+", "-", self._window.document.model_name.casefold()).strip("-")
+        drawing = self._drawings[self.plot.currentIndex()]
+        name = "-".join(part for part in (model, drawing.name) if part)
+        return str(Path.home() / (name + FORMATS[self.format.currentData()]))
+
+    def _renamed(self) -> None:
+        """Another plot or format: the name follows, the folder stays."""
+        self.path.setText(str(Path(self.path.text()).parent / Path(self._default()).name))
+
+    def _problem(self) -> str:
+        if not self.path.text().strip():
+            return self.tr("Say where to write.")
+        folder = self.file().parent
+        if not folder.is_dir():
+            return self.tr("The folder {folder} does not exist.").format(folder=folder)
+        if self.file().is_dir():
+            return self.tr("{path} is a folder. Say a file.").format(path=self.file())
+        if not os.access(folder, os.W_OK):
+            return self.tr("You may not write into {folder}. Choose another folder.").format(folder=folder)
+        return ""
+
+    def _save(self) -> None:
+        drawing = self._drawings[self.plot.currentIndex()]
+        self._window.show_panel(drawing.panel)  # what is behind another tab was not told the last changes
+        self._window.saver.save(self.file(), drawing.content(self.format.currentData()))
+
+
+def ask(window: Any) -> None:
+    """Open the dialog over a window, with the plot that is in front."""
+    area = window.area
+    drawings = area.drawings() if area is not None else ()
+    if area is None or not drawings:
+        return window.document.work.say(window.tr("No plot has anything to show yet."))
+    front = area.drawing_in_front()
+    chosen = next((n for n, one in enumerate(drawings) if front is not None and one.name == front.name), 0)
+    return SavePlot(window, drawings, chosen).open()
+
+
+def copy(window: Any, numbers: bool = False) -> None:
+    """Copy the plot that is in front."""
+    drawing = window.area.drawing_in_front() if window.area is not None else None
+    if drawing is None:
+        return window.document.work.say(window.tr("No plot has anything to show yet."))
+    drawing.copy(numbers)
+    return window.document.work.say(window.tr("Copied: {plot}").format(plot=drawing.title))

@@ -1,0 +1,94 @@
+"""Every dialog of the window, one of each: what pictures are taken of, and what tests walk through."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from PySide6.QtWidgets import QDialog, QWidget
+
+from . import commands, dialogs, panels
+
+BASES = {"FormDialog", "FolderDialog"}
+"""What other dialogs are made from."""
+
+
+def dialog_kinds() -> dict[str, type[QWidget]]:
+    """All classes of dialogs by their names, and the one popover."""
+    for package in (commands, dialogs, panels):
+        _load(package)
+    from .panels.tree.options import RatingOptions
+
+    found: dict[str, type[QWidget]] = {"RatingOptions": RatingOptions}
+    todo: list[type[QDialog]] = [QDialog]
+    while todo:
+        for kind in todo.pop().__subclasses__():
+            todo.append(kind)
+            if kind.__module__.startswith(f"{__package__}.") and kind.__name__ not in BASES:
+                found[kind.__name__] = kind
+    return dict(sorted(found.items()))
+
+
+def make(kind: type[QWidget], window: Any) -> QWidget:
+    """One of a kind over a window: most take the window alone."""
+    return _SPECIAL.get(kind.__name__, kind)(window)
+
+
+def _consent(window: Any) -> QDialog:
+    from secateur.engine.errors import OpenError
+
+    from .dialogs.consent import Consent
+
+    template = (
+        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
+        "from, allow it (--trust-pickle); otherwise save only the state_dict()."
+    )
+    error = OpenError("checkpoint.pickle", template, path="weights.pt")
+    return Consent(window, "weights.pt", error, window.tr("Trust this file and open"), lambda: None)
+
+
+def _export(window: Any) -> QDialog:
+    from .dialogs.export import Export
+
+    return Export(window, "onnx")
+
+
+def _plot(window: Any) -> QDialog:
+    from .dialogs.save_plot import SavePlot
+
+    return SavePlot(window, window.area.drawings())
+
+
+def _rating(window: Any) -> QWidget:
+    from .panels.tree.options import RatingOptions
+
+    return RatingOptions(window.document, window)
+
+
+def _recovery(window: Any) -> QDialog:
+    from .dialogs.recovery_settings import RecoveryDialog
+
+    return RecoveryDialog(window, window.document.recovery, lambda settings: None)
+
+
+_SPECIAL: dict[str, Callable[[Any], QWidget]] = {
+    "Consent": _consent,
+    "Export": _export,
+    "RatingOptions": _rating,
+    "RecoveryDialog": _recovery,
+    "SavePlot": _plot,
+}
+
+
+def _load(package: ModuleType) -> None:
+    """Import all of a package, so that its classes are known."""
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(found.name)
+
+
+def takes_a_window(kind: type[QWidget]) -> bool:
+    """Whether a dialog can be made by `make`."""
+    needed = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
+    return kind.__name__ in _SPECIAL or len(needed) == 1

@@ -1,0 +1,133 @@
+"""All texts of the window for translators: `python packaging/strings.py OUT.ts` writes a file that Qt Linguist opens.
+
+lupdate alone finds only what is written as `self.tr("...")`; the tables of commands and places, the shared `say`, and
+the engine's templates are found here too. `lrelease` makes `secateur_de.qm` of a translated file; put into
+`app/translations/`, it is loaded where the system speaks that language.
+"""
+
+import ast
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ENGINE = "engine"
+COMMANDS = "Command"
+"""Context of what `app/commands/command.py` says for others."""
+Found = Iterator[tuple[str, str]]
+
+
+def texts() -> dict[str, list[str]]:
+    """Context -> its texts, in order, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        for context, text in of_window(ast.parse(path.read_text(encoding="utf-8"))):
+            found.setdefault(context, {})[text] = None
+    for path in sorted((ROOT / "engine").rglob("*.py")):
+        for text in of_engine(ast.parse(path.read_text(encoding="utf-8"))):
+            found.setdefault(ENGINE, {})[text] = None
+    for text in titles():
+        found.setdefault(ENGINE, {})[text] = None
+    return {context: [*one] for context, one in sorted(found.items())}
+
+
+def of_window(tree: ast.Module) -> Found:
+    """Texts of a file of the window: (context, text)."""
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    own = _context_of_say(tree, constants)
+    yield from _walk(tree, "", constants, own)
+
+
+def _walk(node: ast.AST, scope: str, constants: dict[str, str], own: str) -> Found:
+    scope = node.name if isinstance(node, ast.ClassDef) else scope
+    if isinstance(node, ast.Call):
+        yield from _call(node, scope, constants, own)
+    for child in ast.iter_child_nodes(node):
+        yield from _walk(child, scope, constants, own)
+
+
+def _call(node: ast.Call, scope: str, constants: dict[str, str], own: str) -> Found:
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name == "tr" and node.args:
+        yield from ((scope or "QObject", text) for text in _literals(node.args[0]))
+    elif name in ("translate", "say", "_say", "QT_TRANSLATE_NOOP") and len(node.args) >= 2:
+        context = next(iter(_literals(node.args[0])), constants.get(getattr(node.args[0], "id", ""), COMMANDS))
+        yield from ((context, text) for text in _literals(node.args[1]))
+    elif name in ("say", "_say", "engine_words") and len(node.args) == 1 and not _method(node):
+        yield from ((own, text) for text in _literals(node.args[0]))
+
+
+def _method(node: ast.Call) -> bool:
+    """`work.say(...)` shows what it is given; only the function of that name translates."""
+    return isinstance(node.func, ast.Attribute)
+
+
+def _context_of_say(tree: ast.Module, constants: dict[str, str]) -> str:
+    """The context that a file's own `say(text)` translates in; that of the commands where it has none."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and function.name in ("say", "_say"):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "translate":
+                    first = node.args[0]
+                    return next(iter(_literals(first)), constants.get(getattr(first, "id", ""), COMMANDS))
+    return COMMANDS
+
+
+def _literals(node: ast.AST) -> Iterator[str]:
+    """The text of an expression, or both of one that chooses."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _literals(node.body)
+        yield from _literals(node.orelse)
+
+
+def of_engine(tree: ast.Module) -> Iterator[str]:
+    """Templates of messages and errors: what follows a code, or is called a template."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and any("template" in getattr(t, "id", "").lower() for t in node.targets):
+            yield from _literals(node.value)
+        if isinstance(node, ast.Call) and len(node.args) >= 2:
+            code = next(iter(_literals(node.args[0])), "")
+            if code.count(".") == 1 and code.replace(".", "").replace("_", "").isalpha():
+                yield from _literals(node.args[1])
+
+
+def titles() -> Iterator[str]:
+    """What the engine's tables call things."""
+    from secateur.engine.export.table import EXPORTERS
+    from secateur.engine.scoring.criteria import CRITERIA
+    from secateur.engine.tasks.purposes.table import PURPOSES
+
+    for criterion in CRITERIA.values():
+        yield from (criterion.title, criterion.formula)
+    yield from (exporter.title for exporter in EXPORTERS.values())
+    yield from PURPOSES.values()
+
+
+def write(path: Path) -> int:
+    """Write a file for translators; returns how many texts it has."""
+    root = ET.Element("TS", version="2.1", sourcelanguage="en")
+    count = 0
+    for name, sources in texts().items():
+        context = ET.SubElement(root, "context")
+        ET.SubElement(context, "name").text = name
+        for source in sources:
+            message = ET.SubElement(context, "message")
+            ET.SubElement(message, "source").text = source
+            ET.SubElement(message, "translation", type="unfinished")
+            count += 1
+    ET.indent(root)
+    path.write_bytes(b'<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE TS>\n' + ET.tostring(root, encoding="utf-8"))
+    return count
+
+
+if __name__ == "__main__":
+    print(write(Path(sys.argv[1])), "texts")

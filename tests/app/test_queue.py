@@ -1,0 +1,180 @@
+"""Jobs as they are seen: how far, how long, what waits; they are stopped, moved and taken out, and their end told."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from secateur.app import notices
+from secateur.app.commands import command_named
+from secateur.app.document import Document
+from secateur.app.main_window import MainWindow
+from secateur.app.pace import Estimate, estimate_words, free_memory
+from secateur.app.panels.jobs import Jobs
+from secateur.app.status_line import StatusLine
+from secateur.engine.jobs import Progress
+from secateur.engine.session.events import Progressed
+from secateur.engine.session.states import StateKind
+from tests.app.fake_link import FakeLink
+from tests.app.playing import Player, play, top1
+from tests.app.stand_in import state_of, weak
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def player(qtbot, dressed) -> Player:
+    return play()
+
+
+def ask_three(player: Player) -> None:
+    """One runs, two wait."""
+    for state in ("s0", "s0", "s0"):
+        player.document.work.evaluate(state)
+
+
+def analysis_of(player: Player):
+    assert player.document.analysis is not None
+    return player.document.analysis
+
+
+def weakest(player: Player, threshold: float):
+    assert player.document.scores is not None
+    return weak(analysis_of(player), player.document.scores, threshold)
+
+
+def titles(panel: Jobs) -> list[int]:
+    return [row.job.id for row in sorted(panel.rows.values(), key=lambda row: row.y())]
+
+
+def test_what_waits_is_listed_in_its_order_and_can_be_moved_and_taken_out(player: Player, qtbot) -> None:
+    panel = Jobs(player.document)
+    qtbot.addWidget(panel)
+    panel.resize(700, 300)
+    panel.show()
+    ask_three(player)
+    QApplication.processEvents()
+    first, second, third = (job.id for job in player.document.jobs)
+    row = panel.rows[third]
+    assert panel.rows[first].cancel.text() == "Cancel" and not panel.rows[first].earlier.isVisible()
+    assert row.cancel.text() == "Remove" and row.earlier.isEnabled() and not row.later.isEnabled()
+    qtbot.mouseClick(row.earlier, LEFT)
+    QApplication.processEvents()
+    assert [job.id for job in player.document.jobs] == [first, third, second]
+    assert player.link.moved == [(third, second)]
+    assert titles(panel) == [first, third, second]
+    qtbot.mouseClick(panel.rows[second].cancel, LEFT)
+    assert player.link.cancelled[-1:] == [second]
+
+
+def test_nothing_passes_a_job_that_makes_a_state(player: Player) -> None:
+    document = player.document
+    document.work.evaluate("s0")
+    document.mark(weakest(player, 0.3), True)
+    document.cut()
+    document.work.evaluate("s0")
+    _, cut, last = document.jobs
+    assert not cut.earlier and not cut.later and not last.earlier
+    document.move_job(last.id, True)
+    assert [job.id for job in document.jobs][-1] == last.id and player.link.moved == []
+
+
+def test_a_job_that_the_engine_began_first_is_shown_as_the_one_that_runs(player: Player) -> None:
+    ask_three(player)
+    second = player.document.jobs[1].id
+    player.link.progressed.emit(second, Progressed(1, Progress("judging", 1, 4), (), ()))
+    assert player.document.jobs[0].id == second and player.document.jobs[0].place == 0
+
+
+def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: Player, monkeypatch) -> None:
+    document = player.document
+    clock = [100.0]
+    monkeypatch.setattr("secateur.app.board.time.monotonic", lambda: clock[0])
+    document.work.evaluate("s0")
+    clock[0] += 30.0
+    player.answer("evaluate", top1(0.9))
+    words = command_named("run.evaluate").told(document)
+    assert "about 30 s" in words and "of memory" in words
+    document.work.evaluate("s0")
+    assert document.jobs[0].left == pytest.approx(30.0) and document.jobs[0].rough
+    smaller = state_of(analysis_of(player), "s1", "s0", StateKind.CUT, weakest(player, 0.4))
+    document.contents.states["s1"] = smaller
+    share = smaller.macs / document.original.macs
+    found = document.work.pace.estimate("evaluate", "s1", document.work.judged_on)
+    assert found.seconds == pytest.approx(30.0 * share)
+
+
+def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Player) -> None:
+    document = player.document
+    assert document.task is not None
+    task = document.contents.task = replace(document.task, seconds=0.001)
+    document.contents.states["s1"] = state_of(
+        analysis_of(player), "s1", "s0", StateKind.CUT, analysis_of(player).empty()
+    )
+    document.contents.go_to("s1")
+    settings = document.recovery
+    found = document.work.pace.estimate("recover", "s1", settings)
+    learned, judged = task.sizes["calibrate"], task.sizes["choose"]
+    passes = settings.epochs * (4 * learned + judged)  # teacher and student forward, two for the student's backward
+    assert found.seconds == pytest.approx(passes * task.seconds)
+    parameters = document.original.parameters
+    assert found.bytes >= 4 * 5 * parameters  # both models, gradients and moments, before any activation
+
+
+def test_an_estimate_says_about_and_what_memory_is_free_but_refuses_nothing() -> None:
+    assert estimate_words(Estimate()) == ""
+    assert estimate_words(Estimate(1.0, 130.0, 2.34e9), free=8e9) == "Takes about 2 min and about 2.3 GB of memory."
+    words = estimate_words(Estimate(1.0, math.nan, 9e9), free=4e9)
+    assert words == "Takes about 9 GB of memory. Only 4 GB of memory are free now."
+    assert free_memory() > 1e6
+
+
+def test_the_line_at_the_bottom_shows_a_job_after_a_moment_and_stops_it(player: Player, qtbot) -> None:
+    line = StatusLine(player.document)
+    qtbot.addWidget(line)
+    line.resize(1000, 24)
+    line.show()
+    ask_three(player)
+    assert not line.running.isVisible()
+    qtbot.waitUntil(line.running.isVisible, timeout=2000)
+    first = player.document.jobs[0].id
+    player.link.progressed.emit(first, Progressed(1, Progress("judging", 1, 4), (), ()))
+    qtbot.waitUntil(lambda: line.running.bar.maximum() == 4)
+    assert line.running.left.text().endswith("2 waiting")
+    qtbot.mouseClick(line.running.cancel, LEFT)
+    assert player.link.cancelled == [first]
+    for job in player.document.jobs:
+        player.link.finished.emit(job.id, top1(0.9))
+    assert not line.running.isVisible()
+
+
+@pytest.fixture
+def window(qtbot, dressed):
+    window = MainWindow(Document(FakeLink()))
+    qtbot.addWidget(window)
+    window.show()
+    yield window
+    window.close()
+
+
+def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_looked_at(window, monkeypatch) -> None:
+    alerted, told = [], []
+    monkeypatch.setattr(notices.QApplication, "alert", alerted.append)
+    monkeypatch.setattr(window.notices, "notify", told.append)
+    monkeypatch.setattr(window, "isActiveWindow", lambda: False)
+    window.document.work.ended.emit("Finished: Recover, 8 epochs", 60.0)
+    assert alerted == [window] and told == ["Finished: Recover, 8 epochs"]
+    assert window.windowTitle().startswith(notices.MARK)
+    from PySide6.QtCore import QEvent
+
+    QApplication.sendEvent(window, QEvent(QEvent.Type.WindowActivate))
+    assert not window.windowTitle().startswith(notices.MARK)
+
+
+@pytest.mark.parametrize(("active", "seconds"), [(True, 60.0), (False, 0.5)])
+def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monkeypatch, active, seconds) -> None:
+    monkeypatch.setattr(window, "isActiveWindow", lambda: active)
+    window.document.work.ended.emit("Finished: Evaluate s0", seconds)
+    assert not window.notices.marked

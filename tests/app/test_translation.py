@@ -1,0 +1,240 @@
+"""The window in a language that nobody speaks: no text stays English, and none that is a third longer is clipped."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QCoreApplication, QLocale, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QTabWidget,
+    QTreeWidget,
+    QWidget,
+)
+
+from secateur.app.commands import COMMANDS, command_named
+from secateur.app.panels.strip import Step
+from secateur.app.translation import install
+from secateur.app.widgets.labels import ElidedLabel
+from tests.app.pseudo import Pseudo, pseudo
+from tests.app.stand_in import StandIn, task_info
+from tests.app.test_reach import every_dialog
+from tests.app.whole import JOBS, full, window_of
+
+PLAYED = (*(job.title for job in JOBS), "epoch 3 of 8", task_info().title, *task_info().classes, "Top-1", "top-1")
+"""What the played document calls things, and what its engine says of a job."""
+
+
+def _strings():
+    """The script that collects texts, which is in no package."""
+    path = Path(__file__).parents[2] / "packaging" / "strings.py"
+    spec = importlib.util.spec_from_file_location("strings", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+strings = _strings()
+PYQTGRAPH = {"Form", "GraphicsScene", "PlotItem", "ViewBox"}
+"""Its own menus, which are never shown."""
+INSIDE = re.compile("\u27e6[^\u27e6\u27e7]*\u27e7")
+DATA = {
+    "ONNX", "MACs", "PyTorch", "Secateur", "AdamW", "Adam", "SGD", "onnxruntime", "torch", "openvino", "torchvision",
+    "timm", "bundled", "path", "model", "make", "resnet", "resnet50", "logits", "boxes", "numpy", "home", "root",
+    "conv", "conv1", "conv2", "layer", "fc", "bn1", "downsample", "net", "top", "fp32", "int8", "bf16", "fp16",
+    "results", "json", "bench", "true", "false", "weights", "npz", "csv", "txt", "log", "pt", "onnx", "svg", "png",
+    "Ctrl", "Shift", "Alt", "Del", "Esc", "Return", "Backspace", "Space", "Fashion", "MNIST", "Apache", "choose",
+    "report", "calibrate",
+}  # fmt: skip
+"""Names, and what the played document holds."""
+
+
+def rest(text: str) -> str:
+    """What of a text was not translated."""
+    while (shorter := INSIDE.sub(" ", text)) != text:
+        text = shorter
+    return text
+
+
+def english(text: str) -> list[str]:
+    own = rest(text)
+    for words in PLAYED:
+        own = own.replace(words, " ")
+    words = re.findall(r"[^\W\d_]{3,}\d?", re.sub(r"\S*[./\\=]\S*|.* et al[.], .*", " ", own))
+    return [word for word in words if word not in DATA]
+
+
+def texts(root: QWidget) -> Iterator[tuple[str, str]]:
+    """All that is read of a window: (where, text)."""
+    yield "title", root.windowTitle()
+    for widget in (root, *root.findChildren(QWidget)):
+        if widget.window() is not root.window() or widget.objectName().startswith("qt_"):
+            continue
+        where = type(widget).__name__
+        yield where, widget.toolTip()
+        yield where, widget.accessibleName()
+        yield where, widget.accessibleDescription()
+        if isinstance(widget, QLabel | QAbstractButton):
+            yield where, widget.text()
+        if isinstance(widget, Step):
+            yield where, widget.caption
+        if isinstance(widget, QComboBox):
+            yield from ((where, widget.itemText(n)) for n in range(widget.count()))
+        if isinstance(widget, QLineEdit | QPlainTextEdit):
+            yield where, widget.placeholderText()
+        if isinstance(widget, QAbstractSpinBox):
+            yield where, widget.text()
+        if isinstance(widget, QTabWidget):
+            yield from ((where, widget.tabText(n)) for n in range(widget.count()))
+        if isinstance(widget, QHeaderView) and widget.model() is not None:
+            for n in range(widget.count()):
+                yield where, str(widget.model().headerData(n, Qt.Orientation.Horizontal) or "")
+        if isinstance(widget, QTreeWidget):
+            for n in range(widget.topLevelItemCount()):
+                item = widget.topLevelItem(n)
+                yield from ((where, item.text(column)) for column in range(2))
+    for action in root.findChildren(QAction):
+        yield "action", action.text()
+        yield "action", action.toolTip()
+
+
+def clipped(root: QWidget) -> list[str]:
+    found = []
+    for widget in root.findChildren(QWidget):
+        shown = widget.isVisible() and widget.window() is root.window() and not widget.objectName().startswith("qt_")
+        if not shown or isinstance(widget, ElidedLabel):
+            continue
+        if isinstance(widget, QLabel) and widget.text():
+            needed = widget.heightForWidth(widget.width()) if widget.wordWrap() else widget.sizeHint().height()
+            narrow = not widget.wordWrap() and widget.width() < widget.sizeHint().width()
+            if widget.height() < needed or narrow:
+                found.append(f"{widget.text()!r} {widget.size()} needs {widget.sizeHint()} in {owner(widget)}")
+        elif isinstance(widget, QAbstractButton | QAbstractSpinBox | QComboBox) and cramped(widget):
+            found.append(f"{type(widget).__name__} {widget.accessibleName()!r} in {owner(widget)}")
+    return found
+
+
+def cramped(widget: QWidget) -> bool:
+    return widget.width() < widget.minimumSizeHint().width() and not isinstance(widget.parent(), QLineEdit)
+
+
+def owner(widget: QWidget) -> str:
+    parents, parent = [], widget.parentWidget()
+    while parent is not None and len(parents) < 3:
+        parents.append(type(parent).__name__)
+        parent = parent.parentWidget()
+    return " < ".join(parents)
+
+
+@pytest.fixture
+def translated(qapp) -> Iterator[None]:
+    translator = Pseudo()
+    QCoreApplication.installTranslator(translator)
+    yield
+    QCoreApplication.removeTranslator(translator)
+
+
+def test_the_language_marks_words_and_leaves_fields_alone() -> None:
+    assert pseudo("Open {name}...") == "\u27e6Öpëñ {name}...~~~~\u27e7"
+    assert english(pseudo("Open it")) == [] and english("Open \u27e6x\u27e7") == ["Open"]
+
+
+@pytest.fixture(params=["empty", "full"])
+def window(request, qtbot, translated):
+    with window_of({"empty": StandIn, "full": full}[request.param](), qtbot) as window:
+        yield window
+
+
+def test_nothing_in_the_window_stays_english_and_no_longer_text_is_clipped(window) -> None:
+    short = []
+    for tabs in window.area.tabs.values():
+        for index in range(tabs.count()):
+            tabs.setCurrentIndex(index)
+            QApplication.processEvents()
+            short += clipped(window)
+    found = {(where, text) for where, text in texts(window) if english(text)}
+    assert not found, "\n".join(map(str, sorted(found)))
+    assert not short, "\n".join(dict.fromkeys(short))
+
+
+def test_no_dialog_stays_english_or_is_clipped(qtbot, translated) -> None:
+    found, short = [], []
+    with window_of(full(), qtbot) as window:
+        for name, dialog in every_dialog(window, qtbot):
+            if name != "Diagnostics":  # facts for a report, the same in every language
+                found += [(name, where, text) for where, text in texts(dialog) if english(text)]
+            short += [(name, text) for text in clipped(dialog)]
+    assert not found, "\n".join(map(str, found))
+    assert not short, "\n".join(map(str, short))
+
+
+def test_every_command_and_reason_is_translated(translated) -> None:
+    from secateur.app.document import Document
+
+    for document in (Document(), full()):
+        for command in COMMANDS:
+            for text in (command.shown(document), command.enabled(document), command.told(document)):
+                assert not english(text), (command.id, text)
+
+
+class Asked(Pseudo):
+    """Writes down what is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: set[tuple[str, str]] = set()
+
+    def translate(self, context, source, disambiguation=None, n=-1) -> str:
+        """Into the pseudo-language."""
+        self.sources.add((context, source))
+        return super().translate(context, source)
+
+
+def test_translators_are_given_every_text_that_the_window_asks_for(qtbot, qapp) -> None:
+    given = {text for one in strings.texts().values() for text in one}
+    asked = Asked()
+    QCoreApplication.installTranslator(asked)
+    try:
+        with window_of(full(), qtbot) as window:
+            for _ in every_dialog(window, qtbot):
+                pass
+    finally:
+        QCoreApplication.removeTranslator(asked)
+    ours = {one for one in asked.sources if one[1] and not re.match(r"Q[A-Z]", one[0]) and one[0] not in PYQTGRAPH}
+    assert len(ours) > 400
+    assert not (missing := {one for one in ours if one[1] not in given}), sorted(missing)
+
+
+def test_a_translated_file_is_loaded_and_speaks(qapp, tmp_path) -> None:
+    lrelease = shutil.which("pyside6-lrelease")
+    if lrelease is None:
+        pytest.skip("pyside6-lrelease is not installed")
+    strings.write(tmp_path / "de.ts")
+    words = (tmp_path / "de.ts").read_text(encoding="utf-8")
+    before = '<source>Suggest plan</source>\n      <translation type="unfinished" />'
+    assert before in words
+    after = "<source>Suggest plan</source>\n      <translation>Plan vorschlagen</translation>"
+    (tmp_path / "de.ts").write_text(words.replace(before, after), encoding="utf-8")
+    command = [lrelease, str(tmp_path / "de.ts"), "-qm", str(tmp_path / "secateur_de.qm")]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    loaded = install(qapp, QLocale(QLocale.Language.German), tmp_path)
+    try:
+        assert command_named("edit.suggest").shown(full()) == "Plan vorschlagen"
+        assert command_named("run.cut").told(StandIn()) == "Open a model first."
+    finally:
+        for translator in loaded:
+            qapp.removeTranslator(translator)
+    assert install(qapp, QLocale(QLocale.Language.Korean), tmp_path) == []

@@ -1,0 +1,51 @@
+"""The whole window on a played document: a model with states behind it, marks, a curve and jobs; or nothing at all."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import numpy as np
+from PySide6.QtWidgets import QApplication
+
+from secateur.app.aspects import CurvePoint, JobView, Selection
+from secateur.app.document import ALL
+from secateur.app.main_window import MainWindow
+from secateur.app.theme import Scheme, Sizes, apply
+from tests.app.stand_in import StandIn, travelled
+
+JOBS = (
+    JobView(1, "Recover, 8 epochs", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover"),
+    JobView(2, "Measure on the target", "", 0, 0, 0.0, 12.0, place=1, later=True, rough=True),
+    JobView(3, "Evaluate s1", "", 0, 0, 0.0, -1.0, place=2, earlier=True),
+)
+
+
+def full() -> StandIn:
+    """A document that every panel has something to show of."""
+    document = travelled()
+    document.mark(np.arange(45, 55), True)
+    document.lock([60], True)
+    document.jobs_shown = JOBS
+    document.points = tuple(CurvePoint(n, 2.0 / (1 + n), 0.4 + 0.01 * n) for n in range(40))
+    document.note("Opened net")
+    assert document.analysis is not None
+    document.select(Selection("layer1.0.conv1", 2, document.analysis.sets[2].first + 3))
+    return document
+
+
+@contextmanager
+def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> Generator[MainWindow]:
+    """The window, with all panels in front that can be."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    apply(app, Scheme.LIGHT, Sizes().body)
+    window = MainWindow(document)
+    qtbot.addWidget(window)
+    window.resize(*size)
+    window.show()
+    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    document.announce(*ALL)
+    if document.analysis is not None:
+        qtbot.waitUntil(window.area.isVisible)
+    qtbot.wait(60)
+    yield window
+    window.close()
