@@ -199,8 +199,8 @@ class TreeModel(RowsModel):
             )
         if role == Qt.ItemDataRole.ToolTipRole and section == Column.TIME:
             return self.tr(
-                "Share of the plan's time on the target, from cut models that were measured there. Run, Measure what "
-                "removal saves fills it"
+                "Share of the plan's time on the target, from cut models that were measured there: the Run menu's "
+                "Measure what removal saves"
             )
         if role == Qt.ItemDataRole.TextAlignmentRole and section not in (Column.NAME, Column.SCORE):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
