@@ -63,7 +63,6 @@ class Contents:
         scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
         filters: By state, images of the first convolution's filters; None where there are none.
-        module_times: By state, the measured share of a forward's time in each module.
         baselines: By id, what stands beside the states.
         latencies: By target, what was measured there to predict latencies with.
         savings: By (state, target) and key of a coupled set, what half of it saves there.
@@ -96,7 +95,6 @@ class Contents:
     )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
     filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
-    module_times: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
     savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(

@@ -105,21 +105,6 @@ class Studies:
         arguments = (document.contents.present, document.criterion, SHARES, None, document.choices)
         document.work.run(title, finished, "sensitivity", *arguments, arrived=arrived)
 
-    # Time by layer.
-
-    def module_times(self) -> None:
-        """Measure which share of a forward's time each layer of the present state takes."""
-        document = self._document
-        state = document.contents.present
-
-        def taken(shares: dict[str, float]) -> None:
-            document.contents.module_times[state] = shares
-            document.announce(Aspect.STATES)
-            document.work.say(say("The tree's column Time shows the measured share of each layer, in PyTorch."))
-
-        title = say("Measure the time of each layer of {state}").format(state=state)
-        document.work.run(title, taken, "module_times", state, replace(document.target, machine=""))
-
     # Sweeps.
 
     def sweep(

@@ -131,15 +131,6 @@ RUN = (
         takes=_measure_takes,
     ),
     Command(
-        "run.module_times",
-        MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Measure time by layer"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Which share of a forward each layer takes, in PyTorch on this machine."),
-        lambda window: window.document.studies.module_times(),
-        "",
-        reasons.opened,
-    ),
-    Command(
         "run.bench",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure elsewhere..."),

@@ -23,7 +23,7 @@ from ..baselines.protocol import Baseline, BaselineSpec, Standing
 from ..devices import CPU, available, device_named, placed
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
-from ..inputs import Inputs, at_batch, at_size
+from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..latency.protocol import LatencyTable
 from ..latency.savings import Saving, savings
@@ -53,7 +53,6 @@ from ..surgery.own_class import require_own_class
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
-from ..targets.by_module import module_times as time_modules
 from ..targets.elsewhere import refuse_prompt, write_bench
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
@@ -253,11 +252,6 @@ class Session(Place):
         for state, timing in zip(states, timings, strict=True):
             self.history.add_timing(state, timing)
         return timings
-
-    def module_times(self, state: str, target: TargetSpec, token: CancelToken = NEVER) -> Job[dict[str, float]]:
-        """Share of a forward's time in each module of a state by its path, in PyTorch with the target's batch."""
-        inputs = at_batch(at_size(self._need().prepared.inputs, target.lengths), target.batch)
-        return (yield from time_modules(self._model(state), inputs, target.threads, token))
 
     def latencies(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[LatencyTable]:
         """The table that predicts the latency of any plan on a target; what is missing in it is measured first.

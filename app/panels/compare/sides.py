@@ -1,6 +1,6 @@
 """The two models that are compared: what each of them lacks, what it costs, and what it is called."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QCoreApplication
 
@@ -101,4 +101,4 @@ class Models:
             gone = self._document.contents.removed_in(state.id)
             known = (analysis, Model(state_title(state), state, False, gone, costs(analysis, gone)))
             self._known[state.id] = known
-        return known[1]
+        return replace(known[1], state=state)  # with what was measured of it meanwhile

@@ -91,7 +91,7 @@ class Cells:
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
 
     def time(self, row: int) -> str:
-        """Measured share of time, "" where nobody measured it."""
+        """Share of the time on the target, "" where nothing predicts it."""
         value = float(self._figures.times[row]) if row < self._rows.module_count else float("nan")
         return "" if value != value else share(value)
 

@@ -28,7 +28,7 @@ class Figures:
         scale: From scores to bars.
         shares: [N] share of the plan's MACs in or below a row.
         parameters: [N] parameters that the plan leaves in or below a row.
-        times: [N] share of the present state's measured time in or below a row, NaN where nobody measured it.
+        times: [N] share of the plan's time on the target in or below a row, NaN where nothing predicts it.
         total: MACs of the plan.
     """
 
@@ -53,7 +53,10 @@ def figures_of(
     plan: Costs,
     times: Mapping[str, float] | None = None,
 ) -> Figures:
-    """All numbers of all rows but the costs of single structures; `times` are measured shares by module path."""
+    """All numbers of all rows but the costs of single structures.
+
+    `times` are shares by module path, each without what lies in it.
+    """
     gone = removed | marked
     nodes, below = rows.below_operator
     macs = np.bincount(nodes, weights=plan.operator_macs[below].astype(np.float64), minlength=rows.count)
@@ -86,19 +89,10 @@ def rated(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, score
 
 
 def _times(rows: Rows, times: Mapping[str, float] | None) -> Floats:
-    """[N] measured shares, NaN where there are none; sets in rows of their own have none.
-
-    Shares that come with the model's own, "", hold all that is in a module already; others are summed up.
-    """
-    found = np.full(rows.count, np.nan)
-    if not times:
-        return found
-    modules = rows.modules[: rows.module_count]
-    if "" in times:
-        found[: rows.module_count] = [times.get(path, np.nan) for path in modules]
-        return found
-    node_of, own = {path: node for node, path in enumerate(modules)}, np.zeros(rows.count)
-    for path, share in times.items():
+    """[N] shares of the time in or below each row, NaN where nothing is known."""
+    own = np.zeros(rows.count)
+    node_of = {path: node for node, path in enumerate(rows.modules[: rows.module_count])} if times else {}
+    for path, share in (times or {}).items():
         if (node := nearest(path, node_of)) >= 0:
             own[node] += share
     totals = rows.upwards(own)

@@ -135,13 +135,13 @@ class TreeModel(RowsModel):
             self.figures = self.cells = None
             return
         facts = self.facts()
-        times = self.document.contents.module_times.get(self.document.contents.present)
-        counted = (self.rows, facts.removed, facts.marked, plan, times)
+        contents = self.document.contents
+        counted = (self.rows, facts.removed, facts.marked, plan, contents.table)
         if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
             self.figures = rated(self.figures, self.analysis, self.rows, facts.removed, facts.scores)
         else:
             self._shares = {}
-            self.figures = figures_of(self.analysis, self.rows, *counted[1:3], facts.scores, plan, times)
+            self.figures = figures_of(self.analysis, self.rows, *counted[1:3], facts.scores, plan, contents.times())
         self._counted = counted
         self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares)
 
@@ -199,8 +199,8 @@ class TreeModel(RowsModel):
             )
         if role == Qt.ItemDataRole.ToolTipRole and section == Column.TIME:
             return self.tr(
-                "Share of a forward's time, measured in PyTorch on this machine for the present state; a runtime that "
-                "fuses layers spends it otherwise"
+                "Share of the plan's time on the target, from cut models that were measured there: the Run menu's "
+                "Measure what removal saves"
             )
         if role == Qt.ItemDataRole.TextAlignmentRole and section not in (Column.NAME, Column.SCORE):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

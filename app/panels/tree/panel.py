@@ -23,7 +23,7 @@ from .options import RatingOptions, changed
 from .query import parse, state_mask
 from .view import StructureTree
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.SELECTION})
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET, Aspect.SELECTION})
 TYPING = 150
 """Milliseconds after the last key before the tree is filtered."""
 
@@ -214,8 +214,10 @@ class TreePanel(Card):
             self._stack.setCurrentIndex(int(self.document.analysis is not None))
             self.model.reload()
             self._tell()
-        elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.STATES}:
+        elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET}:
             self.model.refresh()
+            if Aspect.TARGET in aspects:  # times may be known now
+                self.view.columns.share_room(self.view.viewport().width())
             self._count()
             self._tell()
             self.hint.hide()

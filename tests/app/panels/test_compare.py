@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -213,3 +214,13 @@ def test_keys_move_in_both_trees(panel, qtbot) -> None:
     assert panel.trees.left.currentIndex().row() == 1
     qtbot.keyClick(panel.trees.right, Qt.Key.Key_Right)
     assert panel.trees.left.isExpanded(panel.model.index(1, 0))
+
+
+def test_a_side_is_headed_by_what_is_measured_of_it_also_when_that_comes_later(panel) -> None:
+    document = panel.document
+    assert panel.trees._costs[0].text().startswith("90.5 %, 0.440 ms, ")
+    faster = replace(document.contents.states["s2"].timings[0], median=0.31)
+    document.take_measurements("s2", timings=(faster,))
+    document.views.settle()
+    assert panel.trees._costs[0].text().startswith("90.5 %, 0.310 ms, ")
+    assert "MACs (" in panel.trees._costs[1].text()

@@ -1,6 +1,7 @@
 """The tree's rows and numbers against what the analysis says, and edits that reach the document."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PySide6.QtCore import QModelIndex, Qt
 
 from secateur.app.panels.tree.model import Column, Role, TreeModel
 from secateur.app.panels.tree.query import parse
+from secateur.engine.latency.protocol import LatencyTable, Trust
 from secateur.engine.structures.costs import costs
 from tests.app.demo_analysis import llama, scores_of, wide
 from tests.app.stand_in import opened
@@ -234,24 +236,33 @@ def test_parameters_of_a_row_are_those_of_the_plan(model) -> None:
         assert model.figures.parameters[model.index_of(name).internalId()] == sum(inside)
 
 
-def test_time_is_shown_only_where_it_was_measured(model) -> None:
-    row = model.index_of("layer1")
-    assert cell(model, row, Column.TIME) == ""
-    model.document.contents.module_times["s0"] = {"": 1.0, "layer1": 0.31, "layer1.0": 0.2}
-    model.refresh()
-    assert cell(model, row, Column.TIME) == "31 %"
-    assert cell(model, model.index_of("layer2"), Column.TIME) == ""
-    model.document.contents.module_times["other"] = model.document.contents.module_times.pop("s0")
-    model.refresh()
-    assert cell(model, row, Column.TIME) == ""
+def table_of(model: TreeModel, nanoseconds: dict[str, float]) -> LatencyTable:
+    """What a measured target says: so long in blocks that begin with these modules, whatever is kept."""
+    nothing = np.full((len(nanoseconds), 1), -1, np.int32)
+    terms = (
+        np.array(list(nanoseconds.values())),
+        nothing,
+        np.ones_like(nothing),
+        np.arange(len(nanoseconds), dtype=np.int32),
+    )
+    blocks, whole = tuple((name, "Conv") for name in nanoseconds), round(sum(nanoseconds.values()))
+    target = model.document.target
+    return LatencyTable(target, "", 1, whole, 0.0, *terms, blocks, Trust((), 0.0, 0.0), tuple(nanoseconds))
 
 
-def test_times_of_single_layers_are_summed_up_to_what_holds_them(model) -> None:
-    model.document.contents.module_times["s0"] = {"layer1.0.conv1": 0.1, "layer1.0.bn1": 0.02, "layer1.1.conv2": 0.2}
+def test_time_is_shown_only_where_the_target_was_measured_and_summed_up(model) -> None:
+    assert cell(model, model.index_of("layer1"), Column.TIME) == ""
+    document = model.document
+    times = {"layer1.0.conv1": 100.0, "layer1.0.bn1": 20.0, "layer1.1.conv2": 200.0, "fc": 680.0}
+    document.contents.latencies[document.target] = table_of(model, times)
     model.refresh()
     assert cell(model, model.index_of("layer1"), Column.TIME) == "32 %"
     assert cell(model, model.index_of("layer1.0"), Column.TIME) == "12 %"
     assert cell(model, model.index_of("layer1.0.conv2"), Column.TIME) == ""
+    assert cell(model, model.index_of("layer2"), Column.TIME) == ""
+    document.set_target(replace(document.target, threads=7))
+    model.refresh()
+    assert cell(model, model.index_of("layer1"), Column.TIME) == ""
 
 
 def structures_shown(model: TreeModel) -> list[int]:

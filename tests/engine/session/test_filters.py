@@ -1,4 +1,4 @@
-"""The first convolution's filters as images, and shares of time, of states of a session."""
+"""The first convolution's filters as images, of states of a session."""
 
 from pathlib import Path
 
@@ -8,7 +8,6 @@ import pytest
 from secateur.engine.jobs import finish
 from secateur.engine.session.filters import first_convolution, images_of
 from secateur.engine.session.session import Session
-from secateur.engine.targets.protocol import TargetSpec
 
 from .small import write_project
 
@@ -42,9 +41,3 @@ def test_the_filters_of_a_cut_state_are_those_that_are_left(session: Session):
     left = session.filters(state.id)
     assert left is not None and left.index.tolist() == [n for n in range(16) if n not in (2, 7)]
     assert (left.images == whole.images[left.index]).all()
-
-
-def test_time_by_module_is_measured_of_a_state(session: Session):
-    shares = finish(session.module_times("s0", TargetSpec()))
-    assert {"stem", "block", "block.conv1", "fc"} <= set(shares)
-    assert shares["block.conv1"] < shares["block"] < 1.0
