@@ -55,6 +55,39 @@ def _export(window: Any) -> QDialog:
     return Export(window, "onnx")
 
 
+def _report(window: Any) -> QDialog:
+    from .dialogs.hand_on import HandOn
+
+    return HandOn(window, "report")
+
+
+def _mode(window: Any) -> QDialog:
+    from secateur.engine.errors import Message
+    from secateur.engine.session.matching import Fit, Mode
+    from secateur.engine.session.steps import Recipe
+
+    from .dialogs.next_version import ChooseMode
+
+    sentences = (
+        Message("fit.weights", "The model's weights are others than when the recipe was made."),
+        Message("fit.files", "The files of the data are others than they were: names or sizes have changed."),
+    )
+    fit = Fit(Recipe(1, ()), sentences=sentences, refused={Mode.SAME_INDICES: sentences[0]})
+    return ChooseMode(window, "recipe.json", fit)
+
+
+def _moved(window: Any) -> QDialog:
+    from .dialogs.moved import Moved
+
+    return Moved(window, "models/net.py", window.tr("the model"), lambda path: None)
+
+
+def _mishap(window: Any) -> QDialog:
+    from .dialogs.mishap import Mishap
+
+    return Mishap(window, window.tr("Something went wrong in the window. What is open is as it was."))
+
+
 def _plot(window: Any) -> QDialog:
     from .dialogs.save_plot import SavePlot
 
@@ -75,7 +108,11 @@ def _recovery(window: Any) -> QDialog:
 
 _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "Consent": _consent,
+    "ChooseMode": _mode,
     "Export": _export,
+    "HandOn": _report,
+    "Mishap": _mishap,
+    "Moved": _moved,
     "RatingOptions": _rating,
     "RecoveryDialog": _recovery,
     "SavePlot": _plot,

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QVBoxLayout, QWidget
 from secateur.engine.session.matching import Fit, Mode
 
 from ..handing import Asked
+from ..panels.words import sentence
 from ..widgets.choices import CheckBox, RadioButton
 from ..widgets.labels import label
 from ..words import QT_TRANSLATE_NOOP
@@ -102,9 +103,9 @@ class ChooseMode(FormDialog):
 
     def __init__(self, window: Any, recipe: str, fit: Fit) -> None:
         """Ask in a window."""
-        found = [str(sentence) for sentence in fit.sentences]
-        sentence = self.tr("The recipe fits the model.") if not found else self.tr("The recipe does not fit in all:")
-        super().__init__(window, self.tr("Apply recipe"), sentence, self.tr("Do the steps again"))
+        found = [sentence(one) for one in fit.sentences]
+        head = self.tr("The recipe fits the model.") if not found else self.tr("The recipe does not fit in all:")
+        super().__init__(window, self.tr("Apply recipe"), head, self.tr("Do the steps again"))
         self.differences = QPlainTextEdit("\n".join(found))
         self.differences.setReadOnly(True)
         self.differences.setAccessibleName(self.tr("What does not match"))
@@ -130,7 +131,7 @@ class ChooseMode(FormDialog):
         for mode, (title, words) in MODES.items():
             choice, why = RadioButton(say(CONTEXT, title)), fit.refused.get(mode)
             choice.setEnabled(why is None)
-            told = label(say(CONTEXT, words) if why is None else str(why), "muted", wrap=True)
+            told = label(say(CONTEXT, words) if why is None else sentence(why), "muted", wrap=True)
             told.setContentsMargins(22, 0, 0, 4)
             choice.setAccessibleDescription(told.text())
             column.addWidget(choice)

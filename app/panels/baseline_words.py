@@ -10,6 +10,7 @@ from secateur.engine.targets.protocol import TargetSpec
 from ..widgets.numbers import percent, scaled
 from ..words import counted
 from .measures import latency_text, metric_text, timing_of
+from .words import sentence
 
 say = QCoreApplication.translate
 
@@ -74,4 +75,4 @@ def role_of(verdict: Verdict) -> str:
 
 def verdict_text(verdict: Verdict | None) -> str:
     """What the baselines say of the present state, "" where there are none."""
-    return "" if verdict is None else " ".join(str(sentence) for sentence in verdict.sentences)
+    return "" if verdict is None else " ".join(sentence(one) for one in verdict.sentences)

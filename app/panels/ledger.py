@@ -1,6 +1,6 @@
 """The ledger: what the original costs and scores against the present state or plan; each cell says how it is known."""
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
@@ -112,6 +112,12 @@ class Ledger(QWidget):
         self.cells["metric"].stepped.connect(document.evaluate)
         document.views.watch(SHOWN, self._changed)
         self.refresh()
+
+    def event(self, event: QEvent) -> bool:
+        """What its cells need, with text of another size say, is what it needs."""
+        if event.type() is QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().event(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Cells that got a further line while they were laid out need another height."""

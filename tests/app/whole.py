@@ -39,7 +39,7 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
     assert isinstance(app, QApplication)
     apply(app, Scheme.LIGHT, Sizes().body)
     window = MainWindow(document)
-    qtbot.addWidget(window)
+    qtbot.addWidget(window, before_close_func=lambda _: setattr(document, "jobs_shown", ()))  # nothing is asked then
     window.resize(*size)
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
@@ -48,4 +48,5 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
         qtbot.waitUntil(window.area.isVisible)
     qtbot.wait(60)
     yield window
+    document.jobs_shown = ()
     window.close()

@@ -5,6 +5,8 @@ from itertools import takewhile
 
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 
+from ..words import sentence
+
 
 @dataclass(frozen=True, slots=True)
 class HeadRow:
@@ -67,7 +69,7 @@ def _fixed(analysis: Analysis, rows: list[HeadRow]) -> list[HeadRow]:
     names = {classes[path] for path in known if path in classes}
     reasons: dict[str, str] = {}
     for fixed in analysis.fixed:
-        reasons.setdefault(analysis.tensors[fixed.tensor].module, str(fixed.reason))
+        reasons.setdefault(analysis.tensors[fixed.tensor].module, sentence(fixed.reason))
     found: list[HeadRow] = []
     for path, name in classes.items():
         if name in names and path not in known:

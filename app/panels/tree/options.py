@@ -5,7 +5,7 @@ from typing import Any
 
 from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QWidget
 
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
@@ -112,11 +112,8 @@ class RatingOptions(Card):
             caption.setMinimumHeight(box.sizeHint().height())  # stands level with the box
             form.addRow(caption, box)
         self.body.addLayout(form)
-        row = QHBoxLayout()
-        row.addWidget(self.compare)
-        row.addStretch(1)
-        row.addWidget(self._reset)
-        self.body.addLayout(row)
+        for each in (self.compare, self._reset):
+            self.body.addWidget(each, 0, Qt.AlignmentFlag.AlignLeft)
 
     def show_below(self, anchor: QWidget) -> None:
         """Open under a button, moved so that it lies on the screen."""
