@@ -20,22 +20,27 @@ class Agreement:
         correlation: [K] Spearman's correlation in each coupled set, NaN where there are fewer than three or all equal.
         shared: [K] of the lowest fifth of a set by one rating the share that is in the lowest fifth by the other.
         count: [K] structures that both rate.
-        whole: The correlation over all structures that both rate.
-        total: How many these are.
     """
 
     correlation: Floats
     shared: Floats
     count: NDArray[np.int64]
-    whole: float
-    total: int
+
+    @property
+    def total(self) -> int:
+        """How many structures both rate."""
+        return int(self.count.sum())
 
 
 def ranks(values: Floats) -> Floats:
     """[n] ranks from 1; equal values share the mean of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[place]
+    order = np.argsort(values)  # of equal ones in any order: they share a rank
+    ordered = values[order]
+    starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1]) if len(values) else np.zeros(0, int)
+    counts = np.diff(np.append(starts, len(values)))
+    found = np.empty(len(values))
+    found[order] = np.repeat(starts + (counts + 1) / 2, counts)
+    return found
 
 
 def spearman(one: Floats, other: Floats) -> float:
@@ -58,13 +63,18 @@ def agreement(analysis: Analysis, one: Floats, other: Floats) -> Agreement:
         count[number] = len(here)
         correlation[number] = spearman(one[here], other[here])
         shared[number] = _shared(one[here], other[here])
-    whole = spearman(one[known], other[known])
-    return Agreement(correlation, shared, count, whole, int(np.count_nonzero(known)))
+    return Agreement(correlation, shared, count)
+
+
+def whole(one: Floats, other: Floats) -> float:
+    """Spearman's rho over all structures that both ratings [S] know."""
+    known = np.isfinite(one) & np.isfinite(other)
+    return spearman(one[known], other[known])
 
 
 def _shared(one: Floats, other: Floats) -> float:
     most = round(LOWEST * len(one))
     if not most:
         return float("nan")
-    lowest = [set(np.argsort(values, kind="stable")[:most].tolist()) for values in (one, other)]
-    return len(lowest[0] & lowest[1]) / most
+    lowest = [np.argsort(values)[:most] for values in (one, other)]
+    return len(np.intersect1d(*lowest, assume_unique=True)) / most

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QSignalBlocker, Qt, Slot
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Slot
 from PySide6.QtGui import QColor, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderView, QTreeView, QVBoxLayout, QWidget
 
 from secateur.engine.scoring.criteria import Offer, offers
+from secateur.engine.structures.analysis import Kind
 
-from ..agreement import Agreement, agreement
+from ..agreement import Agreement, agreement, whole
 from ..document import Aspect, Document, Selection
 from ..panels.inspector.score_map import ScoreMap
 from ..panels.kinds import counted
@@ -53,7 +54,7 @@ class Ratings(QDialog):
         self._shown = -1
         self.setWindowTitle(self.tr("Compare two ratings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.resize(980, 620)
+        self.resize(1080, 640)
         self.boxes = (ComboBox(self.tr("Left rating")), ComboBox(self.tr("Right rating")))
         self.verdict = label("", "strong", wrap=True)
         self._model = QStandardItemModel(self)
@@ -74,6 +75,7 @@ class Ratings(QDialog):
         table.setModel(self._model)
         table.setRootIsDecorated(False)
         table.setUniformRowHeights(True)
+        table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # the end of a path tells layers apart
         table.setSortingEnabled(True)
         table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -106,8 +108,8 @@ class Ratings(QDialog):
         right.addWidget(self.plot, 1)
         body = QHBoxLayout()
         body.setSpacing(14)
-        body.addWidget(self.table, 5)
-        body.addLayout(right, 6)
+        body.addWidget(self.table, 1)
+        body.addLayout(right, 1)
         close = button(self.tr("Close"))
         close.clicked.connect(self.reject)
         below = QHBoxLayout()
@@ -179,15 +181,19 @@ class Ratings(QDialog):
         analysis = self.document.analysis
         assert analysis is not None
         self.found = None if one is None or other is None else agreement(analysis, one, other)
-        self._say()
         self._fill()
         self._show_layer()
+        self.verdict.setText(self.tr("Structures are being rated; the comparison follows."))
+        if self.found is not None:
+            QTimer.singleShot(0, self._say)  # a turn of its own: a third of a million structures are ranked for it
 
+    @Slot()
     def _say(self) -> None:
-        if self.found is None:
-            self.verdict.setText(self.tr("Structures are being rated; the comparison follows."))
+        """The correlation over all, in words."""
+        one, other = self.scores(0), self.scores(1)
+        if self.found is None or one is None or other is None:
             return
-        rho = self.found.whole
+        rho = whole(one, other)
         if rho != rho:
             self.verdict.setText(self.tr("These two rate nothing in common."))
             return
@@ -200,15 +206,18 @@ class Ratings(QDialog):
         analysis, found = self.document.analysis, self.found
         assert analysis is not None
         self._model.removeRows(0, self._model.rowCount())
-        titles = (self.tr("Layer"), self.tr("Correlation"), self.tr("Same lowest fifth"), self.tr("Rated"))
+        titles = (self.tr("Layer"), self.tr("Correlation"), self.tr("Same lowest"), self.tr("Rated"))
         self._model.setHorizontalHeaderLabels(titles)
+        tip = self.tr("Of the lowest fifth by one rating, the share that is in the lowest fifth by the other")
+        self._model.setHeaderData(2, Qt.Orientation.Horizontal, tip, Qt.ItemDataRole.ToolTipRole)
         for number, one in enumerate(analysis.sets):
             if found is None or not found.count[number] or one.count == 1:
                 continue
             rho, shared = float(found.correlation[number]), float(found.shared[number])
             shown = percent(shared, 0) if shared == shared else ""
             cells = ((one.module, one.module), (_rho(rho), rho), (shown, shared))
-            cells = (*cells, (f"{int(found.count[number]):,}", int(found.count[number])))
+            kind = Kind.CHANNEL if one.kind is Kind.WIDTH else one.kind  # "channels of residual width" is long
+            cells = (*cells, (counted(kind, int(found.count[number])), int(found.count[number])))
             items = [_item(text, key, number, column > 0) for column, (text, key) in enumerate(cells)]
             self._model.appendRow(items)
         header = self.table.header()

@@ -66,7 +66,7 @@ class Legend(QWidget):
         self.updateGeometry()
 
     def _add(self, text: str, mark: str, tip: str, told: Callable[[str], None], what: str) -> None:
-        entry = button(text, "mark", tip)
+        entry = button(text, "mark" if mark else "offer", tip)
         if mark:
             entry.setIcon(QIcon(sign(MARKS[mark], tokens().muted)))
             entry.setIconSize(QSize(SIGN, SIGN))

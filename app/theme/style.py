@@ -61,10 +61,11 @@ QPushButton[role="chip"]:checked {{ background: {t.accent}; color: {t.on_accent}
 QPushButton[role="chip"]:checked:focus {{ border-color: {t.text}; }}
 QPushButton[role="link"] {{ background: transparent; border: 1px solid transparent; color: {t.accent}; padding: 0 3px;
     min-height: 14px; font-weight: 600; border-radius: 4px; }}
-QPushButton[role="mark"] {{ background: transparent; border: 1px solid transparent; color: {t.text}; padding: 0 3px;
-    min-height: 18px; font-size: {CAPTION}px; }}
-QPushButton[role="mark"]:hover {{ text-decoration: underline; }}
-QPushButton[role="mark"]:focus {{ border-color: {t.accent}; }}
+QPushButton[role="mark"], QPushButton[role="offer"] {{ background: transparent; border: 1px solid transparent;
+    color: {t.text}; padding: 0 3px; min-height: 18px; font-size: {CAPTION}px; }}
+QPushButton[role="offer"] {{ color: {t.accent}; }}
+QPushButton[role="mark"]:hover, QPushButton[role="offer"]:hover {{ text-decoration: underline; }}
+QPushButton[role="mark"]:focus, QPushButton[role="offer"]:focus {{ border-color: {t.accent}; }}
 QPushButton[role="link"]:hover {{ text-decoration: underline; }}
 QPushButton[role="link"]:focus {{ border-color: {t.accent}; }}
 QPushButton[role="link"]:disabled {{ color: {t.muted}; }}

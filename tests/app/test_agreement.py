@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from secateur.app.agreement import agreement, ranks, spearman
+from secateur.app.agreement import agreement, ranks, spearman, whole
 from tests.app.demo_analysis import scores_of, small_resnet
 
 
@@ -26,7 +26,7 @@ def test_layers_and_the_whole_model_are_compared_where_both_rate():
     found = agreement(analysis, one, other)
     known = np.isfinite(other)
     assert found.total == known.sum()
-    assert found.whole == pytest.approx(stats.spearmanr(one[known], other[known])[0])
+    assert whole(one, other) == pytest.approx(stats.spearmanr(one[known], other[known])[0])
     place = analysis.sets[2].structures
     assert found.correlation[2] == pytest.approx(stats.spearmanr(one[place], other[place])[0])
     assert found.count[0] == analysis.sets[0].count - 10

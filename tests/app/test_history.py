@@ -143,3 +143,12 @@ def test_every_change_is_heard():
     history.spoil()
     history.clear()
     assert told == ["push", "undo", "redo", "go", "mark_clean", "clear"]
+
+
+def test_redo_from_the_begin_leads_to_the_branch_that_was_begun_last():
+    history = History()
+    history.push(entry("one", "a", "b"))
+    history.undo()
+    history.push(entry("other", "a", "c"))
+    history.go(0)
+    assert history.redo_text == "other"

@@ -200,3 +200,21 @@ def test_every_mark_command_stands_in_the_palette(window, qtbot) -> None:
     assert palette.list.topLevelItem(0).text(0) == "Keep for a pattern..."
     palette.fill("invert marks")
     assert palette.list.topLevelItem(0).text(1) == command_named("mark.invert").enabled(window.document)
+
+
+def test_a_comparison_comes_to_the_front_and_a_command_brings_it_back(window, qtbot) -> None:
+    document, tabs = window.document, window.area.tabs["middle"]
+    document.compare(None, None)
+    qtbot.waitUntil(lambda: tabs.currentWidget() is window.area.panels["compare"], timeout=2000)
+    tabs.setCurrentIndex(0)
+    window.commands.by_id["view.compare"].trigger()
+    assert tabs.currentWidget() is window.area.panels["compare"]
+
+
+def test_two_ratings_are_compared_from_the_menu(window, qtbot) -> None:
+    from secateur.app.dialogs.ratings import Ratings
+
+    give(window, "edit.ratings")
+    page = next(w for w in QApplication.topLevelWidgets() if isinstance(w, Ratings))
+    assert page.isVisible() and page.boxes[0].currentData() == window.document.criterion
+    page.close()

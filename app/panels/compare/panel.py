@@ -19,7 +19,7 @@ from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.numbers import change, scaled
-from ..measures import target_text
+from ..measures import latency_text, target_text, timing_of, value_text
 from .model import CompareModel
 from .runs import MADE, PARAMETERS, SIZE, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
@@ -156,8 +156,21 @@ class Compare(QWidget):
         self.model.show_models(document.analysis, left, right)
         self._source.show_runs(runs_of(document))
         if left is not None and right is not None and self.model.difference is not None:
-            self.trees.say((_costs(left, None), _costs(right, left)))
+            self.trees.say((self._costs(left, None), self._costs(right, left)))
         self._say()
+
+    def _costs(self, one: Model, other: Model | None) -> str:
+        """What is measured of a model, and its exact costs with the change against another one."""
+        metric, timing = self.document.metric(one.state), timing_of(one.state, self.document.target)
+        known = [] if one.planned else [*([value_text(metric)] if metric else [])]
+        known += [latency_text(timing)] if timing is not None and not one.planned else []
+        counts = (one.costs.macs, one.costs.parameters)
+        before = counts if other is None else (other.costs.macs, other.costs.parameters)
+        titles = (self.tr("{0} MACs"), self.tr("{0} parameters"))
+        for words, now, then in list(zip(titles, counts, before, strict=True))[: 1 if known else 2]:
+            less = change(then, now) if now != then else ""
+            known.append(words.format(scaled(now)) + (f" ({less})" if less else ""))
+        return ", ".join(known)
 
     def _fill(self) -> None:
         """Offer every state and plan; what was chosen stays chosen."""
@@ -228,12 +241,3 @@ class Compare(QWidget):
         chosen = [runs[row] for row in rows] if len(rows) > 1 else runs
         QGuiApplication.clipboard().setText(as_csv(chosen))
         self.document.announced.emit(self.tr("{0} runs copied as CSV").format(len(chosen)))
-
-
-def _costs(one: Model, other: Model | None) -> str:
-    """Exact costs, and the change against another model."""
-    macs, parameters = scaled(one.costs.macs), scaled(one.costs.parameters)
-    if other is None:
-        return f"{macs} MACs, {parameters} parameters"
-    told = (change(other.costs.macs, one.costs.macs), change(other.costs.parameters, one.costs.parameters))
-    return f"{macs} MACs ({told[0]}), {parameters} parameters ({told[1]})"

@@ -24,6 +24,11 @@ class Box:
     module: str
     parts: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        """Its path; what belongs to the model itself is called by its parameters."""
+        return self.module or ", ".join(part.partition(" ")[0] for part in self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -48,7 +53,7 @@ class Flow:
             (say("inspector", "passes {0}"), self.passes),
             (say("inspector", "read by {0}"), self.readers),
         )
-        told = (words.format(", ".join(box.module for box in boxes)) for words, boxes in parts if boxes)
+        told = (words.format(", ".join(box.title for box in boxes)) for words, boxes in parts if boxes)
         return f"{self.name}: " + "; ".join(told)
 
 

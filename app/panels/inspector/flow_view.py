@@ -86,14 +86,14 @@ class FlowView(QWidget):
         shown = boxes if len(boxes) <= MOST else boxes[: MOST - 1]
         top = (self._rows() - _count(boxes)) * (BOX + GAP) / 2
         found = [
-            _Placed(QRectF(left, top + n * (BOX + GAP), width, BOX), box.module, box.module, _tip(box))
+            _Placed(QRectF(left, top + n * (BOX + GAP), width, BOX), box.module, box.title, _tip(box))
             for n, box in enumerate(shown)
         ]
         if len(shown) < len(boxes):
             rest = boxes[len(shown) :]
             words = self.tr("and {0} more").format(len(rest))
             area = QRectF(left, top + len(shown) * (BOX + GAP), width, BOX)
-            found.append(_Placed(area, "", words, "\n".join(box.module for box in rest[:20])))
+            found.append(_Placed(area, "", words, "\n".join(box.title for box in rest[:20])))
         return found
 
     # Drawing.
@@ -115,7 +115,7 @@ class FlowView(QWidget):
         for number, one in enumerate(placed):
             self._box(painter, one, number == self._current and self.hasFocus())
         if flow.passes:
-            names = ", ".join(box.module for box in flow.passes)
+            names = ", ".join(box.title for box in flow.passes)
             text = self.tr("passes {0}").format(names)
             area = QRectF(0, self._rows() * (BOX + GAP), self.width(), BOX)
             painter.setPen(QColor(look.muted))
@@ -190,4 +190,4 @@ def _count(boxes: tuple[Box, ...]) -> int:
 
 
 def _tip(box: Box) -> str:
-    return "\n".join((box.module, *box.parts))
+    return "\n".join((box.title, *box.parts))

@@ -10,7 +10,7 @@ from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs, kept_sizes
 
 from ..scale import ScoreScale
-from .rows import Rows
+from .rows import Rows, nearest
 
 Floats = NDArray[np.float64]
 
@@ -86,12 +86,23 @@ def rated(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, score
 
 
 def _times(rows: Rows, times: Mapping[str, float] | None) -> Floats:
-    """[N] measured shares; sets in rows of their own have none."""
+    """[N] measured shares, NaN where there are none; sets in rows of their own have none.
+
+    Shares that come with the model's own, "", hold all that is in a module already; others are summed up.
+    """
     found = np.full(rows.count, np.nan)
-    if times:
-        modules = rows.modules[: rows.module_count]
+    if not times:
+        return found
+    modules = rows.modules[: rows.module_count]
+    if "" in times:
         found[: rows.module_count] = [times.get(path, np.nan) for path in modules]
-    return found
+        return found
+    node_of, own = {path: node for node, path in enumerate(modules)}, np.zeros(rows.count)
+    for path, share in times.items():
+        if (node := nearest(path, node_of)) >= 0:
+            own[node] += share
+    totals = rows.upwards(own)
+    return np.where(totals > 0, totals, np.nan)
 
 
 def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:

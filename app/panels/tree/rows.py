@@ -77,12 +77,16 @@ class Rows:
         """[N] sums of [T] values in or below each row."""
         held = self.tensor_node >= 0
         weights = values[held].astype(np.float64)
-        own = np.bincount(self.tensor_node[held], weights=weights, minlength=self.count)
+        own = np.bincount(self.tensor_node[held], weights=weights, minlength=self.count).astype(np.float64)
+        return self.upwards(own).astype(np.int64)
+
+    def upwards(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N] each row's number with those of all below it."""
         totals, above = own.copy(), self.parent.astype(np.int64)
         while (has := above >= 0).any():
             np.add.at(totals, above[has], own[has])
             above = np.where(has, self.parent[np.maximum(above, 0)], -1)
-        return totals.astype(np.int64)
+        return totals
 
 
 def rows_of(analysis: Analysis) -> Rows:
@@ -130,7 +134,7 @@ def rows_of(analysis: Analysis) -> Rows:
         set_start=np.array([one.first for one in analysis.sets], np.int64),
         below_set=_pairs(below_set),
         below_operator=_pairs(operators),
-        tensor_node=_ints([_nearest(t.module, node_of) for t in analysis.tensors]),
+        tensor_node=_ints([nearest(t.module, node_of) for t in analysis.tensors]),
         parameters=np.array([t.parameter for t in analysis.tensors], np.bool_),
     )
 
@@ -162,7 +166,7 @@ def _upwards(node: int, parent: list[int]) -> list[int]:
     return found
 
 
-def _nearest(path: str, node_of: dict[str, int]) -> int:
+def nearest(path: str, node_of: dict[str, int]) -> int:
     """The row of a module, or of the nearest one above it; -1 for the model itself."""
     while path and path not in node_of:
         path = path.rpartition(".")[0]

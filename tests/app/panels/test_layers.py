@@ -176,7 +176,10 @@ def test_a_measured_target_tells_each_layers_time_and_where_removal_buys_none(sh
     assert not panel.table.timed and "Double bar" not in panel._legend.text()
     modules, times = ("conv1", "layer1.0.conv1"), np.array([3000.0, 1000.0])
     nothing = np.full((2, 1), -1, np.int32)
-    blocks, terms = tuple((m, "Conv") for m in modules), (times, nothing, np.ones_like(nothing), np.arange(2))
+    blocks, terms = (
+        tuple((m, "Conv") for m in modules),
+        (times, nothing, np.ones_like(nothing), np.arange(2, dtype=np.int32)),
+    )
     trust = Trust((0.02,), 0.0, 0.0)
     table = LatencyTable(document.target, "", 1, 5000, 1000.0, *terms, blocks, trust, modules)
     document.contents.latencies[document.target] = table

@@ -246,6 +246,14 @@ def test_time_is_shown_only_where_it_was_measured(model) -> None:
     assert cell(model, row, Column.TIME) == ""
 
 
+def test_times_of_single_layers_are_summed_up_to_what_holds_them(model) -> None:
+    model.document.contents.module_times["s0"] = {"layer1.0.conv1": 0.1, "layer1.0.bn1": 0.02, "layer1.1.conv2": 0.2}
+    model.refresh()
+    assert cell(model, model.index_of("layer1"), Column.TIME) == "32 %"
+    assert cell(model, model.index_of("layer1.0"), Column.TIME) == "12 %"
+    assert cell(model, model.index_of("layer1.0.conv2"), Column.TIME) == ""
+
+
 def structures_shown(model: TreeModel) -> list[int]:
     found, todo = [], [QModelIndex()]
     while todo:

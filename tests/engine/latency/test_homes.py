@@ -1,5 +1,7 @@
 """Which fused blocks a whole block takes with it: told by the exported file, and by the modules of eager PyTorch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,9 @@ def test_without_a_block_its_fused_blocks_cost_nothing(analysis) -> None:
     assert predicted(analysis, made, analysis.empty()) == 11_300
     assert predicted(analysis, made, gone) == 11_300 - 5_000
     assert predicted(analysis, table(()), gone) is None
+    profiled = replace(made, overhead=-600.0)  # what profiling costs six blocks, four of which are left
+    assert predicted(analysis, profiled, analysis.empty()) == 11_200 - 600
+    assert predicted(analysis, profiled, gone) == 11_200 - 5_000 - 400
     shares = times(analysis, made, gone)
     assert shares["1.1.inner"] == pytest.approx(4000 / 6300) and "1.0.inner" not in {k for k, v in shares.items() if v}
 
