@@ -5,6 +5,7 @@ one recovery (`key`) and is written every half minute, or less often where writi
 made again with the same batches and the same random numbers, so that the result is that of a run without a break.
 """
 
+import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SecateurError
-from ..session.files import being_written
+from ..session.files import being_written, free
 from ..tasks.protocol import Metric, Split
 from .best import Recovered
 from .training import Training
@@ -69,9 +70,19 @@ class Checkpoint:
         try:
             found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception:  # a damaged file is no reason not to recover
+            self._set_aside(self.path)
             return None
         same = found.get("key") == self.key or found.get("mendable", "") == self.mendable != ""
         return found if found.get("version") == VERSION and same else None
+
+    @staticmethod
+    def _set_aside(path: Path) -> None:
+        """Keep a file that cannot be read under another name, and say so: standard error is the window's log."""
+        place = free(path.with_name(f"{path.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{path.suffix}"))
+        with suppress(OSError):
+            path.rename(place)
+            words = f"The recovery begins anew: what was kept of it could not be read, and was set aside as {place}.\n"
+            sys.stderr.write(words)
 
     def due(self) -> bool:
         """Time to write again."""

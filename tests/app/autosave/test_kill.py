@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -113,6 +114,8 @@ def window_killed(told: Told, folder: Path, step: int, wait: float, further: int
     run.wait(lambda: len(run.lines()) > step)
     time.sleep(wait)
     run.kill()
+    if run.lines()[-1] == ["end"]:
+        return "the end: it was closed in order"
     done, known = len(run.lines()) - 1, told[1]
     end = min(done + further, len(known) - 1)
     again = Run(folder, str(end), "restore")
@@ -132,7 +135,8 @@ def engine_killed(told: Told, folder: Path, step: int, wait: float, further: int
     _, engine = run.pids()
     run.wait(lambda: len(run.lines()) > step)
     time.sleep(wait)
-    os.kill(engine, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it had come to its end
+        os.kill(engine, signal.SIGKILL)
     run.finish()
     assert [line[1] for line in run.lines() if line[0].isdigit()] == told[1][: end + 1]
     return f"step {step} of {STEPS}"

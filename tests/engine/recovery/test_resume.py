@@ -126,10 +126,12 @@ def test_a_disk_that_is_full_ends_no_training(tmp_path: Path) -> None:
     assert _recover(Checkpoint(blocked / "s1.pt", "k", pause=0.0)).steps == 24
 
 
-def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:
+def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "s1.pt"
     path.write_bytes(b"PK\x03\x04 not a checkpoint")
     assert Checkpoint(path, "k").load() is None
+    (aside,) = tmp_path.iterdir()
+    assert aside.read_bytes() == b"PK\x03\x04 not a checkpoint" and str(aside) in capsys.readouterr().err
     assert _recover(Checkpoint(path, "k")).steps == 24
 
 
