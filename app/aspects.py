@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from secateur.engine.planning import protocol as planning
+from secateur.engine.planning.classes import DEEP
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.structures.analysis import Mask
 from secateur.engine.structures.parts import Kind
 from secateur.engine.targets.protocol import TargetSpec
 
@@ -25,6 +27,7 @@ class Aspect(StrEnum):
     CURVE = "curve"
     SENSITIVITY = "sensitivity"  # points of a sensitivity analysis
     LOG = "log"
+    COMPARED = "compared"  # which two models are put beside each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,21 @@ class Selection:
     structure: int = -1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """A model to compare: a state, or what a plan would leave of it.
+
+    Attributes:
+        state: Id of the state.
+        plan: [S] marks on top of what the state lacks, None for the state itself.
+        live: The plan as it is at present, whatever becomes of it.
+    """
+
+    state: str
+    plan: Mask | None = None
+    live: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What is wanted.
@@ -44,16 +62,19 @@ class Goal:
         keep: Share of the original's cost to keep at most.
         lose: Points of the metric that may be lost.
         cost: Which cost.
+        depth: Whole blocks may go, where they are worth less than filters and heads.
     """
 
     keep: float = 0.5
     lose: float = 0.5
     cost: Cost = Cost.MACS
+    depth: bool = False
 
     def asked(self, target: TargetSpec, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
         """The goal as the engine takes it, with widths that the target likes and the kinds that the criterion rates."""
         timed = target if self.cost is Cost.LATENCY else None
         limits = (planning.Limit(self.cost, self.keep),)
+        kinds = kinds or (DEEP if self.depth else ())
         return planning.Goal(limits, multiple=target.multiple, kinds=kinds, target=timed)
 
 

@@ -31,6 +31,9 @@ class Running:
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
         work: How much it is, in the unit of `pace.py`: what its time teaches about the next one.
+        arguments: Of the call.
+        text: What the step that it leads to is called.
+        otherwise: Called when it fails or is cancelled.
     """
 
     id: int
@@ -48,6 +51,9 @@ class Running:
     arrived: Callable[[tuple[Any, ...]], None] | None = None
     expected: float = math.nan
     work: float = math.nan
+    arguments: tuple[Any, ...] = ()
+    text: str = ""
+    otherwise: Callable[[], None] | None = None
 
     def view(self, place: int = 0, earlier: bool = False, later: bool = False) -> JobView:
         """As the window shows it, at a place of the queue."""

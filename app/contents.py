@@ -8,22 +8,28 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.devices import CPU
+from secateur.engine.latency.homes import times
 from secateur.engine.latency.protocol import LatencyTable
+from secateur.engine.latency.savings import Saving
 from secateur.engine.planning import protocol as planning
-from secateur.engine.planning.meter import predictable
+from secateur.engine.planning.meter import predicted
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
-from secateur.engine.structures.costs import Costs, costs, kept_sizes
-from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.tasks.protocol import TaskInfo
+from secateur.engine.structures.costs import Costs, costs
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric, TaskInfo
 
 from .aspects import Goal
 from .curves import Curves
 from .history import Snapshot
+from .tried import Tried
 
 EMPTY = np.zeros(0, dtype=np.bool_)
 
@@ -34,6 +40,8 @@ class Contents:
 
     Attributes:
         spec: Where the model came from, None in an empty window.
+        origin: The same as the engine opened it, with its task: what a recipe begins with.
+        absent: Why the model can only be looked at, "" where it can be worked on.
         name: For a person.
         analysis: What can be removed.
         task: What the attached task shows.
@@ -46,16 +54,25 @@ class Contents:
         by_hand: [S] decided by hand; the solver leaves it.
         goal: Keep and lose.
         target: Where the model will run.
+        device: Where it is trained and judged.
+        devices: Where it might be, the CPU first.
         criterion: How structures are rated.
         choices: About the scores.
         ranking: What competes by its scores.
         curves: By (state, rating), sensitivity as far as it was measured.
         scores: By (state, rating), [S] with NaN where unknown.
         exports: By state, the last file written of it.
+        filters: By state, images of the first convolution's filters; None where there are none.
+        module_times: By state, the measured share of a forward's time in each module.
+        baselines: By id, what stands beside the states.
         latencies: By target, what was measured there to predict latencies with.
+        savings: By (state, target) and key of a coupled set, what half of it saves there.
+        trials: By state, what a search for the lowest cost said of it, the last word.
     """
 
     spec: ModelSpec | None = None
+    origin: ModelSpec | None = None
+    absent: str = ""
     name: str = ""
     analysis: Analysis | None = None
     task: TaskInfo | None = None
@@ -68,6 +85,8 @@ class Contents:
     by_hand: Mask = field(default_factory=EMPTY.copy)
     goal: Goal = field(default_factory=Goal)
     target: TargetSpec = field(default_factory=TargetSpec)
+    device: str = CPU
+    devices: tuple[str, ...] = (CPU,)
     criterion: str = "l1"
     choices: Choices = field(default_factory=Choices)
     ranking: Ranking = Ranking.SHAPES
@@ -76,7 +95,14 @@ class Contents:
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
     )
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
+    filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
+    module_times: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
+    savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(
+        default_factory=dict[tuple[str, TargetSpec], "dict[str, Saving]"]
+    )
+    trials: dict[str, Tried] = field(default_factory=dict[str, Tried])
 
     @property
     def state(self) -> State | None:
@@ -105,10 +131,21 @@ class Contents:
 
     def plan_latency(self) -> float | None:
         """Milliseconds of what the plan leaves, as predicted; None where that is not possible."""
-        if self.table is None or self.analysis is None or not predictable(self.analysis, self.removed | self.marked):
+        if self.table is None or self.analysis is None:
             return None
-        kept = kept_sizes(self.analysis, self.removed | self.marked)
-        return float(self.table.nanoseconds(kept[None])[0]) / 1e6
+        found = predicted(self.analysis, self.table, self.removed | self.marked)
+        return None if found is None else found / 1e6
+
+    @property
+    def saved(self) -> dict[str, Saving]:
+        """By key of a coupled set, what half of it saves in the present state on the target; {} unknown."""
+        return self.savings.get((self.present, self.target), {})
+
+    def times(self) -> dict[str, float]:
+        """By module, its share of the predicted time of what the plan leaves; {} where nothing predicts it."""
+        if self.table is None or self.analysis is None:
+            return {}
+        return times(self.analysis, self.table, self.removed | self.marked)
 
     def decided(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
         """What was decided by hand: identities of what must stay, and of what goes."""
@@ -131,8 +168,13 @@ class Contents:
         """Make a state the present one, without marks."""
         assert self.analysis is not None
         self.present = state
-        self.removed, _ = from_identities(self.analysis, self.states[state].removed)
+        self.removed = self.removed_in(state)
         self.marked = self.analysis.empty()
+
+    def removed_in(self, state: str) -> Mask:
+        """[S] what a state lacks."""
+        assert self.analysis is not None
+        return from_identities(self.analysis, self.states[state].removed)[0]
 
     def plan_costs(self) -> Costs | None:
         """Costs of what the plan leaves."""
@@ -144,6 +186,8 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
     empty = model.analysis.empty()
     fresh = Contents(
         spec=spec,
+        origin=model.spec,
+        absent=model.absent,
         name=model.name,
         analysis=model.analysis,
         task=model.task,
@@ -154,6 +198,8 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
         by_hand=empty,
         goal=before.goal,
         target=before.target,
+        device=before.device if before.device in model.devices else CPU,
+        devices=model.devices,
         ranking=before.ranking,
         criterion="taylor" if model.task is not None and model.task.loss else "l1",
     )
@@ -161,11 +207,12 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
     return fresh
 
 
-def measured(state: State, metrics: tuple = (), timings: tuple = ()) -> State:
+def measured(state: State, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()) -> State:
     """The state with further measurements; one of the same kind (name and split, target) replaces the older."""
-    kept_metrics = tuple(m for m in state.metrics if not any((m.name, m.split) == (n.name, n.split) for n in metrics))
-    kept_timings = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
-    return replace(state, metrics=kept_metrics + tuple(metrics), timings=kept_timings + tuple(timings))
+    for metric in metrics:
+        state = state.with_metric(metric)
+    kept = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
+    return replace(state, timings=(*kept, *timings))
 
 
 def allowed(criterion: str, choices: Choices) -> Choices:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
+from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -24,18 +25,22 @@ from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
-from . import marking
-from .aspects import Aspect, CurvePoint, Goal, JobView, Selection
+from . import aside, marking
+from .aspects import Aspect, CurvePoint, Goal, JobView, Selection, Side
+from .autosave.remembered import Remembered
+from .beside import Beside
 from .contents import Contents, allowed, measured, opened
 from .curves import Curves
-from .history import Entry, History
+from .handing import Handing
+from .history import Entry, History, Snapshot
 from .logbook import Level, Logbook
+from .lowest import Lowest
 from .studies import Studies
 from .views import Views
 from .words import counted
 from .work import Work
 
-__all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection"]
+__all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection", "Side"]
 
 ALL = frozenset(Aspect)
 PLAN = frozenset({Aspect.MARKS, Aspect.GOAL, Aspect.STATES, Aspect.SCORES})
@@ -66,6 +71,7 @@ class Document(QObject):
         self.selection = Selection()
         self.hovered = -1
         self.logbook = Logbook()
+        self.compared: tuple[Side | None, Side | None] = (None, None)
         self.recovery = RecoverySettings()
         self.revision = 0
         self._before_preview: Mask | None = None
@@ -73,6 +79,8 @@ class Document(QObject):
         self._original_costs: tuple[Any, Costs] | None = None
         self.work = Work(self, link)
         self.studies = Studies(self)
+        self.beside, self.lowest = Beside(self), Lowest(self)
+        self.handing = Handing(self)
 
     # What is open.
 
@@ -105,6 +113,11 @@ class Document(QObject):
     def notes(self) -> tuple[str, ...]:
         """Remarks from opening the model, in words."""
         return self.contents.notes
+
+    @property
+    def absent(self) -> str:
+        """Why the model can only be looked at, "" where it can be worked on."""
+        return self.contents.absent
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -242,6 +255,11 @@ class Document(QObject):
             self.hovered = structure
             self.announce(Aspect.HOVER)
 
+    def compare(self, left: Side | None, right: Side | None) -> None:
+        """Put two models beside each other; None for the original at the left, for what is present at the right."""
+        self.compared = (left, right)
+        self.announce(Aspect.COMPARED)
+
     # Edits of the plan: instant and undoable.
 
     def mark(self, structures: Mask | NDArray[np.int64] | Iterable[int], on: bool) -> None:
@@ -255,6 +273,27 @@ class Document(QObject):
         words = self.tr("mark {0}") if on else self.tr("spare {0}")
         text = words.format(self._counted(touched))
         self._plan(text, np.where(touched, on, self.marked), touched)
+
+    def take_marks(self, text: str, marked: Mask, touched: Mask) -> None:
+        """Take marks that a rule made, as one step; what it touched counts as decided by hand."""
+        if not self._refuses() and self.analysis is not None:
+            self.cancel_preview()
+            self._plan(text, marked & ~self.removed, touched)
+
+    def invert(self, scope: Mask) -> None:
+        """Mark in a scope what is not marked, and spare what is."""
+        if self.analysis is not None:
+            given = (self.analysis, self.scores, self.marked, self.removed, self.locked, scope)
+            self.take_marks(self.tr("invert marks"), *marking.inverted(*given))
+
+    def grow(self) -> None:
+        """Grow marks to whole groups: to widths that the target likes."""
+        if self.analysis is not None:
+            given = (self.analysis, self.scores, self.marked, self.removed, self.locked, self.target.multiple)
+            after, touched = marking.grown(*given)
+            if (after == self.marked).all():
+                self.announced.emit(self.tr("Every layer with marks keeps whole groups already."))
+            self.take_marks(self.tr("grow marks to whole groups"), after, touched)
 
     def keep(self, set_number: int, count: int) -> None:
         """Keep the `count` best structures of a coupled set and mark the rest."""
@@ -334,9 +373,16 @@ class Document(QObject):
         """Do the step again that was taken back; never runs a job."""
         self._travel(back=False)
 
+    def jump(self, place: int) -> None:
+        """Go to a place of the history, on any of its branches; never runs a job."""
+        if place != self.history.position and not self._refuses():
+            self.cancel_preview()
+            self._arrive(self.history.go(place), self.tr("Back at: {step}"), self.history.undo_text)
+
     def go_to(self, state_id: str) -> None:
         """Make a state the present one (undoable)."""
-        if state_id != self.contents.present and state_id in self.contents.states and not self._refuses():
+        here = state_id == self.contents.present and not self.marked.any()
+        if not here and state_id in self.contents.states and not self._refuses():
             self.enter(state_id, self.tr("go to {state}").format(state=state_id))
 
     # Jobs: see `Work`.
@@ -355,6 +401,13 @@ class Document(QObject):
             self.contents.target = target
             self.revision += 1
             self.announce(Aspect.TARGET)
+
+    def set_device(self, device: str) -> None:
+        """Choose where models are trained and judged from now on."""
+        if device != self.contents.device:
+            self.contents.device = device
+            self.announce(Aspect.TARGET)
+            self.work.use_device()
 
     def set_recovery(self, settings: RecoverySettings) -> None:
         """Choose how the next recovery is done."""
@@ -427,12 +480,15 @@ class Document(QObject):
         self.contents = opened(model, spec, self.contents)
         self.history.clear()
         self.selection, self.hovered = Selection(), -1
+        self.compared = (None, None)
         self._before_preview = None
         self.revision += 1
         self.work.curve.clear()
         self.note(self.tr("Opened {name}").format(name=model.name))
         for note in model.notes:
             self.note(note)
+        for sentence in model.changed:
+            aside.tell(sentence)
         self.announce(*ALL)
 
     def add_state(self, state: State, text: str) -> None:
@@ -451,9 +507,13 @@ class Document(QObject):
     def take_task(self, task: TaskInfo) -> None:
         """Another task is attached: metrics and scores of the old one no longer mean anything."""
         self.contents.task = task
-        self.contents.states = {k: replace(s, metrics=()) for k, s in self.contents.states.items()}
-        self.contents.scores.clear()
-        self.contents.curves.clear()
+        for note in task.notes:
+            self.note(note)
+        if self.contents.origin is not None:
+            self.contents.origin = replace(self.contents.origin, task=task.spec)
+        self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
+        for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
+            known.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 
@@ -466,6 +526,24 @@ class Document(QObject):
         self.revision += 1
         self.announce(*PLAN)
 
+    def resume(self, kept: Remembered) -> None:
+        """Take back what an earlier window has left: marks, locks, goal, choices, selection and the undo history."""
+        contents, now = self.contents, kept.now
+        self.history.take(kept.history)
+        self.recovery = kept.apply_to(contents, self.recovery)
+        if now.state in contents.states:
+            contents.restore(now)
+        else:
+            contents.locked, contents.goal = now.locked, now.goal
+        self.selection = kept.selected(contents.analysis)
+        self.revision += 1
+        self.announce(*(ALL - {Aspect.MODEL}))
+
+    def take_baselines(self, baselines: tuple[Baseline, ...]) -> None:
+        """What stands beside the states, as the engine has it."""
+        self.contents.baselines = {one.id: one for one in baselines}
+        self.announce(Aspect.STATES)
+
     def take_arrivals(self, states: tuple[State, ...]) -> None:
         """States that a job makes on the way, beside the present one; those that are known bring measurements."""
         for state in states:
@@ -477,6 +555,8 @@ class Document(QObject):
     def take_metrics(self, states: tuple[State, ...]) -> None:
         """What the engine measured of its states meanwhile."""
         for state in states:
+            if state.stale and state.id in self.contents.states:  # as it is in the engine: nothing newer was measured
+                continue
             self.take_measurements(state.id, state.metrics, state.timings)
 
     def saved(self, folder: str, place: int) -> None:
@@ -501,6 +581,8 @@ class Document(QObject):
     def take_export(self, state_id: str, exported: Exported) -> None:
         """A file was written."""
         self.contents.exports[state_id] = exported
+        if (state := self.contents.states.get(state_id)) is not None:
+            self.contents.states[state_id] = replace(state, exports=(*state.exports, exported))
         self.announce(Aspect.STATES)
 
     def note(self, text: str, level: Level = Level.INFO) -> None:
@@ -563,12 +645,17 @@ class Document(QObject):
             return
         self.cancel_preview()
         entry = self.history.undo() if back else self.history.redo()
-        if entry is None:
+        if entry is not None:
+            words = self.tr("Undone: {step}") if back else self.tr("Done again: {step}")
+            self._arrive(entry.before if back else entry.after, words, entry.text)
+
+    def _arrive(self, snapshot: Snapshot | None, words: str, step: str) -> None:
+        """Show what stood at another place of the history."""
+        if snapshot is None:
             return
-        self.contents.restore(entry.before if back else entry.after)
+        self.contents.restore(snapshot)
         self.revision += 1
-        words = self.tr("Undone: {step}") if back else self.tr("Done again: {step}")
-        self.announced.emit(words.format(step=entry.text))
+        self.announced.emit(words.format(step=step or self.tr("the begin")))
         self.announce(*PLAN)
         self.work.score()
 

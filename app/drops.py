@@ -4,6 +4,7 @@ from pathlib import Path
 
 from secateur.engine.sources.protocol import ModelSpec
 
+BUNDLE = ".zip"
 WEIGHTS = (".th", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from . import commands, dialogs, panels
 
-BASES = {"FormDialog", "FolderDialog"}
-"""What other dialogs are made from."""
+BASES = {"FormDialog", "FolderDialog", "ChooseMode"}
+"""What other dialogs are made from, and one that asks about a recipe that was read."""
 
 
 def dialog_kinds() -> dict[str, type[QWidget]]:
@@ -73,9 +73,30 @@ def _recovery(window: Any) -> QDialog:
     return RecoveryDialog(window, window.document.recovery, lambda settings: None)
 
 
+def _hand_on(window: Any) -> QDialog:
+    from .dialogs.hand_on import HandOn
+
+    return HandOn(window, "report")
+
+
+def _mishap(window: Any) -> QDialog:
+    from .dialogs.mishap import Mishap
+
+    return Mishap(window, "ValueError: not a number")
+
+
+def _moved(window: Any) -> QDialog:
+    from .dialogs.moved import Moved
+
+    return Moved(window, "images/val", window.tr("Data"), lambda path: None)
+
+
 _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "Consent": _consent,
     "Export": _export,
+    "HandOn": _hand_on,
+    "Mishap": _mishap,
+    "Moved": _moved,
     "RatingOptions": _rating,
     "RecoveryDialog": _recovery,
     "SavePlot": _plot,

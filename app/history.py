@@ -1,9 +1,11 @@
 """One history across marks, locks, goal and the jobs that made states: snapshots before and after each step.
 
 A snapshot names the present state and holds the arrays of the plan, which are never changed in place, so steps share
-what they did not change. Going back never runs a job: the weights of every state lie on disk.
+what they did not change. Going back never runs a job: the weights of every state lie on disk. Steps are a tree: going
+back and doing something else begins a branch, and the other branch stays.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from secateur.engine.structures.analysis import Mask
@@ -44,56 +46,116 @@ class Entry:
 
 
 class History:
-    """Undo and redo over entries, with the place that was saved."""
+    """Undo and redo over a tree of entries, with the place that was saved.
 
-    def __init__(self) -> None:
+    A place is 0 for the begin, and n + 1 behind entry n.
+
+    Attributes:
+        entries: In the order in which they were done.
+        parents: For each entry the place at which it was done.
+        position: The present place.
+        latest: Where redo leads from places that were left by going back.
+        heard: Told of each change, after it: its name (of the method) and its arguments.
+    """
+
+    def __init__(self, heard: Callable[..., None] = lambda *_: None) -> None:
         """Start empty and clean."""
+        self.heard = heard
         self.entries: list[Entry] = []
+        self.parents: list[int] = []
         self.position = 0
         self._clean: int | None = 0
+        self.latest: dict[int, int] = {}
 
     def push(self, entry: Entry) -> None:
-        """Add a step after the present place; what could be redone is gone."""
-        if self._clean is not None and self._clean > self.position:
-            self._clean = None
-        del self.entries[self.position :]
-        last = self.entries[-1] if self.entries else None
-        if last is not None and entry.fold and entry.fold == last.fold and self._clean != self.position:
-            self.entries[-1] = Entry(entry.text, last.before, entry.after, entry.fold)
+        """Add a step at the present place; steps that were undone there stay as a branch of their own."""
+        self._push(entry)
+        self.heard("push", entry)
+
+    def _push(self, entry: Entry) -> None:
+        place, last = self.position, self.entries[self.position - 1] if self.position else None
+        if last is not None and entry.fold and entry.fold == last.fold and self._clean != place and self._is_end(place):
+            self.entries[place - 1] = Entry(entry.text, last.before, entry.after, entry.fold)
             return
         self.entries.append(entry)
+        self.parents.append(place)
+        self.position = self.latest[place] = len(self.entries)
         if len(self.entries) > LIMIT:
-            del self.entries[0]
-            self._clean = None if not self._clean else self._clean - 1
-        self.position = len(self.entries)
+            self._forget_first()
 
     def undo(self) -> Entry | None:
         """Step back; the entry that was undone."""
         if self.position == 0:
             return None
-        self.position -= 1
-        return self.entries[self.position]
+        undone, self.position = self.position, self.parents[self.position - 1]
+        self.latest[self.position] = undone
+        self.heard("undo")
+        return self.entries[undone - 1]
 
     def redo(self) -> Entry | None:
-        """Step forward; the entry that was done again."""
-        if self.position == len(self.entries):
+        """Step forward, on the branch that was left last; the entry that was done again."""
+        ahead = self._ahead(self.position)
+        if ahead is None:
             return None
-        self.position += 1
-        return self.entries[self.position - 1]
+        self.position = ahead
+        self.heard("redo")
+        return self.entries[ahead - 1]
+
+    def go(self, place: int) -> Snapshot | None:
+        """Go to a place on any branch; what stood there, None where there is no such place."""
+        if not 0 <= place <= len(self.entries) or not self.entries:
+            return None
+        at = self.position = place
+        while at:  # redo from anywhere on the way leads back here
+            self.latest[self.parents[at - 1]] = at
+            at = self.parents[at - 1]
+        self.heard("go", place)
+        return self.at(place)
+
+    def at(self, place: int) -> Snapshot:
+        """What stands at a place; there must be an entry."""
+        return self.entries[place - 1].after if place else self.entries[self.parents.index(0)].before
+
+    def line(self) -> list[int]:
+        """The places from the begin to the present one, and on to where redo leads."""
+        places = [self.position]
+        while places[0]:
+            places.insert(0, self.parents[places[0] - 1])
+        while (ahead := self._ahead(places[-1])) is not None:
+            places.append(ahead)
+        return places
+
+    def ends(self) -> list[int]:
+        """The last place of every branch, in the order in which they were made."""
+        return [place for place in range(1, len(self.entries) + 1) if self._is_end(place)]
 
     def clear(self) -> None:
         """Forget everything (another model)."""
         self.entries.clear()
+        self.parents.clear()
+        self.latest.clear()
         self.position = 0
         self._clean = 0
+        self.heard("clear")
 
-    def mark_clean(self, place: int) -> None:
-        """Remember that this place is saved."""
+    def mark_clean(self, place: int | None) -> None:
+        """Remember that this place is saved; None for none of them."""
         self._clean = place
+        self.heard("mark_clean", place)
 
     def spoil(self) -> None:
         """Something that no step shows was made: no place is the saved one any more."""
-        self._clean = None
+        self.mark_clean(None)
+
+    def take(self, other: "History") -> None:
+        """Become another history, as it was read from a disk."""
+        self.entries, self.parents, self.latest = list(other.entries), list(other.parents), dict(other.latest)
+        self.position, self._clean = other.position, other.clean_place
+
+    @property
+    def clean_place(self) -> int | None:
+        """The place that is saved, None for none."""
+        return self._clean
 
     @property
     def clean(self) -> bool:
@@ -108,4 +170,24 @@ class History:
     @property
     def redo_text(self) -> str:
         """What redo would do again, "" for nothing."""
-        return self.entries[self.position].text if self.position < len(self.entries) else ""
+        ahead = self._ahead(self.position)
+        return "" if ahead is None else self.entries[ahead - 1].text
+
+    def _is_end(self, place: int) -> bool:
+        return place not in self.parents
+
+    def _ahead(self, place: int) -> int | None:
+        """Where redo leads from a place: the branch on which one was last, else the newest."""
+        if (known := self.latest.get(place)) is not None:
+            return known
+        after = [number + 1 for number, parent in enumerate(self.parents) if parent == place]
+        return after[-1] if after else None
+
+    def _forget_first(self) -> None:
+        """Forget the oldest entry: what followed it begins the history now."""
+        alone = self.parents.count(0) == 1
+        del self.entries[0], self.parents[0]
+        self.parents = [max(parent - 1, 0) for parent in self.parents]
+        self.position = max(self.position - 1, 0)
+        self.latest = {place - 1: ahead - 1 for place, ahead in self.latest.items() if place and ahead > 1}
+        self._clean = self._clean - 1 if self._clean and (self._clean > 1 or alone) else None

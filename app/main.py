@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from secateur.engine.sources.protocol import ModelSpec
 
-COMMANDS = frozenset({"inspect", "prune", "sensitivity", "sweep", "measure", "baselines", "run"})
+COMMANDS = frozenset(
+    {"inspect", "prune", "sensitivity", "sweep", "measure", "baselines", "run", "script", "report", "bundle"}
+)
 SAMPLE = "bundled:resnet"
 DEMONSTRATION = "secateur-demonstration"
 """Folder that the demonstration without a window writes into."""
@@ -77,7 +79,7 @@ def _window(arguments: list[str]) -> int:
         return 2
     from .start import start
 
-    return start(spec)
+    return start(spec, asked=bool(arguments))
 
 
 def _command_line(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
-from . import settings, theme
+from . import aside, settings, theme
+from .absence import AbsenceBar
 from .aspects import Aspect
 from .commands.actions import Actions
 from .document import Document
@@ -22,6 +24,7 @@ from .panels.words import sentence
 from .places import PLACES
 from .preload import Preload
 from .recent import Recent
+from .restore_bar import RestoreBar
 from .saver import Saver
 from .start_page import StartPage
 from .status_line import StatusLine
@@ -33,7 +36,7 @@ SMALLEST = (1024, 700)
 FIRST = (1440, 900)
 TITLE_BAR = 40
 """Height in pixels that window managers add at most."""
-SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE})
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE, Aspect.COMPARED})
 
 
 class MainWindow(QMainWindow):
@@ -68,6 +71,7 @@ class MainWindow(QMainWindow):
         self._preload.finished.connect(self._build)
         self._painted = False
         self._closed = False
+        self._closing: Any = None
         self._following = False
         self.setObjectName("main")
         self.setMinimumSize(*SMALLEST)
@@ -75,12 +79,16 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Secateur[*]")
         self.top_bar = TopBar(self)
         self.errors = ErrorBar()
+        self.absence = AbsenceBar(self)
+        self.restore_bar = RestoreBar(self)
         self.start_page = StartPage(self)
         self._lay_out()
         self.commands.fill_menus(self)
         document.failed.connect(self._failed)
+        document.handing.fitted.connect(self._fitted)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
+        document.views.settled.connect(self._show_told)
         document.views.watch(SHOWN, self._changed)
         self._restore()
 
@@ -95,6 +103,8 @@ class MainWindow(QMainWindow):
         layout.setSpacing(10)
         layout.addWidget(self.top_bar)
         layout.addWidget(self.errors)
+        layout.addWidget(self.absence)
+        layout.addWidget(self.restore_bar)
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)
         self.status = StatusLine(self.document)
@@ -114,9 +124,11 @@ class MainWindow(QMainWindow):
     @Slot()
     def _after_first_paint(self) -> None:
         self.painted.emit()
+        self._show_told()
         if not self._closed:
             self.document.work.start()
-            self._preload.start()
+            self.document.work.keeper.look()
+            self._preload.begin()
 
     @Slot()
     def _build(self) -> None:
@@ -160,8 +172,23 @@ class MainWindow(QMainWindow):
         else:
             self.open(spec)
 
+    def begin_with(self, spec: ModelSpec) -> None:
+        """Open what nobody asked for by name, unless there is something to restore."""
+        keeper = self.document.work.keeper
+
+        def decide() -> None:
+            keeper.offered.disconnect(decide)
+            if not keeper.offers and self.document.analysis is None and not self.document.busy:
+                self.begin(spec)
+
+        keeper.offered.connect(decide)
+
     def open_source(self, source: str) -> None:
         """Open what a path or name says; asks where more must be known."""
+        if self.document.work.keeper.is_session(source):
+            self.errors.hide()
+            self.document.work.keeper.restore(Path(source))
+            return
         spec = source_of(source)
         if spec is not None:
             self.open(spec)
@@ -172,7 +199,7 @@ class MainWindow(QMainWindow):
 
     def dress(self, scheme: str) -> None:
         """Choose the look, now and for the next start."""
-        settings.settings().setValue("theme", scheme)
+        settings.store("theme", scheme)
         theme.theme().choose(theme.Scheme(scheme))
 
     def resize_text(self, step: int) -> None:
@@ -196,6 +223,11 @@ class MainWindow(QMainWindow):
         if self.area is not None:
             self.area.toggle(name)
 
+    def edit_keeps(self) -> None:
+        """Type in the tree how many the selected layer keeps."""
+        if self.area is not None:
+            self.area.panels["tree.panel"].edit_keeps()
+
     def reset_layout(self) -> None:
         """Panels as at first."""
         if self.area is not None:
@@ -206,6 +238,11 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _failed(self, error: Any) -> None:
         work = self.document.work
+        if error.message.code in ("checkpoint.pickle", "source.code") and self.document.handing.asked is not None:
+            from .dialogs import consent
+
+            consent.ask_recipe(self, error)
+            return
         if error.message.code == "checkpoint.pickle" and (work.weights or work.asked is not None):
             from .dialogs import consent
 
@@ -213,6 +250,11 @@ class MainWindow(QMainWindow):
                 consent.ask_weights(self, work.weights, error)
             elif work.asked is not None:
                 consent.ask(self, work.asked, error)
+            return
+        if error.message.code == "project.moved":
+            from .dialogs import moved
+
+            moved.ask(self, error, self._relocated)
             return
         if error.message.code == "source.code" and work.asked is not None:
             from .dialogs import consent
@@ -224,6 +266,27 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _saved(self, path: Path) -> None:
         self.document.work.say(self.tr("Saved {path}").format(path=path))
+
+    @Slot(str, object)
+    def _fitted(self, recipe: str, fit: Any) -> None:
+        """A recipe was held against the model: ask what is to be done with it."""
+        from .dialogs.next_version import ask_mode
+
+        ask_mode(self, recipe, fit)
+
+    def _relocated(self, old: str, new: str) -> None:
+        """A file of a project was found: open it again."""
+        work = self.document.work
+        if work.asked is not None:
+            self.open(replace(work.asked, moved=(*work.asked.moved, (old, new))))
+        else:
+            work.keeper.restore_moved(old, new)
+
+    @Slot()
+    def _show_told(self) -> None:
+        """What was left to be said: files that could not be read and were set aside."""
+        if sentences := aside.told():
+            self.errors.show_error(" ".join(sentences))
 
     @Slot(object)
     def _cover(self, aspects: frozenset[Aspect]) -> None:
@@ -237,7 +300,10 @@ class MainWindow(QMainWindow):
             self.area.show_tab("recovery")
         if not self.document.busy:
             self._following = False
+        if Aspect.COMPARED in aspects:
+            self.show_panel("compare")
         if Aspect.MODEL in aspects:
+            self.absence.refresh()
             self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
             self._first_tab()
         if aspects & {Aspect.MODEL, Aspect.STATES}:
@@ -255,7 +321,9 @@ class MainWindow(QMainWindow):
         document = self.document
         if document.contents.spec is None:
             return
-        if len(document.states) > 1 and document.work.folder is not None:
+        if document.absent:
+            self._recent.remember(document.model_name, document.contents.spec.source)
+        elif len(document.states) > 1 and document.work.folder is not None:
             title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
             self._recent.remember(title, str(document.work.folder))
         elif len(document.states) == 1:
@@ -280,19 +348,38 @@ class MainWindow(QMainWindow):
         if paths:
             self.open_source(paths[0])
 
+    def _asks_first(self) -> bool:
+        from .dialogs.closing import Closing, worth_asking
+
+        if not self.isVisible() or not worth_asking(self.document):
+            return False
+        if self._closing is None:
+            self._closing = Closing(self)
+            self._closing.destroyed.connect(self._asked)
+        self._closing.open()
+        return True
+
+    @Slot()
+    def _asked(self) -> None:
+        self._closing = None
+
     def _restore(self) -> None:
         if not self.restoreGeometry(settings.load("geometry")):
             room = self.screen().availableSize()
             self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Keep the geometry, end the engine. The session's folder stays."""
+        """Ask where a job runs; then keep the geometry and end the engine. The session's folder stays."""
+        if not self._closed and self._asks_first():
+            event.ignore()
+            return
         self._closed = True
-        settings.settings().setValue("geometry", self.saveGeometry())
+        settings.store("geometry", self.saveGeometry())
         self._preload.wait()
         self._recent.close()
         self.saver.close()
         if self.area is not None:
             self.area.remember()
+        settings.flush()
         self.document.work.close()
         super().closeEvent(event)

@@ -58,6 +58,71 @@ def below(
     return in_step(analysis, scores, after, removed, locked, touched)
 
 
+def best_stay(
+    analysis: Analysis, scores: NDArray[np.float64] | None, after: Mask, removed: Mask, locked: Mask, before: Mask
+) -> Mask:
+    """Marks that empty no layer: where all that remains of a set would go, the best of what was marked just now stays.
+
+    Args:
+        analysis: The analysis.
+        scores: [S], NaN where unknown; None before scoring.
+        after: [S] marks that are wanted.
+        removed: [S] gone already.
+        locked: [S] left as it is.
+        before: [S] marks before.
+    """
+    spared = after.copy()
+    stays = np.bincount(analysis.set_numbers(), weights=~(after | removed), minlength=len(analysis.sets))
+    for number in np.flatnonzero(stays == 0):
+        one = analysis.sets[number]
+        fresh = (after & ~before & ~locked & ~removed)[one.structures]
+        if one.kind is Kind.BLOCK or not fresh.any():
+            continue
+        here = one.first + np.flatnonzero(fresh)
+        values = np.zeros(len(here)) if scores is None else np.nan_to_num(scores[here], nan=-np.inf)
+        spared[here[int(np.argmax(values))]] = False
+    return spared
+
+
+def inverted(
+    analysis: Analysis, scores: NDArray[np.float64] | None, marked: Mask, removed: Mask, locked: Mask, scope: Mask
+) -> tuple[Mask, Mask]:
+    """([S] marks with those in a scope turned round, [S] what was touched); of every layer one structure stays."""
+    touched = scope & ~removed & ~locked
+    after = np.where(touched, ~marked, marked)
+    return best_stay(analysis, scores, after, removed, locked, marked), touched
+
+
+def grown(
+    analysis: Analysis,
+    scores: NDArray[np.float64] | None,
+    marked: Mask,
+    removed: Mask,
+    locked: Mask,
+    multiple: int,
+) -> tuple[Mask, Mask]:
+    """([S] marks grown to whole groups, [S] what was touched).
+
+    In every set with marks the weakest of what would stay go along, until what is kept makes a width that is a multiple
+    of `multiple` (`planning.classes.step`: heads and small layers have steps of their own).
+    """
+    from secateur.engine.planning.balance import weakest_first
+    from secateur.engine.planning.classes import step
+
+    after, touched = marked.copy(), analysis.empty()
+    counts = np.bincount(analysis.set_numbers(), weights=marked, minlength=len(analysis.sets))
+    for number in np.flatnonzero(counts):
+        one, place = analysis.sets[number], analysis.sets[number].structures
+        whole = step(analysis, one, multiple)
+        kept = int(np.count_nonzero(~(removed | marked)[place]))
+        free = one.first + np.flatnonzero(~(removed | marked | locked)[place])
+        more = kept % whole
+        if more and more < kept and more <= len(free):
+            after[weakest_first(free, scores)[:more]] = True
+            touched[place] = True
+    return after, touched & ~removed & ~locked
+
+
 def in_step(
     analysis: Analysis, scores: NDArray[np.float64] | None, marked: Mask, removed: Mask, locked: Mask, touched: Mask
 ) -> Mask:

@@ -49,10 +49,12 @@ PLACES = (
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Layers"), "layers", "Layers"),
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Heads"), "heads", "Heads"),
     Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Sensitivity"), "sensitivity", "SensitivityPanel"),
+    Place("middle", QT_TRANSLATE_NOOP(CONTEXT, "Compare"), "compare", "Compare"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recovery"), "recovery", "Recovery"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Samples"), "samples", "Samples"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Jobs"), "jobs", "Jobs"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "History"), "history", "History"),
+    Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Recipe"), "recipe", "Recipe"),
     Place("bottom", QT_TRANSLATE_NOOP(CONTEXT, "Log"), "log", "Log"),
     Place("right", "", "inspector", "Inspector"),
 )

@@ -97,7 +97,10 @@ def road(camera: Photographer) -> None:
     camera.quiet()
     camera.take("09-exported")
     window.area.show_tab("history")
+    _compare(camera)
     camera.take("10-history")
+    window.area.show_tab("recipe")
+    camera.take("10-recipe")
     _inspect(camera)
     panels(camera, "full")
     dialogs(camera, "full")
@@ -106,6 +109,43 @@ def road(camera: Photographer) -> None:
     window.resize(1024, 700)
     camera.take("15-small")
     _heads(camera)
+    _bundle(camera)
+
+
+def _bundle(camera: Photographer) -> None:
+    """A session as it looks where neither model nor data are."""
+    window, document = camera.window, camera.window.document
+    path = str(Path(tempfile.mkdtemp()) / "shared.zip")
+    document.handing.write("bundle", path)
+    camera.quiet()
+    window.open_source(path)
+    camera.wait(lambda: bool(document.absent))
+    camera.quiet()
+    camera.take("19-bundle")
+
+
+def _compare(camera: Photographer) -> None:
+    """A second branch, the two of them side by side, and all runs."""
+    window, document = camera.window, camera.window.document
+    here = document.contents.present
+    document.go_to(document.original.id)
+    number = next(n for n, one in enumerate(document.analysis.sets) if one.count > 8)
+    document.keep(number, document.analysis.sets[number].count // 2)
+    document.compare(side_of(here), None)
+    panel = window.area.panels["compare"]
+    panel.trees.left.expand(panel.model.index(1, 0))
+    camera.take("10-compare")
+    panel.pages["runs"].click()
+    camera.take("10-runs")
+    panel.pages["models"].click()
+    document.go_to(here)
+
+
+def side_of(state: str) -> Any:
+    """A state as a side of a comparison."""
+    from .document import Side
+
+    return Side(state)
 
 
 def _sensitivity(camera: Photographer) -> None:
@@ -211,14 +251,11 @@ def _larger(camera: Photographer) -> None:
 
 def photograph(folder: Path, look: str, scale: int) -> None:
     """One road in this process."""
-    from PySide6.QtCore import QSettings
-
     from . import theme
     from .start import make_application, make_window
 
     kept = tempfile.mkdtemp()
-    os.environ.update(XDG_DATA_HOME=f"{kept}/data", XDG_CACHE_HOME=f"{kept}/cache")
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, kept)
+    os.environ.update({f"XDG_{kind}_HOME": f"{kept}/{kind.lower()}" for kind in ("DATA", "CACHE", "CONFIG")})
     application = make_application()
     theme.apply(application, look)
     window = make_window()

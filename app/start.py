@@ -10,9 +10,11 @@ from PySide6.QtWidgets import QApplication
 from secateur.engine.sources.protocol import ModelSpec
 
 from . import settings, theme, translation
+from .collector import Collector
 from .document import Document
 from .link import EngineLink
 from .main_window import MainWindow
+from .mishaps import Mishaps
 
 
 def make_application() -> QApplication:
@@ -23,6 +25,8 @@ def make_application() -> QApplication:
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
     application.setApplicationDisplayName("")
+    if application.findChild(Collector) is None:
+        Collector(application)
     translation.install(application)
     theme.apply(application, settings.theme_choice(), settings.value("text", 0))
     return application
@@ -30,17 +34,28 @@ def make_application() -> QApplication:
 
 def make_window() -> MainWindow:
     """A window on an empty document with an engine of its own (started after the first paint)."""
-    return MainWindow(Document(EngineLink()))
+    window = MainWindow(Document(EngineLink()))
+    application = QCoreApplication.instance()
+    if application is not None and (collector := application.findChild(Collector)) is not None:
+        window.built.connect(collector.freeze)
+    return window
 
 
-def start(spec: ModelSpec | None) -> int:
-    """Show the window, open a model, serve until the window is closed."""
+def start(spec: ModelSpec | None, asked: bool = True) -> int:
+    """Show the window, open a model, serve until the window is closed.
+
+    Args:
+        spec: The model, None for an empty window.
+        asked: It was asked for by name; else what can be restored comes first.
+    """
     application = make_application()
+    mishaps = Mishaps(application)
+    mishaps.install()
     _end_on_interrupt(application)
     window = make_window()
     window.show()
     if spec is not None:
-        window.painted.connect(lambda: window.begin(spec))
+        window.painted.connect(lambda: window.begin(spec) if asked else window.begin_with(spec))
     return application.exec()
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.devices import CPU
+from secateur.engine.latency.savings import Saving
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity
@@ -28,7 +30,7 @@ CONTEXT = "Studies"
 
 def there(spec: TargetSpec) -> TargetSpec:
     """What is measured on another machine: ONNX files in float32; threads, batch and sizes as here."""
-    return replace(spec, runtime="onnxruntime", precision="fp32", machine="")
+    return replace(spec, runtime="onnxruntime", precision="fp32", machine="", device=CPU)
 
 
 def say(text: str) -> str:
@@ -103,6 +105,21 @@ class Studies:
         arguments = (document.contents.present, document.criterion, SHARES, None, document.choices)
         document.work.run(title, finished, "sensitivity", *arguments, arrived=arrived)
 
+    # Time by layer.
+
+    def module_times(self) -> None:
+        """Measure which share of a forward's time each layer of the present state takes."""
+        document = self._document
+        state = document.contents.present
+
+        def taken(shares: dict[str, float]) -> None:
+            document.contents.module_times[state] = shares
+            document.announce(Aspect.STATES)
+            document.work.say(say("The tree's column Time shows the measured share of each layer, in PyTorch."))
+
+        title = say("Measure the time of each layer of {state}").format(state=state)
+        document.work.run(title, taken, "module_times", state, replace(document.target, machine=""))
+
     # Sweeps.
 
     def sweep(
@@ -136,6 +153,21 @@ class Studies:
         words = say("The sweep reached {done} of {all} budgets. Click a point of the trade-off to go to its state.")
         document.work.say(words.format(done=len(done.points) - len(missed), all=len(done.points)))
         document.work.measure_if_cheap(tuple(state.id for state in done.states))  # the curve against latency, too
+
+    # Time.
+
+    def savings(self) -> None:
+        """Read what removal saves in the present state, where a table of the target is there and that is not known."""
+        document, contents, target = self._document, self._document.contents, self._document.target
+        key = contents.present, target
+        if contents.table is None or key in contents.savings:
+            return
+
+        def found(result: tuple[Saving, ...]) -> None:
+            contents.savings[key] = {one.key: one for one in result}
+            document.announce(Aspect.TARGET)
+
+        document.work.run(say("Read what removal saves in {state}").format(state=key[0]), found, "savings", *key)
 
     # Other machines.
 

@@ -1,27 +1,30 @@
 """The top bar: what I have (model, data, target), what I want (goal), and one primary action: the next step."""
 
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QEvent, QSignalBlocker, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from secateur.engine.planning.protocol import Cost
 from secateur.engine.targets.protocol import TargetSpec
 
-from .aspects import Aspect, Goal
+from .aspects import Aspect
 from .commands.command import say
 from .commands.next_step import next_step
 from .commands.table import command_named
 from .panels.measures import details
 from .widgets.buttons import PrimaryButton, button
+from .widgets.cost_box import CostBox
 from .widgets.fields import ComboBox, DoubleSpinBox
 from .widgets.labels import label
 
-GAP = 14
-"""Between what one has, what one wants and what comes next."""
+GAP, SPACE = 14, 6
+"""Between what one has, what one wants and what comes next; and between their parts."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 
+BUTTONS = ("file.open", "edit.suggest", "run.lowest", "edit.undo", "edit.redo")
+"""Commands that have a button of their own here."""
 TARGETS = (
     TargetSpec("onnxruntime", 1, 1, 16),
     TargetSpec("onnxruntime", 1, 64, 16),
@@ -50,15 +53,7 @@ class TopBar(QWidget):
         self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0, self.tr(" % of"))
         self.keep.setPrefix(self.tr("keep "))
         self.keep.setSingleStep(5)
-        self.cost = ComboBox(self.tr("Cost that the goal limits"))
-        for cost, words in (
-            (Cost.MACS, self.tr("MACs")),
-            (Cost.PARAMETERS, self.tr("parameters")),
-            (Cost.SIZE, self.tr("file size")),
-            (Cost.PEAK, self.tr("memory")),
-            (Cost.LATENCY, self.tr("latency")),
-        ):
-            self.cost.addItem(words, str(cost))
+        self.cost = CostBox(self.tr("Cost that the goal limits"))
         tip = self.tr(
             "What is limited; memory is the peak of the activations of one sample, latency is that of the target: the "
             "first plan for it measures a dozen cut models there"
@@ -79,12 +74,15 @@ class TopBar(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        self._buttons = {name: self._button(name) for name in ("file.open", "edit.suggest", "edit.undo", "edit.redo")}
+        self._buttons = {name: self._button(name) for name in BUTTONS}
         self._buttons["file.open"].setText(self.tr("Open"))
         self._have, self._want, self._do = QWidget(), QWidget(), QWidget()
-        caption = [label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))]
+        self._captions = caption = [
+            label(text, "caption") for text in (self.tr("Data"), self.tr("Target"), self.tr("Goal"))
+        ]
         _row(self._have, self._buttons["file.open"], caption[0], self.data, caption[1], self.target)
-        _row(self._want, caption[2], self.keep, self.cost, self.lose, self._buttons["edit.suggest"])
+        plan = self._buttons["edit.suggest"], self._buttons["run.lowest"]
+        _row(self._want, caption[2], self.keep, self.cost, self.lose, *plan)
         _row(self._do, self._buttons["edit.undo"], self._buttons["edit.redo"], self.primary)
         self._rows = QHBoxLayout(), QHBoxLayout()
         layout = QVBoxLayout(self)
@@ -118,7 +116,16 @@ class TopBar(QWidget):
 
     def _arrange(self) -> None:
         parts = (self._have, self._want, self._do)
-        wide = self.width() >= sum(part.sizeHint().width() for part in parts) + GAP * len(parts)
+        said = sum(caption.sizeHint().width() + SPACE for caption in self._captions)
+        hidden = self._captions[0].isHidden()
+        short = sum(part.sizeHint().width() for part in parts) + GAP * len(parts) - (0 if hidden else said)
+        wide = self.width() >= short  # one row without captions rather than two with them
+        hide = wide and self.width() < short + said
+        if hide != hidden:
+            for caption in self._captions:
+                caption.setHidden(hide)
+            for part in parts:
+                part.updateGeometry()
         if wide != self._wide:
             self._wide = wide
             self._rows[1 - wide].insertWidget(1 if wide else 0, self._want)
@@ -165,7 +172,7 @@ class TopBar(QWidget):
         goal = self._document.goal
         task = self._document.task
         with QSignalBlocker(self.cost):
-            self.cost.setCurrentIndex(self.cost.findData(str(goal.cost)))
+            self.cost.choose(goal.cost)
         self.cost.setEnabled(not self._document.busy)
         for box, value in ((self.keep, goal.keep * 100), (self.lose, goal.lose)):
             with QSignalBlocker(box):
@@ -197,7 +204,8 @@ class TopBar(QWidget):
 
     @Slot()
     def _goal_changed(self) -> None:
-        self._document.set_goal(Goal(self.keep.value() / 100, self.lose.value(), Cost(self.cost.currentData())))
+        asked = {"keep": self.keep.value() / 100, "lose": self.lose.value(), "cost": self.cost.cost}
+        self._document.set_goal(replace(self._document.goal, **asked))
 
     @Slot(int)
     def _target_chosen(self, index: int) -> None:
@@ -222,6 +230,6 @@ def target_words(spec: TargetSpec) -> str:
 def _row(widget: QWidget, *children: QWidget) -> None:
     layout = QHBoxLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(6)
+    layout.setSpacing(SPACE)
     for child in children:
         layout.addWidget(child)

@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
+from secateur.engine.devices import CPU
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.choices import Choices
 from secateur.engine.session.events import Progressed
+from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 from .aspects import Aspect, CurvePoint
+from .autosave.remembered import Job
 from .board import Board, Running
 from .commands.reasons import no_study
+from .drops import BUNDLE
 from .folders import new_session_folder
+from .keeper import Keeper
 from .logbook import level_of
 from .pace import Pace
 from .suggestion import Suggestion
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
 
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
+NUMBERS_ONLY = frozenset({"open", "open_recipe", "states"})
+"""What can be asked while only numbers are here."""
 CHEAP = 2_000_000_000
 """MACs of one sample up to which latencies are measured without being asked."""
 
@@ -50,7 +58,10 @@ class Work(QObject):
         folder: The session's folder, None before the engine was started.
         engine: What the engine does, in words, for the status bar.
         processor: What it computes with, in words, "" before that is known.
+        threads: How many threads that is, 0 before it is known.
         weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
+        interrupted: The recovery that the engine was lost in; it goes on once the engine is there again.
+        keeper: Keeps the session on disk, and brings back what an earlier window has left.
 
     Signals:
         ended: (sentence, seconds), a job that was asked for came to its end after so long.
@@ -71,6 +82,10 @@ class Work(QObject):
         self.folder: Path | None = None
         self.engine = self.tr("engine not started")
         self.processor = ""
+        self.threads = 0
+        self.interrupted: Job | None = None
+        self._broken_off: Job | None = None
+        self.keeper = Keeper(self)
         self._closed = False
         self._suggest_later = False
         self._told = 0
@@ -117,6 +132,7 @@ class Work(QObject):
         self._clock.stop()
         self._pulse.stop()
         self._suggestion.close()
+        self.keeper.close()
         if self.link is not None:
             self.link.close()
 
@@ -126,7 +142,26 @@ class Work(QObject):
         """Open a model."""
         self.asked, self.weights = spec, ""
         title = self.tr("Open {name}").format(name=self._name(spec.source))
-        self._ask(title, lambda model: self._opened(model, spec), "open", spec, changes=True)
+        self.start()
+        folder = str(self.folder if self.document.analysis is None else new_session_folder())
+        self._ask(title, lambda model: self._opened(model, spec), "open", spec, True, folder, changes=True)
+
+    def restore(
+        self,
+        folder: Path,
+        name: str,
+        moved: tuple[tuple[str, str], ...],
+        then: Callable[[OpenedModel, tuple[State, ...]], None],
+        otherwise: Callable[[], None],
+    ) -> bool:
+        """Open a session's folder where it lies; `then` takes the model with its states. False where jobs run."""
+
+        def opened(model: OpenedModel) -> None:
+            self._ask(title, lambda states: then(model, states), "states", changes=True, otherwise=otherwise)
+
+        title = self.tr("Restore {name}").format(name=name)
+        self.asked, self.weights = None, ""
+        return self._ask(title, opened, "restore", str(folder), moved, changes=True, otherwise=otherwise)
 
     def _name(self, source: str) -> str:
         samples = {"bundled:resnet": self.tr("sample ResNet"), "bundled:vit": self.tr("sample ViT")}
@@ -154,15 +189,35 @@ class Work(QObject):
 
     def score(self) -> None:
         """Rate the structures of the present state, unless that is known or under way."""
-        document = self.document
-        state, criterion = document.contents.present, document.criterion
-        choices, rating = document.choices, document.rating
+        self._rate(self.document.criterion, self.document.choices, self.document.rating)
+
+    def rate(self, criterion: str) -> None:
+        """Rate them by another criterion too, as it does by itself: what the document is rated by stays."""
+        self._rate(criterion, Choices(), criterion)
+
+    def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
+        state = self.document.contents.present
         title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
         about = (state, rating)
-        known = document.scores is not None or any(job.about == about for job in self.board.running())
+        known = about in self.document.contents.scores or any(job.about == about for job in self.board.running())
         if state and not known and self.link is not None:
             asked = (state, criterion, choices)
             self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
+
+    def filters(self) -> None:
+        """Bring the images of the first convolution's filters of the present state, where nobody has yet."""
+        contents, state = self.document.contents, self.document.contents.present
+        about = ("filters", state)
+        if state in contents.filters or any(job.about == about for job in self.board.running()) or self.link is None:
+            return
+
+        def apply(found: Filters | None) -> None:
+            contents.filters[state] = found
+            if contents is self.document.contents:
+                self.document.announce(Aspect.STATES)
+
+        title = self.tr("Read the first layer's filters")
+        self._ask(title, apply, "filters", state, background=True, about=about)
 
     def measure(self, background: bool = False, others: tuple[str, ...] = ()) -> None:
         """Measure original and present state on the target, interleaved, and perhaps other states with them."""
@@ -197,7 +252,7 @@ class Work(QObject):
         text = counted(count, self.tr("cut {count} structure"), self.tr("cut {count} structures"))
         title = counted(count, self.tr("Cut {count} structure"), self.tr("Cut {count} structures"))
         asked = contents.removed | contents.marked
-        self._ask(title, lambda s: self._made(s, text), "cut", contents.present, asked, plan, changes=True)
+        self._ask(title, lambda s: self._made(s, text), "cut", contents.present, asked, plan, changes=True, text=text)
 
     def recover(self, settings: RecoverySettings) -> None:
         """Fine-tune the present state."""
@@ -208,7 +263,20 @@ class Work(QObject):
         if not settings.epochs:
             text, title = self.tr("repair without training"), self.tr("Repair without training")
         state = self.document.contents.present
-        self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True)
+        self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True, text=text)
+
+    def go_on(self, job: Job | None) -> None:
+        """Go on with a recovery that was broken off, from where its last checkpoint stands."""
+        self.interrupted = None
+        if job is not None and job.settings is not None and job.state == self.document.contents.present:
+            self.recover(job.settings)
+
+    def _interrupted(self, job: Running) -> None:
+        """A recovery in which the engine was lost goes on once; one that ends it each time must not."""
+        state, settings = job.arguments
+        again = Job(job.method, state, job.title, settings, len(self.document.states), job.text)
+        self.interrupted = None if again == self._broken_off else again
+        self._broken_off = again
 
     def attach(self, path: str, trust_pickle: bool = False) -> None:
         """Take weights that were trained elsewhere; a pickle only with consent."""
@@ -216,7 +284,8 @@ class Work(QObject):
         state = self.document.contents.present
         text = self.tr("attach weights {name}").format(name=Path(path).name)
         title = self.tr("Attach weights")
-        self._ask(title, lambda s: self._made(s, text), "attach", state, path, trust_pickle, changes=True)
+        asked = (state, path, trust_pickle)
+        self._ask(title, lambda s: self._made(s, text), "attach", *asked, changes=True, text=text)
 
     def export(self, format: str, path: str) -> None:
         """Write the present state as a file."""
@@ -240,14 +309,38 @@ class Work(QObject):
         """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
         self._ask(title, apply, method, *arguments, arrived=arrived)
 
+    def change(
+        self,
+        title: str,
+        apply: Callable[[Any], None],
+        method: str,
+        *arguments: Any,
+        arrived: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> None:
+        """Run a job that makes states, or opens another model: nothing can be edited meanwhile."""
+        self._ask(title, apply, method, *arguments, changes=True, arrived=arrived)
+
+    def show(self, model: OpenedModel) -> None:
+        """Show a model that a job has opened."""
+        assert model.spec is not None
+        self._opened(model, model.spec)
+
     def save(self, folder: str) -> None:
         """Write a project into a folder."""
+        self.keeper.written(lambda: self._save(folder))
+
+    def _save(self, folder: str) -> None:
         place = self.document.history.position
 
         def apply(written: str) -> None:
             self.document.saved(written, place)
 
         self._ask(self.tr("Save the project"), apply, "save", folder, self.document.contents.present)
+
+    def use_device(self) -> None:
+        """Tell the engine where to train and judge."""
+        device = self.document.contents.device
+        self._ask(self.tr("Compute on {device}").format(device=device), lambda _: None, "use_device", device)
 
     def suggest(self) -> None:
         """Plan for the goal; once scores are there."""
@@ -259,21 +352,24 @@ class Work(QObject):
             self._say(self.tr("Structures are being scored; the plan follows."))
             return self.score()
         if document.goal.cost is Cost.LATENCY and document.contents.table is None:
-            return self._tabulate()
+            return self.tabulate(plan=True)
         self._suggestion.start(document.contents, document.scores, document.revision)
 
-    def _tabulate(self) -> None:
-        """Measure what latencies are predicted with, then plan."""
+    def tabulate(self, plan: bool = False) -> None:
+        """Measure what latencies are predicted with, then perhaps plan."""
         contents, target = self.document.contents, self.document.target
 
         def apply(table: Any) -> None:
             contents.latencies[target] = table
             if contents is self.document.contents:
                 self.document.announce(Aspect.TARGET)
-                self.suggest()
+                self.document.studies.savings()
+                if plan:
+                    self.suggest()
 
         if not any(job.method == "latencies" for job in self.board.running()):
-            self._say(self.tr("Cut models are being measured on the target; the plan follows."))
+            if plan:
+                self._say(self.tr("Cut models are being measured on the target; the plan follows."))
             self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target)
 
     def cancel(self, number: int) -> None:
@@ -301,15 +397,22 @@ class Work(QObject):
         background: bool = False,
         about: object = None,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
-    ) -> None:
+        text: str = "",
+        otherwise: Callable[[], None] | None = None,
+    ) -> bool:
+        """Start a job; False, with the reason said, where that is not possible now."""
         if self.link is None:
-            return self.document.fail(
-                EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
-            )
-        if changes and self.document.busy:
-            return self._say(self.tr("Wait for the running job, or cancel it."))
-        if changes and (reason := no_study(self.document)):
-            return self._say(reason)
+            error = EngineLost("window.no_engine", "The engine is not running. Start Secateur again.")
+            self.document.fail(error)
+            return False
+        if self.document.absent and method not in NUMBERS_ONLY:
+            if not background:
+                self._say(self.document.absent)
+            return False
+        reason = self.tr("Wait for the running job, or cancel it.") if self.document.busy else no_study(self.document)
+        if changes and reason:
+            self._say(reason)
+            return False
         if not background:
             self._step_aside()
         self.document.cancel_preview()
@@ -317,12 +420,14 @@ class Work(QObject):
         number = self.link.call(method, *arguments)
         revision = self.document.revision
         running = Running(number, title, changes, revision, apply, background=background, method=method)
-        running.about, running.arrived = about, arrived
+        running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
+        running.otherwise = otherwise
         estimate = self.pace.estimate(method, *arguments)
         running.work, running.expected = estimate.work, estimate.seconds
         self.board.add(running)
         self._clock.start()
         self.document.announce(Aspect.JOBS)
+        return True
 
     def _step_aside(self) -> None:
         for job in self.board.running():
@@ -333,30 +438,43 @@ class Work(QObject):
 
     def _opened(self, model: OpenedModel, spec: ModelSpec) -> None:
         self._suggest_later = False
-        self.document.adopt(model, spec)
+        self.take_model(model, spec)
         self._say(self.tr("{name} is open").format(name=model.name))
-        if Path(spec.source).is_dir():
-            self._ask(self.tr("Read the history"), self._history, "states")
+        if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
+            self._ask(self.tr("Read the history"), lambda states: self._history(states, spec.source), "states")
         else:
-            self._look()
+            self.look()
 
-    def _history(self, states: tuple[State, ...]) -> None:
+    def take_model(self, model: OpenedModel, spec: ModelSpec) -> None:
+        """Show a model that the engine has opened; what is done from now on is kept in its folder."""
+        self.keeper.leave()
+        self.document.adopt(model, spec)
+        if model.folder:
+            self.folder = Path(model.folder)
+            self.keeper.enter(self.folder)
+
+    def _history(self, states: tuple[State, ...], folder: str) -> None:
         self.document.take_states(states)
-        self._look()
+        self._ask(self.tr("Read the baselines"), self.document.take_baselines, "baselines")
+        self.keeper.open_project(folder)
+        self.look()
 
     def _attached(self, task: TaskInfo) -> None:
         self.document.take_task(task)
         self._ask(self.tr("Read the metric"), self.document.take_metrics, "states")
-        self._look()
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""
         document, state = self.document, self.document.state
+        if document.absent:
+            return
         self.score()
         first = document.metric(document.original)
         judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
         if state is not None and document.task is not None and not judged:
             self.evaluate(state.id)
+        document.studies.savings()
         self.measure_if_cheap()
 
     def _scored(self, state: str, criterion: str, scores: Any) -> None:
@@ -370,7 +488,7 @@ class Work(QObject):
         if state.kind is StateKind.CUT and state.verification is not None:
             words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
             self._say(words.format(difference=rough(state.verification.difference)))
-        self._look()
+        self.look()
 
     @Slot(object, int)
     def _suggested(self, marked: Any, revision: int) -> None:
@@ -390,6 +508,7 @@ class Work(QObject):
     @Slot(int)
     def _ready(self, threads: int) -> None:
         self.engine = self.tr("engine ready")
+        self.threads = threads
         if threads:
             self.processor = counted(threads, self.tr("CPU, {count} thread"), self.tr("CPU, {count} threads"))
         self.document.announce(Aspect.JOBS)
@@ -419,6 +538,10 @@ class Work(QObject):
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
         job = self._take(number)
+        if job is not None and job.otherwise is not None:
+            job.otherwise()
+        if job is not None and job.method == "recover" and isinstance(error, EngineLost):
+            self._interrupted(job)
         if job is None or job.background or isinstance(error, EngineLost):
             return
         if isinstance(error, Cancelled):
@@ -443,6 +566,9 @@ class Work(QObject):
         self.engine = self.tr("engine ready")
         self._say(self.tr("The engine runs again, with everything up to the last state."))
         self.document.announce(Aspect.JOBS)
+        if self.document.contents.device != CPU:
+            self.use_device()
+        self.go_on(self.interrupted)
         self.score()
 
     @Slot(object)

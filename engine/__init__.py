@@ -56,13 +56,15 @@ if TYPE_CHECKING:
     from .planning.balance import balanced
     from .planning.goal import solve, suggest
     from .planning.marks import check_plan, keep
-    from .planning.protocol import Cost, Goal, Limit, Planned
+    from .planning.protocol import Cost, Goal, Limit, Planned, Ranking
     from .recovery.finetune import recover
-    from .recovery.protocol import RecoverySettings
-    from .scoring.choices import Choices
+    from .recovery.protocol import Optimizer, RecoverySettings, Repair
+    from .scoring.choices import Choices, Combine, Normalise, Slices
     from .scoring.criteria import CRITERIA, offers, score
+    from .session.matching import Mode
     from .session.recipe import read_recipe, write_recipe
-    from .session.replay import run_recipe
+    from .session.replay import replay, run_recipe
+    from .session.script import script_of, write_script
     from .session.session import Session
     from .session.states import Exported, OpenedModel, PlanIntent, State
     from .sources.open import open_model
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from .structures.costs import costs, marginal
     from .structures.memory import Memory, memory
     from .structures.parts import Kind
+    from .structures.ranges import indices_of, marks_of, ranges_of
     from .structures.rules import register_rule
     from .surgery.cut import cut
     from .surgery.protocol import Edits, Verification
@@ -93,6 +96,7 @@ _HOME = {
     "CancelToken": "jobs",
     "Cancelled": "jobs",
     "Choices": "scoring.choices",
+    "Combine": "scoring.choices",
     "Cost": "planning.protocol",
     "Edits": "surgery.protocol",
     "EngineLost": "errors",
@@ -106,18 +110,24 @@ _HOME = {
     "Memory": "structures.memory",
     "Message": "errors",
     "Metric": "tasks.protocol",
+    "Mode": "session.matching",
     "ModelSpec": "sources.protocol",
     "NeverCancelled": "jobs",
+    "Normalise": "scoring.choices",
     "OpenError": "errors",
     "Opened": "sources.protocol",
     "OpenedModel": "session.states",
+    "Optimizer": "recovery.protocol",
     "PlanError": "errors",
     "PlanIntent": "session.states",
     "Planned": "planning.protocol",
     "Progress": "jobs",
+    "Ranking": "planning.protocol",
     "RecoverySettings": "recovery.protocol",
+    "Repair": "recovery.protocol",
     "SecateurError": "errors",
     "Session": "session.session",
+    "Slices": "scoring.choices",
     "Split": "tasks.protocol",
     "State": "session.states",
     "TargetSpec": "targets.protocol",
@@ -137,24 +147,30 @@ _HOME = {
     "finish": "jobs",
     "from_identities": "structures.analysis",
     "identities": "structures.analysis",
+    "indices_of": "structures.ranges",
     "keep": "planning.marks",
     "load_pruned": "surgery.runtime",
     "marginal": "structures.costs",
+    "marks_of": "structures.ranges",
     "measure": "targets.measure",
     "memory": "structures.memory",
     "offers": "scoring.criteria",
     "open_model": "sources.open",
     "open_task": "tasks.open",
+    "ranges_of": "structures.ranges",
     "read_recipe": "session.recipe",
     "recover": "recovery.finetune",
     "register_rule": "structures.rules",
+    "replay": "session.replay",
     "run_recipe": "session.replay",
     "score": "scoring.criteria",
+    "script_of": "session.script",
     "settle": "surgery.settle",
     "solve": "planning.goal",
     "suggest": "planning.goal",
     "verify": "surgery.verify",
     "write_recipe": "session.recipe",
+    "write_script": "session.script",
 }
 """Where each public name is defined."""
 
@@ -168,6 +184,7 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "Choices",
+    "Combine",
     "Cost",
     "Edits",
     "EngineLost",
@@ -181,18 +198,24 @@ __all__ = [
     "Memory",
     "Message",
     "Metric",
+    "Mode",
     "ModelSpec",
     "NeverCancelled",
+    "Normalise",
     "OpenError",
     "Opened",
     "OpenedModel",
+    "Optimizer",
     "PlanError",
     "PlanIntent",
     "Planned",
     "Progress",
+    "Ranking",
     "RecoverySettings",
+    "Repair",
     "SecateurError",
     "Session",
+    "Slices",
     "Split",
     "State",
     "TargetSpec",
@@ -212,24 +235,30 @@ __all__ = [
     "finish",
     "from_identities",
     "identities",
+    "indices_of",
     "keep",
     "load_pruned",
     "marginal",
+    "marks_of",
     "measure",
     "memory",
     "offers",
     "open_model",
     "open_task",
+    "ranges_of",
     "read_recipe",
     "recover",
     "register_rule",
+    "replay",
     "run_recipe",
     "score",
+    "script_of",
     "settle",
     "solve",
     "suggest",
     "verify",
     "write_recipe",
+    "write_script",
 ]
 
 

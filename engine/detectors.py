@@ -106,8 +106,8 @@ def maps_of(model: Any) -> tuple[str, ...]:
     return ("cls_logits", "bbox_regression", *(("bbox_ctrness",) if family(model) == "FCOS" else ()))
 
 
-def training_loss(model: Any, images: Any, targets: Sequence[Mapping[str, Tensor]]) -> Tensor:
-    """The sum of a detector's own losses for boxes and classes, in whichever mode its other parts are.
+def training_losses(model: Any, images: Any, targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """A detector's own losses for boxes and classes by their names, in whichever mode its other parts are.
 
     R-CNNs draw the boxes that they learn from; of a model that is not in training mode always the same ones.
 
@@ -117,8 +117,7 @@ def training_loss(model: Any, images: Any, targets: Sequence[Mapping[str, Tensor
         targets: For each image "boxes" [M, 4] as x1, y1, x2, y2 and "labels" [M].
     """
     with _learning(model):
-        parts: dict[str, Tensor] = model(images, [dict(one) for one in targets])
-    return torch.stack([part.reshape(()) for part in parts.values()]).sum()
+        return model(images, [dict(one) for one in targets])
 
 
 def boxes_of(model: Any, maps: Mapping[str, Tensor], size: tuple[int, int]) -> Detections:

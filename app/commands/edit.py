@@ -1,5 +1,6 @@
 """Commands that change the plan, and undo."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..words import QT_TRANSLATE_NOOP
@@ -36,6 +37,21 @@ def _mark(window: Any) -> None:
 def _lock(window: Any) -> None:
     document = window.document
     document.lock(_mask(document), not document.locked[selected(document)].all())
+
+
+def _ratings(window: Any) -> None:
+    from ..dialogs.ratings import show_ratings
+
+    show_ratings(window)
+
+
+def _depth(window: Any) -> None:
+    goal = window.document.goal
+    window.document.set_goal(replace(goal, depth=not goal.depth))
+
+
+def _depth_words(document: "Document") -> str:
+    return say("Keep whole blocks") if document.goal.depth else say("Let whole blocks go")
 
 
 def _undo_words(document: "Document") -> str:
@@ -76,7 +92,17 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark what matters least until the goal is met. What you decided by hand stays."),
         lambda window: window.document.suggest_plan(),
         "Ctrl+G",
-        _EDITABLE,
+        reasons.all_of(_EDITABLE, reasons.at_hand),
+    ),
+    Command(
+        "edit.depth",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Let whole blocks go"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Whole blocks compete with filters and heads in plans, sweeps and searches."),
+        _depth,
+        "",
+        reasons.all_of(_EDITABLE, reasons.has_blocks),
+        _depth_words,
     ),
     Command(
         "edit.mark",
@@ -104,6 +130,15 @@ EDIT = (
         lambda window: window.show_rating(),
         "",
         reasons.opened,
+    ),
+    Command(
+        "edit.ratings",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Compare two ratings..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Two criteria side by side: their colours, and their rank correlation by layer."),
+        _ratings,
+        "",
+        reasons.all_of(reasons.opened, reasons.idle),
     ),
     Command(
         "edit.clear",

@@ -57,13 +57,34 @@ def _export(format: str) -> Any:
     return run
 
 
+def _hand_on(kind: str) -> Any:
+    def run(window: Any) -> None:
+        from ..dialogs.hand_on import ask
+
+        ask(window, kind)
+
+    return run
+
+
+def _ask_bundle(window: Any) -> None:
+    from ..dialogs.project import ask_bundle
+
+    ask_bundle(window)
+
+
+def _ask_recipe(window: Any) -> None:
+    from ..dialogs.next_version import ask
+
+    ask(window)
+
+
 def _save(window: Any) -> None:
     from ..dialogs.project import ask_save
 
     ask_save(window)
 
 
-_WRITABLE = reasons.all_of(reasons.opened, reasons.idle)
+_WRITABLE = reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle)
 
 FILE = (
     Command(
@@ -83,6 +104,33 @@ FILE = (
         _ask_project,
         "",
         reasons.idle,
+    ),
+    Command(
+        "file.open_bundle",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Open bundle..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Look into a bundle that somebody has shared: states, plan, metrics."),
+        _ask_bundle,
+        "",
+        reasons.idle,
+    ),
+    Command(
+        "file.apply_recipe",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Apply recipe to new checkpoint..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Do the steps of an old recipe again on the model's next version."),
+        _ask_recipe,
+        "",
+        reasons.idle,
+    ),
+    Command(
+        "file.restore",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Restore a session..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Show what was open when Secateur ended without being closed."),
+        lambda window: window.restore_bar.show_again(),
+        "",
+        reasons.left_behind,
     ),
     Command(
         "file.resnet",
@@ -147,6 +195,42 @@ FILE = (
         "Ctrl+Shift+E",
         reasons.all_of(_WRITABLE, reasons.no_plan),
         takes=lambda document: document.work.pace.words("export", document.contents.present),
+    ),
+    Command(
+        "file.export_recipe",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Export recipe..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write the steps to the present state as JSON, to do them again."),
+        _hand_on("recipe"),
+        "",
+        _WRITABLE,
+    ),
+    Command(
+        "file.export_script",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Export script..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write the steps to the present state as a Python script."),
+        _hand_on("script"),
+        "",
+        _WRITABLE,
+    ),
+    Command(
+        "file.export_report",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Export report..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write what was done and what came out as one HTML file."),
+        _hand_on("report"),
+        "",
+        _WRITABLE,
+    ),
+    Command(
+        "file.share",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Share..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write a small bundle that a colleague opens without the data."),
+        _hand_on("bundle"),
+        "",
+        _WRITABLE,
     ),
     Command(
         "file.weights",

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.structures.parts import Kind
+
 from ..theme import sizes
 from ..theme.values import LARGEST, SMALLEST
 from .command import say
@@ -32,6 +35,11 @@ def idle(document: "Document") -> str:
     return say("Wait for the running job, or cancel it.") if document.busy else ""
 
 
+def at_hand(document: "Document") -> str:
+    """The model itself is here, not only numbers of it."""
+    return document.absent
+
+
 def judged(document: "Document") -> str:
     """A task is attached."""
     return "" if document.task is not None else say("Attach data first.")
@@ -40,6 +48,11 @@ def judged(document: "Document") -> str:
 def marked(document: "Document") -> str:
     """The plan is not empty."""
     return "" if document.marked.any() else say("Nothing is marked. Mark what should go, or suggest a plan.")
+
+
+def rated(document: "Document") -> str:
+    """There are scores."""
+    return "" if document.scores is not None else say("Structures are not rated yet.")
 
 
 def no_plan(document: "Document") -> str:
@@ -83,14 +96,42 @@ def unmeasured(document: "Document") -> str:
     return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
 
 
+def has_blocks(document: "Document") -> str:
+    """The model has whole blocks that can go, and the criterion leaves them their part."""
+    if document.analysis is None or not any(one.kind is Kind.BLOCK for one in document.analysis.sets):
+        return say("This model has no block that could go as a whole.")
+    return say("The criterion rates some kinds only.") if CRITERIA[document.criterion].kinds else ""
+
+
+def untabled(document: "Document") -> str:
+    """What removal saves on the target is neither known nor being measured."""
+    if any(job.method == "latencies" for job in document.jobs):
+        return say("It is being measured already.")
+    return say("It was measured. The Layers tab shows it.") if document.contents.table is not None else ""
+
+
 def no_study(document: "Document") -> str:
     """Nothing long runs that a state could not be made beside."""
     methods = {job.method for job in document.jobs}
-    if "sweep" in methods:
-        return say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood.")
-    if "sensitivity" in methods:
-        return say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays.")
-    return ""
+    sentences = {
+        "sweep": say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood."),
+        "lowest": say("A search runs. Wait for it, or cancel it: it goes on later where it stood."),
+        "compare": say("Baselines are being made. Wait for them, or cancel: those that are finished stay."),
+        "sensitivity": say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays."),
+    }
+    return next((sentence for method, sentence in sentences.items() if method in methods), "")
+
+
+def no_baseline(document: "Document") -> str:
+    """No baseline is being made, and the present state is one that baselines can stand beside."""
+    if any(job.method == "compare" for job in document.jobs):
+        return say("Baselines are being made. Wait for them, or cancel: those that are finished stay.")
+    return smaller(document)
+
+
+def left_behind(document: "Document") -> str:
+    """A session ended without being closed."""
+    return "" if document.work.keeper.offers else say("Every session was closed in order: there is none to restore.")
 
 
 def may_grow(document: "Document") -> str:

@@ -42,6 +42,18 @@ def _sweep(window: Any) -> None:
     ask(window)
 
 
+def _baselines(window: Any) -> None:
+    from ..dialogs.baselines import ask
+
+    ask(window)
+
+
+def _lowest(window: Any) -> None:
+    from ..dialogs.lowest import ask
+
+    ask(window)
+
+
 def _cut_words(document: "Document") -> str:
     count = int(document.marked.sum())
     return counted(count, say("Cut {count} structure"), say("Cut {count} structures")) if count else say("Cut")
@@ -75,7 +87,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Remove what is marked and verify the result. Undo brings it back."),
         lambda window: window.document.cut(),
         "Ctrl+Return",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.marked, reasons.no_study),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.marked, reasons.no_study),
         _cut_words,
         _takes("cut"),
     ),
@@ -87,7 +99,13 @@ RUN = (
         lambda window: window.document.recover(window.document.recovery),
         "Ctrl+R",
         reasons.all_of(
-            reasons.opened, reasons.idle, reasons.judged, reasons.smaller, reasons.no_plan, reasons.no_study
+            reasons.opened,
+            reasons.at_hand,
+            reasons.idle,
+            reasons.judged,
+            reasons.smaller,
+            reasons.no_plan,
+            reasons.no_study,
         ),
         _recover_words,
         _takes("recover", lambda document: document.recovery),
@@ -99,7 +117,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the present state again."),
         lambda window: window.document.evaluate(),
         "",
-        reasons.all_of(reasons.opened, reasons.judged),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged),
         takes=_takes("evaluate", lambda document: document.work.judged_on),
     ),
     Command(
@@ -109,8 +127,17 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of original and present state, interleaved."),
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
-        reasons.all_of(reasons.opened, reasons.here),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.here),
         takes=_measure_takes,
+    ),
+    Command(
+        "run.module_times",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure time by layer"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Which share of a forward each layer takes, in PyTorch on this machine."),
+        lambda window: window.document.studies.module_times(),
+        "",
+        reasons.opened,
     ),
     Command(
         "run.bench",
@@ -119,7 +146,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Write a folder that measures original and present state on another machine."),
         _bench,
         "",
-        reasons.all_of(reasons.opened, reasons.no_plan),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.no_plan),
     ),
     Command(
         "run.bench_results",
@@ -128,7 +155,18 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Take the latencies that bench.py measured on another machine."),
         _bench_results,
         "",
-        reasons.opened,
+        reasons.all_of(reasons.opened, reasons.at_hand),
+    ),
+    Command(
+        "run.latencies",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure what removal saves"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Cut models timed on the target: the time of each layer, and where removal buys none."
+        ),
+        lambda window: window.document.work.tabulate(),
+        "",
+        reasons.all_of(reasons.opened, reasons.here, reasons.untabled),
     ),
     Command(
         "run.sensitivity",
@@ -137,7 +175,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Cut each layer on trial, 10 to 90 %, and say what that costs in accuracy."),
         _sensitivity,
         "",
-        reasons.all_of(reasons.opened, reasons.judged, reasons.unmeasured),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged, reasons.unmeasured),
         takes=_takes("sensitivity"),
     ),
     Command(
@@ -147,7 +185,27 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets, unattended: the trade-off curve."),
         _sweep,
         "Ctrl+Shift+G",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_study),
+        reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.judged, reasons.no_study),
+    ),
+    Command(
+        "run.lowest",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Find the fastest..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Search the lowest latency, or another cost, that loses at most so many points."),
+        _lowest,
+        "Ctrl+Shift+L",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_plan, reasons.no_study),
+    ),
+    Command(
+        "run.baselines",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Baselines..."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Was it worth pruning? Random removal, from scratch, a stock model, single weights."
+        ),
+        _baselines,
+        "Ctrl+Shift+B",
+        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_plan, reasons.no_baseline),
     ),
     Command(
         "run.cancel",

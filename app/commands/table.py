@@ -3,10 +3,11 @@
 from .command import Command
 from .edit import EDIT
 from .file import FILE
+from .mark import MARK
 from .run import RUN
 from .view import VIEW
 
-COMMANDS: tuple[Command, ...] = FILE + EDIT + RUN + VIEW
+COMMANDS: tuple[Command, ...] = FILE + EDIT + MARK + RUN + VIEW
 
 MENUS: tuple[str, ...] = tuple(dict.fromkeys(one.menu for one in COMMANDS))
 

@@ -103,6 +103,15 @@ VIEW = (
         reasons.opened,
     ),
     Command(
+        "view.compare",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Show comparison"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Two states or plans side by side, and a table of all runs."),
+        _shower("compare"),
+        "Ctrl+5",
+        reasons.opened,
+    ),
+    Command(
         "view.recovery",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Show recovery"),

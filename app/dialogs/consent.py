@@ -49,6 +49,18 @@ def ask_code(window: Any, spec: ModelSpec, error: SecateurError) -> None:
     Consent(window, spec.source, error, verb, act).open()
 
 
+def ask_recipe(window: Any, error: SecateurError) -> None:
+    """Ask about what a recipe opens: its checkpoint, or its Python file."""
+    handing, pickle = window.document.handing, error.message.code == "checkpoint.pickle"
+    verb = say("Consent", "Trust this file and open") if pickle else say("Consent", "Trust this code and open")
+
+    def act() -> None:
+        handing.again(pickle=pickle, code=not pickle)
+
+    file = (handing.asked.weights if pickle else handing.asked.source) or handing.asked.recipe
+    Consent(window, file, error, verb, act).open()
+
+
 def ask_weights(window: Any, path: str, error: SecateurError) -> None:
     """Ask about weights that are to be attached."""
     verb = say("Consent", "Trust this file and attach")

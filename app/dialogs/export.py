@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from PySide6.QtCore import QCoreApplication
+
 from secateur.engine.export.table import EXPORTERS
 
 from ..panels.words import engine_words
@@ -45,14 +47,19 @@ class Export(FormDialog):
         self.path.setText(str(Path(self.path.text()).with_suffix(suffix)))
 
     def _problem(self) -> str:
-        path = Path(self.path.text().strip()).expanduser()
-        if not self.path.text().strip():
-            return self.tr("Say where to write.")
-        if not path.parent.is_dir():
-            return self.tr("The folder {folder} does not exist.").format(folder=path.parent)
-        if not os.access(path.parent, os.W_OK):
-            return self.tr("You may not write into {folder}. Choose another folder.").format(folder=path.parent)
-        return ""
+        return place_problem(self.path.text())
+
+
+def place_problem(text: str) -> str:
+    """Why a file cannot be written at a path that was typed, "" where it can."""
+    say, path = QCoreApplication.translate, Path(text.strip()).expanduser()
+    if not text.strip():
+        return say("Export", "Say where to write.")
+    if not path.parent.is_dir():
+        return say("Export", "The folder {folder} does not exist.").format(folder=path.parent)
+    if not os.access(path.parent, os.W_OK):
+        return say("Export", "You may not write into {folder}. Choose another folder.").format(folder=path.parent)
+    return ""
 
 
 def default_path(document: Any, format: str) -> str:

@@ -1,4 +1,4 @@
-"""Projects: choose a folder to open, or to save every state and the recipe into."""
+"""Projects and bundles: choose one to open, or a folder to save every state and the recipe into."""
 
 from typing import Any
 
@@ -33,6 +33,16 @@ def ask_folder(window: Any) -> None:
     """Let the user choose a project's folder to open."""
     dialog = QFileDialog(window, QCoreApplication.translate(CONTEXT, "Open project"))
     dialog.setFileMode(QFileDialog.FileMode.Directory)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.fileSelected.connect(window.open_source)
+    dialog.open()
+
+
+def ask_bundle(window: Any) -> None:
+    """Let the user choose a bundle to open."""
+    say = QCoreApplication.translate
+    dialog = QFileDialog(window, say(CONTEXT, "Open bundle"), "", say(CONTEXT, "Bundles (*.zip)"))
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.fileSelected.connect(window.open_source)
     dialog.open()

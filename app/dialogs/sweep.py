@@ -7,14 +7,13 @@ from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session.courses import BUDGETS
 
+from ..estimates import training_seconds
+from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import label
 from ..widgets.numbers import about
 from .form import FormDialog
 from .texts import is_valid, shares
-
-TRAINING = 3.0
-"""Forward and backward pass of a training step, in forward passes; the teacher's comes on top."""
 
 
 class SweepDialog(FormDialog):
@@ -36,15 +35,9 @@ class SweepDialog(FormDialog):
         )
         super().__init__(window, self.tr("Sweep budgets"), sentence, self.tr("Start sweep"))
         self._document = window.document
-        self.cost = ComboBox(self.tr("Keep at most, of the"))
-        for cost, words in (
-            (Cost.MACS, self.tr("MACs")),
-            (Cost.PARAMETERS, self.tr("parameters")),
-            (Cost.SIZE, self.tr("file size")),
-            (Cost.PEAK, self.tr("memory")),
-        ):
-            self.cost.addItem(words, str(cost))
-        self.cost.setCurrentIndex(max(0, self.cost.findData(str(self._document.goal.cost))))
+        exact = tuple(cost for cost in ORDER if cost is not Cost.LATENCY)
+        self.cost = CostBox(self.tr("Keep at most, of the"), exact)
+        self.cost.choose(self._document.goal.cost)
         self.add_row(self.cost.accessibleName(), self.cost)
         text = ", ".join(f"{100 * share:.0f}" for share in BUDGETS)
         self.budgets = self.add_line(self.tr("Budgets, %"), text, self.tr("80, 65, 50, 35, 20"))
@@ -86,13 +79,12 @@ class SweepDialog(FormDialog):
         budgets, task = shares(self.budgets.text()), self._document.task
         words = self.tr("{0} cuts").format(len(budgets)) if len(budgets) > 1 else self.tr("1 cut")
         settings = self.settings()
-        samples = 0 if task is None else task.sizes.get("calibrate", 0)
         if settings is None or not settings.epochs or task is None:
             return self.tr("{0}, each judged on the data.").format(words)
         words = self.tr("{0}, {1} epochs in all").format(words, len(budgets) * settings.epochs)
-        passes = sum(1.0 + TRAINING * share for share in budgets) * settings.epochs * samples
-        if passes * task.seconds:
-            words = self.tr("{0}: roughly {1}").format(words, about(passes * task.seconds))
+        seconds = sum(training_seconds(task, settings.epochs, share) for share in budgets)
+        if seconds:
+            words = self.tr("{0}: roughly {1}").format(words, about(seconds))
         return self.tr("{0}.").format(words)
 
     def _problem(self) -> str:
@@ -101,7 +93,7 @@ class SweepDialog(FormDialog):
         return self.tr("Write per cents to keep, above 0 and below 100, with commas between them: 80, 50, 20.")
 
     def _start(self) -> None:
-        budgets, cost = shares(self.budgets.text()), Cost(self.cost.currentData())
+        budgets, cost = shares(self.budgets.text()), self.cost.cost
         self._document.studies.sweep(budgets, cost, self.settings())
         self.parent().show_panel("tradeoff")  # type: ignore[attr-defined]
 

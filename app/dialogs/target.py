@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from secateur.engine.devices import CPU, kind_of
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
 
@@ -37,17 +38,35 @@ class Target(FormDialog):
             str(spec.tokens or ""),
             self.tr("128, to measure a prompt and one further token; empty: as a whole"),
         )
+        self._add_device(window.document.contents)
         self.precision.setToolTip(self.tr("Only the time is measured in it; metrics are those of fp32"))
         self.runtime.currentTextChanged.connect(self._chosen)
         self._chosen(spec.runtime)
         self.precision.setCurrentText(spec.precision)
         self.multiple.setToolTip(self.tr("Runtimes are fast at some widths only; 16 is good for onnxruntime on a CPU"))
         self.problem = self._problem
-        self.act = lambda: window.document.set_target(self.spec())
+        self.act = lambda: self._use(window.document)
         self.check()
+
+    def _add_device(self, contents: Any) -> None:
+        """A row where there is more than the processor."""
+        self.device: ComboBox | None = None
+        if len(contents.devices) < 2:
+            return
+        self.device = ComboBox(self.tr("Compute on"))
+        self.device.addItems(list(contents.devices))
+        self.device.setCurrentText(contents.device)
+        tip = self.tr("Where models are trained and judged; with PyTorch as the runtime they are timed there, too")
+        self.device.setToolTip(tip)
+        self.add_row(self.device.accessibleName(), self.device)
+
+    def _use(self, document: Any) -> None:
+        document.set_device(self._device)
+        document.set_target(self.spec())
 
     def spec(self) -> TargetSpec:
         """What was chosen."""
+        device = self._device
         return TargetSpec(
             self.runtime.currentText(),
             self.threads.value(),
@@ -56,7 +75,12 @@ class Target(FormDialog):
             precision=self.precision.currentText(),
             size=shape(self.input_size.text()),
             tokens=int(self.tokens.text().strip() or 0),
+            device=device if kind_of(device) in TARGETS[self.runtime.currentText()].devices else CPU,
         )
+
+    @property
+    def _device(self) -> str:
+        return CPU if self.device is None else self.device.currentText()
 
     def _chosen(self, runtime: str) -> None:
         """Offer what the runtime can compute in."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from secateur.engine.errors import EngineLost, SecateurError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.session.events import Event, Failed, Finished, Logged, Lost, Progressed, Ready
+from secateur.engine.session.states import OpenedModel
 
 PATIENCE = 3.0
 """Seconds a job may take to obey a cancel before its process is killed."""
@@ -172,6 +173,8 @@ class Supervisor:
                 self._forsake(payload)
         elif how == "finished":
             self.losses, self.opened = 0, True
+            if isinstance(payload, OpenedModel) and payload.folder:
+                self.folder = Path(payload.folder)  # where it is to be restored from
         self.tell(how, max(ticket, 0), payload)
         self._send_next()
 

@@ -9,8 +9,8 @@ from secateur.engine.structures.costs import Costs
 from secateur.engine.targets.protocol import Latency
 
 from ..document import Document
-from ..widgets.numbers import change, milliseconds, scaled, signed, size, three
-from .measures import error_text, kind_text, metric_of, metric_text, target_text, timing_of, value_text
+from ..widgets.numbers import change, milliseconds, scaled, size, three
+from .measures import difference_text, error_text, kind_text, metric_of, metric_text, target_text, timing_of, value_text
 
 say = QCoreApplication.translate
 UNKNOWN = float("nan")
@@ -183,9 +183,11 @@ def _predicted(document: Document, figure: Figure, now: float) -> Figure:
 
 
 def _metric(document: Document, where: str, state: State, planned: bool) -> Figure:
-    title = document.task.metric if document.task is not None else _titles()["metric"]
+    measured = metric_of(document.original)
+    named = measured.name if measured is not None else _titles()["metric"]  # A bundle has numbers, and no data.
+    title = document.task.metric if document.task is not None else named
     title = title[:1].upper() + title[1:]
-    if document.task is None:
+    if document.task is None and measured is None:
         return Figure(
             title, say("ledger", "no data yet"), title, known=False, tip=say("ledger", "Attach data and a metric.")
         )
@@ -196,26 +198,27 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     if now is None:
         known = planned and first is not None
         words = say("ledger", "not cut yet") if known else say("ledger", "not measured")
-        step = "" if known else say("ledger", "Evaluate")
+        step = "" if known or document.task is None else say("ledger", "Evaluate")
         return Figure(title, words, title, where if known else "", "", before, known=False, step=step)
+    stale, tip = (
+        state.stale and not planned,
+        say("ledger", "{0} on the {1} split; the uncertainty is one standard error"),
+    )
+    if stale:
+        tip += say("ledger", "; measured before the data or the code has changed: evaluate again")
     lost = 0.0 if first is None else (now.value - first.value) * (1 if now.higher_is_better else -1)
-    points = "" if before == "" or first is None else _points(now.value - first.value, now.percent)
+    points = "" if before == "" or first is None else difference_text(now.value - first.value, now.percent)
     return Figure(
         say("ledger", "{0}, n = {1}").format(title, f"{now.count:,}"),
         value_text(now),
         title,
         where,
-        say("ledger", "measured"),
+        say("ledger", "stale") if stale else say("ledger", "measured"),
         before,
         error_text(now),
         points,
         good=round(100 * lost, 6) >= -document.goal.lose,
         share=now.value if now.percent else UNKNOWN,
-        tip=say("ledger", "{0} on the {1} split; the uncertainty is one standard error").format(
-            metric_text(now), now.split
-        ),
+        tip=tip.format(metric_text(now), now.split),
+        step=say("ledger", "Evaluate") if stale else "",
     )
-
-
-def _points(difference: float, in_percent: bool) -> str:
-    return say("ledger", "{0} pt").format(signed(100 * difference, 1)) if in_percent else signed(difference, 3)

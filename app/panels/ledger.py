@@ -1,8 +1,8 @@
 """The ledger: what the original costs and scores against the present state or plan; each cell says how it is known."""
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
 from ..theme import px
@@ -10,6 +10,7 @@ from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import label, set_role
 from ..widgets.share_bar import ShareBar
+from .baseline_words import role_of, verdict_text
 from .figures import Figure, ledger_figures
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
@@ -96,9 +97,14 @@ class Ledger(QWidget):
         super().__init__(parent)
         self.document = document
         self.cells = {name: Cell() for name in ("parameters", "macs", "file", "latency", "metric")}
-        self.row = row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.verdict = label(role="strong", wrap=True)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(7)
+        self.row = row = QHBoxLayout()
         row.setSpacing(10)
+        whole.addLayout(row)
+        whole.addWidget(self.verdict)
         for cell in self.cells.values():
             row.addWidget(cell, 1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -112,6 +118,15 @@ class Ledger(QWidget):
         super().resizeEvent(event)
         self.row.invalidate()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs other heights."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "row"):
+            for cell in self.cells.values():
+                cell.number.setMinimumHeight(px(24))
+                cell.body.invalidate()
+            self.row.invalidate()
+
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()
 
@@ -119,6 +134,11 @@ class Ledger(QWidget):
         """Show all figures anew."""
         for name, figure in ledger_figures(self.document).items():
             self.cells[name].show_figure(figure)
+        said = None if self.document.marked.any() else self.document.beside.verdict()
+        self.verdict.setText(verdict_text(said))
+        self.verdict.setVisible(said is not None)
+        if said is not None:
+            set_role(self.verdict, role_of(said))
 
 
 def _row(*widgets: QWidget | None) -> QHBoxLayout:

@@ -2,11 +2,13 @@
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.devices import CPU
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split
 
-from ..widgets.numbers import PLUS_MINUS, milliseconds, percent, three
+from ..widgets.numbers import PLUS_MINUS, difference, milliseconds, percent, signed, three
 
 say = QCoreApplication.translate
 NO_BREAK = "\u00a0"
@@ -21,8 +23,8 @@ def metric_of(state: State | None, split: Split | None = None) -> Metric | None:
     return next((by_split[s] for s in order if s in by_split), None)
 
 
-def timing_of(state: State | None, target: TargetSpec) -> Timing | None:
-    """The latency on a target, None when it was not measured there."""
+def timing_of(state: State | Baseline | None, target: TargetSpec) -> Timing | None:
+    """The latency of a state or a baseline on a target, None when it was not measured there."""
     if state is None:
         return None
     return next((t for t in state.timings if t.target.place == target.place), None)
@@ -46,6 +48,13 @@ def error_text(metric: Metric) -> str:
     if not metric.error:
         return ""
     return f"{PLUS_MINUS} {100 * metric.error:.2f}" if metric.percent else f"{PLUS_MINUS} {three(metric.error)}"
+
+
+def difference_text(value: float, in_percent: bool, short: bool = True) -> str:
+    """What a metric changes by: +0.3 pt for a fraction (points in a sentence), else a bare number with its sign."""
+    if not in_percent:
+        return difference(value)
+    return (say("states", "{0} pt") if short else say("states", "{0} points")).format(signed(100 * value, 1))
 
 
 def metric_text(metric: Metric) -> str:
@@ -73,11 +82,12 @@ def target_text(target: TargetSpec) -> str:
 
 
 def details(target: TargetSpec) -> list[str]:
-    """What is not as usual: precision, sizes, a prompt, another machine."""
+    """What is not as usual: precision, sizes, a prompt, a device, another machine."""
     precision = "" if target.precision == "fp32" else target.precision
     prompt = say("states", "prompt of {0} tokens").format(target.tokens) if target.tokens else ""
     sizes = "" if prompt else "x".join(map(str, target.size))
-    return [one for one in (precision, sizes, prompt, target.machine) if one]
+    device = "" if target.device == CPU else target.device
+    return [one for one in (precision, sizes, prompt, device, target.machine) if one]
 
 
 def path_to(states: tuple[State, ...], present: State) -> list[State]:

@@ -135,6 +135,8 @@ class Recovery(QWidget):
         return recovery_table(self.document.curve)
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        if self.document.recovery != self._given():
+            self._show_settings()
         self.refresh()
 
     @Slot()
@@ -201,8 +203,24 @@ class Recovery(QWidget):
     @Slot()
     def _tell(self) -> None:
         """The command and the sweep recover with what stands here."""
+        self.document.set_recovery(self._given())
+
+    def _show_settings(self) -> None:
+        """Those of a session that was restored."""
+        told = self.settings = self.document.recovery
+        for field, show in (
+            (self.epochs, lambda: self.epochs.setValue(told.epochs)),
+            (self.rate, lambda: self.rate.setValue(told.learning_rate)),
+            (self.repair, lambda: self.repair.setCurrentIndex(self.repair.findData(told.repair))),
+        ):
+            field.blockSignals(True)
+            show()
+            field.blockSignals(False)
+
+    def _given(self) -> RecoverySettings:
+        """What stands in the fields, with the further settings."""
         given = {"epochs": self.epochs.value(), "learning_rate": self.rate.value(), "repair": self._repair()}
-        self.document.set_recovery(replace(self.settings, **given))
+        return replace(self.settings, **given)
 
     @Slot()
     def _start(self) -> None:

@@ -142,8 +142,11 @@ class Samples(QWidget):
             return
         self.scores.setText(self.tr("The original scores {0}.").format(metric_text(metric)))
         words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
-        self.verdict.setText(words or self.tr("Type what the model's authors, or your own evaluation, report."))
-        set_role(self.verdict, "caption" if not words else "good" if good else "marked")
+        task = self.document.task
+        hint = " ".join(task.notes) if task is not None and not (words and good) else ""
+        ask = self.tr("Type what the model's authors, or your own evaluation, report.")
+        self.verdict.setText(" ".join(filter(None, (words, hint))) or ask)
+        set_role(self.verdict, "marked" if hint or not good else "good" if words else "caption")
 
     def _judge(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..widgets.numbers import three
+from ..widgets.numbers import MINUS, three
 
+DECIMALS = ((0.5, 2), (0.05, 3), (0.005, 4), (0.001, 5))
+"""From which top on how many decimals say enough."""
 SAMPLE = 20_000
 """About how many scores decide the scale: it is asked for at every move of a threshold."""
 
@@ -35,10 +37,18 @@ class ScoreScale:
         """[n] lengths 0..1, NaN where the score is unknown."""
         return np.clip(scores / self.top, 0.0, 1.0)
 
+    def fraction(self, score: float) -> float:
+        """The same of one score."""
+        return min(max(score / self.top, 0.0), 1.0) if score == score else score
+
     def text(self, score: float) -> str:
-        """The number beside a bar: the same decimals for all where that says enough, else three digits."""
+        """The number beside a bar, never wider than its column: the same decimals for all where that says enough."""
         if score != score:
             return ""
-        if 0.05 <= self.top < 100:
-            return f"{score:.2f}" if self.top >= 0.5 else f"{score:.3f}"
-        return three(score)
+        decimals = next((n for least, n in DECIMALS if least <= self.top), 0)
+        if decimals and self.top < 100:
+            return f"{score:.{decimals}f}"
+        if self.top >= 100 or score == 0:
+            return three(score)
+        digits, exponent = f"{score:.1e}".split("e")
+        return f"{digits}e{int(exponent)}".replace("-", MINUS)

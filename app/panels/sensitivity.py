@@ -18,9 +18,9 @@ from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
-from ..widgets.numbers import about, difference, duration, percent, signed
+from ..widgets.numbers import about, duration, percent
 from .kinds import counted, title_of
-from .measures import error_text, value_text
+from .measures import difference_text, error_text, value_text
 from .sensitivity_plot import SensitivityPlot, Shown
 from .tables import sensitivity_table
 from .words import engine_words
@@ -120,6 +120,7 @@ class SensitivityPanel(QWidget):
         document = self.document
         analysis, known = document.analysis, document.curves
         self._curves = () if analysis is None or known is None else known.all(analysis, document.removed)
+        self._names = () if analysis is None else _names(analysis, self._curves)
         self._stack.setCurrentIndex(int(bool(self._curves)))
         if not self._curves:
             self._say_empty()
@@ -145,7 +146,7 @@ class SensitivityPanel(QWidget):
         goal = scale * metric.value - sign * document.goal.lose if metric.percent else math.nan
         return Shown(
             self._curves,
-            _names(analysis, self._curves),
+            self._names,
             scale,
             scale * metric.value,
             goal,
@@ -257,7 +258,7 @@ def _point_words(panel: QWidget, analysis: Analysis, curve: Curve, point: int, m
     here = Metric(metric.name, float(curve.values[point]), metric.count, float(curve.errors[point]), metric.split,
                   metric.percent, metric.higher_is_better)  # fmt: skip
     change = here.value - metric.value
-    lost = panel.tr("{0} points").format(signed(100 * change, 1)) if metric.percent else difference(change)
+    lost = difference_text(change, metric.percent, short=False)
     words = panel.tr("{0}: {1} of {2} removed ({3}), {4} {5}, {6}")
     value = f"{value_text(here)} {error_text(here)}".strip()
     share = percent(curve.shares[point], 0)

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, Signal, Slot
-from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent, QMouseEvent
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QGraphicsItem, QWidget
 
 from ..curves import Curve
 from ..theme import tokens
 from ..widgets.near import Floats, line_at, nearest_point
-from ..widgets.plot import Plot, line, veil
-from ..widgets.spread_labels import spread
+from ..widgets.plot import Plot, line
+from ..widgets.plot_labels import PlotLabels
 
 NAMED = 4
 """How many of the layers that lose most are named beside the selected one."""
@@ -41,6 +41,12 @@ class Shown:
     planned: int
     higher: bool
 
+    @property
+    def all_but_chosen(self) -> tuple[object, ...]:
+        """What a selection or a plan leaves as it is; a curve is another one once it has another point."""
+        goal = None if self.goal != self.goal else self.goal
+        return (*map(id, self.curves), self.scale, self.before, goal, self.higher)
+
 
 class SensitivityPlot(Plot):
     """Lines with points.
@@ -62,12 +68,11 @@ class SensitivityPlot(Plot):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """Make all items; `show_curves` fills them."""
         self._shown: Shown | None = None
-        self._labels: list[pg.TextItem] = []
-        self._boxes: list[QRectF] = []
         self.selected = -1
         self.current: tuple[int, int] | None = None
         self._xs, self._ys, self._curve_of = np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
         super().__init__(name, parent)
+        self._labels = PlotLabels(self)
         self._before = pg.InfiniteLine(angle=0)
         self._goal = pg.InfiniteLine(angle=0)
         self._others = pg.PlotDataItem(connect="finite")
@@ -87,12 +92,15 @@ class SensitivityPlot(Plot):
 
     def show_curves(self, shown: Shown, selected: int) -> None:
         """Show other curves, or others bold."""
-        self._shown, self.selected = shown, selected
-        self._lay_out_points(shown)
-        if self.current is not None and not self._holds(self.current):
-            self.current = None
-        self._set_range(shown)
-        self._draw()
+        before, self._shown, self.selected = self._shown, shown, selected
+        if before is None or before.all_but_chosen != shown.all_but_chosen:
+            self._lay_out_points(shown)
+            if self.current is not None and not self._holds(self.current):
+                self.current = None
+            self._set_range(shown)
+            self._draw()
+        else:
+            self._draw_chosen()
 
     def recolour(self) -> None:
         """Take the present colours."""
@@ -102,7 +110,7 @@ class SensitivityPlot(Plot):
 
     def label_boxes(self) -> list[QRectF]:
         """Where the names are, in pixels of the scene."""
-        return list(self._boxes)
+        return list(self._labels.boxes)
 
     def pixel_of(self, curve: int, point: int) -> QPointF:
         """Where a point is, in pixels of this widget."""
@@ -142,6 +150,11 @@ class SensitivityPlot(Plot):
         self._goal.setVisible(shown.goal == shown.goal)
         self._goal.setValue(shown.goal if shown.goal == shown.goal else 0.0)
         self._goal.setPen(line(look.marked, dashed=True, width=1))
+        self._draw_chosen()
+
+    def _draw_chosen(self) -> None:
+        """What a selection or a plan changes."""
+        look = tokens()
         self._draw_curve(self._bold, self.selected, look.accent, 2.5)
         self._draw_plan()
         self._draw_pointed()
@@ -194,14 +207,9 @@ class SensitivityPlot(Plot):
 
     @Slot()
     def _place_labels(self) -> None:
-        box = self.getViewBox()
-        for item in self._labels:
-            box.removeItem(item)
-        self._labels, self._boxes = [], []
-        if self._shown is None or box.height() < 20:
-            return
-        shown, look, font = self._shown, tokens(), self.getAxis("left").style["tickFont"]
-        measure = QFontMetricsF(font or self.font())
+        if self._shown is None or not self._labels.room:
+            return self._labels.clear()
+        shown, look = self._shown, tokens()
         named = self._named()
         texts = [(shown.names[n], look.accent if n == self.selected else look.text) for n in named]
         ends = [(100 * shown.curves[n].shares[-1], shown.scale * shown.curves[n].values[-1]) for n in named]
@@ -209,17 +217,9 @@ class SensitivityPlot(Plot):
             texts.append((self.tr("goal"), look.marked))
             ends.append((1.0, shown.goal))
         xs, ys = self._pixels(np.array([e[0] for e in ends]), np.array([e[1] for e in ends]))
-        area = box.sceneBoundingRect().adjusted(4, 2, -4, -2)
+        area = self._labels.area
         points = [QPointF(x, min(max(y, area.top()), area.bottom())) for x, y in zip(xs, ys, strict=True)]
-        sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _ in texts]
-        self._boxes = spread(points, sizes, area)
-        for (text, colour), where in zip(texts, self._boxes, strict=True):
-            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(veil(look.panel)))
-            item.textItem.document().setDocumentMargin(0)
-            item.setFont(font)
-            item.setPos(box.mapSceneToView(where.topLeft()))
-            box.addItem(item, ignoreBounds=True)
-            self._labels.append(item)
+        self._labels.place([(text, point, colour) for (text, colour), point in zip(texts, points, strict=True)])
 
     # Mouse and keys.
 

@@ -1,19 +1,28 @@
 """The trade-off: metric against cost, with original, states and plan as points; a click opens a state."""
 
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
+from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
+
+from ..commands.reasons import no_baseline
 from ..document import Aspect, Document
 from ..drawing import Drawing, Table, offer
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
+from ..widgets.numbers import about
+from .baseline_card import BaselineCard
 from .measures import metric_of
 from .tables import trade_off_table
+from .tradeoff_legend import Legend
 from .tradeoff_plot import TradeOffPlot
-from .tradeoff_points import Cost, axis_title, best_cost, trade_off
+from .tradeoff_points import TRIAL, Cost, axis_title, best_cost, trade_off
 from .tradeoff_points import TradeOff as Points
 
+ROOMY, LOW = 300, 200
+"""Height from which the legend is shown, and its own at most, in device-independent pixels."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
 
 
@@ -36,6 +45,7 @@ class TradeOff(QWidget):
         self.cost.addItem(self.tr("MACs"), Cost.MACS)
         self.cost.addItem(self.tr("Parameters"), Cost.PARAMETERS)
         self._note = label(role="caption", wrap=True)
+        self.legend, self.card = Legend(), BaselineCard()
         self._empty = EmptyState("", "")
         self._shown: Points | None = None
         title = self.tr("Trade-off")
@@ -44,8 +54,11 @@ class TradeOff(QWidget):
         offer(self.plot, self._drawing)
         self.cost.currentIndexChanged.connect(self.refresh)
         self.plot.opened.connect(document.go_to)
+        self.plot.asked_about.connect(self.show_baseline)
+        self.legend.asked_about.connect(self.show_baseline)
+        self.legend.wanted.connect(self._make)
         self._empty.stepped.connect(document.evaluate)
-        document.views.watch(SHOWN, self._changed)
+        document.views.watch(SHOWN | {Aspect.JOBS}, self._changed)
         self.refresh()
 
     def drawings(self) -> tuple[Drawing, ...]:
@@ -59,6 +72,11 @@ class TradeOff(QWidget):
         assert self._shown is not None
         return trade_off_table(self._shown)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
+        super().resizeEvent(event)
+        self.legend.setMaximumHeight(LOW if event.size().height() >= ROOMY else 0)
+
     def _lay_out(self) -> None:
         shown = QWidget()
         inner = QVBoxLayout(shown)
@@ -68,12 +86,17 @@ class TradeOff(QWidget):
         row.addWidget(self.cost)
         inner.addLayout(row)
         inner.addWidget(self.plot, 1)
+        inner.addWidget(self.card)
+        inner.addWidget(self.legend)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
-        self.refresh()
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN:
+            self.refresh()
+        else:  # a job came or went: what is offered
+            self._show_baselines()
 
     @Slot()
     def refresh(self) -> None:
@@ -89,9 +112,44 @@ class TradeOff(QWidget):
         self.plot.label_axis("left", f"{shown.metric}, %" if shown.percent else shown.metric)
         self.plot.label_axis("bottom", axis_title(shown, document))
         self.plot.show_trade_off(shown)
-        self._note.setText(shown.missing or self._legend(len(shown.front)))
+        tried = any(point.mark == TRIAL for point in shown.points)
+        self._note.setText(shown.missing or self._legend(len(shown.front), tried))
+        self._show_baselines()
 
-    def _legend(self, best: int) -> str:
+    @Slot(str)
+    def show_baseline(self, name: str) -> None:
+        """Say what a baseline is."""
+        self.card.show_baseline(self.document.contents.baselines.get(name), self.document)
+
+    def _show_baselines(self) -> None:
+        """The marks and what may be made; the card where its baseline is still there."""
+        self.legend.show_entries(self.document.beside.shown(), self._offered(), self._cost)
+        self.show_baseline(self.card.baseline)
+
+    def _offered(self) -> tuple[BaselineKind, ...]:
+        """Kinds that a click makes: those that the present state has none of, while nothing makes them already."""
+        if self.document.task is None or self.document.marked.any() or no_baseline(self.document):
+            return ()
+        return self.document.beside.missing()
+
+    def _cost(self, kind: BaselineKind) -> str:
+        seconds = self.document.beside.seconds(kind)
+        return self.tr("Roughly {0}.").format(about(seconds)) if seconds else ""
+
+    @Slot(str)
+    def _make(self, kind: str) -> None:
+        """Make one baseline; a stock model that nobody can find by itself is asked for."""
+        asked = BaselineKind(kind)
+        if asked is BaselineKind.STOCK and not self.document.beside.family_known:
+            from ..dialogs.baselines import ask
+
+            ask(self.window(), asked)
+        else:
+            self.document.beside.start((BaselineSpec(asked),))
+
+    def _legend(self, best: int, tried: bool) -> str:
+        if tried:
+            return self.tr("Up and to the left is better. Hollow: tried, and judged on the choose split.")
         if best > 2:
             return self.tr("Up and to the left is better; bold: the best. Click a point to go to its state.")
         return self.tr("Up and to the left is better. Click a point to go to its state.")

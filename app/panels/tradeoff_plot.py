@@ -5,18 +5,19 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, Signal, Slot
-from PySide6.QtGui import QFontMetricsF
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
 from secateur.engine.session.states import StateKind
 
 from ..theme import tokens
-from ..widgets.plot import Plot, line, veil
-from ..widgets.spread_labels import spread
-from .tradeoff_points import Point, TradeOff
+from ..widgets.plot import Plot, line
+from ..widgets.plot_labels import PlotLabels
+from .tradeoff_points import BASELINES, TRIAL, Point, TradeOff
 
 SYMBOLS = {StateKind.ORIGINAL: "s", None: "t"}
+MARKS = {"random": "x", "scratch": "d", "stock": "star", "magnitude": "+", TRIAL: "o"}
+"""Of baselines by their kind, and of trials: which are as round as states, and hollow."""
 
 
 class TradeOffPlot(Plot):
@@ -24,16 +25,17 @@ class TradeOffPlot(Plot):
 
     Signals:
         opened: str, a state's point was clicked.
+        asked_about: str, a baseline's point was clicked.
     """
 
     opened = Signal(str)
+    asked_about = Signal(str)
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """Make all items; `show_trade_off` fills them."""
         self._shown: TradeOff | None = None
-        self._labels: list[pg.TextItem] = []
-        self._boxes: list[QRectF] = []
         super().__init__(name, parent)
+        self._labels = PlotLabels(self)
         self._front = pg.PlotDataItem()
         self._path = pg.PlotDataItem(connect="pairs")
         self._errors = pg.ErrorBarItem(beam=0.0)
@@ -71,7 +73,7 @@ class TradeOffPlot(Plot):
 
     def label_boxes(self) -> list[QRectF]:
         """Where the labels are, in pixels of the plot."""
-        return list(self._boxes)
+        return list(self._labels.boxes)
 
     def pixel_of(self, point: Point) -> QPointF:
         """Where a point is, in pixels of this widget."""
@@ -116,38 +118,26 @@ class TradeOffPlot(Plot):
     def _spot(self, number: int, point: Point) -> dict:
         look = tokens()
         fill = {StateKind.ORIGINAL: look.text, None: look.marked}.get(point.kind, look.accent)
+        fill = look.muted if point.mark in BASELINES else fill
         outline = look.text if point.present and point.kind is not None else look.panel
-        hollow = math.isnan(point.y) and point.kind is not None
+        hollow = (math.isnan(point.y) and point.kind is not None) or point.mark == TRIAL
         return {
             "pos": (point.x, self._height_of(point)),
             "data": number,
-            "symbol": SYMBOLS.get(point.kind, "o"),
-            "size": 13 if point.present else 10,
+            "symbol": MARKS.get(point.mark) or SYMBOLS.get(point.kind, "o"),
+            "size": 13 if point.present or point.mark in BASELINES else 10,
             "brush": look.panel if hollow else fill,
             "pen": line(fill if hollow else outline, width=1.5),
         }
 
     @Slot()
     def _place_labels(self) -> None:
-        for item in self._labels:
-            self.getViewBox().removeItem(item)
-        self._labels, self._boxes = [], []
-        if self._shown is None or self.getViewBox().height() < 20:
-            return
+        if self._shown is None or not self._labels.room:
+            return self._labels.clear()
         texts = [(p.label, QPointF(p.x, self._height_of(p)), self._label_colour(p)) for p in self._shown.points]
         texts += self._goal_labels()
-        measure = QFontMetricsF(self.getAxis("left").style["tickFont"] or self.font())
         box = self.getViewBox()
-        points = [box.mapViewToScene(at) for _, at, _ in texts]
-        sizes = [QSizeF(measure.horizontalAdvance(text) + 4, measure.height()) for text, _, _ in texts]
-        self._boxes = spread(points, sizes, box.sceneBoundingRect().adjusted(4, 2, -4, -2), self._lines())
-        for (text, _, colour), where in zip(texts, self._boxes, strict=True):
-            item = pg.TextItem(text, color=colour, anchor=(0, 0), fill=pg.mkBrush(veil(tokens().panel)))
-            item.textItem.document().setDocumentMargin(0)
-            item.setFont(self.getAxis("left").style["tickFont"])
-            item.setPos(box.mapSceneToView(where.topLeft()))
-            box.addItem(item, ignoreBounds=True)
-            self._labels.append(item)
+        self._labels.place([(text, box.mapViewToScene(at), colour) for text, at, colour in texts], self._lines())
 
     def _lines(self) -> list[QRectF]:
         """Where goal lines are: labels keep off them where they can."""
@@ -176,7 +166,7 @@ class TradeOffPlot(Plot):
     @staticmethod
     def _label_colour(point: Point) -> str:
         look = tokens()
-        return look.marked if point.kind is None else look.text
+        return look.muted if point.mark else look.marked if point.kind is None else look.text
 
     def _tip(self, x: float, y: float, data: int) -> str:
         return self._shown.points[data].tip if self._shown is not None else ""
@@ -184,6 +174,8 @@ class TradeOffPlot(Plot):
     @Slot(object, object, object)
     def _clicked(self, _item: object, spots: Any, _event: object = None) -> None:
         if self._shown is not None and len(spots):
-            state = self._shown.points[spots[0].data()].state
-            if state:
-                self.opened.emit(state)
+            point = self._shown.points[spots[0].data()]
+            if point.mark in BASELINES:
+                self.asked_about.emit(point.state)
+            elif point.state:
+                self.opened.emit(point.state)

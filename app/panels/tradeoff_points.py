@@ -5,14 +5,21 @@ from enum import StrEnum
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.baselines.protocol import Baseline, BaselineKind
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.tasks.protocol import Metric
 
 from ..document import Document
-from ..widgets.numbers import change, scaled
+from ..widgets.numbers import change, milliseconds, percent, scaled
+from .baseline_words import facts_of, name_of
 from .measures import kind_text, latency_text, metric_of, metric_text, target_text, timing_of
+from .trial_words import trial_label, trial_text
 
 say = QCoreApplication.translate
+TRIAL = "trial"
+"""The mark of a state that was judged on another split than the original is reported on."""
+BASELINES = frozenset(map(str, BaselineKind))
+"""The marks of baselines."""
 
 
 class Cost(StrEnum):
@@ -28,7 +35,7 @@ class Point:
     """A state, or the plan.
 
     Attributes:
-        state: Id of the state, "" for the plan.
+        state: Id of the state or the baseline, "" for the plan.
         parent: Id of the state it was made from.
         x: Cost in the unit of the axis.
         y: Metric in the unit of the axis, NaN when it is not known.
@@ -37,6 +44,7 @@ class Point:
         label: Words beside the point.
         tip: All of it.
         present: The document is there.
+        mark: What else it is: a kind of baseline, `TRIAL` for a state that a search judged, "" for none of these.
     """
 
     state: str
@@ -48,6 +56,7 @@ class Point:
     label: str
     tip: str
     present: bool
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class TradeOff:
     Attributes:
         cost: What x is.
         unit: Size of one on the x axis (1e6 for millions).
-        points: States and plan.
+        points: States, plan and baselines.
         goal_x: The goal's cost in the unit of the axis, NaN for none.
         goal_y: The least metric that the goal accepts, NaN for none.
         higher: More of the metric is better.
@@ -80,10 +89,12 @@ class TradeOff:
     def front(self) -> tuple[Point, ...]:
         """The points than which none is better and cheaper, the cheapest first: the curve of what can be had.
 
-        A cut that was recovered is on its way to a point, and no point of it.
+        A cut that was recovered is on its way to a point, and no point of it; baselines and what was judged on another
+        split are no points either.
         """
         on_the_way = {p.parent for p in self.points if p.kind in (StateKind.RECOVERED, StateKind.ATTACHED)}
-        ends = [p for p in self.points if p.y == p.y and not (p.kind is StateKind.CUT and p.state in on_the_way)]
+        own = [p for p in self.points if p.y == p.y and p.kind is not None and not p.mark]
+        ends = [p for p in own if not (p.kind is StateKind.CUT and p.state in on_the_way)]
         found, best = list[Point](), float("-inf")
         for point in sorted(ends, key=lambda p: (p.x, -p.y)):
             if (height := point.y if self.higher else -point.y) > best:
@@ -93,9 +104,10 @@ class TradeOff:
 
 
 def best_cost(document: Document) -> Cost:
-    """Measured latency when every state and no unmeasured plan has it, else MACs."""
+    """Latency when every state has it as measured, and a plan at least as predicted; else MACs."""
     timed = all(timing_of(s, document.target) is not None for s in document.states)
-    return Cost.LATENCY if timed and document.states and not document.marked.any() else Cost.MACS
+    told = not document.marked.any() or document.contents.plan_latency() is not None
+    return Cost.LATENCY if timed and document.states and told else Cost.MACS
 
 
 def trade_off(document: Document, cost: Cost) -> TradeOff | None:
@@ -111,11 +123,14 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
     plan = _plan(document, cost, unit)
     if plan is not None:
         found.append(plan)
+    shown = len([p for p in found if p.kind is not None])
+    beside = document.beside.shown()
+    found += [p for one in beside if (p := _baseline(document, one, first, cost, unit)) is not None]
     scale = 100.0 if first.percent else 1.0
     goal_y = scale * first.value - document.goal.lose * (1 if first.higher_is_better else -1)
     whole = _value(document, original, cost) if cost.value == document.goal.cost.value else None
     goal_x = float("nan") if whole is None else document.goal.keep * whole / unit
-    missing = _missing(document, cost, len(states) - len([p for p in found if p.kind is not None]))
+    missing = _missing(document, cost, len(states) - shown, len(beside) - sum(p.mark in BASELINES for p in found))
     higher = first.higher_is_better
     return TradeOff(cost, unit, tuple(found), goal_x, goal_y, first.name, first.percent, missing, higher)
 
@@ -159,7 +174,7 @@ def _unit(cost: Cost, original: State) -> float:
     return next((u for u in (1e12, 1e9, 1e6, 1e3) if whole >= u), 1.0)
 
 
-def _value(document: Document, state: State, cost: Cost) -> float | None:
+def _value(document: Document, state: State | Baseline, cost: Cost) -> float | None:
     if cost is Cost.LATENCY:
         timing = timing_of(state, document.target)
         return None if timing is None else timing.median
@@ -170,18 +185,38 @@ def _point(document: Document, state: State, first: Metric, cost: Cost, unit: fl
     value, metric = _value(document, state, cost), metric_of(state, first.split)
     if value is None:
         return None
-    scale = 100.0 if first.percent else 1.0
-    y, error = (float("nan"), 0.0) if metric is None else (scale * metric.value, scale * metric.error)
+    tried = metric_of(state) if metric is None else None
+    y, error = _height(tried if metric is None else metric, first)
     name = f"{kind_text(state.kind)} {state.id}" if state.kind is not StateKind.ORIGINAL else kind_text(state.kind)
-    label = name if metric is not None else say("tradeoff", "{0}, metric not measured").format(name)
-    present = state is document.state and not document.marked.any()
-    return Point(
-        state.id, state.parent, value / unit, y, error, state.kind, label, _tip(document, state, metric, name), present
-    )
+    label, present = name, state is document.state and not document.marked.any()
+    if tried is not None:
+        label = trial_label(document, state) or say("tradeoff", "{0}, on {1}").format(name, tried.split)
+    elif metric is None:
+        label = say("tradeoff", "{0}, metric not measured").format(name)
+    tip, mark = _tip(document, state, metric or tried, name), TRIAL if tried is not None else ""
+    return Point(state.id, state.parent, value / unit, y, error, state.kind, label, tip, present, mark)
+
+
+def _height(metric: Metric | None, first: Metric) -> tuple[float, float]:
+    """A metric and its error in the unit of the axis, NaN where it is not known."""
+    scale = 100.0 if first.percent else 1.0
+    return (float("nan"), 0.0) if metric is None else (scale * metric.value, scale * metric.error)
+
+
+def _baseline(document: Document, one: Baseline, first: Metric, cost: Cost, unit: float) -> Point | None:
+    """A baseline, None where its cost is not known or it was judged otherwise than the original."""
+    value = _value(document, one, cost)
+    if value is None or (one.metric.name, one.metric.split) != (first.name, first.split):
+        return None
+    y, error = _height(one.metric, first)
+    tip = "\n".join([name_of(one), *facts_of(one, document.original, document.target)])
+    return Point(one.id, "", value / unit, y, error, None, name_of(one), tip, False, str(one.asked.kind))
 
 
 def _tip(document: Document, state: State, metric: Metric | None, name: str) -> str:
     lines = [name, say("tradeoff", "metric not measured") if metric is None else metric_text(metric)]
+    if metric is not None and state.id in document.contents.trials:
+        lines += [say("tradeoff", "Judged on the {0} split").format(metric.split), trial_text(document, state)]
     lines.append(say("tradeoff", "{0} MACs, {1} parameters").format(scaled(state.macs), scaled(state.parameters)))
     timing = timing_of(state, document.target)
     if timing is not None:
@@ -193,17 +228,35 @@ def _tip(document: Document, state: State, metric: Metric | None, name: str) -> 
 
 def _plan(document: Document, cost: Cost, unit: float) -> Point | None:
     plan, original, state = document.plan_costs, document.original_costs, document.state
-    if not document.marked.any() or plan is None or original is None or state is None or cost is Cost.LATENCY:
+    if not document.marked.any() or plan is None or original is None or state is None:
         return None
+    if cost is Cost.LATENCY:
+        return _plan_in_time(document, state)
     now, before = (plan.macs, original.macs) if cost is Cost.MACS else (plan.parameters, original.parameters)
     label = say("tradeoff", "plan, {0}, metric not known yet").format(change(before, now))
     tip = say("tradeoff", "The plan's cost is exact. Its metric is not known until it is cut and measured.")
     return Point("", state.id, now / unit, float("nan"), 0.0, None, label, tip, True)
 
 
-def _missing(document: Document, cost: Cost, states: int) -> str:
-    if cost is Cost.LATENCY and document.marked.any():
+def _plan_in_time(document: Document, state: State) -> Point | None:
+    """The plan at its predicted latency, None where nothing predicts it."""
+    predicted, table = document.contents.plan_latency(), document.contents.table
+    if predicted is None or table is None:
+        return None
+    label = say("tradeoff", "plan, {0} predicted, metric not known yet").format(milliseconds(predicted))
+    tip = say(
+        "tradeoff", "Predicted from measured blocks, off by at most {0} in nine of ten cut models; cut, it is measured."
+    )
+    return Point(
+        "", state.id, predicted, float("nan"), 0.0, None, label, tip.format(percent(table.trust.ninetieth)), True
+    )
+
+
+def _missing(document: Document, cost: Cost, states: int, beside: int) -> str:
+    if cost is Cost.LATENCY and document.marked.any() and document.contents.plan_latency() is None:
         return say("tradeoff", "The plan is drawn here once it is cut and measured.")
     if states > 0:
         return say("tradeoff", "States without a measurement are not shown: {0}.").format(states)
+    if beside > 0:
+        return say("tradeoff", "Baselines without a measurement are not shown: {0}.").format(beside)
     return ""

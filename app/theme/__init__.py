@@ -1,7 +1,7 @@
 """How the window looks: tokens, palette, style sheet, score colours; follows the system and switches live."""
 
 from .live import Scheme, Theme, apply, px, sizes, theme, tokens
-from .scores import score_colours, score_table
+from .scores import score_colour, score_colours, score_table
 from .values import DARK, LIGHT, Sizes, Tokens, contrast
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "apply",
     "contrast",
     "px",
+    "score_colour",
     "score_colours",
     "score_table",
     "sizes",

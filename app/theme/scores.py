@@ -31,9 +31,15 @@ def score_table() -> NDArray[np.uint8]:
 
 
 _TABLE = score_table()
+_COLOURS: list[tuple[int, int, int]] = [tuple(row) for row in _TABLE.tolist()]
 
 
 def score_colours(fractions: Sequence[float] | NDArray[np.float64]) -> NDArray[np.uint8]:
     """[n, 3] uint8 RGB of scores already scaled to 0..1 (clipped; NaN becomes the lowest)."""
     clipped = np.clip(np.nan_to_num(np.asarray(fractions, dtype=np.float64)), 0.0, 1.0)
     return _TABLE[np.rint(clipped * 255).astype(np.intp)]
+
+
+def score_colour(fraction: float) -> tuple[int, int, int]:
+    """RGB of one score already scaled to 0..1 (clipped; NaN becomes the lowest), without an array."""
+    return _COLOURS[round(255 * min(max(fraction, 0.0), 1.0)) if fraction == fraction else 0]

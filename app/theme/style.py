@@ -65,6 +65,11 @@ QPushButton[role="chip"]:checked {{ background: {t.accent}; color: {t.on_accent}
 QPushButton[role="chip"]:checked:focus {{ border-color: {t.text}; }}
 QPushButton[role="link"] {{ background: transparent; border: 1px solid transparent; color: {t.accent}; padding: 0 3px;
     min-height: {size.px(14)}px; font-weight: 600; border-radius: 4px; }}
+QPushButton[role="mark"], QPushButton[role="offer"] {{ background: transparent; border: 1px solid transparent;
+    color: {t.text}; padding: 0 3px; min-height: {size.px(18)}px; font-size: {size.caption}px; }}
+QPushButton[role="offer"] {{ color: {t.accent}; }}
+QPushButton[role="mark"]:hover, QPushButton[role="offer"]:hover {{ text-decoration: underline; }}
+QPushButton[role="mark"]:focus, QPushButton[role="offer"]:focus {{ border-color: {t.accent}; }}
 QPushButton[role="link"]:hover {{ text-decoration: underline; }}
 QPushButton[role="link"]:focus {{ border-color: {t.accent}; }}
 QPushButton[role="link"]:disabled {{ color: {t.muted}; }}
@@ -101,6 +106,8 @@ def _views(t: Tokens, size: Sizes) -> str:
     return f"""
 QTreeView, QListView, QTableView {{ background: {t.panel}; border: 0; outline: 0; show-decoration-selected: 1; }}
 QTreeView::item {{ height: {size.px(22)}px; }}
+QListWidget[role="steps"]::item {{ height: {size.px(22)}px; padding: 0 4px; }}
+QListWidget[role="steps"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeWidget[role="commands"]::item {{ padding: 0 4px; }}
 QTreeWidget[role="commands"]::item:selected {{ background: {t.selection}; color: {t.text}; }}
 QTreeView::branch {{ image: none; border-image: none; background: transparent; }}

@@ -46,6 +46,8 @@ class Chip(QPushButton):
 
     def tell(self, number: str, counted: str) -> None:
         """Show a number; `counted` says in the tooltip what was counted."""
-        self.setText(f"{self.title} {number}")
+        if (text := f"{self.title} {number}") == self.text():
+            return  # saying it again lays out all around it
+        self.setText(text)
         self.setAccessibleName(f"{self.title}, {counted}")
         self.setToolTip(counted)

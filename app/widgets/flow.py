@@ -69,12 +69,22 @@ class FlowLayout(QLayout):
         return QSize(max((h.width() for h in hints), default=0), max((h.height() for h in hints), default=0))
 
     def _place(self, rect: QRect, move: bool) -> int:
-        x, y, tall = rect.x(), rect.y(), 0
-        for item in filter(isValid, self._items):
+        """Put the items in rows, level with each other; what is hidden takes no room. Height of all rows."""
+        y, row = rect.y(), list[tuple[QLayoutItem, QSize]]()
+        rows: list[list[tuple[QLayoutItem, QSize]]] = []
+        used = 0
+        for item in (one for one in filter(isValid, self._items) if not one.isEmpty()):
             hint = item.sizeHint()
-            if x > rect.x() and x + hint.width() > rect.right() + 1:
-                x, y, tall = rect.x(), y + tall + self._gap, 0
-            if move:
-                item.setGeometry(QRect(QPoint(x, y), hint))
-            x, tall = x + hint.width() + self._gap, max(tall, hint.height())
-        return y + tall - rect.y()
+            if row and used + hint.width() > rect.width():
+                rows.append(row)
+                row, used = [], 0
+            row.append((item, hint))
+            used += hint.width() + self._gap
+        for line in [*rows, *([row] if row else [])]:
+            x, tall = rect.x(), max(hint.height() for _, hint in line)
+            for item, hint in line:
+                if move:
+                    item.setGeometry(QRect(QPoint(x, y + (tall - hint.height()) // 2), hint))
+                x += hint.width() + self._gap
+            y += tall + self._gap
+        return max(y - self._gap - rect.y(), 0)

@@ -3,7 +3,7 @@
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter
 
-from ..theme import px, score_colours, tokens
+from ..theme import px, score_colour, tokens
 
 BAR = 42
 """Width of a bar in device-independent pixels."""
@@ -33,8 +33,7 @@ def _paint_bar(painter: QPainter, area: QRectF, fraction: float) -> QRectF:
     painter.setBrush(QColor(look.line))
     painter.drawRoundedRect(track, 3, 3)
     if fraction == fraction:
-        r, g, b = (int(c) for c in score_colours([fraction])[0])
-        painter.setBrush(QColor(r, g, b))
+        painter.setBrush(QColor(*score_colour(fraction)))
         painter.drawRoundedRect(QRectF(track.left(), track.top(), max(4.0, width * min(fraction, 1.0)), 6), 3, 3)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     return area.adjusted(width + 5, 0, 0, 0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from ..devices import CPU
 from ..errors import Message
 from ..inputs import Inputs
 from ..jobs import CancelToken, Job
@@ -19,6 +20,9 @@ from ..structures.analysis import Analysis, Mask
 from ..surgery.protocol import Edits
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Task
+
+LIBRARIES = ("torchvision:", "timm:")
+"""Beginnings of the sources whose families `families.py` knows."""
 
 
 class BaselineKind(StrEnum):
@@ -121,6 +125,7 @@ class Standing:
         rounds: How it came about.
         parameters: Of the state.
         macs: Of the state, one sample.
+        device: Where to train and judge.
     """
 
     original: Any
@@ -135,6 +140,7 @@ class Standing:
     rounds: tuple[Round, ...]
     parameters: int
     macs: int
+    device: str = CPU
 
     def recovery(self, asked: BaselineSpec) -> RecoverySettings:
         """The state's own recovery, all epochs on its way in one, or as many as asked for."""

@@ -59,7 +59,7 @@ def _recovered(
 ) -> Job[None]:
     """Train in place; a repair compares with the model that was cut."""
     told = (standing.spec.outputs, how[1], reference)
-    done = yield from recover(model, standing.original, standing.task, how[0], token, *told)
+    done = yield from recover(model, standing.original, standing.task, how[0], token, *told, device=standing.device)
     model.load_state_dict(done.state_dict)
 
 

@@ -89,8 +89,8 @@ def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
             return best
     raise SecateurError(
         "baselines.no_family",
-        "No smaller model of the family of {source} is known. Name one: --stock path/to/file.py:callable, or "
-        "--stock torchvision:NAME.",
+        "No smaller model of the family of {source} is known. Name one (--stock): path/to/file.py:callable, or "
+        "torchvision:NAME.",
         source=source,
     )
 

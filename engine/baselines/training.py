@@ -22,5 +22,6 @@ def train(
         kept: What the model keeps of each of the original's tensors (`Analysis.kept_indices`); None for a model with
             nothing in common, whose blocks are not compared.
     """
-    done = yield from recover(model, standing.original, standing.task, settings, token, standing.spec.outputs, kept)
+    told = (standing.task, settings, token, standing.spec.outputs, kept)
+    done = yield from recover(model, standing.original, *told, device=standing.device)
     model.load_state_dict(done.state_dict)

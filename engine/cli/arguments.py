@@ -13,6 +13,7 @@ from ..scoring.choices import Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
 from ..sensitivity.protocol import SHARES
 from ..session.courses import BUDGETS
+from ..session.matching import Mode
 from ..sources.protocol import ModelSpec
 from ..structures.parts import Kind
 from ..targets.table import TARGETS
@@ -62,7 +63,10 @@ def parser() -> argparse.ArgumentParser:
     _baselines(
         commands.add_parser("baselines", help="was it worth pruning? random removal, from scratch, a stock model")
     )
-    _run(commands.add_parser("run", help="do again what a recipe recorded"))
+    _run(commands.add_parser("run", help="do again what a recipe recorded, also on the model's next version"))
+    _script(commands.add_parser("script", help="what a recipe recorded as a Python script"))
+    _report(commands.add_parser("report", help="what was done and what came out as one HTML file"))
+    _bundle(commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file"))
     return top
 
 
@@ -77,7 +81,14 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         task=task_spec(arguments),
         outputs=tuple(arguments.output or ()),
         own_class=arguments.own_class,
+        moved=tuple(arguments.moved or ()),
     )
+
+
+def project_spec(arguments: argparse.Namespace) -> ModelSpec:
+    """The project that the arguments name."""
+    trust = {"trust_pickle": arguments.trust_pickle, "trust_code": arguments.trust_code}
+    return ModelSpec(arguments.project, moved=tuple(arguments.moved or ()), **trust)
 
 
 def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
@@ -96,6 +107,14 @@ def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
     size = (shape[2], shape[3]) if kind in RESIZED and len(shape) == 4 else None
     batch = arguments.batch or BATCHES.get(kind, TaskSpec("").batch)
     return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size, batch, options)
+
+
+def moved(text: str) -> tuple[str, str]:
+    """OLD=NEW as two paths."""
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise argparse.ArgumentTypeError(f"{text!r} does not say where a file was and where it is; write it OLD=NEW")
+    return old, new
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -407,8 +426,41 @@ def _baselines(command: argparse.ArgumentParser) -> None:
     _about_run(command)
 
 
+HANDED = "a folder that --save wrote, or a bundle"
+
+
+def _script(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", type=Path, help=f"{HANDED}, or a recipe.json")
+    add = command.add_argument
+    add("--state", metavar="s2", help="what it leads to (default: the state that the project was saved at)")
+    add("--out", metavar="FILE", type=Path, help="write it here, with paths relative to it (default: print it)")
+    _about_output(command)
+
+
+def _report(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", type=Path, help=HANDED)
+    add = command.add_argument
+    add("--state", metavar="s2", help="what it is about (default: the state that the project was saved at)")
+    add("--out", metavar="FILE", type=Path, help="where to write it (default: report.html)")
+    _about_output(command)
+
+
+def _bundle(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", metavar="PROJECT", type=Path, help=f"{HANDED}, which is shown without --out")
+    add = command.add_argument
+    add("--state", metavar="s2", help="what is handed on (default: the state that the project was saved at)")
+    add("--out", metavar="FILE", type=Path, help="the .zip to write")
+    add("--with-weights", action="store_true", help="the weights of all states too; data is never in it")
+    _about_trust(command)
+    _about_output(command)
+
+
 def _run(command: argparse.ArgumentParser) -> None:
-    command.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe.json, or a project that holds one")
+    words = "recipe.json, or a project or a bundle that holds one"
+    command.add_argument("recipe", metavar="RECIPE", type=Path, help=words)
+    modes = "what is done again on another version of the model: the same indices, as many of each layer chosen by "
+    modes += "scores on the new weights, or the same goals planned for (default: indices where they match, else goals)"
+    command.add_argument("--mode", choices=[*map(str, Mode)], help=modes)
     command.add_argument("--model", metavar="MODEL", help="another version of the model: " + MODEL)
     command.add_argument("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
     _about_model(command)
@@ -435,6 +487,8 @@ def _about_trust(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
     add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
+    words = "a file that a project needs and that lies elsewhere now; what lay beside it is found with it"
+    add("--moved", type=moved, action="append", metavar="OLD=NEW", help=words)
 
 
 def _about_data(command: argparse.ArgumentParser) -> None:
@@ -458,5 +512,11 @@ def _about_data(command: argparse.ArgumentParser) -> None:
 def _about_run(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--threads", type=positive, help="threads to compute with")
+    add("--device", default="cpu", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu)")
+    _about_output(command)
+
+
+def _about_output(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     add("--json", action="store_true", help="print the result as one JSON object")
     add("--verbose", action="store_true", help="print the details of an error")

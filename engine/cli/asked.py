@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass, field, replace
 
-from ..planning.classes import DEFAULT_KINDS
+from ..planning.classes import DEEP
 from ..planning.protocol import Cost, Goal, Limit, Ranking
 from ..recovery.protocol import Optimizer, RecoverySettings, Repair
 from ..scoring.choices import Choices, Combine, Normalise, Slices
@@ -109,10 +109,9 @@ def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:
 
 
 def kinds_of(arguments: argparse.Namespace) -> tuple[Kind, ...]:
-    """Kinds that the criterion rates, or () for the default; in an order that stays, as recipes compare them."""
+    """Kinds that the criterion rates, or () for the default."""
     only = CRITERIA[arguments.criterion].kinds if arguments.criterion else ()
-    deep = (kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
-    return tuple(only) or (tuple(deep) if arguments.depth else ())
+    return tuple(only) or (DEEP if arguments.depth else ())
 
 
 def _goal(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Goal:

@@ -11,13 +11,14 @@ from ..session.comparing import Comparison
 from ..session.paths import absolute_to, change_source
 from ..session.plain import to_plain
 from ..session.recipe import RECIPE, write_recipe
+from ..session.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
-from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
+from .arguments import project_spec
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
-from .threads import use_threads
+from .threads import use_device, use_threads
 from .timing import measured_target
 
 
@@ -26,7 +27,8 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     folder = Path(arguments.project).absolute()
     with closing(Session(folder)) as session:
-        spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        use_device(session, arguments)
+        spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
         state = arguments.state or session.states()[-1].id
         try:
@@ -34,6 +36,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             done = reporter.finish(session.compare(state, _asked(arguments), target))
         finally:
             write_recipe(folder / RECIPE, session.recipe(state))
+            write_script(folder / SCRIPT, session.recipe(state))
         original = session.states()[0]
     content = {
         "command": "baselines",

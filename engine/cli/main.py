@@ -20,6 +20,9 @@ COMMANDS = {
     "measure": "measure",
     "baselines": "baselines",
     "run": "run",
+    "script": "script",
+    "report": "write_report",
+    "bundle": "bundle",
 }
 """First words that mean the command line (everything else is for the window), and the file and function of each."""
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

@@ -11,10 +11,11 @@ from ..session.history import History
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
-from ..sources.protocol import ModelSpec
 from ..targets.protocol import Latency, Timing
+from .arguments import project_spec
 from .output import Outcome, Reporter
 from .report import columns
+from .threads import use_device
 from .timing import measured_target, speed, where
 
 
@@ -27,7 +28,8 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         return _outcome(states)
     target = measured_target(arguments)
     with closing(Session(Path(arguments.project).absolute())) as session:
-        spec = ModelSpec(arguments.project, trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        use_device(session, arguments)
+        spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
         ids = tuple(dict.fromkeys((session.states()[0].id, session.states()[-1].id)))
         if arguments.bench:

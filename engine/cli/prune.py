@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course
-from ..session.losses import Found, Tolerance
+from ..session.losses import Found, Tolerance, brief_epochs
 from ..session.plain import to_plain
 from ..session.points import user_cache
 from ..session.session import Session
@@ -40,7 +39,7 @@ from .report import (
     verified,
     wrote,
 )
-from .threads import use_threads
+from .threads import use_device, use_threads
 from .timing import (
     flat_note,
     latency_content,
@@ -51,9 +50,6 @@ from .timing import (
     none_holds,
     shortfall,
 )
-
-BRIEF = 0.4
-"""Share of the epochs of a recovery, rounded up, while a search for what may be lost goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +90,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         check_save(arguments.save)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
+        use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
@@ -121,6 +118,8 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
 def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter) -> Pruned:
     """Score, plan, cut, recover and evaluate from the last state of a session."""
     start, notes = session.states()[-1], list[str]()
+    for note in opened.notes:
+        reporter.note(note)
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course(criterion, opened.task is not None)
     expected = None if asked.loss else _expected(session, start, course, scores, opened, reporter)
@@ -162,7 +161,7 @@ def _made(
     """The goal that was reached, what a search for it found, and the states on the way."""
     if not asked.loss:
         return course.goal, None, reporter.finish(session.prune(start.id, course, scores))
-    epochs = ceil(course.recovery.epochs * BRIEF) if course.recovery else None
+    epochs = brief_epochs(course.recovery.epochs) if course.recovery else None
     tolerance = Tolerance(asked.loss, asked.lowered, epochs=epochs)
     found = reporter.finish(session.lowest(start.id, course, tolerance, scores))
     if not found.states:

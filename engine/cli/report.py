@@ -10,6 +10,11 @@ from ..session.plain import to_plain
 from ..session.states import Exported, State
 from ..surgery.protocol import Verification
 from ..tasks.protocol import Metric, Split
+from ..wording import byte_size as byte_size
+from ..wording import metric_value as metric_value
+from ..wording import percent as percent
+from ..wording import size as size
+from ..wording import thousands as thousands
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -21,40 +26,6 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
-
-
-def thousands(number: int) -> str:
-    """12345 as 12,345."""
-    return f"{number:,}"
-
-
-def size(number: float) -> str:
-    """A count with three significant digits and M or G: 1.82 G."""
-    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{unit}"
-    return f"{number:.0f}"
-
-
-def byte_size(number: int) -> str:
-    """Bytes with three significant digits: 1.82 MB."""
-    text = size(number)
-    return f"{text}B" if " " in text else f"{text} B"
-
-
-def percent(value: float) -> str:
-    """0.914 as 91.4 %."""
-    return f"{100 * value:.1f} %"
-
-
-def metric_value(metric: Metric | None) -> str:
-    """A metric's value with its standard error."""
-    if metric is None:
-        return ""
-    if not metric.percent:
-        return f"{metric.value:.4g}" + (f" ± {metric.error:.2g}" if metric.error else "")
-    error = f" ± {100 * metric.error:.1f}" if metric.error else ""
-    return f"{100 * metric.value:.1f}{error} %"
 
 
 def reported(state: State) -> Metric | None:

@@ -5,46 +5,49 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
+from ..session.matching import Mode
 from ..session.paths import absolute_to, change_model
 from ..session.points import user_cache
-from ..session.recipe import RECIPE, read_recipe
+from ..session.recipe import with_model
 from ..session.replay import Replay, replay
 from ..session.session import Session
 from ..session.states import StateKind
 from ..session.steps import Export, Open, Recipe
+from ..sharing.bundle import is_bundle
+from ..sharing.recipes import recipe_at
+from ..sources.consent import require_consent
 from ..sources.protocol import ModelSpec
 from .arguments import task_spec
 from .output import Outcome, Reporter
 from .prune import check_export, check_save
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
-from .threads import use_threads
+from .threads import use_device, use_threads
 
 
 def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Run a recipe as the arguments say."""
-    path = arguments.recipe / RECIPE if arguments.recipe.is_dir() else arguments.recipe
-    recipe = _changed(read_recipe(path.absolute()), arguments)
+    path, mode = arguments.recipe, Mode(arguments.mode) if arguments.mode else None
+    recipe = with_model(recipe_at(path.absolute()), lambda recorded: _model(recorded, arguments))
+    if is_bundle(path) and not arguments.model:
+        _consented(recipe, path, arguments.trust_code)
     for step in recipe.steps:
-        if isinstance(step, Export):
+        if isinstance(step, Export) and mode is None:
             check_export(step.intent.path)
     if arguments.save:
         check_save(arguments.save)
     use_threads(arguments.threads or _threads(recipe))
     with closing(Session(cache=user_cache())) as session:
-        done = reporter.finish(replay(recipe, session, arguments.trust_pickle))
+        use_device(session, arguments)
+        done = reporter.finish(replay(recipe, session, arguments.trust_pickle, mode=mode))
         saved = session.save(arguments.save, done.states[-1].id) if arguments.save else ""
     return _outcome(done, path, saved)
 
 
-def _changed(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
-    """The recipe with another version of the model, its weights or its task, where given."""
-    first, *others = recipe.steps
-    assert isinstance(first, Open)
-    model = _model(first.intent.model, arguments)
-    intent = msgspec.structs.replace(first.intent, model=model)
-    return Recipe(recipe.schema, (msgspec.structs.replace(first, intent=intent), *others))
+def _consented(recipe: Recipe, path: Path, trusted: bool) -> None:
+    """A bundle comes from somebody else: the Python file that it names, beside it, runs with consent only."""
+    first = recipe.steps[0]
+    if isinstance(first, Open):
+        require_consent(first.intent.model, "", path, trusted)
 
 
 def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
@@ -91,7 +94,5 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
     lines = [done.opened.name, comparison(original, result), *(verified(state.verification) for state in cuts)]
     lines += [wrote(one) for one in done.exported]
     lines += [*done.notes, *(f"not in this model: {name}" for name in done.missing)]
-    shortfall = (
-        "" if done.complete else "The model lacks structures that the recipe removes by hand; the rest was done."
-    )
+    shortfall = "" if done.complete else "Not all of the recipe could be done again; the notes say what was left out."
     return Outcome(content, "\n".join(lines), shortfall)

@@ -14,7 +14,7 @@ from .arguments import model_spec
 from .asked import choices_of, kinds_of
 from .output import Outcome, Reporter
 from .report import columns, metric_of, metric_value, percent
-from .threads import use_threads
+from .threads import use_device, use_threads
 
 
 def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -22,6 +22,7 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     goal = Goal((), scope=tuple(arguments.scope or ()), kinds=kinds_of(arguments))
     with closing(Session(cache=arguments.cache or user_cache())) as session:
+        use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
         if not session.has_task:
             raise TaskError("cli.no_data", "Sensitivity needs data: say which with --task.")

@@ -14,7 +14,7 @@ from .asked import asked_of
 from .output import Outcome, Reporter
 from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, saved_if_stopped, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
-from .threads import use_threads
+from .threads import use_device, use_threads
 
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -24,6 +24,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         check_save(arguments.save)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
+        use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)

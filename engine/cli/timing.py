@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from ..devices import CPU, kind_of
 from ..errors import SecateurError
 from ..jobs import NeverCancelled
 from ..latency.protocol import LatencyTable
@@ -16,6 +17,7 @@ from ..session.states import State
 from ..session.timed import Latency, latency_of, table_for
 from ..structures.analysis import Analysis
 from ..targets.protocol import TargetSpec
+from ..targets.table import target_named
 from .output import Reporter
 from .report import columns, percent
 
@@ -28,13 +30,20 @@ USUAL = 16
 def target_of(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say that latency counts."""
     runtime, precision = arguments.runtime or TargetSpec().runtime, arguments.precision
-    return TargetSpec(runtime, arguments.runtime_threads, arguments.runtime_batch, precision=precision)
+    place = (runtime, arguments.runtime_threads, arguments.runtime_batch)
+    return TargetSpec(*place, precision=precision, device=_device(arguments, runtime))
 
 
 def measured_target(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say to measure."""
     place = (arguments.runtime, arguments.threads or 1, arguments.batch)
-    return TargetSpec(*place, precision=arguments.precision, size=arguments.size, tokens=arguments.tokens)
+    there: dict[str, Any] = {"tokens": arguments.tokens, "device": _device(arguments, arguments.runtime)}
+    return TargetSpec(*place, precision=arguments.precision, size=arguments.size, **there)
+
+
+def _device(arguments: argparse.Namespace, runtime: str) -> str:
+    """Where a runtime computes: where everything does, if it can."""
+    return arguments.device if kind_of(arguments.device) in target_named(runtime).devices else CPU
 
 
 def multiple_for(session: Session, target: TargetSpec, reporter: Reporter) -> int:

@@ -5,13 +5,14 @@ runtimes fuse with the one before share a name here, "block12" with a number beh
 graph alone, so a block has the same name in every cut model of a network.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
 
-from ..latency.naming import block_name
+from ..latency.naming import block_name, block_of
 
 FOLLOWING = frozenset(
     {"Add", "BatchNormalization", "Clip", "Div", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul"}
@@ -39,6 +40,14 @@ def name_blocks(path: Path) -> None:
     _read_by(graph, renamed)
     del graph.value_info[:]
     onnx.save(model, str(path))
+
+
+def homes(path: Path) -> dict[str, str]:
+    """The module that each block of a file belongs to, that of its first node; {} where the file does not say."""
+    model = onnx.load(str(path), load_external_data=False)
+    told = next((one.value for one in model.metadata_props if one.key == "homes"), "[]")
+    found = {block_of(block_name(number, 0)): home for number, home in enumerate(json.loads(told))}
+    return found if any(found.values()) else {}
 
 
 def _read_by(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:

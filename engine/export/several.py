@@ -54,6 +54,6 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     inputs = as_tensors(read(job["inputs"]))
     for number, (parcel, path) in enumerate(zip(job["parcels"], job["paths"], strict=True)):
         yield Progress("Exporting to ONNX", number, len(job["paths"]))
-        export_onnx_here(unpack(parcel), inputs, path)
+        export_onnx_here(unpack(parcel), inputs, path, homes=True)
         name_blocks(Path(path))
     return {}

@@ -1,5 +1,6 @@
 """What the exporting process does: rebuild the model from its parcel and write it with torch's ONNX exporter."""
 
+import ast
 import inspect
 import json
 from collections.abc import Mapping
@@ -20,6 +21,10 @@ from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
 from .exporting import first_line, free_batch, plain, quiet
 from .parcel import unpack
 
+MODEL = "model."
+"""Where `_Flat` holds the model."""
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Where torch's exporter writes the modules around a node, as a list in Python's own form."""
 LARGEST = 2**31 - 2**20
 """Bytes that one protobuf file can hold."""
 
@@ -36,7 +41,11 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
 
 
 def export_onnx_here(
-    model: nn.Module, inputs: Inputs, path: str | Path, properties: Mapping[str, str] | None = None
+    model: nn.Module,
+    inputs: Inputs,
+    path: str | Path,
+    properties: Mapping[str, str] | None = None,
+    homes: bool = False,
 ) -> None:
     """Write `model` to an ONNX file with a free batch size, in this process; cannot be interrupted.
 
@@ -46,6 +55,7 @@ def export_onnx_here(
             becomes part of the file.
         path: File to write.
         properties: Stored as the file's metadata, beside the paths of the outputs.
+        homes: Store the module of each node too, in order, for a file that is only measured.
     """
     answers = _answers(model, inputs)
     proto = _exported(model, inputs, answers)
@@ -53,8 +63,9 @@ def export_onnx_here(
         raise ExportError(
             "export.too_large", "The model has more than 2 GB of weights, which one ONNX file cannot hold."
         )
+    told = {"homes": json.dumps(_homes(model, proto.graph))} if homes else {}
     _forget_origins(proto.graph)
-    onnx.helper.set_model_props(proto, {**(properties or {}), "outputs": json.dumps(answers)})
+    onnx.helper.set_model_props(proto, {**(properties or {}), **told, "outputs": json.dumps(answers)})
     proto.producer_name = "Secateur"
     onnx.checker.check_model(proto)
     Path(path).write_bytes(proto.SerializeToString())
@@ -106,7 +117,7 @@ def _exported(model: nn.Module, inputs: Inputs, answers: list[str]) -> onnx.Mode
             ) from error
     assert program is not None
     for weight in list(program.model.graph.initializers.values()):
-        weight.name = cast("str", weight.name).removeprefix("model.")  # the name that the user's class has for it
+        weight.name = cast("str", weight.name).removeprefix(MODEL)  # the name that the user's class has for it
     _name_outputs(program.model.graph, answers)
     return program.model_proto
 
@@ -129,6 +140,20 @@ def _name_outputs(graph: ir.Graph, paths: list[str]) -> None:
     for path, value in zip(paths, graph.outputs, strict=True):
         is_name = path and not path[0].isdigit() and path not in taken
         value.name = path if is_name else f"output_{path}".rstrip("_")
+
+
+def _homes(model: nn.Module, graph: onnx.GraphProto) -> list[str]:
+    """The module of each node: whose parameter it reads first, else the one it was traced in; "" for the model."""
+    owners = {name: name.rpartition(".")[0] for name, _ in model.named_parameters()}
+    read = [next((owners[one] for one in node.input if one in owners), None) for node in graph.node]
+    return [_traced_in(node) if home is None else home for node, home in zip(graph.node, read, strict=True)]
+
+
+def _traced_in(node: onnx.NodeProto) -> str:
+    """The module that a node was traced in, "" for the model itself and where that is not known."""
+    scopes = next((one.value for one in node.metadata_props if one.key == SCOPES), "[]")
+    modules = [one for one in ast.literal_eval(scopes)[:-1] if one.startswith(MODEL)]
+    return modules[-1].removeprefix(MODEL) if modules else ""
 
 
 def _forget_origins(graph: onnx.GraphProto) -> None:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from ..errors import ExportError
 from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
-from ..tracing.decoding import Decoding
 from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
 from .exporting import first_line, free_batch, plain, quiet
 from .loaded_program import ABOUT
@@ -27,7 +26,6 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """Export the parcel `job["parcel"]` to `job["path"]`; its batch is free unless `job["fixed"]`."""
     yield Progress("Rebuilding the model", 0, 4)
     model = unpack(job["parcel"])
-    model = Decoding(model).eval() if job["step"] else model
     inputs = as_tensors(read(job["inputs"]))
     yield Progress("Exporting the program", 1, 4)
     export_program_here(model, inputs, job["path"], job["fixed"], job["properties"])

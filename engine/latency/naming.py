@@ -2,6 +2,8 @@
 
 import re
 
+_BEFORE = "before "
+"""How a runtime that runs modules calls what lies between the one before and a module."""
 _NAME = re.compile(r"block\d+(?=\.)")
 
 
@@ -14,3 +16,8 @@ def block_of(name: str) -> str:
     """The block that a runtime's name for something means ("block12"); the name itself where it means none."""
     found = _NAME.search(name)
     return found.group() if found else name
+
+
+def module_of(name: str) -> str:
+    """The module that a runtime of modules means by a name: "layer1.0.conv1 1" is its first call."""
+    return name.removeprefix(_BEFORE).rpartition(" ")[0]

@@ -54,7 +54,7 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class LatencyTable:
-    """The latency of any plan without removed blocks: an overhead, and N terms of the fused blocks.
+    """The latency of any plan: an overhead, and N terms of the fused blocks.
 
     A term is a constant times the kept sizes of up to R axes, each rounded up to what the runtime pads it to. As the
     constants are not negative, a plan that keeps less is never predicted to be slower.
@@ -64,13 +64,15 @@ class LatencyTable:
         machine: Processor, cores and runtime version in words.
         multiple: The widths that were measured are multiples of this.
         original: Nanoseconds of the original, as measured.
-        overhead: Nanoseconds that no block explains, negative where profiling makes blocks slower than they are.
+        overhead: Nanoseconds that no block explains; negative where profiling makes blocks slower than they are, each
+            of them: then as much less of it as blocks are gone.
         constant: [N] nanoseconds.
         axes: [N, R] axes whose kept sizes multiply it, -1 where unused.
         padding: [N, R] each of these is rounded up to a multiple of it.
         block: [N] which block a term belongs to.
         blocks: Names and kinds of the fused blocks, as the runtime has them.
         trust: How far to trust it.
+        homes: The module that each fused block belongs to, "" for none; () where nothing is known of it.
     """
 
     target: TargetSpec
@@ -84,10 +86,15 @@ class LatencyTable:
     block: NDArray[np.int32]
     blocks: tuple[tuple[str, str], ...]
     trust: Trust
+    homes: tuple[str, ...] = ()
 
-    def nanoseconds(self, kept: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[M] latencies of plans by what their axes keep [M, A + 1]."""
-        return np.maximum(self.overhead + self._terms(kept) @ self.constant, 0.0).round().astype(np.int64)
+    def nanoseconds(self, kept: NDArray[np.int64], alive: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """[M] latencies of plans by what their axes keep [M, A + 1] and which fused blocks run [M, blocks]."""
+        if alive is None:
+            return np.maximum(self.overhead + self._terms(kept) @ self.constant, 0.0).round().astype(np.int64)
+        sums = (self._terms(kept) * alive[:, self.block]) @ self.constant
+        overhead = min(self.overhead, 0.0) * alive.mean(axis=1) + max(self.overhead, 0.0)
+        return np.maximum(overhead + sums, 0.0).round().astype(np.int64)
 
     def by_block(self, kept: NDArray[np.int64]) -> NDArray[np.float64]:
         """[M, blocks] nanoseconds of each fused block in these plans."""

@@ -19,6 +19,8 @@ DEFAULT_KINDS = frozenset(
     {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
 )
 """Blocks and experts only when asked; head dimensions not beside heads, because both lie on the same weights."""
+DEEP = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
+"""The same with whole blocks; in an order that stays, as recipes compare them."""
 
 
 @dataclass(frozen=True, slots=True)

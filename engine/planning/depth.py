@@ -154,7 +154,8 @@ def _worth(meter: Meter, options: list[Candidate], removed: Mask) -> NDArray[np.
 
     A peak is no sum: where nothing else is limited, what a structure saves are MACs.
     """
-    sizes = meter_of(meter.analysis, tuple(c for c in meter.costs if c is not Cost.PEAK) or (Cost.MACS,))
+    summed = tuple(c for c in meter.costs if c is not Cost.PEAK) or (Cost.MACS,)
+    sizes = meter_of(meter.analysis, summed, latencies=meter.latencies)
     original = np.maximum(sizes.measure(meter.analysis.empty()), 1)
     value = np.zeros(meter.analysis.count)
     if options:

@@ -78,7 +78,8 @@ def solve(
         PlanError: The goal cannot be reached; says what is nearest, and what stands in the way.
     """
     meter, original, limits = _measured(analysis, goal, latencies)
-    if goal.timed and Kind.BLOCK in goal.kinds:
+    told = not goal.timed or (latencies is not None and bool(latencies.homes))
+    if Kind.BLOCK in goal.kinds and not told:
         raise no_blocks()
     removed = removed | balanced(analysis, removed, scores=scores, locked=locked, touched=removed)
     plan = removed.copy()
@@ -86,7 +87,7 @@ def solve(
         found = _plan(meter, scores, goal, removed, locked, limits)
         if found is None:
             nearest = partial(_nearest, meter, scores, removed)
-            raise unreachable(analysis, goal, original, limits, nearest, locked)
+            raise unreachable(analysis, goal, original, limits, nearest, locked, told)
         plan = found
     return Planned(plan, reached(analysis, goal, plan, latencies))
 

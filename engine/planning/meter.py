@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
+from ..latency.homes import running, vanishing
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Mask
 from ..structures.costs import kept_sizes
@@ -31,7 +32,7 @@ class Meter:
         constant: [N, K] of each term in each cost.
         axes: [N, R] axes whose kept sizes multiply it, -1 where unused.
         blocks: [*, 2] (structure, term): terms that vanish with a block.
-        latencies: Where a latency is measured.
+        latencies: Where a latency is measured; the last terms are its fused blocks then, which cost nothing else.
     """
 
     analysis: Analysis
@@ -60,16 +61,18 @@ class Meter:
         if self.peak >= 0:
             total[self.peak] = memory(self.analysis, removed).peak
         if self.latencies is not None and self.latency >= 0:
-            if not predictable(self.analysis, removed):
+            found = predicted(self.analysis, self.latencies, removed, kept)
+            if found is None:
                 raise no_blocks()
-            total[self.latency] = self.latencies.nanoseconds(kept[None])[0]
+            total[self.latency] = found
         return total
 
     def sums(self, kept: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.int64]:
         """[M, K] costs of plans given by what their axes keep [M, A + 1] and which terms stay [M, N]; peaks are 0."""
         total = ((kept[:, self.axes].prod(axis=2) * alive) @ self.constant).astype(np.int64)
         if self.latencies is not None and self.latency >= 0:
-            total[:, self.latency] = self.latencies.nanoseconds(kept)
+            fused = alive[:, len(self.constant) - len(self.latencies.blocks) :]
+            total[:, self.latency] = self.latencies.nanoseconds(kept, fused)
         return total
 
 
@@ -93,17 +96,28 @@ def meter_of(
         learned = np.array([t.parameter for t in analysis.tensors], np.int64)
         weights = _columns(costs, {Cost.PARAMETERS: elements * learned, Cost.SIZE: elements * BYTES[dtype]})
         parts.append(_Part(weights, lying, analysis.block_tensor.astype(np.int64)))
+    if latencies is not None and Cost.LATENCY in costs:
+        count = len(latencies.blocks)
+        nothing = np.zeros((count, len(costs)), np.int64), np.full((count, 1), -1, np.int32)
+        parts.append(_Part(*nothing, vanishing(analysis, latencies)))
     return Meter(analysis, costs, *_joined(parts), latencies)
 
 
-def predictable(analysis: Analysis, removed: Mask) -> bool:
-    """Whether a table can tell the latency without the `removed` [S]: no whole block is among them."""
-    return not (removed[analysis.block_tensor[:, 0]].any() or removed[analysis.block_operator[:, 0]].any())
+def predicted(
+    analysis: Analysis, table: LatencyTable, removed: Mask, kept: NDArray[np.int64] | None = None
+) -> int | None:
+    """Nanoseconds without the `removed` [S]; None where whole blocks go and the table knows not what goes with them."""
+    kept = kept_sizes(analysis, removed) if kept is None else kept
+    held = removed[analysis.block_tensor[:, 0]].any() or removed[analysis.block_operator[:, 0]].any()
+    if held and not table.homes:
+        return None
+    alive = running(analysis, table, removed)[None] if held else None
+    return int(table.nanoseconds(kept[None], alive)[0])
 
 
 def no_blocks() -> PlanError:
-    """The error for a limit of the latency where whole blocks go."""
-    template = "The latency of a model without whole blocks cannot be predicted yet. Limit MACs in its place."
+    """The error for a limit of the latency where whole blocks go that the target's runtime does not name."""
+    template = "What goes with whole blocks cannot be told on this target. Limit MACs in its place."
     return PlanError("plan.latency_blocks", template)
 
 

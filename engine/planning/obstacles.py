@@ -35,7 +35,13 @@ class Way:
 
 
 def unreachable(
-    analysis: Analysis, goal: Goal, original: Amounts, limits: Amounts, nearest: Nearest, locked: Mask
+    analysis: Analysis,
+    goal: Goal,
+    original: Amounts,
+    limits: Amounts,
+    nearest: Nearest,
+    locked: Mask,
+    blocks: bool = True,
 ) -> PlanError:
     """The error for a goal that cannot be reached.
 
@@ -49,9 +55,10 @@ def unreachable(
         limits: [K] what was asked, as amounts.
         nearest: Finds how far one gets.
         locked: [S] what must not be marked.
+        blocks: Whole blocks might be allowed: their costs are known.
     """
     lowest = nearest(goal, locked)
-    obstacles = list(_obstacles(analysis, goal, limits, nearest, locked, lowest))
+    obstacles = list(_obstacles(analysis, goal, limits, nearest, locked, lowest, blocks))
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
     asked = " and ".join(_asked(goal, k) for k in missed)
@@ -68,10 +75,16 @@ def unreachable(
 
 
 def _obstacles(
-    analysis: Analysis, goal: Goal, limits: Amounts, nearest: Nearest, locked: Mask, lowest: Amounts
+    analysis: Analysis,
+    goal: Goal,
+    limits: Amounts,
+    nearest: Nearest,
+    locked: Mask,
+    lowest: Amounts,
+    blocks: bool,
 ) -> Iterator[tuple[str, str, bool]]:
     """What helps when it is relaxed alone: (name, advice, whether it is enough)."""
-    for way in _ways(goal, locked):
+    for way in _ways(goal, locked, blocks):
         found = nearest(way.goal, way.locked)
         if ((found < lowest) & (lowest > limits)).any():
             enough = bool((found <= limits).all())
@@ -91,7 +104,7 @@ def _locks(analysis: Analysis, goal: Goal, nearest: Nearest, locked: Mask, lowes
     return f" of {', '.join(dict.fromkeys(blamed[:SHOWN]))}" if blamed else ""
 
 
-def _ways(goal: Goal, locked: Mask) -> Iterator[Way]:
+def _ways(goal: Goal, locked: Mask, blocks: bool) -> Iterator[Way]:
     if locked.any():
         yield Way("unlock some structures", "locks", goal, np.zeros_like(locked))
     if goal.scope:
@@ -100,7 +113,7 @@ def _ways(goal: Goal, locked: Mask) -> Iterator[Way]:
         yield Way("lower the minimum to keep", "minimum", replace(goal, least=1, least_share=0.0), locked)
     if goal.multiple > 1 or goal.multiples:
         yield Way("take a smaller multiple", "multiple", replace(goal, multiple=1, multiples={}), locked)
-    kinds = DEFAULT_KINDS if goal.timed else DEFAULT_KINDS | {Kind.BLOCK}
+    kinds = DEFAULT_KINDS | {Kind.BLOCK} if blocks else DEFAULT_KINDS
     if not kinds <= set(goal.kinds):
         missing = "more kinds" if DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS) else "whole blocks"
         yield Way(f"allow {missing}", "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)

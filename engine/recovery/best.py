@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..devices import CPU, placed
 from ..jobs import Job, Progress
 from ..tasks.protocol import Metric, Split
 from .isolation import modes_kept
@@ -33,13 +34,13 @@ class Recovered:
 def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
     """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
     copy, step = training.student, training.step
-    with modes_kept(copy):
+    with modes_kept(copy), placed(training.device, copy):
         copy.eval()
         metric = yield from training.task.evaluate(copy, Split.CHOOSE, training.token)
     yield Progress(f"Measured {metric.name}", step, 0, {"step": float(step), "metric": metric.value})
     if best is not None and not _as_good(metric, best.metric):
         return best
-    state = {name: tensor.detach().clone() for name, tensor in copy.state_dict().items()}
+    state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}
     since = best.best_epoch if best is not None and metric.value == best.metric.value else epoch
     return Recovered(state, metric, epoch, step, since)
 

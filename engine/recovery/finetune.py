@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..devices import CPU, placed
 from ..errors import SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..tasks.protocol import Split, Task
@@ -48,6 +49,7 @@ def recover(
     kept: Kept | None = None,
     reference: tuple[nn.Module, Kept] | None = None,
     checkpoint: Checkpoint = NOWHERE,
+    device: str = CPU,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
 
@@ -62,6 +64,7 @@ def recover(
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
             the teacher.
         checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with.
+        device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
 
     Raises:
         SecateurError: The settings cannot be, the loss is no number, or the model or data failed.
@@ -72,7 +75,7 @@ def recover(
         try:
             features = Features(copy, teacher, kept or {}) if settings.features else None
             own = (optimizer_of(copy, settings), token or NeverCancelled(), outputs, features)
-            training = Training(copy, teacher, task, settings, *own)
+            training = Training(copy, teacher, task, settings, *own, device=device)
             return (yield from _run(training, reference or (teacher, kept or {}), checkpoint))
         except (SecateurError, GeneratorExit):
             raise
@@ -87,8 +90,16 @@ def recover(
 
 def _run(training: Training, reference: tuple[nn.Module, Kept], checkpoint: Checkpoint) -> Job[Recovered]:
     found = checkpoint.load()
-    if found is None:
-        best = yield from _first(training, *reference)
+    best = (yield from _first(training, *reference)) if found is None else None
+    with placed(training.device, training.student, training.teacher):
+        return (yield from _trained(training, best, found or {}, checkpoint))
+
+
+def _trained(
+    training: Training, best: Recovered | None, found: dict[str, Any], checkpoint: Checkpoint
+) -> Job[Recovered]:
+    """All epochs, from the beginning or from where an earlier run stopped."""
+    if best is not None:
         position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
     else:
         best, position = put_back(training, found)
@@ -108,7 +119,8 @@ def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovere
     copy, task, token = training.student, training.task, training.token
     best = yield from better(None, training, 0)
     repaired = yield from reconstruct(copy, reference, kept, task, training.settings.repair, token)
-    measured = yield from calibrate_batchnorm(copy, task, token)
+    with placed(training.device, copy):
+        measured = yield from calibrate_batchnorm(copy, task, token)
     if repaired or measured:
         best = yield from better(best, training, 0)
     if training.settings.repair is not Repair.NONE and not repaired:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..detectors import asked_for_maps, family
+from ..devices import CPU
 from ..errors import SecateurError, TaskError
 from ..inputs import call
 from ..jobs import CancelToken, check
@@ -41,6 +42,7 @@ class Training:
         features: Results of blocks to learn too, None for none.
         steps: Steps in all, for the schedule.
         step: Steps done.
+        device: Where it is trained and judged.
     """
 
     student: nn.Module
@@ -53,6 +55,7 @@ class Training:
     features: Features | None = None
     steps: int = 0
     step: int = 0
+    device: str = CPU
 
     def train_on(self, batch: Any) -> float:
         """One update on a batch; returns its loss."""
@@ -84,7 +87,8 @@ class Training:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
                     return own
-                outputs = heard[-1] if heard and not lesson.apart else call(self.student, lesson.inputs)
+                same = heard and not family(self.student)  # a detector's losses come of another run than its maps
+                outputs = heard[-1] if same else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
             with torch.no_grad():
@@ -102,7 +106,7 @@ class Training:
         lesson = self.task.lesson(batch)
         if not family(self.student):
             return lesson
-        return replace(lesson, inputs=asked_for_maps(lesson.inputs), apart=True)
+        return replace(lesson, inputs=asked_for_maps(lesson.inputs))
 
     def _require_finite(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):

@@ -1,6 +1,6 @@
 """The table of criteria, what each costs, whether it is available, and the one function that scores by any of them."""
 
-from collections.abc import Generator
+from collections.abc import Generator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import format_exc
@@ -94,7 +94,7 @@ def score(
     kept_before: Kept | None = None,
     choices: Choices | None = None,
     seed: int = 0,
-    known: dict[int, float] | None = None,
+    known: MutableMapping[int, float] | None = None,
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
 
@@ -108,7 +108,7 @@ def score(
         kept_before: `analysis.kept_indices(removed)`, where the caller has it.
         choices: How slices are combined, which count, how scores are normalised; the criterion's own where not said.
         seed: Of what is random: the order of the data, draws, samples.
-        known: What ablation has measured before it was cancelled, of this model, task and choices; it adds to it.
+        known: What ablation has measured before, of this model, task and choices; it adds to it.
 
     Returns:
         [S] scores in original coordinates, higher is more important. NaN for what is removed, and for what has no

@@ -4,7 +4,7 @@ A criterion is one file with one `Criterion` value and one line in `criteria.py`
 window can list criteria.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -87,7 +87,7 @@ class Subject:
         task: What the model is for; never None for a criterion that needs data.
         choices: As they were made.
         seed: Of what is random.
-        known: Structure -> what was measured before a cancel; what is measured now is added.
+        known: Structure -> what was measured before; what is measured now is added.
     """
 
     model: Any
@@ -100,7 +100,7 @@ class Subject:
     task: Task | None
     choices: Choices
     seed: int
-    known: dict[int, float]
+    known: MutableMapping[int, float]
 
 
 Rate = Callable[[Subject, CancelToken], Job[NDArray[np.float64]]]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ..devices import CPU, placed
 from ..errors import PlanError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..planning.marks import keep
@@ -37,6 +38,7 @@ class Subject:
         task: What judges.
         scores: [S] in each set the lowest goes first.
         criterion: What they are by.
+        device: Where models are judged.
     """
 
     model: nn.Module
@@ -47,6 +49,7 @@ class Subject:
     task: Task
     scores: NDArray[np.float64]
     criterion: str
+    device: str = CPU
 
 
 def sensitivity(
@@ -103,7 +106,8 @@ def _known(
     metric = points.get(key)
     if metric is None:
         model = subject.model if count == 0 else _smaller(subject, mask)
-        metric = yield from part_of(shown, subject.task.evaluate(model, Split.CHOOSE, token), words=False)
+        with placed(subject.device, model):
+            metric = yield from part_of(shown, subject.task.evaluate(model, Split.CHOOSE, token), words=False)
         points.put(key, metric)
     yield replace(shown, made=Trial(number, count, metric))
     return metric

@@ -65,6 +65,6 @@ class Points(Protocol):
         """A point that was measured before."""
         ...
 
-    def put(self, key: str, metric: Metric) -> None:
+    def put(self, key: str, metric: Metric, /) -> None:
         """Keep a point."""
         ...

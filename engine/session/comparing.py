@@ -9,6 +9,7 @@ from torch import nn
 from ..baselines.protocol import Baseline, BaselineSpec, Made, Round, Standing
 from ..baselines.table import RULES
 from ..baselines.verdict import Result, Verdict, verdict
+from ..devices import placed
 from ..errors import SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
 from ..planning.goal import DEFAULT_KINDS
@@ -60,7 +61,7 @@ def compare(
         state: What they stand beside.
         asked: Which baselines. One that cannot be made does not keep the others from it.
         target: Where to time original, state and baselines in turns, None for no timing.
-        token: Cancels; what is finished is kept.
+        token: Cancels; what is finished is kept, and told as it comes (`Progress.made`).
 
     Raises:
         SecateurError: The state is the original, or there is no task.
@@ -70,7 +71,7 @@ def compare(
     for number, one in enumerate(asked, 1):
         yield Progress(f"Baseline {number} of {len(asked)}: {RULES[one.kind].title}", number, len(asked))
         try:
-            yield from make(session, state, one, token)
+            yield Progress("Made", number, len(asked), made=(yield from make(session, state, one, token)))
         except Cancelled:
             raise
         except SecateurError as error:
@@ -85,6 +86,7 @@ def compare(
             else:
                 names.append(one.id)
         yield from session.measure(tuple(names), target, token)
+        yield Progress("Measured", made=session.states()[0])
     now = session.history.state(state)
     beside = session.baselines(state)
     said = verdict(Result(metric, now.macs, now.timings), beside)
@@ -99,7 +101,8 @@ def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken
     standing = session.standing(state)
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
-    metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
+    with placed(session.device, made.model):
+        metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
     check(token)
     return session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
 
@@ -165,10 +168,9 @@ def _as_much(session: "Session", cut: State) -> Goal:
 
 
 def _reported(session: "Session", state: str, token: CancelToken) -> Job[Metric]:
-    """The state's metric on the report split, measured now where it was not."""
+    """The state's metric on the report split; the original is refused."""
     one = session.history.state(state)
     if not one.parent:
         template = "{state} is the original: baselines stand beside a model that was cut."
         raise SecateurError("baselines.original", template, state=state)
-    known = next((metric for metric in one.metrics if metric.split is Split.REPORT), None)
-    return known or (yield from session.evaluate(state, Split.REPORT, token))
+    return (yield from session.judged(state, Split.REPORT, token))

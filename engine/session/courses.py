@@ -122,8 +122,8 @@ def prune(
                 made.append((yield from _recovered(session, cut, course.recovery, token)))
                 yield Progress("Recovered", made=made[-1])
             now = made[-1]
-    if report and made and session.has_task and not any(m.split is Split.REPORT for m in now.metrics):
-        yield from session.evaluate(now.id, Split.REPORT, token)
+    if report and made and session.has_task:
+        yield from session.judged(now.id, Split.REPORT, token)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
 

@@ -52,6 +52,12 @@ def copy(source: Path, path: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
+def free(path: Path) -> Path:
+    """A name beside `path` that nothing has yet: itself, else with a number."""
+    names = (path, *(path.with_name(f"{path.stem} {number}{path.suffix}") for number in range(2, 1000)))
+    return next(name for name in names if not name.exists())
+
+
 @contextmanager
 def removed_unless_finished(path: Path) -> Generator[None]:
     """Remove a file or folder that appears while the block runs and does not end well; an older one stays."""

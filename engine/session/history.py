@@ -4,6 +4,7 @@ Reading the log again gives the same history, so that a session goes on after a 
 """
 
 import platform
+import time
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -12,15 +13,16 @@ from typing import Any, cast
 import msgspec
 
 from ..baselines.protocol import Baseline
-from ..errors import OpenError, PlanError
+from ..errors import Message, OpenError, PlanError
 from ..sources.consent import seal
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec
-from .files import write
+from .files import copy, free, write
 from .log import EventLog
 from .paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
 from .plain import from_plain, to_json, to_plain
+from .project import located
 from .states import State
 
 SCHEMA = 1
@@ -38,6 +40,7 @@ class History:
         baselines: Baselines by id, in the order they were made.
         versions: Versions of what the session was made with.
         seal: Vouches for the Python files that opening it runs, see `sources.consent`.
+        notes: What of the log could not be read, in words.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,6 +52,7 @@ class History:
         self.baselines: dict[str, Baseline] = {}
         self.versions: dict[str, str] = {}
         self.seal = ""
+        self.notes: tuple[Message, ...] = ()
         self._log = EventLog(folder / LOG)
 
     def open(self, spec: ModelSpec, task: TaskSpec | None, original: State) -> None:
@@ -71,9 +75,7 @@ class History:
 
     def add_metric(self, state: str, metric: Metric) -> State:
         """Keep a measured metric; an earlier one of the same name and split is replaced."""
-        one = self.state(state)
-        others = (m for m in one.metrics if (m.name, m.split) != (metric.name, metric.split))
-        return self.put(replace(one, metrics=(*others, metric)))
+        return self.put(self.state(state).with_metric(metric))
 
     def put_baseline(self, one: Baseline) -> Baseline:
         """Add a baseline, or replace the one of the same id by what was measured of it."""
@@ -118,8 +120,13 @@ class History:
         return path
 
     def read(self) -> None:
-        """Read the log; raises OpenError when there is none or it does not fit this version."""
-        records = self._log.read()
+        """Read the log; raises OpenError when there is none or it does not fit this version.
+
+        Lines that are damaged are left out, with the states that came of what stood there; `notes` say so.
+        """
+        records, damaged = self._log.salvaged()
+        if damaged and damaged[0] == 1:
+            self._log.read()  # Without what was opened the rest means nothing: this says which line.
         if not any(record.get("event") == "opened" for record in records):
             raise OpenError("session.empty", "{folder} holds no session to restore.", folder=str(self.folder))
         try:
@@ -128,12 +135,59 @@ class History:
         except (msgspec.ValidationError, KeyError, TypeError) as error:
             template = "The history in {folder} has a shape that this version does not know: {error}"
             raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
+        if damaged:
+            self._leave_out(damaged)
 
-    def write_to(self, folder: Path) -> None:
-        """Write a compact log of the same history into another folder, atomically; consent to pickles stays behind."""
+    def mend(self) -> None:
+        """Where `read` left lines out: set the damaged log aside and write what was read in its place."""
+        if not self.notes:
+            return
+        log = self._log.path
+        name = f"{log.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{log.suffix}"
+        copy(log, aside := free(log.with_name(name)))
+        self.write_to(self.folder, consent=True)
+        template = "The history was written anew; what was there is kept as {path}."
+        self.notes = (*self.notes, Message("session.set_aside", template, {"path": str(aside)}))
+
+    def relocate(self, moved: tuple[tuple[str, str], ...]) -> bool:
+        """Look for files where they lie now; True where one lies elsewhere. Raises OpenError for one that is gone.
+
+        Args:
+            moved: (where it was, where it is).
+        """
+        assert self.spec is not None
+        before = (self.spec, self.task)
+        self.spec, self.task = located(self.spec, self.task, moved)
+        self.spec = replace(self.spec, task=self.task)
+        return (self.spec, self.task) != before
+
+    def mark_stale(self) -> None:
+        """What was measured by now was measured on something else."""
+        self.states = {key: replace(one, stale=bool(one.metrics)) for key, one in self.states.items()}
+
+    def _leave_out(self, damaged: list[int]) -> None:
+        """Forget states whose way to the original is lost, and say what was damaged."""
+        lost = list[str]()
+        for state in list(self.states.values()):
+            if state.parent and state.parent not in self.states:
+                lost.append(state.id)
+                del self.states[state.id]
+        self.baselines = {key: one for key, one in self.baselines.items() if one.against in self.states}
+        lines = ", ".join(map(str, damaged))
+        template = "The history in {folder} was damaged at line {lines}; what could be read of it is here."
+        self.notes = (Message("session.salvaged", template, {"folder": str(self.folder), "lines": lines}),)
+        if lost:
+            template = "Lost with it: {states}."
+            self.notes = (*self.notes, Message("session.lost_states", template, {"states": ", ".join(lost)}))
+
+    def write_to(self, folder: Path, consent: bool = False) -> None:
+        """Write a compact log of the same history into a folder, atomically.
+
+        Consent to pickles and code stays behind unless `consent` takes it along.
+        """
         assert self.spec is not None
         original, *others = self.states.values()
-        spec = replace(self.spec, trust_pickle=False, trust_code=False)
+        spec = self.spec if consent else replace(self.spec, trust_pickle=False, trust_code=False)
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += [{"event": "state", "state": to_plain(state)} for state in others]
         change = relative_to(folder)
@@ -151,7 +205,7 @@ class History:
             case "task":
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
                 self.seal = str(record.get("seal", ""))
-                self.states = {key: replace(state, metrics=()) for key, state in self.states.items()}
+                self.states = {key: replace(state, metrics=(), stale=False) for key, state in self.states.items()}
                 self.baselines = {}  # they were trained on the data before, and judged by it
             case "state":
                 state = from_plain(record["state"], State)

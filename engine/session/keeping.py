@@ -7,5 +7,5 @@ from .session import Session
 
 
 def kept(folder: Path) -> Session:
-    """A session in a folder, with the user's own cache."""
-    return Session(folder, cache=user_cache())
+    """A session in a folder of its own, with the user's own cache."""
+    return Session(folder, cache=user_cache(), exclusive=True)

@@ -5,7 +5,6 @@ all versions. A run that was stopped goes on with it, and the next model of that
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,12 +16,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OpenError, PlanError, VerificationError
+from ..errors import PlanError, VerificationError
+from ..export.fusable import homes
 from ..export.parcel import input_shape, pack
 from ..export.several import write_several
 from ..inputs import at_size
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..latency.fitting import fit
+from ..latency.homes import homes_of
 from ..latency.protocol import LatencyTable, Sample
 from ..latency.sampling import SAMPLES, samples, steps
 from ..latency.savings import paying_step
@@ -30,13 +31,13 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs, kept_sizes
 from ..surgery.cut import cut
 from ..surgery.protocol import Edits
-from ..targets.bench import processor
+from ..targets.measure import machine_of
 from ..targets.profile import Profile, profile
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
-from .log import EventLog
 from .opening import Prepared
-from .plain import from_plain, to_json, to_plain
+from .plain import to_plain
+from .points import Stored, named_by
 
 Made = TypeVar("Made")
 AT_ONCE = 4
@@ -66,7 +67,7 @@ class Measuring:
     @property
     def machine(self) -> str:
         """Processor, cores and runtime version in words."""
-        return f"{processor()}, {os.cpu_count()} cores, {target_named(self.target.runtime).version()}"
+        return machine_of(self.target)
 
     @property
     def file(self) -> Path:
@@ -80,7 +81,7 @@ class Measuring:
             "place": to_plain(self.target.place),
             "machine": [self.machine, *map(_version, TOOLS)],
         }
-        return self.folder / f"{hashlib.sha256(to_json(content)).hexdigest()}.jsonl"
+        return named_by(self.folder, content)
 
 
 def latency_table(measuring: Measuring, token: CancelToken, multiple: int, count: int = SAMPLES) -> Job[LatencyTable]:
@@ -92,11 +93,32 @@ def latency_table(measuring: Measuring, token: CancelToken, multiple: int, count
         multiple: Of the kept widths in the samples: that of the plans that will be predicted.
         count: Cut models, the original among them.
     """
-    analysis, store = measuring.analysis, _Stored(measuring.file)
+    analysis, store = measuring.analysis, Stored(measuring.file, Profile)
     plans = list(samples(analysis, multiple, count))
     yield from _measured(measuring, plans, store, token)
-    seen = [sample for plan in plans if (sample := store.get(kept_sizes(analysis, plan))) is not None]
-    return fit(seen, measuring.target, measuring.machine, multiple, _itself(measuring, store))
+    seen = [sample for plan in plans if (sample := _sample(kept_sizes(analysis, plan), store)) is not None]
+    table = fit(seen, measuring.target, measuring.machine, multiple, _itself(measuring, store))
+    files = (yield from _homes(measuring, token)) if _takes_files(measuring) else None
+    return replace(table, homes=homes_of(table.blocks, files))
+
+
+def _takes_files(measuring: Measuring) -> bool:
+    return target_named(measuring.target.runtime).takes == "onnx"
+
+
+def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
+    """The module of each block of the original's file; written once, as what was measured."""
+    kept = Stored(measuring.file.with_suffix(".homes"), dict[str, str])
+    known = kept.get("original")
+    if known is None:
+        with tempfile.TemporaryDirectory(prefix="secateur-") as place:
+            nothing = [measuring.analysis.empty()]
+            words = Progress("Reading what the fused blocks belong to")
+            written = yield from part_of(words, cut_models(measuring, nothing, Path(place) / "0", token), words=False)
+            assert written[0] is not None  # nothing is cut from it
+            known = homes(written[0])
+        kept.put("original", known)
+    return known
 
 
 def liked_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
@@ -104,26 +126,26 @@ def liked_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
 
     A few structures are taken out of every set at once, on cut models that are measured and kept as those of a table.
     """
-    analysis, store = measuring.analysis, _Stored(measuring.file)
+    analysis, store = measuring.analysis, Stored(measuring.file, Profile)
     small = list(steps(analysis))
     yield from _measured(measuring, [analysis.empty(), *(plan for _, plan in small)], store, token)
     full, rows = max(costs(analysis).macs, 1), list[tuple[int, float, float]]()
     for size, plan in small:
-        one = store.get(kept_sizes(analysis, plan))
+        one = _sample(kept_sizes(analysis, plan), store)
         if one is not None:
             rows.append((size, 1 - costs(analysis, plan).macs / full, 1 - one.seconds / one.original))
     return paying_step(rows, _itself(measuring, store))
 
 
-def _itself(measuring: Measuring, store: "_Stored") -> float:
+def _itself(measuring: Measuring, store: Stored[Profile]) -> float:
     """Relative difference of the original against itself."""
-    one = store.get(kept_sizes(measuring.analysis, measuring.analysis.empty()))
+    one = _sample(kept_sizes(measuring.analysis, measuring.analysis.empty()), store)
     return 0.0 if one is None else abs(one.seconds / one.original - 1)
 
 
-def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", token: CancelToken) -> Job[None]:
+def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile], token: CancelToken) -> Job[None]:
     """See to it that every plan that can be cut has been measured."""
-    missing = [plan for plan in plans if kept_sizes(measuring.analysis, plan) not in store]
+    missing = [plan for plan in plans if _key(kept_sizes(measuring.analysis, plan)) not in store]
     if not missing:
         return
     with tempfile.TemporaryDirectory(prefix="secateur-") as place:
@@ -138,7 +160,7 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: "_Stored", tok
                 words = Progress(f"Measuring cut model {done + 1} of {len(plans)}", done, len(plans))
                 if file is not None:
                     found = yield from part_of(words, _profiled(measuring, original[0], file, token), words=False)
-                    store.put(kept_sizes(measuring.analysis, plan), found)
+                    store.put(_key(kept_sizes(measuring.analysis, plan)), found)
                 done += 1
             shutil.rmtree(folder)
 
@@ -154,7 +176,7 @@ def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token:
     prepared, fails = measuring.prepared, set[int]()
     models = _cut(measuring, plans, fails, token)
     inputs = at_size(prepared.inputs, measuring.target.lengths)
-    if target_named(measuring.target.runtime).takes == "onnx":
+    if _takes_files(measuring):
         written = yield from write_several(models, inputs, prepared.spec, folder, token)
     else:
         written = list(_parcels(models, measuring, folder))
@@ -188,30 +210,10 @@ def _parcels(models: Iterator[tuple[Any, Edits]], measuring: Measuring, folder: 
         yield path
 
 
-class _Stored:
-    """Samples by what their axes keep, in a file of JSON lines; each is on the disk before `put` returns."""
-
-    def __init__(self, path: Path) -> None:
-        """Read what is there; a damaged file is begun anew."""
-        self._log = EventLog(path)
-        try:
-            self._known = {str(one["kept"]): from_plain(one["profile"], Profile) for one in self._log.read()}
-        except (OpenError, KeyError, ValueError):
-            path.unlink(missing_ok=True)
-            self._known = dict[str, Profile]()
-
-    def __contains__(self, kept: NDArray[np.int64]) -> bool:
-        return _key(kept) in self._known
-
-    def get(self, kept: NDArray[np.int64]) -> Sample | None:
-        """What was measured of a plan."""
-        one = self._known.get(_key(kept))
-        return None if one is None else Sample(kept, one.seconds, one.original, one.wall, one.kernels)
-
-    def put(self, kept: NDArray[np.int64], found: Profile) -> None:
-        """Keep what was measured of a plan."""
-        self._log.append({"kept": _key(kept), "profile": to_plain(found)})
-        self._known[_key(kept)] = found
+def _sample(kept: NDArray[np.int64], store: Stored[Profile]) -> Sample | None:
+    """What was measured of a plan that keeps so much."""
+    one = store.get(_key(kept))
+    return None if one is None else Sample(kept, one.seconds, one.original, one.wall, one.kernels)
 
 
 def _key(kept: NDArray[np.int64]) -> str:

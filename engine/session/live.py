@@ -1,6 +1,6 @@
 """What is in memory of an opened model: the original, which is also the teacher, and at most one further state."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -23,7 +23,6 @@ class Live:
         info: What to show of the task.
         opened: When reading the model and the task began, in seconds since the epoch.
         present: The state in memory besides the original: its id and its model.
-        measured: What ablation has measured, by model, task and data: structure to loss (`scoring.ablation`).
     """
 
     prepared: Prepared
@@ -32,7 +31,6 @@ class Live:
     info: TaskInfo | None
     opened: float
     present: tuple[str, nn.Module] | None = None
-    measured: dict[str, dict[int, float]] = field(default_factory=dict[str, dict[int, float]])
 
     def mask(self, state: State) -> Mask:
         """[S] what is gone in a state."""

@@ -40,6 +40,17 @@ class EventLog:
         lines = self.path.read_bytes()[: self._sound_size()].splitlines()
         return [self._record(number, line) for number, line in enumerate(lines, 1)]
 
+    def salvaged(self) -> tuple[list[dict[str, Any]], list[int]]:
+        """The records that can be read, and the numbers of the lines that cannot."""
+        records, damaged = list[dict[str, Any]](), list[int]()
+        lines = self.path.read_bytes()[: self._sound_size()].splitlines() if self.path.exists() else []
+        for number, line in enumerate(lines, 1):
+            try:
+                records.append(self._record(number, line))
+            except OpenError:
+                damaged.append(number)
+        return records, damaged
+
     def _record(self, number: int, line: bytes) -> dict[str, Any]:
         try:
             return msgspec.json.decode(line, type=dict[str, Any])

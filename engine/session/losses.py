@@ -7,6 +7,7 @@ tried did not; that is no proof that none below it does.
 """
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 TRIALS = 6
 """Budgets that are tried at most."""
+BRIEF = 0.4
+"""Of a recovery's epochs, what each trial gets unless told otherwise; the result gets all of them."""
 ROUNDING = 1e-9
 """What does not count of a loss."""
 CLOSE = 0.03
@@ -59,6 +62,7 @@ class Trial:
         error: Standard error of the loss, as if the two metrics had been measured on different samples.
         holds: Whether the loss is at most what was asked.
         note: Why there is no state.
+        final: Made with all epochs, to be the result; else briefly.
     """
 
     share: float
@@ -67,6 +71,7 @@ class Trial:
     error: float = 0.0
     holds: bool = False
     note: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ def lowest(
         raise PlanError(
             "loss.range", "What may be lost is more than 0 and less than 100 %, not {loss:.3g}.", loss=tolerance.loss
         )
-    original = yield from _judged(session, session.states()[0], token)
+    original = yield from session.judged(session.states()[0].id, Split.CHOOSE, token)
     search = _Search(session, state, course, tolerance, original, token, scores, [])
     asked = (one.share for one in course.goal.limits if one.cost is tolerance.cost and one.share)
     low, high, best = 0.0, min(asked, default=1.0), None
@@ -142,15 +147,20 @@ class _Search:
     trials: list[Trial]
 
     def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
-        """Make and judge a budget; a budget that cannot be made does not hold."""
+        """Make, judge and tell a budget; a budget that cannot be made does not hold."""
         words = f"Trial {number + 1} ({share:.0%} of the {self.tolerance.cost}): "
+        shown = Progress(words, number, self.tolerance.trials) if brief else Progress(f"The result: {words}")
         try:
-            trial = yield from part_of(Progress(words), self._made(share, brief))
+            trial = yield from part_of(shown, self._made(share, brief))
         except Cancelled:
             raise
         except SecateurError as error:
-            trial = Trial(share, "", note=str(error))
+            trial = Trial(share, "", note=str(error), final=not brief)
         self.trials.append(trial)
+        told = f"{words}judged", number + 1, max(self.tolerance.trials, number + 1)
+        if trial.state:
+            yield Progress(*told, made=self.session.history.state(trial.state))
+        yield Progress(*told, made=trial)
         return trial
 
     def wider(self, share: float) -> Trial | None:
@@ -172,9 +182,9 @@ class _Search:
 
         made = yield from prune(self.session, self.state, self._at(share, brief), self.token, self.scores, not brief)
         last = made[-1] if made else self.session.history.state(self.state)
-        metric = yield from _judged(self.session, last, self.token)
+        metric = yield from self.session.judged(last.id, Split.CHOOSE, self.token)
         loss, error = lost(self.original, metric)
-        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss + ROUNDING)
+        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss + ROUNDING, final=not brief)
 
     def _at(self, share: float, brief: bool) -> "Course":
         course, cost = self.course, self.tolerance.cost
@@ -186,15 +196,14 @@ class _Search:
         return replace(course, goal=goal, recovery=recovery)
 
 
+def brief_epochs(epochs: int) -> int:
+    """Epochs of each trial's recovery, where the result gets that many; 1 at least where there are any."""
+    return ceil(BRIEF * epochs)
+
+
 def lost(original: Metric, now: Metric) -> tuple[float, float]:
     """What of a metric is lost, and the standard error of that: in points of a fraction, else in shares of it."""
     loss = original.value - now.value if original.higher_is_better else now.value - original.value
     error = (original.error**2 + now.error**2) ** 0.5
     unit = 1.0 if original.percent else max(abs(original.value), 1e-12)
     return loss / unit, error / unit
-
-
-def _judged(session: "Session", state: State, token: CancelToken) -> Job[Metric]:
-    """A state's metric on the choose split, measured unless it has been."""
-    known = next((one for one in session.history.state(state.id).metrics if one.split is Split.CHOOSE), None)
-    return (yield from session.evaluate(state.id, Split.CHOOSE, token)) if known is None else known

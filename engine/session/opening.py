@@ -24,6 +24,7 @@ from ..surgery.own_class import own_class
 from ..surgery.settle import settle
 from ..tasks.answers import ask, evaluating
 from ..tasks.open import open_task
+from ..tasks.preparation import better_prepared
 from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec, option
 from ..tasks.tokens import FILE, beside_data
 
@@ -101,14 +102,16 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     info = described(task, model)  # First: data without labels is judged by what the original says.
     began = time.monotonic()
     metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
-    return (metric,), replace(info, seconds=(time.monotonic() - began) / max(metric.count, 1))
+    seconds = (time.monotonic() - began) / max(metric.count, 1)
+    notes = yield from better_prepared(task, model, token)
+    return (metric,), replace(info, seconds=seconds, notes=tuple(map(str, notes)))
 
 
 def described(task: Task, model: Any | None) -> TaskInfo:
     """What to show of a task, with a model's predictions; an error of the model or the data becomes a TaskError."""
     try:
         batches = {split.value: count for split in Split if (count := task.batch_count(split))}
-        return replace(task.info(model), batches=batches, batch=task.spec.batch)
+        return replace(task.info(model), batches=batches, batch=task.spec.batch, spec=task.spec)
     except SecateurError:
         raise
     except Exception as error:

@@ -39,6 +39,7 @@ def change_model(spec: ModelSpec, change: Change) -> ModelSpec:
         source=change_source(spec.source, change),
         weights=change(spec.weights) if spec.weights else "",
         task=None if spec.task is None else change_task(spec.task, change),
+        moved=tuple((change(old), change(new)) for old, new in spec.moved),
     )
 
 

@@ -7,52 +7,104 @@ task with the sizes and times of its files; each point is written when it is mea
 import hashlib
 import os
 import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from ..errors import OpenError
 from ..sources.protocol import ModelSpec
-from ..tasks.protocol import Metric, TaskSpec
+from ..tasks.protocol import TaskSpec
 from .log import EventLog
 from .plain import from_plain, to_json, to_plain
 from .states import State
 
+SCHEMA = 2
+"""Of what is kept: files of another one are not read, they have other names."""
+Value = TypeVar("Value")
 
-class StoredPoints:
-    """Metrics by key in a file of JSON lines.
+
+class Stored(Generic[Value]):
+    """Values by key in a file of JSON lines.
 
     Attributes:
         path: The file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: type[Value]) -> None:
         """Read what is there; a damaged file is begun anew."""
         self.path = path
         self._log = EventLog(path)
         try:
-            self._known = {str(one["key"]): from_plain(one["metric"], Metric) for one in self._log.read()}
+            self._known = {str(one["key"]): from_plain(one["value"], kind) for one in self._log.read()}
         except (OpenError, KeyError, ValueError):
             path.unlink(missing_ok=True)
-            self._known = dict[str, Metric]()
+            self._known = dict[str, Value]()
 
-    def get(self, key: str) -> Metric | None:
-        """A point that was measured before."""
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def get(self, key: str) -> Value | None:
+        """What was kept before."""
         return self._known.get(key)
 
-    def put(self, key: str, metric: Metric) -> None:
-        """Keep a point, on the disk before this returns."""
-        self._log.append({"key": key, "metric": to_plain(metric)})
-        self._known[key] = metric
+    def put(self, key: str, value: Value) -> None:
+        """Keep a value, on the disk before this returns."""
+        self._log.append({"key": key, "value": to_plain(value)})
+        self._known[key] = value
 
 
-def points_of(folder: Path, state: State, spec: ModelSpec, task: TaskSpec, opened: float) -> StoredPoints:
-    """The points of a state on a task, in a folder of points.
+class Numbers(MutableMapping[int, float]):
+    """Numbers by structure, in a file that is opened when the first is asked for."""
+
+    def __init__(self, make: Callable[[], Stored[float]]) -> None:
+        """`make` opens the file."""
+        self._make = make
+
+    @cached_property
+    def _stored(self) -> Stored[float]:
+        return self._make()
+
+    def __getitem__(self, key: int) -> float:
+        found = self._stored.get(str(key))
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __setitem__(self, key: int, value: float) -> None:
+        self._stored.put(str(key), value)
+
+    def __delitem__(self, key: int) -> None:
+        raise TypeError("What was measured is kept.")
+
+    def __iter__(self) -> Iterator[int]:
+        return map(int, self._stored)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._stored)
+
+
+def named_by(folder: Path, content: object) -> Path:
+    """The file whose name says what its values are of: the sha256 of that, with the schema."""
+    return folder / f"{hashlib.sha256(to_json([SCHEMA, content])).hexdigest()}.jsonl"
+
+
+def points_of(
+    folder: Path, state: State, spec: ModelSpec, task: TaskSpec, opened: float, how: tuple[object, ...] = ()
+) -> Path:
+    """The file of what is measured of a state on a task, in a folder of such files.
 
     Args:
-        folder: Where the files of points lie.
+        folder: Where the files lie.
         state: Which state.
         spec: What was opened.
         task: What judges.
         opened: Seconds since the epoch when model and task were read: what changed later is not what is measured.
+        how: What else decides about the values.
     """
     code, data = fingerprint(spec.source.rpartition(":")[0] or spec.source), fingerprint(task.path)
     content = {
@@ -62,9 +114,9 @@ def points_of(folder: Path, state: State, spec: ModelSpec, task: TaskSpec, opene
         "source": [spec.source, code],
         "task": [to_plain(task), data],
         "before": opened if max(code[1], data[1]) > opened else 0.0,
+        "how": how,
     }
-    digest = hashlib.sha256(to_json(content)).hexdigest()
-    return StoredPoints(folder / f"{digest}.jsonl")
+    return named_by(folder, content)
 
 
 def user_cache() -> Path:
@@ -87,3 +139,23 @@ def fingerprint(path: str) -> tuple[str, float]:
     rows = [(str(p.relative_to(place)), s.st_size, s.st_mtime_ns) for p in files for s in [p.stat()]]
     latest = max((time for _, _, time in rows), default=0) / 1e9
     return hashlib.sha256(to_json(rows)).hexdigest(), latest
+
+
+def listing(path: str, most: int = 50_000) -> str:
+    """sha256 of names and sizes of the files at a path, the first `most` of them; "" where there are none.
+
+    Unlike a fingerprint it is the same for a copy.
+    """
+    place = Path(path)
+    if not path or not place.exists():
+        return ""
+    files = islice((p for p in _walked(place) if p.is_file()), most) if place.is_dir() else [place]
+    rows = [(p.relative_to(place.parent if place.is_file() else place).as_posix(), p.stat().st_size) for p in files]
+    return hashlib.sha256(to_json(rows)).hexdigest()
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, in an order that stays."""
+    for base, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (Path(base) / name for name in sorted(files))

@@ -5,19 +5,24 @@ coordinates, paths are relative to the recipe's folder. Loads no torch.
 """
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
+from ..baselines.protocol import Baseline
 from ..errors import OpenError
 from ..recovery.protocol import RecoverySettings
-from ..structures.analysis import Analysis, Mask, from_identities, identities
-from ..structures.costs import costs
+from ..sources.protocol import ModelSpec
+from ..structures.analysis import Analysis
 from .files import write
 from .history import History, versions
 from .paths import Change, absolute_to, change_baseline, change_model, relative_to
 from .plain import from_plain, to_json
+from .points import listing
 from .states import Exported, PlanIntent, State, StateKind
 from .steps import (
     Attach,
@@ -41,32 +46,84 @@ SCHEMA = 1
 RECIPE = "recipe.json"
 
 
+class Found(NamedTuple):
+    """What a recipe's next version is held against: structures of each coupled set, and a hash of the data's files."""
+
+    widths: Mapping[str, int] = MappingProxyType({})
+    data: str = ""
+
+
+NOTHING = Found()
+replaced = msgspec.structs.replace
+
+
 def recipe_of(history: History, state: str, analysis: Analysis, threads: int = 1) -> Recipe:
     """The steps from the original to a state."""
-    original, *others = history.path_to(state)
     assert history.spec is not None
-    model = replace(history.spec, task=history.task, trust_pickle=False, trust_code=False)
-    intent = OpenIntent(model, threads, versions=history.versions or versions())
-    steps: list[Step] = [Open(intent, _numbers(original)), *_exports(original)]
+    path, task = history.path_to(state), history.task
+    intent = OpenIntent(replace(history.spec, task=task), threads, versions=history.versions or versions())
+    found = Found({one.key: one.count for one in analysis.sets}, "" if task is None else listing(task.path))
+    return recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+
+
+def recorded(
+    path: Sequence[State],
+    opening: OpenIntent,
+    folder: Path,
+    baselines: Sequence[Baseline] = (),
+    found: Found = NOTHING,
+) -> Recipe:
+    """The steps along states; needs no model.
+
+    Args:
+        path: From the original on.
+        opening: What was opened; consent is left out of it.
+        folder: The session's, where attached weights lie.
+        baselines: Those beside a state of the path become steps.
+        found: Of the original, for its next version.
+    """
+    original, *others = path
+    model = replace(opening.model, trust_pickle=False, trust_code=False)
+    opened = replaced(_numbers(original), widths=dict(found.widths), data=found.data)
+    steps: list[Step] = [Open(replaced(opening, model=model), opened), *_exports(original)]
     before = original
     for one in others:
-        steps += [*_steps(before, one, analysis, history.folder), *_exports(one), *_baselines(history, one)]
+        steps += [*_steps(before, one, folder), *_exports(one), *_baselines(baselines, one)]
         before = one
     return Recipe(SCHEMA, tuple(steps))
 
 
+def with_model(recipe: Recipe, change: Callable[[ModelSpec], ModelSpec]) -> Recipe:
+    """A recipe that opens another model, or another version of it."""
+    first, *others = recipe.steps
+    assert isinstance(first, Open)
+    intent = replaced(first.intent, model=change(first.intent.model))
+    return Recipe(recipe.schema, (replaced(first, intent=intent), *others))
+
+
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write a recipe atomically, paths relative to its folder."""
-    write(path, to_json(_with_paths(recipe, relative_to(path.parent)), indent=2) + b"\n")
+    write(path, recipe_bytes(_with_paths(recipe, relative_to(path.parent))))
+
+
+def recipe_bytes(recipe: Recipe) -> bytes:
+    """A recipe as JSON, its paths as they are."""
+    return to_json(recipe, indent=2) + b"\n"
 
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe, paths made absolute; raises OpenError with a sentence that says what is wrong with it."""
     try:
-        content = msgspec.json.decode(path.read_bytes())
+        return recipe_from(path.read_bytes(), path)
     except OSError as error:
         template = "{path} cannot be read: {error}."
         raise OpenError("recipe.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
+
+
+def recipe_from(data: bytes, path: Path) -> Recipe:
+    """The recipe that was read from a path, which its own paths are relative to."""
+    try:
+        content = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         template = "{path} is no recipe: it is not JSON ({error})."
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
@@ -81,20 +138,22 @@ def read_recipe(path: Path) -> Recipe:
     return _with_paths(recipe, absolute_to(path.parent))
 
 
-def planned(analysis: Analysis, before: State, after: State) -> Mask:
-    """[S] what a cut took away."""
-    gone, _ = from_identities(analysis, before.removed)
-    return from_identities(analysis, after.removed)[0] & ~gone
+def taken(before: Mapping[str, list[int]], after: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """What is removed in one state and not in an earlier one: by set key, original indices."""
+    gone = {key: set(indices) for key, indices in before.items()}
+    left = {
+        key: [index for index in indices if index not in gone[key]] if key in gone else list(indices)
+        for key, indices in after.items()
+    }
+    return {key: indices for key, indices in left.items() if indices}
 
 
-def _steps(before: State, one: State, analysis: Analysis, folder: Path) -> list[Step]:
+def _steps(before: State, one: State, folder: Path) -> list[Step]:
     numbers = _numbers(one)
     match one.kind:
         case StateKind.CUT:
             intent = one.plan or PlanIntent()
-            marked = identities(analysis, planned(analysis, before, one))
-            predicted = costs(analysis, from_identities(analysis, one.removed)[0])
-            plan = Plan(intent, Numbers(predicted.parameters, predicted.macs, removed=marked))
+            plan = Plan(intent, Numbers(one.parameters, one.macs, removed=taken(before.removed, one.removed)))
             score = [Score(ScoreIntent(intent.criterion, intent.seed, intent.choices))] if intent.criterion else []
             return [*score, plan, Cut(outcome=numbers)]
         case StateKind.RECOVERED:
@@ -109,8 +168,8 @@ def _exports(state: State) -> list[Step]:
     return [Export(ExportIntent(e.format, _destination(e)), Numbers(exported=e)) for e in state.exports]
 
 
-def _baselines(history: History, state: State) -> list[Step]:
-    beside = (one for one in history.baselines.values() if one.against == state.id)
+def _baselines(baselines: Sequence[Baseline], state: State) -> list[Step]:
+    beside = (one for one in baselines if one.against == state.id)
     return [Compare(b.asked, Numbers(b.parameters, b.macs, b.weights, (b.metric,))) for b in beside]
 
 
@@ -136,7 +195,6 @@ def _with_paths(recipe: Recipe, change: Change) -> Recipe:
 
 
 def _changed(step: Step, change: Change) -> Step:
-    replaced = msgspec.structs.replace
     match step:
         case Open():
             return replaced(step, intent=replaced(step.intent, model=change_model(step.intent.model, change)))

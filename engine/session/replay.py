@@ -1,24 +1,35 @@
-"""Run a recipe: the same indices where the model still has them, the same goal planned again where it does not.
+"""Run a recipe, on the model that it was made for or on its next version.
 
-What no longer matches is listed, never passed over in silence.
+Without a mode: the same indices where the model still has them, the same goal planned again where it does not. What no
+longer matches is listed, never passed over in silence (`matching.py`).
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import PlanError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..planning.goal import solve
+from ..planning.marks import check_plan
 from ..planning.obstacles import asked_in_words
-from ..planning.protocol import Goal
-from ..structures.analysis import Mask, from_identities
+from ..planning.protocol import Cost, Goal, Limit
+from ..planning.reshape import reshaped
+from ..structures.analysis import Kind, Mask, from_identities
 from ..tasks.protocol import Split
-from .history import versions
-from .recipe import read_recipe
-from .session import Session
+from .matching import Fit, Mode, fit, shown
+from .points import listing
+from .recipe import read_recipe, with_model
 from .states import Exported, OpenedModel, PlanIntent, State
 from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
 from .timed import table_for
+
+if TYPE_CHECKING:
+    from .session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,7 @@ class Replay:
         exported: Files that were written.
         missing: Structures that the recipe names and the model no longer has, "key[index]".
         notes: What differs from when the recipe was made, in words.
-        complete: False when marks that a hand made could not be made again.
+        complete: False when marks that a hand made could not be made again, or steps were left out.
     """
 
     opened: OpenedModel
@@ -46,8 +57,10 @@ class Replay:
 class _Run:
     """Where a replay stands."""
 
-    session: Session
+    session: "Session"
     opened: OpenedModel
+    fit: Fit
+    mode: Mode | None
     made: list[str]
     marks: Mask
     plan: PlanIntent = field(default_factory=PlanIntent)
@@ -56,6 +69,7 @@ class _Run:
     notes: list[str] = field(default_factory=list[str])
     complete: bool = True
     again: bool = False  # A plan was made again: what later ones marked was chosen for another model.
+    gone: Counter[str] = field(default_factory=Counter[str])  # Structures that plans so far removed, by set key.
 
     @property
     def state(self) -> str:
@@ -63,7 +77,12 @@ class _Run:
 
 
 def run_recipe(
-    path: Path, session: Session, trust_pickle: bool = False, token: CancelToken | None = None
+    path: Path,
+    session: "Session",
+    trust_pickle: bool = False,
+    token: CancelToken | None = None,
+    mode: Mode | None = None,
+    weights: str = "",
 ) -> Job[Replay]:
     """Run the recipe in a file on a session.
 
@@ -72,23 +91,67 @@ def run_recipe(
         session: Gets the states.
         trust_pickle: Consent to run a checkpoint's pickle; a recipe cannot give it.
         token: Cancels.
+        mode: What is done again on another version of the model; None for what matches best.
+        weights: A new checkpoint of the same model, "" for the recorded one.
     """
-    return (yield from replay(read_recipe(path), session, trust_pickle, token))
+    recipe = read_recipe(path)
+    if weights:
+        recipe = with_model(recipe, lambda model: replace(model, weights=str(Path(weights).absolute())))
+    return (yield from replay(recipe, session, trust_pickle, token, mode))
 
 
 def replay(
-    recipe: Recipe, session: Session, trust_pickle: bool = False, token: CancelToken | None = None
+    recipe: Recipe,
+    session: "Session",
+    trust_pickle: bool = False,
+    token: CancelToken | None = None,
+    mode: Mode | None = None,
 ) -> Job[Replay]:
-    """Run a recipe's steps on a session."""
+    """Open what a recipe names, then run its steps."""
     first, token = recipe.steps[0], token or NeverCancelled()
     assert isinstance(first, Open)
     opened = yield from session.open(replace(first.intent.model, trust_pickle=trust_pickle), token=token)
-    run = _Run(session, opened, [opened.state.id], opened.analysis.empty(), notes=_differences(first, opened))
-    for number, step in enumerate(recipe.steps[1:], 2):
-        yield Progress(f"Step {number} of {len(recipe.steps)}", number, len(recipe.steps))
+    return (yield from steps_again(recipe, session, opened, mode, token))
+
+
+def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
+    """How a recipe fits what a session has opened."""
+    task = session.history.task
+    return fit(recipe, opened, listing(task.path) if task is not None else "")
+
+
+def steps_again(
+    recipe: Recipe, session: "Session", opened: OpenedModel, mode: Mode | None, token: CancelToken
+) -> Job[Replay]:
+    """Run the steps behind the first on an opened model, from its original on.
+
+    Raises:
+        PlanError: The mode would do something else than it says; nothing was done.
+    """
+    found = fit_of(recipe, session, opened)
+    if mode is not None and (why := found.refused.get(mode)) is not None:
+        raise PlanError(why.code, why.template, **why.arguments)
+    run = _Run(session, opened, found, mode, [opened.state.id], opened.analysis.empty())
+    run.notes += [str(sentence) for sentence in found.sentences]
+    steps = found.recipe.steps
+    for number, step in enumerate(steps[1:], 2):
+        yield Progress(f"Step {number} of {len(steps)}", number, len(steps))
+        if (why := _impossible(step, run)) and mode is not None:
+            run.complete = False
+            run.notes.append(f"Step {number} and what follows it was left out: {why}")
+            break
         yield from _apply(step, run, token)
     states = tuple(session.history.state(one) for one in run.made)
     return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
+
+
+def _impossible(step: Step, run: _Run) -> str:
+    """Why a step means nothing on another version of the model, "" where it does."""
+    if isinstance(step, Recover | Compare) and not run.session.has_task:
+        return "it needs data. Attach it, then recover."
+    if isinstance(step, Attach):
+        return "its weights were trained for the version before. Train this one, then attach its own."
+    return ""
 
 
 def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
@@ -99,59 +162,122 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Cut() if not (run.marks & ~session.removed(run.state)).any():
             run.notes.append("The model meets the goal of a plan already; nothing was cut for it.")
         case Cut():
-            run.made.append((yield from session.cut(run.state, run.marks, run.plan, token)).id)
+            yield from _made(run, (yield from session.cut(run.state, run.marks, run.plan, token)))
         case Recover():
-            run.made.append((yield from session.recover(run.state, step.intent, token)).id)
+            yield from _made(run, (yield from session.recover(run.state, step.intent, token)))
             yield from session.evaluate(run.state, Split.REPORT, token)
+            yield Progress("Evaluated", made=session.history.state(run.state))
         case Attach():
-            run.made.append((yield from session.attach(run.state, step.intent.weights, token=token)).id)
+            yield from _made(run, (yield from session.attach(run.state, step.intent.weights, token=token)))
         case Compare():
             yield from session.baseline(run.state, step.intent, token)
-        case Export():
+        case Export() if run.mode is None:
             run.exported.append((yield from session.export(run.state, step.intent.format, step.intent.path, token)))
+        case Export():
+            template = f"{step.intent.path} was not written again: it holds the version before. Export this one."
+            run.notes.append(template)
         case _:  # Scores are made when a plan needs them; a second model is not opened.
             pass
 
 
+def _made(run: _Run, state: State) -> Job[None]:
+    run.made.append(state.id)
+    yield Progress("Made", made=state)
+
+
 def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
+    """What the plan removes, by the mode."""
+    run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
+    match run.mode:
+        case Mode.SAME_SHAPE:
+            return (yield from _same_shape(step, run, token))
+        case Mode.SAME_GOAL:
+            return (yield from _planned_again(step.intent, _goal(step, run), run, token))
+        case Mode.SAME_INDICES:
+            marks = _same_indices(step, run)
+            check_plan(run.opened.analysis, marks | run.session.removed(run.state))
+            return marks
+        case None:
+            return (yield from _best(step, run, token))
+
+
+def _best(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     """The recorded indices, or the recorded goal planned again."""
-    analysis = run.opened.analysis
-    recorded, missing = from_identities(analysis, step.outcome.removed)
-    run.missing += missing
+    recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
     goal = step.intent.asked
     if recorded.any() and not missing and not (run.again and goal):
         return recorded
     if goal is not None:
-        words, run.again = asked_in_words(goal), True
-        run.notes.append(f"Planned again ({words}): the recorded structures do not match.")
+        run.missing += missing
+        run.again = True
+        run.notes.append(f"Planned again ({asked_in_words(goal)}): the recorded structures do not match.")
         return (yield from _planned_again(step.intent, goal, run, token))
+    return _same_indices(step, run)
+
+
+def _same_indices(step: Plan, run: _Run) -> Mask:
+    recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
+    run.missing += missing
     if not recorded.any():
         template = "The recipe's plan names no structure that this model has, and no goal to plan for."
         raise PlanError("recipe.no_plan", template, details="\n".join(missing))
-    run.complete = False
-    run.notes.append(
-        f"{len(missing)} of the structures that were marked by hand are not in this model; they were left out."
-    )
+    if missing:
+        run.complete = False
+        run.notes.append(
+            f"{len(missing)} of the structures that were marked are not in this model; they were left out."
+        )
     return recorded
+
+
+def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
+    """As many of each set as before, chosen by scores on these weights."""
+    analysis, session, kept = run.opened.analysis, run.session, dict[int, int]()
+    widths, numbers = run.fit.recipe.steps[0].outcome.widths, {one.key: n for n, one in enumerate(analysis.sets)}
+    for key in step.outcome.removed:
+        number = numbers.get(key)
+        if number is None:
+            run.complete = False
+            run.missing += [f"{key}[{index}]" for index in step.outcome.removed[key]]
+            continue
+        have = analysis.sets[number].count
+        kept[number] = widths.get(key, have) - run.gone[key]
+        if kept[number] >= have:
+            run.notes.append(f"{shown(key)} has no more than the {kept[number]} that it shall keep; it loses nothing.")
+    scores = yield from _scores(step.intent, run, token)
+    locked, missing = from_identities(analysis, step.intent.locked)
+    run.missing += missing
+    plan = reshaped(analysis, scores, session.removed(run.state), kept, locked)
+    for number, count in kept.items():
+        one = analysis.sets[number]
+        left = one.count - int(plan[one.structures].sum())
+        if left != min(count, one.count):
+            run.notes.append(f"{shown(one.key)} keeps {left}, not {count}: it loses in step with others.")
+    return plan
+
+
+def _scores(intent: PlanIntent, run: _Run, token: CancelToken) -> Job[NDArray[np.float64]]:
+    return (yield from run.session.score(run.state, intent.criterion or "l1", intent.choices, intent.seed, token))
+
+
+def _goal(step: Plan, run: _Run) -> Goal:
+    """The recorded goal; for marks by hand the share of the MACs that they left, of the kinds that went."""
+    if (goal := step.intent.asked) is not None:
+        return goal
+    before = run.fit.recipe.steps[0].outcome.macs
+    if not before or not step.outcome.macs:
+        template = "A plan of this recipe was marked by hand, and it does not say what it left. Keep the same shape."
+        raise PlanError("recipe.no_goal", template)
+    kinds = {key.partition("|")[0] for key in step.outcome.removed} & set(Kind)
+    goal = Goal((Limit(Cost.MACS, step.outcome.macs / before),), kinds=tuple(sorted(map(Kind, kinds))))
+    run.notes.append(f"A plan that was marked by hand was planned for instead: {asked_in_words(goal)}, as it left.")
+    return goal
 
 
 def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
     analysis, session = run.opened.analysis, run.session
-    scores = yield from session.score(run.state, intent.criterion or "l1", intent.choices, intent.seed, token)
-    removed, _ = from_identities(analysis, session.history.state(run.state).removed)
+    scores = yield from _scores(intent, run, token)
     locked, missing = from_identities(analysis, intent.locked)
     marked, missing_too = from_identities(analysis, intent.marked)
     run.missing += missing + missing_too
     table = yield from table_for(session, goal, token)
-    return solve(analysis, scores, goal, removed | marked, locked, table).removed
-
-
-def _differences(step: Open, opened: OpenedModel) -> list[str]:
-    notes: list[str] = []
-    now, recorded = versions(), step.intent.versions
-    changed = [f"{name} {was} -> {now.get(name, 'none')}" for name, was in recorded.items() if now.get(name) != was]
-    if changed:
-        notes.append(f"Made with other versions: {', '.join(changed)}.")
-    if step.outcome.weights and step.outcome.weights != opened.state.weights:
-        notes.append("The model's weights are others than when the recipe was made.")
-    return notes
+    return solve(analysis, scores, goal, session.removed(run.state) | marked, locked, table).removed

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..baselines.protocol import Baseline, BaselineSpec, Standing
+from ..devices import CPU, available, device_named, placed
 from ..errors import OpenError, TaskError
 from ..export.table import exporter_named
-from ..inputs import Inputs
+from ..inputs import Inputs, at_batch, at_size
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..latency.protocol import LatencyTable
+from ..latency.savings import Saving, savings
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -35,6 +37,10 @@ from ..scoring.criteria import score as rate
 from ..sensitivity.measure import Subject, sensitivity
 from ..sensitivity.protocol import SHARES, Sensitivity
 from ..sensitivity.trials import sets_of
+from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights, write_bundle
+from ..sharing.recipes import recipe_at
+from ..sharing.report import write_report
+from ..sharing.structures import STRUCTURES, analysis_to_json
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
@@ -47,6 +53,7 @@ from ..surgery.own_class import require_own_class
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
+from ..targets.by_module import module_times as time_modules
 from ..targets.elsewhere import refuse_prompt, write_bench
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
@@ -58,11 +65,14 @@ from .artifacts import Artifacts
 from .benching import bench_name, take_results
 from .comparing import Comparison
 from .courses import Course, Sweep
-from .files import removed_unless_finished
+from .curve import noted, thinned
+from .files import removed_unless_finished, write
+from .filters import Filters, filters_of
 from .history import History, is_project
 from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
 from .losses import Found, Tolerance, lowest
+from .matching import Fit, Mode
 from .opening import (
     Prepared,
     analysed,
@@ -76,42 +86,89 @@ from .opening import (
     with_tokenizer,
 )
 from .paths import absolute_to, change_model, change_task
+from .place import Place
 from .plain import to_plain
-from .points import fingerprint, points_of
+from .points import Numbers, Stored, fingerprint, points_of
+from .project import changes, read_project, take_window, write_project
 from .recipe import RECIPE, recipe_of, write_recipe
 from .reopening import check_kept, reopened
+from .replay import Replay, fit_of, steps_again
+from .script import SCRIPT, write_script
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
-from .steps import Recipe
+from .steps import Open, Recipe
 from .store import GIGABYTE, WeightStore
 
 NEVER = NeverCancelled()
 
 
-class Session:
-    """One opened model and its states.
+class Session(Place):
+    """One opened model and its states; what `Place` says of where they lie."""
 
-    Attributes:
-        folder: Where the log and the weights lie.
-        history: The tree of states.
-        store: The weights of the states.
-        cache: Where measurements by content are kept, in the session's folder unless told otherwise.
-    """
+    def __init__(
+        self,
+        folder: Path | None = None,
+        disk_bound: int = 4 * GIGABYTE,
+        cache: Path | None = None,
+        exclusive: bool = False,
+    ) -> None:
+        """Work in a folder, or in a temporary one that `close` removes.
 
-    def __init__(self, folder: Path | None = None, disk_bound: int = 4 * GIGABYTE, cache: Path | None = None) -> None:
-        """Work in a folder, or in a temporary one that `close` removes; `disk_bound` in bytes."""
+        Args:
+            folder: Where log and weights go.
+            disk_bound: Bytes that the folder may take.
+            cache: Where measurements by content go.
+            exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
+        """
         self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
-        self.history = History(self.folder)
-        self.store = WeightStore(self.folder / "weights", disk_bound)
-        self.cache = cache or self.folder
-        self._live: Live | None = None
+        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
+        super().__init__(place, disk_bound, cache or place, exclusive)
+        self.device: str = CPU
+        self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
-    def open(self, spec: ModelSpec, evaluate: bool = True, token: CancelToken = NEVER) -> Job[OpenedModel]:
-        """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states."""
+    def open(
+        self, spec: ModelSpec, evaluate: bool = True, folder: str = "", token: CancelToken = NEVER
+    ) -> Job[OpenedModel]:
+        """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states.
+
+        Args:
+            spec: What to open.
+            evaluate: Judge the original.
+            folder: Where the session goes on from now on, "" for where it is; what was there before stays as it is.
+            token: Cancels.
+        """
+        with self._moving(folder):
+            yield from self._alone()
+            return (yield from self._open(spec, evaluate, token))
+
+    def restore(
+        self, folder: str = "", moved: tuple[tuple[str, str], ...] = (), token: CancelToken = NEVER
+    ) -> Job[OpenedModel]:
+        """Reopen the model of a session's folder with every state; nothing is trained or evaluated again.
+
+        Args:
+            folder: Where the session goes on from now on, "" for where it is.
+            moved: (where a file was, where it is now).
+            token: Cancels.
+        """
+        with self._moving(folder):
+            yield from self._alone()
+            history = History(self.folder)
+            history.read()
+            elsewhere = history.relocate(moved)
+            self._live = yield from reopened(history, self.store, history.consent, token)
+            history.mend()
+            if elsewhere:
+                history.write_to(self.folder, consent=True)
+            self.history = history
+            return self._opened()
+
+    def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken) -> Job[OpenedModel]:
         here, began = absolute_to(Path.cwd()), time.time()
         spec = change_model(spec, here)
         if is_project(spec.source):
             return (yield from self._open_project(spec, token))
+        if is_bundle(spec.source):
+            return (yield from self._open_bundle(spec, token))
         prepared = yield from prepare(spec, token)
         metrics, info = tuple[Metric, ...](), None
         if prepared.task is not None and evaluate:
@@ -122,16 +179,13 @@ class Session:
         yield Progress("Keeping the original")
         original = self._original(prepared.opened.model, analysis, metrics)
         self.history.open(prepared.spec, prepared.spec.task, original)
-        self._live = Live(prepared, analysis, prepared.task, info, began)
+        self._live, self._shown = Live(prepared, analysis, prepared.task, info, began), None
         return self._opened()
 
-    def restore(self, token: CancelToken = NEVER) -> Job[OpenedModel]:
-        """Reopen the model of this session's folder with every state; nothing is trained or evaluated again."""
-        history = History(self.folder)
-        history.read()
-        self._live = yield from reopened(history, self.store, history.consent, token)
-        self.history = history
-        return self._opened()
+    def use_device(self, device: str) -> str:
+        """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
+        self.device = device_named(device)
+        return self.device
 
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
         """Let a task judge the model; the original is evaluated on it first."""
@@ -142,16 +196,22 @@ class Session:
         same_shape(example_inputs((), task, (), original), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
-        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics))
+        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         live.task, live.info, live.opened = task, info, opened
         return info
 
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""
         task, model = self._need_task(), self._model(state)
-        metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
+        with placed(self.device, model):
+            metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
         self.history.add_metric(state, metric)
         return metric
+
+    def judged(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
+        """A state's metric on a split, measured now unless it has been."""
+        known = next((one for one in self.history.state(state).metrics if one.split is split), None)
+        return (yield from self.evaluate(state, split, token)) if known is None else known
 
     def score(
         self,
@@ -163,9 +223,14 @@ class Session:
     ) -> Job[NDArray[np.float64]]:
         """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
         live, one, choices = self._need(), self.history.state(state), choices or Choices()
-        known = live.measured.setdefault(repr((one.weights, self.history.task, choices.batches, seed)), {})
+        known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         subject = (self._model(state), live.analysis, live.mask(one), criterion, live.task, token)
         return (yield from rate(*subject, choices=choices, seed=seed, known=known))
+
+    def _ablation_file(self, one: State, choices: Choices, seed: int) -> Path:
+        live, task = self._need(), self._need_task()
+        how = (choices.batches, seed, torch.get_num_threads())
+        return points_of(self.cache / "ablation", one, live.prepared.spec, task.spec, live.opened, how)
 
     def measure(
         self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
@@ -189,12 +254,22 @@ class Session:
             self.history.add_timing(state, timing)
         return timings
 
+    def module_times(self, state: str, target: TargetSpec, token: CancelToken = NEVER) -> Job[dict[str, float]]:
+        """Share of a forward's time in each module of a state by its path, in PyTorch with the target's batch."""
+        inputs = at_batch(at_size(self._need().prepared.inputs, target.lengths), target.batch)
+        return (yield from time_modules(self._model(state), inputs, target.threads, token))
+
     def latencies(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[LatencyTable]:
         """The table that predicts the latency of any plan on a target; what is missing in it is measured first.
 
         Widths in it are multiples of `target.multiple`.
         """
         return (yield from latency_table(self._measuring(target), token, target.multiple))
+
+    def savings(self, state: str, target: TargetSpec, token: CancelToken = NEVER) -> Job[tuple[Saving, ...]]:
+        """What half of each set of a state saves on a target, and where removal buys no time there."""
+        table = yield from self.latencies(target, token)
+        return savings(self.analysis, table, self.removed(state))
 
     def forget_latencies(self, target: TargetSpec) -> None:
         """Measure anew what is asked next of a target, where the machine was busy before."""
@@ -251,11 +326,12 @@ class Session:
         student, teacher = self._fresh(parent), live.prepared.opened.model
         kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
-        told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint)
-        result = yield from fine_tune(student, teacher, task, settings, token, *told)
+        told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
+        points: list[dict[str, float]] = []
+        result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), points)
         check(token)
         student.load_state_dict(result.state_dict)
-        fields = {"recovery": settings, "metrics": (result.metric,)}
+        fields = {"recovery": settings, "metrics": (result.metric,), "curve": thinned(points)}
         made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
         checkpoint.forget()
         return made
@@ -314,8 +390,10 @@ class Session:
         removed = live.mask(one)
         numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs
-        subject = Subject(self._model(state), live.analysis, removed, one.edits, inputs, task, scores, criterion)
-        points = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        told = (one.edits, inputs, task, scores, criterion, self.device)
+        subject = Subject(self._model(state), live.analysis, removed, *told)
+        file = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        points = Stored(file, Metric)
         return (yield from sensitivity(subject, numbers, shares, points, token))
 
     def compare(
@@ -375,13 +453,18 @@ class Session:
         """[S] what is gone in a state."""
         return self._need().mask(self.history.state(state))
 
+    def filters(self, state: str) -> Filters | None:
+        """The filters of a state's first convolution as images, None where it has none that can be seen."""
+        live = self._need()
+        return filters_of(self._model(state), live.analysis, live.mask(self.history.state(state)))
+
     def states(self) -> tuple[State, ...]:
         """All states in the order they were made, the original first."""
-        return tuple(self.history.states.values())
+        return tuple((self.history if self._shown is None else self._shown.history).states.values())
 
-    def baselines(self, state: str) -> tuple[Baseline, ...]:
-        """The baselines that stand beside a state, in the order they were made."""
-        return tuple(one for one in self.history.baselines.values() if one.against == state)
+    def baselines(self, state: str = "") -> tuple[Baseline, ...]:
+        """The baselines that stand beside a state, or beside any, in the order they were made."""
+        return tuple(one for one in self.history.baselines.values() if state in ("", one.against))
 
     def standing(self, state: str) -> Standing:
         """A state as baselines are made for it."""
@@ -389,7 +472,7 @@ class Session:
         opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
         made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
         costs = (one.parameters, one.macs)
-        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs)
+        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
 
     def keep_baseline(self, one: Baseline, model: nn.Module) -> Baseline:
         """Write a baseline's weights, then the baseline; it gets its id."""
@@ -402,23 +485,85 @@ class Session:
         """The steps from the original to a state."""
         return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
 
+    def write_recipe(self, state: str, path: str) -> tuple[str, ...]:
+        """Write the recipe of a state into a file; returns what was written."""
+        file = Path(absolute_to(Path.cwd())(path))
+        write_recipe(file, self.recipe(state))
+        return (str(file),)
+
+    def write_script(self, state: str, path: str) -> tuple[str, ...]:
+        """Write the Python script of a state, with a file of marks beside it where they are many; what was written."""
+        return tuple(map(str, write_script(Path(absolute_to(Path.cwd())(path)), self.recipe(state))))
+
+    def write_report(self, state: str, path: str) -> tuple[str, ...]:
+        """Write a report of a state as one HTML file; returns what was written."""
+        file = Path(absolute_to(Path.cwd())(path))
+        return (str(write_report(file, self.history, self.recipe(state), state)),)
+
+    def write_bundle(
+        self, state: str, path: str, weights: bool = False, token: CancelToken = NEVER
+    ) -> Job[tuple[str, ...]]:
+        """Write a bundle of all states, with or without their weights; returns what was written."""
+        file, structures = Path(absolute_to(Path.cwd())(path)), analysis_to_json(self._need().analysis)
+        folder = self.store.folder if weights else None
+        told = (self.history, self.recipe(state), state, structures, folder)
+        return (str((yield from write_bundle(file, *told, token))),)
+
+    def open_recipe(
+        self,
+        recipe: str,
+        weights: str = "",
+        source: str = "",
+        trust_pickle: bool = False,
+        trust_code: bool = False,
+        token: CancelToken = NEVER,
+    ) -> Job[OpenedModel]:
+        """Open the model of a recipe, with a new checkpoint or from another source where they are named."""
+        here = absolute_to(Path.cwd())
+        first = recipe_at(Path(here(recipe))).steps[0]
+        assert isinstance(first, Open)
+        named = {"weights": weights} if weights else {}
+        named |= {"source": source, "weights": weights} if source else {}
+        spec = replace(first.intent.model, trust_pickle=trust_pickle, trust_code=trust_code, **named)
+        foreign = replace(spec, source="") if source else spec  # What a hand has named needs no further consent.
+        require_consent(foreign, "", Path(here(recipe)), trust_code)
+        return (yield from self.open(spec, token=token))
+
+    def fit(self, recipe: str) -> Fit:
+        """How the recipe of a file, a project or a bundle fits the model that is open."""
+        return fit_of(recipe_at(Path(absolute_to(Path.cwd())(recipe))), self, self._opened())
+
+    def apply_recipe(self, recipe: str, mode: Mode | None = None, token: CancelToken = NEVER) -> Job[Replay]:
+        """Do a recipe's steps again on the original of the open model; each state that is made stays."""
+        read = recipe_at(Path(absolute_to(Path.cwd())(recipe)))
+        return (yield from steps_again(read, self, self._opened(), mode, token))
+
     def save(self, folder: str, state: str) -> str:
-        """Write a project: every state with its weights, and the recipe of one. Returns the folder."""
+        """Write a project: every state with its weights, recipe and script of one. Returns the folder."""
         target = Path(folder).expanduser().absolute()
         store = WeightStore(target / "weights")
         for digest in self.history.weights:
             store.take(digest, self.store)
-        write_recipe(target / RECIPE, self.recipe(state))
+        recipe = self.recipe(state)
+        write_recipe(target / RECIPE, recipe)
+        write_script(target / SCRIPT, recipe)
+        write(target / STRUCTURES, analysis_to_json(self._need().analysis))
+        assert self.history.spec is not None
+        write_project(target, self.history.spec, self.history.task, state)
+        take_window(self.folder, target)
         self.history.write_to(target)
         return str(target)
 
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
+        self._let_go()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _need(self) -> Live:
+        if self._live is None and self._shown is not None:
+            raise OpenError("session.shown", "{absent}", absent=self._shown.absent)
         if self._live is None:
             raise OpenError("session.closed", "No model is open. Open one first.")
         return self._live
@@ -435,18 +580,56 @@ class Session:
         project.read()
         assert project.spec is not None
         check_kept(spec, project.spec)
+        file, notes = read_project(project.folder)
+        project.relocate(spec.moved)
         project.spec = replace(project.spec, trust_code=spec.trust_code)
         require_consent(replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code)
         store = WeightStore(project.folder / "weights")
+        yield Progress("Looking for what has changed")
+        changed, stale = changes(file, project.spec, project.task)
+        if stale:
+            project.mark_stale()
+        project.notes = (*project.notes, *notes, *changed)
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():
             for digest in project.weights:
                 self.store.take(digest, store)
             project.write_to(self.folder)
-        self.history.read()
-        self._live = live
+            self.history.read()
+        else:
+            self.history = project
+        self.history.notes = project.notes
+        self._live, self._shown = live, None
         if spec.task is not None and spec.task != self.history.task:
             yield from self.attach_task(spec.task, token)
+        return self._opened()
+
+    def _open_bundle(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
+        """Open a bundle with its states where their weights and the model's code are at hand, else only its numbers."""
+        yield Progress("Reading the bundle")
+        bundle = read_bundle(Path(spec.source))
+        absent = bundle.absent
+        try:
+            if not absent:
+                return (yield from self._open_whole(bundle, spec, token))
+        except OpenError as error:
+            if error.message.code in ("source.code", "checkpoint.pickle"):
+                raise
+            absent = str(error)
+        shown = bundle.opened(absent)
+        self._live, self._shown = None, bundle
+        return shown
+
+    def _open_whole(self, bundle: Bundle, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
+        history = bundle.history
+        assert history.spec is not None
+        bundle.check_code()
+        require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
+        yield from take_weights(bundle, self.store.folder, token)
+        live = yield from reopened(history, self.store, spec.trust_pickle, token)
+        history.write_to(self.folder)
+        self.history.read()
+        self._live, self._shown = live, None
         return self._opened()
 
     def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
@@ -456,8 +639,12 @@ class Session:
 
     def _opened(self) -> OpenedModel:
         live = self._need()
-        notes = tuple(str(note) for note in (*live.prepared.opened.notes, *live.analysis.notes))
-        return OpenedModel(live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info)
+        changed = tuple(map(str, self.history.notes))
+        of_data = () if live.info is None else live.info.notes
+        notes = (*changed, *map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
+        spec = self.history.spec and replace(self.history.spec, task=self.history.task)
+        told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info, spec)
+        return OpenedModel(*told, devices=available(), folder=str(self.folder), changed=changed)
 
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)

@@ -1,12 +1,14 @@
 """The history as plain data: states, each with what is needed to come back to it, and what was measured of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from ..devices import CPU
 from ..errors import Message
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
 from ..scoring.choices import Choices
+from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Kind
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
@@ -98,6 +100,8 @@ class State:
         plan: What the cut's plan was made for, None for states that are no cut.
         exports: Files written from this state.
         repairs: What the cut changed besides the tensors since the original, in words.
+        curve: The course of its recovery: {"step", "loss"} and {"step", "metric"}.
+        stale: What `metrics` were measured on, or by, has changed since.
     """
 
     id: str
@@ -115,6 +119,14 @@ class State:
     plan: PlanIntent | None = None
     exports: tuple[Exported, ...] = ()
     repairs: tuple[Message, ...] = ()
+    curve: tuple[dict[str, float], ...] = ()
+    stale: bool = False
+
+    def with_metric(self, metric: Metric) -> "State":
+        """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""
+        others = () if self.stale else self.metrics
+        kept = tuple(one for one in others if (one.name, one.split) != (metric.name, metric.split))
+        return replace(self, metrics=(*kept, metric), stale=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,11 @@ class OpenedModel:
         state: The original.
         notes: Remarks in words.
         task: What the attached task shows, None without one.
+        spec: As it was opened, with its task.
+        absent: Why it can only be looked at, "" where it can be worked on.
+        devices: Where models can be trained and judged, the CPU first.
+        folder: Of the session that it is open in.
+        changed: What is not as it was when this was left or saved, in words.
     """
 
     name: str
@@ -134,3 +151,8 @@ class OpenedModel:
     state: State
     notes: tuple[str, ...]
     task: TaskInfo | None
+    spec: ModelSpec | None = None
+    absent: str = ""
+    devices: tuple[str, ...] = (CPU,)
+    folder: str = ""
+    changed: tuple[str, ...] = ()

@@ -27,6 +27,8 @@ class Numbers(msgspec.Struct, frozen=True, omit_defaults=True):
         verification: Of a cut.
         removed: Of a plan: what it marked, by set key, original indices.
         exported: Of an export.
+        widths: Of opening: structures of each coupled set, by set key.
+        data: Of opening: names and sizes of the files of the data, as a hash; "" where there are none.
     """
 
     parameters: int = 0
@@ -36,6 +38,8 @@ class Numbers(msgspec.Struct, frozen=True, omit_defaults=True):
     verification: Verification | None = None
     removed: dict[str, list[int]] = msgspec.field(default_factory=dict[str, list[int]])
     exported: Exported | None = None
+    widths: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    data: str = ""
 
 
 class OpenIntent(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ class ModelSpec:
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all but what was computed on the way.
         own_class: Only plans count that leave the model's code as it is: what modules remember is changed, no number in
             a forward and no forward is replaced. Sizes that the code takes for one then stay equal.
+        moved: Of a project: (where a file was, where it is now).
     """
 
     source: str
@@ -37,6 +38,7 @@ class ModelSpec:
     trust_code: bool = False
     outputs: tuple[str, ...] = ()
     own_class: bool = False
+    moved: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ..tracing.recorder import record
 from .analysis import Analysis
 from .blocks import find_blocks
 from .build import build
+from .merging import merging_notes
 from .solve import solve
 from .walk import walk
 
@@ -47,10 +48,17 @@ def analyse(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a model did: the run in evaluation mode, and one in training mode where only that reaches parameters."""
+    """What a model did.
+
+    Attributes:
+        run: In evaluation mode.
+        training: In training mode, where only that reaches parameters.
+        notes: Remarks on the model as it was given.
+    """
 
     run: Record
     training: Record | None = None
+    notes: tuple[Message, ...] = ()
 
 
 def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Seen:
@@ -59,14 +67,14 @@ def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Seen:
     Raises:
         AnalysisError: The forward raised or returned no tensor.
     """
-    run = record(model, inputs, outputs)
+    run, notes = record(model, inputs, outputs), tuple(merging_notes(model))
     used = {value for call in run.calls for value in call.refs()}
     if all(source.value in used for source in run.sources if source.parameter):
-        return Seen(run)
+        return Seen(run, notes=notes)
     try:
-        return Seen(run, record(model, inputs, training=True))
+        return Seen(run, record(model, inputs, training=True), notes)
     except AnalysisError:  # it trains on other inputs: what is unused in evaluation stays as it is
-        return Seen(run)
+        return Seen(run, notes=notes)
 
 
 @uncollected()
@@ -76,8 +84,11 @@ def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[s
     context = walk(seen.run, token, seen.training)
     solution = solve(context.labels)
     check(token)
-    trained = seen.training is not None
     held, blocks = kept(seen.run), find_blocks(context, solution)
-    return uncollected()(
-        lambda refused: replace(build(context, solution, blocks, name, refused, held), trained=trained)
-    )
+
+    @uncollected()
+    def make(refused: Mapping[str, Message]) -> Analysis:
+        made = build(context, solution, blocks, name, refused, held)
+        return replace(made, trained=seen.training is not None, notes=(*made.notes, *seen.notes))
+
+    return make

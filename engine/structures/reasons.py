@@ -150,3 +150,22 @@ def also_makes(module: str) -> Message:
 def stays(module: str, reason: Message) -> Message:
     """A block without which the model's code did not run."""
     return Message("block.stays", "{module} cannot go as a whole. {reason}", {"module": module, "reason": str(reason)})
+
+
+def can_be_merged(count: int, method: str) -> Message:
+    """Blocks as they are trained, which become one layer each before they are used."""
+    return Message(
+        "merging.apart",
+        "{count} blocks have branches that their own {method}() merges after training. They are analysed, counted "
+        "and cut as they are, before that; merge the smaller model when it is trained.",
+        {"count": count, "method": method},
+    )
+
+
+def are_merged(count: int) -> Message:
+    """Blocks of which nothing is left to merge."""
+    return Message(
+        "merging.done",
+        "{count} re-parameterised blocks are merged already: they are analysed and cut as the one layer that each is.",
+        {"count": count},
+    )

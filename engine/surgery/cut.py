@@ -1,7 +1,7 @@
 """Cut a model: slice its tensors, drop its blocks, repair what modules remember, audit that it runs as predicted."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, cast
 
@@ -23,6 +23,7 @@ from .audit import Auditor
 from .candidates import Sizes
 from .counts import recounted
 from .folding import Folding
+from .merging import merging_numbers
 from .numbering import renumbered
 from .protocol import Edits
 from .repair import Repair, merge_attributes
@@ -99,13 +100,14 @@ def rehearse(
     edits = replace(edits, weights=folding.weights)
     if lasting:
         weights = edits.weights
-        for numbers in (recounted(smaller, analysis, before, after, inputs), renumbered(model, smaller)):
+        counted = recounted(smaller, analysis, before, after, inputs)
+        for numbers in (counted, renumbered(model, smaller), merging_numbers(smaller, repair.sizes)):
             edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
     return Rehearsal(smaller, edits, repair.known)
 
 
 def _with_numbers(
-    smaller: nn.Module, numbers: list[tuple[str, str, int]], edits: Edits, runs: Callable[[], bool]
+    smaller: nn.Module, numbers: Sequence[tuple[str, str, Any]], edits: Edits, runs: Callable[[], bool]
 ) -> Edits:
     """Attributes that no audit asked for: right as long as the model still runs as predicted with them."""
     if not numbers:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..devices import CPU, device_named, kind_of, title_of
 from ..errors import SecateurError
 from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
@@ -34,8 +35,14 @@ def measure(
     """
     require_inputs(inputs)
     rows = yield from _times(models, [at_size(inputs, target.lengths)] * len(models), target, token, step=False)
-    machine = f"{processor()}, {os.cpu_count()} cores, {target_named(target.runtime).version()}"
+    machine = machine_of(target)
     return tuple(_timing(target, times, own, machine) for times, own in rows)
+
+
+def machine_of(target: TargetSpec) -> str:
+    """What measures: processor, cores, device and runtime version in words."""
+    parts = [f"{processor()}, {os.cpu_count()} cores", target_named(target.runtime).version()]
+    return ", ".join(parts if target.device == CPU else [parts[0], title_of(target.device), parts[1]])
 
 
 def measure_steps(
@@ -86,6 +93,11 @@ def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
         template = "{title} is measured in {known} only, not in {given}."
         known = " and ".join(runtime.precisions)
         raise SecateurError("target.precision", template, title=runtime.title, known=known, given=target.precision)
+    if target.device != CPU:
+        if kind_of(target.device) not in runtime.devices:
+            template = "{title} is measured on the CPU here, not on {device}. Choose PyTorch for that."
+            raise SecateurError("target.device", template, title=runtime.title, device=target.device)
+        device_named(target.device)
     if min(target.threads, target.batch, *target.lengths) < 1:
         raise SecateurError("target.numbers", "Threads, batch and sizes of a target must be at least 1.")
     for model in models:

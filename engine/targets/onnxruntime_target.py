@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..devices import CPU
 from ..inputs import Inputs, call, named_arrays
 from .gathering import Gathered, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
@@ -24,6 +25,7 @@ class OnnxRuntime:
     title = "ONNX Runtime"
     takes = "onnx"
     precisions: tuple[str, ...] = ("fp32", "int8")
+    devices: tuple[str, ...] = (CPU,)
 
     def version(self) -> str:
         """The installed version."""
@@ -31,7 +33,7 @@ class OnnxRuntime:
 
         return f"onnxruntime {version('onnxruntime')}"
 
-    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False, device: str = CPU) -> Loaded:
         """Open a session with pinned threads; for int8 the weights are quantised first, activations as they come."""
         session = open_session(path, threads) if precision == "fp32" else _quantised(path, threads)
         feed = feeder(session)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..devices import CPU
 from ..errors import SecateurError
 from ..inputs import Inputs, call
 from .gathering import Gathered, repeat
@@ -26,6 +27,7 @@ class OpenVino:
     title = "OpenVINO"
     takes = "onnx"
     precisions: tuple[str, ...] = ("fp32", "bf16")
+    devices: tuple[str, ...] = (CPU,)
 
     def version(self) -> str:
         """The installed version."""
@@ -36,7 +38,7 @@ class OpenVino:
         except PackageNotFoundError:
             return "openvino, not installed"
 
-    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False, device: str = CPU) -> Loaded:
         """Read the file; it is compiled for the shapes of the inputs that it gets."""
         core, options = _core(), _options(threads, precision)
         model = core.read_model(path)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from ..devices import CPU
 from ..inputs import Inputs
 
 
@@ -23,6 +24,7 @@ class TargetSpec:
         machine: What another machine is called where `bench.py` measured, "" for this one.
         tokens: Of a language model's prompt: that is measured, and one further token behind it apart; 0 for one run as
             it is.
+        device: Where the runtime computes, as `devices.available` names it; of a sort in the runtime's `devices`.
     """
 
     runtime: str = "onnxruntime"
@@ -34,6 +36,7 @@ class TargetSpec:
     size: tuple[int, ...] = ()
     machine: str = ""
     tokens: int = 0
+    device: str = CPU
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -43,7 +46,8 @@ class TargetSpec:
     @property
     def place(self) -> tuple[object, ...]:
         """What a latency depends on."""
-        return self.runtime, self.threads, self.batch, self.precision, self.size, self.machine, self.tokens
+        place = self.runtime, self.threads, self.batch, self.precision, self.size, self.machine, self.tokens
+        return place if self.device == CPU else (*place, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +134,19 @@ class Target(Protocol):
         title: For a person ("ONNX Runtime").
         takes: What it runs: "onnx" (a file) or "parcel" (a folder that `export.parcel` packed).
         precisions: What it can compute in, "fp32" first.
+        devices: Sorts of devices that it can compute on, "cpu" first.
     """
 
     title: str
     takes: str
     precisions: tuple[str, ...]
+    devices: tuple[str, ...]
 
     def version(self) -> str:
         """The runtime with its version."""
         ...
 
-    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False, device: str = CPU) -> Loaded:
         """Load a model onto `threads` intra-op threads and one inter-op thread.
 
         Where it `takes` files, that of a further token is a file of its own; a parcel runs a `step` behind its inputs.

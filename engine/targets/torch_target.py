@@ -1,9 +1,10 @@
-"""Eager PyTorch on the CPU, on models packed for another process."""
+"""Eager PyTorch, on models packed for another process."""
 
 import time
 from functools import partial
 from typing import Any
 
+from ..devices import CPU, kind_of, moved, synchronize
 from ..inputs import Inputs, call, named_arrays
 from .gathering import Gathered, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
@@ -15,6 +16,7 @@ class TorchEager:
     title = "PyTorch, eager"
     takes = "parcel"
     precisions: tuple[str, ...] = ("fp32", "bf16")
+    devices: tuple[str, ...] = (CPU, "cuda", "mps")
 
     def version(self) -> str:
         """The installed version."""
@@ -22,7 +24,7 @@ class TorchEager:
 
         return f"torch {version('torch')}"
 
-    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False) -> Loaded:
+    def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False, device: str = CPU) -> Loaded:
         """Rebuild the model from its parcel and pin torch's threads; bf16 is torch's autocast.
 
         A step is one token behind those of the inputs, by the model's own cache.
@@ -36,16 +38,18 @@ class TorchEager:
         torch.set_num_threads(threads)
         if torch.get_num_interop_threads() != 1:
             torch.set_num_interop_threads(1)
-        model = unpack(path)
+        model = unpack(path).to(device)
 
         def take(inputs: Inputs) -> Run:
-            given = as_tensors(inputs)
-            with torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
+            given, kind = moved(as_tensors(inputs), device), kind_of(device)
+            with torch.autocast(kind, torch.bfloat16, precision == "bf16"):
                 once = Step(model, given) if step else lambda: call(model, given)
 
             def run() -> object:
-                with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, precision == "bf16"):
-                    return once()
+                with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, precision == "bf16"):
+                    answer = once()
+                synchronize(device)
+                return answer
 
             return run
 
@@ -62,12 +66,13 @@ class TorchEager:
         from ..tracing.reading import as_tensors
 
         torch.set_num_threads(target.threads)
-        model, given, gathered = unpack(path), as_tensors(inputs), Gathered()
-        clock = _Clock(gathered)
+        model, given, gathered = unpack(path).to(target.device), as_tensors(inputs), Gathered()
+        given, kind = moved(given, target.device), kind_of(target.device)
+        clock = _Clock(gathered, target.device)
         clock.watch(model)
 
         def run() -> None:
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, target.precision == "bf16"):
+            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, target.precision == "bf16"):
                 clock.start()
                 call(model, given)
                 clock.begin("the end", ())
@@ -79,8 +84,8 @@ class TorchEager:
 class _Clock:
     """Tells modules from what lies between them."""
 
-    def __init__(self, gathered: Gathered) -> None:
-        self.gathered = gathered
+    def __init__(self, gathered: Gathered, device: str = CPU) -> None:
+        self.gathered, self.device = gathered, device
         self.start()
 
     def start(self) -> None:
@@ -97,12 +102,14 @@ class _Clock:
         self.begin(name, arguments)
 
     def begin(self, name: str, arguments: Any) -> None:
+        synchronize(self.device)
         elapsed = time.perf_counter() - self.since
         self.calls[name] = self.calls.get(name, 0) + 1
         self.gathered.add(f"before {name} {self.calls[name]}", "between", _sizes(arguments), elapsed)
         self.since = time.perf_counter()
 
     def _leaves(self, name: str, module: Any, arguments: Any, outputs: Any) -> None:
+        synchronize(self.device)
         elapsed = time.perf_counter() - self.since
         sizes = [*_sizes(arguments), *(tuple(p.shape) for p in module.parameters()), *_sizes((outputs,))]
         self.gathered.add(f"{name} {self.calls[name]}", type(module).__name__, sizes, elapsed)

@@ -68,7 +68,7 @@ class Boxed:
         boxes[:, 2:] += boxes[:, :2]
         area = torch.tensor(one.areas, dtype=torch.float32)
         if self._spec.size is not None:
-            width, height = image_size(one.file)
+            width, height = one.size or image_size(one.file)
             across, down = self._spec.size[1] / width, self._spec.size[0] / height
             boxes, area = boxes * torch.tensor([across, down, across, down]), area * across * down
         labels = torch.tensor(one.categories, dtype=torch.int64)

@@ -28,6 +28,7 @@ class Annotated:
         categories: Category id of each box.
         crowd: Whether a box stands for a crowd, which is neither trained on nor counted.
         areas: Of what is in each box, in pixels.
+        size: (width, height) that the boxes are in, as the file says; None where it does not.
     """
 
     file: Path
@@ -35,6 +36,7 @@ class Annotated:
     categories: list[int] = field(default_factory=list[int])
     crowd: list[bool] = field(default_factory=list[bool])
     areas: list[float] = field(default_factory=list[float])
+    size: tuple[int, int] | None = None
 
 
 def annotation_files(root: Path) -> dict[Split, Path]:
@@ -69,7 +71,8 @@ def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int,
         names = {int(one["id"]): str(one.get("name", one["id"])) for one in content["categories"]}
         listed = {one["id"]: str(one["file_name"]) for one in content["images"]}
         folder = _folder_of(list(listed.values()), file, root)
-        images = {number: Annotated(folder / name) for number, name in listed.items()}
+        sizes = {one["id"]: _size(one) for one in content["images"]}
+        images = {number: Annotated(folder / name, size=sizes[number]) for number, name in listed.items()}
         for one in content["annotations"]:
             _add(images[one["image_id"]], one)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -81,6 +84,12 @@ def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int,
         template = "{path} has boxes of the category {category}, which its list of categories does not have."
         raise TaskError("task.coco.category", template, path=str(file), category=min(unnamed))
     return list(images.values()), names
+
+
+def _size(one: Entry) -> tuple[int, int] | None:
+    """Width and height of an entry of the list of images, where it has them."""
+    width, height = int(one.get("width") or 0), int(one.get("height") or 0)
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _add(image: Annotated, one: Entry) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..detectors import IMAGES, MAPS, boxes_of, classes_of, family, looked_at, maps_of, resized, training_loss
+from ..detectors import IMAGES, MAPS, boxes_of, classes_of, family, looked_at, maps_of, resized, training_losses
 from ..errors import TaskError
 from ..inputs import Inputs
 from .answers import ask, evaluating
@@ -74,7 +74,7 @@ class DetectionTask(DataTask):
         """The detector's own losses; boxes of crowds are left out."""
         numbers = self._numbers(model)
         targets = [_without_crowds(one, numbers) for one in batch[1]]
-        return training_loss(model, batch[0], targets)
+        return self.purpose.loss(training_losses(model, batch[0], targets), (batch[0],), targets)
 
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         """What was found in each image of a batch, and what is in it."""

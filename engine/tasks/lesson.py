@@ -12,11 +12,9 @@ class Lesson:
 
     Attributes:
         inputs: The inputs that teacher and student get.
-        apart: The student's loss runs it on other inputs, so that its answer to these takes a run of its own.
         counts: Tensor of bool [N, T], which positions of answers [N, T, values] count; None where all do, or where
             answers have no positions.
     """
 
     inputs: Inputs
-    apart: bool = False
     counts: Any = None

@@ -122,6 +122,8 @@ class TaskInfo:
         batches: Batches in each split, where they are known.
         batch: Samples in a batch.
         seconds: That judging the original took for each sample, 0 unknown.
+        notes: What to know of the data and the model, in words.
+        spec: Where it came from, with what was found on the way (a tokeniser).
     """
 
     title: str
@@ -134,6 +136,8 @@ class TaskInfo:
     batches: dict[str, int] = field(default_factory=dict[str, int])
     batch: int = 1
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    spec: TaskSpec | None = None
 
 
 class Task(Protocol):

@@ -1,10 +1,10 @@
 """Every test of the window gets its own settings and data folders, and fails on an exception in a slot."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 
 from secateur.app import theme
@@ -16,7 +16,17 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "config"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """As in the program (`app.collector`): no thread but this one destroys the widgets that a test has left."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect(1)  # nothing has been moved to the oldest generation meanwhile
+        gc.enable()
 
 
 @pytest.fixture

@@ -33,6 +33,15 @@ class _Builder:
         axes = tuple(a for a in (out, into) if a >= 0)
         self.operators.append((path, kernel * kernel * side * side, axes))
 
+    def linear(self, path: str, out: int, into: int, size: int = 0, name: str = "Linear", turned: bool = False) -> None:
+        """Out of the axis `out`, or `size` fixed outputs (-1); `turned`: the weight has its inputs first."""
+        self.module(path, name)
+        axes = (out, into)
+        shape = tuple(size if a < 0 else self._length(a) for a in axes)
+        self.tensors.append(TensorInfo(f"{path}.weight", shape, True, axes, (), path))
+        if not turned:
+            self.operators.append((path, max(size, 1), tuple(a for a in axes if a >= 0)))
+
     def norm(self, path: str, axis: int) -> None:
         self.module(path, "BatchNorm2d")
         for leaf in ("weight", "bias", "running_mean", "running_var"):
@@ -156,3 +165,37 @@ def scores_of(analysis: Analysis, seed: int = 0) -> NDArray[np.float64]:
         if one.kind is Kind.BLOCK:
             scores[one.structures] = draw.uniform(0.3, 0.7, one.count)
     return np.clip(scores, 0.004, None)
+
+
+def llama(layers: int = 4, width: int = 256, hidden: int = 928, heads: int = 16) -> Analysis:
+    """The shape of a Llama: an embedding, decoder layers of heads, neurons and whole blocks, a head over the words.
+
+    As given it has about 5,000 structures: layers * (heads + hidden + 2 blocks) and the residual width.
+    """
+    b = _Builder()
+    sets: list[tuple[Kind, str, int, str]] = []
+    b.module("", "LlamaForCausalLM")
+    b.module("model", "LlamaModel")
+    residual = b.axis(width)
+    b.linear("model.embed_tokens", -1, residual, 1000, "Embedding", turned=True)
+    sets.append((Kind.WIDTH, "model.embed_tokens.weight", residual, "model.embed_tokens"))
+    b.module("model.layers", "ModuleList")
+    for number in range(layers):
+        path = f"model.layers.{number}"
+        b.module(path, "LlamaDecoderLayer")
+        for part, name in (("self_attn", "LlamaAttention"), ("mlp", "LlamaMLP")):
+            sets.append((Kind.BLOCK, f"{path}.{part}", -1, f"{path}.{part}"))
+            b.module(f"{path}.{part}", name)
+        inner, neurons = b.axis(heads), b.axis(hidden)
+        for leaf in ("q_proj", "k_proj", "v_proj"):
+            b.linear(f"{path}.self_attn.{leaf}", inner, residual)
+        b.linear(f"{path}.self_attn.o_proj", residual, inner)
+        sets.append((Kind.HEAD, f"{path}.self_attn.q_proj.weight", inner, f"{path}.self_attn.q_proj"))
+        for leaf in ("gate_proj", "up_proj"):
+            b.linear(f"{path}.mlp.{leaf}", neurons, residual)
+        b.linear(f"{path}.mlp.down_proj", residual, neurons)
+        sets.append((Kind.NEURON, f"{path}.mlp.gate_proj.weight", neurons, f"{path}.mlp.gate_proj"))
+    b.linear("lm_head", -1, residual, 1000)
+    said = Message("fixed.output", "Its outputs are the words of the model's answer.")
+    b.fixed = [Fixed(len(b.tensors) - 1, 0, 1000, said, "lm_head")]
+    return b.build("Llama", sets)

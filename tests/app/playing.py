@@ -10,13 +10,12 @@ from secateur.app.document import Document
 from secateur.engine.jobs import Cancelled, Progress
 from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import OpenedModel, StateKind
-from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
 from .demo_analysis import scores_of, small_resnet
 from .fake_link import FakeLink
-from .stand_in import state_of, task_info
+from .stand_in import SPEC, state_of, task_info
 
 
 class Played(Document):
@@ -68,9 +67,9 @@ def play(analysis: Analysis | None = None, task: TaskInfo | None = None) -> Play
     player = Player(document, link, [], [])
     document.announced.connect(player.sentences.append)
     document.failed.connect(player.failures.append)
-    document.open(ModelSpec("bundled:resnet"))
+    document.open(SPEC)
     state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
-    player.answer("open", OpenedModel("net", analysis, state, (), task or task_info()))
+    player.answer("open", OpenedModel("net", analysis, state, (), task or task_info(), SPEC))
     player.settle()
     return player
 

@@ -15,6 +15,8 @@ from secateur.engine.tasks.protocol import Metric, Sample, Split, TaskInfo
 
 from .demo_analysis import scores_of, small_resnet
 
+SPEC = ModelSpec("bundled:resnet")
+
 
 class StandIn(Document):
     """A document whose jobs do nothing but end up in `calls`.
@@ -80,10 +82,8 @@ def opened(analysis: Analysis | None = None, task: bool = True, scored: bool = T
     """A document with an opened model, and perhaps a task and scores."""
     analysis = small_resnet() if analysis is None else analysis
     document = StandIn()
-    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914, 0.76)
-    document.adopt(
-        OpenedModel(analysis.model, analysis, state, (), task_info() if task else None), ModelSpec("bundled:resnet")
-    )
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914 if task else 0.0, 0.76)
+    document.adopt(OpenedModel(analysis.model, analysis, state, (), task_info() if task else None, SPEC), SPEC)
     if scored:
         document.take_scores("s0", document.criterion, scores_of(analysis))
     return document

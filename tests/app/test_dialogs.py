@@ -195,6 +195,24 @@ def test_a_target_is_chosen(qtbot, window):
     assert target_words(window.document.target) == "torch, 1 thread, batch 64, bf16, 320x320"
 
 
+def test_a_device_is_asked_for_only_where_there_are_several(qtbot, window):
+    assert shown(qtbot, Target(window)).device is None
+    contents = window.document.contents
+    contents.devices = ("cpu", "cuda:0")
+    used = []
+    window.document.work.use_device = lambda: used.append(contents.device)
+    dialog = shown(qtbot, Target(window))
+    assert dialog.device is not None
+    choose(dialog.device, "cuda:0")
+    press(qtbot, dialog)
+    assert used == ["cuda:0"] and window.document.target.device == "cpu"  # onnxruntime is timed on the processor
+    dialog = shown(qtbot, Target(window))
+    dialog.runtime.setCurrentText("torch")
+    press(qtbot, dialog)
+    assert window.document.target.device == "cuda:0" and used == ["cuda:0"]
+    assert target_words(window.document.target) == "torch, 1 thread, batch 1, cuda:0"
+
+
 def test_a_prompt_is_measured_where_its_tokens_are_said(qtbot, window):
     dialog = shown(qtbot, Target(window))
     qtbot.keyClicks(dialog.tokens, "0")

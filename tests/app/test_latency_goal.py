@@ -1,6 +1,7 @@
 """A goal for the latency in the window: measured once on the target, then planned; the plan's latency is predicted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,16 @@ import pytest
 from secateur.app.aspects import Goal
 from secateur.app.document import Document
 from secateur.app.panels.figures import ledger_figures
+from secateur.app.panels.tradeoff_points import Cost as Axis
+from secateur.app.panels.tradeoff_points import best_cost, trade_off
 from secateur.engine.jobs import Cancelled
 from secateur.engine.latency.protocol import LatencyTable, Trust
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
-from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.fake_link import FakeLink
 from tests.app.stand_in import state_of
 from tests.engine.builders import tiny_analysis, tiny_scores
@@ -83,3 +87,19 @@ def test_the_ledger_predicts_what_is_marked_once_the_target_was_measured(documen
     assert now.share == pytest.approx(expected / (table().original / 1e6)) and "nine of ten" in now.tip
     document.set_target(TargetSpec("torch"))
     assert not ledger_figures(document)["latency"].known
+
+
+def test_the_plan_is_a_point_at_its_predicted_latency(document: Document):
+    state = document.original
+    assert state is not None
+    metric = Metric("top-1", 0.9, 2000, 0.007, Split.REPORT)
+    timing = Timing(TARGET, table().original / 1e6, 1.0, 2.0, 100, "2 cores")
+    document.contents.states["s0"] = replace(state, metrics=(metric,), timings=(timing,))
+    document.mark([ANALYSIS.sets[0].first], True)
+    assert best_cost(document) is Axis.MACS  # nothing predicts it
+    document.contents.latencies[TARGET] = table()
+    assert best_cost(document) is Axis.LATENCY
+    shown = trade_off(document, Axis.LATENCY)
+    assert shown is not None and not shown.missing
+    (plan,) = [point for point in shown.points if point.kind is None]
+    assert plan.x == document.contents.plan_latency() and "predicted" in plan.label and "1.0 %" in plan.tip

@@ -4,13 +4,17 @@ import copy
 import gc
 import random
 import threading
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
@@ -251,13 +255,32 @@ def test_the_snapshot_sees_what_a_forward_does() -> None:
     assert {"_buffers", "seen", "cache", "calls", "last", "training", "torch"} <= names
 
 
-class FSDPModule(Base):
-    """Stands in for a module that FSDP spreads over processes: these need a process group to be made."""
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """A process group of this process alone, as FSDP wants one."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
 
 
-def test_a_sharded_model_is_refused() -> None:
+def sharded(model: nn.Module) -> nn.Module:
+    """By `fully_shard`, which changes the model's class."""
+    fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+    return model
+
+
+def wrapped(model: nn.Module) -> nn.Module:
+    """By the older wrapper, within another module."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one process has nothing to shard
+        return nn.Sequential(FullyShardedDataParallel(model, device_id=torch.device("cpu")))
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("spread", [sharded, wrapped])
+def test_a_sharded_model_is_refused(spread: Callable[[nn.Module], nn.Module]) -> None:
     with pytest.raises(SecateurError, match=r"spread over processes.*wrap the result"):
-        whole_road(nn.Sequential(FSDPModule()), (rows(),))
+        whole_road(spread(Base()), (rows(),))
 
 
 def test_a_child_that_raises_is_no_longer_the_one_that_runs() -> None:

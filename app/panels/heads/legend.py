@@ -1,77 +1,18 @@
 """The legend of the heat map: the range of the scores, and the sign of every state with its word."""
 
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from ...theme import px, tokens
 from ...widgets.flow import FlowLayout
+from ...widgets.score_range import CaptionLine, ScoreRange
 from . import paint
 
-RANGE, SWATCH, HEIGHT = 96, 18, 20
-"""Width of the colours and of a sign, and height, in device-independent pixels."""
+SWATCH = 18
+"""Width of a sign in device-independent pixels."""
 
 
-class _Line(QWidget):
-    """Words and what they are about, in one line of captions."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setProperty("role", "small")
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-
-    def sizeHint(self) -> QSize:
-        """As wide as its words and signs."""
-        return QSize(int(self.room()) + 2, px(HEIGHT))
-
-    def room(self) -> float:
-        """Width of all."""
-        raise NotImplementedError
-
-    def width_of(self, text: str) -> float:
-        """Width of a text."""
-        return float(self.fontMetrics().horizontalAdvance(text))
-
-    def say(self, painter: QPainter, left: float, text: str) -> float:
-        """Write from the left; where it ends."""
-        painter.setPen(tokens().muted)
-        area = QRectF(left, 0, self.width_of(text) + 2, self.height())
-        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
-        return left + self.width_of(text)
-
-
-class Range(_Line):
-    """The colours from the lowest score to the highest.
-
-    Attributes:
-        ends: Both, in words.
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Start without scores."""
-        super().__init__(parent)
-        self.ends = ("0", "")
-
-    def show_ends(self, low: str, high: str) -> None:
-        """Say the range."""
-        self.ends = (self.tr("score {0}").format(low), high)
-        self.setAccessibleName(self.tr("Colours: {0} to {1}").format(*self.ends))
-        self.updateGeometry()
-        self.update()
-
-    def room(self) -> float:
-        """Words at both sides of the colours."""
-        return self.width_of(self.ends[0]) + RANGE + 10 + self.width_of(self.ends[1]) + 12
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw them."""
-        painter = QPainter(self)
-        left = self.say(painter, 0, self.ends[0]) + 5
-        paint.scale(painter, QRectF(left, 5, RANGE, self.height() - 10))
-        self.say(painter, left + RANGE + 5, self.ends[1])
-
-
-class Signs(_Line):
+class Signs(CaptionLine):
     """The sign of every state with its word."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -110,7 +51,7 @@ class Legend(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start without scores."""
         super().__init__(parent)
-        self.range, self.signs = Range(), Signs()
+        self.range, self.signs = ScoreRange(), Signs()
         row = FlowLayout(self, gap=6)
         row.addWidget(self.range)
         row.addWidget(self.signs)

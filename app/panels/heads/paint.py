@@ -1,7 +1,7 @@
 """How heads are drawn: colour says the score; marked, locked, gone and fixed have a sign of their own as well."""
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QLinearGradient, QPainter, QPen
+from PySide6.QtGui import QBrush, QColor, QPainter, QPen
 
 from ...theme import score_colours, sizes, tokens
 from ...theme.values import luminance
@@ -53,16 +53,6 @@ def current(painter: QPainter, area: QRectF, focused: bool) -> None:
     painter.drawRect(area.adjusted(-1, -1, 1, 1))
 
 
-def band(painter: QPainter, area: QRectF) -> None:
-    """The rubber band."""
-    look = tokens()
-    colour = QColor(look.marked)
-    painter.setPen(QPen(colour, 1, Qt.PenStyle.DashLine))
-    colour.setAlpha(36)
-    painter.setBrush(colour)
-    painter.drawRect(area)
-
-
 def name(painter: QPainter, area: QRectF, text: str, muted: bool) -> None:
     """The layer of a row, shortened from the left."""
     look = tokens()
@@ -76,14 +66,6 @@ def small(painter: QPainter) -> None:
     font = painter.font()
     font.setPixelSize(sizes().caption)
     painter.setFont(font)
-
-
-def scale(painter: QPainter, area: QRectF) -> None:
-    """The colours from the lowest score to the highest."""
-    gradient = QLinearGradient(area.topLeft(), area.topRight())
-    for step in range(11):
-        gradient.setColorAt(step / 10, score_colour(step / 10))
-    painter.fillRect(area, gradient)
 
 
 def _strike(painter: QPainter, area: QRectF) -> None:

@@ -6,6 +6,7 @@ from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
+from ...widgets.band import paint_band
 from ...widgets.row_area import RowArea
 from . import paint
 from .grid import HeadRow
@@ -146,7 +147,7 @@ class HeadMap(RowArea):
             self._paint_name(painter, number)
         if self._banding and self._press is not None:
             painter.setClipping(False)
-            paint.band(painter, QRectF(self._press, self._end).normalized())
+            paint_band(painter, QRectF(self._press, self._end).normalized())
 
     def _paint_numbers(self, painter: QPainter) -> None:
         """Numbers of the heads, over the columns of rows without groups."""
@@ -235,7 +236,8 @@ class HeadMap(RowArea):
         self.viewport().update()
 
     def inside(self, area: QRectF) -> list[Place]:
-        """The cells that a rectangle touches."""
+        """The cells that a rectangle touches; one drawn along a row has no height, and touches all the same."""
+        area = area.adjusted(-0.5, -0.5, 0.5, 0.5)
         return [
             (row, cell)
             for row, one in enumerate(self.rows)

@@ -7,6 +7,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
+from secateur.engine.session.filters import first_convolution
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 
 from ...document import Aspect, Document, Selection
@@ -16,9 +17,12 @@ from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import SpinBox
 from ...widgets.labels import ElidedLabel, label
+from ...widgets.score_range import ScoreRange
 from ..kinds import many_of, structure_name
 from ..scale import ScoreScale
 from ..tables import set_table
+from .flow import Flows, set_shown
+from .flow_view import FlowView
 from .histogram import Histogram, Spread
 from .patterns import lines
 from .score_map import ScoreMap
@@ -33,8 +37,10 @@ class Inspector(Card):
 
     Attributes:
         histogram: Scores of the set with the threshold.
-        map: The set's structures as cells.
-        slices: What goes along.
+        map: The set's structures as cells; the first convolution's as images.
+        range: What the colours mean.
+        flow: What goes along, as a graph.
+        slices: The same, slice by slice.
         keep: How many to keep.
     """
 
@@ -42,6 +48,7 @@ class Inspector(Card):
         """Show the document's selection."""
         super().__init__(parent)
         self.document = document
+        self._flows: tuple[Analysis, Flows] | None = None
         self._make()
         self._lay_out()
         self._connect()
@@ -58,7 +65,9 @@ class Inspector(Card):
         self.histogram = Histogram()
         self._map_title = label(role="caption", wrap=True)
         self.map = ScoreMap()
+        self.range = ScoreRange()
         self._goes = label(role="heading", wrap=True)
+        self.flow = FlowView()
         self.slices = SliceList()
         self.costs = label(role="good", wrap=True)
         self._note = label(role="caption", wrap=True)
@@ -91,7 +100,8 @@ class Inspector(Card):
         inner.addWidget(self.histogram, 2)
         inner.addWidget(self._map_title)
         inner.addWidget(self.map)
-        for each in (self._goes, self.slices, self.costs, self._note, self._why_title, self.why):
+        inner.addWidget(self.range)
+        for each in (self._goes, self.flow, self.slices, self.costs, self._note, self._why_title, self.why):
             inner.addWidget(each)
         inner.addStretch(1)
         area = QScrollArea()
@@ -120,6 +130,9 @@ class Inspector(Card):
         self.histogram.committed.connect(self._commit)
         self.histogram.cancelled.connect(self.document.cancel_preview)
         self.map.picked.connect(self._pick)
+        self.map.banded.connect(self._band)
+        self.map.toggled.connect(self._toggle)
+        self.flow.picked.connect(self._go)
         self.map.hovered.connect(self._hover)
         self.keep.valueChanged.connect(self._keep)
         self.lock.clicked.connect(self._lock)
@@ -164,7 +177,7 @@ class Inspector(Card):
     def _show_set(self, analysis: Analysis, one: CoupledSet | None) -> None:
         several = one is not None and one.count > 1
         scored = several and self.document.scores is not None
-        for each in (self.keep, self._keep_name, self._multiple, self._map_title, self.map):
+        for each in (self.keep, self._keep_name, self._multiple, self._map_title, self.map, self.range):
             each.setVisible(several)
         self.histogram.setVisible(scored)
         self.below.setVisible(scored)
@@ -183,9 +196,32 @@ class Inspector(Card):
         )
         current = document.selection.structure - one.first
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
-        title = self.tr("{0} in their own order, bright: important, struck: marked")
+        known = document.scores is not None
+        self.range.show_ends("0", scale.text(scale.top) if known else self.tr("not rated yet"))
+        seen = self._show_images(analysis, one)
+        title = self.tr("{0} in their own order, bright: important, struck: marked; drag over several to mark them")
+        title = self.tr("{0} as images, framed in their score's colour, struck: marked") if seen else title
         _say(self._map_title, title.format(many_of(one.kind).capitalize()))
         self.map.setAccessibleName(self._map_title.text())
+
+    def _show_images(self, analysis: Analysis, one: CoupledSet) -> bool:
+        """The first convolution's filters as the images that they are; True where the set has some."""
+        document = self.document
+        first = first_convolution(analysis)
+        if first < 0 or (first, 0) not in one.touches or document.selection.module != analysis.tensors[first].module:
+            self.map.show_images(None)
+            return False
+        found = document.contents.filters.get(document.contents.present)
+        if found is None:
+            self.map.show_images(None)
+            document.work.filters()
+            return False
+        images = np.full((one.count, *found.images.shape[1:]), 128, np.uint8)
+        places = np.searchsorted(analysis.index[one.structures], found.index)
+        fits = (places < one.count) & (analysis.index[one.structures][np.minimum(places, one.count - 1)] == found.index)
+        images[places[fits]] = found.images[fits]
+        self.map.show_images(images)
+        return True
 
     def _show_keep(self, analysis: Analysis, one: CoupledSet) -> None:
         document, place = self.document, one.structures
@@ -213,7 +249,7 @@ class Inspector(Card):
 
     def _show_structure(self, analysis: Analysis) -> None:
         structure, document = self._structure(), self.document
-        for each in (self._goes, self.slices, self.costs, self._note):
+        for each in (self._goes, self.flow, self.slices, self.costs, self._note):
             each.setVisible(structure >= 0)
         chosen = document.selection.structure
         self.mark.setVisible(chosen >= 0)
@@ -221,6 +257,9 @@ class Inspector(Card):
             return
         gone = document.removed | document.marked
         self._goes.setText(goes_title(analysis, structure))
+        if self._flows is None or self._flows[0] is not analysis:
+            self._flows = (analysis, Flows(analysis))
+        self.flow.show_flow(self._flows[1].of(structure))
         self.slices.show_lines(lines(analysis, structure))
         self.costs.setText(costs_text(analysis, gone, structure))
         self._note.setText(costs_note(bool(document.marked[structure]), bool(document.removed[structure])))
@@ -276,6 +315,28 @@ class Inspector(Card):
     def _pick(self, cell: int) -> None:
         if (one := self._set()) is not None:
             self.document.select(replace(self.document.selection, structure=one.first + cell))
+
+    @Slot(list)
+    def _band(self, cells: list[int]) -> None:
+        """Mark all inside a rubber band; spare them where all are marked."""
+        one, document = self._set(), self.document
+        if one is not None and cells:
+            inside = one.first + np.array(cells, np.int64)
+            free = inside[~(document.removed | document.locked)[inside]]
+            if len(free):
+                document.mark(free, not bool(document.marked[free].all()))
+
+    @Slot(int)
+    def _toggle(self, cell: int) -> None:
+        if (one := self._set()) is not None:
+            self.document.mark([one.first + cell], not self.document.marked[one.first + cell])
+
+    @Slot(str)
+    def _go(self, module: str) -> None:
+        """Show a layer of the graph."""
+        analysis = self.document.analysis
+        if analysis is not None:
+            self.document.select(Selection(module, set_shown(analysis, module)))
 
     @Slot(int)
     def _hover(self, cell: int) -> None:

@@ -4,17 +4,21 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QLineF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
 from ...theme import Tokens, score_colours, tokens
+from ...widgets.band import paint_band
 
-LARGEST, SMALLEST = 22, 3
+LARGEST, LARGEST_IMAGE, SMALLEST = 22, 34, 3
 """Side of a cell with its gap, in device-independent pixels."""
 
 PLAIN = 8
 """Cells smaller than this are plain squares without gaps or strokes."""
+
+FRAME = 2.5
+"""Of a score's colour around an image, in device-independent pixels."""
 
 TALLEST = 176
 """Height of the whole map at most, in device-independent pixels."""
@@ -29,10 +33,14 @@ class ScoreMap(QWidget):
     Signals:
         picked: int, a cell was clicked or reached by the arrow keys.
         hovered: int, the cell under the mouse, -1 for none.
+        banded: list of int, the cells that a rubber band touched.
+        toggled: int, Space was pressed on the selected cell.
     """
 
     picked = Signal(int)
     hovered = Signal(int)
+    banded = Signal(list)
+    toggled = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start without cells."""
@@ -40,6 +48,10 @@ class ScoreMap(QWidget):
         self.fractions: NDArray[np.float64] = np.zeros(0)
         self.states: list[str] = []
         self.current = -1
+        self._images: list[QImage] = []
+        self._press: QPointF | None = None
+        self._end = QPointF()
+        self._banding = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -51,13 +63,20 @@ class ScoreMap(QWidget):
         width = max(self.width(), 200)
         return QSize(200, self.heightForWidth(width))
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width asks for another height."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
+
     def hasHeightForWidth(self) -> bool:
         """Cells wrap."""
         return True
 
     def heightForWidth(self, width: int) -> int:
         """Rows of the largest cells, up to a limit beyond which the cells get smaller."""
-        return min(TALLEST, LARGEST * math.ceil(max(1, len(self.fractions)) / max(1, width // LARGEST)))
+        largest = self._largest()
+        return min(TALLEST, largest * math.ceil(max(1, len(self.fractions)) / max(1, width // largest)))
 
     def show_cells(self, fractions: NDArray[np.float64], states: list[str], current: int) -> None:
         """Show cells: scores as 0..1 (NaN unknown) and "marked", "locked", "gone" or ""."""
@@ -65,10 +84,24 @@ class ScoreMap(QWidget):
         self.updateGeometry()
         self.update()
 
+    def show_images(self, images: NDArray[np.uint8] | None) -> None:
+        """Show cells as images [n, height, width, 3] framed in their colours, or plain again."""
+        self._images = [] if images is None else [_image(one) for one in images]
+        self.updateGeometry()
+        self.update()
+
+    def _largest(self) -> int:
+        return LARGEST_IMAGE if self._images else LARGEST
+
+    def inside(self, area: QRectF) -> list[int]:
+        """The cells that a rectangle touches; one drawn along a row has no height, and touches all the same."""
+        grid, area = self.grid(), area.adjusted(-0.5, -0.5, 0.5, 0.5)
+        return [n for n in range(len(self.fractions)) if self.cell(n, grid).intersects(area)]
+
     def grid(self) -> tuple[int, float]:
         """(columns, side): the largest cells that fit all of them."""
         count = max(1, len(self.fractions))
-        side = float(LARGEST)
+        side = float(self._largest())
         while side > SMALLEST and math.ceil(count / max(1, int(self.width() // side))) * side > self.height():
             side -= 0.5
         return max(1, int(self.width() // side)), side
@@ -94,12 +127,15 @@ class ScoreMap(QWidget):
             self._paint_plain(painter, look, grid, colours)
         else:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            images = self._images if len(self._images) == len(self.states) else [None] * len(self.states)
             for number, state in enumerate(self.states):
-                self._paint_cell(painter, look, self.cell(number, grid), state, colours[number])
+                self._paint_cell(painter, look, self.cell(number, grid), state, colours[number], images[number])
         if 0 <= self.current < len(self.states):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(look.accent if self.hasFocus() else look.text), 2))
             painter.drawRoundedRect(self.cell(self.current, grid), 2, 2)
+        if self._banding and self._press is not None:
+            paint_band(painter, QRectF(self._press, self._end).normalized())
 
     def _paint_plain(
         self, painter: QPainter, look: Tokens, grid: tuple[int, float], colours: NDArray[np.uint8]
@@ -116,7 +152,9 @@ class ScoreMap(QWidget):
         painter.drawImage(QRectF(0, 0, columns * side, rows * side), image)
 
     @staticmethod
-    def _paint_cell(painter: QPainter, look: Tokens, where: QRectF, state: str, rgb: NDArray[np.uint8]) -> None:
+    def _paint_cell(
+        painter: QPainter, look: Tokens, where: QRectF, state: str, rgb: NDArray[np.uint8], image: QImage | None
+    ) -> None:
         colour = QColor(*map(int, rgb)) if state != "gone" else QColor(look.line)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
@@ -124,6 +162,8 @@ class ScoreMap(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(colour, 1))
         painter.drawRoundedRect(where.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
+        if image is not None and state != "gone":
+            painter.drawImage(where.adjusted(FRAME, FRAME, -FRAME, -FRAME), image)
         if state == "marked":
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(look.marked), 1.5))
@@ -134,14 +174,32 @@ class ScoreMap(QWidget):
             painter.drawEllipse(where.center(), 2.5, 2.5)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Pick a cell."""
-        number = self.cell_at(event.position().x(), event.position().y())
-        if number >= 0 and event.button() is Qt.MouseButton.LeftButton:
-            self.picked.emit(number)
+        """A click or a rubber band begins."""
+        if event.button() is Qt.MouseButton.LeftButton:
+            self._press, self._end, self._banding = event.position(), event.position(), False
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Tell what is under the mouse."""
-        self.hovered.emit(self.cell_at(event.position().x(), event.position().y()))
+        """The band grows; without a button what is under the mouse is told."""
+        if self._press is None:
+            self.hovered.emit(self.cell_at(event.position().x(), event.position().y()))
+            return
+        self._end = event.position()
+        far = (self._end - self._press).manhattanLength() >= QApplication.startDragDistance()
+        self._banding = self._banding or far
+        self.update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """A cell is picked, or all that the band touches."""
+        if self._press is None or event.button() is not Qt.MouseButton.LeftButton:
+            return
+        press, banding = self._press, self._banding
+        self._press, self._banding = None, False
+        number = self.cell_at(press.x(), press.y())
+        if banding:
+            self.banded.emit(self.inside(QRectF(press, event.position()).normalized()))
+        elif number >= 0:
+            self.picked.emit(number)
+        self.update()
 
     def leaveEvent(self, event) -> None:  # noqa: ANN001
         """Nothing is under the mouse any more."""
@@ -149,7 +207,14 @@ class ScoreMap(QWidget):
         self.hovered.emit(-1)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrow keys go from cell to cell."""
+        """Arrow keys go from cell to cell, Space marks or spares; Escape drops the rubber band."""
+        if event.key() == Qt.Key.Key_Escape and self._press is not None:
+            self._press, self._banding = None, False
+            self.update()
+            return
+        if event.key() == Qt.Key.Key_Space and self.current >= 0:
+            self.toggled.emit(self.current)
+            return
         columns, _ = self.grid()
         steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Up: -columns, Qt.Key.Key_Down: columns}
         step = steps.get(Qt.Key(event.key()), 0)
@@ -158,6 +223,12 @@ class ScoreMap(QWidget):
             self.picked.emit(min(max(start + step, 0), len(self.fractions) - 1))
         else:
             super().keyPressEvent(event)
+
+
+def _image(pixels: NDArray[np.uint8]) -> QImage:
+    """[height, width, 3] as an image that owns its memory."""
+    height, width = pixels.shape[:2]
+    return QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.planning.balance import bundle_of
-from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, TensorInfo
+from secateur.engine.structures.analysis import Analysis, CoupledSet, Fixed, Kind, Mask, TensorInfo
 from secateur.engine.structures.costs import Costs, marginal
 
 from ...document import Selection
@@ -150,7 +150,15 @@ def _reasons(analysis: Analysis, module: str) -> tuple[str, str]:
         return "", ""
     outputs = any(f.dim == 0 for f in found)
     title = say("inspector", "Why {0} is fixed") if outputs else say("inspector", "Why the inputs of {0} are fixed")
-    return title.format(module), "\n".join(dict.fromkeys(sentence(f.reason) for f in found))
+    return title.format(module), "\n".join(dict.fromkeys(_reason(f, module) for f in found))
+
+
+def _reason(fixed: Fixed, module: str) -> str:
+    """Why, and which module's operator is the cause where that is another one."""
+    said = sentence(fixed.reason)
+    if not fixed.module or fixed.module == module:
+        return said
+    return say("inspector", "{0} Caused in {1}.").format(said, fixed.module)
 
 
 def goes_title(analysis: Analysis, structure: int) -> str:

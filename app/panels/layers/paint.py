@@ -23,26 +23,29 @@ class Columns:
     count: tuple[float, float]
     score: tuple[float, float]
     macs: tuple[float, float]
+    time: tuple[float, float]
     parameters: tuple[float, float]
     lost: tuple[float, float]
 
 
-def columns(room: float, lanes: int, measured: bool) -> Columns:
+def columns(room: float, lanes: int, measured: bool, timed: bool = False) -> Columns:
     """The columns of a table so wide, beside so many lanes of ties: what matters least goes where it is narrow.
 
     Args:
         room: Width in device-independent pixels.
         lanes: Of ties.
         measured: There is a sensitivity to show.
+        timed: There are times to show.
     """
     wide = room / px(1000) * 1000  # in lengths that fit text of the first size
+    time = px(76) if timed and wide >= 400 else 0.0
     macs, parameters = px(70), px(76) if wide >= 680 else 0.0
     lost = px(78) if wide >= 480 and measured else 0.0
     count, score = px(86) if wide >= 420 else px(72), px(60) if wide >= 540 else 0.0
     gutter, name = float(lanes * LANE + PAST), min(px(260.0), max(px(150.0), 0.26 * room))
-    width = max(60.0, room - gutter - name - count - score - macs - parameters - lost - 16)
+    width = max(60.0, room - gutter - name - count - score - macs - time - parameters - lost - 16)
     left, places = gutter, list[tuple[float, float]]()
-    for size in (name, width, count, score, macs, parameters, lost):
+    for size in (name, width, count, score, macs, time, parameters, lost):
         places.append((left, size))
         left += size
     return Columns(*places)
@@ -63,6 +66,8 @@ class Row:
         fraction: Mean score on the scale, NaN unknown.
         score: The same in words.
         macs: Share of MACs in words, and 0..1.
+        time: Share of the time on the target in words, and 0..1; "" unknown.
+        flat: Removal buys no time there.
         parameters: Share of parameters in words, and 0..1.
         lost: What half of it costs in words, and 0..1 of the worst; "" unknown.
     """
@@ -79,6 +84,8 @@ class Row:
     macs: tuple[str, float]
     parameters: tuple[str, float]
     lost: tuple[str, float]
+    time: tuple[str, float] = ("", 0.0)
+    flat: bool = False
 
 
 NOTHING = Row("", "", 0.0, 0.0, 0.0, "", True, float("nan"), "", ("", 0.0), ("", 0.0), ("", 0.0))
@@ -91,7 +98,7 @@ def header(painter: QPainter, area: QRectF, places: Columns, titles: tuple[str, 
     _small(painter)
     painter.fillRect(area, QColor(look.panel))
     painter.setPen(QColor(look.muted))
-    shown = (places.name, places.width, places.score, places.macs, places.parameters, places.lost)
+    shown = (places.name, places.width, places.score, places.macs, places.time, places.parameters, places.lost)
     for (left, width), title in zip(shown, titles, strict=True):
         if width:
             flags = VERTICAL | (Qt.AlignmentFlag.AlignLeft)
@@ -117,11 +124,22 @@ def row(painter: QPainter, area: QRectF, places: Columns, one: Row, current: boo
         painter.drawText(_cell(area, places.score), VERTICAL | Qt.AlignmentFlag.AlignLeft, one.score)
     for place, (text, part), colour in (
         (places.macs, one.macs, look.muted),
+        (places.time, one.time, look.marked if one.flat else look.muted),
         (places.parameters, one.parameters, look.muted),
         (places.lost, one.lost, look.marked),
     ):
         if place[1] and text:
             _share(painter, _cell(area, place), text, part, colour, look)
+    if one.flat and places.time[1]:
+        no_gain(painter, _cell(area, places.time), look)
+
+
+def no_gain(painter: QPainter, area: QRectF, look: Tokens) -> None:
+    """The mark of a layer in which removal buys no time: a bar, as on a scale that stands still."""
+    painter.setPen(QPen(QColor(look.marked), 2))
+    y, right = area.center().y() - 2, area.right() - 3
+    painter.drawLine(QLineF(right - 8, y - 2, right, y - 2))
+    painter.drawLine(QLineF(right - 8, y + 2, right, y + 2))
 
 
 def tie(

@@ -4,14 +4,17 @@ import numpy as np
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
+from secateur.engine.latency.savings import Saving
+
 from ...curves import HALF
 from ...document import Aspect, Document, Selection
 from ...drawing import Drawing, Table, offer
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
-from ...widgets.numbers import difference, signed
 from ...widgets.numbers import share as share_words
+from ...widgets.score_range import ScoreRange
 from ..kinds import title_of
+from ..measures import difference_text
 from ..tables import layers_table
 from ..tree.figures import figures_of
 from ..tree.rows import Rows, rows_of
@@ -21,7 +24,7 @@ from .rows import Plan, layers_of, plan_of
 from .ties import Tie
 from .view import LayerTable
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY})
+SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET})
 
 
 class Layers(QWidget):
@@ -29,6 +32,7 @@ class Layers(QWidget):
 
     Attributes:
         table: The rows.
+        range: What the colours mean.
         layers: What they are, None in an empty window.
         plan: What the plan makes of them.
     """
@@ -42,23 +46,27 @@ class Layers(QWidget):
         self.plan: Plan | None = None
         self._lost: dict[int, float] = {}
         self._worst = 0.0
+        self._times: dict[str, float] = {}
         self.table = LayerTable()
         self.table.titles = (
             self.tr("Layer"),
             self.tr("Width"),
             self.tr("Score"),
             self.tr("MACs"),
+            self.tr("Time"),
             self.tr("Parameters"),
             self.tr("Half costs"),
         )
         self.table.words = self.words
         self._legend = label(role="caption", wrap=True)
+        self.range = ScoreRange()
         shown = QWidget()
         inner = QVBoxLayout(shown)
         inner.setContentsMargins(6, 4, 6, 6)
         inner.setSpacing(4)
         inner.addWidget(self.table, 1)
         inner.addWidget(self._legend)
+        inner.addWidget(self.range)
         self._stack = QStackedLayout(self)
         words = self.tr(
             "Open a model: every layer becomes a row with its width, what it costs, and what it is tied to."
@@ -88,7 +96,7 @@ class Layers(QWidget):
             self._rows = None if analysis is None else rows_of(analysis)
             self.layers = None if analysis is None or self._rows is None else layers_of(analysis, self._rows)
             self._stack.setCurrentIndex(int(self.layers is not None))
-        if aspects & {Aspect.MODEL, Aspect.SENSITIVITY, Aspect.SCORES, Aspect.STATES}:
+        if aspects & {Aspect.MODEL, Aspect.SENSITIVITY, Aspect.SCORES, Aspect.STATES, Aspect.TARGET}:
             self._read_sensitivity()
         if aspects & SHOWN:
             self.refresh()
@@ -102,8 +110,12 @@ class Layers(QWidget):
             self.table.show_rows(0, self._row, ())
             return
         figures = figures_of(document.analysis, rows, document.removed, document.marked, document.scores, costs)
+        self._times = document.contents.times()
+        self.table.timed = bool(self._times)
         self.plan = plan_of(document.analysis, rows, layers, document.removed, figures, costs)
         self.table.show_rows(len(layers.node), self._row, layers.ties)
+        scale, known = self.plan.scale, document.scores is not None
+        self.range.show_ends("0", scale.text(scale.top) if known else self.tr("not rated yet"))
 
     def _read_sensitivity(self) -> None:
         """What half of each set costs, where it was measured."""
@@ -116,8 +128,10 @@ class Layers(QWidget):
         self._worst = max(self._lost.values(), default=0.0)
         self.table.measured = bool(self._lost)
         measured = self.tr("Half costs: what the metric changes by where half of a layer goes. ") if self._lost else ""
+        flat = any(one.flat for one in self.document.contents.saved.values())
+        measured += self.tr("Double bar: removal buys no time there. ") if flat else ""
         words = self.tr(
-            "Filled: kept, by mean score, blue low, yellow high; hatched: marked; pale: gone. {0}"
+            "Filled: kept, by mean score; hatched: marked; pale: gone. {0}"
             "Lines: layers that lose the same channels; dashed: concatenated."
         )
         self._legend.setText(words.format(measured))
@@ -147,7 +161,19 @@ class Layers(QWidget):
             macs=(share_words(macs), macs / max(float(plan.macs.max()), 1e-12)),
             parameters=(share_words(parameters), parameters / max(float(plan.parameters.max()), 1e-12)),
             lost=(self._lost_words(one), self._lost_part(one)),
+            time=self._time(layers.modules[number]),
+            flat=self._saving(one) is not None and self._saving(one).flat,  # type: ignore[union-attr]
         )
+
+    def _time(self, module: str) -> tuple[str, float]:
+        """Share of the time on the target, in words and of the longest."""
+        part = self._times.get(module)
+        return ("", 0.0) if part is None else (share_words(part), part / max(*self._times.values(), 1e-12))
+
+    def _saving(self, number: int) -> Saving | None:
+        """What half of a set saves on the target, None where that is not known."""
+        analysis = self.document.analysis
+        return None if analysis is None or number < 0 else self.document.contents.saved.get(analysis.sets[number].key)
 
     def _counts(self, number: int) -> str:
         assert self.layers is not None and self.plan is not None
@@ -162,7 +188,7 @@ class Layers(QWidget):
         if lost is None or known is None or known.metric is None:
             return ""
         change = -lost if known.metric.higher_is_better else lost
-        return self.tr("{0} pt").format(signed(100 * change, 1)) if known.metric.percent else difference(change)
+        return difference_text(change, known.metric.percent)
 
     def _lost_part(self, number: int) -> float:
         return self._lost.get(number, 0.0) / self._worst if self._worst > 0 else 0.0
@@ -182,6 +208,12 @@ class Layers(QWidget):
             lines.append(self.tr("mean score {0}").format(self.plan.scale.text(float(self.plan.scores[number]))))
         if lost := self._lost_words(int(self.layers.sets[number])):
             lines.append(self.tr("{0} where {1:.0%} of it goes, not recovered").format(lost, HALF))
+        if (part := self._times.get(self.layers.modules[number])) is not None:
+            lines.append(self.tr("{0} of the time on the target, predicted").format(share_words(part)))
+        if (saving := self._saving(int(self.layers.sets[number]))) is not None:
+            words = self.tr("removal buys no time here: half of it saves {0} of the time for {1} of the MACs")
+            words = words if saving.flat else self.tr("half of it saves {0} of the time for {1} of the MACs")
+            lines.append(words.format(share_words(max(saving.time, 0.0)), share_words(saving.macs)))
         lines += [self._tie_words(tie) for tie in self.table.ties_of(number)]
         return "\n".join(lines)
 

@@ -21,6 +21,7 @@ class LayerTable(RowArea):
         current: The selected row, -1 for none.
         drawn: How many rows the last paint drew.
         measured: There is a sensitivity to show.
+        timed: There are times to show.
 
     Signals:
         picked: int, a row was clicked or reached by a key.
@@ -32,14 +33,14 @@ class LayerTable(RowArea):
         """Start empty."""
         super().__init__(parent)
         self.count, self.current, self.drawn = 0, -1, 0
-        self.measured = False
+        self.measured = self.timed = False
         self._row: Callable[[int], Row] = lambda number: paint.NOTHING
         self._ties: tuple[Tie, ...] = ()
         self._spans = np.zeros((0, 2), np.int64)
         self._lanes = 0
         self._hover = -1
         self.words: Callable[[int], str] = lambda number: ""
-        self.titles: tuple[str, ...] = ("",) * 6
+        self.titles: tuple[str, ...] = ("",) * 7
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumSize(200, 100)
         self.setAccessibleName(self.tr("Layers; arrow keys go from one to the next"))
@@ -85,7 +86,8 @@ class LayerTable(RowArea):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The rows that are seen, their ties, and the header above them."""
-        painter, places = QPainter(self.viewport()), paint.columns(self.viewport().width(), self._lanes, self.measured)
+        painter, room = QPainter(self.viewport()), self.viewport().width()
+        places = paint.columns(room, self._lanes, self.measured, self.timed)
         first, last = self.seen()
         for number in range(first, last):
             area, current = self.row_area(number), number == self.current

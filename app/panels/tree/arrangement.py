@@ -21,54 +21,72 @@ class Arrangement:
     """
 
     def __init__(
-        self, analysis: Analysis, rows: Rows, structures: Mask, shown: NDArray[np.bool_], keys: NDArray | None
+        self,
+        analysis: Analysis,
+        rows: Rows,
+        structures: Mask,
+        shown: NDArray[np.bool_],
+        keys: NDArray | None,
+        node_keys: NDArray | None = None,
     ) -> None:
-        """Lay out the shown structures ([S] mask) and nodes ([N] mask); `keys` [S] sort structures within their set."""
+        """Lay out the shown structures ([S] mask) and nodes ([N] mask).
+
+        `keys` [S] sort structures within their set, `node_keys` [N] rows beside each other; NaN comes last.
+        """
         self.nodes = rows.count
         self._rows = rows
-        self._expands = np.where(_counts(analysis)[rows.owner] > 1, rows.owner, -1)
-        self._lay_nodes(rows, shown)
-        self._lay_structures(analysis, rows, structures, keys)
+        self._sizes = _counts(analysis)
+        self._expands = np.where(self._sizes[rows.owner] > 1, rows.owner, -1)
+        self._lay_nodes(rows, shown, node_keys)
+        self._first = [one.first for one in analysis.sets]
+        self._keys = keys
+        self._structures = np.flatnonzero(structures).astype(np.int32)  # set after set, as the analysis numbers them
+        counts = np.bincount(rows.set_of[self._structures], minlength=len(analysis.sets))
+        self._structure_start = np.concatenate([[0], np.cumsum(counts)])
+        self._children: dict[int, list[int]] = {}
+        self._places: dict[int, list[int]] = {}
 
-    def _lay_nodes(self, rows: Rows, shown: NDArray[np.bool_]) -> None:
+    def _lay_nodes(self, rows: Rows, shown: NDArray[np.bool_], keys: NDArray | None) -> None:
         numbers = np.flatnonzero(shown)
         above = rows.parent[numbers]
         module_rows = (
             numbers < rows.module_count
         )  # coupled sets in rows of their own come before the modules beside them
-        order = np.lexsort((numbers, module_rows, above))
+        by = () if keys is None else (keys[numbers],)
+        order = np.lexsort((numbers, *by, module_rows, above))
         self._below = numbers[order].astype(np.int32)
         counts = np.bincount(above + 1, minlength=self.nodes + 1)
         self._below_start = np.concatenate([[0], np.cumsum(counts)])
         self._place = np.full(self.nodes, -1, np.int32)
         self._place[self._below] = np.arange(len(self._below)) - self._below_start[above[order] + 1]
 
-    def _lay_structures(self, analysis: Analysis, rows: Rows, structures: Mask, keys: NDArray | None) -> None:
-        numbers = np.flatnonzero(structures)
-        if keys is not None:
-            numbers = numbers[np.lexsort((keys[numbers], rows.set_of[numbers]))]
-        self._structures = numbers.astype(np.int32)
-        counts = np.bincount(rows.set_of[numbers], minlength=len(analysis.sets))
-        self._structure_start = np.concatenate([[0], np.cumsum(counts)])
-        self._structure_place = np.full(analysis.count, -1, np.int32)
-        self._structure_place[numbers] = np.arange(len(numbers)) - self._structure_start[rows.set_of[numbers]]
+    def children(self, above: int) -> list[int]:
+        """The rows below a node (-1: the top) in the order shown; sorted only when somebody asks."""
+        found = self._children.get(above)
+        if found is None:
+            found = self._children[above] = self._list(above)
+        return found
+
+    def _list(self, above: int) -> list[int]:
+        if above >= self.nodes:
+            return []
+        start, end = self._below_start[above + 1], self._below_start[above + 2]
+        if end > start or above < 0 or self._expands[above] < 0:
+            return self._below[start:end].tolist()
+        return (self.nodes + self._inside(int(self._expands[above]))).tolist()
+
+    def _inside(self, number: int) -> Ints:
+        """The shown structures of a set, sorted."""
+        inside = self._structures[self._structure_start[number] : self._structure_start[number + 1]]
+        return inside if self._keys is None else inside[np.argsort(self._keys[inside], kind="stable")]
 
     def count(self, above: int) -> int:
         """How many rows a node has below it (-1: the top)."""
-        if above >= self.nodes:
-            return 0
-        own = int(self._below_start[above + 2] - self._below_start[above + 1])
-        if own or above < 0 or self._expands[above] < 0:
-            return own
-        number = self._expands[above]
-        return int(self._structure_start[number + 1] - self._structure_start[number])
+        return len(self.children(above))
 
     def below(self, above: int, place: int) -> int:
         """The row at a place below a node."""
-        start, end = self._below_start[above + 1], self._below_start[above + 2]
-        if end > start:
-            return int(self._below[start + place])
-        return self.nodes + int(self._structures[self._structure_start[self._expands[above]] + place])
+        return self.children(above)[place]
 
     def above(self, row: int) -> int:
         """The node above a row, -1 at the top."""
@@ -78,16 +96,33 @@ class Arrangement:
 
     def place(self, row: int) -> int:
         """Where a row is below its node, -1 when it is not shown."""
-        return int(self._place[row] if row < self.nodes else self._structure_place[row - self.nodes])
+        if row < self.nodes:
+            return int(self._place[row])
+        number = int(self._rows.set_of[row - self.nodes])
+        places = self._places.get(number)
+        if places is None:
+            places = self._places[number] = self._places_in(number)
+        return places[row - self.nodes - self._first[number]]
+
+    def _places_in(self, number: int) -> list[int]:
+        """The place of each structure of a set, -1 for those that are not shown."""
+        inside = self._inside(number)
+        places = np.full(int(self._sizes[number]), -1, np.int32)
+        places[inside - self._first[number]] = np.arange(len(inside))
+        return places.tolist()
 
     def row_of_structure(self, structure: int) -> int:
         """The row that shows a structure: its own, or its set's where the set has only this one."""
         node = int(self._rows.set_node[self._rows.set_of[structure]])
         return node if self._expands[node] < 0 else self.nodes + structure
 
-    def structures_shown(self) -> int:
-        """How many structures are shown."""
-        return len(self._structures)
+    def nodes_shown(self) -> Ints:
+        """Numbers of the nodes that are shown."""
+        return np.sort(self._below)
+
+    def holds_structures(self, row: int) -> bool:
+        """Whether what lies below a node are structures."""
+        return self._below_start[row + 2] == self._below_start[row + 1]
 
 
 def _counts(analysis: Analysis) -> NDArray[np.int64]:

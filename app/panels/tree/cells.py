@@ -6,7 +6,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.structures.analysis import Analysis, Kind
 
-from ...widgets.numbers import share
+from ...widgets.numbers import TIMES, count, share
 from ..kinds import structure_name, title_of
 from .figures import Figures, share_signature, structure_share
 from .query import Facts
@@ -18,15 +18,23 @@ say = QCoreApplication.translate
 class Cells:
     """Texts of rows; rows are numbered as the arrangement does (nodes, then structures)."""
 
-    def __init__(self, analysis: Analysis, rows: Rows, figures: Figures, facts: Facts) -> None:
-        """Take the numbers of one moment; made again when they change."""
+    def __init__(
+        self,
+        analysis: Analysis,
+        rows: Rows,
+        figures: Figures,
+        facts: Facts,
+        shares: dict[tuple[int, bytes], float] | None = None,
+    ) -> None:
+        """Take the numbers of one moment; made again when they change. `shares` are known for the same plan."""
         self._analysis, self._rows, self._figures, self._facts = analysis, rows, figures, facts
-        self._shares: dict[tuple[int, bytes], float] = {}
+        self._shares = {} if shares is None else shares
         self._positions: NDArray[np.bool_] | None = None
 
     def text(self, row: int, column: int) -> str:
         """What a cell shows."""
-        return (self.name, self.keeps, self.score, self.share)[column](row)
+        texts = (self.name, self.keeps, self.score, self.share, self.time, self.parameters, self.shape)
+        return texts[column](row)
 
     def name(self, row: int) -> str:
         """Name of a row."""
@@ -73,7 +81,7 @@ class Cells:
 
     def fraction(self, row: int) -> float:
         """Length of the bar, NaN for none."""
-        return float(self._figures.scale.fractions(np.array([self._score(row)]))[0])
+        return self._figures.scale.fraction(self._score(row))
 
     def share(self, row: int) -> str:
         """Share of MACs."""
@@ -81,6 +89,23 @@ class Cells:
             value = self._structure_share(structure)
             return "" if value != value else share(value)
         return share(float(self._figures.shares[row])) if row < self._rows.module_count else ""
+
+    def time(self, row: int) -> str:
+        """Measured share of time, "" where nobody measured it."""
+        value = float(self._figures.times[row]) if row < self._rows.module_count else float("nan")
+        return "" if value != value else share(value)
+
+    def parameters(self, row: int) -> str:
+        """Parameters that the plan leaves in or below a row."""
+        return count(int(self._figures.parameters[row])) if row < self._rows.module_count else ""
+
+    def shape(self, row: int) -> str:
+        """Shape of the weights that the plan leaves a layer."""
+        if row >= self._rows.count or (tensor := int(self._rows.tensor[row])) < 0:
+            return ""
+        one = self._analysis.tensors[tensor]
+        sizes = (s if a < 0 else int(self._figures.outputs[a]) for s, a in zip(one.shape, one.axes, strict=True))
+        return TIMES.join(map(str, sizes))
 
     def state(self, row: int) -> str:
         """State of a row: "gone", "marked", "locked", "fixed", "along" or ""."""
@@ -117,12 +142,16 @@ class Cells:
         return ", ".join(p for p in parts if p)
 
     def _structure_share(self, structure: int) -> float:
+        """Share of MACs that goes with a structure; those of a set that take as much with them are counted once."""
         number = int(self._rows.set_of[structure])
-        if self._figures.gone[structure] or self._analysis.sets[number].kind is Kind.BLOCK:
-            return structure_share(self._analysis, self._figures, structure)
-        if self._positions is None:
-            self._positions = self._analysis.removed_positions(self._figures.gone)
-        key = number, share_signature(self._analysis, self._positions, structure)
+        if self._figures.gone[structure]:
+            return float("nan")
+        if self._analysis.sets[number].kind is Kind.BLOCK:
+            key = number, structure.to_bytes(8, "little")
+        else:
+            if self._positions is None:
+                self._positions = self._analysis.removed_positions(self._figures.gone)
+            key = number, share_signature(self._analysis, self._positions, structure)
         if key not in self._shares:
             self._shares[key] = structure_share(self._analysis, self._figures, structure)
         return self._shares[key]

@@ -6,59 +6,61 @@ from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOpti
 
 from ...theme import Tokens, tokens
 from ...widgets.score_bar import paint_score_bar
-from .model import Column, Role
+from .cells import Cells
+from .model import Column, TreeModel
 
 MUTED = ("gone", "locked", "fixed", "along")
+LEFT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+RIGHT = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
 
 
 class TreeDelegate(QStyledItemDelegate):
-    """One for all columns."""
+    """One for all columns; reads the cells of the model directly, because it is asked for hundreds of them a frame."""
+
+    def __init__(self, view: QTreeView, model: TreeModel) -> None:
+        """Draw the cells of a tree."""
+        super().__init__(view)
+        self._view, self._model = view, model
+        self.look = tokens()
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         """Draw one cell."""
-        look, state = tokens(), index.data(Role.STATE)
-        _background(painter, option, look)
+        cells = self._model.cells
+        if cells is None:
+            return
+        row, column, look, rect = index.internalId(), index.column(), self.look, QRectF(option.rect)
+        filled = _background(painter, option, look)
+        if column == Column.NAME:
+            self._name(painter, option, cells, row, rect)
+            return
+        text, state = cells.text(row, column), cells.state(row)
         colour = look.marked if state == "marked" else look.muted if state in MUTED else look.text
-        area = QRectF(option.rect).adjusted(3, 0, -3, 0)
-        if index.column() == Column.SCORE:
-            paint_score_bar(
-                painter,
-                area,
-                index.data(Role.FRACTION),
-                index.data() or "",
-                look.muted if state != "marked" else colour,
-            )
-            return
-        painter.save()
-        painter.setFont(_font(option.font, state, index.column()))
-        painter.setPen(QColor(colour))
-        if index.column() == Column.NAME or not index.data():
-            self._name_over_two(painter, option, index, look)
-        else:
-            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, index.data() or "")
-        painter.restore()
+        if column == Column.SCORE:
+            muted = colour if state == "marked" else look.muted
+            paint_score_bar(painter, rect.adjusted(3, 0, -3, 0), cells.fraction(row), text, muted)
+        elif text:
+            painter.setFont(option.font)
+            painter.setPen(QColor(colour))
+            painter.drawText(rect.adjusted(3, 0, -3, 0), RIGHT, text)
+        elif column == Column.KEEPS and filled:  # its ground lies over the name that was drawn into this cell
+            name = QRectF(self._view.visualRect(index.sibling(index.row(), Column.NAME)))
+            painter.save()
+            painter.setClipRect(rect)
+            self._name(painter, option, cells, row, name)
+            painter.restore()
 
-    def _name_over_two(
-        self,
-        painter: QPainter,
-        option: QStyleOptionViewItem,
-        index: QModelIndex | QPersistentModelIndex,
-        look: Tokens,
-    ) -> None:
-        """A name takes the room of "keeps" too where that says nothing: each of the two cells draws its part."""
-        name, keeps = (index.sibling(index.row(), column) for column in (Column.NAME, Column.KEEPS))
-        if index.column() not in (Column.NAME, Column.KEEPS):
-            return
-        view = self.parent()
-        assert isinstance(view, QTreeView)
-        area = QRectF(option.rect if index.column() == Column.NAME else view.visualRect(name))
-        if not keeps.data():
-            area.setRight(area.right() + view.columnWidth(Column.KEEPS))
-        painter.setClipRect(option.rect)
-        painter.setFont(_font(option.font, name.data(Role.STATE), Column.NAME))
-        _name(painter, area.adjusted(3, 0, -3, 0), name, look)
+    def _name(self, painter: QPainter, option: QStyleOptionViewItem, cells: Cells, row: int, rect: QRectF) -> None:
+        """The name with a few words; it takes the room of "keeps" too where that says nothing."""
+        state, look = cells.state(row), self.look
+        if not cells.text(row, Column.KEEPS):
+            rect = rect.adjusted(0, 0, self._view.columnWidth(Column.KEEPS), 0)
+        font = QFont(option.font)
+        font.setStrikeOut(state in ("marked", "gone"))
+        painter.setFont(font)
+        painter.setPen(QColor(look.marked if state == "marked" else look.muted if state in MUTED else look.text))
+        _name(painter, rect.adjusted(3, 0, -3, 0), cells.name(row), cells.detail(row), look)
 
     def createEditor(
         self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -77,28 +79,25 @@ class TreeDelegate(QStyledItemDelegate):
             editor.selectAll()
 
 
-def _background(painter: QPainter, option: QStyleOptionViewItem, look: Tokens) -> None:
-    if option.state & QStyle.StateFlag.State_Selected:
+def _background(painter: QPainter, option: QStyleOptionViewItem, look: Tokens) -> bool:
+    """Behind a selected row, or the one under the mouse; True where there is one."""
+    state = option.state
+    if state & QStyle.StateFlag.State_Selected:
         painter.fillRect(option.rect, QColor(look.selection))
-    elif option.state & QStyle.StateFlag.State_MouseOver:
+        return True
+    if state & QStyle.StateFlag.State_MouseOver:
         painter.fillRect(option.rect, QColor(look.hover))
+        return True
+    return False
 
 
-def _font(font: QFont, state: str, column: int) -> QFont:
-    if state in ("marked", "gone") and column == Column.NAME:
-        struck = QFont(font)
-        struck.setStrikeOut(True)
-        return struck
-    return font
-
-
-def _name(painter: QPainter, area: QRectF, index: QModelIndex | QPersistentModelIndex, look: Tokens) -> None:
-    name, detail = index.data() or "", index.data(Role.DETAIL)
+def _name(painter: QPainter, area: QRectF, name: str, detail: str, look: Tokens) -> None:
     measure = painter.fontMetrics()
-    flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-    painter.drawText(area, flags, measure.elidedText(name, Qt.TextElideMode.ElideMiddle, int(area.width())))
     used = measure.horizontalAdvance(name) + 8
+    if used - 8 > area.width():
+        name = measure.elidedText(name, Qt.TextElideMode.ElideMiddle, int(area.width()))
+    painter.drawText(area, LEFT, name)
     if detail and used + 20 < area.width():
         painter.setPen(QColor(look.muted))
         rest = area.adjusted(used, 0, 0, 0)
-        painter.drawText(rest, flags, measure.elidedText(detail, Qt.TextElideMode.ElideRight, int(rest.width())))
+        painter.drawText(rest, LEFT, measure.elidedText(detail, Qt.TextElideMode.ElideRight, int(rest.width())))

@@ -1,6 +1,7 @@
 """The numbers of the rows for the present state and plan: recomputed in numpy whenever marks or scores change."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs, kept_sizes
 
 from ..scale import ScoreScale
-from .rows import Rows
+from .rows import Rows, nearest
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +27,8 @@ class Figures:
         node_scores: [N] mean score of what the present state has in or below a row, NaN where unknown.
         scale: From scores to bars.
         shares: [N] share of the plan's MACs in or below a row.
+        parameters: [N] parameters that the plan leaves in or below a row.
+        times: [N] share of the present state's measured time in or below a row, NaN where nobody measured it.
         total: MACs of the plan.
     """
 
@@ -36,30 +39,70 @@ class Figures:
     node_scores: Floats
     scale: ScoreScale
     shares: Floats
+    parameters: NDArray[np.int64]
+    times: Floats
     total: int
 
 
 def figures_of(
-    analysis: Analysis, rows: Rows, removed: Mask, marked: Mask, scores: Floats | None, plan: Costs
+    analysis: Analysis,
+    rows: Rows,
+    removed: Mask,
+    marked: Mask,
+    scores: Floats | None,
+    plan: Costs,
+    times: Mapping[str, float] | None = None,
 ) -> Figures:
-    """All numbers of all rows but the costs of single structures."""
+    """All numbers of all rows but the costs of single structures; `times` are measured shares by module path."""
     gone = removed | marked
+    nodes, below = rows.below_operator
+    macs = np.bincount(nodes, weights=plan.operator_macs[below].astype(np.float64), minlength=rows.count)
+    counted = Figures(
+        gone=gone,
+        kept=rows.by_set(~gone),
+        outputs=kept_sizes(analysis, gone),
+        scores=np.zeros(0),
+        node_scores=np.zeros(0),
+        scale=ScoreScale(1.0),
+        shares=macs / max(plan.macs, 1),
+        parameters=rows.summed(np.where(rows.parameters, plan.tensor_sizes, 0)),
+        times=_times(rows, times),
+        total=plan.macs,
+    )
+    return rated(counted, analysis, rows, removed, scores)
+
+
+def rated(figures: Figures, analysis: Analysis, rows: Rows, removed: Mask, scores: Floats | None) -> Figures:
+    """The same numbers with other scores: what the plan leaves is not counted again."""
     known = np.full(analysis.count, np.nan) if scores is None else scores
-    sets = len(analysis.sets)
-    kept = np.bincount(rows.set_of, weights=~gone, minlength=sets).astype(np.int64)
     counts = np.isfinite(known) & ~removed
-    sums = np.bincount(rows.set_of, weights=np.where(counts, known, 0.0), minlength=sets)
-    numbers = np.bincount(rows.set_of, weights=counts, minlength=sets)
+    sums, numbers = rows.by_set(np.where(counts, known, 0.0)), rows.by_set(counts)
     nodes, below = rows.below_set
     node_sums = np.bincount(nodes, weights=sums[below], minlength=rows.count)
     node_numbers = np.bincount(nodes, weights=numbers[below], minlength=rows.count)
     with np.errstate(invalid="ignore", divide="ignore"):
         node_scores = np.where(node_numbers > 0, node_sums / node_numbers, np.nan)
-    nodes, below = rows.below_operator
-    macs = np.bincount(nodes, weights=plan.operator_macs[below].astype(np.float64), minlength=rows.count)
-    outputs = kept_sizes(analysis, gone)
-    scale = ScoreScale.of(scores)
-    return Figures(gone, kept, outputs, known, node_scores, scale, macs / max(plan.macs, 1), plan.macs)
+    return replace(figures, scores=known, node_scores=node_scores, scale=ScoreScale.of(scores))
+
+
+def _times(rows: Rows, times: Mapping[str, float] | None) -> Floats:
+    """[N] measured shares, NaN where there are none; sets in rows of their own have none.
+
+    Shares that come with the model's own, "", hold all that is in a module already; others are summed up.
+    """
+    found = np.full(rows.count, np.nan)
+    if not times:
+        return found
+    modules = rows.modules[: rows.module_count]
+    if "" in times:
+        found[: rows.module_count] = [times.get(path, np.nan) for path in modules]
+        return found
+    node_of, own = {path: node for node, path in enumerate(modules)}, np.zeros(rows.count)
+    for path, share in times.items():
+        if (node := nearest(path, node_of)) >= 0:
+            own[node] += share
+    totals = rows.upwards(own)
+    return np.where(totals > 0, totals, np.nan)
 
 
 def structure_share(analysis: Analysis, figures: Figures, structure: int) -> float:

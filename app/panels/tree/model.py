@@ -5,19 +5,17 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
-
-from secateur.engine.structures.analysis import Analysis
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Qt, Signal
 
 from ...document import Document
 from ..kinds import many_of
 from .arrangement import Arrangement
 from .cells import Cells
-from .figures import Figures, figures_of
+from .figures import Figures, figures_of, rated
 from .query import Facts, Query, matches
-from .rows import Rows, rows_of
-
-Index = QModelIndex | QPersistentModelIndex
+from .rows import rows_of
+from .rows_model import Index, RowsModel
 
 
 class Column(IntEnum):
@@ -27,6 +25,14 @@ class Column(IntEnum):
     KEEPS = 1
     SCORE = 2
     SHARE = 3
+    TIME = 4
+    PARAMETERS = 5
+    SHAPE = 6
+
+
+BRANCH = Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled
+LEAF, EDITABLE = BRANCH | Qt.ItemFlag.ItemNeverHasChildren, BRANCH | Qt.ItemFlag.ItemIsEditable
+"""What rows can do; made once, because a tree asks for every row that it lays out."""
 
 
 class Role(IntEnum):
@@ -37,12 +43,12 @@ class Role(IntEnum):
     DETAIL = Qt.ItemDataRole.UserRole + 3
 
 
-class TreeModel(QAbstractItemModel):
+class TreeModel(RowsModel):
     """Modules, coupled sets and structures of the document's model.
 
     Attributes:
-        analysis: What is shown, None in an empty window.
         cells: Texts and states of the rows.
+        hits: How many structures and layers the filter lets through.
 
     Signals:
         refused: A sentence: what was typed cannot be.
@@ -60,18 +66,19 @@ class TreeModel(QAbstractItemModel):
     )
     refused = Signal(str)
     figures_changed = Signal()
+    columns = len(Column)
 
     def __init__(self, document: Document, parent: QObject | None = None) -> None:
         """Show what the document has."""
         super().__init__(parent)
         self.document = document
-        self.analysis: Analysis | None = None
-        self.rows: Rows | None = None
         self.figures: Figures | None = None
         self.cells: Cells | None = None
+        self._counted: tuple[object, ...] = (None,) * 5
+        self._shares: dict[tuple[int, bytes], float] = {}
         self.query = Query()
-        self._arrangement: Arrangement | None = None
-        self._by_score: Qt.SortOrder | None = None
+        self.hits = (0, 0)
+        self._sorting: tuple[int, Qt.SortOrder] = (Column.NAME, Qt.SortOrder.AscendingOrder)
         self.reload()
 
     def reload(self) -> None:
@@ -89,7 +96,7 @@ class TreeModel(QAbstractItemModel):
         if self.query.states or self.query.scores:
             self.set_query(self.query)
         elif (last := self.rowCount()) > 0:
-            self.dataChanged.emit(self.index(0, 0), self.index(last - 1, Column.SHARE))
+            self.dataChanged.emit(self.index(0, 0), self.index(last - 1, len(Column) - 1))
         self.figures_changed.emit()
 
     def set_query(self, query: Query) -> None:
@@ -100,13 +107,22 @@ class TreeModel(QAbstractItemModel):
         self.endResetModel()
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Order structures within their set by score, or as the model has them."""
+        """Order rows beside each other by a column, or as the model has them (by name); structures by score only."""
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
-        self._by_score = order if column == Column.SCORE else None
+        self._sorting = (column, order)
         self._arrange()
-        self.changePersistentIndexList(before, [self._at(i.internalId(), i.column()) for i in before])
+        self.changePersistentIndexList(before, [self.at(i.internalId(), i.column()) for i in before])
         self.layoutChanged.emit()
+
+    def few(self, most: int) -> list[int]:
+        """Numbers of the rows to open so that every hit is seen, from the top down; none where there are too many."""
+        if self._arrangement is None or self.rows is None:
+            return []
+        shown = self._arrangement.nodes_shown()
+        leaves = self.hits[0] <= most
+        opened = [int(row) for row in shown if leaves or not self._arrangement.holds_structures(int(row))]
+        return opened if len(shown) <= 4 * most else []
 
     def facts(self) -> Facts:
         """What filters look at."""
@@ -119,42 +135,45 @@ class TreeModel(QAbstractItemModel):
             self.figures = self.cells = None
             return
         facts = self.facts()
-        self.figures = figures_of(self.analysis, self.rows, facts.removed, facts.marked, facts.scores, plan)
-        self.cells = Cells(self.analysis, self.rows, self.figures, facts)
+        times = self.document.contents.module_times.get(self.document.contents.present)
+        counted = (self.rows, facts.removed, facts.marked, plan, times)
+        if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
+            self.figures = rated(self.figures, self.analysis, self.rows, facts.removed, facts.scores)
+        else:
+            self._shares = {}
+            self.figures = figures_of(self.analysis, self.rows, *counted[1:3], facts.scores, plan, times)
+        self._counted = counted
+        self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares)
 
     def _arrange(self) -> None:
         if self.analysis is None or self.rows is None or self.figures is None:
             self._arrangement = None
             return
-        structures, nodes = matches(self.query, self.analysis, self.rows, self.facts())
-        keys = None
-        if self._by_score is not None:
-            keys = self.figures.scores if self._by_score is Qt.SortOrder.AscendingOrder else -self.figures.scores
-        self._arrangement = Arrangement(self.analysis, self.rows, structures, nodes, keys)
+        structures, found, shown = matches(self.query, self.analysis, self.rows, self.facts())
+        self.hits = (int(np.count_nonzero(structures)), int(np.count_nonzero(found)))
+        column, order = self._sorting
+        sign = 1.0 if order is Qt.SortOrder.AscendingOrder else -1.0
+        keys = sign * self.figures.scores if column == Column.SCORE else None
+        node_keys = self._node_keys(column)
+        node_keys = None if node_keys is None else sign * node_keys
+        self._arrangement = Arrangement(self.analysis, self.rows, structures, shown, keys, node_keys)
+
+    def _node_keys(self, column: int) -> NDArray[np.float64] | None:
+        """[N] what rows beside each other are sorted by, NaN last; None for the model's own order."""
+        figures, rows = self.figures, self.rows
+        assert figures is not None and rows is not None
+        if column == Column.KEEPS:
+            sizes = np.array([*(one.count for one in self.analysis.sets), 1] if self.analysis else [1], np.float64)
+            kept = np.append(figures.kept, 1) / sizes
+            return np.where(rows.owner >= 0, kept[rows.owner], np.nan)
+        return {
+            Column.SCORE: figures.node_scores,
+            Column.SHARE: figures.shares,
+            Column.TIME: figures.times,
+            Column.PARAMETERS: figures.parameters.astype(np.float64),
+        }.get(Column(column))
 
     # What Qt asks.
-
-    def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
-        """The index at a place."""
-        if self._arrangement is None or not 0 <= column < len(Column) or not 0 <= row < self.rowCount(parent):
-            return QModelIndex()
-        return self.createIndex(row, column, self._arrangement.below(self._number(parent), row))
-
-    def parent(self, index: Index) -> QModelIndex:  # type: ignore[override]
-        """The index above."""
-        if self._arrangement is None or not index.isValid():
-            return QModelIndex()
-        return self._at(self._arrangement.above(index.internalId()), 0)
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        """How many rows lie below."""
-        if self._arrangement is None or parent.column() > 0:
-            return 0
-        return self._arrangement.count(self._number(parent))
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        """Four."""
-        return len(Column)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Text, state or number of a cell."""
@@ -173,28 +192,33 @@ class TreeModel(QAbstractItemModel):
         if orientation is not Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return (self.tr("Structure"), self.tr("Keeps"), self.tr("Score"), self.tr("MACs"))[section]
+            return self.titles()[section]
         if role == Qt.ItemDataRole.ToolTipRole and section == Column.SHARE:
             return self.tr(
                 "Share of the plan's multiply-accumulates, exact; for one structure, with everything that goes along"
             )
-        if role == Qt.ItemDataRole.TextAlignmentRole and section in (Column.KEEPS, Column.SHARE):
+        if role == Qt.ItemDataRole.ToolTipRole and section == Column.TIME:
+            return self.tr(
+                "Share of a forward's time, measured in PyTorch on this machine for the present state; a runtime that "
+                "fuses layers spends it otherwise"
+            )
+        if role == Qt.ItemDataRole.TextAlignmentRole and section not in (Column.NAME, Column.SCORE):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
 
+    def titles(self) -> tuple[str, ...]:
+        """Headings of all columns."""
+        first = (self.tr("Structure"), self.tr("Keeps"), self.tr("Score"), self.tr("MACs"))
+        return (*first, self.tr("Time"), self.tr("Parameters"), self.tr("Shape"))
+
     def flags(self, index: Index) -> Qt.ItemFlag:
         """All can be selected; "keeps" of what can be cut can be edited."""
-        flags = super().flags(index)
-        if index.isValid() and self._arrangement is not None and index.internalId() >= self._arrangement.nodes:
-            flags |= Qt.ItemFlag.ItemNeverHasChildren
-        if (
-            index.isValid()
-            and index.column() == Column.KEEPS
-            and self.cells
-            and self.cells.editable(index.internalId())
-        ):
-            flags |= Qt.ItemFlag.ItemIsEditable
-        return flags
+        if not index.isValid() or self._arrangement is None or self.cells is None:
+            return Qt.ItemFlag.NoItemFlags
+        row = index.internalId()
+        if row >= self._arrangement.nodes:
+            return LEAF
+        return EDITABLE if index.column() == Column.KEEPS and self.cells.editable(row) else BRANCH
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Keep as many as was typed: "48" or "48 of 64"."""
@@ -221,53 +245,6 @@ class TreeModel(QAbstractItemModel):
         lengths = np.diff(self.analysis.axis_start)[axes]
         most = max([*(s.count for s in self.analysis.sets), *(int(n) for n in lengths)], default=0)
         return self.tr("{0} of {1}").format(most, most)
-
-    # Numbers of rows.
-
-    def structures(self, index: Index) -> tuple[int, ...]:
-        """The structures that a row *is*: one for a structure or a whole block, none for layers and sets."""
-        if self.rows is None or self.analysis is None or not index.isValid():
-            return ()
-        row = index.internalId()
-        if row >= self.rows.count:
-            return (row - self.rows.count,)
-        owner = int(self.rows.owner[row])
-        whole = owner >= 0 and self.analysis.sets[owner].count == 1
-        return (self.analysis.sets[owner].first,) if whole else ()
-
-    def owned(self, index: Index) -> int:
-        """The coupled set that a row belongs to, -1 for none."""
-        if self.rows is None or not index.isValid():
-            return -1
-        row = index.internalId()
-        if row >= self.rows.count:
-            return int(self.rows.set_of[row - self.rows.count])
-        return int(max(self.rows.owner[row], self.rows.lead[row]))
-
-    def module(self, index: Index) -> str:
-        """Path of the module that a row belongs to."""
-        if self.rows is None or not index.isValid():
-            return ""
-        row = index.internalId()
-        return self.rows.modules[row if row < self.rows.count else int(self.rows.set_node[self.owned(index)])]
-
-    def index_of(self, module: str, set_number: int = -1, structure: int = -1) -> QModelIndex:
-        """The row of a structure, else of a set, else of a module; invalid when it is filtered away."""
-        if self._arrangement is None or self.rows is None:
-            return QModelIndex()
-        if structure >= 0:
-            return self._at(self._arrangement.row_of_structure(structure), 0)
-        if set_number >= 0 and (self.analysis and self.analysis.sets[set_number].module == module):
-            return self._at(int(self.rows.set_node[set_number]), 0)
-        return self._at(self.rows.modules.index(module), 0) if module in self.rows.modules else QModelIndex()
-
-    def _at(self, row: int, column: int) -> QModelIndex:
-        place = -1 if row < 0 or self._arrangement is None else self._arrangement.place(row)
-        return QModelIndex() if place < 0 else self.createIndex(place, column, row)
-
-    @staticmethod
-    def _number(index: Index) -> int:
-        return index.internalId() if index.isValid() else -1
 
 
 def _typed(text: str) -> int | None:

@@ -38,6 +38,7 @@ class RatingOptions(Card):
         slices: Which weights count.
         normalise: What scores of a set are divided by.
         ranking: What competes.
+        compare: Opens a comparison with another rating.
         help: What the criterion computes, costs, and where it comes from.
     """
 
@@ -54,6 +55,7 @@ class RatingOptions(Card):
         for box in (self.combine, self.slices, self.normalise, self.ranking):
             box.activated.connect(self._choose)
         self._reset.clicked.connect(self._back)
+        self.compare.clicked.connect(self._compare)
         document.views.watch(SHOWN, self._changed)
         self.refresh()
 
@@ -94,6 +96,7 @@ class RatingOptions(Card):
             own=False,
         )
         self._reset = button(self.tr("Use the criterion's own"), "link")
+        self.compare = button(self.tr("Compare with another rating"), "link")
 
     def _lay_out(self) -> None:
         self.body.addWidget(self._title)
@@ -110,6 +113,7 @@ class RatingOptions(Card):
             form.addRow(caption, box)
         self.body.addLayout(form)
         row = QHBoxLayout()
+        row.addWidget(self.compare)
         row.addStretch(1)
         row.addWidget(self._reset)
         self.body.addLayout(row)
@@ -143,6 +147,7 @@ class RatingOptions(Card):
         self.slices.setEnabled(not busy and rule.slices is not None)
         self.normalise.setEnabled(not busy)
         self.ranking.setEnabled(not busy)
+        self.compare.setEnabled(not busy)
         self._reset.setEnabled(not busy and changed(choices, ranking) > 0)
 
     def _cost(self, rule: Criterion) -> str:
@@ -164,6 +169,15 @@ class RatingOptions(Card):
             normalise=_chosen(self.normalise, Normalise),
         )
         self.document.set_choices(choices, Ranking(self.ranking.currentData()))
+
+    @Slot()
+    def _compare(self) -> None:
+        """Beside another one, in a page of its own; this popover is in its way."""
+        from ...dialogs.ratings import show_ratings
+
+        self.hide()
+        parent = self.parentWidget()
+        show_ratings(self if parent is None else parent.window())
 
     @Slot()
     def _back(self) -> None:

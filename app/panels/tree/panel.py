@@ -1,5 +1,7 @@
 """The tree with its filter box, chips and the line that says why something was refused."""
 
+from dataclasses import replace
+
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
@@ -12,6 +14,8 @@ from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
+from ...widgets.score_range import ScoreRange
+from ...words import counted
 from ..tables import structures_table
 from .criterion import CriterionBox
 from .model import TreeModel
@@ -24,6 +28,8 @@ TYPING = 150
 """Milliseconds after the last key before the tree is filtered."""
 
 
+FEW = 60
+"""Hits up to which the rows that hold them are opened."""
 ROOMY = 340
 """Width from which the filter box says all that it takes, in device-independent pixels."""
 
@@ -38,6 +44,8 @@ class TreePanel(Card):
         criterion: What structures are rated by.
         chips: By state ("" for all).
         options: Opens the options of the rating.
+        found: How many the filter lets through.
+        range: What the colours of the scores mean.
         hint: Why the last gesture was refused.
     """
 
@@ -48,7 +56,7 @@ class TreePanel(Card):
         self.model = TreeModel(document, self)
         self.view = StructureTree(document, self.model, self)
         self.search = QLineEdit()
-        self.search.setToolTip(self.tr("Filter by name, kind, marked, score < 0.1"))
+        self.search.setToolTip(self.tr("Filter by name, type, kind, marked, score < 0.1"))
         self.search.setAccessibleName(self.tr("Filter the layers and structures"))
         self.search.setClearButtonEnabled(True)
         self.criterion = CriterionBox(document)
@@ -58,6 +66,8 @@ class TreePanel(Card):
             self.tr("Layers and structures"),
             self.tr("Open a model to see its layers, and what can be removed from them."),
         )
+        self.found = label(role="caption")
+        self.range = ScoreRange()
         self._nothing = label(self.tr("Nothing matches this filter."), "muted", wrap=True)
         self.hint = label(role="marked", wrap=True)
         self._timer = QTimer(self)
@@ -89,14 +99,17 @@ class TreePanel(Card):
         inner.addWidget(self.search)
         inner.addLayout(self._criterion_row())
         inner.addLayout(self._chip_row())
+        inner.addWidget(self.found)
         inner.addWidget(self.view, 1)
         inner.addWidget(self._nothing)
         inner.addWidget(self.hint)
+        inner.addWidget(self.range)
         self._stack = QStackedLayout()
         self._stack.addWidget(self._empty)
         self._stack.addWidget(tree)
         self.body.addLayout(self._stack)
         self.hint.hide()
+        self.found.hide()
         self._nothing.hide()
 
     def _criterion_row(self) -> QHBoxLayout:
@@ -152,6 +165,34 @@ class TreePanel(Card):
         chosen = next((s for s, chip in self.chips.items() if chip.isChecked()), "")
         self.model.set_query(parse(f"{self.search.text()} {chosen}"))
         self._nothing.setVisible(self.document.analysis is not None and self.model.rowCount() == 0)
+        self._open_few()
+        self._count()
+
+    def _open_few(self) -> None:
+        """What a filter finds is to be seen: rows that hold few hits are opened."""
+        if not self.model.query.empty:
+            self.view.open_rows.counting = False
+            for row in self.model.few(FEW):
+                self.view.setExpanded(self.model.at(row), True)
+            self.view.open_rows.counting = True
+
+    def _count(self) -> None:
+        """How many the filter lets through, while there is one."""
+        self.found.setVisible(not self.model.query.empty and self.document.analysis is not None)
+        structures = counted(self.model.hits[0], self.tr("{count} structure"), self.tr("{count} structures"))
+        layers = counted(self.model.hits[1], self.tr("{count} layer"), self.tr("{count} layers"))
+        self.found.setText(self.tr("{0} in {1} found").format(structures, layers))
+
+    def edit_keeps(self) -> None:
+        """Type how many the selected layer keeps; a filter that hides it is put away."""
+        chosen = self.document.selection
+        if not self.model.index_of(chosen.module, chosen.set_number).isValid():
+            self.search.clear()
+            self.chips[""].setChecked(True)
+            self.filter()
+        self.view.show_selection(replace(chosen, structure=-1))
+        self.view.setFocus()
+        self.view.edit_keeps()
 
     @Slot(str)
     def refuse(self, sentence: str) -> None:
@@ -175,6 +216,7 @@ class TreePanel(Card):
             self._tell()
         elif aspects & {Aspect.MARKS, Aspect.SCORES, Aspect.STATES}:
             self.model.refresh()
+            self._count()
             self._tell()
             self.hint.hide()
         if Aspect.SELECTION in aspects:
@@ -186,6 +228,9 @@ class TreePanel(Card):
         if self.document.analysis is None:
             return
         facts = self.model.facts()
+        scores, scale = self.document.scores, self.model.figures.scale if self.model.figures else None
+        known = scores is not None and scale is not None
+        self.range.show_ends("0", scale.text(scale.top) if known and scale else self.tr("not rated yet"))
         numbers = {s: int(state_mask(s, facts).sum()) for s in ("prunable", "marked", "locked")}
         numbers[""] = self.document.analysis.count
         rows = self.model.rows

@@ -1,10 +1,12 @@
 """What was typed into the filter box, and which rows it means: a whole model is searched in numpy, no row by row.
 
-Words match names and kinds; "marked", "locked", "gone", "fixed" and "prunable" match states; "score < 0.1" compares.
+Words match names, classes and kinds, with * and ? as globs ("layer3.*.conv1"); "marked", "locked", "gone", "fixed" and
+"prunable" match states; "score < 0.1" and "score 0.1..0.3" compare.
 """
 
 import re
 from dataclasses import dataclass
+from fnmatch import translate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from .rows import Rows
 
 _COMPARISON = re.compile(r"score\s*(<=|>=|<|>)\s*(\d*\.?\d+(?:e-?\d+)?)", re.IGNORECASE)
+_RANGE = re.compile(r"score\s*(\d*\.?\d+(?:e-?\d+)?)\s*(?:\.\.|-|to)\s*(\d*\.?\d+(?:e-?\d+)?)", re.IGNORECASE)
 _STATES = ("marked", "locked", "gone", "fixed", "prunable")
 _KINDS = {
     "filter": Kind.FILTER,
@@ -62,17 +65,22 @@ class Facts:
 
 def parse(text: str) -> Query:
     """Read what was typed."""
-    scores = tuple((sign, float(value)) for sign, value in _COMPARISON.findall(text))
-    words = _COMPARISON.sub(" ", text).lower().split()
-    return Query(tuple(w for w in words if w not in _STATES), tuple(w for w in words if w in _STATES), scores)
+    scores = [(sign, float(value)) for sign, value in _COMPARISON.findall(text)]
+    rest = _COMPARISON.sub(" ", text)
+    for low, high in _RANGE.findall(rest):
+        scores += [(">=", float(low)), ("<=", float(high))]
+    words = _RANGE.sub(" ", rest).lower().split()
+    return Query(tuple(w for w in words if w not in _STATES), tuple(w for w in words if w in _STATES), tuple(scores))
 
 
-def matches(query: Query, analysis: Analysis, rows: Rows, facts: Facts) -> tuple[Mask, NDArray[np.bool_]]:
-    """([S] structures that match, [N] rows that are shown: those that match, and all above a match)."""
+def matches(
+    query: Query, analysis: Analysis, rows: Rows, facts: Facts
+) -> tuple[Mask, NDArray[np.bool_], NDArray[np.bool_]]:
+    """([S] structures that match, [N] rows that match or hold one, [N] rows that are shown: these and all above)."""
     structures = np.ones(analysis.count, np.bool_)
     nodes = np.ones(rows.count, np.bool_)
     for word in query.words:
-        named = np.char.find(rows.path, word) >= 0
+        named = _named(word, rows)
         nodes &= named
         structures &= named[rows.set_node][rows.set_of] | _kind_or_number(word, analysis, rows)
     for state in query.states:
@@ -82,7 +90,15 @@ def matches(query: Query, analysis: Analysis, rows: Rows, facts: Facts) -> tuple
         structures &= _compare(sign, value, facts.scores, analysis.count)
         nodes[:] = False
     nodes[rows.set_node[rows.set_of[structures]]] = True
-    return structures, _with_ancestors(nodes, rows)
+    return structures, nodes, with_ancestors(nodes, rows)
+
+
+def _named(word: str, rows: Rows) -> NDArray[np.bool_]:
+    """[N] rows whose name or class a word occurs in, or whose whole name a glob fits."""
+    if not set(word) & set("*?["):
+        return np.char.find(rows.path, word) >= 0
+    fits = re.compile(translate(word)).match
+    return np.array([fits(path.lower()) is not None for path in rows.modules], np.bool_)
 
 
 def state_mask(state: str, facts: Facts) -> Mask:
@@ -111,7 +127,8 @@ def _compare(sign: str, value: float, scores: NDArray[np.float64] | None, count:
         return compare(scores, value)
 
 
-def _with_ancestors(nodes: NDArray[np.bool_], rows: Rows) -> NDArray[np.bool_]:
+def with_ancestors(nodes: NDArray[np.bool_], rows: Rows) -> NDArray[np.bool_]:
+    """[N] these rows and all above them."""
     shown = nodes.copy()
     found = np.flatnonzero(shown)
     while len(found):

@@ -5,6 +5,7 @@ A module with a single coupled set and no modules below is one row with it. Modu
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +27,19 @@ class Rows:
         lead: [N] coupled set that the row's outputs go along with, -1 for none.
         axis: [N] axis of the row's outputs, -1 for none.
         fixed: [N] entry of `Analysis.fixed` for its outputs, -1 for none.
-        path: [N] module path, as numpy strings in lower case for searching.
+        tensor: [N] first parameter of the row's module, -1 for none.
+        path: [N] module path, details and class, as numpy strings in lower case for searching.
         modules: Module path of each node.
         names: Short name of each node.
         details: A few words for each node.
         module_count: How many of the nodes are modules; coupled sets in rows of their own follow.
         set_node: [K] node that shows a set.
         set_of: [S] set of each structure.
+        set_start: [K] first structure of each set.
         below_set: ([*], [*]) nodes and the sets in or below them.
         below_operator: ([*], [*]) nodes and the operators in or below them.
+        tensor_node: [T] the row nearest to each tensor's module, -1 where only the model itself holds it.
+        parameters: [T] which tensors are parameters.
     """
 
     parent: Ints
@@ -42,6 +47,7 @@ class Rows:
     lead: Ints
     axis: Ints
     fixed: Ints
+    tensor: Ints
     path: NDArray[np.str_]
     modules: tuple[str, ...]
     names: tuple[str, ...]
@@ -49,13 +55,38 @@ class Rows:
     module_count: int
     set_node: Ints
     set_of: Ints
+    set_start: NDArray[np.int64]
     below_set: tuple[Ints, Ints]
     below_operator: tuple[Ints, Ints]
+    tensor_node: Ints
+    parameters: NDArray[np.bool_]
 
     @property
     def count(self) -> int:
         """N."""
         return len(self.parent)
+
+    def by_set(self, values: NDArray[Any]) -> NDArray[Any]:
+        """[K] sums of [S] values in each set, whose structures lie one behind the other."""
+        if not len(values):
+            return np.zeros(len(self.set_start), np.int64)
+        kind = np.int64 if values.dtype == np.bool_ else values.dtype
+        return np.add.reduceat(values, self.set_start, dtype=kind)
+
+    def summed(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[N] sums of [T] values in or below each row."""
+        held = self.tensor_node >= 0
+        weights = values[held].astype(np.float64)
+        own = np.bincount(self.tensor_node[held], weights=weights, minlength=self.count).astype(np.float64)
+        return self.upwards(own).astype(np.int64)
+
+    def upwards(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N] each row's number with those of all below it."""
+        totals, above = own.copy(), self.parent.astype(np.int64)
+        while (has := above >= 0).any():
+            np.add.at(totals, above[has], own[has])
+            above = np.where(has, self.parent[np.maximum(above, 0)], -1)
+        return totals
 
 
 def rows_of(analysis: Analysis) -> Rows:
@@ -79,18 +110,20 @@ def rows_of(analysis: Analysis) -> Rows:
     for node, number in enumerate(owner):
         if number >= 0:
             set_node[number] = node
-    axis, lead, fixed = _outputs(analysis, modules, len(apart))
+    axis, lead, fixed, tensor = _outputs(analysis, modules, len(apart))
     below_set = [(a, k) for k, n in enumerate(set_node) for a in _upwards(int(n), parent)]
     operators = [(a, o) for o, p in enumerate(analysis.operators.module) for a in _upwards(node_of.get(p, -1), parent)]
     details = [_detail(infos[p]) for p in modules] + [""] * len(apart)
     names = [short_path(p) for p in modules] + [_set_name(analysis, n) for n in apart]
-    whole = [f"{p} {d}".lower() for p, d in zip(paths, details, strict=True)]
+    types = [infos[p].type_name if p in infos else "" for p in paths]
+    whole = [f"{p} {d} {t}".lower() for p, d, t in zip(paths, details, types, strict=True)]
     return Rows(
         parent=_ints(parent),
         owner=_ints(owner),
         lead=np.where(_ints(owner) < 0, lead, -1).astype(np.int32),
         axis=axis,
         fixed=np.where((_ints(owner) < 0) & (lead < 0), fixed, -1).astype(np.int32),
+        tensor=tensor,
         path=np.array(whole, dtype=np.str_),
         modules=tuple(paths),
         names=tuple(names),
@@ -98,8 +131,11 @@ def rows_of(analysis: Analysis) -> Rows:
         module_count=len(modules),
         set_node=set_node,
         set_of=analysis.set_numbers(),
+        set_start=np.array([one.first for one in analysis.sets], np.int64),
         below_set=_pairs(below_set),
         below_operator=_pairs(operators),
+        tensor_node=_ints([nearest(t.module, node_of) for t in analysis.tensors]),
+        parameters=np.array([t.parameter for t in analysis.tensors], np.bool_),
     )
 
 
@@ -130,21 +166,28 @@ def _upwards(node: int, parent: list[int]) -> list[int]:
     return found
 
 
-def _outputs(analysis: Analysis, modules: list[str], further: int) -> tuple[Ints, Ints, Ints]:
-    """For each module: axis of the outputs of its first parameter, its set, its fixed entry; then -1s."""
+def nearest(path: str, node_of: dict[str, int]) -> int:
+    """The row of a module, or of the nearest one above it; -1 for the model itself."""
+    while path and path not in node_of:
+        path = path.rpartition(".")[0]
+    return node_of.get(path, -1)
+
+
+def _outputs(analysis: Analysis, modules: list[str], further: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """For each module: axis of its first parameter's outputs, its set, its fixed entry, that parameter; then -1s."""
     first: dict[str, int] = {}
     for number, tensor in enumerate(analysis.tensors):
         if tensor.parameter and tensor.shape:
             first.setdefault(tensor.module, number)
     on = {place: n for n in reversed(range(len(analysis.sets))) for place in analysis.sets[n].touches}
     fixed = {(f.tensor, f.dim): n for n, f in reversed(list(enumerate(analysis.fixed)))}
-    found = np.full((3, len(modules) + further), -1, np.int32)
+    found = np.full((4, len(modules) + further), -1, np.int32)
     for node, path in enumerate(modules):
         if path in first:
             place = (first[path], 0)
             axis = analysis.tensors[place[0]].axes[0]
-            found[:, node] = axis, on.get(place, -1), fixed.get(place, -1)
-    return found[0], found[1], found[2]
+            found[:, node] = axis, on.get(place, -1), fixed.get(place, -1), first[path]
+    return found[0], found[1], found[2], found[3]
 
 
 def _detail(info: ModuleInfo) -> str:

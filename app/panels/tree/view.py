@@ -1,24 +1,19 @@
 """The tree's view: fixed columns, drawn branches, and keys that mark, spare and lock what is selected."""
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QRect, Qt, Signal, Slot
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QMenu, QTreeView, QWidget
 
 from ...document import Document, Selection
 from ...drawing import Drawing, actions
-from ...theme import px, tokens
+from ...theme import tokens
 from ...widgets.chevron import chevron
+from .columns import Columns
 from .delegate import TreeDelegate
 from .model import Column, TreeModel
-
-WIDTHS = {Column.SCORE: 104, Column.SHARE: 60}
-"""Widths in device-independent pixels; Keeps is as wide as its numbers, the name takes the rest."""
-
-NARROW_WIDTHS = {Column.SCORE: 56, Column.SHARE: 52}
-"""In a narrow window: scores as numbers only."""
-
-NARROW, NARROWEST = 360, 290
-"""Widths of the tree below which scores lose their bars, and the share of MACs is left to the inspector."""
+from .open_rows import OpenRows
 
 
 class StructureTree(QTreeView):
@@ -26,6 +21,8 @@ class StructureTree(QTreeView):
 
     Attributes:
         drawing: What of it can be taken along, None for nothing.
+        columns: Which columns are shown.
+        open_rows: Which rows are open.
 
     Signals:
         refused: A sentence: the gesture cannot be.
@@ -38,13 +35,14 @@ class StructureTree(QTreeView):
         super().__init__(parent)
         self.document, self.rows = document, model
         self.drawing: Drawing | None = None
-        self._open: set[int] = set()
         self.setModel(model)
-        self.setItemDelegate(TreeDelegate(self))
+        self._delegate = TreeDelegate(self, model)
+        self.setItemDelegate(self._delegate)
+        self.columns = Columns(self, model)
         self._dress()
         model.figures_changed.connect(self._repaint)
-        model.modelAboutToBeReset.connect(self._remember)
-        model.modelReset.connect(self._restore)
+        self.open_rows = OpenRows(self, model)
+        model.modelReset.connect(self._restored)
         self.selectionModel().currentChanged.connect(self._current_changed)
 
     def _dress(self) -> None:
@@ -57,38 +55,33 @@ class StructureTree(QTreeView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        header = self.header()
-        header.setAccessibleName(self.tr("Columns of the tree; Score sorts"))
-        header.setStretchLastSection(False)
-        header.setSectionsClickable(True)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(40)
-        header.sectionClicked.connect(self._sort)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the names enough room."""
-        self._share_room(event.size().width())
+        self.columns.share_room(event.size().width())
         super().resizeEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
         """Text of another size needs other columns."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and self.model() is not None:
-            self._share_room(self.viewport().width())
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "columns"):
+            self.columns.share_room(self.viewport().width())
 
-    def _share_room(self, whole: int) -> None:
-        narrow = whole < px(NARROW)
-        self.setIndentation(10 if narrow else 12)
-        self.header().setSectionHidden(Column.SHARE, whole < px(NARROWEST))
-        for column, width in (NARROW_WIDTHS if narrow else WIDTHS).items():
-            self.header().resizeSection(column, px(width))
-        widest = self.fontMetrics().horizontalAdvance(self.rows.widest_keeps())
-        self.header().resizeSection(Column.KEEPS, max(px(62), widest + 6))
+    def dataChanged(self, topLeft: QModelIndex, bottomRight: QModelIndex, roles: Sequence[int] = ()) -> None:
+        """All rows are equally tall: what changed in many is painted anew, and none of them is measured."""
+        if topLeft.row() == bottomRight.row() and topLeft.column() == bottomRight.column():
+            super().dataChanged(topLeft, bottomRight, list(roles))
+        else:
+            self.viewport().update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """All rows that are seen, in the present colours."""
+        self._delegate.look = tokens()
+        super().paintEvent(event)
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
         """An arrow where there is something below, and the row's colour behind it."""
-        look = tokens()
+        look = self._delegate.look
         if self.selectionModel().isSelected(index):
             painter.fillRect(rect, look.selection)
         if self.rows.hasChildren(index):
@@ -96,7 +89,7 @@ class StructureTree(QTreeView):
             chevron(painter, centre, "down" if self.isExpanded(index) else "right", look.muted)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space marks or spares, Delete marks, L locks or unlocks, Return edits how many to keep."""
+        """Space marks or spares, Delete marks, Return edits how many to keep."""
         if event.modifiers() not in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier):
             super().keyPressEvent(event)
         elif event.key() == Qt.Key.Key_Space:
@@ -135,6 +128,25 @@ class StructureTree(QTreeView):
         if chosen:
             self.document.lock(chosen, on)
 
+    @Slot()
+    def invert(self) -> None:
+        """Mark what is not marked and spare what is, in the sets that are selected."""
+        chosen = self.chosen(whole_sets=True)
+        if chosen and self.rows.analysis is not None:
+            scope = self.rows.analysis.empty()
+            scope[chosen] = True
+            self.document.invert(scope)
+
+    @Slot()
+    def _ask_pattern(self) -> None:
+        """Keep a share in every layer that is called as the current one."""
+        from ...dialogs.mark import MarkDialog
+        from ...rules import Which
+
+        MarkDialog(
+            self.window(), Which.KEEP_SHARE, names=self.rows.module(self.currentIndex()), of=self.document
+        ).open()
+
     def chosen(self, whole_sets: bool = False) -> list[int]:
         """The selected structures; with `whole_sets` also all of a selected set."""
         found: list[int] = []
@@ -164,6 +176,8 @@ class StructureTree(QTreeView):
                 bool(self.rows.flags(keeps) & Qt.ItemFlag.ItemIsEditable),
                 self.edit_keeps,
             ),
+            (self.tr("Keep for a pattern \u2026"), any_chosen, self._ask_pattern),
+            (self.tr("Invert marks"), any_chosen, self.invert),
             (self.tr("Lock"), any_chosen, lambda: self.lock(True)),
             (self.tr("Unlock"), any_chosen, lambda: self.lock(False)),
         )
@@ -196,44 +210,13 @@ class StructureTree(QTreeView):
     @Slot(QModelIndex, QModelIndex)
     def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
         if current.isValid():
-            own = self.rows.structures(current)
-            found = Selection(self.rows.module(current), self.rows.owned(current), own[0] if own else -1)
-            self.document.select(found)
-
-    @Slot(int)
-    def _sort(self, column: int) -> None:
-        header = self.header()
-        again = header.isSortIndicatorShown() and header.sortIndicatorOrder() is Qt.SortOrder.AscendingOrder
-        order = Qt.SortOrder.DescendingOrder if again and column == Column.SCORE else Qt.SortOrder.AscendingOrder
-        header.setSortIndicator(column, order)
-        header.setSortIndicatorShown(column == Column.SCORE)
-        self.rows.sort(column, order)
+            self.document.select(self.rows.selection(current))
 
     @Slot()
     def _repaint(self) -> None:
         self.viewport().update()
 
     @Slot()
-    def _remember(self) -> None:
-        model, found, todo = self.rows, set[int](), [QModelIndex()]
-        while todo:
-            above = todo.pop()
-            for row in range(model.rowCount(above)):
-                index = model.index(row, 0, above)
-                if self.isExpanded(index):
-                    found.add(index.internalId())
-                    todo.append(index)
-        self._open = found
-
-    @Slot()
-    def _restore(self) -> None:
-        model, todo = self.rows, [QModelIndex()]
-        while todo:
-            above = todo.pop()
-            for row in range(model.rowCount(above)):
-                index = model.index(row, 0, above)
-                if index.internalId() in self._open:
-                    self.setExpanded(index, True)
-                    todo.append(index)
-        self._share_room(self.viewport().width())
+    def _restored(self) -> None:
+        self.columns.share_room(self.viewport().width())
         self.show_selection(self.document.selection)

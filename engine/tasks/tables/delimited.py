@@ -1,7 +1,9 @@
 """CSV and TSV files, with or without a first line of names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,9 @@ from numpy.typing import NDArray
 from ...errors import TaskError
 from .protocol import Kind, Values
 from .records import Records
+
+BYTES, HELD = 8, 2**28
+"""Of a number in memory, and of all numbers of a file together at most."""
 
 
 class Delimited:
@@ -46,7 +51,20 @@ class Delimited:
             raise TaskError(
                 "task.table.empty_cells", template, name=name, path=str(self._path), count=self._empty[name]
             )
-        return Cells(self._records, self._names[name], self.kinds[name])
+        held = None if self.kinds[name] is Kind.TEXT else lambda: self._numbers.get(name)
+        return Cells(self._records, self._names[name], self.kinds[name], held)
+
+    @cached_property
+    def _numbers(self) -> dict[str, NDArray[Any]]:
+        """Columns of numbers, read in one go, where there is room for them: epochs then parse nothing."""
+        names = [name for name, kind in self.kinds.items() if kind is not Kind.TEXT and not self._empty[name]]
+        if BYTES * len(names) * len(self._records) > HELD:
+            return {}
+        found: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        for piece in self._records.pieces():
+            for name in names:
+                found[name].append(numbers([record[self._names[name]] for record in piece], self.kinds[name]))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
 
     def classes(self, name: str) -> tuple[str, ...]:
         """Nothing: the file has no place for them."""
@@ -56,9 +74,11 @@ class Delimited:
 class Cells:
     """A column of a CSV file (a `Column`)."""
 
-    def __init__(self, records: Records, place: int, kind: Kind) -> None:
-        """Take the cells at a place of each record."""
-        self._records, self._place, self._kind = records, place, kind
+    def __init__(
+        self, records: Records, place: int, kind: Kind, held: Callable[[], NDArray[Any] | None] | None = None
+    ) -> None:
+        """Take the cells at a place of each record; `held` gives all of them where they are in memory."""
+        self._records, self._place, self._kind, self._held = records, place, kind, held
 
     def __len__(self) -> int:
         """How many there are."""
@@ -66,6 +86,10 @@ class Cells:
 
     def take(self, rows: NDArray[np.int64]) -> Values:
         """Cells of some rows, in their order."""
+        held = None if self._held is None else self._held()
+        if held is not None:
+            self._records.require_same()
+            return held[rows]
         return self._values(self._records.take(rows))
 
     def pieces(self) -> Iterator[Values]:
@@ -80,7 +104,12 @@ class Cells:
         cells = [record[self._place] for record in records]
         if self._kind is Kind.TEXT:
             return cells
-        return np.array(cells, np.int64 if self._kind is Kind.WHOLE else np.float64)
+        return numbers(cells, self._kind)
+
+
+def numbers(cells: Sequence[str], kind: Kind) -> NDArray[Any]:
+    """[n] cells of a column of numbers."""
+    return np.array(cells, np.int64 if kind is Kind.WHOLE else np.float64)
 
 
 class _Seen:

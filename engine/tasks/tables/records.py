@@ -14,6 +14,8 @@ from ...errors import TaskError
 SEPARATORS = (",", ";", "\t")
 MARK = b"\xef\xbb\xbf"
 """What some programs write before UTF-8."""
+BLOCK = 8192
+"""Bytes that are read at a time where no line feed ends a line."""
 PIECE = 4096
 """Records that are read at a time where all are."""
 
@@ -31,7 +33,8 @@ class Records:
         self._last: tuple[bytes, list[list[str]]] = b"", []
         with self._reading() as file:
             self._seen = _state_of(file)
-            self._separator = _separator(file)
+            self._ending = _ending(file)
+            self._separator = _separator(file, self._ending)
             places = [at for at, _ in self._checked(file)]
         if not places:
             raise TaskError("task.csv.nothing", "{path} is empty.", path=str(path))
@@ -60,6 +63,11 @@ class Records:
         for start in range(0, len(self), PIECE):
             yield self.take(np.arange(start, min(start + PIECE, len(self))))
 
+    def require_same(self) -> None:
+        """Raise TaskError where the file was written anew since it was opened."""
+        with self._reading() as file:
+            self._require_same(file)
+
     def _require_same(self, file: IO[bytes]) -> None:
         """Places in a file that was written anew are those of something else."""
         if _state_of(file) != self._seen:
@@ -68,11 +76,12 @@ class Records:
 
     def _at(self, file: IO[bytes], place: int) -> list[str]:
         file.seek(place)
-        return next(csv.reader(_decoded(file), delimiter=self._separator))
+        lines = (line.decode("utf-8") for line in _lines_of(file, self._ending))
+        return next(csv.reader(lines, delimiter=self._separator))
 
     def _checked(self, file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
         """Where each record begins, and its cells; records are counted as a person sees them, without empty lines."""
-        lines = _Lines(file)
+        lines = _Lines(file, self._ending)
         reader, width, number = csv.reader(lines, delimiter=self._separator), 0, 0
         while True:
             begin = lines.at
@@ -120,19 +129,17 @@ class _Reading:
 class _Lines:
     """Decoded lines; `at` is where the next one begins. A reader takes no line before it needs it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], ending: bytes) -> None:
         file.seek(0)
         self.at = len(MARK) if file.read(len(MARK)) == MARK else 0
         file.seek(self.at)
+        self._lines = _lines_of(file, ending)
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._file.readline()
-        if not line:
-            raise StopIteration
+        line = next(self._lines)
         self.at += len(line)
         return line.decode("utf-8")
 
@@ -143,11 +150,28 @@ def _state_of(file: IO[bytes]) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _separator(file: IO[bytes]) -> str:
+def _ending(file: IO[bytes]) -> bytes:
+    """What ends a line: a line feed, or a carriage return where the beginning of a file has none, as old ones do."""
+    file.seek(0)
+    begin = file.read(BLOCK)
+    return b"\r" if b"\r" in begin and b"\n" not in begin else b"\n"
+
+
+def _lines_of(file: IO[bytes], ending: bytes) -> Iterator[bytes]:
+    """Lines from where a file stands, with their ending."""
+    if ending == b"\n":
+        yield from iter(file.readline, b"")
+        return
+    rest = b""
+    while data := file.read(BLOCK):
+        *whole, rest = (rest + data).split(ending)
+        yield from (line + ending for line in whole)
+    if rest:
+        yield rest
+
+
+def _separator(file: IO[bytes], ending: bytes) -> str:
     """The one that occurs most in the first line."""
-    first = file.readline().decode("utf-8-sig")
+    file.seek(0)
+    first = next(_lines_of(file, ending), b"").decode("utf-8-sig")
     return max(SEPARATORS, key=first.count)
-
-
-def _decoded(file: IO[bytes]) -> Iterator[str]:
-    return (line.decode("utf-8") for line in file)

@@ -26,6 +26,7 @@ from secateur.app.panels.jobs import Jobs
 from secateur.app.panels.layers import Layers
 from secateur.app.panels.ledger import Ledger
 from secateur.app.panels.log import Log
+from secateur.app.panels.recipe import Recipe
 from secateur.app.panels.recovery import Recovery
 from secateur.app.panels.samples import Samples
 from secateur.app.panels.sensitivity import SensitivityPanel
@@ -49,6 +50,7 @@ SMALLEST = {
     Jobs: (450, 160),
     History: (450, 160),
     Log: (450, 160),
+    Recipe: (450, 160),
     Inspector: (232, 450),
 }
 """What is left for each panel in a window of 1024x700."""

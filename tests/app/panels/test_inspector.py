@@ -209,3 +209,101 @@ def test_a_head_in_words(qtbot, dressed) -> None:
     document.select(Selection("attn.qkv", number))
     assert inspector.words.text() == "4 heads"
     assert inspector._multiple.text() == "of 4", "heads come in any number"
+
+
+def test_what_goes_along_is_drawn_writers_left_and_readers_right(inspector) -> None:
+    inspector.document.select(Selection("conv1", 0, 3))
+    flow = inspector.flow.flow
+    assert [box.module for box in flow.writers] == ["conv1", "layer1.0.conv2", "layer1.1.conv2"]
+    assert [box.module for box in flow.readers] == [
+        "layer1.0.conv1", "layer1.1.conv1", "layer2.0.conv1", "layer2.0.shortcut.0",
+    ]  # fmt: skip
+    assert [box.module for box in flow.passes] == ["bn1", "layer1.0.bn2", "layer1.1.bn2"]
+    assert flow.writers[0].parts == ("weight [3, :, :, :]",) and flow.readers[0].parts == ("weight [:, 3, :, :]",)
+    assert "read by layer1.0.conv1" in inspector.flow.accessibleDescription()
+    left, right = [one.area for one in inspector.flow.placed() if one.module in ("conv1", "layer2.0.conv1")]
+    assert left.right() < right.left()
+
+
+def test_a_click_in_the_graph_shows_that_layer(inspector, qtbot) -> None:
+    where = next(one.area.center().toPoint() for one in inspector.flow.placed() if one.module == "layer1.0.conv2")
+    qtbot.mouseClick(inspector.flow, Qt.MouseButton.LeftButton, pos=where)
+    document = inspector.document
+    assert document.selection.module == "layer1.0.conv2"
+    assert document.analysis.sets[document.selection.set_number].module == "conv1"
+
+
+def test_keys_go_from_layer_to_layer_in_the_graph(inspector, qtbot) -> None:
+    inspector.flow.setFocus()
+    qtbot.keyClick(inspector.flow, Qt.Key.Key_Down)
+    qtbot.keyClick(inspector.flow, Qt.Key.Key_Down)
+    qtbot.keyClick(inspector.flow, Qt.Key.Key_Return)
+    assert inspector.document.selection.module == "layer1.0.conv2"
+
+
+def test_the_run_says_which_dimension_a_layer_writes() -> None:
+    from dataclasses import replace as other
+
+    from secateur.app.panels.inspector.flow import Flows
+    from secateur.engine.structures.analysis import Step
+    from tests.app.demo_analysis import small_resnet
+
+    analysis = small_resnet()
+    hidden = analysis.tensors[[t.name for t in analysis.tensors].index("layer1.0.conv1.weight")].axes
+    # as a transposed layer would have it: what is computed lies on the second dimension
+    steps = (Step("aten.mm", "layer1.0.conv1", (2, 32), (-1, hidden[1]), (), 0),)
+    flow = Flows(other(analysis, steps=steps)).of(analysis.sets[2].first)
+    assert "layer1.0.conv1" in [box.module for box in flow.readers]
+
+
+def test_the_first_layers_filters_are_shown_as_images(inspector, qtbot) -> None:
+    from secateur.engine.session.filters import Filters
+
+    document = inspector.document
+    draw = np.random.default_rng(0)
+    left = np.delete(np.arange(32), [5])
+    images = (draw.random((31, 3, 3, 3)) * 255).astype(np.uint8)
+    document.contents.filters["s0"] = Filters("conv1.weight", left, images)
+    document.select(Selection("conv1", 0, 3))
+    assert "as images" in inspector._map_title.text()
+    shown = inspector.map._images[6].pixelColor(1, 1)
+    assert [shown.red(), shown.green(), shown.blue()] == images[5, 1, 1].tolist()
+    document.select(Selection(CONV, 2))
+    assert not inspector.map._images
+
+
+def test_a_rubber_band_over_the_cells_marks_them_and_spares_them_again(inspector, qtbot) -> None:
+    cells, document = inspector.map, inspector.document
+    qtbot.waitExposed(inspector)
+    qtbot.wait(20)  # laid out
+    first, last = cells.cell(2).center().toPoint(), cells.cell(5).center().toPoint()
+    for expected in ([2, 3, 4, 5], []):
+        qtbot.mousePress(cells, Qt.MouseButton.LeftButton, pos=first)
+        qtbot.mouseMove(cells, (first + last) / 2)
+        qtbot.mouseMove(cells, last)
+        qtbot.mouseRelease(cells, Qt.MouseButton.LeftButton, pos=last)
+        assert np.flatnonzero(document.marked[document.analysis.sets[2].structures]).tolist() == expected
+
+
+def test_escape_drops_the_rubber_band(inspector, qtbot) -> None:
+    cells = inspector.map
+    qtbot.mousePress(cells, Qt.MouseButton.LeftButton, pos=cells.cell(2).center().toPoint())
+    qtbot.mouseMove(cells, cells.cell(6).center().toPoint())
+    qtbot.keyClick(cells, Qt.Key.Key_Escape)
+    qtbot.mouseRelease(cells, Qt.MouseButton.LeftButton, pos=cells.cell(6).center().toPoint())
+    assert not inspector.document.marked.any()
+
+
+def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
+    document = opened()
+    assert document.analysis is not None
+    cause = Fixed(document.analysis.fixed[0].tensor, 0, 10, Message("x", "aten.topk runs over it."), "head.topk")
+    document.contents.analysis = replace(document.analysis, fixed=(cause,))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    document.select(Selection("fc"))
+    assert inspector.why.text() == "aten.topk runs over it. Caused in head.topk."
+
+
+def test_the_colours_have_a_legend_with_both_ends(inspector) -> None:
+    assert inspector.range.ends[0] == "score 0" and float(inspector.range.ends[1]) > 0.5

@@ -6,13 +6,16 @@ import torch
 from PySide6.QtCore import QPoint, Qt
 from torch import nn
 
-from secateur.app.document import Selection
-from secateur.app.panels.layers import Layers
+from secateur.app.document import Aspect, Selection
+from secateur.app.panels.layers import Layers, paint
 from secateur.app.panels.layers.rows import layers_of
 from secateur.app.panels.layers.ties import LANES
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.rows import rows_of
+from secateur.app.theme import tokens
 from secateur.engine import analyse
+from secateur.engine.latency.protocol import LatencyTable, Trust
+from secateur.engine.latency.savings import Saving
 from secateur.engine.sensitivity.protocol import Trial
 from tests.app.demo_analysis import small_resnet, wide
 from tests.app.playing import play, top1
@@ -165,3 +168,32 @@ def test_ten_thousand_rows_scroll_and_only_those_that_are_seen_are_drawn(shown, 
     panel.table.viewport().grab()
     assert min(asked[-1:]) > 4_990 and len(asked) <= 4 * panel.table.drawn and panel.table.drawn < 25
     assert np.diff(sorted(set(asked[-panel.table.drawn :]))).max() == 1
+
+
+def test_a_measured_target_tells_each_layers_time_and_where_removal_buys_none(shown, qtbot) -> None:
+    document = opened()
+    panel = shown(Layers(document), 720, 460)
+    assert not panel.table.timed and "Double bar" not in panel._legend.text()
+    modules, times = ("conv1", "layer1.0.conv1"), np.array([3000.0, 1000.0])
+    nothing = np.full((2, 1), -1, np.int32)
+    blocks, terms = (
+        tuple((m, "Conv") for m in modules),
+        (times, nothing, np.ones_like(nothing), np.arange(2, dtype=np.int32)),
+    )
+    trust = Trust((0.02,), 0.0, 0.0)
+    table = LatencyTable(document.target, "", 1, 5000, 1000.0, *terms, blocks, trust, modules)
+    document.contents.latencies[document.target] = table
+    key = document.analysis.sets[2].key
+    saving = Saving(key, 5, 0.001, 0.05, flat=True)
+    document.contents.savings[document.state.id, document.target] = {key: saving}
+    document.announce(Aspect.TARGET)
+    number = panel.layers.row_of["layer1.0.conv1"]
+    row, first = panel._row(number), panel._row(panel.layers.row_of["conv1"])
+    assert panel.table.timed and (row.time[0], first.time[0]) == ("20 %", "60 %") and row.flat and not first.flat
+    assert first.time[1] == 1.0 and "Double bar: removal buys no time there" in panel._legend.text()
+    assert "removal buys no time here: half of it saves 0.10 % of the time for 5.0 % of the MACs" in panel.words(number)
+    places = paint.columns(panel.table.viewport().width(), panel.table._lanes, panel.table.measured, timed=True)
+    areas = panel.table.row_area(number), panel.table.row_area(panel.layers.row_of["conv1"])
+    drawn, x = panel.table.viewport().grab().toImage(), round(sum(places.time) - 11)
+    seen = [{drawn.pixelColor(x, y).name() for y in range(int(a.top()), int(a.center().y()))} for a in areas]
+    assert tokens().marked in seen[0] and tokens().marked not in seen[1]  # the mark is drawn, and there alone

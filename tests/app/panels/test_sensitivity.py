@@ -167,3 +167,15 @@ def test_names_at_the_curves_do_not_collide(qtbot, dressed, player) -> None:
     boxes = panel.plot.label_boxes()
     assert len(boxes) >= 4
     assert not any(a.intersects(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
+
+
+def test_a_selection_draws_its_own_curve_and_leaves_the_others(qtbot, dressed, player, monkeypatch) -> None:
+    document = player.document
+    panel = shown(qtbot, document)
+    measured(player, Trial(FIRST, 8, top1(0.9)), Trial(SECOND, 8, top1(0.8)))
+    drawn: list[int] = []
+    monkeypatch.setattr(panel.plot._others, "setData", lambda *_: drawn.append(1))
+    document.select(Selection(document.analysis.sets[SECOND].module, SECOND))
+    assert not drawn and panel.plot.selected == 1 and panel.plot._bold.isVisible()
+    player.make("sensitivity", Trial(FIRST, 16, top1(0.85)))
+    assert drawn

@@ -144,6 +144,13 @@ def test_without_data_there_is_no_metric(cells_of) -> None:
     assert cells_of(opened(task=False))["metric"].number.text() == "no data yet"
 
 
+def test_numbers_of_a_bundle_stand_there_without_its_data(cells_of) -> None:
+    document = travelled()
+    document.contents.task = None
+    cell = cells_of(document)["metric"]
+    assert cell.number.text() == "90.9 %" and cell.title.text() == "Top-1, n = 2,000" and cell.step.isHidden()
+
+
 @pytest.mark.parametrize("width", [960, 1000, 1400, 2400])
 def test_no_number_is_clipped(cells_of, width) -> None:
     plan, recovered = opened(), travelled()

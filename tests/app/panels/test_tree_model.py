@@ -9,7 +9,7 @@ from PySide6.QtCore import QModelIndex, Qt
 from secateur.app.panels.tree.model import Column, Role, TreeModel
 from secateur.app.panels.tree.query import parse
 from secateur.engine.structures.costs import costs
-from tests.app.demo_analysis import scores_of, wide
+from tests.app.demo_analysis import llama, scores_of, wide
 from tests.app.stand_in import opened
 from tests.engine.builders import tiny_analysis, tiny_scores
 
@@ -170,6 +170,88 @@ def test_a_third_of_a_million_structures_are_as_quick_as_a_few(qtbot) -> None:
         model.index(n, 0, row)
     model.index_of("layers.99", 99, analysis.count - 1)
     assert time.perf_counter() - start < 1.0
+
+
+def test_the_rules_hold_on_the_shape_of_a_llama_with_5000_rows(qtbot, qtmodeltester) -> None:
+    analysis = llama()
+    assert 4_000 < analysis.count < 6_000
+    document = opened(analysis, task=False, scored=False)
+    document.take_scores("s0", document.criterion, scores_of(analysis))
+    model = TreeModel(document)
+    qtmodeltester.check(model)
+    assert len(structures_shown(model)) == analysis.count
+    model.sort(Column.SCORE, Qt.SortOrder.DescendingOrder)
+    model.set_query(parse("layers.2.* score < 0.3"))
+    qtmodeltester.check(model)
+
+
+def test_a_glob_fits_whole_names_and_a_class_is_found(model) -> None:
+    model.set_query(parse("layer3.*.conv1"))
+    assert names(model, QModelIndex()) == ["layer3"]
+    assert model.hits == (2 * 128, 2)
+    model.set_query(parse("linear"))
+    assert names(model, QModelIndex()) == ["fc"] and model.hits[1] == 1
+    model.set_query(parse("basicblock layer1"))
+    assert names(model, model.index_of("layer1")) == ["layer1.0", "layer1.1"]
+
+
+@pytest.mark.parametrize("typed", ["score 0.1..0.2", "score 0.1-0.2", "score 0.1 to 0.2"])
+def test_a_range_of_scores_shows_what_lies_in_it(model, typed) -> None:
+    model.set_query(parse(typed))
+    scores = model.document.scores
+    expected = np.flatnonzero((scores >= 0.1) & (scores <= 0.2))
+    assert sorted(structures_shown(model)) == expected.tolist() and model.hits[0] == len(expected)
+
+
+def test_layers_beside_each_other_sort_by_their_share_of_macs(model) -> None:
+    model.sort(Column.SHARE, Qt.SortOrder.DescendingOrder)
+    figures, rows = model.figures, model.rows
+    shown = [model.index(n, 0).internalId() for n in range(model.rowCount())]
+    shares = [figures.shares[row] for row in shown if row < rows.module_count]
+    assert shares == sorted(shares, reverse=True)
+    model.sort(Column.NAME)
+    assert names(model, QModelIndex()) == ["conv1", "layer1", "layer2", "layer3", "fc"]
+
+
+def test_the_shape_is_what_the_plan_leaves(model) -> None:
+    row = model.index_of("layer2.0.conv1")
+    assert cell(model, row, Column.SHAPE) == "64\u00d732\u00d73\u00d73"
+    document = model.document
+    document.keep(document.analysis.set_numbers()[model.structures(model.index(0, 0, row))[0]], 48)
+    model.refresh()
+    assert cell(model, row, Column.SHAPE) == "48\u00d732\u00d73\u00d73"
+    assert cell(model, model.index_of("layer2.0.conv2"), Column.SHAPE) == "64\u00d748\u00d73\u00d73"
+
+
+def test_parameters_of_a_row_are_those_of_the_plan(model) -> None:
+    counted = costs(model.document.analysis)
+    for name in ("layer1", "fc", "layer2.0.conv1"):
+        inside = [
+            int(size)
+            for tensor, size in zip(model.document.analysis.tensors, counted.tensor_sizes, strict=True)
+            if tensor.parameter and (tensor.module == name or tensor.module.startswith(f"{name}."))
+        ]
+        assert model.figures.parameters[model.index_of(name).internalId()] == sum(inside)
+
+
+def test_time_is_shown_only_where_it_was_measured(model) -> None:
+    row = model.index_of("layer1")
+    assert cell(model, row, Column.TIME) == ""
+    model.document.contents.module_times["s0"] = {"": 1.0, "layer1": 0.31, "layer1.0": 0.2}
+    model.refresh()
+    assert cell(model, row, Column.TIME) == "31 %"
+    assert cell(model, model.index_of("layer2"), Column.TIME) == ""
+    model.document.contents.module_times["other"] = model.document.contents.module_times.pop("s0")
+    model.refresh()
+    assert cell(model, row, Column.TIME) == ""
+
+
+def test_times_of_single_layers_are_summed_up_to_what_holds_them(model) -> None:
+    model.document.contents.module_times["s0"] = {"layer1.0.conv1": 0.1, "layer1.0.bn1": 0.02, "layer1.1.conv2": 0.2}
+    model.refresh()
+    assert cell(model, model.index_of("layer1"), Column.TIME) == "32 %"
+    assert cell(model, model.index_of("layer1.0"), Column.TIME) == "12 %"
+    assert cell(model, model.index_of("layer1.0.conv2"), Column.TIME) == ""
 
 
 def structures_shown(model: TreeModel) -> list[int]:

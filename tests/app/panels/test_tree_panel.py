@@ -117,10 +117,12 @@ def test_the_context_menu_offers_what_can_be_done(panel, qtbot) -> None:
         "Mark for removal": True,
         "Spare": True,
         "Keep a number \u2026": False,
+        "Keep for a pattern \u2026": True,
+        "Invert marks": True,
         "Lock": True,
         "Unlock": True,
     }
-    menu.actions()[3].trigger()
+    next(a for a in menu.actions() if a.text() == "Lock").trigger()
     assert panel.document.locked.sum() == 1
     menu.deleteLater()
 
@@ -147,3 +149,59 @@ def test_the_widest_number_of_kept_structures_is_shown_whole(qtbot, dressed) -> 
         panel.resize(width, 400)
         room = panel.view.columnWidth(Column.KEEPS) - 6
         assert panel.view.fontMetrics().horizontalAdvance("14336 of 14336") <= room
+
+
+def header_click(qtbot, panel: TreePanel, column: Column) -> None:
+    header = panel.view.header()
+    where = QPoint(header.sectionViewportPosition(column) + 8, header.height() // 2)
+    qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+def test_what_a_filter_finds_is_opened_counted_and_closed_again(panel, qtbot) -> None:
+    panel.view.collapseAll()
+    panel.view.open_rows.open.clear()
+    expected = int(((panel.document.scores < 0.08) & _inside(panel, "layer3.0.conv1")).sum())
+    qtbot.keyClicks(panel.search, "layer3.0.conv1 score < 0.08")
+    qtbot.waitUntil(lambda: panel.found.isVisible(), timeout=2000)
+    assert panel.found.text() == f"{expected} structures in 1 layer found"
+    assert panel.view.isExpanded(panel.model.index_of("layer3.0.conv1"))
+    panel.search.clear()
+    panel.filter()
+    assert not panel.found.isVisible()
+    assert not panel.view.isExpanded(panel.model.index_of("layer3"))
+
+
+def _inside(panel: TreePanel, module: str):
+    mask = panel.document.analysis.empty()
+    for one in panel.document.analysis.sets:
+        mask[one.structures] |= one.module == module
+    return mask
+
+
+def test_a_heading_sorts_by_a_click_and_a_third_click_puts_it_back(panel, qtbot) -> None:
+    first = panel.model.index(0, 0).data()
+    header_click(qtbot, panel, Column.SHARE)
+    assert panel.model.index(0, 0).data() != first and panel.view.header().isSortIndicatorShown()
+    header_click(qtbot, panel, Column.SHARE)
+    header_click(qtbot, panel, Column.SHARE)
+    assert panel.model.index(0, 0).data() == first and not panel.view.header().isSortIndicatorShown()
+
+
+def test_columns_are_chosen_in_the_heading_and_remembered(panel, qtbot) -> None:
+    view = panel.view
+    assert view.isColumnHidden(Column.SHAPE) and view.isColumnHidden(Column.TIME)
+    menu = view.columns.menu()
+    next(a for a in menu.actions() if a.text() == "Shape").trigger()
+    assert not view.isColumnHidden(Column.SHAPE)
+    again = TreePanel(opened())
+    qtbot.addWidget(again)
+    again.resize(430, 600)
+    again.show()
+    assert not again.view.isColumnHidden(Column.SHAPE)
+    again.view.columns.choose_none()
+    assert again.view.isColumnHidden(Column.SHAPE)
+    menu.deleteLater()
+
+
+def test_the_colours_of_scores_have_a_legend(panel) -> None:
+    assert panel.range.ends == ("score 0", panel.model.figures.scale.text(panel.model.figures.scale.top))

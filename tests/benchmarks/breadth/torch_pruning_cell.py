@@ -34,16 +34,40 @@ def pruned(subject: Subject) -> dict[str, Any]:
         importance=torch_pruning.importance.MagnitudeImportance(p=1),
         pruning_ratio=0.5,
         ignored_layers=outputs(model, [shape for _, shape in before]),
+        num_heads=heads(model),
     )
     pruner.step()
     seconds = time.perf_counter() - start
-    if hasattr(model, "hidden_dim") and hasattr(model, "conv_proj"):  # torchvision's ViT: its manual sets this by hand
-        cast("Any", model).hidden_dim = cast("Any", model).conv_proj.out_channels
+    by_hand(model, pruner.num_heads)
     with torch.no_grad():
         after = [(path, t.shape) for path, t in named_tensors(call(model, inputs))]
     if before != after:
         raise ValueError("the outputs have other shapes than before")
     return {"removed": 1 - sum(p.numel() for p in model.parameters()) / total, "seconds": round(seconds, 3)}
+
+
+def heads(model: nn.Module) -> dict[nn.Module, int]:
+    """How many heads the layers of attention have, as its manual asks."""
+    found: dict[nn.Module, int] = {}
+    for module in model.modules():
+        count = getattr(module, "num_heads", None)
+        if isinstance(module, nn.MultiheadAttention):
+            found[module] = module.num_heads
+        elif isinstance(count, int) and isinstance(layer := getattr(module, "qkv", None), nn.Linear):
+            found[layer] = count
+    return found
+
+
+def by_hand(model: nn.Module, left: dict[nn.Module, int]) -> None:
+    """What its examples for vision transformers set after a cut."""
+    if hasattr(model, "hidden_dim") and hasattr(model, "conv_proj"):  # torchvision's
+        cast("Any", model).hidden_dim = cast("Any", model).conv_proj.out_channels
+    for module in cast("list[Any]", list(model.modules())):  # timm's
+        layer = getattr(module, "qkv", None)
+        if layer in left and hasattr(module, "head_dim"):
+            module.num_heads = left[layer]
+            module.head_dim = layer.out_features // (3 * module.num_heads)
+            module.attn_dim = module.num_heads * module.head_dim
 
 
 def outputs(model: nn.Module, shapes: list[torch.Size]) -> list[nn.Module]:

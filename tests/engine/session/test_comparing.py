@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,12 @@ def specs(folder: Path) -> list[BaselineSpec]:
 
 
 def test_every_kind_stands_beside_the_state_with_n_costs_and_time(pruned: Session, tmp_path: Path) -> None:
-    done = finish(pruned.compare("s2", specs(tmp_path), TargetSpec("torch", seconds=0.02)))
+    made: list[Any] = []
+    target = TargetSpec("torch", seconds=0.02)
+    done = finish(pruned.compare("s2", specs(tmp_path), target), lambda p: made.append(p.made) if p.made else None)
+    assert [one.asked.kind for one in made[:-1]] == [*BaselineKind]  # told as they come, the original's time last
+    assert made[-1] == pruned.history.state("s0") and made[-1].timings
+    assert pruned.baselines() == pruned.baselines("s2") == done.baselines and not pruned.baselines("s1")
     assert [one.asked.kind for one in done.baselines] == [*BaselineKind] and not done.missed
     assert all(one.metric.count == 48 and one.metric.split == "report" for one in done.baselines)
     assert all(one.timings[0].median > 0 for one in done.baselines) and done.state.timings

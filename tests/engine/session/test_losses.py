@@ -1,6 +1,8 @@
 """The metric that may be lost as a limit: bisection on a metric that is a formula of what is left."""
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course
-from secateur.engine.session.losses import CLOSE, Tolerance, lost
+from secateur.engine.session.losses import CLOSE, Tolerance, Trial, brief_epochs, lost
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import StateKind
 from secateur.engine.tasks.protocol import Metric, Split
@@ -43,7 +45,11 @@ def judged(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
 
 
 def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reported_once(session: Session, judged):
-    found = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    made: list[Any] = []
+    found = finish(session.lowest("s0", COURSE, Tolerance(0.04)), lambda p: made.append(p.made) if p.made else None)
+    assert [one for one in made if isinstance(one, Trial)] == [*found.trials]  # told one by one
+    judged_before = [one for one, after in pairwise(made) if isinstance(after, Trial) and after.state]
+    assert all(any(m.split is Split.CHOOSE for m in one.metrics) for one in judged_before)  # each behind its state
     result = found.states[-1]
     share = result.macs / session.history.state("s0").macs
     assert 0.6 <= share < 0.6 + 2 * CLOSE  # 0.04 lost where 40 % of the MACs are gone
@@ -100,3 +106,7 @@ def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_wa
 def test_a_tolerance_of_nothing_is_refused(session: Session):
     with pytest.raises(PlanError, match="more than 0"):
         finish(session.lowest("s0", COURSE, Tolerance(0.0)))
+
+
+def test_trials_get_a_part_of_the_epochs_and_at_least_one():
+    assert [brief_epochs(n) for n in (0, 1, 5, 10)] == [0, 1, 2, 4]

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,10 +145,16 @@ def test_a_session_goes_on_with_an_ablation_that_was_cancelled(session: Session,
     token.set()
     with pytest.raises(Cancelled):
         next(job)
-    (known,) = session._need().measured.values()
-    before = dict(known)
-    assert before and np.isfinite(finish(session.score("s0", "ablation"))).any()
-    assert before.items() <= known.items() and len(session._need().measured) == 1
+    (file,) = (session.cache / "ablation").iterdir()
+    before = file.read_bytes()
+    scores = finish(session.score("s0", "ablation"))
+    assert before and np.isfinite(scores).any() and file.read_bytes().startswith(before)
+    keys = [json.loads(line)["key"] for line in file.read_bytes().splitlines()]
+    assert len(set(keys)) == len(keys) == np.isfinite(scores).sum() + 1  # each once, and the original
+    with closing(Session(cache=session.cache)) as later:  # what was measured serves the next session too
+        finish(later.open(session.prepared.spec))
+        assert np.array_equal(finish(later.score("s0", "ablation")), scores, equal_nan=True)
+    assert file.read_bytes().count(b"\n") == len(keys)
 
 
 def test_a_task_says_how_many_batches_it_has_and_whether_it_has_a_loss(opened: OpenedModel) -> None:
@@ -366,7 +373,8 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
     recovered = finish(session.recover(cut.id, SETTINGS))
     session.save(str(tmp_path / "project"), recovered.id)
     session.save(str(tmp_path / "project"), recovered.id)
-    assert sorted(p.name for p in (tmp_path / "project").iterdir()) == ["events.jsonl", "recipe.json", "weights"]
+    written = ["events.jsonl", "project.json", "recipe.json", "recipe.py", "structures.json", "weights"]
+    assert sorted(p.name for p in (tmp_path / "project").iterdir()) == written
     other = Session(tmp_path / "other")
     again = finish(other.open(ModelSpec(str(tmp_path / "project"))))
     assert other.states() == session.states() and again.state == opened.state

@@ -193,3 +193,15 @@ def _judged(task: Any, said: list[dict[str, torch.Tensor]]) -> float:
         replace(one, labels=torch.full_like(one.labels, 2)) for one in task._data.targets(Split.REPORT, np.arange(2))
     ]
     return task.purpose.statistic(task.purpose.rows([*said, nothing], (), targets))
+
+
+def test_sizes_that_the_file_says_need_no_image_to_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _one(tmp_path, [box(1, 1, 7, (10, 4, 20, 8))], (40, 20))
+    for file in tmp_path.rglob("*.json"):
+        content = json.loads(file.read_text())
+        for one in content["images"]:
+            one |= {"width": 40, "height": 20}
+        file.write_text(json.dumps(content))
+    monkeypatch.setattr("secateur.engine.tasks.coco.image_size", lambda file: pytest.fail(f"{file} was opened"))
+    (target,) = _open(tmp_path, size=(40, 20))._data.targets(Split.CALIBRATE, np.arange(1))
+    assert target.boxes.tolist() == [[5, 8, 15, 24]]

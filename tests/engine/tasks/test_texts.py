@@ -123,5 +123,5 @@ def test_a_student_learns_at_the_tokens_that_are_asked_for(text: Path) -> None:
         task = opened(text, tokenizer="bytes", length="16", purpose=purpose)
         batch = next(task.batches(Split.CALIBRATE))
         lesson = task.lesson(batch)
-        assert torch.equal(lesson.counts, batch[1] != NOT_ASKED) and not lesson.apart
+        assert torch.equal(lesson.counts, batch[1] != NOT_ASKED)
         assert lesson.counts.any() and not lesson.counts.all()

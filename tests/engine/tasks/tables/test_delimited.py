@@ -178,3 +178,22 @@ def test_a_look_at_all_columns_reads_each_record_once(tmp_path: Path, monkeypatc
     monkeypatch.setattr(records.Records, "_at", noted)
     check_numbers(("a", "b", "c"), [table.column(name) for name in ("a", "b", "c")])
     assert len(read) == len(NUMBERS)
+
+
+def test_lines_that_end_as_on_old_machines_are_lines(tmp_path: Path) -> None:
+    """Carriage returns alone, longer than one block of the file; quoted ones stay in their cell."""
+    cells = [f"line {n}\rnext {'x' * 300}" for n in range(60)]
+    text = "text;label\r" + "".join(f'"{cell}";{n % 2}\r' for n, cell in enumerate(cells))
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    table = Delimited(tmp_path / "a.csv")
+    rows = np.array([59, 0, 31])
+    assert table.column("text").take(rows) == [cells[row] for row in rows] and len(table.column("text")) == 60
+    assert np.array_equal(table.column("label").take(rows), [1, 0, 1])
+
+
+def test_numbers_are_parsed_once_for_all_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = opened(write_csv(tmp_path / "a.csv", "a,b,target", *NUMBERS))
+    first = [x.clone() for x, _ in task.batches(Split.CALIBRATE)]
+    monkeypatch.setattr(records.Records, "take", lambda *_: pytest.fail("a record was parsed again"))
+    again = [x for x, _ in task.batches(Split.CALIBRATE)]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))

@@ -1,0 +1,154 @@
+"""Commands that mark by a rule: the lowest, a range, a kind, a pattern; and what is done with marks that are there."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..words import QT_TRANSLATE_NOOP
+from . import reasons
+from .command import CONTEXT, Command, say
+
+if TYPE_CHECKING:
+    from ..document import Document
+
+MENU = QT_TRANSLATE_NOOP(CONTEXT, "Mark")
+
+_EDITABLE = reasons.all_of(reasons.opened, reasons.idle)
+_RATED = reasons.all_of(_EDITABLE, reasons.rated)
+
+
+def _ask(which: str, then: str = "mark", here: bool = False) -> Any:
+    def run(window: Any) -> None:
+        from ..dialogs.mark import ask
+        from ..rules import Which
+
+        ask(window, Which[which], then, here)
+
+    return run
+
+
+def _keep(window: Any) -> None:
+    """Type into the tree how many the selected layer keeps."""
+    window.edit_keeps()
+
+
+def _invert(window: Any) -> None:
+    """The selected layer; with none selected every layer that has marks."""
+    document = window.document
+    scope, numbers = document.analysis.empty(), document.analysis.set_numbers()
+    chosen = document.selection.set_number
+    if chosen >= 0:
+        scope[document.analysis.sets[chosen].structures] = True
+    else:
+        scope = _sets_with(document.marked, numbers)
+    document.invert(scope)
+
+
+def _sets_with(marked: Any, numbers: Any) -> Any:
+    import numpy as np
+
+    return np.isin(numbers, np.unique(numbers[marked]))
+
+
+def _chosen_or_marked(document: "Document") -> str:
+    return "" if document.selection.set_number >= 0 else reasons.marked(document)
+
+
+def _grow_words(document: "Document") -> str:
+    multiple = document.target.multiple
+    return say("Grow marks to whole groups of {0}").format(multiple) if multiple > 1 else say("Grow marks")
+
+
+MARK = (
+    Command(
+        "mark.lowest",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark the lowest..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark the lowest scores: a share of each layer, or of all together."),
+        _ask("LOWEST_EACH"),
+        "Ctrl+Shift+W",
+        _RATED,
+    ),
+    Command(
+        "mark.below",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark below a score..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark what scores below a threshold, in all layers or some."),
+        _ask("BELOW"),
+        "",
+        _RATED,
+    ),
+    Command(
+        "mark.between",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark a range of scores..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark what scores from one number to another."),
+        _ask("BETWEEN"),
+        "",
+        _RATED,
+    ),
+    Command(
+        "mark.range",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark a range of numbers..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark filters, neurons or heads by their numbers: 0-7, 12."),
+        _ask("NUMBERS", here=True),
+        "",
+        _EDITABLE,
+    ),
+    Command(
+        "mark.kind",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark a kind or pattern..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark all structures of a kind, in layers whose names match a pattern."),
+        _ask("ALL"),
+        "",
+        _EDITABLE,
+    ),
+    Command(
+        "mark.keep",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Keep a number..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Type how many the selected layer keeps; the weakest are marked."),
+        _keep,
+        "Ctrl+K",
+        reasons.all_of(_EDITABLE, reasons.chosen),
+    ),
+    Command(
+        "mark.keep_pattern",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Keep for a pattern..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Keep a share or a number in every layer whose name matches: layer3.*.conv1, 50 %."),
+        _ask("KEEP_SHARE"),
+        "Ctrl+Shift+K",
+        _EDITABLE,
+    ),
+    Command(
+        "mark.invert",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Invert marks"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark what is spared and spare what is marked, in the selected layer."),
+        _invert,
+        "Ctrl+I",
+        reasons.all_of(_EDITABLE, _chosen_or_marked),
+    ),
+    Command(
+        "mark.grow",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Grow marks to whole groups"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Mark the next weakest until every layer keeps a multiple of what the target likes."
+        ),
+        lambda window: window.document.grow(),
+        "",
+        reasons.all_of(_EDITABLE, reasons.marked),
+        _grow_words,
+    ),
+    Command(
+        "mark.lock_pattern",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Lock a pattern..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Protect every layer whose name matches, or a kind of structures."),
+        _ask("ALL", "lock"),
+        "",
+        _EDITABLE,
+    ),
+)

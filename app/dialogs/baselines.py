@@ -1,0 +1,139 @@
+"""Baselines of the present state: which, what each is, needs and takes, and whether they are timed beside it."""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtWidgets import QCheckBox, QSizePolicy
+
+from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
+
+from ..panels.baseline_words import needs_of, question_of, title_of
+from ..panels.measures import metric_text, target_text
+from ..widgets.fields import SpinBox
+from ..widgets.labels import label
+from ..widgets.numbers import about
+from .form import FormDialog
+
+
+class Baselines(FormDialog):
+    """The dialog.
+
+    Attributes:
+        boxes: Which, by kind.
+        told: What each is and takes, by kind.
+        epochs: Of each, 0 for as many as the state had.
+        seed: Of what is random.
+        stock: Another model than the family's next smaller one.
+        weights: What the stock model begins with.
+        timed: Whether all are timed on the target, in turns with the state.
+        estimate: What all of it takes, in words.
+    """
+
+    def __init__(self, window: Any, only: BaselineKind | None = None) -> None:
+        """Ask in a window; `only` checks one kind, else all are that were not made."""
+        sentence = self.tr(
+            "What the present state has to be better than, to have been worth the pruning. Each is judged on the same "
+            "data and appears in the trade-off. What is finished stays when the rest is stopped."
+        )
+        super().__init__(window, self.tr("Baselines"), sentence, self.tr("Make them"))
+        self._document, self._beside = window.document, window.document.beside
+        self.boxes: dict[BaselineKind, QCheckBox] = {}
+        self.told = {kind: label("", "muted", wrap=True) for kind in BaselineKind}
+        missing = self._beside.missing()
+        for kind in BaselineKind:
+            box = self.boxes[kind] = QCheckBox(title_of(kind))
+            possible = kind is not BaselineKind.STOCK or self._beside.family_known
+            box.setChecked(kind is only if only is not None else kind in missing and possible)
+            box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            box.toggled.connect(self.check)
+            self.told[kind].setContentsMargins(22, 0, 0, 4)  # under the words of its box
+            self.form.addRow(box)
+            self.form.addRow(self.told[kind])
+        self._add_how()
+        self.estimate = label("", "muted", wrap=True)
+        self.form.addRow(self.estimate)
+        self.problem, self.act = self._problem, self._start
+        self.check()
+
+    def _add_how(self) -> None:
+        usual = self.tr("as the state ({0})").format(self._beside.epochs())
+        self.epochs = SpinBox(self.tr("Epochs each"), 0, 500)
+        self.epochs.setSpecialValueText(usual)
+        self.epochs.setToolTip(self.tr("Of random removal: of each recovery on the way"))
+        self.epochs.valueChanged.connect(self.check)
+        self.add_row(self.epochs.accessibleName(), self.epochs)
+        self.seed = SpinBox(self.tr("Seed"), 0, 9999)
+        self.seed.setToolTip(
+            self.tr("Of draws, fresh weights and the order of the data; further seeds are further points")
+        )
+        self.add_row(self.seed.accessibleName(), self.seed)
+        hint = self.tr("torchvision:resnet18, or net.py:make")
+        if self._beside.family_known:
+            hint = self.tr("empty: the next smaller one of the family")
+        self.stock = self.add_line(self.tr("Stock model"), hint=hint)
+        self.weights = self.add_path(self.tr("Its weights"), hint=self.tr("empty: its source's own, or random ones"))
+        self.timed = QCheckBox(self.tr("in turns with the state"))
+        self.timed.setToolTip(target_text(self._document.target))
+        self.timed.setChecked(not self._document.target.machine)
+        self.timed.setEnabled(not self._document.target.machine)
+        self.add_row(self.tr("Time them"), self.timed)
+
+    def asked(self) -> tuple[BaselineSpec, ...]:
+        """What was asked for."""
+        epochs = self.epochs.value() or None
+        named = {BaselineKind.STOCK: (self.stock.text().strip(), self.weights.text().strip())}
+        kinds = [kind for kind, box in self.boxes.items() if box.isChecked()]
+        return tuple(BaselineSpec(kind, epochs, self.seed.value(), *named.get(kind, ("", ""))) for kind in kinds)
+
+    def check(self) -> None:
+        """Say what each takes, what is missing, and which fields count."""
+        super().check()
+        asked = self.asked()
+        stock = self.boxes[BaselineKind.STOCK].isChecked()
+        for field in (self.stock, self.weights):
+            self.show_row(field, stock)
+        for kind, told in self.told.items():
+            told.setText(" ".join([question_of(kind), needs_of(kind), self._cost(kind)]))
+        seconds = sum(self._beside.seconds(one.kind, one.epochs) for one in asked)
+        task = self._document.task
+        sizes = {} if task is None else task.sizes
+        data = self.tr("Trained on {0} samples of the calibrate split, judged on {1} of the report split.").format(
+            f"{sizes.get('calibrate', 0):,}", f"{sizes.get('report', 0):,}"
+        )
+        whole = self.tr("Together roughly {0}.").format(about(seconds)) if seconds else ""
+        self.estimate.setText(" ".join(filter(None, (data, whole))))
+
+    def _cost(self, kind: BaselineKind) -> str:
+        """What making one takes; what it scored where it is there."""
+        made = self._made(kind)
+        if made is not None:
+            return self.tr("Made: {0}.").format(metric_text(made.metric))
+        seconds = self._beside.seconds(kind, self.epochs.value() or None)
+        return self.tr("Roughly {0}.").format(about(seconds)) if seconds else ""
+
+    def _made(self, kind: BaselineKind) -> Baseline | None:
+        """The last one of a kind with this seed and epochs."""
+        epochs = self.epochs.value() or None
+        here = [one for one in self._beside.of(self._beside.state) if one.asked.kind is kind]
+        return next((b for b in reversed(here) if (b.asked.seed, b.asked.epochs) == (self.seed.value(), epochs)), None)
+
+    def _problem(self) -> str:
+        if not any(box.isChecked() for box in self.boxes.values()):
+            return self.tr("Choose at least one.")
+        if not self.boxes[BaselineKind.STOCK].isChecked():
+            return ""
+        source, weights = self.stock.text().strip(), self.weights.text().strip()
+        if not source and not self._beside.family_known:
+            return self.tr("No family is known for this model: name a stock model, or leave it out.")
+        if weights and not Path(weights).expanduser().is_file():
+            return self.tr("{file} does not exist.").format(file=weights)
+        return ""
+
+    def _start(self) -> None:
+        self._beside.start(self.asked(), self.timed.isChecked())
+        self.parent().show_panel("tradeoff")  # type: ignore[attr-defined]
+
+
+def ask(window: Any, only: BaselineKind | None = None) -> None:
+    """Open the dialog over a window."""
+    Baselines(window, only).open()

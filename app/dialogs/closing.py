@@ -1,0 +1,120 @@
+"""Closing while a job runs: asks, cancels, and waits where it can be seen."""
+
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QVBoxLayout
+
+from ..aspects import Aspect, JobView
+from ..widgets.buttons import PrimaryButton, button
+from ..widgets.labels import label
+from ..widgets.numbers import duration
+
+BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate"})
+"""Calls that nobody waits for: they are made again by themselves."""
+
+
+def worth_asking(document: Any) -> tuple[JobView, ...]:
+    """The jobs that somebody asked for and would lose."""
+    background = {job.id for job in document.work.board.running() if job.background}
+    return tuple(job for job in document.jobs if job.method not in BY_ITSELF and job.id not in background)
+
+
+class Closing(QDialog):
+    """The dialog; the safe answer has the focus.
+
+    Attributes:
+        close_button: Cancels the jobs, then closes the window.
+        stay_button: Keeps the window open.
+        waiting: Shown while the jobs come to an end.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        super().__init__(window)
+        self._window = window
+        self._closing = False
+        self.setWindowTitle(self.tr("A job is running"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(480)
+        self.sentence = label("", wrap=True)
+        self.hint = label(
+            self.tr(
+                "Closing cancels it first. What was made stays, and a recovery that is started again goes on from its "
+                "last half minute."
+            ),
+            "muted",
+            wrap=True,
+        )
+        self.waiting = QProgressBar(textVisible=False, maximum=0)
+        self.waiting.setAccessibleName(self.tr("Waiting for the job to end"))
+        self.waiting.hide()
+        self.close_button = button(self.tr("Cancel it and close"))
+        self.stay_button = PrimaryButton(self.tr("Keep the window open"))
+        self.stay_button.setDefault(True)
+        self._lay_out()
+        self.close_button.clicked.connect(self._cancel_jobs)
+        self.stay_button.clicked.connect(self.reject)
+        window.document.changed.connect(self._changed)
+        self._show_jobs()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 18, 20, 16)
+        layout.setSpacing(12)
+        for each in (self.sentence, self.hint, self.waiting):
+            layout.addWidget(each)
+        layout.addStretch(1)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self.close_button)
+        row.addWidget(self.stay_button)
+        layout.addLayout(row)
+
+    @Slot(object)
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.JOBS in aspects:
+            self._show_jobs()
+
+    def _show_jobs(self) -> None:
+        jobs = worth_asking(self._window.document)
+        if self._closing:
+            if not self._window.document.jobs:
+                self._closing = False
+                self.accept()
+                QTimer.singleShot(0, self._window.close)
+            return
+        if not jobs:  # It ended while the question stood.
+            self.hint.setText(self.tr("Everything that ran is done."))
+            self.close_button.setText(self.tr("Close"))
+        lines = [
+            self.tr("{job}, {time} left").format(job=job.title, time=duration(job.left)) if job.left >= 0 else job.title
+            for job in jobs
+        ]
+        words = self.tr("Still running: {jobs}.") if lines else self.tr("No job is running any more.")
+        self.sentence.setText(words.format(jobs="; ".join(lines)))
+
+    @Slot()
+    def _cancel_jobs(self) -> None:
+        document = self._window.document
+        self._closing = True
+        self.sentence.setText(self.tr("Cancelling. The window closes by itself; this takes a few seconds at most."))
+        for each in (self.hint, self.close_button, self.stay_button):
+            each.hide()
+        self.waiting.show()
+        for job in document.jobs:
+            document.cancel(job.id)
+        self._show_jobs()
+
+    def reject(self) -> None:
+        """Stay, unless the jobs are being cancelled already."""
+        if not self._closing:
+            super().reject()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """As `reject`."""
+        if self._closing:
+            event.ignore()
+        else:
+            super().closeEvent(event)

@@ -1,0 +1,254 @@
+"""Mark by a rule: layers by name and kind, structures by score, number or share; what it would do is said at once."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import Slot
+
+from secateur.engine.errors import PlanError
+from secateur.engine.structures.analysis import Kind, Mask
+from secateur.engine.structures.costs import costs
+
+from .. import rules
+from ..panels.kinds import many_of
+from ..rules import KEEPS, SCORED, Rule, Which
+from ..widgets.fields import ComboBox
+from ..widgets.labels import label
+from ..widgets.numbers import change, scaled
+from ..words import counted
+from .form import FormDialog
+from .texts import is_valid, numbers
+
+MARK, SPARE, LOCK, UNLOCK = "mark", "spare", "lock", "unlock"
+
+
+class MarkDialog(FormDialog):
+    """The dialog.
+
+    Attributes:
+        names: Which layers.
+        kind: Which kind of structures.
+        which: Which of them.
+        value: A share, a score, numbers: what `which` needs.
+        then: What to do with them.
+        told: What it would do, in words.
+    """
+
+    def __init__(
+        self, window: Any, which: Which = Which.LOWEST_EACH, then: str = MARK, names: str = "", of: Any = None
+    ) -> None:
+        """Ask in a window, beginning with a rule; `of` is the document, the window's own where it is not said."""
+        sentence = window.tr("Names of layers, a kind and a rule say what is meant. Nothing changes before you press.")
+        super().__init__(window, window.tr("Mark by a rule"), sentence, window.tr("Mark"))
+        self._document = window.document if of is None else of
+        self.names = self.add_line(self.tr("Layers"), names, self.tr("all, or layer3.*.conv1, or /conv[12]$/"))
+        self._add_kinds()
+        self._add_rules(which)
+        self.value = self.add_line("", self._begin(which), "")
+        self._value_title = self.form.labelForField(self.value)
+        self.then = ComboBox(self.tr("Then"))
+        for action, words in (
+            (MARK, self.tr("mark for removal")),
+            (SPARE, self.tr("spare")),
+            (LOCK, self.tr("lock")),
+            (UNLOCK, self.tr("unlock")),
+        ):
+            self.then.addItem(words, action)
+        self.then.setCurrentIndex(self.then.findData(then))
+        self.add_row(self.then.accessibleName(), self.then)
+        self.told = label("", "strong", wrap=True)
+        self.form.addRow(self.told)
+        self.problem = self._problem
+        self.act = self._do
+        self.which.activated.connect(self._chosen)
+        for box in (self.kind, self.then):
+            box.activated.connect(self.check)
+        self._word()
+        self.check()
+        self.names.setFocus()
+
+    def _add_kinds(self) -> None:
+        analysis = self._document.analysis
+        self.kind = ComboBox(self.tr("Kind"))
+        self.kind.addItem(self.tr("every kind but whole blocks"), None)
+        for kind in dict.fromkeys(one.kind for one in analysis.sets):
+            self.kind.addItem(many_of(kind), str(kind))
+        self.add_row(self.kind.accessibleName(), self.kind)
+
+    def _add_rules(self, which: Which) -> None:
+        self.which = ComboBox(self.tr("Which"))
+        for one, words in (
+            (Which.LOWEST_EACH, self.tr("the lowest scores, % of each layer")),
+            (Which.LOWEST_ALL, self.tr("the lowest scores, % of all together")),
+            (Which.BELOW, self.tr("scores below")),
+            (Which.BETWEEN, self.tr("scores from, to")),
+            (Which.NUMBERS, self.tr("by their numbers")),
+            (Which.ALL, self.tr("all of them")),
+            (Which.KEEP_SHARE, self.tr("all but the best, keep % of each layer")),
+            (Which.KEEP_COUNT, self.tr("all but the best, keep a number of each layer")),
+        ):
+            self.which.addItem(words, str(one))
+        self.which.setCurrentIndex(self.which.findData(str(which)))
+        self.add_row(self.which.accessibleName(), self.which)
+
+    def rule(self) -> Rule:
+        """What the fields say; raises ValueError where they say nothing that can be."""
+        kind, which = self.kind.currentData(), Which(self.which.currentData())
+        made = Rule(self.names.text(), None if kind is None else Kind(kind), which)
+        rules.matcher(made.names)
+        text = self.value.text().replace("%", " ")
+        if which is Which.ALL:
+            return made
+        if which is Which.NUMBERS:
+            return replace(made, numbers=rules.ranges(text))
+        given = numbers(text)
+        if len(given) != (2 if which is Which.BETWEEN else 1) or any(one < 0 for one in given):
+            raise ValueError(text)
+        if which in (Which.LOWEST_EACH, Which.LOWEST_ALL, Which.KEEP_SHARE):
+            if given[0] > 100:
+                raise ValueError(text)
+            return replace(made, low=given[0] / 100)
+        if which is Which.KEEP_COUNT and (given[0] < 1 or given[0] != int(given[0])):
+            raise ValueError(text)
+        return replace(made, low=given[0], high=given[-1])
+
+    @Slot(int)
+    def _chosen(self, _number: int) -> None:
+        """Another rule needs another value."""
+        self.value.setText(self._begin(Which(self.which.currentData())))
+        self._word()
+        self.check()
+
+    def _begin(self, which: Which) -> str:
+        """A value to begin with."""
+        scores = self._document.scores
+        known = np.zeros(0) if scores is None else scores[np.isfinite(scores)]
+        low, high = np.percentile(known, [20, 40]) if len(known) else (0.1, 0.2)
+        return {
+            Which.BELOW: f"{low:.3g}",
+            Which.BETWEEN: f"{low:.3g}, {high:.3g}",
+            Which.NUMBERS: "0-7",
+            Which.LOWEST_EACH: "20",
+            Which.LOWEST_ALL: "20",
+            Which.KEEP_SHARE: "50",
+            Which.KEEP_COUNT: "16",
+        }.get(which, "")
+
+    def _word(self) -> None:
+        which = Which(self.which.currentData())
+        titles = {
+            Which.BELOW: self.tr("Score"),
+            Which.BETWEEN: self.tr("Scores"),
+            Which.NUMBERS: self.tr("Numbers"),
+            Which.KEEP_COUNT: self.tr("Keep"),
+            Which.KEEP_SHARE: self.tr("Keep, %"),
+        }
+        title = titles.get(which, self.tr("Share, %"))
+        self._value_title.setText(title)  # type: ignore[union-attr]
+        self.value.setAccessibleName(title)
+        self.form.setRowVisible(self.value, which is not Which.ALL)
+        self.form.setRowVisible(self.then, which not in KEEPS)
+
+    def _problem(self) -> str:
+        """What is wrong with the fields, or with what they mean; else what it would do is told."""
+        self._word_button()
+        self.told.setText("")
+        if not is_valid(lambda _text: self.rule(), ""):
+            return self._wrong()
+        rule, document = self.rule(), self._document
+        if rule.which in SCORED and document.scores is None:
+            return self.tr("Structures are not rated yet. Wait for the scores, or choose another rule.")
+        if not rules.sets_of(document.analysis, rule):
+            return self._no_layer(rule)
+        try:
+            after, touched = self._result(rule)
+        except PlanError as error:
+            return str(error)
+        if not touched.any():
+            return self.tr("No structure is meant by this.")
+        self.told.setText(self._tell(after, touched, len(rules.sets_of(document.analysis, rule))))
+        return ""
+
+    def _wrong(self) -> str:
+        if not is_valid(rules.matcher, self.names.text()):
+            return self.tr("The regular expression between the slashes cannot be read.")
+        which = Which(self.which.currentData())
+        return {
+            Which.NUMBERS: self.tr("Write numbers and ranges with commas between them: 0-7, 12."),
+            Which.BETWEEN: self.tr("Write two scores: from, to."),
+            Which.BELOW: self.tr("Write a score."),
+            Which.KEEP_COUNT: self.tr("Write a whole number of 1 or more."),
+        }.get(which, self.tr("Write a share from 0 to 100."))
+
+    def _no_layer(self, rule: Rule) -> str:
+        along = rules.along_with(self._document.analysis, rule)
+        if along:
+            words = self.tr("These layers lose nothing by themselves: they go along with {0}. Name those.")
+            return words.format(", ".join(along[:3]))
+        return self.tr("No layer of that name has structures of that kind.")
+
+    def _result(self, rule: Rule) -> tuple[Mask, Mask]:
+        """([S] marks, or locks; [S] what it touches)."""
+        document = self._document
+        given = (document.analysis, document.scores)
+        action = self.action(rule)
+        if action == MARK:
+            return rules.marked_by(*given, document.marked, document.removed, document.locked, rule)
+        touched = rules.named(*given, document.removed, rule)
+        if action == SPARE:
+            touched &= ~document.locked
+            return document.marked & ~touched, touched
+        return document.marked, touched
+
+    def action(self, rule: Rule) -> str:
+        """What is done: to keep so many is to mark the others."""
+        return MARK if rule.which in KEEPS else str(self.then.currentData())
+
+    def _tell(self, after: Mask, touched: Mask, layers: int) -> str:
+        document = self._document
+        meant = counted(int(touched.sum()), self.tr("{count} structure"), self.tr("{count} structures"))
+        where = counted(layers, self.tr("{count} layer"), self.tr("{count} layers"))
+        words = self.tr("{0} in {1}.").format(meant, where)
+        fresh, spared = int((after & ~document.marked).sum()), int((document.marked & ~after).sum())
+        if fresh or spared:
+            plan, whole = costs(document.analysis, document.removed | after), document.original_costs
+            less = change(whole.macs, plan.macs) or self.tr("all")
+            words += self.tr(" {0} newly marked, {1} spared; the plan keeps {2} MACs ({3}).").format(
+                f"{fresh:,}", f"{spared:,}", scaled(plan.macs), less
+            )
+        return words
+
+    def _word_button(self) -> None:
+        which = Which(self.which.currentData())
+        words = {SPARE: self.tr("Spare"), LOCK: self.tr("Lock"), UNLOCK: self.tr("Unlock")}
+        keep = which in KEEPS
+        text = self.tr("Keep") if keep else words.get(str(self.then.currentData()), self.tr("Mark"))
+        self.accept_button.setText(text)
+        self.accept_button.setAccessibleName(text)
+
+    def _do(self) -> None:
+        rule, document = self.rule(), self._document
+        after, touched = self._result(rule)
+        action = self.action(rule)
+        if action in (LOCK, UNLOCK):
+            document.lock(touched, action == LOCK)
+            return
+        document.take_marks(self._words(rule, action, int(touched.sum())), after, touched)
+
+    def _words(self, rule: Rule, action: str, count: int) -> str:
+        """The step's words."""
+        where = rule.names.strip() or self.tr("all layers")
+        if rule.which is Which.KEEP_SHARE:
+            return self.tr("keep {0} % of {1}").format(f"{100 * rule.low:g}", where)
+        if rule.which is Which.KEEP_COUNT:
+            return self.tr("keep {0} of {1}").format(int(rule.low), where)
+        meant = counted(count, self.tr("{count} structure"), self.tr("{count} structures"))
+        verb = self.tr("mark {0} in {1}") if action == MARK else self.tr("spare {0} in {1}")
+        return verb.format(meant, where)
+
+
+def ask(window: Any, which: Which = Which.LOWEST_EACH, then: str = MARK, here: bool = False) -> None:
+    """Open the dialog over a window; `here` begins with the selected layer."""
+    chosen = window.document.selection
+    MarkDialog(window, which, then, chosen.module if here and chosen.set_number >= 0 else "").open()

@@ -1,0 +1,128 @@
+"""Handing on, and taking in: files of the present state for others, and recipes that are done again on a checkpoint."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, QObject, Signal
+
+from secateur.engine.session.states import OpenedModel
+
+if TYPE_CHECKING:
+    from secateur.engine.session.matching import Fit, Mode
+    from secateur.engine.session.replay import Replay
+
+    from .document import Document
+
+CONTEXT = "Handing"
+
+
+def say(text: str) -> str:
+    """A text of this file in the user's language."""
+    return QCoreApplication.translate(CONTEXT, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A recipe that is to be done again.
+
+    Attributes:
+        recipe: Path of its file, of a project or of a bundle.
+        weights: A new checkpoint, "" for the recorded one.
+        source: Another model, "" for the recorded one.
+        trust_pickle: Consent to run the checkpoint's pickle.
+        trust_code: Consent to run the model's file.
+    """
+
+    recipe: str
+    weights: str = ""
+    source: str = ""
+    trust_pickle: bool = False
+    trust_code: bool = False
+
+
+class Handing(QObject):
+    """Starts the jobs for a document.
+
+    Attributes:
+        asked: The recipe that was asked for last; None once its model is open, or another one was asked for.
+
+    Signals:
+        fitted: (path of the recipe, `Fit`): it was held against the open model; the user says what to do with it.
+    """
+
+    fitted = Signal(str, object)
+
+    def __init__(self, document: "Document") -> None:
+        """Work for a document."""
+        super().__init__(document)
+        self._document = document
+        self.asked: Asked | None = None
+
+    # Files.
+
+    def write(self, kind: str, path: str, weights: bool = False) -> None:
+        """Write recipe, script, report or bundle of the present state."""
+        document = self._document
+        titles = {
+            "recipe": say("Export the recipe"),
+            "script": say("Export the script"),
+            "report": say("Export the report"),
+            "bundle": say("Write the bundle"),
+        }
+
+        def written(files: tuple[str, ...]) -> None:
+            document.work.say(say("Written: {files}").format(files=", ".join(files)))
+
+        more = (weights,) if kind == "bundle" else ()
+        document.work.run(titles[kind], written, f"write_{kind}", document.contents.present, path, *more)
+
+    # Recipes.
+
+    def open(self, asked: Asked) -> None:
+        """Open the model of a recipe, with other weights perhaps, then hold the recipe against it."""
+        self.asked = asked
+
+        def opened(model: OpenedModel) -> None:
+            self.asked = None
+            self._document.work.show(model)
+            self.hold(asked.recipe)
+
+        title = say("Open the recipe's model")
+        arguments = (asked.recipe, asked.weights, asked.source, asked.trust_pickle, asked.trust_code)
+        self._document.work.change(title, opened, "open_recipe", *arguments)
+
+    def again(self, pickle: bool = False, code: bool = False) -> None:
+        """Open it with the consent that was missing."""
+        if self.asked is not None:
+            trusted = replace(
+                self.asked, trust_pickle=pickle or self.asked.trust_pickle, trust_code=code or self.asked.trust_code
+            )
+            self.open(trusted)
+
+    def hold(self, recipe: str) -> None:
+        """Hold a recipe against the model that is open; `fitted` follows."""
+
+        def held(fit: "Fit") -> None:
+            self.fitted.emit(recipe, fit)
+
+        self._document.work.run(say("Compare the recipe with the model"), held, "fit", recipe)
+
+    def apply(self, recipe: str, mode: "Mode") -> None:
+        """Do a recipe's steps again on the original of the open model."""
+        document = self._document
+        title = say("Apply the recipe")
+        document.work.change(title, self._applied, "apply_recipe", recipe, mode, arrived=document.take_arrivals)
+
+    def _applied(self, done: "Replay") -> None:
+        document = self._document
+        document.take_arrivals(done.states)
+        for note in (*done.notes, *(say("Not in this model: {name}").format(name=name) for name in done.missing)):
+            document.note(note)
+        made = [state for state in done.states if state.parent]
+        if made:
+            document.enter(made[-1].id, say("apply the recipe"))
+        words = (
+            say("The recipe was done again.") if done.complete else say("Not all of the recipe could be done again.")
+        )
+        document.work.say(f"{words} {say('The log says what differs.') if done.notes else ''}".rstrip())
+        document.work.look()

@@ -1,0 +1,243 @@
+"""The Compare panel: which two models stand beside each other, their trees, and the table of all runs."""
+
+from PySide6.QtCore import QModelIndex, QSignalBlocker, Qt, Slot
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QButtonGroup,
+    QHeaderView,
+    QStackedLayout,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...document import Aspect, Document, Side
+from ...widgets.buttons import Chip, button
+from ...widgets.empty_state import EmptyState
+from ...widgets.fields import ComboBox
+from ...widgets.flow import FlowLayout
+from ...widgets.labels import label
+from ...widgets.numbers import change, scaled
+from ..measures import latency_text, target_text, timing_of, value_text
+from .model import CompareModel
+from .runs import MADE, PARAMETERS, SIZE, RunsModel, Sorted, as_csv, runs_of
+from .sides import Model, Models, default_sides, same, side_title, sides_of
+from .view import TwoTrees
+from .words import summary
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.MARKS, Aspect.TARGET, Aspect.TASK, Aspect.COMPARED})
+ROOM = {PARAMETERS: 660, SIZE: 540, MADE: 440}
+"""Widths from which a column of the runs is shown, in device-independent pixels; its tooltip has all of a row."""
+LOW = 300
+"""Height from which the sentence above is shown, in device-independent pixels."""
+MODELS, RUNS = "models", "runs"
+
+
+class Compare(QWidget):
+    """Two models, or all runs.
+
+    Attributes:
+        pages: Chips that choose what is shown, by name.
+        boxes: Which model stands at the left, and which at the right.
+        only: Show only what differs.
+        model: The rows of both trees.
+        trees: The trees.
+        table: All runs.
+        runs: Their model, sorted.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Compare what the document has."""
+        super().__init__(parent)
+        self.document = document
+        self._models = Models(document)
+        self._sides: tuple[Side, ...] = ()
+        self.model = CompareModel(self)
+        self.trees = TwoTrees(document, self.model)
+        self.boxes = (ComboBox(self.tr("Left model")), ComboBox(self.tr("Right model")))
+        self.only = Chip(self.tr("Only differences"))
+        self.pages = {MODELS: Chip(self.tr("Two models")), RUNS: Chip(self.tr("All runs"))}
+        self._said = label(role="caption", wrap=True)
+        self._source = RunsModel(self)
+        self.runs = Sorted(self._source, self)
+        self.table = self._table()
+        self.copy = button(self.tr("Copy as CSV"))
+        self._lay_out()
+        self._connect()
+        document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
+        self.refresh()
+
+    def _table(self) -> QTableView:
+        table = QTableView()
+        table.setModel(self.runs)
+        table.setAccessibleName(self.tr("All runs; Return opens the state"))
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        table.setSortingEnabled(True)
+        table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setTabKeyNavigation(False)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(24)
+        header = table.horizontalHeader()
+        header.setAccessibleName(self.tr("Columns of the runs; a click sorts"))
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(MADE, QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(56)
+        return table
+
+    def _lay_out(self) -> None:
+        head = FlowLayout()
+        group = QButtonGroup(self)
+        for chip in self.pages.values():
+            group.addButton(chip)
+            head.addWidget(chip)
+        self.pages[MODELS].setChecked(True)
+        self._with = label(self.tr("beside"), "caption")
+        for each in (self.boxes[0], self._with, self.boxes[1], self.only, self.copy):
+            head.addWidget(each)
+        self._pages = QStackedLayout()
+        self._pages.addWidget(self.trees)
+        self._pages.addWidget(self.table)
+        shown = QWidget()
+        inner = QVBoxLayout(shown)
+        inner.setContentsMargins(6, 8, 6, 4)
+        inner.setSpacing(6)
+        inner.addLayout(head)
+        inner.addWidget(self._said)
+        inner.addLayout(self._pages, 1)
+        words = self.tr(
+            "Open a model: any two of its states and plans stand side by side here, and all runs in a table."
+        )
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(EmptyState(self.tr("Compare"), words))
+        self._stack.addWidget(shown)
+
+    def _connect(self) -> None:
+        for box in self.boxes:
+            box.activated.connect(self._choose)
+        for chip in self.pages.values():
+            chip.clicked.connect(self._show_page)
+        self.only.clicked.connect(self.model.show_only)
+        self.copy.clicked.connect(self.copy_csv)
+        self.table.clicked.connect(self._open)
+        self.table.activated.connect(self._open)
+        copying = QAction(self.tr("Copy as CSV"), self.table)
+        copying.setShortcut(QKeySequence(QKeySequence.StandardKey.Copy))
+        copying.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        copying.triggered.connect(self.copy_csv)
+        self.table.addAction(copying)
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self._show_page()
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.COMPARED in aspects:
+            self.pages[MODELS].setChecked(True)
+            self._show_page()
+        if aspects & SHOWN:
+            self.refresh()
+        if Aspect.SELECTION in aspects:
+            self.trees.show_selection(self.document.selection)
+
+    def refresh(self) -> None:
+        """Show both models and all runs anew."""
+        document = self.document
+        self._stack.setCurrentIndex(int(document.analysis is not None))
+        if document.analysis is None:
+            self.model.show_models(None, None, None)
+            self._source.show_runs([])
+            return
+        self._fill()
+        chosen = [self._sides[box.currentIndex()] for box in self.boxes]
+        left, right = (self._models.of(side) for side in chosen)
+        self.model.show_models(document.analysis, left, right)
+        self._source.show_runs(runs_of(document))
+        if left is not None and right is not None and self.model.difference is not None:
+            self.trees.say((self._costs(left, None), self._costs(right, left)))
+        self._say()
+
+    def _costs(self, one: Model, other: Model | None) -> str:
+        """What is measured of a model, and its exact costs with the change against another one."""
+        metric, timing = self.document.metric(one.state), timing_of(one.state, self.document.target)
+        known = [] if one.planned else [*([value_text(metric)] if metric else [])]
+        known += [latency_text(timing)] if timing is not None and not one.planned else []
+        counts = (one.costs.macs, one.costs.parameters)
+        before = counts if other is None else (other.costs.macs, other.costs.parameters)
+        titles = (self.tr("{0} MACs"), self.tr("{0} parameters"))
+        for words, now, then in list(zip(titles, counts, before, strict=True))[: 1 if known else 2]:
+            less = change(then, now) if now != then else ""
+            known.append(words.format(scaled(now)) + (f" ({less})" if less else ""))
+        return ", ".join(known)
+
+    def _fill(self) -> None:
+        """Offer every state and plan; what was chosen stays chosen."""
+        document, usual = self.document, default_sides(self.document)
+        wanted = [chosen or other for chosen, other in zip(document.compared, usual, strict=True)]
+        found = sides_of(document, document.compared[0])
+        found += tuple(s for s in sides_of(document, document.compared[1]) if not any(same(s, one) for one in found))
+        self._sides = found
+        for box, want in zip(self.boxes, wanted, strict=True):
+            with QSignalBlocker(box):
+                box.clear()
+                for side in found:
+                    box.addItem(side_title(document, side))
+                at = next((n for n, side in enumerate(found) if same(side, want)), -1)
+                stated = next((n for n, side in enumerate(found) if side.state == want.state), 0)
+                box.setCurrentIndex(at if at >= 0 else stated)
+            box.updateGeometry()
+
+    def _say(self) -> None:
+        if self.pages[RUNS].isChecked():
+            words = self.tr(
+                "A click on a row goes to its state, one on a heading sorts. \u2248: predicted. Latency: {0}."
+            )
+            self._said.setText(words.format(target_text(self.document.target)))
+        elif self.model.difference is not None:
+            self._said.setText(summary(self.model.difference, self.model.titles))
+
+    @Slot(int)
+    def _choose(self, _number: int) -> None:
+        left, right = (self._sides[box.currentIndex()] for box in self.boxes)
+        self.document.compare(left, right)
+
+    @Slot()
+    def _show_page(self) -> None:
+        runs = self.pages[RUNS].isChecked()
+        self._pages.setCurrentIndex(int(runs))
+        for each in (*self.boxes, self._with, self.only):
+            each.setVisible(not runs)
+        self.copy.setVisible(runs)
+        self._share_room()
+        self._say()
+
+    def _share_room(self) -> None:
+        for column, least in ROOM.items():
+            self.table.setColumnHidden(column, self.width() < least)
+        self._said.setVisible(self.height() >= LOW)
+
+    def resizeEvent(self, event) -> None:  # noqa: ANN001
+        """In a narrow window what the ledger says anyway makes room."""
+        super().resizeEvent(event)
+        self._share_room()
+
+    @Slot(QModelIndex)
+    def _open(self, index: QModelIndex) -> None:
+        """Go to the state of a row; a baseline is no state."""
+        modified = QGuiApplication.keyboardModifiers() & (
+            Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+        )
+        run = self.runs.runs()[index.row()]
+        if run.state and not modified:
+            self.document.go_to(run.state)
+
+    @Slot()
+    def copy_csv(self) -> None:
+        """Put the table into the clipboard: the selected rows where there are several, else all, as shown."""
+        runs = self.runs.runs()
+        rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
+        chosen = [runs[row] for row in rows] if len(rows) > 1 else runs
+        QGuiApplication.clipboard().setText(as_csv(chosen))
+        self.document.announced.emit(self.tr("{0} runs copied as CSV").format(len(chosen)))

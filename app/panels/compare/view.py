@@ -1,0 +1,191 @@
+"""The two trees: opened, scrolled and selected together; the right one says what differs."""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, Qt, Slot
+from PySide6.QtGui import QColor, QFont, QPainter, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...document import Document, Selection
+from ...theme import tokens
+from ...widgets.chevron import chevron
+from ...widgets.labels import ElidedLabel
+from ..tree.open_rows import OpenRows
+from .cells import Column
+from .difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER
+from .model import CompareModel, Role
+
+SHOWN = (
+    (Column.NAME, Column.KEEPS_LEFT, Column.MACS_LEFT),
+    (Column.NAME, Column.KEEPS_RIGHT, Column.MACS_RIGHT, Column.CHANGE),
+)
+WIDTHS = {Column.KEEPS_LEFT: 52, Column.KEEPS_RIGHT: 52, Column.MACS_LEFT: 62, Column.MACS_RIGHT: 62}
+WIDTHS = {**WIDTHS, Column.CHANGE: 100}
+NARROW = 520
+"""Width of both below which the MACs are left to the tooltip, in device-independent pixels."""
+
+
+class CompareDelegate(QStyledItemDelegate):
+    """Colours what differs; what is gone is struck out, and the words stand in a column of their own."""
+
+    def __init__(self, right: bool, parent: QWidget) -> None:
+        """Draw one side."""
+        super().__init__(parent)
+        self._gone = Role.GONE_RIGHT if right else Role.GONE_LEFT
+        self._right = right
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Draw one cell."""
+        look, kind, gone = tokens(), int(index.data(Role.KIND) or SAME), bool(index.data(self._gone))
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, QColor(look.selection))
+        elif option.state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(option.rect, QColor(look.hover))
+        colour = {
+            REMOVED: look.marked,
+            NARROWER: look.marked,
+            ADDED: look.accent,
+            WIDER: look.accent,
+            OTHERS: look.text,
+            COSTS: look.text,
+        }.get(kind, look.muted)
+        if index.column() == Column.NAME and not gone:
+            colour = look.text if kind != SAME else look.muted
+        area = QRectF(option.rect).adjusted(3, 0, -3, 0)
+        painter.save()
+        painter.setPen(QColor(colour))
+        font = QFont(option.font)
+        font.setStrikeOut(gone and index.column() == Column.NAME)
+        painter.setFont(font)
+        left = index.column() in (Column.NAME, Column.CHANGE)
+        side = Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight
+        text = index.data() or ""
+        if index.column() == Column.CHANGE:
+            text = fitting(text, area.width(), painter.fontMetrics().horizontalAdvance)
+        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, int(area.width()))
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | side, text)
+        painter.restore()
+
+
+class CompareTree(QTreeView):
+    """One side."""
+
+    def __init__(self, model: CompareModel, right: bool, parent: QWidget | None = None) -> None:
+        """Show the columns of a side."""
+        super().__init__(parent)
+        self.setModel(model)
+        self.setItemDelegate(CompareDelegate(right, self))
+        self.setUniformRowHeights(True)
+        self.setAnimated(False)
+        self.setIndentation(12)
+        self.setMouseTracking(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        header = self.header()
+        header.setStretchLastSection(False)
+        header.setMinimumSectionSize(40)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
+        for column in Column:
+            self.setColumnHidden(column, column not in SHOWN[int(right)])
+            if column in WIDTHS:
+                header.resizeSection(column, WIDTHS[column])
+
+    def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
+        """An arrow where there is something below, and the row's colour behind it."""
+        look = tokens()
+        if self.selectionModel().isSelected(index):
+            painter.fillRect(rect, look.selection)
+        if self.model().hasChildren(index):
+            centre = QPointF(rect.right() - self.indentation() / 2 + 1, rect.center().y() + 0.5)
+            chevron(painter, centre, "down" if self.isExpanded(index) else "right", look.muted)
+
+
+class TwoTrees(QWidget):
+    """Both sides.
+
+    Attributes:
+        left: The tree of the left model.
+        right: The tree of the right model.
+    """
+
+    def __init__(self, document: Document, model: CompareModel, parent: QWidget | None = None) -> None:
+        """Show a comparison."""
+        super().__init__(parent)
+        self.document, self.rows = document, model
+        self.left, self.right = CompareTree(model, False), CompareTree(model, True)
+        self._costs = (ElidedLabel(role="caption"), ElidedLabel(role="caption"))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        for number, tree in enumerate((self.left, self.right)):
+            column = QVBoxLayout()
+            column.setSpacing(1)
+            column.addWidget(self._costs[number])
+            column.addWidget(tree, 1)
+            row.addLayout(column, 10 + 2 * number)
+        self.left.setAccessibleName(self.tr("Left model"))
+        self.right.setAccessibleName(self.tr("Right model, with what differs"))
+        for tree in (self.left, self.right):
+            tree.header().setAccessibleName(self.tr("Columns of {0}").format(tree.accessibleName()))
+        self._join()
+
+    def _join(self) -> None:
+        """What one tree does, the other does."""
+        self.right.setSelectionModel(self.left.selectionModel())
+        for one, other in ((self.left, self.right), (self.right, self.left)):
+            one.expanded.connect(other.expand)
+            one.collapsed.connect(other.collapse)
+            one.verticalScrollBar().valueChanged.connect(other.verticalScrollBar().setValue)
+        self._open = OpenRows(self.left, self.rows)
+        self.left.selectionModel().currentChanged.connect(self._current_changed)
+        self.rows.modelReset.connect(self._restored)
+
+    def say(self, costs: tuple[str, str]) -> None:
+        """Head each tree with what its model costs."""
+        for each, text in zip(self._costs, costs, strict=True):
+            each.setText(text)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window the MACs make room for names."""
+        super().resizeEvent(event)
+        narrow = event.size().width() < NARROW
+        self.right.header().resizeSection(Column.CHANGE, 62 if narrow else WIDTHS[Column.CHANGE])
+        self.left.setColumnHidden(Column.MACS_LEFT, narrow)
+        self.right.setColumnHidden(Column.MACS_RIGHT, narrow)
+
+    def show_selection(self, selection: Selection) -> None:
+        """Make the document's selection the current row of both."""
+        index = self.rows.index_of(selection.module, selection.set_number, selection.structure)
+        if index.isValid() and index != self.left.currentIndex().siblingAtColumn(0):
+            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+            self.left.selectionModel().setCurrentIndex(index, flags)
+            self.left.scrollTo(index)
+
+    @Slot(QModelIndex, QModelIndex)
+    def _current_changed(self, current: QModelIndex, _before: QModelIndex) -> None:
+        if current.isValid():
+            self.document.select(self.rows.selection(current))
+
+    @Slot()
+    def _restored(self) -> None:
+        self.show_selection(self.document.selection)
+
+
+def fitting(text: str, room: float, width: Callable[[str], int]) -> str:
+    """A difference in as many words as there is room for: the sign and the number come first."""
+    while width(text) > room and " " in text:
+        text = text.rpartition(" ")[0]
+    return text

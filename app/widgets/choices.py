@@ -1,0 +1,66 @@
+"""Boxes to tick and to choose by, whose marks are drawn: the style's own are hardly seen on a dark window."""
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QCheckBox, QRadioButton, QStyle, QStyleOptionButton
+
+from ..theme import tokens
+
+
+class CheckBox(QCheckBox):
+    """A box to tick."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The words as the style paints them, and the box."""
+        super().paintEvent(event)
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        where = self.style().subElementRect(QStyle.SubElement.SE_CheckBoxIndicator, option, self)
+        painter, box = _prepared(self), _square(QRectF(where))
+        painter.drawRoundedRect(box, 3, 3)
+        if self.isChecked():
+            painter.setPen(QPen(_mark(self), 1.8, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            left, top, size = box.left(), box.top(), box.width()
+            corners = [(0.24, 0.52), (0.43, 0.72), (0.77, 0.3)]
+            painter.drawPolyline([QPointF(left + x * size, top + y * size) for x, y in corners])
+
+
+class RadioButton(QRadioButton):
+    """One of several."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The words as the style paints them, and the circle."""
+        super().paintEvent(event)
+        option = QStyleOptionButton()
+        self.initStyleOption(option)
+        where = self.style().subElementRect(QStyle.SubElement.SE_RadioButtonIndicator, option, self)
+        painter, box = _prepared(self), _square(QRectF(where))
+        painter.drawEllipse(box)
+        if self.isChecked():
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(_mark(self))
+            painter.drawEllipse(box.center(), 3.0, 3.0)
+
+
+def _square(where: QRectF) -> QRectF:
+    """A square of whole pixels and a half in the middle of the indicator."""
+    size = min(where.width(), where.height(), 15.0) - 1
+    left, top = where.center().x() - size / 2, where.center().y() - size / 2
+    return QRectF(int(left) + 0.5, int(top) + 0.5, size, size)
+
+
+def _prepared(button: QAbstractButton) -> QPainter:
+    """A painter with the colours of the frame and of what is in it."""
+    look, painter = tokens(), QPainter(button)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    filled = button.isChecked() and button.isEnabled()
+    edge = look.accent if filled else look.muted if button.isEnabled() else look.edge
+    if button.hasFocus():
+        edge = look.text if filled else look.accent
+    painter.setPen(QPen(QColor(edge), 1.2))
+    painter.setBrush(QColor(look.accent if filled else look.panel))
+    return painter
+
+
+def _mark(button: QAbstractButton) -> QColor:
+    return QColor(tokens().on_accent if button.isEnabled() else tokens().muted)

@@ -1,0 +1,44 @@
+"""A choice of costs, worded the same wherever one is asked for."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QWidget
+
+from secateur.engine.planning.protocol import Cost
+
+from .fields import ComboBox
+
+say = QCoreApplication.translate
+ORDER = (Cost.MACS, Cost.PARAMETERS, Cost.SIZE, Cost.PEAK, Cost.LATENCY)
+"""As people ask for them."""
+
+
+def cost_words(cost: Cost) -> str:
+    """A cost as it stands behind "of the"."""
+    return {
+        Cost.MACS: say("costs", "MACs"),
+        Cost.PARAMETERS: say("costs", "parameters"),
+        Cost.SIZE: say("costs", "file size"),
+        Cost.PEAK: say("costs", "memory"),
+        Cost.LATENCY: say("costs", "latency"),
+    }[cost]
+
+
+class CostBox(ComboBox):
+    """The costs as entries."""
+
+    def __init__(self, name: str, costs: Sequence[Cost] = ORDER, parent: QWidget | None = None) -> None:
+        """Offer some; `name` is what a screen reader says."""
+        super().__init__(name, parent)
+        for cost in costs:
+            self.addItem(cost_words(cost), str(cost))
+
+    @property
+    def cost(self) -> Cost:
+        """The chosen one."""
+        return Cost(self.currentData())
+
+    def choose(self, cost: Cost) -> None:
+        """Choose one; the first where it is not offered."""
+        self.setCurrentIndex(max(0, self.findData(str(cost))))

@@ -1,0 +1,82 @@
+"""The legend of coloured scores: cividis from the lowest to the highest, with both ends in numbers."""
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from ..theme import px, score_colour, tokens
+
+RANGE, HEIGHT = 96, 20
+"""Width of the colours and height of a line, in device-independent pixels."""
+
+
+class CaptionLine(QWidget):
+    """Words and what they are about, in one line of captions."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start empty."""
+        super().__init__(parent)
+        self.setProperty("role", "small")
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """As wide as its words and signs."""
+        return QSize(int(self.room()) + 2, px(HEIGHT))
+
+    def room(self) -> float:
+        """Width of all."""
+        raise NotImplementedError
+
+    def width_of(self, text: str) -> float:
+        """Width of a text."""
+        return float(self.fontMetrics().horizontalAdvance(text))
+
+    def say(self, painter: QPainter, left: float, text: str) -> float:
+        """Write from the left; where it ends."""
+        painter.setPen(tokens().muted)
+        area = QRectF(left, 0, self.width_of(text) + 2, self.height())
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+        return left + self.width_of(text)
+
+
+class ScoreRange(CaptionLine):
+    """The colours from the lowest score to the highest.
+
+    Attributes:
+        ends: Both, in words.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start without scores."""
+        super().__init__(parent)
+        self.ends = ("0", "")
+        self.setAccessibleName(self.tr("Colours of the scores"))
+
+    def show_ends(self, low: str, high: str) -> None:
+        """Say the range."""
+        ends = (self.tr("score {0}").format(low), high)
+        if ends == self.ends:
+            return  # saying it again lays out all around it
+        self.ends = ends
+        self.setAccessibleName(self.tr("Colours: {0} to {1}").format(*self.ends))
+        self.updateGeometry()
+        self.update()
+
+    def room(self) -> float:
+        """Words at both sides of the colours."""
+        return self.width_of(self.ends[0]) + RANGE + 10 + self.width_of(self.ends[1]) + 12
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw them."""
+        painter = QPainter(self)
+        left = self.say(painter, 0, self.ends[0]) + 5
+        paint_scores(painter, QRectF(left, 5, RANGE, self.height() - 10))
+        self.say(painter, left + RANGE + 5, self.ends[1])
+
+
+def paint_scores(painter: QPainter, area: QRectF) -> None:
+    """The colours from the lowest score to the highest."""
+    gradient = QLinearGradient(area.topLeft(), area.topRight())
+    for step in range(11):
+        gradient.setColorAt(step / 10, QColor(*score_colour(step / 10)))
+    painter.fillRect(area, gradient)

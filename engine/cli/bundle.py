@@ -1,0 +1,82 @@
+"""`secateur bundle`: hand a project on as one small file, or look into one that came from elsewhere."""
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+
+from ..errors import SecateurError
+from ..export.destination import check_destination
+from ..session.session import Session
+from ..sharing.bundle import Bundle, is_bundle, read_bundle, write_bundle
+from ..sharing.facts import metric_of
+from ..sharing.handed import Handed, handed
+from ..sharing.structures import analysis_to_json
+from ..sources.protocol import ModelSpec
+from ..wording import byte_size, metric_value, percent, size, thousands
+from .output import Outcome, Reporter
+from .report import columns, costs_of
+from .report import metric_of as metric_content
+
+
+def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
+    """Write a bundle of a project, or say what is in one."""
+    path = arguments.project.absolute()
+    if is_bundle(path) and not arguments.out:
+        return _shown(read_bundle(path))
+    if not arguments.out:
+        raise SecateurError("cli.no_out", "Say where to write the bundle: --out FILE.zip")
+    out = arguments.out.absolute()
+    check_destination(out, 0)
+    found = handed(path, arguments.state or "")
+    if arguments.with_weights and found.weights is None:
+        raise SecateurError("cli.no_weights", "A bundle is handed on without weights. Make it from the project.")
+    structures = found.structures or _structures(path, arguments, reporter)
+    weights = found.weights if arguments.with_weights else None
+    reporter.finish(write_bundle(out, found.history, found.recipe, found.state, structures, weights))
+    return _wrote(out, found, bool(weights))
+
+
+def _structures(path: Path, arguments: argparse.Namespace, reporter: Reporter) -> bytes:
+    """Of a project that was saved before projects kept them: its model is opened."""
+    if is_bundle(path):
+        known = read_bundle(path).analysis
+        return b"" if known is None else analysis_to_json(known)
+    with closing(Session()) as session:
+        spec = ModelSpec(str(path), trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        return analysis_to_json(reporter.finish(session.open(spec, evaluate=False)).analysis)
+
+
+def _wrote(out: Path, found: Handed, weights: bool) -> Outcome:
+    bytes_ = out.stat().st_size
+    content = {"command": "bundle", "files": [str(out)], "state": found.state, "weights": weights, "bytes": bytes_}
+    held = "with weights" if weights else "without weights"
+    return Outcome(content, f"wrote {out} ({byte_size(bytes_)}, {held}, no data)")
+
+
+def _shown(found: Bundle) -> Outcome:
+    made, states = found.manifest, tuple(found.history.states.values())
+    original = states[0]
+    rows = [["", "", "parameters", "MACs", "", "metric", "n"]]
+    for one in states:
+        metric = metric_of(one)
+        cells = [size(one.parameters), size(one.macs), percent(one.macs / max(original.macs, 1))]
+        words = [f"{metric_value(metric)} {metric.name}", thousands(metric.count)] if metric else ["", ""]
+        rows.append([one.id, str(one.kind) + (", handed on" if one.id == made.state else ""), *cells, *words])
+    lines = [made.title, columns(rows, left=2), f"{made.written}, {made.machine}"]
+    lines += [found.absent or "The weights of all states are in it."]
+    content = {
+        "command": "bundle",
+        "title": made.title,
+        "state": made.state,
+        "written": made.written,
+        "machine": made.machine,
+        "versions": made.versions,
+        "weights": not found.absent,
+        "states": [
+            {"id": one.id, "kind": str(one.kind), "parent": one.parent}
+            | costs_of(one)
+            | {"metrics": [metric_content(metric) for metric in one.metrics]}
+            for one in states
+        ],
+    }
+    return Outcome(content, "\n".join(lines))

@@ -1,0 +1,28 @@
+"""The course of a recovery, kept with its state: what the window draws live and a report draws later."""
+
+from collections.abc import Sequence
+
+from ..jobs import Job, Result
+
+MOST = 240
+"""Points of the loss that are kept; measured metrics are kept all."""
+
+
+def noted(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
+    """Run a job, and put what it says of its course into a list."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            return stop.value
+        if "step" in progress.values and len(progress.values) > 1:
+            points.append(dict(progress.values))
+        yield progress
+
+
+def thinned(points: Sequence[dict[str, float]]) -> tuple[dict[str, float], ...]:
+    """All points with a metric, and evenly spread ones of the others."""
+    losses = [point for point in points if "loss" in point]
+    every = -(-len(losses) // MOST) or 1
+    kept = {id(point) for point in losses[::every]}
+    return tuple(point for point in points if "loss" not in point or id(point) in kept)

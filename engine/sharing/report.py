@@ -1,0 +1,92 @@
+"""One HTML file that says what was done and what came out: no network, no scripts, plots as SVG, light and dark."""
+
+import os
+import platform
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from ..session.files import write
+from ..session.history import History, versions
+from ..session.plain import to_json
+from ..session.script import script_of
+from ..session.steps import Open, Recipe
+from .facts import Facts, data_words, facts_of
+from .stripping import base_name, stripped, stripped_history
+
+STYLE, TEMPLATE = "report.css", "report.j2"
+
+
+def report_of(history: History, recipe: Recipe, state: str, machine: str = "") -> str:
+    """The report of a state of a history; neither the model nor its data are opened.
+
+    Args:
+        history: Read.
+        recipe: Of the state.
+        state: Which.
+        machine: Where the report's session ran, in words; this one where "".
+    """
+    bare, history = stripped(recipe), stripped_history(history)
+    first = bare.steps[0]
+    assert isinstance(first, Open)
+    facts = facts_of(
+        history,
+        state,
+        first.outcome.widths,
+        environment(history, first, machine),
+        to_json(bare, indent=2).decode(),
+        script_of(bare),
+    )
+    return render(facts)
+
+
+def write_report(path: Path, history: History, recipe: Recipe, state: str) -> Path:
+    """Write a report atomically; returns the path."""
+    write(path, report_of(history, recipe, state).encode())
+    return path
+
+
+def render(facts: Facts) -> str:
+    """Facts as HTML; every word in them is escaped."""
+    style = Markup(_text(STYLE))  # Ours, not a user's: it stands in the page as it is.
+    return _environment().get_template(TEMPLATE).render(facts=facts, style=style).lstrip()
+
+
+def environment(history: History, first: Open, machine: str = "") -> list[tuple[str, str]]:
+    """What the numbers depend on, in words, without a path or a name of a person."""
+    spec, made = history.spec, history.versions or versions()
+    threads = f"{first.intent.threads} ({first.intent.dtype})"
+    found = [
+        ("Model", base_name(spec.source) if spec is not None else ""),
+        ("Weights", base_name(spec.weights) if spec is not None and spec.weights else "the source's own"),
+        ("Weights, sha256", first.outcome.weights),
+        ("Data", data_words(history.task)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in made.items())),
+        ("Threads", threads),
+        ("Machine", machine or this_machine()),
+    ]
+    return [(name, words) for name, words in found if words]
+
+
+def this_machine() -> str:
+    """Processor, cores and system, without the machine's name."""
+    from ..targets.bench import processor
+
+    return f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__ or "").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,215 @@
+"""The Compare tab as a hand uses it: two models in trees that move together, and the table of all runs."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
+from PySide6.QtWidgets import QApplication
+
+from secateur.app.document import Document, Side
+from secateur.app.panels.compare import Compare
+from secateur.app.panels.compare.cells import Column
+from secateur.app.panels.compare.model import CompareModel, Role
+from secateur.app.panels.compare.runs import MACS, METRIC, NAME
+from secateur.app.panels.compare.view import fitting
+from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
+from secateur.engine.structures.costs import costs
+from tests.app.branches import begun, branched
+
+
+@pytest.fixture
+def panel(qtbot, dressed) -> Compare:
+    document = branched()
+    panel = Compare(document)
+    qtbot.addWidget(panel)
+    panel.resize(640, 420)
+    panel.show()
+    document.compare(Side("s2"), Side("s3"))
+    document.views.settle()
+    return panel
+
+
+def text(panel: Compare, module: str, column: Column) -> str:
+    return panel.model.index_of(module).siblingAtColumn(column).data()
+
+
+def test_the_model_keeps_the_rules_of_item_models(panel, qtmodeltester) -> None:
+    qtmodeltester.check(panel.model)
+    panel.model.show_only(True)
+    qtmodeltester.check(panel.model)
+
+
+def test_states_of_two_branches_stand_side_by_side_with_what_each_keeps(panel) -> None:
+    document = panel.document
+    analysis, states = document.analysis, document.contents.states
+    gone = [document.contents.removed_in(name) for name in ("s2", "s3")]
+    for number, one in enumerate(analysis.sets):
+        if one.count > 1:
+            left, right = (int((~mask[one.structures]).sum()) for mask in gone)
+            assert text(panel, one.module, Column.KEEPS_LEFT) == str(left), number
+            assert text(panel, one.module, Column.KEEPS_RIGHT) == str(right)
+            words = text(panel, one.module, Column.CHANGE)
+            if left > right and "removed" not in words:
+                assert words == f"\u2212{left - right} narrower"
+            elif right > left:
+                assert words == f"+{right - left} wider"
+    assert panel.boxes[0].currentText() == "recovered s2" and panel.boxes[1].currentText() == "cut s3"
+    assert states["s2"].parent == "s1"
+
+
+def test_macs_of_a_row_are_those_that_the_engine_counts(panel) -> None:
+    document = panel.document
+    for side, name in enumerate(("s2", "s3")):
+        counted = costs(document.analysis, document.contents.removed_in(name))
+        whole = panel.model.difference.macs[side]
+        rows = panel.model.rows
+        assert sum(int(whole[n]) for n in range(rows.module_count) if rows.parent[n] < 0) == counted.macs
+        held = panel.model.difference.parameters[side]
+        alone = (rows.tensor_node < 0) & rows.parameters  # a norm of the model itself has no row
+        inside = sum(int(held[n]) for n in range(rows.module_count) if rows.parent[n] < 0)
+        assert inside + counted.tensor_sizes[alone].sum() == counted.parameters
+
+
+def test_a_removed_block_is_struck_out_and_said_in_words(panel) -> None:
+    row = panel.model.index_of("layer1.0")
+    assert row.siblingAtColumn(Column.CHANGE).data() == "\u2212 removed"
+    assert row.data(Role.GONE_RIGHT) and not row.data(Role.GONE_LEFT)
+    assert "MACs" in row.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_what_one_tree_opens_scrolls_and_selects_the_other_does(panel, qtbot) -> None:
+    left, right = panel.trees.left, panel.trees.right
+    layer = panel.model.index_of("layer3.0.conv1")
+    left.scrollTo(layer)
+    assert left.isExpanded(layer.parent()) and right.isExpanded(layer.parent())
+    right.expand(layer)
+    assert left.isExpanded(layer)
+    qtbot.waitUntil(lambda: left.verticalScrollBar().maximum() > 50)
+    right.verticalScrollBar().setValue(40)
+    assert left.verticalScrollBar().value() == 40
+    left.collapse(layer)
+    assert not right.isExpanded(layer)
+    left.scrollTo(layer)
+    qtbot.mouseClick(right.viewport(), Qt.MouseButton.LeftButton, pos=right.visualRect(layer).center())
+    assert panel.document.selection.module == "layer3.0.conv1"
+    assert left.selectionModel().isSelected(layer)
+
+
+def test_a_selection_from_elsewhere_is_shown_in_both(panel) -> None:
+    from secateur.app.document import Selection
+
+    panel.document.select(Selection("layer2.0.conv1", 4))
+    panel.document.views.settle()
+    assert panel.trees.left.currentIndex() == panel.model.index_of("layer2.0.conv1")
+    assert panel.trees.right.currentIndex() == panel.trees.left.currentIndex()
+
+
+def test_only_differences_leaves_out_what_is_the_same(panel, qtbot) -> None:
+    qtbot.mouseClick(panel.only, Qt.MouseButton.LeftButton)
+    shown = list(structures(panel.model))
+    gone = [panel.document.contents.removed_in(name) for name in ("s2", "s3")]
+    assert sorted(shown) == np.flatnonzero(gone[0] != gone[1]).tolist()
+    assert not panel.model.index_of("fc").isValid()
+
+
+def structures(model: CompareModel):
+    todo = [QModelIndex()]
+    while todo:
+        above = todo.pop()
+        for n in range(model.rowCount(above)):
+            index = model.index(n, 0, above)
+            yield from model.structures(index)
+            todo.append(index)
+
+
+def test_at_first_the_original_stands_beside_what_is_present(qtbot, dressed) -> None:
+    document = begun()
+    panel = Compare(document)
+    qtbot.addWidget(panel)
+    assert [box.currentText() for box in panel.boxes] == ["original", "original"]
+    document.mark([40, 41], True)
+    document.views.settle()
+    assert [box.currentText() for box in panel.boxes] == ["original", "plan, 2 marked"]
+    assert text(panel, "layer1.0.conv1", Column.CHANGE) == "\u22122 narrower"
+
+
+def test_as_many_but_other_structures_are_told(qtbot, dressed) -> None:
+    document = begun()
+    panel = Compare(document)
+    qtbot.addWidget(panel)
+    one = document.analysis.sets[2]
+    first, second = document.analysis.empty(), document.analysis.empty()
+    first[one.first], second[one.first + 1] = True, True
+    document.compare(Side("s0", first), Side("s0", second))
+    document.views.settle()
+    assert text(panel, one.module, Column.CHANGE) == "\u2260 1 others"
+
+
+def test_the_table_of_runs_sorts_by_numbers_and_a_click_opens_the_state(panel, qtbot) -> None:
+    qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
+    table = panel.table
+    table.sortByColumn(MACS, Qt.SortOrder.AscendingOrder)
+    states = panel.document.contents.states
+    assert [run.state for run in panel.runs.runs()] == sorted(states, key=lambda name: states[name].macs)
+    table.sortByColumn(METRIC, Qt.SortOrder.DescendingOrder)
+    assert [run.state for run in panel.runs.runs()] == ["s0", "s2", "s3", "s1"]
+    assert panel.runs.index(1, METRIC).data() == "90.5 % \u00b1 0.66"
+    where = table.visualRect(panel.runs.index(3, NAME)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    assert panel.document.state.id == "s1"
+    panel.document.views.settle()
+    assert "cut s1, present" in [panel.runs.index(row, NAME).data() for row in range(4)]
+
+
+def test_the_table_is_copied_as_csv_with_plain_numbers(panel, qtbot) -> None:
+    document = panel.document
+    metric = document.contents.states["s3"].metrics[0]
+    spec = BaselineSpec(BaselineKind.RANDOM, epochs=3)
+    document.take_baselines((Baseline("b0", "s3", spec, "random removal", "", 1000, 2000, 3, metric),))
+    document.views.settle()
+    qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
+    panel.table.setFocus()
+    qtbot.mouseClick(panel.copy, Qt.MouseButton.LeftButton)
+    rows = list(csv.DictReader(io.StringIO(QApplication.clipboard().text())))
+    assert [row["run"] for row in rows] == ["original", "cut s1", "recovered s2", "cut s3", "random removal"]
+    assert [int(row["MACs"]) for row in rows[:4]] == [one.macs for one in document.states]
+    assert float(rows[2]["metric value"]) == 0.905 and rows[2]["n"] == "2000"
+    assert float(rows[1]["latency ms"]) == 0.44 and rows[4]["latency ms"] == ""
+    assert "baseline of s3" in rows[4]["made"]
+
+
+def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
+    document = panel.document
+    metric = document.contents.states["s3"].metrics[0]
+    document.take_baselines((Baseline("b0", "s3", BaselineSpec(BaselineKind.STOCK), "half", "", 1, 2, 3, metric),))
+    document.views.settle()
+    qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
+    before = document.state
+    where = panel.table.visualRect(panel.runs.index(4, NAME)).center()
+    qtbot.mouseClick(panel.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    assert document.state is before
+
+
+def test_a_difference_in_too_little_room_keeps_its_sign() -> None:
+    assert fitting("\u221224 narrower", 50, lambda text: 8 * len(text)) == "\u221224"
+    assert fitting("+172.3 % MACs", 70, lambda text: 8 * len(text)) == "+172.3 %"
+
+
+def test_an_empty_window_says_what_the_tab_is_for(qtbot, dressed) -> None:
+    panel = Compare(Document())
+    qtbot.addWidget(panel)
+    panel.show()
+    assert not panel.trees.isVisible() and not panel.table.isVisible()
+
+
+def test_keys_move_in_both_trees(panel, qtbot) -> None:
+    first = panel.model.index(0, 0)
+    flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+    panel.trees.right.selectionModel().setCurrentIndex(first, flags)
+    panel.trees.right.setFocus()
+    qtbot.keyClick(panel.trees.right, Qt.Key.Key_Down)
+    assert panel.trees.left.currentIndex().row() == 1
+    qtbot.keyClick(panel.trees.right, Qt.Key.Key_Right)
+    assert panel.trees.left.isExpanded(panel.model.index(1, 0))

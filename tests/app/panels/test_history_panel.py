@@ -1,0 +1,126 @@
+"""The history as a hand uses it: states and plans of all branches, steps, and a comparison of two of them."""
+
+import pytest
+from PySide6.QtCore import QModelIndex, Qt
+
+from secateur.app.panels.history import History
+from tests.app.branches import begun, branched
+
+
+@pytest.fixture
+def panel(qtbot, dressed) -> History:
+    panel = History(branched())
+    qtbot.addWidget(panel)
+    panel.resize(760, 260)
+    panel.show()
+    return panel
+
+
+def rows(panel: History) -> dict[str, QModelIndex]:
+    found, todo = {}, [QModelIndex()]
+    while todo:
+        above = todo.pop(0)
+        for n in range(panel.view.model().rowCount(above)):
+            index = panel.view.model().index(n, 0, above)
+            found[index.data()] = index
+            todo.append(index)
+    return found
+
+
+def click(qtbot, panel: History, name: str, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+    where = panel.view.visualRect(rows(panel)[name]).center()
+    qtbot.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, modifier, where)
+    panel.document.views.settle()
+
+
+def steps(panel: History) -> list[str]:
+    return [panel.steps.item(n).text() for n in range(panel.steps.count())]
+
+
+def test_states_and_the_plans_that_were_left_stand_in_one_tree(panel) -> None:
+    found = rows(panel)
+    assert list(found) == [
+        "original", "plan, 60 marked", "cut s1", "cut s3", "recovered s2", "plan, 30 marked, present",
+    ]  # fmt: skip
+    assert found["recovered s2"].parent().data() == "cut s1"
+    assert found["plan, 60 marked"].parent().data() == "original"
+
+
+def test_going_back_and_acting_loses_no_plan(panel, qtbot) -> None:
+    document = panel.document
+    before = document.marked.copy()
+    click(qtbot, panel, "plan, 60 marked")
+    assert document.state.id == "s0" and document.marked.sum() == 60
+    document.mark([500], True)
+    document.views.settle()
+    assert "plan, 61 marked, present" in rows(panel)
+    click(qtbot, panel, "plan, 30 marked")
+    assert document.state.id == "s3" and (document.marked == before).all()
+
+
+def test_a_click_on_a_state_goes_there_across_cuts_and_recoveries(panel, qtbot) -> None:
+    click(qtbot, panel, "recovered s2")
+    assert panel.document.state.id == "s2" and not panel.document.marked.any()
+    assert "recovered s2, present" in rows(panel)
+    click(qtbot, panel, "original")
+    assert panel.document.state.id == "s0"
+    panel.document.undo()
+    assert panel.document.state.id == "s2"
+
+
+def test_steps_of_the_branch_are_listed_and_a_click_jumps(panel, qtbot) -> None:
+    assert steps(panel)[0] == "opened" and steps(panel)[-1] == "mark 30 structures"
+    item = panel.steps.item(2)
+    assert item.text() == "keep 20 of layer1.1.conv1"
+    panel.steps.scrollToItem(item)
+    where = panel.steps.visualItemRect(item).center()
+    qtbot.mouseClick(panel.steps.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    document = panel.document
+    document.views.settle()
+    assert document.state.id == "s0" and document.undo_text == "keep 20 of layer1.1.conv1"
+    assert document.redo_text.startswith("cut")
+
+
+def test_return_goes_where_the_arrow_keys_led(panel, qtbot) -> None:
+    panel.view.setFocus()
+    while panel.view.currentIndex().data() != "cut s1":
+        qtbot.keyClick(panel.view, Qt.Key.Key_Up)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Return)
+    assert panel.document.state.id == "s1"
+
+
+def test_two_branches_are_compared(panel, qtbot) -> None:
+    document = panel.document
+    click(qtbot, panel, "recovered s2")
+    click(qtbot, panel, "cut s3", Qt.KeyboardModifier.ControlModifier)
+    assert document.state.id == "s2", "a click that selects a second row goes nowhere"
+    click(qtbot, panel, "recovered s2, present", Qt.KeyboardModifier.ControlModifier)
+    assert panel.comparison.text() == "Compare the two"
+    qtbot.mouseClick(panel.comparison, Qt.MouseButton.LeftButton)
+    assert sorted(side.state for side in document.compared) == ["s2", "s3"]
+
+
+def test_a_plan_is_compared_with_what_is_present(panel, qtbot) -> None:
+    document = panel.document
+    click(qtbot, panel, "plan, 60 marked", Qt.KeyboardModifier.ControlModifier)
+    qtbot.mouseClick(panel.comparison, Qt.MouseButton.LeftButton)
+    left, right = document.compared
+    assert left.state == "s0" and left.plan.sum() == 60 and right is None
+
+
+def test_a_plan_that_was_cut_is_shown_as_its_cut_alone(qtbot, dressed) -> None:
+    document = begun()
+    panel = History(document)
+    qtbot.addWidget(panel)
+    document.mark([40, 41], True)
+    document.views.settle()
+    assert list(rows(panel)) == ["original", "plan, 2 marked, present"]
+    from secateur.engine.session.states import StateKind
+    from tests.app.branches import make
+
+    make(document, "s1", "s0", StateKind.CUT, 0.9, 0.5)
+    document.views.settle()
+    assert list(rows(panel)) == ["original", "cut s1, present"]
+    document.undo()
+    document.views.settle()
+    assert list(rows(panel)) == ["original", "plan, 2 marked, present", "cut s1"]

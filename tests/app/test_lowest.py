@@ -1,0 +1,165 @@
+"""The fastest that loses at most half a point: from the goal row to trials in the trade-off and the result."""
+
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QMainWindow
+
+from secateur.app.aspects import Goal
+from secateur.app.commands import command_named
+from secateur.app.dialogs.lowest import FindLowest
+from secateur.app.panels.tradeoff import TradeOff
+from secateur.app.panels.tradeoff_points import Cost as Axis
+from secateur.app.panels.tradeoff_points import trade_off
+from secateur.engine.planning.classes import DEEP
+from secateur.engine.planning.goal import suggest
+from secateur.engine.planning.protocol import Cost, Limit
+from secateur.engine.session.losses import Found, Tolerance, Trial
+from secateur.engine.session.states import State, StateKind
+from secateur.engine.structures.parts import Kind
+from secateur.engine.tasks.protocol import Metric, Split
+
+from .playing import play, top1
+from .stand_in import state_of, task_info
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+class Window(QMainWindow):
+    def __init__(self, document):
+        super().__init__()
+        self.document = document
+        self.fronts: list[str] = []
+
+    def show_panel(self, module: str) -> None:
+        self.fronts.append(module)
+
+
+@pytest.fixture
+def player(qapp, dressed):
+    player = play(task=replace(task_info(), seconds=0.001))
+    document = player.document
+    assert document.original is not None
+    document.contents.states["s0"] = replace(document.original, metrics=(replace(top1(0.914), split=Split.REPORT),))
+    yield player
+    player.document.work.close()
+
+
+@pytest.fixture
+def window(qtbot, player) -> Window:
+    made = Window(player.document)
+    qtbot.addWidget(made)
+    return made
+
+
+def dialog_over(qtbot, window) -> FindLowest:
+    made = FindLowest(window)
+    made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def tried(player, number: int, share: float, accuracy: float) -> State:
+    """What a trial ends in: judged on the choose split alone."""
+    document = player.document
+    analysis, nothing = document.analysis, document.analysis.empty()
+    gone = suggest(analysis, document.scores, share, nothing, nothing)
+    return state_of(analysis, f"s{number}", "s0", StateKind.RECOVERED, gone, accuracy)
+
+
+def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
+    document = player.document
+    document.set_goal(Goal(0.5, 0.5))
+    dialog = dialog_over(qtbot, window)
+    assert dialog.cost.cost is Cost.LATENCY and dialog.lose.value() == 0.5
+    assert "onnxruntime" in dialog.estimate.text() and "Roughly" in dialog.estimate.text()
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    state, course, tolerance, scores = player.link.asked("lowest")
+    assert state == "s0" and scores is document.scores
+    assert tolerance == Tolerance(0.005, Cost.LATENCY, 6, 2)  # two of five epochs while it is searched
+    assert course.goal.limits == (Limit(Cost.LATENCY, 1.0),) and course.goal.target == document.target
+    assert course.recovery.epochs == document.recovery.epochs and window.fronts == ["tradeoff"]
+    assert "A search runs" in command_named("run.lowest").enabled(document) and not document.busy
+
+
+def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):
+    dialog = dialog_over(qtbot, window)
+    dialog.cost.choose(Cost.PARAMETERS)
+    dialog.most.setValue(60)
+    dialog.lose.setValue(1.25)
+    dialog.trials.setValue(3)
+    qtbot.mouseClick(dialog.blocks, LEFT)
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    _, course, tolerance, _ = player.link.asked("lowest")
+    assert course.goal.limits == (Limit(Cost.PARAMETERS, 0.6),) and course.goal.target is None
+    assert (tolerance.loss, tolerance.trials) == (0.0125, 3)
+    assert course.goal.kinds == DEEP and Kind.BLOCK in DEEP
+    assert command_named("edit.depth").shown(player.document) == "Keep whole blocks"
+    assert player.document.goal.lose == 1.25  # the line in the trade-off, and the next question
+
+
+def test_what_has_another_unit_may_lose_a_share_of_it(player):
+    document = player.document
+    perplexity = Metric("perplexity", 20.0, 100, 0.5, Split.REPORT, percent=False, higher_is_better=False)
+    document.contents.states["s0"] = replace(document.original, metrics=(perplexity,))
+    assert document.lowest.tolerance(0.5) == pytest.approx(0.025)
+
+
+def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
+    document = player.document
+    panel = TradeOff(document)
+    qtbot.addWidget(panel)
+    panel.resize(760, 460)
+    panel.show()
+    qtbot.waitExposed(panel)
+    document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    held, lost = tried(player, 1, 0.7, 0.911), tried(player, 2, 0.4, 0.88)
+    player.make("lowest", held, Trial(0.7, "s1", 0.003, 0.0089, True))
+    said = player.sentences[-1]
+    assert said.startswith("Trial 1, 70.0 % of the MACs: holds: 0.30 \u00b1 0.89 points lost, 0.50 points")
+    assert "the data cannot tell" in player.sentences[-1]  # 0.3 lies within one standard error of 0.5
+    player.make("lowest", lost, Trial(0.4, "s2", 0.034, 0.0089))
+    assert "too much: 3.40" in player.sentences[-1] and "cannot tell" not in player.sentences[-1]
+    player.make("lowest", Trial(0.1, "", note="It cannot be reached."))
+    assert player.sentences[-1] == "Trial 3, 10.0 % of the MACs: It cannot be reached."
+    trade = trade_off(document, Axis.MACS)
+    points = {p.state: p for p in trade.points}
+    assert points["s1"].label == "trial 1, holds" and points["s2"].label == "trial 2, loses too much"
+    assert points["s1"].y == pytest.approx(91.1) and "choose split" in points["s1"].tip
+    assert [p.state for p in trade.front] == ["s0"]  # judged on another split: on no curve with the others
+
+
+def test_the_result_is_gone_to_and_one_undo_leads_back(player):
+    document = player.document
+    document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    result = tried(player, 1, 0.7, 0.911)
+    result = replace(result, metrics=(*result.metrics, replace(top1(0.909), split=Split.REPORT)))
+    trial = Trial(0.7, "s1", 0.003, 0.0089, True, final=True)
+    player.make("lowest", result, trial)
+    assert player.sentences[-1].startswith("Result, 70.0 % of the MACs: holds")
+    player.answer("lowest", Found((trial,), top1(0.914), (result,)))
+    assert document.state.id == "s1" and "Found: 70% of the MACs" in player.sentences[-1]
+    assert "90.9\u00a0%" in player.sentences[-1]  # as reported
+    player.settle()
+    document.undo()
+    assert document.state.id == "s0" and "s1" in document.contents.states
+
+
+def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
+    document = player.document
+    document.lowest.start(0.5, Cost.LATENCY, 6, 2, 1.0, document.recovery)
+    states = tried(player, 1, 0.4, 0.8), tried(player, 2, 0.7, 0.911)
+    trials = Trial(0.4, "s1", 0.1, 0.009), Trial(0.2, "", note="no"), Trial(0.7, "s2", 0.003, 0.009, True, final=True)
+    player.make("lowest", *states, *trials)
+    player.answer("lowest", Found(trials, top1(0.914), states[1:]))
+    measured, target = player.link.asked("measure")
+    assert measured == ("s0", "s2", "s1") and target == document.target
+
+
+def test_nothing_that_holds_is_said_and_changes_nothing(player):
+    document = player.document
+    document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
+    player.answer("lowest", Found((Trial(0.5, "", note="no"),), top1(0.914), ()))
+    assert document.state.id == "s0" and "No budget that was tried loses at most 0.50 points" in player.sentences[-1]
