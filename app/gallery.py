@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from . import commands, dialogs, panels
 
-BASES = {"FormDialog", "FolderDialog"}
-"""What other dialogs are made from."""
+BASES = {"FormDialog", "FolderDialog", "ChooseMode"}
+"""What other dialogs are made from, and one that asks about a recipe that was read."""
 
 
 def dialog_kinds() -> dict[str, type[QWidget]]:
@@ -55,12 +55,6 @@ def _export(window: Any) -> QDialog:
     return Export(window, "onnx")
 
 
-def _report(window: Any) -> QDialog:
-    from .dialogs.hand_on import HandOn
-
-    return HandOn(window, "report")
-
-
 def _mode(window: Any) -> QDialog:
     from secateur.engine.errors import Message
     from secateur.engine.session.matching import Fit, Mode
@@ -74,18 +68,6 @@ def _mode(window: Any) -> QDialog:
     )
     fit = Fit(Recipe(1, ()), sentences=sentences, refused={Mode.SAME_INDICES: sentences[0]})
     return ChooseMode(window, "recipe.json", fit)
-
-
-def _moved(window: Any) -> QDialog:
-    from .dialogs.moved import Moved
-
-    return Moved(window, "models/net.py", window.tr("the model"), lambda path: None)
-
-
-def _mishap(window: Any) -> QDialog:
-    from .dialogs.mishap import Mishap
-
-    return Mishap(window, window.tr("Something went wrong in the window. What is open is as it was."))
 
 
 def _plot(window: Any) -> QDialog:
@@ -106,11 +88,29 @@ def _recovery(window: Any) -> QDialog:
     return RecoveryDialog(window, window.document.recovery, lambda settings: None)
 
 
+def _hand_on(window: Any) -> QDialog:
+    from .dialogs.hand_on import HandOn
+
+    return HandOn(window, "report")
+
+
+def _mishap(window: Any) -> QDialog:
+    from .dialogs.mishap import Mishap
+
+    return Mishap(window, "ValueError: not a number")
+
+
+def _moved(window: Any) -> QDialog:
+    from .dialogs.moved import Moved
+
+    return Moved(window, "images/val", window.tr("Data"), lambda path: None)
+
+
 _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "Consent": _consent,
     "ChooseMode": _mode,
     "Export": _export,
-    "HandOn": _report,
+    "HandOn": _hand_on,
     "Mishap": _mishap,
     "Moved": _moved,
     "RatingOptions": _rating,

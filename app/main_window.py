@@ -128,7 +128,7 @@ class MainWindow(QMainWindow):
         if not self._closed:
             self.document.work.start()
             self.document.work.keeper.look()
-            self._preload.start()
+            self._preload.begin()
 
     @Slot()
     def _build(self) -> None:

@@ -6,7 +6,8 @@ Only modules are loaded in the other thread; widgets are made in the window's ow
 import contextlib
 from collections.abc import Iterable
 
-from PySide6.QtCore import QObject, QThread
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import QObject, QThread, QTimer, Slot
 
 from .places import Place
 
@@ -22,6 +23,22 @@ class Preload(QThread):
         """Take what to load; `start` begins."""
         super().__init__(parent)
         self._places = tuple(places)
+        self._qt = [QtCore, QtGui, QtWidgets]
+
+    @Slot()
+    def begin(self) -> None:
+        """Start, once every class of Qt is there.
+
+        PySide makes them when they are first named, which two threads must not do at once: the plots' library names
+        all of them, and the program ended of it now and then. One module a turn of the event loop.
+        """
+        if not self._qt:
+            return self.start()
+        module = self._qt.pop(0)
+        for name in dir(module):
+            getattr(module, name, None)
+        QTimer.singleShot(0, self.begin)
+        return None
 
     def run(self) -> None:
         """Load (in the new thread)."""

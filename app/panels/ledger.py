@@ -124,6 +124,15 @@ class Ledger(QWidget):
         super().resizeEvent(event)
         self.row.invalidate()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs other heights."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "row"):
+            for cell in self.cells.values():
+                cell.number.setMinimumHeight(px(24))
+                cell.body.invalidate()
+            self.row.invalidate()
+
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()
 

@@ -1,7 +1,8 @@
 """A row of small widgets that breaks into further rows when it gets narrow."""
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
+from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget, QWidgetItem
+from shiboken6 import isValid
 
 
 class FlowLayout(QLayout):
@@ -13,6 +14,15 @@ class FlowLayout(QLayout):
         self._items: list[QLayoutItem] = []
         self._gap = gap
         self.setContentsMargins(0, 0, 0, 0)
+
+    def addWidget(self, widget: QWidget) -> None:
+        """Take a widget, in an item made here.
+
+        One that Qt makes can be deleted by Qt without a word to Python, which then calls what is no longer there: the
+        program ended of it when the look was switched.
+        """
+        self.addChildWidget(widget)
+        self.addItem(QWidgetItem(widget))
 
     def addItem(self, item: QLayoutItem) -> None:
         """Keep an item."""
@@ -49,13 +59,13 @@ class FlowLayout(QLayout):
 
     def sizeHint(self) -> QSize:
         """One row."""
-        hints = [item.sizeHint() for item in self._items]
+        hints = [item.sizeHint() for item in filter(isValid, self._items)]
         width = sum(h.width() for h in hints) + self._gap * max(0, len(hints) - 1)
         return QSize(width, max((h.height() for h in hints), default=0))
 
     def minimumSize(self) -> QSize:
         """The widest item."""
-        hints = [item.minimumSize() for item in self._items]
+        hints = [item.minimumSize() for item in filter(isValid, self._items)]
         return QSize(max((h.width() for h in hints), default=0), max((h.height() for h in hints), default=0))
 
     def _place(self, rect: QRect, move: bool) -> int:
@@ -63,7 +73,7 @@ class FlowLayout(QLayout):
         y, row = rect.y(), list[tuple[QLayoutItem, QSize]]()
         rows: list[list[tuple[QLayoutItem, QSize]]] = []
         used = 0
-        for item in (one for one in self._items if not one.isEmpty()):
+        for item in (one for one in filter(isValid, self._items) if not one.isEmpty()):
             hint = item.sizeHint()
             if row and used + hint.width() > rect.width():
                 rows.append(row)

@@ -39,7 +39,11 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
     assert isinstance(app, QApplication)
     apply(app, Scheme.LIGHT, Sizes().body)
     window = MainWindow(document)
-    qtbot.addWidget(window, before_close_func=lambda _: setattr(document, "jobs_shown", ()))  # nothing is asked then
+
+    def quiet(_window: object = None) -> None:
+        document.jobs_shown = ()  # closing asks nothing
+
+    qtbot.addWidget(window, before_close_func=quiet)
     window.resize(*size)
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
@@ -47,6 +51,8 @@ def window_of(document: StandIn, qtbot, size: tuple[int, int] = (1440, 900)) -> 
     if document.analysis is not None:
         qtbot.waitUntil(window.area.isVisible)
     qtbot.wait(60)
-    yield window
-    document.jobs_shown = ()
-    window.close()
+    try:
+        yield window
+    finally:
+        quiet()
+        window.close()

@@ -76,7 +76,7 @@ class StructureTree(QTreeView):
     def changeEvent(self, event: QEvent) -> None:
         """Text of another size needs other columns."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and self.model() is not None:
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "columns"):
             self.columns.share_room(self.viewport().width())
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
