@@ -23,6 +23,7 @@ from ..tasks.protocol import Metric, Split
 from .states import State, StateKind
 
 if TYPE_CHECKING:
+    from .opened import Opened
     from .session import Session
 
 
@@ -107,7 +108,7 @@ def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken
     return session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
 
 
-def rounds_of(session: "Session", path: Sequence[State]) -> tuple[Round, ...]:
+def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[Round, ...]:
     """How a state came about: its cuts with their goals, and what recovered them."""
     rounds: list[Round] = []
     for one in path:
@@ -121,7 +122,7 @@ def rounds_of(session: "Session", path: Sequence[State]) -> tuple[Round, ...]:
     return tuple(rounds)
 
 
-def model_of(session: "Session", one: Baseline, factory: Callable[[], nn.Module], trusted: bool) -> nn.Module:
+def model_of(session: "Opened", one: Baseline, factory: Callable[[], nn.Module], trusted: bool) -> nn.Module:
     """A baseline's module again, with its weights; a source's Python file runs only with consent."""
     weights = session.store.get(one.weights)
     if one.source is None:
@@ -160,7 +161,7 @@ def _record(state: str, asked: BaselineSpec, made: Made, metric: Metric, standin
     )
 
 
-def _as_much(session: "Session", cut: State) -> Goal:
+def _as_much(session: "Opened", cut: State) -> Goal:
     """The goal that stands for marks by hand: the same MACs, of the kinds that went."""
     gone, _ = from_identities(session.analysis, cut.removed)
     kinds = {one.kind for one in session.analysis.sets if gone[one.structures].any()} | DEFAULT_KINDS

@@ -4,76 +4,55 @@ The window talks to it through `client`, in a process of its own; the command li
 methods are jobs; a job that fails or is cancelled leaves everything as it was.
 """
 
-import hashlib
-import json
 import shutil
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..baselines.protocol import Baseline, BaselineSpec, Standing
-from ..devices import CPU, available, device_named, placed
-from ..errors import OpenError, TaskError
+from ..baselines.protocol import Baseline, BaselineSpec
+from ..devices import placed
+from ..errors import OpenError
 from ..export.table import exporter_named
-from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..latency.protocol import LatencyTable
-from ..latency.savings import Saving, savings
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
-from ..recovery.reading_layers import Kept
-from ..recovery.resume import Checkpoint
 from ..scoring.choices import Choices
 from ..scoring.criteria import score as rate
 from ..sensitivity.measure import Subject, sensitivity
 from ..sensitivity.protocol import SHARES, Sensitivity
 from ..sensitivity.trials import sets_of
-from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights, write_bundle
+from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights
 from ..sharing.recipes import recipe_at
-from ..sharing.report import write_report
-from ..sharing.structures import STRUCTURES, analysis_to_json
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
 from ..sources.protocol import ModelSpec
-from ..structures.analysis import Analysis, Mask, from_identities, identities
-from ..structures.costs import costs
+from ..structures.analysis import Mask, identities
 from ..surgery.cut import cut as operate
 from ..surgery.explain import explain
 from ..surgery.own_class import require_own_class
-from ..surgery.protocol import Edits
-from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
-from ..targets.elsewhere import refuse_prompt, write_bench
-from ..targets.measure import measure as time_files
-from ..targets.measure import measure_steps
-from ..targets.protocol import TargetSpec, Timing
+from ..targets.protocol import TargetSpec
 from ..tasks.open import open_task
-from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec
+from ..tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 from . import comparing, courses
-from .artifacts import Artifacts
-from .benching import bench_name, take_results
 from .comparing import Comparison
 from .courses import Course, Sweep
 from .curve import noted, thinned
-from .files import removed_unless_finished, write
-from .filters import Filters, filters_of
+from .files import removed_unless_finished
+from .handing import Handing
 from .history import History, is_project
-from .latencies import Measuring, latency_table, liked_multiple
 from .live import Live
 from .losses import Found, Tolerance, lowest
 from .matching import Fit, Mode
 from .opening import (
-    Prepared,
     analysed,
     check_outputs,
     described,
@@ -85,44 +64,19 @@ from .opening import (
     with_tokenizer,
 )
 from .paths import absolute_to, change_model, change_task
-from .place import Place
-from .plain import to_plain
-from .points import Numbers, Stored, fingerprint, points_of
-from .project import changes, read_project, take_window, write_project
-from .recipe import RECIPE, recipe_of, write_recipe
+from .points import Numbers, Stored, points_of
+from .project import changes, read_project
 from .reopening import check_kept, reopened
 from .replay import Replay, fit_of, steps_again
-from .script import SCRIPT, write_script
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
-from .steps import Open, Recipe
-from .store import GIGABYTE, WeightStore
+from .steps import Open
+from .store import WeightStore
 
 NEVER = NeverCancelled()
 
 
-class Session(Place):
+class Session(Handing):
     """One opened model and its states; what `Place` says of where they lie."""
-
-    def __init__(
-        self,
-        folder: Path | None = None,
-        disk_bound: int = 4 * GIGABYTE,
-        cache: Path | None = None,
-        exclusive: bool = False,
-    ) -> None:
-        """Work in a folder, or in a temporary one that `close` removes.
-
-        Args:
-            folder: Where log and weights go.
-            disk_bound: Bytes that the folder may take.
-            cache: Where measurements by content go.
-            exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
-        """
-        self._temporary = folder is None
-        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
-        super().__init__(place, disk_bound, cache or place, exclusive)
-        self.device: str = CPU
-        self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
     def open(
         self, spec: ModelSpec, evaluate: bool = True, folder: str = "", token: CancelToken = NEVER
@@ -181,11 +135,6 @@ class Session(Place):
         self._live, self._shown = Live(prepared, analysis, prepared.task, info, began), None
         return self._opened()
 
-    def use_device(self, device: str) -> str:
-        """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
-        self.device = device_named(device)
-        return self.device
-
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
         """Let a task judge the model; the original is evaluated on it first."""
         live, opened = self._need(), time.time()
@@ -230,63 +179,6 @@ class Session(Place):
         live, task = self._need(), self._need_task()
         how = (choices.batches, seed, torch.get_num_threads())
         return points_of(self.cache / "ablation", one, live.prepared.spec, task.spec, live.opened, how)
-
-    def measure(
-        self, states: tuple[str, ...], target: TargetSpec, token: CancelToken = NEVER
-    ) -> Job[tuple[Timing, ...]]:
-        """Latencies of states and baselines on a target, interleaved; they are kept with them."""
-        files: list[Path] = []
-        steps: list[tuple[Path, Inputs]] = []
-        for state in states:
-            artifacts, model, one = self.measurable(state)
-            if target.tokens:
-                steps.append((yield from artifacts.step(model, one, target, token)))
-            files.append((yield from artifacts.file(model, one, target, token)))
-        yield Progress("Measuring")
-        timings = yield from time_files(files, self._need().prepared.inputs, target, token)
-        if steps:
-            yield Progress("Measuring one further token")
-            paths, inputs = [path for path, _ in steps], [given for _, given in steps]
-            found = yield from measure_steps(paths, inputs, target, token)
-            timings = tuple(replace(timing, step=one) for timing, one in zip(timings, found, strict=True))
-        for state, timing in zip(states, timings, strict=True):
-            self.history.add_timing(state, timing)
-        return timings
-
-    def latencies(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[LatencyTable]:
-        """The table that predicts the latency of any plan on a target; what is missing in it is measured first.
-
-        Widths in it are multiples of `target.multiple`.
-        """
-        return (yield from latency_table(self._measuring(target), token, target.multiple))
-
-    def savings(self, state: str, target: TargetSpec, token: CancelToken = NEVER) -> Job[tuple[Saving, ...]]:
-        """What half of each set of a state saves on a target, and where removal buys no time there."""
-        table = yield from self.latencies(target, token)
-        return savings(self.analysis, table, self.removed(state))
-
-    def forget_latencies(self, target: TargetSpec) -> None:
-        """Measure anew what is asked next of a target, where the machine was busy before."""
-        self._measuring(target).file.unlink(missing_ok=True)
-
-    def liked_multiple(self, target: TargetSpec, token: CancelToken = NEVER) -> Job[int]:
-        """The multiple of widths that saves time on a target, as measured; 0 where none does."""
-        return (yield from liked_multiple(self._measuring(target), token))
-
-    def write_bench(
-        self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
-    ) -> Job[tuple[str, str]]:
-        """Write what another machine needs to measure states; returns the folder and the command to run there."""
-        refuse_prompt(target)
-        files: dict[str, Path] = {}
-        for state in states:
-            one = self.history.state(state)
-            files[bench_name(one)] = yield from self._artifacts().file(self._model(state), one, target, token)
-        return write_bench(Path(absolute_to(Path.cwd())(folder)), files, self._need().prepared.inputs, target)
-
-    def take_bench(self, path: str) -> tuple[State, ...]:
-        """Read what `bench.py` wrote on another machine into the states that it measured; returns these."""
-        return take_results(self.history, Path(absolute_to(Path.cwd())(path)))
 
     def cut(self, state: str, removed: Mask, plan: PlanIntent | None = None, token: CancelToken = NEVER) -> Job[State]:
         """Remove structures from a state and verify the cut; raises and changes nothing when it does not hold.
@@ -428,80 +320,12 @@ class Session(Place):
             self.history.put(replace(one, exports=(*one.exports, exported)))
         return exported
 
-    @property
-    def analysis(self) -> Analysis:
-        """Of the opened model."""
-        return self._need().analysis
-
-    @property
-    def prepared(self) -> Prepared:
-        """The opened model with what it is run on."""
-        return self._need().prepared
-
-    @property
-    def has_task(self) -> bool:
-        """Whether a task judges the model."""
-        return self._need().task is not None
-
-    def removed(self, state: str) -> Mask:
-        """[S] what is gone in a state."""
-        return self._need().mask(self.history.state(state))
-
-    def filters(self, state: str) -> Filters | None:
-        """The filters of a state's first convolution as images, None where it has none that can be seen."""
-        live = self._need()
-        return filters_of(self._model(state), live.analysis, live.mask(self.history.state(state)))
-
-    def states(self) -> tuple[State, ...]:
-        """All states in the order they were made, the original first."""
-        return tuple((self.history if self._shown is None else self._shown.history).states.values())
-
-    def baselines(self, state: str = "") -> tuple[Baseline, ...]:
-        """The baselines that stand beside a state, or beside any, in the order they were made."""
-        return tuple(one for one in self.history.baselines.values() if state in ("", one.against))
-
-    def standing(self, state: str) -> Standing:
-        """A state as baselines are made for it."""
-        live, task, one = self._need(), self._need_task(), self.history.state(state)
-        opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
-        made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
-        costs = (one.parameters, one.macs)
-        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
-
     def keep_baseline(self, one: Baseline, model: nn.Module) -> Baseline:
         """Write a baseline's weights, then the baseline; it gets its id."""
         weights = self.store.put(model.state_dict())
         kept = self.history.put_baseline(replace(one, id=f"b{len(self.history.baselines)}", weights=weights))
         self._collect()
         return kept
-
-    def recipe(self, state: str) -> Recipe:
-        """The steps from the original to a state."""
-        return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
-
-    def write_recipe(self, state: str, path: str) -> tuple[str, ...]:
-        """Write the recipe of a state into a file; returns what was written."""
-        file = Path(absolute_to(Path.cwd())(path))
-        write_recipe(file, self.recipe(state))
-        return (str(file),)
-
-    def write_script(self, state: str, path: str) -> tuple[str, ...]:
-        """Write the Python script of a state, with a file of marks beside it where they are many; what was written."""
-        return tuple(map(str, write_script(Path(absolute_to(Path.cwd())(path)), self.recipe(state))))
-
-    def write_report(self, state: str, path: str) -> tuple[str, ...]:
-        """Write a report of a state as one HTML file; returns what was written."""
-        file = Path(absolute_to(Path.cwd())(path))
-        return (str(write_report(file, self.history, self.recipe(state), state)),)
-
-    def write_bundle(
-        self, state: str, path: str, weights: bool = False, token: CancelToken = NEVER
-    ) -> Job[tuple[str, ...]]:
-        """Write a bundle of all states, with or without their weights; returns what was written."""
-        file, structures = Path(absolute_to(Path.cwd())(path)), analysis_to_json(self._need().analysis)
-        folder = self.store.folder if weights else None
-        told = (self.history, self.recipe(state), state, structures, folder)
-        return (str((yield from write_bundle(file, *told, token))),)
 
     def open_recipe(
         self,
@@ -532,41 +356,12 @@ class Session(Place):
         read = recipe_at(Path(absolute_to(Path.cwd())(recipe)))
         return (yield from steps_again(read, self, self._opened(), mode, token))
 
-    def save(self, folder: str, state: str) -> str:
-        """Write a project: every state with its weights, recipe and script of one. Returns the folder."""
-        target = Path(folder).expanduser().absolute()
-        store = WeightStore(target / "weights")
-        for digest in self.history.weights:
-            store.take(digest, self.store)
-        recipe = self.recipe(state)
-        write_recipe(target / RECIPE, recipe)
-        write_script(target / SCRIPT, recipe)
-        write(target / STRUCTURES, analysis_to_json(self._need().analysis))
-        assert self.history.spec is not None
-        write_project(target, self.history.spec, self.history.task, state)
-        take_window(self.folder, target)
-        self.history.write_to(target)
-        return str(target)
-
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
         self._let_go()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _need(self) -> Live:
-        if self._live is None and self._shown is not None:
-            raise OpenError("session.shown", "{absent}", absent=self._shown.absent)
-        if self._live is None:
-            raise OpenError("session.closed", "No model is open. Open one first.")
-        return self._live
-
-    def _need_task(self) -> Task:
-        task = self._need().task
-        if task is None:
-            raise TaskError("session.no_task", "This needs data: say which with --task, or attach it in the window.")
-        return task
 
     def _open_project(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a project, then copy its states into this session's folder; another task may judge it."""
@@ -625,88 +420,3 @@ class Session(Place):
         self.history.read()
         self._live, self._shown = live, None
         return self._opened()
-
-    def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
-        total, weights = costs(analysis), self.store.put(model.state_dict())
-        identity = ("s0", "", StateKind.ORIGINAL, dict[str, list[int]](), Edits(), weights)
-        return State(*identity, total.parameters, total.macs, metrics=metrics)
-
-    def _opened(self) -> OpenedModel:
-        live = self._need()
-        changed = tuple(map(str, self.history.notes))
-        of_data = () if live.info is None else live.info.notes
-        notes = (*changed, *map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
-        spec = self.history.spec and replace(self.history.spec, task=self.history.task)
-        told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info, spec)
-        return OpenedModel(*told, devices=available(), folder=str(self.folder), changed=changed)
-
-    def _artifacts(self) -> Artifacts:
-        return Artifacts(self.folder / "artifacts", self._need().prepared)
-
-    def _measuring(self, target: TargetSpec) -> Measuring:
-        live = self._need()
-        return Measuring(live.prepared, live.analysis, target, self.cache / "latency")
-
-    def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
-        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
-        if self._temporary:
-            return Checkpoint(None)  # nobody could go on with it
-        task = self.history.task
-        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
-        data = [fingerprint(task.path)] if task is not None else []
-        key, mendable = (
-            hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
-        )
-        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key, mendable)
-
-    def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
-        """The model that a state was cut from, and what the state keeps of it; None for no cut."""
-        live = self._need()
-        if state.kind is not StateKind.CUT:
-            return None
-        before = self.history.state(state.parent)
-        model = self._fresh(before) if before.parent else live.prepared.opened.model
-        return model, relative_keeps(live.analysis, live.mask(before), live.mask(state))
-
-    def _model(self, state: str) -> nn.Module:
-        return self._need().model(self.history.state(state), self.store)
-
-    def _fresh(self, state: State) -> nn.Module:
-        return self._need().fresh(state, self.store)
-
-    def _keep(
-        self,
-        model: nn.Module,
-        parent: State,
-        kind: StateKind,
-        removed: dict[str, list[int]],
-        edits: Edits,
-        fields: Mapping[str, Any],
-    ) -> State:
-        """Write a new state's weights, then the state; only then it exists."""
-        live = self._need()
-        total = costs(live.analysis, from_identities(live.analysis, removed)[0])
-        weights = self.store.put(model.state_dict())
-        identity = (self.history.next_id(), parent.id, kind, removed, edits, weights)
-        state = self.history.put(State(*identity, total.parameters, total.macs, **fields))
-        live.present = (state.id, model.eval())
-        self._collect()
-        return state
-
-    def _collect(self) -> None:
-        """Keep the session's folder in its bound."""
-        size = self.store.collect(set(self.history.weights))
-        self._artifacts().collect(self.store.bound - size)
-
-    def measurable(self, name: str) -> tuple[Artifacts, nn.Module, State]:
-        """What is measured of a state or a baseline, and who writes its files."""
-        beside = self.history.baselines.get(name)
-        if beside is None:
-            return self._artifacts(), self._model(name), self.history.state(name)
-        prepared, spec = self._need().prepared, self.history.spec
-        factory, trusted = prepared.opened.factory, spec is not None and spec.trust_code
-        if beside.source is not None:
-            opened = replace(prepared.opened, name=beside.title)
-            prepared = replace(prepared, spec=beside.source, opened=opened)
-        model = comparing.model_of(self, beside, factory, trusted)
-        return Artifacts(self.folder / "artifacts", prepared), model, comparing.as_state(beside)

@@ -1,0 +1,68 @@
+"""What a session hands on: recipes, scripts, reports, bundles and projects."""
+
+from pathlib import Path
+
+import torch
+
+from ..jobs import CancelToken, Job, NeverCancelled
+from ..sharing.bundle import write_bundle
+from ..sharing.report import write_report
+from ..sharing.structures import STRUCTURES, analysis_to_json
+from .files import write
+from .paths import absolute_to
+from .project import take_window, write_project
+from .recipe import RECIPE, recipe_of, write_recipe
+from .script import SCRIPT, write_script
+from .steps import Recipe
+from .store import WeightStore
+from .target_jobs import TargetJobs
+
+NEVER = NeverCancelled()
+
+
+class Handing(TargetJobs):
+    """Writes down what was done."""
+
+    def recipe(self, state: str) -> Recipe:
+        """The steps from the original to a state."""
+        return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
+
+    def write_recipe(self, state: str, path: str) -> tuple[str, ...]:
+        """Write the recipe of a state into a file; returns what was written."""
+        file = Path(absolute_to(Path.cwd())(path))
+        write_recipe(file, self.recipe(state))
+        return (str(file),)
+
+    def write_script(self, state: str, path: str) -> tuple[str, ...]:
+        """Write the Python script of a state, with a file of marks beside it where they are many; what was written."""
+        return tuple(map(str, write_script(Path(absolute_to(Path.cwd())(path)), self.recipe(state))))
+
+    def write_report(self, state: str, path: str) -> tuple[str, ...]:
+        """Write a report of a state as one HTML file; returns what was written."""
+        file = Path(absolute_to(Path.cwd())(path))
+        return (str(write_report(file, self.history, self.recipe(state), state)),)
+
+    def write_bundle(
+        self, state: str, path: str, weights: bool = False, token: CancelToken = NEVER
+    ) -> Job[tuple[str, ...]]:
+        """Write a bundle of all states, with or without their weights; returns what was written."""
+        file, structures = Path(absolute_to(Path.cwd())(path)), analysis_to_json(self._need().analysis)
+        folder = self.store.folder if weights else None
+        told = (self.history, self.recipe(state), state, structures, folder)
+        return (str((yield from write_bundle(file, *told, token))),)
+
+    def save(self, folder: str, state: str) -> str:
+        """Write a project: every state with its weights, recipe and script of one. Returns the folder."""
+        target = Path(folder).expanduser().absolute()
+        store = WeightStore(target / "weights")
+        for digest in self.history.weights:
+            store.take(digest, self.store)
+        recipe = self.recipe(state)
+        write_recipe(target / RECIPE, recipe)
+        write_script(target / SCRIPT, recipe)
+        write(target / STRUCTURES, analysis_to_json(self._need().analysis))
+        assert self.history.spec is not None
+        write_project(target, self.history.spec, self.history.task, state)
+        take_window(self.folder, target)
+        self.history.write_to(target)
+        return str(target)

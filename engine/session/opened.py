@@ -1,0 +1,200 @@
+"""What is open in a session: the model, its task, and the states that came of it, live or on disk."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..baselines.protocol import Baseline, Standing
+from ..devices import CPU, available, device_named
+from ..errors import OpenError, TaskError
+from ..recovery.protocol import RecoverySettings
+from ..recovery.reading_layers import Kept
+from ..recovery.resume import Checkpoint
+from ..sharing.bundle import Bundle
+from ..structures.analysis import Analysis, Mask, from_identities
+from ..structures.costs import costs
+from ..surgery.protocol import Edits
+from ..surgery.slicing import relative_keeps
+from ..tasks.protocol import Metric, Task
+from . import comparing
+from .artifacts import Artifacts
+from .filters import Filters, filters_of
+from .live import Live
+from .opening import (
+    Prepared,
+)
+from .place import Place
+from .plain import to_plain
+from .points import fingerprint
+from .states import OpenedModel, State, StateKind
+from .store import GIGABYTE
+
+
+class Opened(Place):
+    """What a session's jobs start from and end with; what `Place` says of where they lie."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        disk_bound: int = 4 * GIGABYTE,
+        cache: Path | None = None,
+        exclusive: bool = False,
+    ) -> None:
+        """Work in a folder, or in a temporary one that `close` removes.
+
+        Args:
+            folder: Where log and weights go.
+            disk_bound: Bytes that the folder may take.
+            cache: Where measurements by content go.
+            exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
+        """
+        self._temporary = folder is None
+        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
+        super().__init__(place, disk_bound, cache or place, exclusive)
+        self.device: str = CPU
+        self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
+
+    @property
+    def analysis(self) -> Analysis:
+        """Of the opened model."""
+        return self._need().analysis
+
+    @property
+    def prepared(self) -> Prepared:
+        """The opened model with what it is run on."""
+        return self._need().prepared
+
+    @property
+    def has_task(self) -> bool:
+        """Whether a task judges the model."""
+        return self._need().task is not None
+
+    def removed(self, state: str) -> Mask:
+        """[S] what is gone in a state."""
+        return self._need().mask(self.history.state(state))
+
+    def filters(self, state: str) -> Filters | None:
+        """The filters of a state's first convolution as images, None where it has none that can be seen."""
+        live = self._need()
+        return filters_of(self._model(state), live.analysis, live.mask(self.history.state(state)))
+
+    def states(self) -> tuple[State, ...]:
+        """All states in the order they were made, the original first."""
+        return tuple((self.history if self._shown is None else self._shown.history).states.values())
+
+    def baselines(self, state: str = "") -> tuple[Baseline, ...]:
+        """The baselines that stand beside a state, or beside any, in the order they were made."""
+        return tuple(one for one in self.history.baselines.values() if state in ("", one.against))
+
+    def standing(self, state: str) -> Standing:
+        """A state as baselines are made for it."""
+        live, task, one = self._need(), self._need_task(), self.history.state(state)
+        opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
+        made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
+        costs = (one.parameters, one.macs)
+        return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
+
+    def use_device(self, device: str) -> str:
+        """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
+        self.device = device_named(device)
+        return self.device
+
+    def _need(self) -> Live:
+        if self._live is None and self._shown is not None:
+            raise OpenError("session.shown", "{absent}", absent=self._shown.absent)
+        if self._live is None:
+            raise OpenError("session.closed", "No model is open. Open one first.")
+        return self._live
+
+    def _need_task(self) -> Task:
+        task = self._need().task
+        if task is None:
+            raise TaskError("session.no_task", "This needs data: say which with --task, or attach it in the window.")
+        return task
+
+    def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
+        total, weights = costs(analysis), self.store.put(model.state_dict())
+        identity = ("s0", "", StateKind.ORIGINAL, dict[str, list[int]](), Edits(), weights)
+        return State(*identity, total.parameters, total.macs, metrics=metrics)
+
+    def _opened(self) -> OpenedModel:
+        live = self._need()
+        changed = tuple(map(str, self.history.notes))
+        of_data = () if live.info is None else live.info.notes
+        notes = (*changed, *map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
+        spec = self.history.spec and replace(self.history.spec, task=self.history.task)
+        told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info, spec)
+        return OpenedModel(*told, devices=available(), folder=str(self.folder), changed=changed)
+
+    def _artifacts(self) -> Artifacts:
+        return Artifacts(self.folder / "artifacts", self._need().prepared)
+
+    def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
+        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
+        if self._temporary:
+            return Checkpoint(None)  # nobody could go on with it
+        task = self.history.task
+        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
+        data = [fingerprint(task.path)] if task is not None else []
+        key, mendable = (
+            hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
+        )
+        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key, mendable)
+
+    def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
+        """The model that a state was cut from, and what the state keeps of it; None for no cut."""
+        live = self._need()
+        if state.kind is not StateKind.CUT:
+            return None
+        before = self.history.state(state.parent)
+        model = self._fresh(before) if before.parent else live.prepared.opened.model
+        return model, relative_keeps(live.analysis, live.mask(before), live.mask(state))
+
+    def _model(self, state: str) -> nn.Module:
+        return self._need().model(self.history.state(state), self.store)
+
+    def _fresh(self, state: State) -> nn.Module:
+        return self._need().fresh(state, self.store)
+
+    def _keep(
+        self,
+        model: nn.Module,
+        parent: State,
+        kind: StateKind,
+        removed: dict[str, list[int]],
+        edits: Edits,
+        fields: Mapping[str, Any],
+    ) -> State:
+        """Write a new state's weights, then the state; only then it exists."""
+        live = self._need()
+        total = costs(live.analysis, from_identities(live.analysis, removed)[0])
+        weights = self.store.put(model.state_dict())
+        identity = (self.history.next_id(), parent.id, kind, removed, edits, weights)
+        state = self.history.put(State(*identity, total.parameters, total.macs, **fields))
+        live.present = (state.id, model.eval())
+        self._collect()
+        return state
+
+    def _collect(self) -> None:
+        """Keep the session's folder in its bound."""
+        size = self.store.collect(set(self.history.weights))
+        self._artifacts().collect(self.store.bound - size)
+
+    def measurable(self, name: str) -> tuple[Artifacts, nn.Module, State]:
+        """What is measured of a state or a baseline, and who writes its files."""
+        beside = self.history.baselines.get(name)
+        if beside is None:
+            return self._artifacts(), self._model(name), self.history.state(name)
+        prepared, spec = self._need().prepared, self.history.spec
+        factory, trusted = prepared.opened.factory, spec is not None and spec.trust_code
+        if beside.source is not None:
+            opened = replace(prepared.opened, name=beside.title)
+            prepared = replace(prepared, spec=beside.source, opened=opened)
+        model = comparing.model_of(self, beside, factory, trusted)
+        return Artifacts(self.folder / "artifacts", prepared), model, comparing.as_state(beside)
