@@ -103,7 +103,7 @@ def _engine(window: Any) -> Lines:
 
 
 def _files(window: Any) -> Lines:
-    yield "settings", _settings_file()
+    yield "settings", str(settings.path())
     yield "sessions", str(sessions_folder())
     yield "this session", str(window.document.work.folder)
     yield "program", str(Path(__file__).resolve().parent.parent)
@@ -123,12 +123,6 @@ def _document(window: Any) -> Lines:
     yield "target", f"{target.runtime}, {target.precision}, {target.threads} threads, batch {target.batch}"
     yield "states", f"{len(document.states)}, present {document.contents.present}"
     yield "criterion", document.rating
-
-
-def _settings_file() -> str:
-    """Where the settings lie."""
-    place = getattr(settings, "path", None)
-    return str(place()) if place is not None else settings.settings().fileName()
 
 
 def _resident(pid: int) -> int:
