@@ -22,7 +22,7 @@ KEYWORDS = {"text", "placeholderText", "toolTip", "tip", "hint", "sentence", "ti
 NAMES = {
     "ONNX", "PyTorch", "MACs", "Secateur", "AdamW", "Adam", "SGD", "left", "bottom", "right", "top",
     "caption", "code", "good", "heading", "link", "marked", "muted", "number", "primary", "role", "small", "strong",
-    "chip", "card", "error", "file", "folder", "save", "px", "http", "utf", "numbers",
+    "chip", "card", "mark", "offer", "error", "file", "folder", "save", "px", "http", "utf", "numbers",
 }  # fmt: skip
 """Names of things and roles of widgets: the same in every language, or never shown."""
 EXEMPT = {"screenshots.py", "main.py"}
@@ -41,7 +41,7 @@ def called(node: ast.Call) -> str:
 
 def readable(text: str) -> bool:
     """A word of two letters or more that is no name."""
-    return any(word not in NAMES for word in re.findall(r"[^\W\d_]{2,}", re.sub(r"\{.*?\}", "", text)))
+    return any(word not in NAMES for word in re.findall(r"[^\W\d_]{2,}", re.sub(r"\{.*?\}|\S*\.\w+\S*", "", text)))
 
 
 def untranslated(node: ast.AST, translates: set[str]) -> list[ast.Constant]:

@@ -47,8 +47,8 @@ class RatingOptions(Card):
         super().__init__(parent, margin=14)
         self.setWindowFlag(Qt.WindowType.Popup)
         self.document = document
-        self.setMinimumWidth(WIDTH)
         self._title = label(role="heading", wrap=True)
+        self._title.setMinimumWidth(WIDTH - 28)  # of the popover none: words may need more
         self.help = {name: label(role="caption", wrap=True) for name in ("formula", "cost", "paper")}
         self._make()
         self._lay_out()
