@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtWidgets import QCheckBox, QSizePolicy
+from PySide6.QtWidgets import QSizePolicy
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 
 from ..panels.baseline_words import needs_of, question_of, title_of
 from ..panels.measures import metric_text, target_text
+from ..widgets.choices import CheckBox
 from ..widgets.fields import SpinBox
 from ..widgets.labels import label
 from ..widgets.numbers import about
@@ -37,11 +38,11 @@ class Baselines(FormDialog):
         )
         super().__init__(window, self.tr("Baselines"), sentence, self.tr("Make them"))
         self._document, self._beside = window.document, window.document.beside
-        self.boxes: dict[BaselineKind, QCheckBox] = {}
+        self.boxes: dict[BaselineKind, CheckBox] = {}
         self.told = {kind: label("", "muted", wrap=True) for kind in BaselineKind}
         missing = self._beside.missing()
         for kind in BaselineKind:
-            box = self.boxes[kind] = QCheckBox(title_of(kind))
+            box = self.boxes[kind] = CheckBox(title_of(kind))
             possible = kind is not BaselineKind.STOCK or self._beside.family_known
             box.setChecked(kind is only if only is not None else kind in missing and possible)
             box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -72,7 +73,7 @@ class Baselines(FormDialog):
             hint = self.tr("empty: the next smaller one of the family")
         self.stock = self.add_line(self.tr("Stock model"), hint=hint)
         self.weights = self.add_path(self.tr("Its weights"), hint=self.tr("empty: its source's own, or random ones"))
-        self.timed = QCheckBox(self.tr("in turns with the state"))
+        self.timed = CheckBox(self.tr("in turns with the state"))
         self.timed.setToolTip(target_text(self._document.target))
         self.timed.setChecked(not self._document.target.machine)
         self.timed.setEnabled(not self._document.target.machine)

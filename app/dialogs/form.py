@@ -50,10 +50,9 @@ class FormDialog(QDialog):
         self.cancel_button.clicked.connect(self.reject)
 
     def sizeHint(self) -> QSize:
-        """Wide enough for paths; no minimum, because that would let words be cut off that need more."""
-        hint = super().sizeHint()
-        width = max(hint.width(), WIDE)
-        return QSize(width, max(hint.height(), self._outer.totalHeightForWidth(width)))
+        """Wide enough for paths, and as high as its words are at that width: Qt reckons with narrower ones."""
+        width = max(super().sizeHint().width(), WIDE)
+        return QSize(width, self._outer.totalHeightForWidth(width))
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()

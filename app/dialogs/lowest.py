@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtWidgets import QCheckBox
-
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.session.losses import TRIALS, brief_epochs
 
 from ..commands.reasons import has_blocks
 from ..panels.measures import target_text
+from ..widgets.choices import CheckBox
 from ..widgets.cost_box import CostBox
 from ..widgets.fields import DoubleSpinBox, SpinBox
 from ..widgets.labels import label
@@ -54,7 +53,7 @@ class FindLowest(FormDialog):
         self.most = DoubleSpinBox(self.tr("And keep at most, of the cost"), 1, 100, 0, self.tr(" %"))
         self.most.setValue(100)
         self.add_row(self.most.accessibleName(), self.most)
-        self.blocks = QCheckBox(self.tr("whole blocks, too"), self)
+        self.blocks = CheckBox(self.tr("whole blocks, too"), self)
         self.blocks.hide()
         self.blocks.setToolTip(self.tr("They compete with filters and heads: a block saves the most time"))
         self.blocks.setChecked(document.goal.depth)

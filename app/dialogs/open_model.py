@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
-from PySide6.QtWidgets import QCheckBox
 
 from secateur.engine.sources.protocol import ModelSpec
 
 from ..drops import WEIGHTS
+from ..widgets.choices import CheckBox
 from ..widgets.fields import ComboBox
 from ..words import QT_TRANSLATE_NOOP
 from .data_rows import DataRows
@@ -75,7 +75,7 @@ class OpenModel(FormDialog):
                 "Empty: all stay but hidden states and the like."
             )
         )
-        self.own_class = QCheckBox(self.tr("Leave the model's code as it is"))
+        self.own_class = CheckBox(self.tr("Leave the model's code as it is"))
         self.own_class.setToolTip(
             self.tr(
                 "Only plans for which it is enough to change what modules remember. Sizes that the code takes for one, "

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtWidgets import QCheckBox, QWidget
+from PySide6.QtWidgets import QWidget
 
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 
+from ..widgets.choices import CheckBox
 from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from .form import FormDialog
 
@@ -34,7 +35,7 @@ class RecoveryDialog(FormDialog):
         self.patience = self._whole(self.tr("Stop after epochs without gain"), 500, "", settings.patience)
         self.patience.setSpecialValueText(self.tr("never"))
         self.seed = self._whole(self.tr("Seed"), 2**31 - 1, "", settings.seed)
-        self.half = QCheckBox(self.tr("Compute in bfloat16 where that is safe"))
+        self.half = CheckBox(self.tr("Compute in bfloat16 where that is safe"))
         self.half.setChecked(settings.half)
         self.add_row(self.tr("Precision"), self.half)
         self._explain()

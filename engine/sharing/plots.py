@@ -141,9 +141,9 @@ def curve(
     values: Sequence[tuple[float, float]],
     level: tuple[float, str] | None = None,
 ) -> Plot | None:
-    """A line through points, and perhaps a level to compare it with; None for fewer than two finite points."""
+    """A line through points, and perhaps a level to compare it with; None where all finite points are at one place."""
     values = [one for one in values if math.isfinite(one[0]) and math.isfinite(one[1])]
-    if len(values) < 2:
+    if len({x for x, _ in values}) < 2:
         return None
     ys = [y for _, y in values] + ([level[0]] if level is not None else [])
     axes = Axes([x for x, _ in values], ys, SMALL)

@@ -154,3 +154,4 @@ def test_labels_do_not_lie_on_each_other() -> None:
     assert all(b - a >= 14.9 for a, b in itertools.pairwise(bases))
     assert scatter("t", "x", "y", [Given(float("nan"), 1, "state", "")]) is None
     assert curve("t", "x", "y", [(1, 2)]) is None
+    assert curve("t", "x", "y", [(0, 25), (0, 92)]) is None  # before and after a repair: no step was made
