@@ -17,7 +17,6 @@ from ..tracing.reading import as_tensors
 from .exporting import TRACED_BATCH
 from .fusable import name_blocks
 from .parcel import input_shape, pack, unpack
-from .write_onnx import export_onnx_here
 
 
 def write_several(
@@ -51,6 +50,8 @@ def write_several(
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """What the exporting process does: write `job["parcels"]` to `job["paths"]`."""
+    from .write_onnx import export_onnx_here  # not at the top: sessions start without the exporter
+
     inputs = as_tensors(read(job["inputs"]))
     for number, (parcel, path) in enumerate(zip(job["parcels"], job["paths"], strict=True)):
         yield Progress("Exporting to ONNX", number, len(job["paths"]))
