@@ -305,7 +305,7 @@ class MainWindow(QMainWindow):
             self.area.show_tab("recovery")
         if not self.document.busy:
             self._following = False
-        if Aspect.COMPARED in aspects:
+        if Aspect.COMPARED in aspects and Aspect.MODEL not in aspects:
             self.show_panel("compare")
         if aspects & {Aspect.MODEL, Aspect.STATES}:
             self._remember()

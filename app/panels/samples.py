@@ -63,6 +63,8 @@ class Samples(QWidget):
         self.expected = DoubleSpinBox(self.tr("What the original should score, in per cent"), 0.0, 100.0, 1, " %")
         self.expected.setSpecialValueText("\u2013")
         self.verdict = label(role="caption", wrap=True)
+        self.hint = label(role="marked", wrap=True)
+        self.hint.hide()
         self._range = label(role="caption", wrap=True)
         self._pictures = FlowLayout(gap=10)
         self._empty = EmptyState("", "")
@@ -86,6 +88,7 @@ class Samples(QWidget):
         words.addStretch(1)
         right = QVBoxLayout()
         right.setSpacing(6)
+        right.addWidget(self.hint)
         right.addLayout(self._pictures)
         right.addWidget(self._range)
         right.addStretch(1)
@@ -144,9 +147,10 @@ class Samples(QWidget):
         words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
         task = self.document.task
         hint = " ".join(task.notes) if task is not None and not (words and good) else ""
-        ask = self.tr("Type what the model's authors, or your own evaluation, report.")
-        self.verdict.setText(" ".join(filter(None, (words, hint))) or ask)
-        set_role(self.verdict, "marked" if hint or not good else "good" if words else "caption")
+        self.hint.setText(hint)
+        self.hint.setVisible(bool(hint))
+        self.verdict.setText(words or self.tr("Type what the model's authors, or your own evaluation, report."))
+        set_role(self.verdict, "caption" if not words else "good" if good else "marked")
 
     def _judge(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()

@@ -28,6 +28,14 @@ def adopt(window: MainWindow) -> None:
     window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
 
 
+def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_baseline_check(window, qtbot) -> None:
+    adopt(window)
+    with qtbot.waitSignal(window.document.views.settled):
+        pass
+    titles = {where: tabs.tabText(tabs.currentIndex()) for where, tabs in window.area.tabs.items()}
+    assert titles == {"middle": "Trade-off", "bottom": "Samples"}
+
+
 def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opened(window, qtbot) -> None:
     for _ in ("a first model", "another one"):
         adopt(window)

@@ -20,7 +20,7 @@ from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
-from tests.app.stand_in import StandIn, opened, travelled
+from tests.app.stand_in import StandIn, opened, task_info, travelled
 
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
 
@@ -165,6 +165,20 @@ def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
     assert panel.verdict.text().startswith("\u22123.6 points from what you expected.")
     panel.expected.setValue(91.5)
     assert panel.verdict.text().startswith("As expected")
+
+
+def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_expected(
+    shown,
+) -> None:
+    document = opened()
+    panel = shown(Samples(document), 640, 190)
+    assert not panel.hint.isVisible()
+    sentence = "Of 256 samples the model gets 56 right as they are prepared now, and 214 with ImageNet's mean."
+    document.take_task(replace(task_info(), notes=(sentence,)))
+    document.take_metrics(tuple(replace(one, metrics=opened().states[0].metrics) for one in document.states))
+    assert panel.hint.isVisible() and panel.hint.text() == sentence and sentence in document.log
+    panel.expected.setValue(91.5)
+    assert not panel.hint.isVisible()
 
 
 def test_samples_are_shown_with_label_and_prediction(shown) -> None:
