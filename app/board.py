@@ -32,6 +32,7 @@ class Running:
         arguments: Of the call.
         text: What the step that it leads to is called.
         otherwise: Called when it fails or is cancelled.
+        stage: When its present stage began, where (what an earlier run had done is not this one's), and of how much.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
         work: How much it is, in the unit of `pace.py`: what its time teaches about the next one.
     """
@@ -52,6 +53,7 @@ class Running:
     arguments: tuple[Any, ...] = ()
     text: str = ""
     otherwise: Callable[[], None] | None = None
+    stage: tuple[float, int, int] = (0.0, 0, 0)
     expected: float = math.nan
     work: float = math.nan
 
@@ -59,7 +61,8 @@ class Running:
         """As the window shows it, at a place of the queue."""
         elapsed = time.monotonic() - self.started if self.started else 0.0
         done, total = self.progress.done, self.progress.total
-        left = elapsed / done * (total - done) if done and total else -1.0
+        since, first, _ = self.stage
+        left = (time.monotonic() - since) / (done - first) * (total - done) if total and done > first else -1.0
         rough = left < 0 and self.expected == self.expected
         return JobView(
             self.id,
@@ -111,6 +114,9 @@ class Board:
                 self._running = {number: job} | self._running
             job.started = job.started or time.monotonic()
             job.progress = progress
+            _, first, total = job.stage
+            if progress.total != total or progress.done < first:  # another stage, or one that is gone on with
+                job.stage = (time.monotonic(), progress.done, progress.total)
 
     def move(self, number: int, earlier: bool) -> int | None:
         """Let a job that waits change places with its neighbour.

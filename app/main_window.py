@@ -328,7 +328,8 @@ class MainWindow(QMainWindow):
             title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
             self._recent.remember(title, str(document.work.folder))
         elif len(document.states) == 1:
-            self._recent.remember(document.model_name, document.contents.spec.source)
+            opened = document.contents.origin or document.contents.spec  # paths are whole in what the engine opened
+            self._recent.remember(document.model_name, opened.source)
 
     @Slot()
     def _show_page(self) -> None:
