@@ -104,6 +104,8 @@ class StructureTree(QTreeView):
     def edit_keeps(self) -> None:
         """Type how many the current row keeps."""
         index = self.currentIndex().siblingAtColumn(Column.KEEPS)
+        if self.state() is QAbstractItemView.State.EditingState:
+            return  # it is being typed
         if index.isValid() and self.rows.flags(index) & Qt.ItemFlag.ItemIsEditable:
             self.edit(index)
         elif index.isValid():

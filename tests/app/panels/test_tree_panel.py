@@ -63,6 +63,14 @@ def test_delete_on_a_layer_says_what_to_do_instead(panel, qtbot) -> None:
     assert not panel.document.marked.any()
 
 
+def test_asking_twice_for_how_many_a_layer_keeps_leaves_what_is_being_typed(panel, qtbot) -> None:
+    panel.document.select(Selection(CONV, 2))
+    panel.edit_keeps()
+    editor = panel.view.viewport().findChild(QLineEdit)
+    panel.view.edit_keeps()  # Qt warns of an edit that fails
+    assert editor is not None and panel.view.viewport().findChild(QLineEdit) is editor
+
+
 def test_return_edits_how_many_a_layer_keeps(panel, qtbot) -> None:
     panel.view.setFocus()
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
