@@ -142,6 +142,7 @@ def engine_killed(told: Told, folder: Path, step: int, wait: float, further: int
     return f"step {step} of {STEPS}"
 
 
+@pytest.mark.slow
 def test_killed_in_a_recovery_it_comes_back(tmp_path_factory, tmp_path: Path) -> None:
     """A few moments: the window as it recovers, its engine as it recovers."""
     told = undisturbed(tmp_path_factory, RECOVERY + 1)
