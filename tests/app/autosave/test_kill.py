@@ -43,7 +43,9 @@ class Run:
         self.folder = folder
         (folder / "pids.txt").unlink(missing_ok=True)
         home = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("DATA", "CONFIG", "CACHE", "STATE")}
-        environment = os.environ | home | {"QT_QPA_PLATFORM": "offscreen", "OMP_NUM_THREADS": "1"}
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # its engine imports tests too
+        own = {"QT_QPA_PLATFORM": "offscreen", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+        environment = os.environ | home | own
         command = [sys.executable, "-m", "tests.app.autosave.victim", str(folder), *arguments]
         with (folder / "output.txt").open("ab") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -142,7 +144,6 @@ def engine_killed(told: Told, folder: Path, step: int, wait: float, further: int
     return f"step {step} of {STEPS}"
 
 
-@pytest.mark.slow
 def test_killed_in_a_recovery_it_comes_back(tmp_path_factory, tmp_path: Path) -> None:
     """A few moments: the window as it recovers, its engine as it recovers."""
     told = undisturbed(tmp_path_factory, RECOVERY + 1)
