@@ -13,7 +13,6 @@ from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
 
 from .aspects import Aspect
-from .estimates import judging_seconds, training_seconds
 from .panels.measures import metric_of, path_to
 from .words import counted
 
@@ -79,8 +78,8 @@ class Beside:
 
     def seconds(self, kind: BaselineKind, epochs: int | None = None) -> float:
         """About how long a baseline of the present state takes; 0 where that cannot be known."""
-        task, state, original = self._document.task, self.state, self._document.original
-        if task is None or state is None or original is None:
+        state, original, pace = self.state, self._document.original, self._document.work.pace
+        if state is None or original is None:
             return 0.0
         share, whole = state.macs / max(original.macs, 1), max(original.macs, 1)
         if kind is BaselineKind.RANDOM:
@@ -89,8 +88,8 @@ class Beside:
             share = 1.0 if kind is BaselineKind.MAGNITUDE else share
             untrained = kind is BaselineKind.MAGNITUDE and not self._recoveries() and epochs is None
             rounds = [(share, 0 if untrained else self.epochs() if epochs is None else epochs)]
-        training = sum(training_seconds(task, each, part) for part, each in rounds)
-        return training + judging_seconds(task, Split.REPORT, share)
+        training = sum(pace.training(each, part) for part, each in rounds)
+        return training + pace.judging(Split.REPORT, share)
 
     def _recoveries(self) -> list[tuple[State, RecoverySettings]]:
         """The recoveries on the way to the present state, each with what it made."""

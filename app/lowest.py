@@ -13,7 +13,6 @@ from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
 
 from .aspects import Aspect
-from .estimates import judging_seconds, training_seconds
 from .panels.measures import metric_of, metric_text
 from .panels.trial_words import loss_words, told
 from .tried import Tried
@@ -51,11 +50,9 @@ class Lowest:
 
     def seconds(self, trials: int, brief: int, epochs: int) -> float:
         """About how long a search takes: trials of `brief` epochs and the result's `epochs`; 0 unknown."""
-        task, share = self._document.task, 0.5
-        if task is None:
-            return 0.0
-        one = training_seconds(task, brief, share) + judging_seconds(task, "choose", share)
-        return trials * one + training_seconds(task, epochs, share) + judging_seconds(task, "report", share)
+        pace, share = self._document.work.pace, 0.5
+        one = pace.training(brief, share) + pace.judging("choose", share)
+        return trials * one + pace.training(epochs, share) + pace.judging("report", share)
 
     def start(
         self, points: float, cost: Cost, trials: int, brief: int, most: float, recovery: RecoverySettings

@@ -7,6 +7,7 @@ from how long judging the original took. Memory is counted from shapes. Both are
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,13 +81,39 @@ class Pace:
             return Estimate()
         found = kind(*arguments)
         if method in self._took and found.work == found.work:
-            work, seconds = self._took[method]
-            return Estimate(found.work, seconds * found.work / work, found.bytes)
+            return Estimate(found.work, self._time(method, found.work), found.bytes)
         return found
 
     def words(self, method: str, *arguments: Any) -> str:
         """The estimate as a sentence, "" where nothing is known."""
         return estimate_words(self.estimate(method, *arguments))
+
+    def training(self, epochs: int, share: float) -> float:
+        """Seconds of a recovery with the original as teacher; 0 where that cannot be known.
+
+        Args:
+            epochs: Passes over the calibrate split.
+            share: MACs of what is trained, as a share of the original's.
+        """
+        original = self._document.original
+        return self._time("recover", self._lessons(epochs, share * original.macs)) if original is not None else 0.0
+
+    def judging(self, split: str, share: float) -> float:
+        """Seconds to judge a model of that share of the original's MACs on a split; 0 where that cannot be known."""
+        original = self._document.original
+        return self._time("evaluate", self._samples(split) * share * original.macs) if original is not None else 0.0
+
+    def _time(self, method: str, work: float) -> float:
+        """Seconds of that much work, as the last step of its kind took; 0 where that cannot be known."""
+        done, took = self._took.get(method, (UNKNOWN, UNKNOWN))
+        found = took * work / done if method in self._took else self._seconds(work)
+        return found if found == found else 0.0
+
+    def _lessons(self, epochs: int, macs: float) -> float:
+        """Multiply-accumulates of a recovery: the teacher answers, the student steps, each epoch is judged."""
+        original = self._document.original
+        step = (original.macs if original is not None else 0) + (1 + BACKWARD) * macs
+        return float(epochs * (self._samples("calibrate") * step + self._samples("choose") * macs))
 
     # Kinds of steps. Times that are not learned come from how long judging the original took.
 
@@ -150,9 +177,7 @@ class Pace:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        learned, judged = self._samples("calibrate"), self._samples("choose")
-        step = original.macs + (1 + BACKWARD) * state.macs  # the teacher's answers, then the student's step
-        work = float(max(settings.epochs, 1) * (learned * step + judged * state.macs))
+        work = self._lessons(max(settings.epochs, 1), state.macs)
         need = SINGLE * (original.parameters + OPTIMISER * state.parameters)
         need += self._batch() * (self._activations(state).saved + self._peak(original))
         return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)
@@ -202,11 +227,9 @@ def estimate_words(estimate: Estimate, free: float | None = None) -> str:
 
 def free_memory() -> float:
     """Bytes of memory that can be had now, NaN where the system does not say."""
-    try:
+    with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        pass
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):

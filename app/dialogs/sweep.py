@@ -7,7 +7,6 @@ from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session.courses import BUDGETS
 
-from ..estimates import training_seconds
 from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import label
@@ -76,13 +75,13 @@ class SweepDialog(FormDialog):
 
     def _estimate(self) -> str:
         """How many cuts, and about how long fine-tuning takes where that can be known."""
-        budgets, task = shares(self.budgets.text()), self._document.task
+        budgets = shares(self.budgets.text())
         words = self.tr("{0} cuts").format(len(budgets)) if len(budgets) > 1 else self.tr("1 cut")
         settings = self.settings()
-        if settings is None or not settings.epochs or task is None:
+        if settings is None or not settings.epochs or self._document.task is None:
             return self.tr("{0}, each judged on the data.").format(words)
         words = self.tr("{0}, {1} epochs in all").format(words, len(budgets) * settings.epochs)
-        seconds = sum(training_seconds(task, settings.epochs, share) for share in budgets)
+        seconds = sum(self._document.work.pace.training(settings.epochs, share) for share in budgets)
         if seconds:
             words = self.tr("{0}: roughly {1}").format(words, about(seconds))
         return self.tr("{0}.").format(words)

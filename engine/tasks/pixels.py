@@ -33,13 +33,14 @@ def standardise(x: torch.Tensor, spec: TaskSpec) -> torch.Tensor:
     """Subtract the mean and divide by the deviation of each channel of [N, C, ...]; nothing where none is given."""
     if not spec.mean and not spec.std:
         return x
-    mean, std = _per_channel(spec.mean or (0.0,), x), _per_channel(spec.std or (1.0,), x)
+    mean, std = per_channel(spec.mean or (0.0,), x), per_channel(spec.std or (1.0,), x)
     if not bool((std > 0).all()):
         raise TaskError("task.std", "The standard deviations {std} must be above 0.", std=list(spec.std))
     return (x - mean) / std
 
 
-def _per_channel(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
+def per_channel(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
+    """One value for all channels of [N, C, ...], or one for each, to be computed with; raises TaskError otherwise."""
     if len(values) not in (1, x.shape[1]):
         template = "The data has {channels} channels, but {given} values of mean or standard deviation were given."
         raise TaskError("task.means", template, channels=x.shape[1], given=len(values))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from .answers import ask, evaluating, logits
+from .pixels import per_channel
 from .protocol import Split, Task, option
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
@@ -108,7 +109,7 @@ def _pixels(task: Task, now: Moments) -> Iterator[_Seen]:
         x, labels = cast("tuple[Any, Any]", batch)
         if not (_is(x, torch.float32, 4) and _is(labels, torch.int64, 1) and x.shape[1] in WAYS):
             return
-        pixels = x * _shaped(now[1], x) + _shaped(now[0], x)
+        pixels = x * per_channel(now[1], x) + per_channel(now[0], x)
         if float(pixels.min()) < -1e-3 or float(pixels.max()) > 1.001:
             return
         for part in range(0, len(labels), FIRST):
@@ -122,13 +123,9 @@ def _is(x: Any, kind: torch.dtype, dims: int) -> bool:
     return isinstance(x, torch.Tensor) and x.dtype == kind and x.ndim == dims
 
 
-def _shaped(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(values, dtype=x.dtype).reshape(1, -1, 1, 1)
-
-
 def _right(model: Any, seen: _Seen, way: Moments) -> NDArray[np.float64]:
     """[N] 1 where the model answers with the right class."""
-    x = (seen.pixels - _shaped(way[0], seen.pixels)) / _shaped(way[1], seen.pixels)
+    x = (seen.pixels - per_channel(way[0], seen.pixels)) / per_channel(way[1], seen.pixels)
     with evaluating(model):
         answer = logits(ask(model, (x,)))
     return (answer.argmax(1).cpu() == seen.labels).double().numpy()

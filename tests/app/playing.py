@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PySide6.QtWidgets import QMainWindow
 
 from secateur.app.aspects import Aspect
 from secateur.app.document import Document
@@ -16,6 +17,20 @@ from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 from .demo_analysis import scores_of, small_resnet
 from .fake_link import FakeLink
 from .stand_in import SPEC, state_of, task_info
+
+
+class Window(QMainWindow):
+    """What dialogs ask of a window: its document, and panels that come to the front, in order."""
+
+    def __init__(self, document: Document) -> None:
+        """Show nothing."""
+        super().__init__()
+        self.document = document
+        self.fronts: list[str] = []
+
+    def show_panel(self, module: str) -> None:
+        """Note the panel."""
+        self.fronts.append(module)
 
 
 class Played(Document):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMainWindow
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.baselines import Baselines
@@ -23,20 +22,10 @@ from secateur.engine.sources import timm_models, torchvision_models
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
 
-from .playing import Player, play
+from .playing import Player, Window, play
 from .stand_in import state_of, task_info
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-class Window(QMainWindow):
-    def __init__(self, document):
-        super().__init__()
-        self.document = document
-        self.fronts: list[str] = []
-
-    def show_panel(self, module: str) -> None:
-        self.fronts.append(module)
 
 
 def reported(value: float) -> Metric:
@@ -104,10 +93,11 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
     dialog = dialog_over(qtbot, window)
     original, state = document.original, document.state
     share = state.macs / original.macs
-    # four epochs over 6,000 samples: teacher once, student three times its share; then 10,000 are judged
-    trained = 4 * 6000 * (1 + 3 * share) / 1000 + 10 * share
+    # four epochs over 6,000 samples: teacher once, student three times its share, each judged; then 10,000 are judged
+    chosen = document.task.sizes["choose"]
+    trained = 4 * (6000 * (1 + 3 * share) + chosen * share) / 1000 + 10 * share
     assert document.beside.seconds(BaselineKind.SCRATCH) == pytest.approx(trained)
-    assert document.beside.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * 6000 * 4 / 1000 + 10)
+    assert document.beside.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * (6000 * 4 + chosen) / 1000 + 10)
     assert f"Roughly {round(trained / 60)} min" in dialog.told[BaselineKind.SCRATCH].text()
     assert "6,000 samples" in dialog.estimate.text() and "Together roughly" in dialog.estimate.text()
     qtbot.mouseClick(dialog.boxes[BaselineKind.SCRATCH], LEFT)

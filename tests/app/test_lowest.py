@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMainWindow
 
 from secateur.app.aspects import Goal
 from secateur.app.commands import command_named
@@ -20,20 +19,10 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.parts import Kind
 from secateur.engine.tasks.protocol import Metric, Split
 
-from .playing import play, top1
+from .playing import Window, play, top1
 from .stand_in import state_of, task_info
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-class Window(QMainWindow):
-    def __init__(self, document):
-        super().__init__()
-        self.document = document
-        self.fronts: list[str] = []
-
-    def show_panel(self, module: str) -> None:
-        self.fronts.append(module)
 
 
 @pytest.fixture

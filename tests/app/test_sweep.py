@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMainWindow
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.sweep import SweepDialog
@@ -19,20 +18,10 @@ from secateur.engine.session.courses import Point, Sweep
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import identities
 
-from .playing import play
+from .playing import Window, play
 from .stand_in import state_of, task_info
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-class Window(QMainWindow):
-    def __init__(self, document):
-        super().__init__()
-        self.document = document
-        self.fronts: list[str] = []
-
-    def show_panel(self, module: str) -> None:
-        self.fronts.append(module)
 
 
 @pytest.fixture
