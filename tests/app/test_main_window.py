@@ -71,3 +71,13 @@ def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opene
             pass
         assert window.area.isVisible()
         assert window.area.panels["tree.panel"].model.analysis is window.document.analysis
+
+
+def test_each_menu_has_its_own_commands_and_what_was_opened_lately_stands_in_one(window) -> None:
+    menus = {action.text(): action.menu() for action in window.menuBar().actions()}
+    entries = {title: [action.text() for action in menu.actions()] for title, menu in menus.items()}
+    assert [title for title, texts in entries.items() if "Open recent" in texts] == ["File"]
+    for texts in entries.values():
+        shown = [text for text in texts if text]
+        assert len(shown) == len(set(shown))
+        assert texts[0] and texts[-1]
