@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from secateur.engine.cli.arguments import parser, task_spec
+from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.specs import task_spec
 from secateur.engine.detectors import with_maps
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery.protocol import RecoverySettings
