@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ..detectors import in_two_stages
 from ..errors import ExportError
 from ..inputs import Inputs, at_batch, read, write
 from ..jobs import CancelToken, Job, Progress
@@ -37,6 +38,12 @@ def write_several(
     with tempfile.TemporaryDirectory(prefix="secateur-") as place:
         parcels: list[str] = []
         for number, (model, edits) in enumerate(models):
+            if in_two_stages(model):
+                template = (
+                    "Which boxes go on to its second stage depends on the image, so that no table predicts the time of "
+                    "this detector. Limit another cost, and measure the result."
+                )
+                raise ExportError("export.no_table", template)
             parcel = Path(place) / str(number)
             parcel.mkdir()
             pack(parcel, model, edits, spec, input_shape(inputs))
