@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def model_of(arguments: list[str]) -> "ModelSpec | None":
     """What the window opens: the model that was named, the bundled one without a name, None for an empty window."""
-    from secateur.engine.cli.arguments import model_spec, parser
+    from secateur.engine.cli.arguments import parser
+    from secateur.engine.cli.specs import model_spec
 
     if "--empty" in arguments:
         return None

@@ -102,10 +102,12 @@ class _Engine:
         self._listener.start()
 
     def send(self, message: tuple[Any, ...]) -> None:
+        """Hand a message on, also to a process that has died."""
         with contextlib.suppress(OSError, ValueError):  # It died: `Lost` tells.
             self._wire.send(message)
 
     def close(self, timeout: float) -> None:
+        """Ask the process to end, kill it after `timeout` seconds, and stop listening."""
         self._closing = True
         self.send(("close",))
         try:

@@ -14,8 +14,10 @@ from ..session.history import History, versions
 from ..session.plain import to_json
 from ..session.script import script_of
 from ..session.steps import Open, Recipe
-from .facts import Facts, data_words, facts_of
+from .facts import Facts
+from .gathered import facts_of
 from .stripping import base_name, stripped, stripped_history
+from .words import data_words
 
 STYLE, TEMPLATE = "report.css", "report.j2"
 

@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 import torch
 
-from secateur.engine.cli.arguments import parser, task_spec
+from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.specs import task_spec
 from secateur.engine.detectors import with_maps
 from secateur.engine.errors import ExportError, SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
