@@ -16,7 +16,6 @@ from ..sources.protocol import ModelSpec
 from ..surgery.protocol import Edits
 from ..tracing.reading import as_tensors
 from .exporting import TRACED_BATCH
-from .fusable import name_blocks
 from .parcel import input_shape, pack, unpack
 
 
@@ -57,7 +56,8 @@ def write_several(
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """What the exporting process does: write `job["parcels"]` to `job["paths"]`."""
-    from .write_onnx import export_onnx_here  # not at the top: sessions start without the exporter
+    from .fusable import name_blocks  # not at the top: sessions start without onnx and the exporter
+    from .write_onnx import export_onnx_here
 
     inputs = as_tensors(read(job["inputs"]))
     for number, (parcel, path) in enumerate(zip(job["parcels"], job["paths"], strict=True)):
