@@ -61,7 +61,7 @@ def measured_values(call: Call) -> tuple[int, ...]:
 
 
 def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The numbers of a call that are compared: sizes of its results, of a slice what it leaves out before and behind."""
+    """The numbers of a call that are compared: sizes of results, of a slice what it leaves out before and behind."""
     sizes = tuple(s for o in measured_values(call) for s in shapes[o])
     if call.op != "aten.slice":
         return sizes

@@ -112,8 +112,8 @@ class Producers:
         transposed = call.op in CONVOLUTIONS and call.arguments["transposed"]
         if transposed and call.arguments["groups"] > 1:
             return  # a weight [C, O / groups, ...] has no dimension of its own for the channels
-        for name, dim in CHANNELS.get(call.op, (0, {}))[1].items():
-            dim = 1 if transposed and name == "weight" else dim
+        for name, first in CHANNELS.get(call.op, (0, {}))[1].items():
+            dim = 1 if transposed and name == "weight" else first
             argument = call.arguments.get(name)
             if isinstance(argument, Ref):
                 value, moves = argument.value, list[Call]()
