@@ -70,6 +70,7 @@ def has_display() -> bool:
 
 def _window(arguments: list[str]) -> int:
     from secateur.engine.errors import SecateurError
+    from secateur.engine.session.client import EngineClient
 
     try:
         spec = model_of(arguments)
@@ -78,9 +79,11 @@ def _window(arguments: list[str]) -> int:
     except SecateurError as error:
         _tell(str(error))
         return 2
+    engine = EngineClient()
+    engine.prepare()  # It loads its libraries while this process loads Qt.
     from .start import start
 
-    return start(spec, asked=bool(arguments))
+    return start(spec, asked=bool(arguments), engine=engine)
 
 
 def _command_line(arguments: list[str]) -> int:

@@ -23,7 +23,7 @@ from .notices import Notices
 from .panels.words import sentence
 from .places import PLACES
 from .preload import Preload
-from .recent import Recent
+from .recent import Recent, spec_of
 from .restore_bar import RestoreBar
 from .saver import Saver
 from .start_page import StartPage
@@ -197,6 +197,13 @@ class MainWindow(QMainWindow):
 
             ask(self, source)
 
+    def reopen(self, source: str) -> None:
+        """Open something of the list of what was opened as it was: with its checkpoint and data."""
+        if (spec := spec_of(source)) is not None:
+            self.open(spec)
+        else:
+            self.open_source(source)
+
     def dress(self, scheme: str) -> None:
         """Choose the look, now and for the next start."""
         settings.store("theme", scheme)
@@ -329,7 +336,7 @@ class MainWindow(QMainWindow):
             self._recent.remember(title, str(document.work.folder))
         elif len(document.states) == 1:
             opened = document.contents.origin or document.contents.spec  # paths are whole in what the engine opened
-            self._recent.remember(document.model_name, opened.source)
+            self._recent.remember(document.model_name, opened.source, opened)
 
     @Slot()
     def _show_page(self) -> None:
@@ -377,7 +384,7 @@ class MainWindow(QMainWindow):
             return
         self._closed = True
         settings.store("geometry", self.saveGeometry())
-        self._preload.wait()
+        self._preload.stop()
         self._recent.close()
         self.saver.close()
         if self.area is not None:

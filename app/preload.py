@@ -24,6 +24,7 @@ class Preload(QThread):
         super().__init__(parent)
         self._places = tuple(places)
         self._qt = [QtCore, QtGui, QtWidgets]
+        self._stopped = False
 
     @Slot()
     def begin(self) -> None:
@@ -32,6 +33,8 @@ class Preload(QThread):
         PySide makes them when they are first named, which two threads must not do at once: the plots' library names
         all of them, and the program ended of it now and then. One module a turn of the event loop.
         """
+        if self._stopped:
+            return None
         if not self._qt:
             return self.start()
         module = self._qt.pop(0)
@@ -40,8 +43,15 @@ class Preload(QThread):
         QTimer.singleShot(0, self.begin)
         return None
 
+    def stop(self) -> None:
+        """End without beginning, or wait for the end: a window that goes must leave no thread."""
+        self._stopped = True
+        self.wait()
+
     def run(self) -> None:
         """Load (in the new thread)."""
         for place in self._places:
+            if self._stopped:
+                return
             with contextlib.suppress(Exception):  # Making the panel fails again, where it is seen.
                 place.load()

@@ -1,8 +1,12 @@
 """Writes down what was opened, in a thread of its own: a disk may take longer than the window can wait."""
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from PySide6.QtCore import QObject, QThreadPool
+
+from secateur.engine.sources.protocol import ModelSpec
 
 from . import settings
 
@@ -13,16 +17,36 @@ class Recent(QObject):
     def __init__(self, parent: QObject) -> None:
         """One thread, so that the newest is written last."""
         super().__init__(parent)
-        self._last = ("", "")
+        self._last: tuple[Any, ...] = ()
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(1)
 
-    def remember(self, title: str, source: str) -> None:
-        """Put something at the head, unless it stands there."""
-        if (title, source) != self._last:
-            self._last = title, source
-            self._pool.start(partial(settings.remember, title, source))
+    def remember(self, title: str, source: str, spec: ModelSpec | None = None) -> None:
+        """Put something at the head, unless it stands there; `spec` says with which checkpoint and data."""
+        if (title, source, spec) != self._last:
+            self._last = title, source, spec
+            self._pool.start(partial(_write, title, source, spec))
 
     def close(self) -> None:
         """Wait until it is written."""
         self._pool.waitForDone()
+
+
+def _write(title: str, source: str, spec: ModelSpec | None) -> None:
+    import msgspec  # not at the top: the window starts without it
+
+    settings.remember(title, source, None if spec is None else msgspec.to_builtins(spec))
+
+
+def spec_of(source: str) -> ModelSpec | None:
+    """How something of the list was opened, with checkpoint and data; None where only its name is known.
+
+    Consent to run what came with a file is not remembered: the file may be another one now.
+    """
+    import msgspec
+
+    try:
+        spec = msgspec.convert(settings.opened_with(source), ModelSpec)
+    except msgspec.ValidationError:
+        return None
+    return replace(spec, trust_pickle=False, trust_code=False) if spec.source == source else None

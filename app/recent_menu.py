@@ -28,7 +28,7 @@ class RecentMenu(QMenu):
             action = self.addAction(title.replace("&", "&&"))
             action.setToolTip(source)
             action.setEnabled(not self._window.document.busy)
-            action.triggered.connect(lambda _checked=False, path=source: self._window.open_source(path))
+            action.triggered.connect(lambda _checked=False, path=source: self._window.reopen(path))
         self.addSeparator()
         forget = self.addAction(self.tr("Clear this list"), self._forget)
         forget.setEnabled(bool(entries))

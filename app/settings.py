@@ -118,15 +118,24 @@ def flush() -> None:
 
 def recent() -> list[tuple[str, str]]:
     """(title, source) of what was opened, newest first; files that are gone are left out."""
-    entries = [entry for entry in value("recent", []) if isinstance(entry, list) and len(entry) == 2]
-    return [(str(title), str(source)) for title, source in entries if _exists(str(source))]
+    return [(title, source) for title, source, _ in _entries()]
 
 
-def remember(title: str, source: str) -> None:
+def opened_with(source: str) -> Any:
+    """What was kept with a source of `recent`, as JSON has it; None where nothing was."""
+    return next((kept for _, known, kept in _entries() if known == source), None)
+
+
+def remember(title: str, source: str, kept: Any = None) -> None:
     """Put something at the head of what was opened; looks at the disk."""
     _file().refresh()
-    entries = [(title, source)] + [e for e in recent() if e[1] != source]
+    entries = [(title, source, kept)] + [entry for entry in _entries() if entry[1] != source]
     store("recent", [list(entry) for entry in entries[:RECENT]])
+
+
+def _entries() -> list[tuple[str, str, Any]]:
+    found = [entry for entry in value("recent", []) if isinstance(entry, list) and len(entry) in (2, 3)]
+    return [(str(one[0]), str(one[1]), one[2] if len(one) > 2 else None) for one in found if _exists(str(one[1]))]
 
 
 def forget() -> None:

@@ -100,7 +100,7 @@ class StartPage(QWidget):
         self._recent.addWidget(label(self.tr("Opened lately"), "strong"))
         for title, source in entries[:5]:
             made = button(title, "link", self.tr("Open {source} again").format(source=source))
-            made.clicked.connect(lambda _checked=False, path=source: self._window.open_source(path))
+            made.clicked.connect(lambda _checked=False, path=source: self._window.reopen(path))
             row = QHBoxLayout()
             row.addWidget(made)
             row.addWidget(ElidedLabel(source, "muted"), 1)

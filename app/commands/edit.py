@@ -123,6 +123,15 @@ EDIT = (
         reasons.all_of(_EDITABLE, reasons.chosen),
     ),
     Command(
+        "edit.clear",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Empty the plan. Locks stay."),
+        lambda window: window.document.clear_marks(),
+        "",
+        reasons.all_of(_EDITABLE, reasons.marked),
+    ),
+    Command(
         "edit.rating",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Rating options..."),
@@ -139,14 +148,5 @@ EDIT = (
         _ratings,
         "",
         reasons.all_of(reasons.opened, reasons.idle),
-    ),
-    Command(
-        "edit.clear",
-        MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Empty the plan. Locks stay."),
-        lambda window: window.document.clear_marks(),
-        "",
-        reasons.all_of(_EDITABLE, reasons.marked),
     ),
 )

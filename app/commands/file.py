@@ -160,6 +160,15 @@ FILE = (
         _WRITABLE,
     ),
     Command(
+        "file.weights",
+        MENU,
+        QT_TRANSLATE_NOOP(CONTEXT, "Attach weights..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Take weights for the present state that were trained elsewhere."),
+        _ask_weights,
+        "",
+        reasons.all_of(_WRITABLE, reasons.no_plan),
+    ),
+    Command(
         "file.target",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Target..."),
@@ -231,15 +240,6 @@ FILE = (
         _hand_on("bundle"),
         "",
         _WRITABLE,
-    ),
-    Command(
-        "file.weights",
-        MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Attach weights..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Take weights for the present state that were trained elsewhere."),
-        _ask_weights,
-        "",
-        reasons.all_of(_WRITABLE, reasons.no_plan),
     ),
     Command(
         "file.quit",

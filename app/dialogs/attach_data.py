@@ -21,6 +21,8 @@ class AttachData(FormDialog):
         )
         super().__init__(window, self.tr("Attach data"), sentence, self.tr("Attach and evaluate"))
         self.data = DataRows(self, optional=False)
+        if (task := window.document.task) is not None and task.spec is not None:
+            self.data.take(task.spec)
         self.problem = self.data.problem
         self.act = lambda: self._attach(window)
         self.check()

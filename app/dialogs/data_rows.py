@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication, QObject
 from PySide6.QtWidgets import QLineEdit
 
-from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec
+from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
 from secateur.engine.tasks.purposes.table import PURPOSES
 
 from ..panels.words import engine_words
@@ -32,25 +32,27 @@ class Form:
         title: What the combo box shows.
         kind: As of `TaskSpec`, "" for no data.
         rows: Names of the rows that it needs.
+        pick: What its path is looked for as: "file" or "folder".
     """
 
     title: str
     kind: str
     rows: tuple[str, ...] = ()
+    pick: str = "file"
 
 
 IMAGES = ("path", "mean", "std", "size")
 COLUMNS = ("path", "purpose", "features", "label", "tokenizer", "length", "mean", "std")
 FORMS = (
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one sub-folder a class"), "folder", IMAGES),
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with masks"), "masks", IMAGES),
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with boxes (COCO)"), "coco", ("path", "size")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one sub-folder a class"), "folder", IMAGES, "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with masks"), "masks", IMAGES, "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with boxes (COCO)"), "coco", ("path", "size"), "folder"),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Arrays (.npz)"), "arrays", (*IMAGES, "purpose")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Parquet: images, text or numbers"), "parquet", (*COLUMNS, "size")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "CSV: text or numbers"), "csv", COLUMNS),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Plain text"), "text", ("path", "purpose", "tokenizer", "length")),
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "MNIST's files"), "idx", ("path", "mean", "std")),
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "CIFAR's binary files"), "cifar", ("path", "mean", "std")),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "MNIST's files"), "idx", ("path", "mean", "std"), "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "CIFAR's binary files"), "cifar", ("path", "mean", "std"), "folder"),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "My own task.py"), "file", ("path",)),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Bundled Fashion-MNIST"), "bundled"),
 )
@@ -74,7 +76,9 @@ class DataRows(QObject):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
         dialog.add_row(self.tr("Data"), self.kind)
         self.path = dialog.add_path(
-            self.tr("Path of the data"), hint=self.tr("file, or folder with train, val and test")
+            self.tr("Path of the data"),
+            hint=self.tr("file, or folder with train, val and test"),
+            pick=lambda: self.kind.currentData().pick,
         )
         self.purpose = ComboBox(self.tr("Purpose"))
         self.purpose.addItem(self.tr("as the data suggests"), "")
@@ -82,6 +86,7 @@ class DataRows(QObject):
             self.purpose.addItem(engine_words(title), name)
         dialog.add_row(self.tr("Purpose"), self.purpose)
         self.lines = self._lines(dialog)
+        self._taken: TaskSpec | None = None
         self.kind.currentIndexChanged.connect(lambda _index: self._chosen(dialog))
         self._chosen(dialog)
 
@@ -94,8 +99,8 @@ class DataRows(QObject):
             "label": dialog.add_line(self.tr("What is right"), hint=guess),
             "tokenizer": dialog.add_path(self.tr("Tokeniser"), hint=beside),
             "length": dialog.add_line(self.tr("Tokens of a sample"), hint="128"),
-            "mean": dialog.add_line(self.tr("Mean per channel"), hint="0.485, 0.456, 0.406"),
-            "std": dialog.add_line(self.tr("Standard deviation"), hint="0.229, 0.224, 0.225"),
+            "mean": dialog.add_line(self.tr("Mean per channel"), hint=self.tr("0.485, 0.456, 0.406; empty: as pixels are, 0 to 1")),
+            "std": dialog.add_line(self.tr("Standard deviation"), hint=self.tr("0.229, 0.224, 0.225; empty: 1")),
             "size": dialog.add_line(self.tr("Resize to"), hint=self.tr("224 x 224; empty: as it is")),
         }
 
@@ -109,7 +114,7 @@ class DataRows(QObject):
         square = (size[0], size[-1]) if size else None
         options = {"purpose": self.purpose.currentData() if "purpose" in form.rows else ""}
         options |= {name: self._text(name) for name in ("features", "label", "tokenizer", "length")}
-        chosen = tuple((name, value) for name, value in options.items() if value)
+        chosen = (*((name, value) for name, value in options.items() if value), *self._others(form.kind, path, options))
         return TaskSpec(
             form.kind,
             path,
@@ -119,6 +124,28 @@ class DataRows(QObject):
             BATCHES.get(form.kind, TaskSpec("").batch),
             chosen,
         )
+
+    def _others(self, kind: str, path: str, asked: dict[str, str]) -> tuple[tuple[str, str], ...]:
+        """Options without a row (the seed of the splits ...) of the same data as it was taken over."""
+        taken = self._taken
+        if taken is None or (taken.kind, taken.path) != (kind, path):
+            return ()
+        return tuple((name, value) for name, value in taken.options if name not in asked)
+
+    def take(self, spec: TaskSpec) -> None:
+        """Fill the rows with what was said before; a form of data that is not offered is left alone."""
+        for number in range(self.kind.count()):
+            if self.kind.itemData(number).kind == spec.kind:
+                self.kind.setCurrentIndex(number)
+                break
+        else:
+            return
+        self._taken = spec
+        self.path.setText(spec.path)
+        self.purpose.setCurrentIndex(max(self.purpose.findData(option(spec, "purpose")), 0))
+        said = {"mean": _listed(spec.mean), "std": _listed(spec.std), "size": " x ".join(map(str, spec.size or ()))}
+        for name, line in self.lines.items():
+            line.setText(said.get(name, option(spec, name)))
 
     def problem(self) -> str:
         """What is missing."""
@@ -157,3 +184,7 @@ class DataRows(QObject):
             dialog.show_row(field, name in form.rows)
         dialog.check()
         dialog.adjustSize()
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,11 +1,13 @@
 """The frame of every dialog that asks: a sentence, a form, what is missing, one button worded with what it does."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from .. import settings
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 
@@ -29,6 +31,7 @@ class FormDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.problem: Callable[[], str] = lambda: ""
         self.act: Callable[[], None] = lambda: None
+        self._paths: list[QLineEdit] = []
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
@@ -101,6 +104,11 @@ class FormDialog(QDialog):
         holder = field.parentWidget()
         self.form.setRowVisible(field if holder is self or holder is None else holder, on)
 
+    def show_browse(self, line: QLineEdit, on: bool) -> None:
+        """Show or hide the button beside a path: not everything lies on disk."""
+        if (holder := line.parentWidget()) is not None and (browse := holder.findChild(QPushButton)) is not None:
+            browse.setVisible(on)
+
     def add_line(self, title: str, text: str = "", hint: str = "") -> QLineEdit:
         """A row with a line of text."""
         line = QLineEdit(text, placeholderText=hint)
@@ -109,13 +117,29 @@ class FormDialog(QDialog):
         self.add_row(title, line)
         return line
 
-    def add_path(self, title: str, text: str = "", hint: str = "", pick: str = "file", filters: str = "") -> QLineEdit:
-        """A row with a path and a button to look for it; `pick` is "file", "folder" or "save"."""
+    def add_path(
+        self,
+        title: str,
+        text: str = "",
+        hint: str = "",
+        pick: str | Callable[[], str] = "file",
+        filters: str | Callable[[], str] = "",
+    ) -> QLineEdit:
+        """A row with a path and a button to look for it.
+
+        Args:
+            title: What stands before it.
+            text: The path at first.
+            hint: What is shown while it is empty.
+            pick: "file", "folder" or "save", or what says so when the button is pressed.
+            filters: Of files, as Qt takes them; or what says so then.
+        """
         line = QLineEdit(text, placeholderText=hint)
         line.setAccessibleName(title)
         line.textChanged.connect(self.check)
         browse = button(self.tr("Browse..."), tip=self.tr("Look for it on disk"))
-        browse.clicked.connect(lambda: self._browse(line, pick, filters))
+        browse.clicked.connect(lambda: self._browse(line, _now(pick), _now(filters)))
+        self._paths.append(line)
         holder = QWidget()
         row = QHBoxLayout(holder)
         row.setContentsMargins(0, 0, 0, 0)
@@ -125,11 +149,27 @@ class FormDialog(QDialog):
         return line
 
     def _browse(self, line: QLineEdit, pick: str, filters: str) -> None:
-        dialog = QFileDialog(self, line.accessibleName(), line.text(), filters)
+        dialog = QFileDialog(self, line.accessibleName(), self._beginning(line), filters)
         modes = {"folder": QFileDialog.FileMode.Directory, "save": QFileDialog.FileMode.AnyFile}
         dialog.setFileMode(modes.get(pick, QFileDialog.FileMode.ExistingFile))
         if pick == "save":
             dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(line.setText)
+        dialog.fileSelected.connect(lambda path: self.picked(line, path))
         dialog.open()
+
+    def picked(self, line: QLineEdit, path: str) -> None:
+        """A path was looked for and found."""
+        line.setText(path)
+        settings.store("folder", str(Path(path).parent))
+
+    def _beginning(self, line: QLineEdit) -> str:
+        """Where to look: at what stands there, beside what stands in another row, or where was looked last."""
+        if line.text():
+            return line.text()
+        others = (Path(other.text()).expanduser().parent for other in self._paths if other.text())
+        return str(next((folder for folder in others if folder.is_dir()), settings.value("folder", "")))
+
+
+def _now(given: str | Callable[[], str]) -> str:
+    return given if isinstance(given, str) else given()

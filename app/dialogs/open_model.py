@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QStringListModel, QTimer
+from PySide6.QtWidgets import QCompleter, QLineEdit
 
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -12,6 +13,7 @@ from ..drops import WEIGHTS
 from ..widgets.choices import CheckBox
 from ..widgets.fields import ComboBox
 from ..words import QT_TRANSLATE_NOOP
+from .callables import callables_in
 from .data_rows import DataRows
 from .form import FormDialog
 from .texts import is_valid, shape, words
@@ -21,21 +23,32 @@ CONTEXT = "OpenModel"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of source: what the combo shows, what stands before its name in a `ModelSpec`, and an example."""
+    """A kind of source.
+
+    Attributes:
+        title: What the combo box shows.
+        prefix: What stands before its name in a `ModelSpec`.
+        example: A name of this kind.
+        pick: What it is looked for as on disk: "file", "folder", or "" where it does not lie there.
+    """
 
     title: str
     prefix: str
     example: str
+    pick: str = ""
 
 
 KINDS = (
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to/model.py:make_model"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Python file and callable"), "", "path/to/model.py:make_model", "file"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Project or export of Secateur"), "", "path/to/folder"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Project or export of Secateur"), "", "path/to/folder", "folder"),
 )
 FILE, FOLDER = KINDS[0], KINDS[-1]
+SAMPLES = "bundled:"
+OFFERED = 5
+"""Callables that a sentence names."""
 
 
 class OpenModel(FormDialog):
@@ -58,12 +71,18 @@ class OpenModel(FormDialog):
             self.tr("Nothing runs in this window: the model is opened in a process of its own."),
             self.tr("Open"),
         )
-        self._window = window
+        self._callables: tuple[str, ...] = ()
         self.kind = ComboBox(self.tr("Source"))
         for one in KINDS:
             self.kind.addItem(QCoreApplication.translate(CONTEXT, one.title), one)
         self.add_row(self.tr("Source"), self.kind)
-        self.name = self.add_path(self.tr("Model"))
+        self.name = self.add_path(
+            self.tr("Model"), pick=lambda: self.kind.currentData().pick, filters=lambda: self._files()
+        )
+        self._found = QStringListModel(self)
+        self._offer = QCompleter(self._found, self.name, completionMode=QCompleter.CompletionMode.PopupCompletion)
+        self.name.setCompleter(self._offer)
+        self.name.textChanged.connect(self._look_into)
         self.weights = self.add_path(
             self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty")
         )
@@ -87,18 +106,61 @@ class OpenModel(FormDialog):
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
         self.kind.currentIndexChanged.connect(self._chosen)
+        if (asked := window.document.work.asked) is not None and not asked.source.startswith(SAMPLES):
+            self._take_again(asked)
         self._take(source)
         self._chosen()
+        self.name.setFocus()
 
     def _take(self, source: str) -> None:
         if source.lower().endswith(WEIGHTS):
             self.weights.setText(source)
-        else:
-            self.name.setText(source)
+        elif source:
+            self.kind.setCurrentIndex(0)
+            self._name_file(source)
+
+    def _take_again(self, spec: ModelSpec) -> None:
+        """Begin with what was asked for last: it may have failed for one field."""
+        prefixed = next((one for one in KINDS if one.prefix and spec.source.startswith(one.prefix)), None)
+        kind = prefixed or (FOLDER if Path(spec.source).is_dir() else FILE)
+        self.kind.setCurrentIndex(KINDS.index(kind))
+        self.name.setText(spec.source.removeprefix(kind.prefix))
+        self.weights.setText(spec.weights)
+        self.input_shape.setText("x".join(map(str, spec.input_shape)))
+        self.outputs.setText(", ".join(spec.outputs))
+        self.own_class.setChecked(spec.own_class)
+        if spec.task is not None:
+            self.data.take(spec.task)
+
+    def picked(self, line: QLineEdit, path: str) -> None:
+        """A file was looked for and found: of a Python file it is also needed what in it makes the model."""
+        super().picked(line, path)
+        if line is self.name:
+            self._name_file(path)
+
+    def _name_file(self, path: str) -> None:
+        """Take a path over, with the one callable that can make a model, or with several to choose from."""
+        found = callables_in(Path(path)) if path.endswith(".py") else ()
+        self.name.setText(f"{path}:{found[0]}" if len(found) == 1 else path)
+        if len(found) > 1:
+            self.name.setFocus()
+            QTimer.singleShot(0, self._offer.complete)
+
+    def _look_into(self) -> None:
+        """Offer what a Python file that is named has to offer."""
+        file, end, _ = self.name.text().rpartition(".py")
+        path = Path(f"{file}{end}").expanduser()
+        found = callables_in(path) if end and path.is_file() else ()
+        self._callables = found
+        self._found.setStringList([f"{file}{end}:{name}" for name in found])
+
+    def _files(self) -> str:
+        return self.tr("Python files (*.py);;All files (*)") if self.kind.currentData() is FILE else ""
 
     def _chosen(self) -> None:
         kind = self.kind.currentData()
         self.name.setPlaceholderText(kind.example)
+        self.show_browse(self.name, bool(kind.pick))
         self.show_row(self.weights, kind is not FOLDER)
         self.show_row(self.input_shape, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)
@@ -125,12 +187,18 @@ class OpenModel(FormDialog):
         if not name:
             return self.tr("Say which model, for example {example}.").format(example=kind.example)
         if kind is FILE and not (file.endswith(".py") and callable_):
-            return self.tr("Say the file and the callable in it that makes the model: path/to/model.py:make_model.")
+            return self._problem_of_callable()
         if kind is FILE and not Path(file).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=file)
         if kind is FOLDER and not Path(name).expanduser().is_dir():
             return self.tr("{name} is no folder.").format(name=name)
         return self._problem_of_details() or self.data.problem()
+
+    def _problem_of_callable(self) -> str:
+        if self._callables:
+            words = self.tr("Say behind a colon what in the file makes the model; it may be {names}.")
+            return words.format(names=", ".join(self._callables[:OFFERED]))
+        return self.tr("Say the file and the callable in it that makes the model: path/to/model.py:make_model.")
 
     def _problem_of_details(self) -> str:
         if self.weights.text() and not Path(self.weights.text()).expanduser().is_file():

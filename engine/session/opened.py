@@ -115,7 +115,7 @@ class Opened(Place):
     def _need_task(self) -> Task:
         task = self._need().task
         if task is None:
-            raise TaskError("session.no_task", "This needs data: say which with --task, or attach it in the window.")
+            raise TaskError("session.no_task", "This needs data: attach it, or say which (--task).")
         return task
 
     def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:

@@ -23,9 +23,9 @@ from ..structures.analysis import Analysis
 from ..surgery.own_class import own_class
 from ..surgery.settle import settle
 from ..tasks.answers import ask, evaluating
-from ..tasks.open import open_task
+from ..tasks.open import RESIZED, open_task
 from ..tasks.preparation import better_prepared
-from ..tasks.protocol import Metric, Split, Task, TaskInfo, TaskSpec, option
+from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, option
 from ..tasks.tokens import FILE, beside_data
 
 WITH_TEXT = ("csv", "parquet", "text")
@@ -60,12 +60,28 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
     given = spec.task or opened.task
     as_opened = replace(opened.spec or spec, task=None if given is None else with_tokenizer(given, spec))
     yield Progress("Opening the data")
-    task = None if as_opened.task is None else open_task(as_opened.task)
+    task = None if as_opened.task is None else opened_task(as_opened.task, opened.model)
+    if task is not None:
+        as_opened = replace(as_opened, task=task.spec)
     check(token)
     inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
     if task is not None:
         check_outputs(opened.model, inputs, task)
     return Prepared(as_opened, opened, task, inputs)
+
+
+def opened_task(spec: TaskSpec, model: Any) -> Task:
+    """The task of a specification; images are read as greys where the model takes one channel and refuses three."""
+    task = open_task(spec)
+    if spec.kind not in RESIZED or option(spec, GREY):
+        return task
+    try:
+        with evaluating(model):
+            ask(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
+    except TaskError as error:
+        if error.message.code == "task.channels" and dict(error.message.arguments).get("wanted") == 1:
+            return open_task(replace(spec, options=(*spec.options, (GREY, "yes"))))
+    return task
 
 
 def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
@@ -103,8 +119,10 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     began = time.monotonic()
     metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
     seconds = (time.monotonic() - began) / max(metric.count, 1)
-    notes = yield from better_prepared(task, model, token)
-    return (metric,), replace(info, seconds=seconds, notes=tuple(map(str, notes)))
+    remark = yield from better_prepared(task, model, token)
+    if remark is None:
+        return (metric,), replace(info, seconds=seconds)
+    return (metric,), replace(info, seconds=seconds, notes=(str(remark.message),), better=remark.spec)
 
 
 def described(task: Task, model: Any | None) -> TaskInfo:
@@ -126,8 +144,8 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
     if not shape:
         raise OpenError(
             "open.no_input",
-            "The model has to be run once to be understood, and nobody said what its input looks like. Give the shape, "
-            "for example --input 1x3x224x224, or the data with --task.",
+            "The model has to be run once to be understood, and nobody said what its input looks like. Give its shape "
+            "with the batch first, for example 1x3x224x224 (--input), or the data (--task).",
         )
     generator = torch.Generator().manual_seed(0)
     return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))

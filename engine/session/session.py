@@ -40,7 +40,6 @@ from ..surgery.explain import explain
 from ..surgery.own_class import require_own_class
 from ..surgery.verify import require, verify
 from ..targets.protocol import TargetSpec
-from ..tasks.open import open_task
 from ..tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 from . import comparing, courses
 from .comparing import Comparison
@@ -59,6 +58,7 @@ from .opening import (
     example_inputs,
     first_look,
     judged,
+    opened_task,
     prepare,
     same_shape,
     with_tokenizer,
@@ -140,11 +140,12 @@ class Session(Handing):
         live, opened = self._need(), time.time()
         yield Progress("Opening the data")
         spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
-        task, original = open_task(spec), live.prepared.opened.model
+        original = live.prepared.opened.model
+        task = opened_task(spec, original)
         same_shape(example_inputs((), task, (), original), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
-        self.history.attach_task(spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
+        self.history.attach_task(task.spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         live.task, live.info, live.opened = task, info, opened
         return info
 

@@ -250,7 +250,7 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
         dims: list[Dim] = [d for o in measured_values(call) for d in context.dims[o]]
         numbers = [axes.number(d) for d in dims]
         if call.op == "aten.slice":
-            numbers.append(axes.number(context.counts.get(number)))
+            numbers += [axes.number(dim) for dim in context.counts.get(number, (None, None))]
         sizes = measures(call, record.shapes)
         dead = number in context.dead
         found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number, dead))

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..structures.analysis import Analysis, Mask, Step
 from ..structures.costs import kept_sizes
-from ..structures.measured import SPELLED, is_audited, measures, name_of, scalars
+from ..structures.measured import SPELLED, is_audited, may_be_absent, measures, name_of, scalars
 from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.reads import Reads
@@ -123,6 +123,7 @@ def _compared(
         if is_audited(c) and (c.op not in SPELLED or c.module not in own)
     ]
     expected = [(step, sizes) for step, sizes in predicted if step.op not in SPELLED or step.module not in own]
+    expected = list(_present(expected, [one[:2] for one in done]))
     for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
         if op == step.op and step.dead:
             continue
@@ -141,6 +142,19 @@ def _compared(
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
     return _same_script(analysis, removed, run, own, matched, other)
+
+
+def _present(
+    expected: Sequence[tuple[Step, tuple[int, ...]]], done: Sequence[tuple[str, tuple[int, ...]]]
+) -> Iterator[tuple[Step, tuple[int, ...]]]:
+    """What is expected without the slices that leave out nothing, where these did not run."""
+    place = 0
+    for step, sizes in expected:
+        now = done[place] if place < len(done) else ("", ())
+        absent = now[0] != step.op or (now[1] != sizes and not step.dead)
+        if not (absent and may_be_absent(step, sizes)):
+            place += 1
+            yield step, sizes
 
 
 def _checked(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[tuple[Wrong, bool]]:

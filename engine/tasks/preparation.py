@@ -5,7 +5,7 @@ right answers on the same samples has the standard error of the mean of the diff
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from .answers import ask, evaluating, logits
 from .pixels import per_channel
-from .protocol import Split, Task, option
+from .protocol import Split, Task, TaskSpec, option
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and deviation per channel, of pixels from 0 to 1."""
@@ -41,6 +41,7 @@ KINDS = ("folder", "arrays", "parquet", "idx", "cifar")
 """Forms of data that may be pictures with a class each."""
 FIRST, ALL = 64, 256
 """Samples that are looked at, and those that are where the first let another way seem better."""
+SEED = 0
 SURE, LEAST = 3.0, 0.02
 """Standard errors, and share of right answers, by which another way must be better."""
 
@@ -53,18 +54,31 @@ class _Seen:
     labels: torch.Tensor
 
 
-def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[tuple[Message, ...]]:
-    """A remark where the model answers clearly more often right with other means and deviations; none otherwise.
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """That another preparation is clearly better.
+
+    Attributes:
+        message: In words.
+        spec: The same data, prepared so.
+    """
+
+    message: Message
+    spec: TaskSpec
+
+
+def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | None]:
+    """A remark where the model answers clearly more often right with other means and deviations; None otherwise.
 
     Args:
-        task: Only classification of images is looked at; all else gives no remark.
+        task: Only classification of images is looked at; all else gives no remark. Samples are drawn from all classes.
         model: Left as it is.
         token: Stops the job.
     """
     now = (task.spec.mean or (0.0,), task.spec.std or (1.0,))
     seen = list(_pixels(task, now))
     if not seen:
-        return ()
+        return None
     yield Progress("Trying other means and deviations")
     ways = {name: way for name, way in WAYS[seen[0].pixels.shape[1]].items() if not _same(way, now)}
     right = {name: np.zeros(0) for name in ways}
@@ -80,10 +94,10 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[tuple[Mes
     leads = {name: _lead(found, asked) for name, found in right.items()}
     sure = {name: lead for name, (lead, error) in leads.items() if lead > max(SURE * error, LEAST)}
     if not sure:
-        return ()
+        return None
     best = max(sure, key=sure.__getitem__)
     mean, std = ways[best]
-    return (
+    return Remark(
         Message(
             "task.preparation",
             "Of {count} samples the model gets {before} right as they are prepared now, and {after} with {way} mean "
@@ -97,6 +111,7 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[tuple[Mes
                 "std": ", ".join(f"{v:g}" for v in std),
             },
         ),
+        replace(task.spec, mean=mean, std=std),
     )
 
 
@@ -105,7 +120,7 @@ def _pixels(task: Task, now: Moments) -> Iterator[_Seen]:
     count = 0
     if task.spec.kind not in KINDS or option(task.spec, "purpose", "classification") != "classification":
         return
-    for batch in task.batches(Split.CHOOSE):
+    for batch in task.batches(Split.CHOOSE, SEED):  # in a drawn order: folders are sorted by class
         x, labels = cast("tuple[Any, Any]", batch)
         if not (_is(x, torch.float32, 4) and _is(labels, torch.int64, 1) and x.shape[1] in WAYS):
             return

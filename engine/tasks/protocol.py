@@ -36,7 +36,8 @@ class TaskSpec:
         batch: Batch size for training and evaluation.
         options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
             "seed" of the splits, "features" and "label" (names of columns, commas between them), "header" (of a table:
-            "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample).
+            "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample), "grey"
+            ("yes": images are read as greys; found by itself where the model takes one channel).
     """
 
     kind: str
@@ -50,6 +51,9 @@ class TaskSpec:
 
 OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")
 """Names of the options of a specification."""
+
+GREY = "grey"
+"""The option that images are read as greys: not asked for, it follows from the model."""
 
 BATCHES = {"coco": 4}
 """Samples of a batch by kind of data, where they are larger than others."""
@@ -123,6 +127,7 @@ class TaskInfo:
         batch: Samples in a batch.
         seconds: That judging the original took for each sample, 0 unknown.
         notes: What to know of the data and the model, in words.
+        better: The same data as it seems to have been prepared for the model's training, None where nothing else did.
         spec: Where it came from, with what was found on the way (a tokeniser).
     """
 
@@ -138,6 +143,7 @@ class TaskInfo:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     spec: TaskSpec | None = None
+    better: TaskSpec | None = None
 
 
 class Task(Protocol):

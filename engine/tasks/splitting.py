@@ -1,4 +1,8 @@
-"""Divides data without named splits: 80 % to calibrate and fit, 10 % to choose, 10 % to report, by a seed."""
+"""Divides data without named splits: 80 % to calibrate and fit, 10 % to choose, 10 % to report, by a seed.
+
+Where only `train` and `val` are named, `val` is halved: the model was trained on `train`, so that what is reported of it
+would flatter the original.
+"""
 
 from collections.abc import Mapping
 
@@ -42,9 +46,12 @@ def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, ND
 
     Returns:
         For each split, which given split its rows lie in, and the rows. A split that is given is taken whole, except
-        that the missing ones are drawn from CALIBRATE; no sample is in two splits.
+        that the missing ones are drawn from CALIBRATE, and REPORT is half of CHOOSE where both others are given; no
+        sample is in two splits.
     """
     missing = [split for split in Split if split not in given]
+    if missing == [Split.REPORT] and given[Split.CHOOSE] > 1:
+        return _halved(given, seed)
     source = Split.CALIBRATE if Split.CALIBRATE in given else next(iter(given))
     pool = np.arange(given[source])
     if missing:
@@ -60,3 +67,14 @@ def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, ND
                 "task.too_few", "There are too few samples: none is left for the split {split}.", split=split.value
             )
     return rows
+
+
+def _halved(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, NDArray[np.int64]]]:
+    """REPORT and CHOOSE as the halves of what was given to choose by."""
+    held_out = np.random.default_rng(seed).permutation(given[Split.CHOOSE])
+    half = len(held_out) // 2
+    return {
+        Split.CALIBRATE: (Split.CALIBRATE, np.arange(given[Split.CALIBRATE])),
+        Split.CHOOSE: (Split.CHOOSE, np.sort(held_out[half:])),
+        Split.REPORT: (Split.CHOOSE, np.sort(held_out[:half])),
+    }

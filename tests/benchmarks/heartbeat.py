@@ -146,9 +146,12 @@ def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
 
 FIRST = """
 import time
+from secateur.engine.session.client import EngineClient
+engine = EngineClient()
+engine.prepare()
 from secateur.app.start import make_application, make_window
 application = make_application()
-window = make_window()
+window = make_window(engine)
 window.painted.connect(lambda: print(time.time(), flush=True))
 window.painted.connect(application.quit)
 window.show()
@@ -159,10 +162,13 @@ window.close()
 
 SCORED = """
 import time
+from secateur.engine.session.client import EngineClient
+engine = EngineClient()
+engine.prepare()
 from PySide6.QtCore import QTimer
 from secateur.app.start import make_application, make_window
 application = make_application()
-window = make_window()
+window = make_window(engine)
 window.painted.connect(lambda: window.open_source("bundled:resnet"))
 timer = QTimer(interval=20)
 def look():

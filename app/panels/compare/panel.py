@@ -100,15 +100,15 @@ class Compare(QWidget):
         for each in (self.boxes[0], self._with, self.boxes[1], self.only, self.copy):
             head.addWidget(each)
         self._pages = QStackedLayout()
-        self._pages.addWidget(self.trees)
-        self._pages.addWidget(self.table)
         shown = QWidget()
         inner = QVBoxLayout(shown)
         inner.setContentsMargins(6, 8, 6, 4)
         inner.setSpacing(6)
         inner.addLayout(head)
         inner.addWidget(self._said)
-        inner.addLayout(self._pages, 1)
+        inner.addLayout(self._pages, 1)  # first: a stack without a parent shows its first page as a window
+        self._pages.addWidget(self.trees)
+        self._pages.addWidget(self.table)
         words = self.tr(
             "Open a model: any two of its states and plans stand side by side here, and all runs in a table."
         )

@@ -118,9 +118,9 @@ class Inspector(Card):
         actions.setStretch(0, 1)
         outer.addLayout(actions)
         self._stack = QStackedLayout()
+        self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window
         self._stack.addWidget(self._empty)
         self._stack.addWidget(shown)
-        self.body.addLayout(self._stack)
 
     def _connect(self) -> None:
         title = self.tr("Histogram of the selected set")

@@ -105,9 +105,9 @@ class TreePanel(Card):
         inner.addWidget(self.hint)
         inner.addWidget(self.range)
         self._stack = QStackedLayout()
+        self.body.addLayout(self._stack)  # first: a stack without a parent shows its first page as a window
         self._stack.addWidget(self._empty)
         self._stack.addWidget(tree)
-        self.body.addLayout(self._stack)
         self.hint.hide()
         self.found.hide()
         self._nothing.hide()

@@ -35,6 +35,17 @@ def test_train_val_and_test_folders_are_the_splits(tmp_path: Path) -> None:
     assert open_task(spec("folder", tmp_path)).info(None).sizes == {"calibrate": 6, "choose": 8, "report": 10}
 
 
+def test_without_a_test_folder_val_is_halved_and_train_is_not_reported_on(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "val"), 3):
+        write_folder(tmp_path / split, {"cat": number, "dog": number})
+    task, trained_on = open_task(spec("folder", tmp_path)), open_task(spec("folder", tmp_path / "train"))
+    assert task.info(None).sizes == {"calibrate": 6, "choose": 4, "report": 4}
+    seen = set.union(*(rows_of(trained_on, split) for split in Split))
+    assert rows_of(task, Split.CALIBRATE) == seen
+    assert not (rows_of(task, Split.CHOOSE) | rows_of(task, Split.REPORT)) & seen
+    assert not rows_of(task, Split.CHOOSE) & rows_of(task, Split.REPORT)
+
+
 def test_a_class_may_be_called_test(tmp_path: Path) -> None:
     write_folder(tmp_path, {"test": 20, "control": 20})
     assert open_task(spec("folder", tmp_path)).info(None).classes == ("control", "test")
