@@ -105,11 +105,11 @@ def test_text_grows_and_shrinks_everywhere_and_is_remembered(window, text_as_bef
     label = window.area.panels["tree.panel"].search
     row = window.area.panels["layers"].table.row_height
     tall = label.fontMetrics().height()
-    for _ in range(4):
+    for _ in range(2):
         window.commands.run(command_named("view.larger"))
     QApplication.processEvents()
-    assert sizes().body == 16 and settings.value("text", 0) == 16
-    assert label.fontMetrics().height() > tall and window.area.panels["layers"].table.row_height == row * 16 // 12
+    assert sizes().body == 14 and settings.value("text", 0) == 14
+    assert label.fontMetrics().height() > tall and window.area.panels["layers"].table.row_height == row * 14 // 12
     plot = window.area.panels["tradeoff"].plot
     assert plot.getAxis("left").style["tickFont"].pixelSize() == sizes().caption
     window.commands.run(command_named("view.text"))
@@ -117,12 +117,14 @@ def test_text_grows_and_shrinks_everywhere_and_is_remembered(window, text_as_bef
 
 
 def test_text_has_bounds_and_the_command_says_so(window, text_as_before) -> None:
-    for _ in range(30):
+    theme().resize(LARGEST - 1)
+    for _ in range(2):
         window.commands.run(command_named("view.larger"))
     assert sizes().body == LARGEST
     assert command_named("view.larger").enabled(window.document) == "Text is as large as it gets."
     assert not window.commands.by_id["view.larger"].isEnabled()
-    for _ in range(30):
+    theme().resize(SMALLEST + 1)
+    for _ in range(2):
         window.commands.run(command_named("view.smaller"))
     assert sizes().body == SMALLEST and window.commands.by_id["view.larger"].isEnabled()
 
