@@ -18,6 +18,7 @@ from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.choices import Choices
+from secateur.engine.scoring.partial import Partial
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
@@ -143,6 +144,16 @@ class Document(QObject):
     def scores(self) -> NDArray[np.float64] | None:
         """[S] scores in the present state, smaller is less important, NaN unknown; None before scoring."""
         return self.contents.scores.get((self.contents.present, self.contents.rating))
+
+    @property
+    def partial(self) -> Partial | None:
+        """Scores so far, while there are no others: to be shown as what they are, for nothing that decides."""
+        return self.contents.partial.get((self.contents.present, self.contents.rating))
+
+    @property
+    def shown_scores(self) -> NDArray[np.float64] | None:
+        """[S] what is shown as scores: those of the present state, or as far as they are made (`partial`)."""
+        return self.scores if self.scores is not None or self.partial is None else self.partial.scores
 
     @property
     def choices(self) -> Choices:
@@ -512,7 +523,8 @@ class Document(QObject):
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
         self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
-        for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
+        contents = self.contents
+        for known in (contents.scores, contents.partial, contents.curves, contents.baselines, contents.trials):
             known.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
@@ -568,6 +580,15 @@ class Document(QObject):
     def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:
         """Scores of a state arrived."""
         self.contents.scores[state_id, rating] = scores
+        self.contents.partial.pop((state_id, rating), None)
+        self.announce(Aspect.SCORES)
+
+    def take_partial(self, state_id: str, rating: str, partial: Partial | None) -> None:
+        """Scores of a state as far as they are made, None where no more follow."""
+        if partial is not None:
+            self.contents.partial[state_id, rating] = partial
+        elif self.contents.partial.pop((state_id, rating), None) is None:
+            return
         self.announce(Aspect.SCORES)
 
     def take_measurements(

@@ -200,9 +200,22 @@ class Work(QObject):
         title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
         about = (state, rating)
         known = about in self.document.contents.scores or any(job.about == about for job in self.board.running())
-        if state and not known and self.link is not None:
-            asked = (state, criterion, choices)
-            self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
+        if not state or known or self.link is None:
+            return
+
+        def arrived(made: tuple[Any, ...]) -> None:
+            self.document.take_partial(state, rating, made[-1])
+
+        self._ask(
+            title,
+            lambda scores: self._scored(state, rating, scores),
+            "score",
+            *(state, criterion, choices),
+            about=about,
+            arrived=arrived,
+            passing=True,
+            otherwise=lambda: self.document.take_partial(state, rating, None),
+        )
 
     def filters(self) -> None:
         """Bring the images of the first convolution's filters of the present state, where nobody has yet."""
@@ -397,6 +410,7 @@ class Work(QObject):
         background: bool = False,
         about: object = None,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
+        passing: bool = False,
         text: str = "",
         otherwise: Callable[[], None] | None = None,
     ) -> bool:
@@ -421,7 +435,7 @@ class Work(QObject):
         revision = self.document.revision
         running = Running(number, title, changes, revision, apply, background=background, method=method)
         running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
-        running.otherwise = otherwise
+        running.passing, running.otherwise = passing, otherwise
         estimate = self.pace.estimate(method, *arguments)
         running.work, running.expected = estimate.work, estimate.seconds
         self.board.add(running)
@@ -546,7 +560,8 @@ class Work(QObject):
             return
         if isinstance(error, Cancelled):
             kept = self.tr("Cancelled: {job}. What was made stays.")
-            words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
+            nothing = job.arrived is None or job.passing
+            words = self.tr("Cancelled: {job}. Nothing was changed.") if nothing else kept
             return self._say(words.format(job=job.title))
         self._suggest_later = False
         self.document.fail(error)
