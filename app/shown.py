@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.choices import Choices
+from secateur.engine.scoring.partial import Partial
 from secateur.engine.session.states import Exported, State
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs
@@ -122,6 +123,16 @@ class Shown(QObject):
     def scores(self) -> NDArray[np.float64] | None:
         """[S] scores in the present state, smaller is less important, NaN unknown; None before scoring."""
         return self.contents.scores.get((self.contents.present, self.contents.rating))
+
+    @property
+    def partial(self) -> Partial | None:
+        """Scores so far, while there are no others: to be shown as what they are, for nothing that decides."""
+        return self.contents.partial.get((self.contents.present, self.contents.rating))
+
+    @property
+    def shown_scores(self) -> NDArray[np.float64] | None:
+        """[S] what is shown as scores: those of the present state, or as far as they are made (`partial`)."""
+        return self.scores if self.scores is not None or self.partial is None else self.partial.scores
 
     @property
     def choices(self) -> Choices:

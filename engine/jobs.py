@@ -84,6 +84,16 @@ def part_of(shown: Progress, job: Job[Result], words: bool = True) -> Job[Result
         yield replace(progress, text=text, done=shown.done, total=shown.total)
 
 
+def unmade(job: Job[Result]) -> Job[Result]:
+    """A job as a step of a longer one, to which nothing that it makes on the way belongs."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            return stop.value
+        yield progress if progress.made is None else replace(progress, made=None)
+
+
 def finish(job: Job[Result], on_progress: Callable[[Progress], None] | None = None) -> Result:
     """Run a job to its end in this thread and return its result."""
     while True:

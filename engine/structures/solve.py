@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import LabelArray, Labels, Relation
 from .connected import merged
+from .labels import LabelArray, Labels, Relation
 from .refining import agree, flat_positions, grids
 
 MAX_ROUNDS = 64
