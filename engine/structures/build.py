@@ -52,7 +52,7 @@ def build(
     tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
-    literals = tuple(find_literals(context, axes))
+    literals = tuple(find_literals(context, axes, steps))
     # Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
     sizes = tuple(
         (module, what, axis, repeats)

@@ -182,13 +182,13 @@ def joined(x: torch.Tensor) -> torch.Tensor:
 def compared(x: torch.Tensor) -> torch.Tensor:
     """Halves that have to fit each other, and others."""
     left, right = x.split(x.shape[1] // 2, 1)
-    (left + right) * x.unflatten(1, (2, -1)).mean(1)
+    _ = (left + right) * x.unflatten(1, (2, -1)).mean(1)
     return x
 
 
 def picked(x: torch.Tensor) -> torch.Tensor:
     """One index of the channels, and a part of them."""
-    x[:, 5].sum() + x[:, :6].sum()
+    _ = x[:, 5].sum() + x[:, :6].sum()
     return x
 
 
