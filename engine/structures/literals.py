@@ -140,9 +140,9 @@ def normalised(context: Context, call: FunctionCall) -> Counted:
 
 
 def normalised_groups(context: Context, call: FunctionCall) -> Counted:
-    """The number of groups of a norm."""
+    """The number of groups of a norm or a shuffle."""
     for one in call.given:
-        if one[0] in ("1", "num_groups") and call.outputs:
+        if one[0] in ("1", "num_groups", "groups") and call.outputs:
             yield one, context.groups.get(call.outputs[0])
 
 
@@ -172,7 +172,7 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(("layer_norm", "rms_norm"), normalised),
     **dict.fromkeys((f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), groups),
     "arange": counter,
-    "group_norm": normalised_groups,
+    **dict.fromkeys(("group_norm", "channel_shuffle"), normalised_groups),
     "unflatten": unflatten,
     "narrow": narrow,
     "__getitem__": bounds,
