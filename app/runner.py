@@ -156,6 +156,7 @@ class Runner(QObject):
         background: bool = False,
         about: object = None,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
+        passing: bool = False,
         text: str = "",
         otherwise: Callable[[], None] | None = None,
     ) -> bool:
@@ -180,7 +181,7 @@ class Runner(QObject):
         revision = self.document.revision
         running = Running(number, title, changes, revision, apply, background=background, method=method)
         running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
-        running.otherwise = otherwise
+        running.passing, running.otherwise = passing, otherwise
         estimate = self.pace.estimate(method, *arguments)
         running.work, running.expected = estimate.work, estimate.seconds
         self.board.add(running)
@@ -250,7 +251,8 @@ class Runner(QObject):
             return
         if isinstance(error, Cancelled):
             kept = self.tr("Cancelled: {job}. What was made stays.")
-            words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
+            nothing = job.arrived is None or job.passing
+            words = self.tr("Cancelled: {job}. Nothing was changed.") if nothing else kept
             return self._say(words.format(job=job.title))
         self.failed()
         self.document.fail(error)

@@ -52,7 +52,7 @@ def build(
     tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
-    literals = tuple(find_literals(context, axes))
+    literals = tuple(find_literals(context, axes, steps))
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
     named, stay, counts, together = countable(context.labels.counted, named, solution, axes)
     for one, reason, module in stay:

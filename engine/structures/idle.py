@@ -35,3 +35,5 @@ def keep_apart(labels: Labels) -> None:
         if counted[own].any() or (members[own] > np.bincount(own)[own]).any():
             labels.tie(one.one, one.parts[0])
             labels.count_equal(one.parts, one.reason, one.module)
+        else:  # a size that nobody knows is none that a repair could put right
+            labels.fix(one.one, one.reason, one.module)

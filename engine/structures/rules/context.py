@@ -37,7 +37,7 @@ class Context:
         sizes: (module path, "groups" or "heads", their labels): counts that modules remember.
         counts: For a call that takes a part of an axis, the labels before and behind it: what is left of them must
             be what the code leaves out.
-        groups: The labels of the groups in which a value was normalised.
+        groups: The labels of the groups in which a value was normalised or shuffled.
         points: For a value that holds numbers of an axis's indices, that axis's labels.
         used: Values that a live call reads or that are outputs.
         dead: Calls on which nothing depends.

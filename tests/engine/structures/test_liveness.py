@@ -182,22 +182,30 @@ def joined(x: torch.Tensor) -> torch.Tensor:
 def compared(x: torch.Tensor) -> torch.Tensor:
     """Halves that have to fit each other, and others."""
     left, right = x.split(x.shape[1] // 2, 1)
-    (left + right) * x.unflatten(1, (2, -1)).mean(1)
+    _ = (left + right) * x.unflatten(1, (2, -1)).mean(1)
     return x
 
 
 def picked(x: torch.Tensor) -> torch.Tensor:
     """One index of the channels, and a part of them."""
-    x[:, 5].sum() + x[:, :6].sum()
+    _ = x[:, 5].sum() + x[:, :6].sum()
     return x
 
 
-@pytest.mark.parametrize("run", [viewed, split, normed, joined, compared, picked])
+def front(x: torch.Tensor) -> torch.Tensor:
+    """Halves for nobody, beside a number that a repair has to replace."""
+    _ = x.split(x.shape[1] // 2, 1)[1]
+    return x[:, :5]
+
+
+@pytest.mark.parametrize(
+    ("run", "reads"), [(viewed, 8), (split, 8), (normed, 8), (joined, 8), (compared, 8), (picked, 8), (front, 5)]
+)
 def test_whatever_number_is_left_of_an_axis_code_that_runs_for_nothing_runs(
-    run: Callable[[torch.Tensor], torch.Tensor],
+    run: Callable[[torch.Tensor], torch.Tensor], reads: int
 ) -> None:
     torch.manual_seed(0)
-    model, inputs = Rows(Apart(run), 8, 8).eval(), features()
+    model, inputs = Rows(Apart(run), 8, reads).eval(), features()
     analysis = analyse(model, inputs)
     numbers = set[int]()
     for bundle in all_bundles(analysis):
@@ -207,7 +215,7 @@ def test_whatever_number_is_left_of_an_axis_code_that_runs_for_nothing_runs(
                 mask[analysis.sets[number].first :][: size * steps] = True
             made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
             result = finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled()))
-            assert result.passed, result
+            assert all(c.passed for c in result.checks), result
             numbers.add(int(mask.sum()))
     assert max(numbers) >= 2
 

@@ -143,3 +143,36 @@ def test_which_one_of_each_pair_is_taken_stays() -> None:
     made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
     assert made.edits.literals and not any(where.endswith("start") for _, _, _, where, _ in made.edits.literals)
     assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+
+
+class Shuffled(nn.Module):
+    """A channel shuffle between two layers, whose number of groups shows in no result."""
+
+    def __init__(self, groups: int = 0) -> None:
+        super().__init__()
+        self.first, self.scale = nn.Linear(12, 8), nn.Parameter(torch.randn(8))
+        self.out = nn.Linear(8, 5)
+        if groups:
+            self.groups = groups
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        groups = getattr(self, "groups", 2)
+        shuffled = x.view(*x.shape[:-1], groups, x.shape[-1] // groups).transpose(-1, -2).reshape(x.shape)
+        return self.out(shuffled * self.scale)
+
+
+@pytest.mark.parametrize("groups", [0, 2])
+def test_groups_of_a_shuffle_go_though_no_result_shows_how_many_there_are(groups: int) -> None:
+    torch.manual_seed(0)
+    model = Shuffled(groups).eval()
+    analysis = analyse(model, INPUTS)
+    (pair,) = (s for s in analysis.sets if s.count == 2)
+    mask = analysis.empty()
+    mask[pair.first] = True
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    if groups:
+        assert ("", "groups", 1) in made.edits.attributes and not made.edits.literals
+    else:
+        assert [value for *_, value in made.edits.literals] == [1, 4]
