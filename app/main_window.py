@@ -320,9 +320,11 @@ class MainWindow(QMainWindow):
             self.setWindowModified(not self.document.clean)
 
     def _first_tab(self) -> None:
-        """After opening with data comes the baseline check."""
+        """What is opened begins with the trade-off; with data comes the baseline check, without a model its history."""
         if self.area is not None and self.document.analysis is not None:
-            self.area.show_tab("samples" if self.document.task is not None else "log")
+            self.area.show_tab("tradeoff")
+            look = "history" if self.document.absent else "log"
+            self.area.show_tab("samples" if self.document.task is not None else look)
 
     def _remember(self) -> None:
         """The model can be opened again, and once there are states, so can this session."""

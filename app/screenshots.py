@@ -6,6 +6,7 @@ Each look (light, dark) and scale (1x, 2x) is a process of its own, because a sc
 """
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ LOOKS = ("light", "dark")
 SCALES = (1, 2)
 LIMIT = 600.0
 """Seconds that a step may take."""
+TURNS = 20
 EPOCHS = 1
 WITHOUT_A_MODEL = ("About", "Criteria", "Diagnostics", "OpenModel", "Palette", "Sheet", "Target")
 """Dialogs that an empty window has."""
@@ -53,9 +55,9 @@ class Photographer:
             time.sleep(0.01)
 
     def rest(self, seconds: float = 0.4) -> None:
-        """Let layouts and plots settle."""
-        end = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() > end)
+        """Let layouts and plots settle: some turns of the event loop, however long each takes."""
+        end, turns = time.monotonic() + seconds, itertools.count()
+        self.wait(lambda: next(turns) > TURNS and time.monotonic() > end)
 
     def take(self, name: str, widget: Any = None) -> None:
         """Keep a picture of the window, or of a dialog."""

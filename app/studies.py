@@ -20,6 +20,7 @@ from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.targets.protocol import TargetSpec
 
 from .aspects import Aspect
+from .called import state_called
 from .curves import Curves
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class Studies:
                 document.note(note)
             document.announce(Aspect.SENSITIVITY)
 
-        title = say("Measure the sensitivity of {state}").format(state=document.contents.present)
+        called = state_called(document, document.contents.present)
+        title = say("Measure the sensitivity of {state}").format(state=called)
         arguments = (document.contents.present, document.criterion, SHARES, None, document.choices)
         document.work.run(title, finished, "sensitivity", *arguments, arrived=arrived)
 
@@ -152,7 +154,8 @@ class Studies:
             contents.savings[key] = {one.key: one for one in result}
             document.announce(Aspect.TARGET)
 
-        document.work.run(say("Read what removal saves in {state}").format(state=key[0]), found, "savings", *key)
+        title = say("Read what removal saves in {state}").format(state=state_called(document, key[0]))
+        document.work.run(title, found, "savings", *key)
 
     # Other machines.
 

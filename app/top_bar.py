@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import QEvent, QSignalBlocker, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QEvent, QSignalBlocker, Qt, Slot
+from PySide6.QtGui import QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from secateur.engine.targets.protocol import TargetSpec
@@ -21,6 +21,8 @@ from .widgets.labels import label
 
 GAP, SPACE = 14, 6
 """Between what one has, what one wants and what comes next; and between their parts."""
+LONGEST = 22
+"""Average characters of a job's title that fit on the button."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES, Aspect.JOBS})
 
 BUTTONS = ("file.open", "edit.suggest", "run.lowest", "edit.undo", "edit.redo")
@@ -187,7 +189,10 @@ class TopBar(QWidget):
         reason = command.enabled(document)
         words = command.shown(document).removesuffix("...")
         if document.busy:
-            words = next(job.title for job in document.work.board.running() if job.changes) + " \u2026"
+            title = next(job.title for job in document.work.board.running() if job.changes)
+            metrics = QFontMetrics(self.primary.font())  # no name of a file moves the rest of the bar
+            most = metrics.averageCharWidth() * LONGEST
+            words = metrics.elidedText(f"{title} \u2026", Qt.TextElideMode.ElideRight, most)
         elif command.id == "file.open":
             words = self.tr("Open a model")
         self.primary.say(words)

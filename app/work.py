@@ -19,6 +19,7 @@ from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 from .aspects import Aspect
 from .autosave.remembered import Job
 from .board import Running
+from .called import criterion_called, state_called
 from .drops import BUNDLE
 from .folders import new_session_folder
 from .keeper import Keeper
@@ -105,7 +106,13 @@ class Work(Runner):
         def apply(metric: Metric) -> None:
             self.document.take_measurements(state, metrics=(metric,))
 
-        self._ask(self.tr("Evaluate {state}").format(state=state), apply, "evaluate", state, self.judged_on)
+        self._ask(
+            self.tr("Evaluate {state}").format(state=state_called(self.document, state)),
+            apply,
+            "evaluate",
+            state,
+            self.judged_on,
+        )
 
     @property
     def judged_on(self) -> Split:
@@ -123,7 +130,9 @@ class Work(Runner):
 
     def _rate(self, criterion: str, choices: Choices, rating: str) -> None:
         state = self.document.contents.present
-        title = self.tr("Score structures of {state} by {criterion}").format(state=state, criterion=criterion)
+        title = self.tr("Score structures of {state} by {criterion}").format(
+            state=state_called(self.document, state), criterion=criterion_called(criterion)
+        )
         about = (state, rating)
         known = about in self.document.contents.scores or any(job.about == about for job in self.board.running())
         if not state or known or self.link is None:
@@ -233,7 +242,9 @@ class Work(Runner):
 
         def apply(exported: Any) -> None:
             self.document.take_export(state, exported)
-            written = self.tr("Written and checked: {files}").format(files=", ".join(exported.files))
+            written = self.tr("Written and checked: {files}").format(
+                files=path if len(exported.files) > 1 else exported.files[0]
+            )
             self._say(" ".join((written, *exported.notes)))
 
         self._ask(self.tr("Export {name}").format(name=Path(path).name), apply, "export", state, format, path)

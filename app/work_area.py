@@ -15,7 +15,7 @@ from .widgets.card import Card
 
 SIDES = (440, 318)
 """Widths of tree and inspector at first, in device-independent pixels."""
-BELOW = 218
+BELOW = 240
 """Height of the work at first."""
 VERSION = 1
 """Of the layout that is remembered: another one's is not restored."""

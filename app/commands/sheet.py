@@ -72,13 +72,13 @@ def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: boo
     form.setVerticalSpacing(5)
     form.setHorizontalSpacing(10)
     for one in commands:
-        form.addRow(_keys(one.id, one.shortcut), QLabel(say(one.title)))
+        keys = QLabel(_keys(one))
+        keys.setMinimumWidth(max(keys.fontMetrics().horizontalAdvance(_keys(each)) for each in COMMANDS))
+        form.addRow(keys, QLabel(say(one.title)))
     column.addLayout(form)
 
 
-def _keys(name: str, shortcut: str) -> QLabel:
-    keys = [shortcut, MORE_KEYS.get(name, "")]
-    shown = [QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText) for k in keys if k]
-    label = QLabel(", ".join(shown))
-    label.setMinimumWidth(110)
-    return label
+def _keys(one: Command) -> str:
+    """The keys of a command, as they are written here."""
+    keys = [one.shortcut, MORE_KEYS.get(one.id, "")]
+    return ", ".join(QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText) for k in keys if k)

@@ -99,7 +99,9 @@ class DataRows(QObject):
             "label": dialog.add_line(self.tr("What is right"), hint=guess),
             "tokenizer": dialog.add_path(self.tr("Tokeniser"), hint=beside),
             "length": dialog.add_line(self.tr("Tokens of a sample"), hint="128"),
-            "mean": dialog.add_line(self.tr("Mean per channel"), hint=self.tr("0.485, 0.456, 0.406; empty: as pixels are, 0 to 1")),
+            "mean": dialog.add_line(
+                self.tr("Mean per channel"), hint=self.tr("0.485, 0.456, 0.406; empty: as pixels are, 0 to 1")
+            ),
             "std": dialog.add_line(self.tr("Standard deviation"), hint=self.tr("0.229, 0.224, 0.225; empty: 1")),
             "size": dialog.add_line(self.tr("Resize to"), hint=self.tr("224 x 224; empty: as it is")),
         }

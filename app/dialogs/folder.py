@@ -1,5 +1,6 @@
 """Dialogs that write a folder."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ class FolderDialog(FormDialog):
     def __init__(self, window: Any, title: str, sentence: str, action: str, what: str) -> None:
         """Ask in a window; the folder offered is called by the model and by what it will be."""
         super().__init__(window, title, sentence, action)
-        name = (window.document.model_name or "model").replace("/", "-")
+        name = re.sub(r"[^\w.-]+", "-", window.document.model_name or "model")  # a name that every system takes
         self.path = self.add_path(self.tr("Folder"), str(Path.home() / f"{name} {what}"), pick="folder")
         self.problem = self._problem
 

@@ -4,8 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Slot
-from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from .. import settings
 from ..widgets.buttons import PrimaryButton, button
@@ -42,6 +52,7 @@ class FormDialog(QDialog):
         self.accept_button.setDefault(True)
         self.cancel_button = button(self.tr("Cancel"))
         layout = self._outer = QVBoxLayout(self)
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)  # it asks for words as high as at least width
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
         layout.addWidget(label(sentence, "muted", wrap=True))
@@ -54,8 +65,8 @@ class FormDialog(QDialog):
 
     def sizeHint(self) -> QSize:
         """Wide enough for paths, and as high as its words are at that width: Qt reckons with narrower ones."""
-        width = max(super().sizeHint().width(), WIDE)
-        return QSize(width, self._outer.totalHeightForWidth(width))
+        width = max(self._outer.totalSizeHint().width(), WIDE)
+        return QSize(width, self._height_for(width))
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -68,6 +79,7 @@ class FormDialog(QDialog):
         """Begin in the first field, not on a button."""
         super().showEvent(event)
         self._fit()
+        self.resize(self.width(), self.minimumHeight())
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
             self.focusNextChild()
 
@@ -80,11 +92,25 @@ class FormDialog(QDialog):
         self.accept_button.setEnabled(not problem)
         self._fit()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Other widths need other heights."""
+        super().resizeEvent(event)
+        self._fit()
+
     def _fit(self) -> None:
-        """Grow until no line of a sentence that wraps is cut off."""
-        needed = self._outer.totalHeightForWidth(self.width())
-        if self.isVisible() and needed > self.height():
-            self.resize(self.width(), needed)
+        """Be so high that no line of a sentence that wraps is cut off."""
+        least = self._outer.totalMinimumSize().width()
+        needed = self._height_for(max(self.width(), least))
+        if self.minimumWidth() != least or self.minimumHeight() != needed:
+            self.setMinimumSize(least, needed)
+
+    def _height_for(self, width: int) -> int:
+        """What all rows need at a width."""
+        return (
+            self._outer.totalHeightForWidth(width)
+            if self._outer.hasHeightForWidth()
+            else self._outer.totalMinimumSize().height()
+        )
 
     def accept(self) -> None:
         """Act and close."""

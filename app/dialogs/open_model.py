@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QCoreApplication, QStringListModel, QTimer
-from PySide6.QtWidgets import QCompleter, QLineEdit
+from PySide6.QtCore import QCoreApplication, Slot
+from PySide6.QtWidgets import QLineEdit
 
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -57,6 +57,7 @@ class OpenModel(FormDialog):
     Attributes:
         kind: Combo box of kinds of sources.
         name: Name, or path and callable.
+        maker: Combo box of what in a Python file can make a model.
         weights: Checkpoint file.
         input_shape: Example input shape.
         outputs: Names of the outputs that must stay.
@@ -76,12 +77,10 @@ class OpenModel(FormDialog):
         for one in KINDS:
             self.kind.addItem(QCoreApplication.translate(CONTEXT, one.title), one)
         self.add_row(self.tr("Source"), self.kind)
-        self.name = self.add_path(
-            self.tr("Model"), pick=lambda: self.kind.currentData().pick, filters=lambda: self._files()
-        )
-        self._found = QStringListModel(self)
-        self._offer = QCompleter(self._found, self.name, completionMode=QCompleter.CompletionMode.PopupCompletion)
-        self.name.setCompleter(self._offer)
+        self.name = self.add_path(self.tr("Model"), pick=lambda: self.kind.currentData().pick, filters=self._files)
+        self.maker = ComboBox(self.tr("What in the file makes the model"))
+        self.add_row(self.tr("Made by"), self.maker)
+        self.maker.activated.connect(self._maker_chosen)
         self.name.textChanged.connect(self._look_into)
         self.weights = self.add_path(
             self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty")
@@ -139,20 +138,28 @@ class OpenModel(FormDialog):
             self._name_file(path)
 
     def _name_file(self, path: str) -> None:
-        """Take a path over, with the one callable that can make a model, or with several to choose from."""
+        """Take a path over, with the first of what in it can make a model."""
         found = callables_in(Path(path)) if path.endswith(".py") else ()
-        self.name.setText(f"{path}:{found[0]}" if len(found) == 1 else path)
-        if len(found) > 1:
-            self.name.setFocus()
-            QTimer.singleShot(0, self._offer.complete)
+        self.name.setText(f"{path}:{found[0]}" if found else path)
 
     def _look_into(self) -> None:
         """Offer what a Python file that is named has to offer."""
-        file, end, _ = self.name.text().rpartition(".py")
+        file, end, said = self.name.text().rpartition(".py")
         path = Path(f"{file}{end}").expanduser()
-        found = callables_in(path) if end and path.is_file() else ()
-        self._callables = found
-        self._found.setStringList([f"{file}{end}:{name}" for name in found])
+        self._callables = callables_in(path) if end and path.is_file() else ()
+        self.maker.clear()
+        self.maker.addItems(self._callables)
+        self.maker.setCurrentIndex(self.maker.findText(said.removeprefix(":").strip()))
+        self._show_maker()
+        self.check()
+
+    def _show_maker(self) -> None:
+        self.show_row(self.maker, self.kind.currentData() is FILE and bool(self._callables))
+
+    @Slot(int)
+    def _maker_chosen(self, index: int) -> None:
+        file, end, _ = self.name.text().rpartition(".py")
+        self.name.setText(f"{file}{end}:{self.maker.itemText(index)}")
 
     def _files(self) -> str:
         return self.tr("Python files (*.py);;All files (*)") if self.kind.currentData() is FILE else ""
@@ -161,6 +168,7 @@ class OpenModel(FormDialog):
         kind = self.kind.currentData()
         self.name.setPlaceholderText(kind.example)
         self.show_browse(self.name, bool(kind.pick))
+        self._show_maker()
         self.show_row(self.weights, kind is not FOLDER)
         self.show_row(self.input_shape, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)

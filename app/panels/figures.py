@@ -185,7 +185,7 @@ def _predicted(document: Document, figure: Figure, now: float) -> Figure:
 def _metric(document: Document, where: str, state: State, planned: bool) -> Figure:
     measured = metric_of(document.original)
     named = measured.name if measured is not None else _titles()["metric"]  # A bundle has numbers, and no data.
-    title = document.task.metric if document.task is not None else named
+    title = document.task.metric if document.task is not None and measured is None else named
     title = title[:1].upper() + title[1:]
     if document.task is None and measured is None:
         return Figure(
@@ -209,7 +209,7 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     lost = 0.0 if first is None else (now.value - first.value) * (1 if now.higher_is_better else -1)
     points = "" if before == "" or first is None else difference_text(now.value - first.value, now.percent)
     return Figure(
-        say("ledger", "{0}, n = {1}").format(title, f"{now.count:,}"),
+        say("ledger", "{0}, n = {1}").format(title, f"{now.count:,}") if now.count else title,
         value_text(now),
         title,
         where,

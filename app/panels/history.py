@@ -88,7 +88,7 @@ class History(QWidget):
         self._beside.setFixedWidth(STEPS)
         shown = QWidget()
         outer = QVBoxLayout(shown)
-        outer.setContentsMargins(0, 0, 0, 4)
+        outer.setContentsMargins(6, 0, 6, 6)
         outer.setSpacing(4)
         row = QHBoxLayout()
         row.setSpacing(8)

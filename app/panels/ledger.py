@@ -1,11 +1,11 @@
 """The ledger: what the original costs and scores against the present state or plan; each cell says how it is known."""
 
-from PySide6.QtCore import QEvent, Signal
+from PySide6.QtCore import QEvent, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
-from ..theme import px
+from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import label, set_role
@@ -64,14 +64,15 @@ class Cell(Card):
         self.bar.show_share(figure.share)
         self.setToolTip(figure.tip)
         self.setAccessibleName(figure.spoken)
-        self._fit()
+        self.fit()
 
     def resizeEvent(self, event) -> None:  # noqa: ANN001
         """Decide again where the original's number stands."""
         super().resizeEvent(event)
-        self._fit()
+        self.fit()
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
+        """Say as much as there is room for."""
         figure, narrow = self.figure, self.width() < px(NARROW)
         self.title.setText(figure.short if narrow else figure.title)
         self.before.setText(f"{figure.before} >" if figure.before else "")
@@ -111,6 +112,7 @@ class Ledger(QWidget):
         self.cells["latency"].stepped.connect(document.measure)
         self.cells["metric"].stepped.connect(document.evaluate)
         document.views.watch(SHOWN, self._changed)
+        theme().changed.connect(self._resized)
         self.refresh()
 
     def event(self, event: QEvent) -> bool:
@@ -128,10 +130,17 @@ class Ledger(QWidget):
         """Text of another size needs other heights."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "row"):
-            for cell in self.cells.values():
-                cell.number.setMinimumHeight(px(24))
-                cell.body.invalidate()
-            self.row.invalidate()
+            self._resized()
+
+    @Slot()
+    def _resized(self) -> None:
+        """Fit all cells to the size of the text; not every cell gets another width by it."""
+        for cell in self.cells.values():
+            cell.number.setMinimumHeight(px(24))
+            cell.fit()
+            cell.body.invalidate()
+        self.row.invalidate()
+        self.updateGeometry()
 
     def _changed(self, _aspects: frozenset[Aspect]) -> None:
         self.refresh()

@@ -49,7 +49,7 @@ class Log(QWidget):
         self.level = ComboBox(self.tr("From which level on"))
         for words, level in (
             (self.tr("all lines"), Level.OUTPUT),
-            (self.tr("without what code prints"), Level.INFO),
+            (self.tr("without output of code"), Level.INFO),
             (self.tr("warnings and errors"), Level.WARNING),
             (self.tr("errors"), Level.ERROR),
         ):
@@ -57,13 +57,13 @@ class Log(QWidget):
         self.search = QLineEdit(placeholderText=self.tr("Filter"))
         self.search.setAccessibleName(self.tr("Words that a line must have"))
         self.search.setClearButtonEnabled(True)
-        self.search.setMinimumWidth(120)
+        self.search.setMinimumWidth(80)
         self.copy = button(self.tr("Copy"), "link", self.tr("Copy the lines that are shown"))
         self.save = button(self.tr("Save..."), "link", self.tr("Write the lines that are shown into a file"))
         self.clear = button(self.tr("Clear"), "link", self.tr("Forget all lines"))
         for each in (self.copy, self.save, self.clear):
             each.setMinimumHeight(HEIGHT)  # in line with the fields
-        row = FlowLayout(gap=8)
+        row = FlowLayout(gap=6)
         for each in (self.level, self.search, self.copy, self.save, self.clear):
             row.addWidget(each)
         layout = QVBoxLayout(self)

@@ -58,9 +58,9 @@ def difference_text(value: float, in_percent: bool, short: bool = True) -> str:
 
 
 def metric_text(metric: Metric) -> str:
-    """87.4 % \u00b1 0.33, n = 10,000."""
+    """87.4 % \u00b1 0.33, n = 10,000; without n where nobody said it."""
     whole = f"{value_text(metric)} {error_text(metric)}".strip().replace(" ", NO_BREAK)
-    return f"{whole}, n{NO_BREAK}={NO_BREAK}{metric.count:,}"
+    return f"{whole}, n{NO_BREAK}={NO_BREAK}{metric.count:,}" if metric.count else whole
 
 
 def kind_text(kind: StateKind) -> str:

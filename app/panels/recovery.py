@@ -102,20 +102,17 @@ class Recovery(QWidget):
         inner.setContentsMargins(0, 0, 4, 0)
         inner.setSpacing(5)
         self._heading = label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True)
-        inner.addWidget(self._heading)
-        for each in (self.text, self.progress, self.best):
+        for each in (self._heading, self._settings, self.text, self.progress, self.best):
             inner.addWidget(each)
         inner.addStretch(1)
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
-        area.setMinimumHeight(36)  # the fields below it must not be cut off
         area.setAccessibleName(self.tr("What to expect of a recovery, and how far it is"))
         area.setWidget(page)
         right = QVBoxLayout()
         right.setSpacing(6)
         right.addWidget(area, 1)
-        right.addWidget(self._settings)
         right.addWidget(self.start)
         right.addWidget(self.cancel)
         row = QHBoxLayout(self)
@@ -180,13 +177,11 @@ class Recovery(QWidget):
         self.start.setAccessibleName(words)
 
     def _show_estimate(self, reason: str) -> None:
-        """About how long it takes, in the heading; memory too, on the button."""
+        """About how long it takes, before what to expect; memory too, on the button."""
         settings = replace(self.settings, epochs=self.epochs.value(), repair=self._repair())
         found = self.document.work.pace.estimate("recover", self.document.contents.present, settings)
-        words = self.tr("Fine-tune with the original as teacher")
         if not reason and settings.epochs and found.seconds == found.seconds:
-            words = self.tr("{0}, about {1}").format(words, about(found.seconds))
-        self._heading.setText(words)
+            self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
         self.start.setToolTip(reason or estimate_words(found))
 
     def _show_running(self, job: JobView) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QSt
 from secateur.engine.tasks.protocol import Metric, Sample
 
 from ..document import Aspect, Document
+from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.fields import DoubleSpinBox
 from ..widgets.flow import FlowLayout
@@ -17,7 +18,7 @@ from ..widgets.labels import label, set_role
 from ..widgets.numbers import signed, three
 from .measures import metric_text
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES})
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS})
 SIDE = 64
 """Side of a sample's picture in device-independent pixels."""
 
@@ -51,6 +52,7 @@ class Samples(QWidget):
     Attributes:
         scores: What the original scores.
         expected: What it should score, in per cent.
+        better: Takes over a preparation of the data that fits the model better.
         verdict: How the two compare.
     """
 
@@ -65,11 +67,14 @@ class Samples(QWidget):
         self.verdict = label(role="caption", wrap=True)
         self.hint = label(role="marked", wrap=True)
         self.hint.hide()
+        self.better = button(self.tr("Prepare it so"), tip=self.tr("Open the same data with that mean and deviation"))
+        self.better.hide()
         self._range = label(role="caption", wrap=True)
         self._pictures = FlowLayout(gap=10)
         self._empty = EmptyState("", "")
         self._lay_out()
         self.expected.valueChanged.connect(self._compare)
+        self.better.clicked.connect(self._prepare)
         self._empty.stepped.connect(document.evaluate)
         document.views.watch(SHOWN, self._changed)
         self._changed(SHOWN)
@@ -89,6 +94,7 @@ class Samples(QWidget):
         right = QVBoxLayout()
         right.setSpacing(6)
         right.addWidget(self.hint)
+        right.addWidget(self.better, 0, Qt.AlignmentFlag.AlignLeft)
         right.addLayout(self._pictures)
         right.addWidget(self._range)
         right.addStretch(1)
@@ -149,8 +155,17 @@ class Samples(QWidget):
         hint = " ".join(task.notes) if task is not None and not (words and good) else ""
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
+        self.better.setVisible(bool(hint) and task is not None and task.better is not None)
+        self.better.setEnabled(not self.document.busy)
         self.verdict.setText(words or self.tr("Type what the model's authors, or your own evaluation, report."))
         set_role(self.verdict, "caption" if not words else "good" if good else "marked")
+
+    @Slot()
+    def _prepare(self) -> None:
+        """Take over the preparation that was found to be better."""
+        task = self.document.task
+        if task is not None and task.better is not None:
+            self.document.attach_task(task.better)
 
     def _judge(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()

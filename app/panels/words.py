@@ -1,8 +1,13 @@
 """The engine's sentences in the user's language: the template is translated, the arguments are put in after."""
 
+import re
+
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import Message
+
+FLAG = re.compile(r" \(--[a-z-]+( [A-Z=]+)?\)")
+"""An argument of the command line, as the engine's sentences name it."""
 
 
 def engine_words(text: str) -> str:
@@ -11,6 +16,6 @@ def engine_words(text: str) -> str:
 
 
 def sentence(message: Message) -> str:
-    """A message for a person."""
+    """A message for a person at the window: what the command line would have to be told, in brackets, is left out."""
     template = QCoreApplication.translate("engine", message.template)
-    return template.format_map(dict(message.arguments))
+    return FLAG.sub("", template).format_map(dict(message.arguments))

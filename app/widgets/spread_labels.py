@@ -11,14 +11,17 @@ GAP = 9.0
 def spread(
     points: Sequence[QPointF], sizes: Sequence[QSizeF], area: QRectF, taken: Sequence[QRectF] = ()
 ) -> list[QRectF]:
-    """A rectangle for each label: the first free place right, left, above or below its point, then further away."""
+    """A rectangle for each label: the first free place right, left, above or below its point, then further away.
+
+    Where all places lie on what is taken, only other labels and points are kept off.
+    """
     dots = [QRectF(p.x() - 5, p.y() - 5, 10, 10) for p in points]
     placed: list[QRectF] = []
-    for number, (point, size) in enumerate(zip(points, sizes, strict=True)):
-        others = [*taken, *placed, *(d for n, d in enumerate(dots) if n != number)]
+    for point, size in zip(points, sizes, strict=True):
         places = [_inside(QRectF(corner, size), area) for corner in _corners(point, size)]
-        free = (p for p in places if not any(p.intersects(o) for o in others) and not p.intersects(dots[number]))
-        placed.append(next(free, places[0]))
+        legible = [p for p in places if not any(p.intersects(o) for o in (*placed, *dots))]
+        free = [p for p in legible if not any(p.intersects(o) for o in taken)]
+        placed.append((free or legible or places)[0])
     return placed
 
 

@@ -132,8 +132,8 @@ def _none_better(missing: set[BaselineKind], result: Result) -> Message:
 
 def _cost(one: Baseline, result: Result) -> str:
     timed = both_timed(one.timings, result.timings)
-    macs = f"{one.macs / max(result.macs, 1):.0%} of its MACs"
-    return macs if timed is None else f"{timed[0].median / timed[1].median:.0%} of its time"
+    macs = f"{100 * one.macs / max(result.macs, 1):.0f} % of its MACs"
+    return macs if timed is None else f"{100 * timed[0].median / timed[1].median:.0f} % of its time"
 
 
 def _in_words(metric: Metric) -> str:

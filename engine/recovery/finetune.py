@@ -26,7 +26,7 @@ from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair
 from .reading_layers import Kept
 from .reconstruct import reconstruct
-from .resume import Checkpoint, Position, put_back
+from .resume import Checkpoint, Position, course_of, put_back
 from .training import Training
 
 SPOKEN = 5
@@ -103,7 +103,10 @@ def _trained(
         position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
     else:
         best, position = put_back(training, found)
-        yield Progress(f"Going on at step {training.step}", training.step)
+        text = f"Going on at step {training.step}"
+        yield Progress(text, training.step)
+        for point in course_of(found):  # the curve is that of the whole training
+            yield Progress(text, training.step, values=point)
     training.steps = position.batches * training.settings.epochs
     while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
         yield from _epoch(training, position, best, checkpoint)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SecateurError
+from ..session.curve import thinned
 from ..session.files import being_written, free
 from ..tasks.protocol import Metric, Split
 from .best import Recovered
@@ -55,6 +56,7 @@ class Checkpoint:
         mendable: The same without what the files of the data hold: where these failed, they will be changed.
         written: When it was last written, in seconds of the monotonic clock.
         pause: Seconds until it may be written again.
+        points: The course so far, as `session.curve.noted` writes it down; thinned, it is kept too.
     """
 
     path: Path | None
@@ -62,6 +64,7 @@ class Checkpoint:
     mendable: str = ""
     written: float = field(default_factory=time.monotonic)
     pause: float = field(default_factory=lambda: SECONDS)
+    points: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
 
     def load(self) -> dict[str, Any] | None:
         """What was written by a run of the same recovery; None where there is none, or none that can be read."""
@@ -113,6 +116,7 @@ class Checkpoint:
             "step": training.step,
             "random": torch.get_rng_state(),
             "position": asdict(position),
+            "course": list(thinned(self.points)),
             "best": {"state_dict": best.state_dict, "metric": metric, "best_epoch": best.best_epoch},
         }
         with suppress(SecateurError, OSError, RuntimeError):
@@ -127,6 +131,12 @@ class Checkpoint:
         """The recovery is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def course_of(found: dict[str, Any]) -> list[dict[str, float]]:
+    """The points of the course until a break; none where they were not kept."""
+    kept = found.get("course", [])
+    return [{str(name): float(value) for name, value in point.items()} for point in kept]
 
 
 def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Position]:

@@ -214,11 +214,10 @@ class Session(Handing):
         kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
         told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
-        points: list[dict[str, float]] = []
-        result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), points)
+        result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
-        fields = {"recovery": settings, "metrics": (result.metric,), "curve": thinned(points)}
+        fields = {"recovery": settings, "metrics": (result.metric,), "curve": thinned(checkpoint.points)}
         made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
         checkpoint.forget()
         return made

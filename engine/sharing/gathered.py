@@ -17,7 +17,7 @@ from ..tasks.protocol import Metric
 from ..wording import byte_size, change, counted, metric_value, percent, size, thousands
 from .drawn import course, tradeoffs
 from .facts import Checked, Facts, Figure, Layer, Row, StepTold, Timed
-from .words import KINDS, metric_of, metric_pair, model_name, where
+from .words import KINDS, metric_of, metric_pair, model_name, sample_size, where
 
 EXACT, MEASURED = "exact", "measured"
 
@@ -101,7 +101,7 @@ def _lost(first: Metric, last: Metric) -> str:
     values = f"{metric_value(last)} against {metric_value(first)}"
     return (
         f"{first.name} on the {first.split} split is {told} the original's: {values} "
-        f"({words}{margin if error else ''}{unit}, n = {thousands(last.count)}).{within}"
+        f"({words}{margin if error else ''}{unit}, {sample_size(last)}).{within}"
     )
 
 
@@ -122,7 +122,7 @@ def _figures(original: State, last: State, metric: tuple[Metric, Metric] | None)
         first, second = metric
         step = 100 * (second.value - first.value) if first.percent else second.value - first.value
         words = f"{step:+.1f} points" if first.percent else f"{step:+.3g}"
-        note = f"{first.split} split, n = {thousands(second.count)}, ± one standard error"
+        note = f"{first.split} split, {sample_size(second)}, ± one standard error"
         good = step >= 0 if first.higher_is_better else step <= 0
         cells = (metric_value(first), metric_value(second), words.replace("-", "−"))
         found.append(Figure(first.name, *cells, MEASURED, note, good))
@@ -146,7 +146,7 @@ def _row(one: State, original: State, last: State) -> Row:
         size(one.macs),
         percent(one.macs / max(original.macs, 1)),
         metric_value(metric) or "not measured",
-        f"{metric.split}, n = {thousands(metric.count)}" if metric is not None else "",
+        f"{metric.split}, {sample_size(metric)}" if metric is not None else "",
         f"{timing.median:.3g} ms" if timing is not None else "not measured",
         note,
         one is last,
@@ -163,7 +163,7 @@ def _beside(one: Baseline, original: State) -> Row:
         size(one.macs),
         percent(one.macs / max(original.macs, 1)),
         metric_value(one.metric),
-        f"{one.metric.split}, n = {thousands(one.metric.count)}",
+        f"{one.metric.split}, {sample_size(one.metric)}",
         f"{timing.median:.3g} ms" if timing is not None else "not measured",
         "; ".join([trained, *map(str, one.notes)]),
     )
@@ -181,7 +181,7 @@ def _step(before: State, one: State, original: State) -> StepTold:
     shares = (percent(one.parameters / max(original.parameters, 1)), percent(one.macs / max(original.macs, 1)))
     costs = f"{thousands(one.parameters)} parameters ({shares[0]}), {size(one.macs)} MACs ({shares[1]}), exact"
     lines.append(("Came out", costs))
-    lines += [(f"{m.name}, {m.split}", f"{metric_value(m)}, n = {thousands(m.count)}, measured") for m in one.metrics]
+    lines += [(f"{m.name}, {m.split}", f"{metric_value(m)}, {sample_size(m)}, measured") for m in one.metrics]
     if one.verification is not None:
         lines.append(("Cut verified", f"equals the masked original, {one.verification.difference:.0e}"))
     return StepTold(title, tuple(lines))

@@ -4,7 +4,7 @@ from ..session.history import History
 from ..session.states import State, StateKind
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Split, TaskSpec
-from ..wording import counted
+from ..wording import counted, thousands
 from .stripping import base_name
 
 KINDS = {
@@ -34,6 +34,11 @@ def metric_of(state: State) -> Metric | None:
     """A state's metric: report before choose before any."""
     order = {Split.REPORT: 0, Split.CHOOSE: 1, Split.CALIBRATE: 2}
     return min(state.metrics, key=lambda metric: order[metric.split], default=None)
+
+
+def sample_size(metric: Metric) -> str:
+    """On how many samples, where anybody said it."""
+    return f"n = {thousands(metric.count)}" if metric.count else "n unknown"
 
 
 def where(timing: Timing) -> str:

@@ -36,8 +36,8 @@ class TaskSpec:
         batch: Batch size for training and evaluation.
         options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
             "seed" of the splits, "features" and "label" (names of columns, commas between them), "header" (of a table:
-            "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample), "grey"
-            ("yes": images are read as greys; found by itself where the model takes one channel).
+            "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample),
+            "grey" ("yes": images are read as greys; found by itself where the model takes one channel).
     """
 
     kind: str

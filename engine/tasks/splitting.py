@@ -1,7 +1,7 @@
 """Divides data without named splits: 80 % to calibrate and fit, 10 % to choose, 10 % to report, by a seed.
 
-Where only `train` and `val` are named, `val` is halved: the model was trained on `train`, so that what is reported of it
-would flatter the original.
+Where only `train` and `val` are named, `val` is halved: the model was trained on `train`, which would flatter the
+original.
 """
 
 from collections.abc import Mapping

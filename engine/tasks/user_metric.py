@@ -12,7 +12,7 @@ from ..jobs import CancelToken, check
 from .protocol import Metric, Split
 
 SMALLER_IS_BETTER = ("loss", "error", "perplexity", "mae", "mse", "rmse", "wer", "distance")
-PERCENT = ("acc", "top", "f1", "precision", "recall", "agreement", "iou", "auc", "map")
+PERCENT = ("acc", "right", "correct", "top", "f1", "dice", "precision", "recall", "agreement", "iou", "auc", "map")
 BESIDE = ("n", "count", "standard_error", "higher_is_better", "percent")
 """Entries that say more about the first one instead of being a metric."""
 

@@ -1,11 +1,12 @@
 """Dialogs as a hand fills them in: what they ask the document for, and what they refuse."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QPushButton
 
 from secateur.app.dialogs.attach_data import AttachData
 from secateur.app.dialogs.consent import Consent, ask_code, ask_weights
@@ -274,3 +275,72 @@ def test_shapes_and_numbers_are_read_as_people_write_them():
     for wrong in ("1xa", "0x3"):
         with pytest.raises(ValueError):
             shape(wrong)
+
+
+MODEL = """
+import torch
+from torch import nn
+class Block(nn.Module):
+    def __init__(self, width): ...
+class Net(nn.Module):
+    def __init__(self, width=8, *, depth=2): ...
+class Odd: ...
+def helper(x): ...
+def make(classes=10): ...
+def _hidden(): ...
+raise RuntimeError("nothing of this runs in the window")
+"""
+
+
+def test_what_a_file_has_to_offer_is_read_and_can_be_chosen(qtbot, window, tmp_path: Path):
+    code = tmp_path / "net.py"
+    code.write_text(MODEL)
+    dialog = shown(qtbot, OpenModel(window, str(code)))  # as dropped, or found by Browse
+    assert dialog.name.text() == f"{code}:make" and dialog.accept_button.isEnabled()
+    assert [dialog.maker.itemText(n) for n in range(dialog.maker.count())] == ["make", "Net"]
+    qtbot.keyClicks(dialog.maker, "Net")
+    dialog.maker.activated.emit(dialog.maker.currentIndex())
+    assert dialog.name.text() == f"{code}:Net"
+    dialog.name.clear()
+    assert not dialog.maker.isVisible()
+    qtbot.keyClicks(dialog.name, str(code))
+    assert "make, Net" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+
+
+def test_what_failed_to_open_stands_in_the_dialog_again(qtbot, window, tmp_path: Path):
+    (tmp_path / "net.py").write_text(MODEL)
+    (tmp_path / "net.pt").touch()
+    task = TaskSpec("folder", str(tmp_path), (0.5,), (0.25,), (28, 32), options=(("seed", "3"),))
+    spec = ModelSpec(f"{tmp_path}/net.py:Net", f"{tmp_path}/net.pt", (1, 3, 28, 32), task=task, outputs=("logits",))
+    window.document.work.asked = spec
+    dialog = shown(qtbot, OpenModel(window))
+    press(qtbot, dialog)
+    assert window.opened == [spec]
+
+
+def test_images_are_looked_for_as_a_folder_beside_the_model(qtbot, window, tmp_path: Path):
+    (tmp_path / "net.py").write_text(MODEL)
+    dialog = shown(qtbot, OpenModel(window, str(tmp_path / "net.py")))
+    choose(dialog.data.kind, "Image folder")
+    browse = dialog.data.path.parentWidget().findChild(QPushButton)
+    qtbot.mouseClick(browse, Qt.MouseButton.LeftButton)
+    looking = dialog.findChild(QFileDialog)
+    assert looking.fileMode() is QFileDialog.FileMode.Directory
+    assert Path(looking.directory().path()) == tmp_path
+    looking.reject()
+    qtbot.waitUntil(lambda: dialog.findChild(QFileDialog) is None)
+    choose(dialog.data.kind, "CSV")
+    qtbot.mouseClick(browse, Qt.MouseButton.LeftButton)
+    looking = dialog.findChild(QFileDialog)
+    assert looking.fileMode() is QFileDialog.FileMode.ExistingFile
+    looking.reject()
+
+
+def test_attaching_data_begins_with_the_data_that_is_attached(qtbot, window, tmp_path: Path):
+    spec = TaskSpec("folder", str(tmp_path), (0.5,), (0.25,), None, options=(("grey", "yes"),))
+    window.document.contents.task = replace(window.document.task, spec=spec)
+    dialog = shown(qtbot, AttachData(window))
+    dialog.data.lines["mean"].clear()
+    qtbot.keyClicks(dialog.data.lines["mean"], "0.286")
+    press(qtbot, dialog)
+    assert window.asked.attached == [replace(spec, mean=(0.286,))]

@@ -136,8 +136,11 @@ def test_no_words_are_clipped_with_text_of_another_size(qtbot, text_as_before, b
     with window_of(full(), qtbot, (1920, 1200)) as window:
         qtbot.waitUntil(window.status.running.isVisible)  # a job is shown after a while
         theme().resize(body)
-        qtbot.wait(300)
-        assert clipped(window) == []
+
+        def settled() -> None:
+            assert clipped(window) == []
+
+        qtbot.waitUntil(settled)
 
 
 def test_diagnostics_have_what_a_report_needs_and_not_the_name_of_the_home(window, qtbot) -> None:

@@ -27,7 +27,9 @@ def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatc
     assert settings.recent() == [("ViT", "bundled:vit"), ("ResNet", "bundled:resnet")]
 
 
-def test_what_was_opened_opens_again_with_its_checkpoint_and_data_but_without_consent(qapp, own_folders, tmp_path) -> None:
+def test_what_was_opened_opens_again_with_its_checkpoint_and_data_but_without_consent(
+    qapp, own_folders, tmp_path
+) -> None:
     parent = QObject()
     (tmp_path / "net.py").touch()
     task = TaskSpec("folder", "images", (0.5,), (0.25,), (28, 28), options=(("seed", "3"),))

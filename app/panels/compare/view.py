@@ -2,12 +2,23 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, Qt, Slot
+from PySide6.QtCore import (
+    QEvent,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPointF,
+    QRect,
+    QRectF,
+    Qt,
+    Slot,
+)
 from PySide6.QtGui import QColor, QFont, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
+    QSizePolicy,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -17,7 +28,7 @@ from PySide6.QtWidgets import (
 )
 
 from ...document import Document, Selection
-from ...theme import tokens
+from ...theme import px, tokens
 from ...widgets.chevron import chevron
 from ...widgets.labels import ElidedLabel
 from ..tree.open_rows import OpenRows
@@ -29,10 +40,13 @@ SHOWN = (
     (Column.NAME, Column.KEEPS_LEFT, Column.MACS_LEFT),
     (Column.NAME, Column.KEEPS_RIGHT, Column.MACS_RIGHT, Column.CHANGE),
 )
-WIDTHS = {Column.KEEPS_LEFT: 52, Column.KEEPS_RIGHT: 52, Column.MACS_LEFT: 62, Column.MACS_RIGHT: 62}
-WIDTHS = {**WIDTHS, Column.CHANGE: 100}
-NARROW = 520
-"""Width of both below which the MACs are left to the tooltip, in device-independent pixels."""
+WIDTHS = {
+    **{Column.KEEPS_LEFT: 46, Column.KEEPS_RIGHT: 46, Column.MACS_LEFT: 58, Column.MACS_RIGHT: 58},
+    Column.CHANGE: 94,
+}
+"""Of columns but the names, in pixels at the first size of text."""
+NARROW, LEAST = 520, 74
+"""Width of both below which the MACs are left to the tooltip; that of the differences then."""
 
 
 class CompareDelegate(QStyledItemDelegate):
@@ -100,8 +114,6 @@ class CompareTree(QTreeView):
         header.setSectionResizeMode(Column.NAME, QHeaderView.ResizeMode.Stretch)
         for column in Column:
             self.setColumnHidden(column, column not in SHOWN[int(right)])
-            if column in WIDTHS:
-                header.resizeSection(column, WIDTHS[column])
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex) -> None:
         """An arrow where there is something below, and the row's colour behind it."""
@@ -127,15 +139,17 @@ class TwoTrees(QWidget):
         self.document, self.rows = document, model
         self.left, self.right = CompareTree(model, False), CompareTree(model, True)
         self._costs = (ElidedLabel(role="caption"), ElidedLabel(role="caption"))
-        row = QHBoxLayout(self)
+        self._row = row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
         for number, tree in enumerate((self.left, self.right)):
+            tree.setMinimumWidth(0)
+            tree.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
             column = QVBoxLayout()
             column.setSpacing(1)
             column.addWidget(self._costs[number])
             column.addWidget(tree, 1)
-            row.addLayout(column, 10 + 2 * number)
+            row.addLayout(column, 1)
         self.left.setAccessibleName(self.tr("Left model"))
         self.right.setAccessibleName(self.tr("Right model, with what differs"))
         for tree in (self.left, self.right):
@@ -161,10 +175,30 @@ class TwoTrees(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a narrow window the MACs make room for names."""
         super().resizeEvent(event)
-        narrow = event.size().width() < NARROW
-        self.right.header().resizeSection(Column.CHANGE, 62 if narrow else WIDTHS[Column.CHANGE])
+        self._share_room()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Text of another size needs other columns."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "_row"):
+            self._share_room()
+
+    def _share_room(self) -> None:
+        """Columns as wide as the text needs them, and as much room for the names on both sides."""
+        narrow = self.width() < px(NARROW)
         self.left.setColumnHidden(Column.MACS_LEFT, narrow)
         self.right.setColumnHidden(Column.MACS_RIGHT, narrow)
+        for tree in (self.left, self.right):
+            for column, width in WIDTHS.items():
+                if not tree.isColumnHidden(column):
+                    tree.header().resizeSection(column, px(LEAST if narrow and column is Column.CHANGE else width))
+        needed = [
+            sum(tree.columnWidth(column) for column in WIDTHS if not tree.isColumnHidden(column))
+            for tree in (self.left, self.right)
+        ]
+        names = max((self.width() - self._row.spacing() - sum(needed)) // 2, 1)
+        for number, width in enumerate(needed):
+            self._row.setStretch(number, names + width)
 
     def show_selection(self, selection: Selection) -> None:
         """Make the document's selection the current row of both."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.latency.savings import Saving
@@ -9,6 +10,7 @@ from secateur.engine.latency.savings import Saving
 from ...curves import HALF
 from ...document import Aspect, Document, Selection
 from ...drawing import Drawing, Table, offer
+from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ...widgets.numbers import share as share_words
@@ -25,6 +27,8 @@ from .rows import Plan, layers_of, plan_of
 from .ties import Tie
 from .view import LayerTable
 
+LOW = 230
+"""Height below which the words under the rows are left out, in pixels at the first size of text."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.MARKS, Aspect.STATES, Aspect.SENSITIVITY, Aspect.TARGET})
 
 
@@ -79,6 +83,11 @@ class Layers(QWidget):
         self.table.picked.connect(self._pick)
         document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low window rows are worth more than the words below them."""
+        super().resizeEvent(event)
+        self._legend.setVisible(self.height() >= px(LOW))
 
     def drawings(self) -> tuple[Drawing, ...]:
         """The table, to be taken along."""

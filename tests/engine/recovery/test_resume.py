@@ -14,6 +14,7 @@ from secateur.engine.recovery import resume
 from secateur.engine.recovery.finetune import Recovered, recover
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.recovery.resume import Checkpoint
+from secateur.engine.session.curve import noted
 from tests.engine.toy_task import ToyTask
 
 
@@ -70,6 +71,27 @@ def test_the_resumed_weights_are_those_of_an_uninterrupted_run(
     resumed = _recover(Checkpoint(path, "k"))
     assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
     assert (resumed.steps, resumed.metric) == (whole.steps, whole.metric)
+
+
+def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "SHARE", 0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+
+    def course(checkpoint: Checkpoint, stop_at: float = float("inf")) -> list[float]:
+        job = recover(_net(), _net(), Augmented(), SETTINGS, threading.Event(), checkpoint=checkpoint)
+        for progress in (watched := noted(job, checkpoint.points)):
+            if "loss" in progress.values and progress.values["step"] >= stop_at:
+                watched.close()
+        return sorted({point["step"] for point in checkpoint.points})
+
+    whole = course(Checkpoint(None))
+    path = tmp_path / "s1.pt"
+    stopped = course(Checkpoint(path, "k", pause=0.0), stop_at=13)
+    resumed = course(Checkpoint(path, "k"))
+    assert resumed[0] == whole[0] and resumed[-1] == whole[-1]
+    assert set(stopped[:-1]) <= set(resumed)  # the last step was not written down before the break
 
 
 class Failing(Augmented):
