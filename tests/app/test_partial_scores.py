@@ -42,14 +42,16 @@ def test_every_view_of_scores_says_of_how_much_they_are(qtbot, dressed, player) 
     scores = partly(player)
     first = document.analysis.sets[2].first
     for panel in (tree, layers, inspector):
-        assert panel.range.ends[1].endswith(", after 8 of 32 batches")
+        assert panel.range.so_far == "so far, after 8 of 32 batches"
+        assert panel.range.accessibleName().endswith(panel.range.so_far)
     index = tree.model.index_of(CONV, 2, first).siblingAtColumn(Column.SCORE)
     assert index.data() == tree.model.figures.scale.text(scores[first])
     partly(player, done=16, samples=True)
-    assert tree.range.ends[1].endswith(", after 16 of 32 samples")
+    assert tree.range.so_far == "so far, after 16 of 32 samples"
     player.answer("score", scores_of(document.analysis, seed=5))
     for panel in (tree, layers, inspector):
         assert panel.range.ends[1] == tree.model.figures.scale.text(tree.model.figures.scale.top)
+        assert not panel.range.so_far
     assert index.data() != tree.model.figures.scale.text(scores[first])
 
 
