@@ -139,6 +139,6 @@ class Painted(QObject):
 
     def eventFilter(self, watched, event) -> bool:
         if event.type() is QEvent.Type.Paint:
-            sheet = QApplication.instance().styleSheet()
+            sheet = QApplication.instance().styleSheet()  # type: ignore[union-attr]
             self.looks.append(DARK.panel if DARK.panel in sheet else LIGHT.panel if sheet else "undressed")
         return False
