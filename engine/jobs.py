@@ -19,7 +19,8 @@ class Progress:
         done: Steps done.
         total: Steps in all, 0 when unknown.
         values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "metric": 0.87}.
-        made: What is finished and stays, whatever becomes of the rest: a state, a measured point; None for nothing.
+        made: What is finished and stays, whatever becomes of the rest: a state, a measured point; or scores so far,
+            which are shown until all are there. None for nothing.
     """
 
     text: str

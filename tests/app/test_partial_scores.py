@@ -25,7 +25,7 @@ def player(qapp) -> Player:
 
 
 def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) -> np.ndarray:
-    scores = scores_of(player.document.analysis, seed=seed)
+    scores = scores_of(player.document.contents.analysis, seed=seed)  # type: ignore[arg-type]
     player.make("score", Partial(scores, done, 32, samples), done=done, total=32)
     return scores
 
@@ -42,15 +42,17 @@ def test_every_view_of_scores_says_of_how_much_they_are(qtbot, dressed, player) 
     scores = partly(player)
     first = document.analysis.sets[2].first
     for panel in (tree, layers, inspector):
-        assert panel.range.ends[1].endswith(", after 8 of 32 batches")
+        assert panel.range.so_far == "so far, after 8 of 32 batches"
+        assert panel.range.accessibleName().endswith(panel.range.so_far)
     index = tree.model.index_of(CONV, 2, first).siblingAtColumn(Column.SCORE)
-    assert index.data() == tree.model.figures.scale.text(scores[first])
+    assert index.data() == tree.model.figures.scale.text(float(scores[first]))
     partly(player, done=16, samples=True)
-    assert tree.range.ends[1].endswith(", after 16 of 32 samples")
+    assert tree.range.so_far == "so far, after 16 of 32 samples"
     player.answer("score", scores_of(document.analysis, seed=5))
     for panel in (tree, layers, inspector):
         assert panel.range.ends[1] == tree.model.figures.scale.text(tree.model.figures.scale.top)
-    assert index.data() != tree.model.figures.scale.text(scores[first])
+        assert not panel.range.so_far
+    assert index.data() != tree.model.figures.scale.text(float(scores[first]))
 
 
 def test_nothing_decides_by_them(qtbot, dressed, player) -> None:

@@ -104,7 +104,7 @@ class Heads(QWidget):
         heads = np.fromiter(self._place, np.int64, len(self._place))
         self._scale = ScoreScale.of(None if scores is None else scores[heads])
         known = scores is not None and bool(np.isfinite(scores[heads]).any())
-        self.legend.range.show_ends("0", highest(self.document, self._scale if known else None))
+        self.legend.range.show_ends("0", *highest(self.document, self._scale if known else None))
         groups = any(row.span > 1 for row in self.rows)
         words = self.tr("Click a head to mark or spare it, drag over several; Ctrl+L locks.")
         framed = self.tr(" Framed: a key/value group with the query heads it serves.") if groups else ""

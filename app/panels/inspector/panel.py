@@ -198,7 +198,7 @@ class Inspector(Card):
         )
         current = document.selection.structure - one.first
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
-        self.range.show_ends("0", highest(document, scale))
+        self.range.show_ends("0", *highest(document, scale))
         seen = self._show_images(analysis, one)
         title = self.tr("{0} in their own order, bright: important, struck: marked; drag over several to mark them")
         title = self.tr("{0} as images, framed in their score's colour, struck: marked") if seen else title

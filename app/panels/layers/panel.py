@@ -124,7 +124,7 @@ class Layers(QWidget):
         self.table.timed = bool(self._times)
         self.plan = plan_of(document.analysis, rows, layers, document.removed, figures, costs)
         self.table.show_rows(len(layers.node), self._row, layers.ties)
-        self.range.show_ends("0", highest(document, self.plan.scale))
+        self.range.show_ends("0", *highest(document, self.plan.scale))
 
     def _read_sensitivity(self) -> None:
         """What half of each set costs, where it was measured."""

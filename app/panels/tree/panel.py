@@ -232,7 +232,7 @@ class TreePanel(Card):
             return
         facts = self.model.facts()
         scale = self.model.figures.scale if self.model.figures else None
-        self.range.show_ends("0", highest(self.document, scale))
+        self.range.show_ends("0", *highest(self.document, scale))
         numbers = {s: int(state_mask(s, facts).sum()) for s in ("prunable", "marked", "locked")}
         numbers[""] = self.document.analysis.count
         rows = self.model.rows
