@@ -146,6 +146,14 @@ def normalised_groups(context: Context, call: FunctionCall) -> Counted:
             yield one, context.groups.get(call.outputs[0])
 
 
+def repeats(context: Context, call: FunctionCall) -> Counted:
+    """How often each index is repeated (key/value heads for their query heads)."""
+    for one in call.given:
+        if one[0] in ("1", "repeats"):
+            spread = (dim for module, what, dim in context.sizes if (module, what) == (call.module, "repeats"))
+            yield one, next((dim for dim in spread if dim is not None and len(dim) == one[1]), None)
+
+
 def groups(context: Context, call: FunctionCall) -> Counted:
     """The number of groups of a convolution."""
     for one in call.given:
@@ -172,6 +180,7 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(("layer_norm", "rms_norm"), normalised),
     **dict.fromkeys((f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), groups),
     "arange": counter,
+    "repeat_interleave": repeats,
     **dict.fromkeys(("group_norm", "channel_shuffle"), normalised_groups),
     "unflatten": unflatten,
     "narrow": narrow,
