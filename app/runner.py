@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REFRESH = 80
 """Milliseconds between two announcements of progress."""
-NUMBERS_ONLY = frozenset({"open", "open_recipe", "states"})
+NUMBERS_ONLY = frozenset({"open", "open_recipe", "states", "baselines"})
 """What can be asked while only numbers are here."""
 
 

@@ -156,10 +156,12 @@ class TopBar(QWidget):
         self._arrange()
 
     def _show_data(self) -> None:
-        task, opened = self._document.task, self._document.analysis is not None
+        task = self._document.task
         self.data.setText(task.title if task else self.tr("Attach data..."))
         self.data.setAccessibleName(self.tr("Data: {title}").format(title=task.title if task else self.tr("none")))
-        self.data.setEnabled(opened and not self._document.busy)
+        reason = command_named("file.data").enabled(self._document)
+        self.data.setEnabled(not reason)
+        self.data.setToolTip(reason or say(command_named("file.data").tooltip))
 
     def _show_target(self) -> None:
         specs = list(dict.fromkeys((*TARGETS, self._document.target)))

@@ -79,7 +79,9 @@ class FormDialog(QDialog):
         """Begin in the first field, not on a button."""
         super().showEvent(event)
         self._fit()
-        self.resize(self.width(), self.minimumHeight())
+        over = self.parentWidget()  # Qt shrinks to two thirds of a screen
+        wide = min(WIDE, over.window().width()) if over is not None else 0
+        self.resize(max(self.width(), wide), self._height_for(max(self.width(), wide)))
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
             self.focusNextChild()
 

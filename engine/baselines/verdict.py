@@ -55,11 +55,11 @@ BETTER = {
     BaselineKind.MAGNITUDE: "Not worth cutting: pruning single weights is better ({its}) at {cost}; pruned: {own}.",
 }
 AS_GOOD = {
-    BaselineKind.STOCK: "The stock {title} cannot be told apart ({its}) at {cost}; pruned: {own}.",
-    BaselineKind.SCRATCH: "The same shape trained from scratch cannot be told apart ({its}, epochs: {epochs}); "
+    BaselineKind.STOCK: "The stock {title} cannot be told apart from it ({its}) at {cost}; pruned: {own}.",
+    BaselineKind.SCRATCH: "The same shape trained from scratch cannot be told apart from it ({its}, epochs: {epochs}); "
     "pruned: {own}.",
-    BaselineKind.RANDOM: "Random removal cannot be told apart ({its}) at {cost}; pruned: {own}.",
-    BaselineKind.MAGNITUDE: "Pruning single weights cannot be told apart ({its}) at {cost}; pruned: {own}.",
+    BaselineKind.RANDOM: "Random removal cannot be told apart from it ({its}) at {cost}; pruned: {own}.",
+    BaselineKind.MAGNITUDE: "Pruning single weights cannot be told apart from it ({its}) at {cost}; pruned: {own}.",
 }
 
 

@@ -25,6 +25,7 @@ from ..tasks.protocol import Metric, Task
 from . import comparing
 from .artifacts import Artifacts
 from .filters import Filters, filters_of
+from .history import History
 from .live import Live
 from .opening import (
     Prepared,
@@ -86,11 +87,15 @@ class Opened(Place):
 
     def states(self) -> tuple[State, ...]:
         """All states in the order they were made, the original first."""
-        return tuple((self.history if self._shown is None else self._shown.history).states.values())
+        return tuple(self._told().states.values())
 
     def baselines(self, state: str = "") -> tuple[Baseline, ...]:
         """The baselines that stand beside a state, or beside any, in the order they were made."""
-        return tuple(one for one in self.history.baselines.values() if state in ("", one.against))
+        return tuple(one for one in self._told().baselines.values() if state in ("", one.against))
+
+    def _told(self) -> History:
+        """The history that is looked at: that of a bundle where only its numbers are here."""
+        return self.history if self._shown is None else self._shown.history
 
     def standing(self, state: str) -> Standing:
         """A state as baselines are made for it."""

@@ -30,7 +30,7 @@ def test_a_stock_model_that_is_better_at_no_more_macs_says_not_worth_pruning() -
     assert said.worth is False and said.better == ("b0",)
     assert said.sentences[0].code == "baselines.stock_better"
     text = str(said.sentences[0])
-    assert text.startswith("Not worth pruning: the stock resnet18 is better (83.0 ± 1.0 % top-1) at 90% of its MACs")
+    assert text.startswith("Not worth pruning: the stock resnet18 is better (83.0 ± 1.0 % top-1) at 90 % of its MACs")
 
 
 @pytest.mark.parametrize(("value", "macs"), [(0.815, 90), (0.83, 101), (0.70, 50)])

@@ -79,6 +79,15 @@ def test_what_is_read_is_what_was_written(bundle: Path, tmp_path: Path) -> None:
     assert found.analysis is not None and found.absent
 
 
+def test_states_and_baselines_are_read_where_the_model_is_not(bundle: Path, tmp_path: Path) -> None:
+    history, _ = made_history(tmp_path / "again")
+    session = Session()
+    assert finish(session.open(ModelSpec(str(bundle)))).absent
+    assert [one.id for one in session.states()] == list(history.states)
+    assert [one.title for one in session.baselines()] == [one.title for one in history.baselines.values()] != []
+    session.close()
+
+
 def test_structures_survive_the_way(tmp_path: Path) -> None:
     session = Session()
     analysis = finish(session.open(write_project(tmp_path / "mine"), evaluate=False)).analysis
