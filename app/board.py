@@ -29,6 +29,7 @@ class Running:
         method: Of the session that it calls.
         about: What it is for, so that the same is not asked for twice.
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
+        passing: What it makes on the way is shown until it ends, and does not stay.
         arguments: Of the call.
         text: What the step that it leads to is called.
         otherwise: Called when it fails or is cancelled.
@@ -50,6 +51,7 @@ class Running:
     method: str = ""
     about: object = None
     arrived: Callable[[tuple[Any, ...]], None] | None = None
+    passing: bool = False
     arguments: tuple[Any, ...] = ()
     text: str = ""
     otherwise: Callable[[], None] | None = None

@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def model_of(arguments: list[str]) -> "ModelSpec | None":
     """What the window opens: the model that was named, the bundled one without a name, None for an empty window."""
-    from secateur.engine.cli.arguments import model_spec, parser
+    from secateur.engine.cli.arguments import parser
+    from secateur.engine.cli.specs import model_spec
 
     if "--empty" in arguments:
         return None
@@ -69,6 +70,7 @@ def has_display() -> bool:
 
 def _window(arguments: list[str]) -> int:
     from secateur.engine.errors import SecateurError
+    from secateur.engine.session.client import EngineClient
 
     try:
         spec = model_of(arguments)
@@ -77,9 +79,11 @@ def _window(arguments: list[str]) -> int:
     except SecateurError as error:
         _tell(str(error))
         return 2
+    engine = EngineClient()
+    engine.prepare()  # It loads its libraries while this process loads Qt.
     from .start import start
 
-    return start(spec, asked=bool(arguments))
+    return start(spec, asked=bool(arguments), engine=engine)
 
 
 def _command_line(arguments: list[str]) -> int:

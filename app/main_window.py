@@ -207,12 +207,12 @@ class MainWindow(QMainWindow):
     def dress(self, scheme: str) -> None:
         """Choose the look, now and for the next start."""
         settings.store("theme", scheme)
-        theme.theme().choose(theme.Scheme(scheme))
+        theme.theme().switch(theme.Scheme(scheme))
 
     def resize_text(self, step: int) -> None:
         """Make text larger or smaller by so many pixels, 0 for the first size, now and for the next start."""
         look = theme.theme()
-        look.resize(look.sizes.body + step if step else theme.Sizes().body)
+        look.switch(body=look.sizes.body + step if step else theme.Sizes().body)
         settings.store("text", look.sizes.body)
 
     def show_panel(self, module: str) -> None:

@@ -7,6 +7,7 @@ from PySide6.QtCore import QCoreApplication, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
+from secateur.engine.session.client import EngineClient
 from secateur.engine.sources.protocol import ModelSpec
 
 from . import settings, theme, translation
@@ -32,27 +33,28 @@ def make_application() -> QApplication:
     return application
 
 
-def make_window() -> MainWindow:
-    """A window on an empty document with an engine of its own (started after the first paint)."""
-    window = MainWindow(Document(EngineLink()))
+def make_window(engine: EngineClient | None = None) -> MainWindow:
+    """A window on an empty document with an engine of its own, which takes a session after the first paint."""
+    window = MainWindow(Document(EngineLink(engine)))
     application = QCoreApplication.instance()
     if application is not None and (collector := application.findChild(Collector)) is not None:
         window.built.connect(collector.freeze)
     return window
 
 
-def start(spec: ModelSpec | None, asked: bool = True) -> int:
+def start(spec: ModelSpec | None, asked: bool = True, engine: EngineClient | None = None) -> int:
     """Show the window, open a model, serve until the window is closed.
 
     Args:
         spec: The model, None for an empty window.
         asked: It was asked for by name; else what can be restored comes first.
+        engine: One that loads its libraries already; None for another.
     """
     application = make_application()
     mishaps = Mishaps(application)
     mishaps.install()
     _end_on_interrupt(application)
-    window = make_window()
+    window = make_window(engine)
     window.show()
     if spec is not None:
         window.painted.connect(lambda: window.begin(spec) if asked else window.begin_with(spec))

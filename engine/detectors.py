@@ -19,6 +19,9 @@ from .inputs import Inputs
 IMAGES, MAPS = "images", "maps"
 """Names of the inputs: images [N, 3, H, W] of 0..1 (or a list of [3, H, W]), and the flag that asks for maps."""
 
+FOUND = ("boxes", "labels", "scores")
+"""What every detector gives for an image."""
+
 FAMILIES = {
     "SSD": "torchvision.models.detection.ssd",
     "RetinaNet": "torchvision.models.detection.retinanet",
@@ -75,6 +78,11 @@ def asked_for_maps(inputs: Inputs) -> Inputs:
 def plain(inputs: Inputs) -> Inputs:
     """The images alone, as the detector's own class takes them; other inputs as they are."""
     return (inputs[IMAGES],) if isinstance(inputs, Mapping) and MAPS in inputs else inputs
+
+
+def images_of(inputs: Inputs) -> Tensor:
+    """The images [N, 3, H, W] among a detector's inputs."""
+    return inputs[IMAGES] if isinstance(inputs, Mapping) else inputs[0]
 
 
 def own_size(model: Any) -> tuple[int, int] | None:

@@ -41,6 +41,14 @@ def _is_ours(name: str) -> bool:
     return file is not None and Path(file).resolve().is_relative_to(ROOT / name)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests make is sealed by a key of this run's own (`engine/sources/consent.py`), not by that of a person."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 class _Collector(logging.Handler):
     """Keeps the lines that a test did not announce."""
 

@@ -95,6 +95,8 @@ class EngineLink(QObject):
         if self._thread.isRunning():
             self._thread.supervisor.orders.put(("stop",))
             self._thread.wait()
+        else:
+            self.client.close()
 
     @Slot(str, object, object)
     def _hear(self, kind: str, ticket: int, payload: Any) -> None:

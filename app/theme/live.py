@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from .palette import palette
 from .style import style_sheet
+from .switching import Switching
 from .values import DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
 
 
@@ -43,24 +44,54 @@ class Theme(QObject):
         self.tokens: Tokens = LIGHT
         self.scheme = Scheme.SYSTEM
         self.sizes = Sizes()
+        self._switching = Switching(self)
         app.styleHints().colorSchemeChanged.connect(self._system_changed)
 
+    @property
+    def switching(self) -> bool:
+        """A switch is under way: what is seen is the look from before."""
+        return self._switching.busy
+
     def choose(self, scheme: Scheme) -> None:
-        """Take a look now."""
-        self.scheme = scheme
-        app = self.parent()
-        assert isinstance(app, QApplication)
-        dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
-        self.tokens = DARK if dark else LIGHT
-        app.setPalette(palette(self.tokens))
-        app.setStyleSheet(style_sheet(self.tokens, self.sizes))
-        self.changed.emit()
+        """Take a look now, all at once."""
+        self._take(scheme, self.sizes.body)
+        self._switching.end()
+        for step in (self._undress, self._dress, self.changed.emit):
+            step()
 
     def resize(self, body: int) -> None:
-        """Make all text smaller or larger now: `body` pixels for body text, within its bounds."""
-        self.sizes = Sizes(min(max(body, SMALLEST), LARGEST))
-        QApplication.setFont(body_font(self.sizes))
+        """Make all text smaller or larger now, all at once: `body` pixels for body text, within its bounds."""
+        self._take(self.scheme, body)
+        self._set_font()
         self.choose(self.scheme)
+
+    def switch(self, scheme: Scheme | None = None, body: int = 0) -> None:
+        """Take a look, or another size of text, in turns of the event loop; what is seen changes after the last."""
+        self._take(scheme or self.scheme, body or self.sizes.body)
+        self._switching.begin((self._undress, self._set_font, self._dress, self.changed.emit))
+
+    def _take(self, scheme: Scheme, body: int) -> None:
+        self.scheme, self.sizes = scheme, Sizes(min(max(body, SMALLEST), LARGEST))
+        dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
+        self.tokens = DARK if dark else LIGHT
+
+    def _undress(self) -> None:
+        self._app.setStyleSheet("")
+
+    def _set_font(self) -> None:
+        font = body_font(self.sizes)
+        if font != QApplication.font():
+            QApplication.setFont(font)
+
+    def _dress(self) -> None:
+        self._app.setPalette(palette(self.tokens))
+        self._app.setStyleSheet(style_sheet(self.tokens, self.sizes))
+
+    @property
+    def _app(self) -> QApplication:
+        app = self.parent()
+        assert isinstance(app, QApplication)
+        return app
 
     @staticmethod
     def _system_scheme() -> Qt.ColorScheme:
@@ -70,7 +101,7 @@ class Theme(QObject):
     @Slot(Qt.ColorScheme)
     def _system_changed(self, _scheme: Qt.ColorScheme) -> None:
         if self.scheme is Scheme.SYSTEM:
-            self.choose(self.scheme)
+            self.switch()
 
 
 def apply(app: QApplication, scheme: Scheme | str = Scheme.SYSTEM, body: int = 0) -> Theme:

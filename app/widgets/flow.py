@@ -12,6 +12,8 @@ class FlowLayout(QLayout):
         """`gap` in device-independent pixels, across and down."""
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
+        self._shown: list[tuple[QLayoutItem, QSize]] | None = None  # asked often, between two changes of any of them
+        self._heights: dict[int, int] = {}
         self._gap = gap
         self.setContentsMargins(0, 0, 0, 0)
 
@@ -27,6 +29,7 @@ class FlowLayout(QLayout):
     def addItem(self, item: QLayoutItem) -> None:
         """Keep an item."""
         self._items.append(item)
+        self.invalidate()
 
     def count(self) -> int:
         """How many items."""
@@ -38,6 +41,7 @@ class FlowLayout(QLayout):
 
     def takeAt(self, index: int) -> QLayoutItem | None:
         """Remove an item."""
+        self.invalidate()
         return self._items.pop(index) if 0 <= index < len(self._items) else None
 
     def expandingDirections(self) -> Qt.Orientation:
@@ -48,9 +52,17 @@ class FlowLayout(QLayout):
         """Rows depend on the width."""
         return True
 
+    def invalidate(self) -> None:
+        """Ask the items anew: one of them changed."""
+        self._shown = None
+        self._heights.clear()
+        super().invalidate()
+
     def heightForWidth(self, width: int) -> int:
         """Height of all rows at a width."""
-        return self._place(QRect(0, 0, width, 0), move=False)
+        if width not in self._heights:
+            self._heights[width] = self._place(QRect(0, 0, width, 0), move=False)
+        return self._heights[width]
 
     def setGeometry(self, rect: QRect) -> None:
         """Put every item where it belongs."""
@@ -68,13 +80,19 @@ class FlowLayout(QLayout):
         hints = [item.minimumSize() for item in filter(isValid, self._items)]
         return QSize(max((h.width() for h in hints), default=0), max((h.height() for h in hints), default=0))
 
+    def _sizes(self) -> list[tuple[QLayoutItem, QSize]]:
+        """What is shown, and the size that it would like."""
+        if self._shown is None:
+            here = (one for one in filter(isValid, self._items) if not one.isEmpty())
+            self._shown = [(one, one.sizeHint()) for one in here]
+        return [one for one in self._shown if isValid(one[0])]
+
     def _place(self, rect: QRect, move: bool) -> int:
         """Put the items in rows, level with each other; what is hidden takes no room. Height of all rows."""
         y, row = rect.y(), list[tuple[QLayoutItem, QSize]]()
         rows: list[list[tuple[QLayoutItem, QSize]]] = []
         used = 0
-        for item in (one for one in filter(isValid, self._items) if not one.isEmpty()):
-            hint = item.sizeHint()
+        for item, hint in self._sizes():
             if row and used + hint.width() > rect.width():
                 rows.append(row)
                 row, used = [], 0

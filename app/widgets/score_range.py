@@ -34,7 +34,7 @@ class CaptionLine(QWidget):
     def say(self, painter: QPainter, left: float, text: str) -> float:
         """Write from the left; where it ends."""
         painter.setPen(tokens().muted)
-        area = QRectF(left, 0, self.width_of(text) + 2, self.height())
+        area = QRectF(left, 0, self.width_of(text) + 2, px(HEIGHT))
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
         return left + self.width_of(text)
 
@@ -44,34 +44,44 @@ class ScoreRange(CaptionLine):
 
     Attributes:
         ends: Both, in words.
+        so_far: Below them, how much the scores are made of while they are; "" for all.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start without scores."""
         super().__init__(parent)
-        self.ends = ("0", "")
+        self.ends, self.so_far = ("0", ""), ""
         self.setAccessibleName(self.tr("Colours of the scores"))
 
-    def show_ends(self, low: str, high: str) -> None:
-        """Say the range."""
+    def show_ends(self, low: str, high: str, so_far: str = "") -> None:
+        """Say the range, and where scores are still made, of how much they are."""
         ends = (self.tr("score {0}").format(low), high)
-        if ends == self.ends:
+        if (ends, so_far) == (self.ends, self.so_far):
             return  # saying it again lays out all around it
-        self.ends = ends
-        self.setAccessibleName(self.tr("Colours: {0} to {1}").format(*self.ends))
+        self.ends, self.so_far = ends, so_far
+        words = self.tr("Colours: {0} to {1}").format(*self.ends)
+        self.setAccessibleName(f"{words}, {so_far}" if so_far else words)
         self.updateGeometry()
         self.update()
 
     def room(self) -> float:
         """Words at both sides of the colours."""
-        return self.width_of(self.ends[0]) + RANGE + 10 + self.width_of(self.ends[1]) + 12
+        line = self.width_of(self.ends[0]) + RANGE + 10 + self.width_of(self.ends[1]) + 12
+        return max(line, self.width_of(self.so_far))
+
+    def sizeHint(self) -> QSize:
+        """A line more where scores are still made."""
+        one = super().sizeHint()
+        return QSize(one.width(), one.height() * (2 if self.so_far else 1))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw them."""
         painter = QPainter(self)
         left = self.say(painter, 0, self.ends[0]) + 5
-        paint_scores(painter, QRectF(left, 5, RANGE, self.height() - 10))
+        paint_scores(painter, QRectF(left, 5, RANGE, px(HEIGHT) - 10))
         self.say(painter, left + RANGE + 5, self.ends[1])
+        painter.translate(0, px(HEIGHT))
+        self.say(painter, 0, self.so_far)
 
 
 def paint_scores(painter: QPainter, area: QRectF) -> None:

@@ -15,9 +15,9 @@ from ..session.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
 from ..targets.protocol import Timing
-from .arguments import project_spec
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
+from .specs import project_spec
 from .threads import use_device, use_threads
 from .timing import measured_target
 

@@ -8,9 +8,9 @@ from ..errors import SecateurError
 from ..export.destination import check_destination
 from ..session.session import Session
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, write_bundle
-from ..sharing.facts import metric_of
 from ..sharing.handed import Handed, handed
 from ..sharing.structures import analysis_to_json
+from ..sharing.words import metric_of
 from ..sources.protocol import ModelSpec
 from ..wording import byte_size, metric_value, percent, size, thousands
 from .output import Outcome, Reporter

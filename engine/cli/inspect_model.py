@@ -15,9 +15,9 @@ from ..session.session import Session
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
 from ..structures.memory import Memory, memory
-from .arguments import model_spec
 from .output import Outcome, Reporter
 from .report import byte_size, columns, size, thousands
+from .specs import model_spec
 from .threads import use_threads
 from .timing import multiple_for, savings_rows, table_content, target_of, trusted, where
 

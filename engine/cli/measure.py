@@ -12,9 +12,9 @@ from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
 from ..targets.protocol import Latency, Timing
-from .arguments import project_spec
 from .output import Outcome, Reporter
 from .report import columns
+from .specs import project_spec
 from .threads import use_device
 from .timing import measured_target, speed, where
 

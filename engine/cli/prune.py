@@ -25,7 +25,6 @@ from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
 from ..session.timed import Latency, table_for
-from .arguments import model_spec
 from .asked import Asked, asked_of, limits_of
 from .output import Outcome, Reporter
 from .report import (
@@ -39,6 +38,7 @@ from .report import (
     verified,
     wrote,
 )
+from .specs import model_spec
 from .threads import use_device, use_threads
 from .timing import (
     flat_note,

@@ -17,10 +17,10 @@ from ..sharing.bundle import is_bundle
 from ..sharing.recipes import recipe_at
 from ..sources.consent import require_consent
 from ..sources.protocol import ModelSpec
-from .arguments import task_spec
 from .output import Outcome, Reporter
 from .prune import check_export, check_save
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
+from .specs import task_spec
 from .threads import use_device, use_threads
 
 

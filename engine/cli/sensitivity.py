@@ -10,10 +10,10 @@ from ..sensitivity.protocol import Sensitivity
 from ..session.points import user_cache
 from ..session.session import Session
 from ..structures.analysis import Analysis
-from .arguments import model_spec
 from .asked import choices_of, kinds_of
 from .output import Outcome, Reporter
 from .report import columns, metric_of, metric_value, percent
+from .specs import model_spec
 from .threads import use_device, use_threads
 
 

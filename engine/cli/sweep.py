@@ -9,11 +9,11 @@ from ..session.courses import Point
 from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import State
-from .arguments import model_spec
 from .asked import asked_of
 from .output import Outcome, Reporter
 from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, saved_if_stopped, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
+from .specs import model_spec
 from .threads import use_device, use_threads
 
 

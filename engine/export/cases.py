@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..detectors import IMAGES, images_of, resized
 from ..errors import ExportError
 from ..inputs import Inputs, at_batch, batch_size, call, mapped, named_arrays
 from ..tracing.reading import tensors_of
@@ -21,7 +22,32 @@ def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
     if not any(True for _ in named_arrays(inputs)):
         raise ExportError("export.inputs", "Nothing to compare with: the model has no example inputs.")
     given = batch_size(inputs)
-    return [_case(model, at_batch(inputs, batch)) for batch in (1, given if given > 2 else 3)]
+    looked_at = [at_batch(inputs, batch) for batch in (1, given if given > 2 else 3)]
+    return [(mapped(one, np.asarray), outputs_of(model, one)) for one in looked_at]
+
+
+def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
+    """Images [1, 3, H, W] of two sizes, one after the other, and what a detector finds in each.
+
+    Args:
+        detector: One in two stages.
+        inputs: The inputs by which it was analysed.
+
+    Raises:
+        ExportError: It finds nothing in any of them, so that there is nothing to compare.
+    """
+    images = images_of(inputs)
+    height, width = images.shape[-2:]
+    tall = resized(images[-1:], (height + height // 4, width - width // 4))
+    looked_at = [images[:1], tall]
+    found = [outputs_of(detector, {IMAGES: [one[0]]}) for one in looked_at]
+    if not any(len(expected[0]) for expected in found):
+        raise ExportError(
+            "export.nothing_found",
+            "The detector finds nothing in the example images, so that its file could not be compared with it. "
+            "Recover it first, or open images in which it finds something.",
+        )
+    return [({IMAGES: np.asarray(one)}, expected) for one, expected in zip(looked_at, found, strict=True)]
 
 
 def outputs(result: Any) -> list[NDArray[Any]]:
@@ -43,12 +69,13 @@ def require_agreement(difference: float, what: str) -> float:
     return difference
 
 
-def _case(model: nn.Module, inputs: Inputs) -> Case:
+def outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
+    """What the live model computes in evaluation mode; raises ExportError where it does not run."""
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            result = call(model, inputs)
+            return outputs(call(model, inputs))
     except Exception as error:
         raise ExportError(
             "export.forward",
@@ -58,4 +85,3 @@ def _case(model: nn.Module, inputs: Inputs) -> Case:
         ) from error
     finally:
         model.train(was_training)
-    return mapped(inputs, np.asarray), outputs(result)

@@ -1,5 +1,6 @@
 """How far a file's outputs are from the model's: arrays only, so that the checking process needs no torch."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from ..inputs import Inputs
 TOLERANCE = 1e-4
 """Largest difference that an exported file may show."""
 
+UNPAIRED = 0.02
+"""Share of a detector's boxes, at least one box, that may have no partner; see `difference_of_boxes`."""
+
 Case = tuple[Inputs, list[NDArray[Any]]]
 """Inputs as arrays, positional or by name, and the model's outputs, at one batch size."""
 
@@ -20,6 +24,37 @@ def difference(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) 
     if len(expected) != len(found):
         return float("inf")
     return max((_one(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+
+
+def difference_of_boxes(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
+    """As `difference`, for what is found in one image: boxes [R, 4], labels [R], scores [R], more of the same boxes.
+
+    Each box is held against the nearest one of its class, both ways. The last digit of a score decides which of several
+    nearly equal boxes wins, so that a few may have no partner (`UNPAIRED`).
+    """
+    if len(expected) != len(found):
+        return float("inf")
+    (boxes, labels, scores), (others, named, said) = expected[:3], found[:3]
+    size = float(np.abs(boxes).max(initial=1.0))
+    far = np.abs(boxes[:, None] - others[None]).max(-1, initial=0.0) / size
+    far = np.maximum(far, np.abs(scores[:, None] - said[None]))
+    far = np.where(labels[:, None] == named[None], far, np.inf)
+    if not len(boxes) or not len(others):
+        return float("inf") if max(len(boxes), len(others)) > _unpaired(far) else 0.0
+    partner = far.argmin(1)
+    here = far.min(1)
+    for a, b in zip(expected[3:], found[3:], strict=True):
+        if a.shape[1:] != b.shape[1:]:
+            return float("inf")
+        gaps = np.abs(a - b[partner]).reshape(len(a), -1).max(1)
+        here = np.maximum(here, gaps / float(np.abs(a).max(initial=1.0)))
+    both = (np.sort(one)[::-1][_unpaired(far) :] for one in (here, far.min(0)))
+    return float(max(one.max(initial=0.0) for one in both))
+
+
+def _unpaired(far: NDArray[Any]) -> int:
+    """How many may have no partner."""
+    return math.ceil(UNPAIRED * max(far.shape))
 
 
 def _one(a: NDArray[Any], b: NDArray[Any]) -> float:

@@ -3,14 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from ..detectors import in_two_stages
 from ..errors import ExportError
 from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..session.states import Exported
 from ..tracing.decoding import Decoding
-from .cases import cases, require_agreement
+from .cases import cases, images_and_boxes, require_agreement
 from .destination import check_destination, staged_file
 from .exporting import TRACED_BATCH
 from .parcel import bytes_of, input_shape, pack
@@ -23,21 +22,20 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
     Args:
         request: What to write, and where.
         token: Stops the job.
-        form: "onnx", "program": `write_<form>` and `check_<form>` of this folder do the work.
+        form: "onnx", "program", "boxes": `write_<form>` and `check_<form>` of this folder do the work.
         may_fix_batch: Where the batch cannot be free, it becomes 1 and a note says why.
 
     Raises:
         ExportError: Nothing is left behind, an older file of that name is still there.
         OpenError: The source that the model came from is not there any more; the same holds.
     """
-    _refuse_two_stages(request)
     path = Path(request.path).expanduser().absolute()
     check_destination(path, 2 * bytes_of(request.model))
     yield Progress("Packing the model", 0, 4)
     with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
         folder = Path(place)
         model = Decoding(request.model).eval() if request.step else request.model
-        write(folder / "cases.npz", cases(model, request.inputs))
+        write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, request.inputs))
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         notes: tuple[str, ...] = ()
         try:
@@ -48,16 +46,6 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
             difference = yield from _made(request, folder, temporary, token, form, fixed=True)
             notes = (f"The file takes one sample at a time, for its batch size could not be left free: {error}",)
     return Exported(form, (str(path),), difference, None, path.stat().st_size, notes)
-
-
-def _refuse_two_stages(request: ExportRequest) -> None:
-    """A graph is of fixed operators, and such a detector chooses boxes in the middle of its own."""
-    if in_two_stages(request.model):
-        raise ExportError(
-            "export.two_stages",
-            "This detector chooses boxes between its two stages, which a single file cannot hold. Export it to PyTorch "
-            "(a folder), and measure it in PyTorch.",
-        )
 
 
 def _made(

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ..detectors import in_two_stages
 from ..jobs import CancelToken, Job
 from ..session.states import Exported
 from ..targets.onnxruntime_target import feeder, open_session
@@ -26,8 +27,11 @@ class OnnxExporter:
 
 
 def export_onnx(request: ExportRequest, token: CancelToken) -> Job[Exported]:
-    """Write an ONNX file that computes what the model computes, at any batch size; see `export_file`."""
-    return export_file(request, token, "onnx")
+    """Write an ONNX file that computes what the model computes, at any batch size; see `export_file`.
+
+    That of a detector in two stages takes one image at a time, of any size, and gives its boxes.
+    """
+    return export_file(request, token, "boxes" if in_two_stages(request.model) else "onnx")
 
 
 def predictor(path: str, threads: int = 1) -> Predictor:

@@ -1,5 +1,7 @@
 """Export of the cut model's rewritten graph: a `torch.export` program that runs without the model's class."""
 
+from ..detectors import in_two_stages
+from ..errors import ExportError
 from ..jobs import CancelToken, Job
 from ..session.states import Exported
 from .loaded_program import predictor
@@ -21,4 +23,10 @@ class ProgramExporter:
 
 def export_program(request: ExportRequest, token: CancelToken) -> Job[Exported]:
     """Write a `torch.export` program; see `export_file`. Where its batch cannot be free, it is 1."""
+    if in_two_stages(request.model):
+        raise ExportError(
+            "export.two_stages",
+            "This detector chooses boxes between its two stages, which a torch.export program cannot hold. Export it "
+            "to ONNX, or to PyTorch (a folder).",
+        )
     return export_file(request, token, "program", may_fix_batch=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ..detectors import in_two_stages
 from ..errors import ExportError
 from ..inputs import Inputs, at_batch, read, write
 from ..jobs import CancelToken, Job, Progress
@@ -15,7 +16,6 @@ from ..sources.protocol import ModelSpec
 from ..surgery.protocol import Edits
 from ..tracing.reading import as_tensors
 from .exporting import TRACED_BATCH
-from .fusable import name_blocks
 from .parcel import input_shape, pack, unpack
 
 
@@ -37,6 +37,12 @@ def write_several(
     with tempfile.TemporaryDirectory(prefix="secateur-") as place:
         parcels: list[str] = []
         for number, (model, edits) in enumerate(models):
+            if in_two_stages(model):
+                template = (
+                    "Which boxes go on to its second stage depends on the image, so that no table predicts the time of "
+                    "this detector. Limit another cost, and measure the result."
+                )
+                raise ExportError("export.no_table", template)
             parcel = Path(place) / str(number)
             parcel.mkdir()
             pack(parcel, model, edits, spec, input_shape(inputs))
@@ -50,7 +56,8 @@ def write_several(
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     """What the exporting process does: write `job["parcels"]` to `job["paths"]`."""
-    from .write_onnx import export_onnx_here  # not at the top: sessions start without the exporter
+    from .fusable import name_blocks  # not at the top: sessions start without onnx and the exporter
+    from .write_onnx import export_onnx_here
 
     inputs = as_tensors(read(job["inputs"]))
     for number, (parcel, path) in enumerate(zip(job["parcels"], job["paths"], strict=True)):

@@ -59,13 +59,18 @@ def export_onnx_here(
     """
     answers = _answers(model, inputs)
     proto = _exported(model, inputs, answers)
+    told = {"homes": json.dumps(_homes(model, proto.graph))} if homes else {}
+    put(proto, path, {**(properties or {}), **told, "outputs": json.dumps(answers)})
+
+
+def put(proto: onnx.ModelProto, path: str | Path, told: Mapping[str, str]) -> None:
+    """Write a graph with what it tells of itself; raises ExportError where one file cannot hold it."""
     if proto.ByteSize() > LARGEST:
         raise ExportError(
             "export.too_large", "The model has more than 2 GB of weights, which one ONNX file cannot hold."
         )
-    told = {"homes": json.dumps(_homes(model, proto.graph))} if homes else {}
     _forget_origins(proto.graph)
-    onnx.helper.set_model_props(proto, {**(properties or {}), **told, "outputs": json.dumps(answers)})
+    onnx.helper.set_model_props(proto, dict(told))
     proto.producer_name = "Secateur"
     onnx.checker.check_model(proto)
     Path(path).write_bytes(proto.SerializeToString())
@@ -109,17 +114,18 @@ def _exported(model: nn.Module, inputs: Inputs, answers: list[str]) -> onnx.Mode
                 optimize=True,
             )
         except Exception as error:
-            raise ExportError(
-                "export.onnx",
-                "PyTorch cannot export this model to ONNX: {error}",
-                plain(error),
-                error=first_line(error),
-            ) from error
+            raise refused(error) from error
     assert program is not None
     for weight in list(program.model.graph.initializers.values()):
         weight.name = cast("str", weight.name).removeprefix(MODEL)  # the name that the user's class has for it
     _name_outputs(program.model.graph, answers)
     return program.model_proto
+
+
+def refused(error: Exception) -> ExportError:
+    """What stopped torch's exporter, in a sentence."""
+    template = "PyTorch cannot export this model to ONNX: {error}"
+    return ExportError("export.onnx", template, plain(error), error=first_line(error))
 
 
 def _name_outputs(graph: ir.Graph, paths: list[str]) -> None:

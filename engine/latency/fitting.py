@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from ..errors import SecateurError
 from ..targets.protocol import TargetSpec
@@ -114,6 +113,8 @@ def _fitted(blocks: list[Block], whole: NDArray[np.float64], known: NDArray[np.i
 
 def _coefficients(alike: list[Block], known: NDArray[np.int64], floor: float) -> NDArray[np.float64]:
     """[monomials] of blocks of one shape, from all of their measurements."""
+    from scipy import optimize  # Slow to import, and a session rarely measures latencies.
+
     features = np.concatenate([_features(block)[known] for block in alike])
     seconds = np.concatenate([block.seconds[known] for block in alike])
     library: Any = optimize  # its types are not known

@@ -114,6 +114,7 @@ def _harm(subject: Subject, structure: int, token: CancelToken, progress: Progre
     """The metric without a structure, negative where higher is better."""
 
     def predict(*args: Any, **kwargs: Any) -> Any:
+        """What the model answers without the structure."""
         import torch
 
         from ..tracing.quiet import quiet_forward

@@ -26,6 +26,7 @@ from .l1 import L1
 from .l2 import L2
 from .lamp import LAMP
 from .normalising import normalised
+from .partial import finished
 from .places import Kept, places_of
 from .protocol import Cost, Criterion, Needs, Setting, Subject
 from .random_draw import RANDOM
@@ -98,6 +99,8 @@ def score(
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
 
+    What it makes on the way are `Partial` scores, where the criterion tells any.
+
     Args:
         model: A `torch.nn.Module` from which `removed` is already cut.
         analysis: Of the original model.
@@ -122,15 +125,19 @@ def score(
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
     subject = Subject(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known)
+    passes = rule.cost(Setting(analysis, removed), choices)
+
+    def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
+        return np.where(removed, np.nan, normalised(analysis, filled, choices.normalise or rule.normalise))
+
     with _undisturbed(model), np.errstate(invalid="ignore"):
         try:
-            scores = yield from rule.rate(subject, token or NeverCancelled())
+            return (yield from finished(rule.rate(subject, token or NeverCancelled()), finish, passes.samples))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:
             raise _failed(error) from error
-    filled = fill_blocks(analysis, np.where(removed, np.nan, scores))
-    return np.where(removed, np.nan, normalised(analysis, filled, choices.normalise or rule.normalise))
 
 
 def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:

@@ -13,6 +13,7 @@ from ..inputs import call
 from ..jobs import CancelToken, Job
 from .aggregate import combined
 from .gradients import each_batch
+from .partial import so_far
 from .protocol import Subject
 
 
@@ -34,15 +35,18 @@ def rate_by(
     weights = {name: one for name, one in subject.parameters.items() if name in names}
     others = [one for name, one in subject.parameters.items() if name not in names]
     watching = Watching(weights, [*others, *subject.model.buffers()])
-    for batch, progress in each_batch(subject, token, "Measuring what enters each layer"):
-        _run(subject, watching, batch, token)
-        yield progress
 
     def elements(name: str) -> NDArray[np.floating] | None:
         found = watching.moments.get(name)
         return None if found is None else importance(as_array(subject, name), found)
 
-    return combined(subject.places, elements, subject.combine)
+    def scores() -> NDArray[np.float64]:
+        return combined(subject.places, elements, subject.combine)
+
+    for batch, progress in each_batch(subject, token, "Measuring what enters each layer"):
+        _run(subject, watching, batch, token)
+        yield so_far(progress, scores)
+    return scores()
 
 
 def _run(subject: Subject, watching: Any, batch: Any, token: CancelToken) -> None:

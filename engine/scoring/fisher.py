@@ -22,8 +22,8 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
         squares = {name: np.square(change) for name, change in changes.items()}
         np.add(totals, combined(subject.places, squares.get, subject.combine), out=totals)
 
-    samples = yield from over_samples(subject, token, "Measuring the Fisher information", add)
-    return totals / samples
+    text = "Measuring the Fisher information"
+    return (yield from over_samples(subject, token, text, add, lambda samples: totals / samples))
 
 
 FISHER = Criterion(

@@ -23,8 +23,10 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     def add(changes: Changes) -> None:
         np.add(sizes, np.abs(structure_sums(subject.places, changes.get)[0]), out=sizes)
 
-    samples = yield from over_samples(subject, token, "Measuring the gradient of each gate", add)
-    return np.where(counted(subject.places), sizes / samples, np.nan)
+    def scores(samples: int) -> NDArray[np.float64]:
+        return np.where(counted(subject.places), sizes / samples, np.nan)
+
+    return (yield from over_samples(subject, token, "Measuring the gradient of each gate", add, scores))
 
 
 GATES = Criterion(

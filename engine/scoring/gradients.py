@@ -4,7 +4,9 @@ Taking a structure away is zeroing the weights that read it. The first-order cha
 exactly these, and that equals activation times gradient: what a gate on the structure's outputs would measure.
 """
 
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,6 +17,7 @@ from ..errors import TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.protocol import Split
 from .choices import Choices
+from .partial import so_far
 from .protocol import Cost, Setting, Subject
 from .samples import samples_of
 
@@ -65,23 +68,30 @@ def each_batch(subject: Subject, token: CancelToken, text: str) -> Iterator[tupl
         raise TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
 
 
-def over_samples(subject: Subject, token: CancelToken, text: str, add: Callable[[Changes], None]) -> Job[int]:
-    """Hand w g of each sample to `add`; returns how many there were.
+def over_samples(
+    subject: Subject,
+    token: CancelToken,
+    text: str,
+    add: Callable[[Changes], None],
+    scores: Callable[[int], NDArray[np.float64]],
+) -> Job[NDArray[np.float64]]:
+    """Hand w g of each sample to `add`; returns what `scores` then makes of that many; it is asked on the way too.
 
     Where samples have a loss only together (`DataTask.together`), a batch counts as one.
     """
     assert subject.task is not None
     together = getattr(subject.task, "together", False)
-    count, total = 0, 0 if subject.choices.batches else SAMPLES
-    for batch, _ in each_batch(subject, token, text):
+    count, most = 0, sys.maxsize if subject.choices.batches else SAMPLES
+    for batch, progress in each_batch(subject, token, text):
+        total = min(most, progress.total * (1 if together else subject.task.spec.batch))
         for sample in [batch] if together else samples_of(batch, subject.task.inputs(batch)):
             check(token)
             add(changes_of(subject, sample, token))
             count += 1
-            yield Progress(text, count, total)
-            if count == total:
-                return count
-    return count
+            yield so_far(Progress(text, count, total), partial(scores, count))
+            if count == most:
+                return scores(count)
+    return scores(count)
 
 
 def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:

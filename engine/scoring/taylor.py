@@ -11,17 +11,22 @@ from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
 from .choices import Slices
 from .gradients import batch_cost, changes_of, each_batch
+from .partial import so_far
 from .protocol import Criterion, Needs, Subject
 
 
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] root mean square over batches of the sum of w g: the change of the loss, in units of the loss."""
     squares, batches = np.zeros(subject.analysis.count), 0
+
+    def scores() -> NDArray[np.float64]:
+        return np.where(counted(subject.places), np.sqrt(squares / batches), np.nan)
+
     for batch, progress in each_batch(subject, token, "Measuring how the loss depends on each structure"):
         squares += np.square(structure_sums(subject.places, changes_of(subject, batch, token).get)[0])
         batches += 1
-        yield progress
-    return np.where(counted(subject.places), np.sqrt(squares / batches), np.nan)
+        yield so_far(progress, scores)
+    return scores()
 
 
 TAYLOR = Criterion(

@@ -46,6 +46,7 @@ class Turning(TorchDispatchMode):
             before.update((place, argument(place, given).clone()) for place in _handed_on(one.result))
 
         def leave(_module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
+            """Add how far this pass has turned what the block was given; a branch's result waits for its addition."""
             turned: list[tuple[float, int]] = []
             for part, value in _results(one.result, result):
                 if "zeros" in part:

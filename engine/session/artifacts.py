@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..detectors import in_two_stages
+from ..errors import SecateurError
 from ..export.parcel import input_shape, pack
 from ..export.protocol import ExportRequest
 from ..export.table import exporter_named
@@ -39,6 +41,9 @@ class Artifacts:
         """What a target takes of a state: an ONNX file or a parcel."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if target_named(target.runtime).takes == "onnx":
+            if in_two_stages(model) and target.batch > 1:
+                template = "The file of this detector takes one image at a time. Measure it at batch 1."
+                raise SecateurError("target.one_image", template)
             return (yield from self._onnx(model, state, target.lengths, token))
         return self._parcel(model, state)
 

@@ -31,7 +31,7 @@ class EngineClient:
     """
 
     def __init__(self, session: str = SESSION) -> None:
-        """Nothing runs before `start`."""
+        """Nothing runs before `prepare` or `start`."""
         self.session = session
         self._events: queue.Queue[Event] = queue.Queue()
         self._numbers = itertools.count(1)
@@ -44,13 +44,20 @@ class EngineClient:
 
     @property
     def pid(self) -> int:
-        """Process id of the engine, 0 before `start`."""
+        """Process id of the engine, 0 before `prepare` and `start`."""
         return self._engine.process.pid if self._engine is not None else 0
 
-    def start(self, folder: Path) -> None:
-        """Start a process on a session folder (an earlier one is closed); returns at once, `Ready` follows."""
+    def prepare(self) -> None:
+        """Start a process that loads its libraries, for the next `start`; returns at once."""
         self.close()
-        self._engine = _Engine(_command(self.session, folder), self._events)
+        self._engine = _Engine(_command(self.session), self._events)
+
+    def start(self, folder: Path) -> None:
+        """Work on a session folder (an earlier process is closed); returns at once, `Ready` follows."""
+        if self._engine is None or self._engine.begun or not self.alive:
+            self.prepare()
+        assert self._engine is not None
+        self._engine.begin(folder)
 
     def call(self, method: str, *arguments: Any) -> int:
         """Ask for a method of the session; its number comes back at once, `Finished` or `Failed` follows."""
@@ -94,6 +101,7 @@ class _Engine:
         pipe, hidden = subprocess.PIPE, getattr(subprocess, "CREATE_NO_WINDOW", 0)
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, creationflags=hidden)
         self.calls: set[int] = set()
+        self.begun = False
         self._wire = Wire(cast("BinaryIO", self.process.stdout), cast("BinaryIO", self.process.stdin))
         self._log = _Log(cast("BinaryIO", self.process.stderr), events)
         self._events = events
@@ -101,11 +109,17 @@ class _Engine:
         self._listener = threading.Thread(target=self._listen, name="engine events", daemon=True)
         self._listener.start()
 
+    def begin(self, folder: Path) -> None:
+        self.begun = True
+        self.send(("begin", str(folder)))
+
     def send(self, message: tuple[Any, ...]) -> None:
+        """Hand a message on, also to a process that has died."""
         with contextlib.suppress(OSError, ValueError):  # It died: `Lost` tells.
             self._wire.send(message)
 
     def close(self, timeout: float) -> None:
+        """Ask the process to end, kill it after `timeout` seconds, and stop listening."""
         self._closing = True
         self.send(("close",))
         try:
@@ -165,6 +179,6 @@ class _Log:
             self._events.put(Logged("\n".join(omitted + texts)))
 
 
-def _command(session: str, folder: Path) -> list[str]:
+def _command(session: str) -> list[str]:
     """-P: the folder that the window was started from is not searched for modules, it may hold another `secateur`."""
-    return [sys.executable, "-P", "-m", "secateur.engine.session.worker", session, str(folder)]
+    return [sys.executable, "-P", "-m", "secateur.engine.session.worker", session]

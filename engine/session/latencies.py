@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError, VerificationError
-from ..export.fusable import homes
 from ..export.parcel import input_shape, pack
 from ..export.several import write_several
 from ..inputs import at_size
@@ -108,6 +107,8 @@ def _takes_files(measuring: Measuring) -> bool:
 
 def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
     """The module of each block of the original's file; written once, as what was measured."""
+    from ..export.fusable import homes  # Brings onnx, which a session that opens and scores does not need.
+
     kept = Stored(measuring.file.with_suffix(".homes"), dict[str, str])
     known = kept.get("original")
     if known is None:

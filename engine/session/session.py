@@ -19,7 +19,7 @@ from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
 from ..errors import OpenError
 from ..export.table import exporter_named
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, unmade
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -170,7 +170,7 @@ class Session(Handing):
         seed: int = 0,
         token: CancelToken = NEVER,
     ) -> Job[NDArray[np.float64]]:
-        """[S] scores of a state by a criterion, NaN where removed; what was measured before a cancel is kept."""
+        """[S] scores of a state by a criterion, NaN where removed; `Partial` ones on the way."""
         live, one, choices = self._need(), self.history.state(state), choices or Choices()
         known = Numbers(lambda: Stored(self._ablation_file(one, choices, seed), float))
         subject = (self._model(state), live.analysis, live.mask(one), criterion, live.task, token)
@@ -272,7 +272,7 @@ class Session(Handing):
             token: Cancels; what was measured is kept.
         """
         live, one, task = self._need(), self.history.state(state), self._need_task()
-        scores = yield from self.score(state, criterion, choices, seed, token)
+        scores = yield from unmade(self.score(state, criterion, choices, seed, token))
         removed = live.mask(one)
         numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs

@@ -6,6 +6,7 @@ slow import nor a crash of theirs touches the window. What they print goes to st
 
 import contextlib
 import faulthandler
+import gc
 import importlib
 import inspect
 import os
@@ -41,11 +42,13 @@ class Inbox:
     """Reads control messages in a thread of its own, so that a cancel arrives while a job runs.
 
     Attributes:
+        folder: Where the session goes, once the window has said so; None where it closes without one.
         calls: Calls in the order they came.
     """
 
     def __init__(self, wire: Wire) -> None:
         """Start reading."""
+        self.folder: queue.Queue[Path | None] = queue.Queue()
         self.calls: queue.Queue[Call | None] = queue.Queue()
         self._tokens: dict[int, threading.Event] = {}
         self._wire = wire
@@ -69,10 +72,13 @@ class Inbox:
             number, method, arguments = rest
             token = self._tokens[number] = threading.Event()
             self.calls.put(Call(number, method, arguments, token))
+        elif what == "begin":
+            self.folder.put(Path(rest[0]))
         elif what == "cancel":
             if token := self._tokens.get(rest[0]):
                 token.set()
         else:
+            self.folder.put(None)
             self.calls.put(None)
 
 
@@ -167,10 +173,21 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the window, which then stops us.
     wire = connect()
     inbox, outbox = Inbox(wire), Outbox(wire)
-    module, _, name = sys.argv[1].partition(":")
-    session = getattr(importlib.import_module(module), name)(Path(sys.argv[2]))
-    outbox.send(Ready(_threads()))
-    serve(session, inbox, outbox)
+    make = _load(sys.argv[1])
+    if (folder := inbox.folder.get()) is not None:
+        session = make(folder)
+        outbox.send(Ready(_threads()))
+        serve(session, inbox, outbox)
+
+
+def _load(session: str) -> Callable[[Path], Any]:
+    """What makes a session, "module:name"; nothing that is made meanwhile is ever garbage, so none is looked for."""
+    module, _, name = session.partition(":")
+    gc.disable()
+    made = getattr(importlib.import_module(module), name)
+    gc.freeze()
+    gc.enable()
+    return made
 
 
 if __name__ == "__main__":

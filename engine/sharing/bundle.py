@@ -31,10 +31,10 @@ from ..session.steps import Recipe
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
 from ..tasks.protocol import TaskSpec
-from .facts import model_name
 from .report import report_of, this_machine
 from .stripping import stripped, stripped_history
 from .structures import STRUCTURES, analysis_from_json
+from .words import model_name
 
 SCHEMA = 1
 SUFFIX = ".zip"

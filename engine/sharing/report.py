@@ -5,17 +5,20 @@ import platform
 from functools import cache
 from importlib import resources
 from pathlib import Path
-
-import jinja2
-from markupsafe import Markup
+from typing import TYPE_CHECKING
 
 from ..session.files import write
 from ..session.history import History, versions
 from ..session.plain import to_json
 from ..session.script import script_of
 from ..session.steps import Open, Recipe
-from .facts import Facts, data_words, facts_of
+from .facts import Facts
+from .gathered import facts_of
 from .stripping import base_name, stripped, stripped_history
+from .words import data_words
+
+if TYPE_CHECKING:
+    import jinja2
 
 STYLE, TEMPLATE = "report.css", "report.j2"
 
@@ -51,6 +54,8 @@ def write_report(path: Path, history: History, recipe: Recipe, state: str) -> Pa
 
 def render(facts: Facts) -> str:
     """Facts as HTML; every word in them is escaped."""
+    from markupsafe import Markup
+
     style = Markup(_text(STYLE))  # Ours, not a user's: it stands in the page as it is.
     return _environment().get_template(TEMPLATE).render(facts=facts, style=style).lstrip()
 
@@ -79,7 +84,9 @@ def this_machine() -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment() -> "jinja2.Environment":
+    import jinja2  # Slow to import, and a session rarely writes a report.
+
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,

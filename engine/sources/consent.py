@@ -5,12 +5,12 @@ this machine carries a seal, a keyed hash of what will be run, by a key that sta
 Any other folder, a moved one too, asks first.
 """
 
-import contextlib
 import hashlib
 import hmac
 import json
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from ..errors import OpenError
@@ -61,11 +61,23 @@ def _key() -> bytes:
     state = os.environ.get("XDG_STATE_HOME")
     try:
         path = (Path(state) if state else Path.home() / ".local" / "state") / "secateur" / "key"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            os.write(made, secrets.token_bytes(32))
-            os.close(made)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _put(secrets.token_bytes(32), path)
         return path.read_bytes()
     except (OSError, RuntimeError):
         return b""
+
+
+def _put(key: bytes, path: Path) -> None:
+    """Whole or not at all, for this user's eyes; where another process was first, its key stays."""
+    made, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(made, "wb") as file:
+        file.write(key)
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links
+        os.replace(name, path)
+    Path(name).unlink(missing_ok=True)

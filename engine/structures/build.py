@@ -52,13 +52,7 @@ def build(
     tensor_axes = [tuple(axes.number(d) for d in context.dims[s.value]) for s in record.sources]
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
-    literals = tuple(find_literals(context, axes))
-    # Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
-    sizes = tuple(
-        (module, what, axis, repeats)
-        for module, what, dim in context.sizes
-        for axis, repeats in (axes.counted(dim) if what == "heads" else (axes.number(dim), 1),)
-    )
+    literals = tuple(find_literals(context, axes, steps))
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
     named, stay, counts, together = countable(context.labels.counted, named, solution, axes)
     for one, reason, module in stay:
@@ -67,23 +61,15 @@ def build(
     blocks = [b for b in found[0] if why[b.path] is None]
     notes = [*found[1]] + [reasons.stays(path, reason) for path, reason in why.items() if reason is not None]
     sets = _number_sets(context, named, blocks)
-    structure = np.full(len(solution.reason), -1, dtype=np.int64)
     set_numbers = _set_numbers(sets, named)
-    for one, first in _first_numbers(sets, named):
-        structure[one.bases] = np.arange(first, first + len(one.bases))
     total = sum(s.count for s in sets)
     first_of_block = {s.name: s.first for s in sets if s.kind is Kind.BLOCK}
     held = activations(context, axes, kept, [(first_of_block[b.path], b) for b in blocks])
-    pairs = axes.pairs()
-    owner = structure[pairs[0]]
-    member_start, member = csr(owner[owner >= 0], total, pairs[1][owner >= 0])
+    member_start, member = _members(_first_numbers(sets, named), solution, axes, total)
     return Analysis(
         model=name,
         input_shapes=record.input_shapes,
-        tensors=tuple(
-            TensorInfo(s.name, s.shape, s.parameter, tensor_axes[n], s.aliases, s.module)
-            for n, s in enumerate(record.sources)
-        ),
+        tensors=_tensors(context, tensor_axes),
         modules=tuple(ModuleInfo(path, kind, detail) for path, kind, detail, _ in record.modules),
         sets=tuple(sets),
         fixed=(*_fixed(context, solution), *left_out),
@@ -94,16 +80,11 @@ def build(
         operators=operators,
         notes=(*unruled(context, solution), *notes),
         block_tensor=_pairs((first_of_block[b.path], t) for b in blocks for t in b.sources),
-        block_operator=_pairs(
-            (first_of_block[b.path], n)
-            for b in blocks
-            for first, last in b.ranges
-            for n in range(bisect_left(costing, first), bisect_left(costing, last))
-        ),
+        block_operator=_pairs((first_of_block[b.path], n) for b in blocks for n in _inside(b, costing)),
         steps=steps,
         script=tuple(operations(record.calls, [s.value for s in record.sources], context.dead)),
         block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),
-        sizes=tuple(sorted(set(sizes))),
+        sizes=tuple(sorted(set(_sizes(context, axes)))),
         literals=literals,
         outputs=record.chosen,
         weightless=record.weightless,
@@ -112,6 +93,42 @@ def build(
         constraints=tuple(one.told(set_numbers) for one in counts),
         bundles=tuple(one.renumbered(set_numbers) for one in together),
     )
+
+
+def _tensors(context: Context, axes: Sequence[tuple[int, ...]]) -> tuple[TensorInfo, ...]:
+    """Parameters, buffers and the like, with the numbers of their axes."""
+    return tuple(
+        TensorInfo(s.name, s.shape, s.parameter, axes[n], s.aliases, s.module)
+        for n, s in enumerate(context.record.sources)
+    )
+
+
+def _sizes(context: Context, axes: Axes) -> Iterator[tuple[str, str, int, int]]:
+    """(module, what, axis, repeats) of the sizes that modules remember.
+
+    Heads are counted once though every sample of the batch has them; groups each for itself, also tied ones.
+    """
+    for module, what, dim in context.sizes:
+        axis, repeats = axes.counted(dim) if what == "heads" else (axes.number(dim), 1)
+        yield module, what, axis, repeats
+
+
+def _inside(block: Block, costing: Sequence[int]) -> Iterator[int]:
+    """Places, among the calls that cost something, of those that a block makes."""
+    for first, last in block.ranges:
+        yield from range(bisect_left(costing, first), bisect_left(costing, last))
+
+
+def _members(
+    numbered: Sequence[tuple[NamedSet, int]], solution: Solution, axes: Axes, total: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(starts [total + 1], positions): where each structure has its indices, over all axes."""
+    structure = np.full(len(solution.reason), -1, dtype=np.int64)
+    for one, first in numbered:
+        structure[one.bases] = np.arange(first, first + len(one.bases))
+    base, position = axes.pairs()
+    owner = structure[base]
+    return csr(owner[owner >= 0], total, position[owner >= 0])
 
 
 def _refuse(
@@ -250,7 +267,7 @@ def _steps(context: Context, axes: Axes) -> Sequence[Step]:
         dims: list[Dim] = [d for o in measured_values(call) for d in context.dims[o]]
         numbers = [axes.number(d) for d in dims]
         if call.op == "aten.slice":
-            numbers.append(axes.number(context.counts.get(number)))
+            numbers += [axes.number(dim) for dim in context.counts.get(number, (None, None))]
         sizes = measures(call, record.shapes)
         dead = number in context.dead
         found.append(Step(name_of(call), call.module, sizes, tuple(numbers), scalars(call), number, dead))

@@ -63,6 +63,23 @@ class Counted:
     module: str
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """An axis that code takes into equal parts for nobody.
+
+    Attributes:
+        one: Labels that stand for each of the parts.
+        parts: The parts' own labels.
+        reason: Why they stay equally many, if the size of one matters to something else.
+        module: Module whose code does it.
+    """
+
+    one: LabelArray
+    parts: tuple[LabelArray, ...]
+    reason: Message
+    module: str
+
+
 class Labels:
     """All statements about labels that one record makes.
 
@@ -75,6 +92,7 @@ class Labels:
         hints: (kind, labels): what the structures on these labels are called.
         shared: Labels of which every index stands for several of a flat axis (key/value heads with their query heads).
         refined: (relation, relation, shift) of relations that got common factors (`refining.py`).
+        apart: What code that runs for nobody takes apart.
         position: Index that each label stands for on the axis for which it was made.
     """
 
@@ -88,9 +106,10 @@ class Labels:
         self.hints: list[tuple[Kind, LabelArray]] = []
         self.shared: list[LabelArray] = []
         self.refined: set[tuple[int, int, int]] = set()
+        self.apart: list[Apart] = []
         self._positions: list[LabelArray] = []
         self._repeated: list[tuple[LabelArray, Dims, Dims]] = []
-        self._fixing = True
+        self._for_nothing: str | None = None
         self._spread: list[tuple[int, int]] = []
         self._factors: dict[tuple[int, tuple[int, ...]], tuple[LabelArray, Dims]] = {}
 
@@ -132,7 +151,7 @@ class Labels:
 
     def fix(self, dim: Dim, reason: Message, module: str) -> None:
         """The labels of an axis must stay; nothing to do for an untracked one."""
-        if dim is not None and self._fixing:
+        if dim is not None and self._for_nothing is None:
             self.fixed.append(FixedLabels(dim.ravel(), reason, module))
 
     def count_equal(self, parts: Sequence[LabelArray], reason: Message, module: str) -> None:
@@ -157,17 +176,25 @@ class Labels:
             self.fix(first, counted.reason, counted.module)
 
     @contextmanager
-    def without_fixing(self) -> Generator[None]:
-        """Inside, only what is equal counts."""
-        self._fixing = False
+    def for_nothing(self, module: str) -> Generator[None]:
+        """Inside stands what a module runs for nobody: it fixes nothing, but sizes must allow it to run.
+
+        What is equal counts, and how many must stay. An axis that is taken apart stays divisible.
+        """
+        self._for_nothing = module
         try:
             yield
         finally:
-            self._fixing = True
+            self._for_nothing = None
+
+    @property
+    def idle(self) -> bool:
+        """What is said is for code that runs for nobody."""
+        return self._for_nothing is not None
 
     def hint(self, kind: Kind, dim: Dim) -> None:
-        """What structures on this axis are called."""
-        if dim is not None:
+        """What structures on this axis are called; code that runs for nobody tells nothing of that."""
+        if dim is not None and self._for_nothing is None:
             self.hints.append((kind, dim.ravel()))
 
     def meet(self, dims: list[Dim], reason: Message, module: str) -> Dim:
@@ -190,6 +217,8 @@ class Labels:
         known = self._factors.get((id(dim), sizes))
         if known is not None:
             return list(known[1])
+        if self._for_nothing is not None:
+            return self._split_for_nothing(dim, sizes)
         factors = self._split(dim, sizes)
         self._factors[id(dim), sizes] = dim, list(factors)
         return factors
@@ -207,6 +236,32 @@ class Labels:
                 factors[axis] = factor
         return factors
 
+    def _split_for_nothing(self, dim: LabelArray, sizes: tuple[int, ...]) -> Dims:
+        """The smallest factor is taken for the one that the code says (groups, heads): it works out the other itself.
+
+        Where that is another one, a cut that does not run is refused.
+        """
+        varying = varying_factors(dim, sizes)
+        grid = dim.reshape(sizes)[tuple(slice(None) if a in varying else 0 for a in range(len(sizes)))]
+        factors: Dims = [None] * len(sizes)
+        if len(varying) == 1:
+            factors[varying[0]] = grid
+        elif varying:
+            said = min(range(len(varying)), key=lambda n: grid.shape[n])
+            parts = list(np.moveaxis(grid, said, 0).reshape(grid.shape[said], -1))
+            worked_out = self.one_of(parts)
+            if len(varying) == 2:
+                factors[varying[1 - said]] = worked_out
+        return factors
+
+    def one_of(self, parts: Sequence[LabelArray]) -> LabelArray:
+        """Fresh labels for each of equal parts into which code that runs for nobody takes an axis, which divides."""
+        module, reason = self._for_nothing or "", reasons.split(len(parts))
+        self.count_multiple(np.concatenate(parts), len(parts), reason, module)
+        made = self.new(len(parts[0]))
+        self.apart.append(Apart(made, tuple(parts), reason, module))
+        return made
+
     def merge(self, dims: Dims, sizes: tuple[int, ...]) -> Dim:
         """Several axes become one: the inverse of `split`.
 
@@ -217,6 +272,8 @@ class Labels:
         telling = [n for n, d in enumerate(dims) if d is not None and not self.is_spread(d)]
         if telling:
             dims = [self._settled(d) if n < telling[0] and self.is_spread(d) else d for n, d in enumerate(dims)]
+        if self._for_nothing is not None:  # a product of two sizes is no count
+            dims = [d if n in telling and len(telling) == 1 else None for n, d in enumerate(dims)]
         tracked = [a for a, d in enumerate(dims) if d is not None]
         if not tracked:
             return None
@@ -232,7 +289,8 @@ class Labels:
             self._repeated.append((flat.ravel(), repeats, [d for n, d in enumerate(dims) if n in telling]))
         shape = tuple(sizes[a] if a in tracked else 1 for a in range(len(sizes)))
         made = np.ascontiguousarray(np.broadcast_to(flat.reshape(shape), sizes)).ravel()
-        self._factors[id(made), sizes] = made, list(dims)
+        if self._for_nothing is None:
+            self._factors[id(made), sizes] = made, list(dims)
         return made
 
     def settle(self) -> None:

@@ -3,14 +3,14 @@
 A reader for each family of functions says which labels a number counts; everything else about it is the same.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from ..surgery.runtime import FILLED, SCALED
 from ..tracing.record import FunctionCall, Given
 from .axes import Axes
 from .labels import Dim
-from .parts import Literal
+from .parts import Literal, Step
 from .rules import Context
 
 Counted: TypeAlias = Iterator[tuple[Given, Dim]]
@@ -18,20 +18,23 @@ Counted: TypeAlias = Iterator[tuple[Given, Dim]]
 Reader: TypeAlias = Callable[[Context, FunctionCall], Counted]
 
 
-def find_literals(context: Context, axes: Axes) -> Iterator[Literal]:
-    """The numbers in forwards that must change with a cut, or must not."""
+def find_literals(context: Context, axes: Axes, steps: Iterable[Step]) -> Iterator[Literal]:
+    """The numbers in forwards that must change with a cut, or must not; `steps` are the operators compared."""
+    shown = {axis for step in steps if not step.dead for axis in step.axes}
     for call in context.record.functions:
         reader = READERS.get(call.function)
         counted = [] if reader is None else list(reader(context, call))
+        used = not call.outputs or not context.used.isdisjoint(call.outputs)
         for (where, value, _), dim in counted:
             axis = axes.number(dim)
             if axis >= 0:
                 once, repeats = axes.counted(dim)
                 free = call.function in INFERRED and repeats > 1 and _only_one(call, counted, axes)
                 once = once if repeats > 1 else -1
-                yield Literal(call.module, call.site, call.number, where, value, axis, free, repeats, once)
+                alone = axis not in shown and used
+                yield Literal(call.module, call.site, call.number, where, value, axis, free, repeats, once, alone)
         # What is computed for a check only may be another number by then.
-        for where, value in _factors(call) if not call.outputs or not context.used.isdisjoint(call.outputs) else ():
+        for where, value in _factors(call) if used else ():
             yield Literal(call.module, call.site, call.number, where, value, -1)
 
 
@@ -137,10 +140,18 @@ def normalised(context: Context, call: FunctionCall) -> Counted:
 
 
 def normalised_groups(context: Context, call: FunctionCall) -> Counted:
-    """The number of groups of a norm."""
+    """The number of groups of a norm or a shuffle."""
     for one in call.given:
-        if one[0] in ("1", "num_groups") and call.outputs:
+        if one[0] in ("1", "num_groups", "groups") and call.outputs:
             yield one, context.groups.get(call.outputs[0])
+
+
+def repeats(context: Context, call: FunctionCall) -> Counted:
+    """How often each index is repeated (key/value heads for their query heads)."""
+    for one in call.given:
+        if one[0] in ("1", "repeats"):
+            spread = (dim for module, what, dim in context.sizes if (module, what) == (call.module, "repeats"))
+            yield one, next((dim for dim in spread if dim is not None and len(dim) == one[1]), None)
 
 
 def groups(context: Context, call: FunctionCall) -> Counted:
@@ -169,7 +180,8 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(("layer_norm", "rms_norm"), normalised),
     **dict.fromkeys((f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), groups),
     "arange": counter,
-    "group_norm": normalised_groups,
+    "repeat_interleave": repeats,
+    **dict.fromkeys(("group_norm", "channel_shuffle"), normalised_groups),
     "unflatten": unflatten,
     "narrow": narrow,
     "__getitem__": bounds,

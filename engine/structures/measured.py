@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ..tracing.record import Call
+from .parts import Step
 from .rules import attention
 
 SAME = {
@@ -60,10 +61,17 @@ def measured_values(call: Call) -> tuple[int, ...]:
 
 
 def measures(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The numbers of a call that are compared: sizes of its results, and for a slice how many indices it leaves out."""
+    """The numbers of a call that are compared: sizes of results, of a slice what it leaves out before and behind."""
     sizes = tuple(s for o in measured_values(call) for s in shapes[o])
     if call.op != "aten.slice":
         return sizes
     dim: int = call.arguments["dim"]
     whole = shapes[next(call.refs())][dim]
-    return (*sizes, slice(call.arguments["start"], None).indices(whole)[0])
+    start, end, _ = slice(call.arguments["start"], call.arguments["end"]).indices(whole)
+    # In steps, what is left out behind the last one tells nothing.
+    return (*sizes, start, whole - max(start, end) if call.arguments["step"] == 1 else 0)
+
+
+def may_be_absent(step: Step, sizes: Sequence[int]) -> bool:
+    """A slice that leaves out nothing is none to torch; one for nobody may leave out nothing in a cut model."""
+    return step.op == "aten.slice" and (step.dead or not any(sizes[-2:]))

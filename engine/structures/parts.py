@@ -278,6 +278,8 @@ class Literal:
         free: A size in which the batch, or another number that no axis has, is a factor; torch can work it out.
         repeats: That factor.
         counted: The axis that has each index once; -1 where there is no such factor.
+        alone: No operator that is compared has a result of that size (groups of a shuffle), so that only the number
+            itself shows whether it is right.
     """
 
     module: str
@@ -289,6 +291,7 @@ class Literal:
     free: bool = False
     repeats: int = 1
     counted: int = -1
+    alone: bool = False
 
 
 def inside(path: str, module: str) -> bool:

@@ -72,6 +72,15 @@ def last_part(op: str, least: int) -> Message:
     )
 
 
+def projected(least: int) -> Message:
+    """The units of an LSTM with a projection."""
+    return Message(
+        "counted.projected",
+        "An LSTM's projection is narrower than the layer, so at least {least} units stay.",
+        {"least": least},
+    )
+
+
 def multiple(op: str, number: int) -> Message:
     """A kernel that reads whole pieces of memory."""
     return Message("counted.multiple", "{op} takes multiples of {number} only.", {"op": op, "number": number})

@@ -94,9 +94,9 @@ def _smallest(relation: Relation, component: NDArray[np.int64], reason: NDArray[
 
 
 def _divided(labels: Labels, factor: LabelArray, sizes: tuple[int, ...]) -> list[LabelArray]:
-    """A factor as several, even where its labels repeat along one (the solver finds that out)."""
-    if len(sizes) == 1:
-        return [factor]
+    """A factor as several (also where its labels repeat, which the solver finds out); one of one index as none."""
+    if len(sizes) < 2:
+        return [factor] if sizes else []
     made = tuple(labels.new(size) for size in sizes)
     labels.relations.append(Relation(factor.reshape(sizes), made))
     return list(made)

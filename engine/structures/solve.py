@@ -6,12 +6,11 @@ heads times head dimensions.
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csgraph
 
+from .connected import merged
 from .labels import LabelArray, Labels, Relation
 from .refining import agree, flat_positions, grids
 
@@ -99,12 +98,7 @@ def _joined(component: NDArray[np.int64], edges: list[NDArray[np.int64]]) -> NDA
     if not edges:
         return component
     first, second = component[np.concatenate(edges, axis=1)]
-    count = int(component.max(initial=-1)) + 1
-    new = first != second
-    # In float64 as scipy computes: it would convert all else.
-    graph = coo_array((np.ones(int(new.sum())), (first[new], second[new])), shape=(count, count)).tocsr()
-    merged = cast("NDArray[np.int32]", csgraph.connected_components(graph, directed=False)[1])
-    return merged[component].astype(np.int64)
+    return merged(int(component.max(initial=-1)) + 1, first, second)[component]
 
 
 def _reasons(component: NDArray[np.int64], forced: list[tuple[LabelArray, NDArray[np.int64]]]) -> NDArray[np.int64]:

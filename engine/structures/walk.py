@@ -3,14 +3,13 @@
 import numpy as np
 
 from ..jobs import CancelToken, check
-from ..tracing.record import Call, Record
+from ..tracing.record import Record
 from . import reasons
+from .idle import keep_apart, keep_idle
 from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
 from .rules import RULES, Context, elementwise, routing
-from .rules.idle import run_for_nothing
 from .rules.recurrent import tie_units
-from .solve import components
 
 
 def walk(record: Record, token: CancelToken, training: Record | None = None) -> Context:
@@ -39,7 +38,8 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
             for dim in context.dims[source.value]:
                 context.labels.fix(dim, reasons.unused(), source.module)
     tie_units(context)
-    _keep_idle(context.labels, idle, alive)
+    keep_idle(context.labels, idle, alive)
+    keep_apart(context.labels)
     context.labels.settle()
     return context
 
@@ -64,12 +64,8 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
             context.dims.setdefault(value, [None] * len(record.shapes[value]))
         if matters.live[number] or matters.idle[number]:
             _apply(context)
-        elif _fits(call):
-            with context.labels.without_fixing():
-                _apply(context)
         else:
-            run_for_nothing(context)
-            _ignore(context)
+            _run_for_nothing(context)
         if matters.live[number]:
             touched.update((*call.refs(), *call.outputs))
         elif matters.idle[number]:
@@ -93,44 +89,20 @@ def _apply(context: Context) -> None:
     rule(context)
 
 
-def _keep_idle(labels: Labels, idle: list[FixedLabels], alive: list[LabelArray]) -> None:
-    """What is made for nothing has no effect that a removal could be verified by, so it stays.
-
-    Not so what goes with something else: a norm or a layer that nobody reads fixes no width of a residual stream.
-    """
-    if idle:
-        component = components(labels)
-        known = np.zeros(labels.count, dtype=np.bool_)
-        known[component[np.concatenate([d.ravel() for d in alive])] if alive else []] = True
-        for one in idle:
-            labels.fix(one.labels[~known[component[one.labels]]], one.reason, one.module)
-
-
-PASSING = frozenset(
-    f"aten.{name}"
-    for name in ("unsqueeze", "squeeze", "permute", "transpose", "t", "expand", "slice", "clone", "detach")
-)
-
-
-def _fits(call: Call) -> bool:
-    """Nothing depends on a call, but it runs all the same: what it combines has to fit after a cut."""
-    read = set(call.refs())
-    return bool(read) and (call.pointwise or call.op in PASSING) and read.isdisjoint(call.outputs)
-
-
-def _ignore(context: Context) -> None:
-    """Nothing depends on a call: its results are untracked, and what it changes in place stays what it was."""
-    read = set(context.call.refs())
-    for number, value in enumerate(context.call.outputs):
-        if value not in read:
-            context.give([None] * len(context.out_shape(number)), number)
+def _run_for_nothing(context: Context) -> None:
+    """Nothing depends on a call, but it runs all the same; what it changes in place stays what it was."""
+    call = context.call
+    before = {value: context.dims[value] for value in set(call.outputs).intersection(call.refs())}
+    with context.labels.for_nothing(call.module):
+        _apply(context)
+    context.dims.update(before)
 
 
 def unknown(context: Context) -> None:
     """An operator without a rule fixes what it touches and all that reads its results, its name as the reason."""
     call, labels = context.call, context.labels
     touched = [dim for value in call.refs() for dim in context.dims[value] if dim is not None]
-    if not touched:
+    if not touched or labels.idle:
         context.give_untracked()
         return
     for number in range(len(call.outputs)):

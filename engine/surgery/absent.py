@@ -135,8 +135,9 @@ def _grouped(func: Any, given: Given) -> Any:
 
 
 def _largest(func: Any, given: Given) -> Any:
-    """The largest (or smallest) of what is present."""
-    return _again(func, given, self=_fill(given["self"], -INFINITY if given["largest"] else INFINITY))
+    """The largest (or smallest) of what is present; more than are present are absent."""
+    values, places = _again(func, given, self=_fill(given["self"], -INFINITY if given["largest"] else INFINITY))
+    return values.masked_fill(_absent(given["self"]).gather(given["dim"], places), NAN), places
 
 
 def _axes(given: Given, name: str = "dim") -> tuple[int, ...]:
@@ -251,6 +252,13 @@ def _by_channel(source: torch.Tensor, given: Given) -> list[torch.Tensor | None]
     return [None if given[n] is None else given[n].reshape(shape) for n in ("weight", "bias")]
 
 
+def _recurrent(func: Any, given: Given) -> Any:
+    """A layer of an LSTM as one operator: a unit of which the recurrent weight [4 H, H] has no row gives nothing."""
+    results = list(_zeros(func, given))
+    units = _absent(given["weight1"]).all(0)
+    return [*(result.masked_fill(units, NAN) for result in results[:3]), *results[3:]]
+
+
 def _weight_norm(_func: Any, given: Given) -> Any:
     """V * g / |v|, the norm over all axes but one (Salimans and Kingma 2016)."""
     direction, others = given["v"], [n for n in range(given["v"].dim()) if n != given["dim"]]
@@ -287,4 +295,5 @@ RULES: dict[str, Rule] = {
     "aten.native_group_norm": _group_norm,
     **{f"aten.{n}": _batch_norm for n in ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm")},
     "aten._weight_norm_interface": _weight_norm,
+    "aten.mkldnn_rnn_layer": _recurrent,
 }

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..structures.analysis import Analysis, Mask, Step
 from ..structures.costs import kept_sizes
-from ..structures.measured import SPELLED, is_audited, measures, name_of, scalars
+from ..structures.measured import SPELLED, is_audited, may_be_absent, measures, name_of, scalars
 from ..structures.script import operations
 from ..tracing.reading import Inputs, modules_of
 from ..tracing.reads import Reads
@@ -77,6 +77,12 @@ class Auditor:
         self._removed = removed
         self._inputs = inputs
         self._expected = list(_expected(analysis, removed))
+        kept = kept_sizes(analysis, removed)
+        self._alone = {
+            (one.module, one.site, one.where): one.value
+            for one in analysis.literals
+            if one.alone and int(kept[one.axis]) != one.value
+        }
 
     def __call__(self, watched: bool = False, reading: bool = False) -> Audit:
         """Audit the model as it is now.
@@ -85,18 +91,32 @@ class Auditor:
             watched: Look at what forwards hand to torch too.
             reading: Look at which attributes they read too.
         """
-        run = attempt(self._model, self._inputs, self._analysis.weightless, watched, reading)
+        run = attempt(self._model, self._inputs, self._analysis.weightless, watched or bool(self._alone), reading)
         own = _with_other_code(self._model)
         self._folding.forget()
         found = _compared(self._analysis, self._removed, run, own, self._expected, {})
         if found.factor:
             self._folding.look(run, own | _with_other_numbers(self._model))
             found = _compared(self._analysis, self._removed, run, own, self._expected, self._folding.numbers)
-        checked = [] if found.passed or not watched else list(_checked(self._analysis, self._removed, run))
+        checked = list(_checked(self._analysis, self._removed, run)) if self._alone or watched else []
+        found = self._with_numbers(found, checked) if found.passed else found
+        checked = checked if watched and not found.passed else []
         is_wrong = [not right and not (one.factor and one.module in self._folding.found) for one, right in checked]
         wrong = tuple(one for (one, _), is_so in zip(checked, is_wrong, strict=True) if is_so)
         right = is_wrong.index(True) if wrong else len(checked)
         return replace(found, wrong=wrong, right=right, reads=run.reads)
+
+    def _with_numbers(self, found: Audit, checked: Sequence[tuple["Wrong", bool]]) -> Audit:
+        """An audit that passed, unless a number is wrong that shows in no result."""
+        right = [is_right for one, is_right in checked if (one.module, one.site, one.where) in self._alone]
+        wrong = [one for one, is_right in checked if not is_right and (one.module, one.site, one.where) in self._alone]
+        if not wrong:
+            return found
+        first = wrong[0]
+        text = f"a size that was {self._alone[first.module, first.site, first.where]} stays what it was"
+        return replace(
+            found, matched=found.matched - right.count(False), module=first.module, text=text, axes=(first.axis,)
+        )
 
 
 def _compared(
@@ -123,6 +143,7 @@ def _compared(
         if is_audited(c) and (c.op not in SPELLED or c.module not in own)
     ]
     expected = [(step, sizes) for step, sizes in predicted if step.op not in SPELLED or step.module not in own]
+    expected = list(_present(expected, [one[:2] for one in done]))
     for number, ((step, sizes), (op, shape, given, module)) in enumerate(zip(expected, done, strict=False)):
         if op == step.op and step.dead:
             continue
@@ -141,6 +162,19 @@ def _compared(
     if len(done) != len(expected):
         return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
     return _same_script(analysis, removed, run, own, matched, other)
+
+
+def _present(
+    expected: Sequence[tuple[Step, tuple[int, ...]]], done: Sequence[tuple[str, tuple[int, ...]]]
+) -> Iterator[tuple[Step, tuple[int, ...]]]:
+    """What is expected without the slices that leave out nothing, where these did not run."""
+    place = 0
+    for step, sizes in expected:
+        now = done[place] if place < len(done) else ("", ())
+        absent = now[0] != step.op or (now[1] != sizes and not step.dead)
+        if not (absent and may_be_absent(step, sizes)):
+            place += 1
+            yield step, sizes
 
 
 def _checked(analysis: Analysis, removed: Mask, run: Attempt) -> Iterator[tuple[Wrong, bool]]:

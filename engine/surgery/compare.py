@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.twin import isolated
 from .double import throughout
+from .drawing import SameDraws
 from .runtime import StandIn
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -29,7 +31,18 @@ class Run:
         chosen: Sequence[str] = (),
         training: bool = False,
         trail: bool = True,
+        draws: bool = False,
     ) -> None:
+        """Run a model.
+
+        Args:
+            model: Left as it is.
+            inputs: Its inputs.
+            chosen: Paths of the outputs that count.
+            training: In training mode, nothing dropped.
+            trail: Note the results of its modules.
+            draws: It draws random numbers, which have to be the same ones in a smaller model.
+        """
         self.trail: list[tuple[str, list[torch.Tensor]]] = []
         model = isolated(model)  # what a forward does to its own state is not there for the next one
         handles = [
@@ -38,7 +51,7 @@ class Run:
             if trail and path and not isinstance(module, StandIn)
         ]
         try:
-            with quiet_forward(model, training), throughout(model):
+            with quiet_forward(model, training), throughout(model), SameDraws() if draws else nullcontext():
                 self.outputs = answers_of(call(model, copied(inputs)), chosen)
         finally:
             for handle in handles:

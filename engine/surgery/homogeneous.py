@@ -117,6 +117,7 @@ def _product(first: str, second: str, added: str = "") -> Rule:
     """[..., n, k] times [..., k, m]: what is added up must have one degree."""
 
     def rule(at: Operands) -> list[Degree]:
+        """The degrees of the product: those of the factors, added; what is added to it has the same."""
         left, right = at.tensor(first), at.tensor(second)
         if left.shape[-1] == right.shape[-2] == 1:
             result = left[..., :1] + right[..., :1, :]

@@ -25,6 +25,8 @@ CHANNELS: dict[str, tuple[int, dict[str, int]]] = {
 }
 """Of layers: the dimension of the result on which the channels lie, and by the parameter's argument theirs there."""
 
+CONVOLUTIONS = ("aten.convolution", "aten._convolution")
+
 
 class Scaled(NamedTuple):
     """A parameter to be multiplied: which indices (None: all) of which dimension."""
@@ -107,7 +109,11 @@ class Producers:
 
     def _parameters(self, call: Call) -> Iterator[tuple[str, int, Source, list[Call]]]:
         """(argument, its channel dimension, parameter, the moves from it to the argument) of a layer."""
-        for name, dim in CHANNELS.get(call.op, (0, {}))[1].items():
+        transposed = call.op in CONVOLUTIONS and call.arguments["transposed"]
+        if transposed and call.arguments["groups"] > 1:
+            return  # a weight [C, O / groups, ...] has no dimension of its own for the channels
+        for name, first in CHANNELS.get(call.op, (0, {}))[1].items():
+            dim = 1 if transposed and name == "weight" else first
             argument = call.arguments.get(name)
             if isinstance(argument, Ref):
                 value, moves = argument.value, list[Call]()

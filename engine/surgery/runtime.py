@@ -431,8 +431,9 @@ numbers, and all numbers that the code gave."""
 
 SIZED = (
     "reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "layer_norm",
-    "rms_norm", "group_norm", "zeros", "ones", "empty", "rand", "randn", "new_zeros", "new_ones", "new_empty",
-    "arange", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "rms_norm", "group_norm", "channel_shuffle", "zeros", "ones", "empty", "rand", "randn", "new_zeros", "new_ones",
+    "new_empty", "repeat_interleave", "arange",
+    *(f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3)),
 )  # fmt: skip
 """Functions that are given sizes."""
 FILLED = ("full", "new_full")

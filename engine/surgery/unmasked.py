@@ -159,9 +159,11 @@ def _hooked(
 
 
 def _before(module: nn.Module, path: str, way: _Way, argument: str, masks: Masks) -> Any:
+    """A hook for a module that begins to run."""
     own: Any = own_class(module)
 
     def entered(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Note that it runs and which arguments it lacks; give it its mask where it was given none."""
         places = inspect.signature(own.forward)
         absent = list(_absent(places, args, kwargs))
         way.absent = absent if way.absent is None else [name for name in way.absent if name in absent]

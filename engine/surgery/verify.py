@@ -18,6 +18,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis, Kind, Mask
 from ..tracing.reading import Inputs
 from .compare import TOLERANCE, Run, worst_difference
+from .drawing import draws
 from .masking import masked
 from .operators import first_difference, operators_of
 from .permuting import permute
@@ -68,6 +69,12 @@ def verify(
     Returns:
         Numbers for each comparison; look at `passed`.
     """
+    if any(p.is_meta for p in original.parameters()):
+        raise VerificationError(
+            "verify.weightless",
+            "The model is on the meta device, where weights have no values, so a cut of it cannot be verified. "
+            "Nothing was changed. Give it weights first: move it with to_empty and load them.",
+        )
     checks: list[Check] = []
     skipped: list[str] = []
     total = 5
@@ -153,7 +160,7 @@ def _private(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def _run(model: nn.Module, inputs: Inputs, plan: Plan, training: bool = False, trail: bool = False) -> Run:
-    return Run(model, inputs, () if training else plan[0].outputs, training, trail)
+    return Run(model, inputs, () if training else plan[0].outputs, training, trail, draws(plan[0].script))
 
 
 def _tried(model: nn.Module, inputs: Inputs, plan: Plan) -> Run | str:

@@ -41,6 +41,7 @@ class TorchEager:
         model = unpack(path).to(device)
 
         def take(inputs: Inputs) -> Run:
+            """A run on these inputs, over only when the device has computed it."""
             given, kind = moved(as_tensors(inputs), device), kind_of(device)
             with torch.autocast(kind, torch.bfloat16, precision == "bf16"):
                 once = Step(model, given) if step else lambda: call(model, given)

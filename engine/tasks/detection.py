@@ -1,7 +1,8 @@
 """A task of detection: the detector computes its losses itself, and its boxes are judged.
 
-A live model answers with boxes. A file holds the network up to the maps of its heads, at one size of image; the boxes
-are chosen here, by the original's anchors and thresholds, and moved back to the image.
+A live model answers with boxes, and so does the file of one in two stages. The file of another holds the network up to
+the maps of its heads, at one size of image; the boxes are chosen here, by the original's anchors and thresholds, and
+moved back to the image.
 """
 
 from collections import Counter
@@ -13,7 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..detectors import IMAGES, MAPS, boxes_of, classes_of, family, looked_at, maps_of, resized, training_losses
+from ..detectors import (
+    FOUND,
+    IMAGES,
+    MAPS,
+    boxes_of,
+    classes_of,
+    family,
+    in_two_stages,
+    looked_at,
+    maps_of,
+    resized,
+    training_losses,
+)
 from ..errors import TaskError
 from ..inputs import Inputs
 from .answers import ask, evaluating
@@ -85,9 +98,12 @@ class DetectionTask(DataTask):
             yield self.purpose.rows(found, (images,), right)
 
     def _found(self, predict: Any, images: Any) -> Any:
-        """Boxes in each image: what a model answers, or what is made of the maps that a file gives."""
+        """Boxes in each image: what a model or a file answers, or what is made of the maps that a file gives."""
         if isinstance(predict, nn.Module):
             return ask(predict, (images,))
+        if in_two_stages(self._original):
+            found = [ask(predict, {IMAGES: torch.as_tensor(image)[None]}) for image in images]
+            return [{name: one[name] for name in FOUND} for one in found]
         size = self._size_of_file()
         given = torch.cat([resized(image[None], size) for image in images])
         answer = ask(predict, {IMAGES: given, MAPS: True})

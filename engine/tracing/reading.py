@@ -42,7 +42,8 @@ def modules_of(model: nn.Module) -> dict[str, nn.Module]:
         if module not in seen:
             seen.add(module)
             found[path] = module
-            inner: dict[str, nn.Module | None] = vars(module)["_modules"]
+            # What torch.jit traced keeps its modules elsewhere.
+            inner: dict[str, nn.Module | None] = vars(module).get("_modules") or {}
             if inner:
                 dot = f"{path}." if path else ""
                 waiting += [(dot + name, one) for name, one in reversed(inner.items()) if one is not None]

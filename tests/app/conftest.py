@@ -2,12 +2,17 @@
 
 import gc
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from secateur.app import theme
+
+from .playing import Player, Window, play
+from .stand_in import task_info
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +39,19 @@ def dressed(qapp: QApplication) -> Iterator[QApplication]:
     """The application in its light look."""
     theme.apply(qapp, theme.Scheme.LIGHT, theme.Sizes().body)
     yield qapp
+
+
+@pytest.fixture
+def player(dressed: QApplication) -> Iterator[Player]:
+    """A model is open and scored, judging a sample takes a millisecond; the engine is the test."""
+    made = play(task=replace(task_info(), seconds=0.001))
+    yield made
+    made.document.work.close()
+
+
+@pytest.fixture
+def window(qtbot: QtBot, player: Player) -> Window:
+    """What dialogs ask of a window, over that document."""
+    made = Window(player.document)
+    qtbot.addWidget(made)
+    return made

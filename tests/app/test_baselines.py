@@ -22,7 +22,7 @@ from secateur.engine.sources import timm_models, torchvision_models
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
 
-from .playing import Player, Window, play
+from .playing import Player
 from .stand_in import state_of, task_info
 
 LEFT = Qt.MouseButton.LeftButton
@@ -37,9 +37,8 @@ def on_report(state: State, value: float) -> State:
 
 
 @pytest.fixture
-def player(qapp, dressed):
+def player(player: Player) -> Player:
     """The original, and a recovered state that keeps half of the MACs; both judged on the report split."""
-    player = play(task=replace(task_info(), seconds=0.001))
     document = player.document
     assert document.analysis is not None and document.scores is not None and document.original is not None
     analysis, nothing = document.analysis, document.analysis.empty()
@@ -51,15 +50,7 @@ def player(qapp, dressed):
     document.take_arrivals((cut, recovered))
     document.go_to("s2")
     player.settle()
-    yield player
-    player.document.work.close()
-
-
-@pytest.fixture
-def window(qtbot, player) -> Window:
-    made = Window(player.document)
-    qtbot.addWidget(made)
-    return made
+    return player
 
 
 @pytest.fixture

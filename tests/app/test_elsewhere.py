@@ -3,31 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QMainWindow
+from PySide6.QtWidgets import QFileDialog
 
 from secateur.app.commands import command_named
 from secateur.app.dialogs.bench import WriteBench, ask_results
 from secateur.app.panels.figures import ledger_figures
 from secateur.engine.targets.protocol import TargetSpec, Timing
-
-from .playing import play
-
-
-@pytest.fixture
-def player(qapp, dressed):
-    player = play()
-    yield player
-    player.document.work.close()
-
-
-@pytest.fixture
-def window(qtbot, player) -> QMainWindow:
-    made = QMainWindow()
-    made.document = player.document  # type: ignore[attr-defined]
-    qtbot.addWidget(made)
-    return made
 
 
 def test_the_folder_is_written_for_original_and_present_state_at_what_a_bench_can_measure(

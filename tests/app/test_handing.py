@@ -24,7 +24,6 @@ from secateur.engine.session.states import OpenedModel, PlanIntent, State, State
 from secateur.engine.session.steps import Recipe as Steps
 from secateur.engine.sources.protocol import ModelSpec
 
-from .playing import play
 from .stand_in import SPEC, state_of
 
 LEFT = Qt.MouseButton.LeftButton
@@ -40,13 +39,6 @@ class Window(QMainWindow):
 
     def run(self, command) -> None:
         self.ran.append(command.id)
-
-
-@pytest.fixture
-def player(qapp, dressed):
-    player = play()
-    yield player
-    player.document.work.close()
 
 
 @pytest.fixture

@@ -33,6 +33,11 @@ def text_as_before(qapp):
     apply(qapp, Scheme.LIGHT)
 
 
+def switched(qtbot) -> None:
+    """The look is the one that was asked for last."""
+    qtbot.waitUntil(lambda: not theme().switching)
+
+
 def places(window) -> dict[str, Qt.DockWidgetArea]:
     holder = window.area.holder
     return {name: holder.dockWidgetArea(dock) for name, dock in window.area.docks.items()}
@@ -101,29 +106,34 @@ def test_showing_a_panel_of_a_hidden_dock_shows_the_dock(window) -> None:
     assert window.area.docks["work"].isVisible() and window.area.panels["log"].isVisible()
 
 
-def test_text_grows_and_shrinks_everywhere_and_is_remembered(window, text_as_before) -> None:
+def test_text_grows_and_shrinks_everywhere_and_is_remembered(qtbot, window, text_as_before) -> None:
     label = window.area.panels["tree.panel"].search
     row = window.area.panels["layers"].table.row_height
     tall = label.fontMetrics().height()
-    for _ in range(4):
+    for _ in range(2):
         window.commands.run(command_named("view.larger"))
-    QApplication.processEvents()
-    assert sizes().body == 16 and settings.value("text", 0) == 16
-    assert label.fontMetrics().height() > tall and window.area.panels["layers"].table.row_height == row * 16 // 12
+    switched(qtbot)
+    assert sizes().body == 14 and settings.value("text", 0) == 14
+    assert label.fontMetrics().height() > tall and window.area.panels["layers"].table.row_height == row * 14 // 12
     plot = window.area.panels["tradeoff"].plot
     assert plot.getAxis("left").style["tickFont"].pixelSize() == sizes().caption
     window.commands.run(command_named("view.text"))
+    switched(qtbot)
     assert sizes().body == 12 and label.fontMetrics().height() == tall
 
 
-def test_text_has_bounds_and_the_command_says_so(window, text_as_before) -> None:
-    for _ in range(30):
+def test_text_has_bounds_and_the_command_says_so(qtbot, window, text_as_before) -> None:
+    theme().resize(LARGEST - 1)
+    for _ in range(2):
         window.commands.run(command_named("view.larger"))
     assert sizes().body == LARGEST
     assert command_named("view.larger").enabled(window.document) == "Text is as large as it gets."
+    switched(qtbot)
     assert not window.commands.by_id["view.larger"].isEnabled()
-    for _ in range(30):
+    theme().resize(SMALLEST + 1)
+    for _ in range(2):
         window.commands.run(command_named("view.smaller"))
+    switched(qtbot)
     assert sizes().body == SMALLEST and window.commands.by_id["view.larger"].isEnabled()
 
 

@@ -19,27 +19,18 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.parts import Kind
 from secateur.engine.tasks.protocol import Metric, Split
 
-from .playing import Window, play, top1
-from .stand_in import state_of, task_info
+from .playing import Player, top1
+from .stand_in import state_of
 
 LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def player(qapp, dressed):
-    player = play(task=replace(task_info(), seconds=0.001))
+def player(player: Player) -> Player:
     document = player.document
     assert document.original is not None
     document.contents.states["s0"] = replace(document.original, metrics=(replace(top1(0.914), split=Split.REPORT),))
-    yield player
-    player.document.work.close()
-
-
-@pytest.fixture
-def window(qtbot, player) -> Window:
-    made = Window(player.document)
-    qtbot.addWidget(made)
-    return made
+    return player
 
 
 def dialog_over(qtbot, window) -> FindLowest:

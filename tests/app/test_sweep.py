@@ -18,24 +18,9 @@ from secateur.engine.session.courses import Point, Sweep
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import identities
 
-from .playing import Window, play
-from .stand_in import state_of, task_info
+from .stand_in import state_of
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def player(qapp, dressed):
-    player = play(task=replace(task_info(), seconds=0.001))
-    yield player
-    player.document.work.close()
-
-
-@pytest.fixture
-def window(qtbot, player) -> Window:
-    made = Window(player.document)
-    qtbot.addWidget(made)
-    return made
 
 
 @pytest.fixture

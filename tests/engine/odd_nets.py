@@ -56,6 +56,15 @@ class ChangesItself(Base):
         return super().forward(x + torch.rand(x.shape[0], 1, dtype=x.dtype) * 1e-3)
 
 
+class Draws(Base):
+    """Adds noise that is as wide as its features, and drops some."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = torch.relu(self.first(x))
+        x = nn.functional.dropout(x + torch.randn_like(x) * torch.rand(1), 0.3)
+        return self.head(torch.bernoulli(torch.sigmoid(self.second(x))) + self.second(x))
+
+
 class GivesNothing(Base):
     """Returns None."""
 

@@ -31,6 +31,7 @@ from tests.engine.odd_nets import (
     CatchesItsChild,
     ChangesItself,
     ChangesItsInput,
+    Draws,
     GivesNothing,
     GivesNumbers,
     GivesParts,
@@ -139,6 +140,7 @@ def with_nan() -> nn.Module:
 WORKS: dict[str, tuple[Make, Any]] = {
     "changes its input": (ChangesItsInput, (rows(),)),
     "changes itself": (ChangesItself, (rows(),)),
+    "draws": (Draws, (rows(),)),
     "gives parts": (GivesParts, (rows(),)),
     "input by name": (NeedsName, {"x": rows(), "mask": rows() > 0}),
     "two inputs": (NeedsMask, (rows(), rows() > 0)),
@@ -174,6 +176,10 @@ def scripted() -> nn.Module:
     return torch.jit.script(nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 5)))
 
 
+def traced() -> nn.Module:
+    return torch.jit.trace(Base().eval(), rows())  # pyright: ignore[reportReturnType]
+
+
 REFUSED: dict[str, tuple[Make, Any, str, str]] = {
     "raises": (Raises, (rows(),), "analysis.forward", r"RuntimeError.*odd_nets\.py, line \d+: return self\.second"),
     "gives nothing": (GivesNothing, (rows(),), "analysis.no_output", "no tensor"),
@@ -181,6 +187,7 @@ REFUSED: dict[str, tuple[Make, Any, str, str]] = {
     "lacks an input": (NeedsMask, (rows(),), "analysis.missing_input", "needs mask too.*example inputs"),
     "lacks a named input": (NeedsName, (rows(),), "analysis.missing_input", "needs mask too.*by name"),
     "scripted": (scripted, (rows(),), "analysis.scripted", "TorchScript.*Python class"),
+    "traced": (traced, (rows(),), "analysis.scripted", "TorchScript.*Python class"),
 }
 
 
@@ -241,6 +248,12 @@ def test_a_model_on_meta_is_analysed() -> None:
     before = state(model)
     analysis = finish(settle(model, (torch.empty(8, 9, device="meta"),), "meta", NeverCancelled()))
     assert len(analysis.sets) == 2
+    mask, none = trial_mask(analysis), analysis.empty()
+    inputs = (torch.empty(8, 9, device="meta"),)
+    made = cut(model, analysis, none, mask, Edits(), inputs)
+    assert {name: tuple(p.shape) for name, p in made.model.named_parameters()}["second.weight"] == (6, 8)
+    with pytest.raises(SecateurError, match=r"weights have no values.*Give it weights first"):
+        finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
     assert differences(before, state(model)) == {}
 
 

@@ -34,6 +34,7 @@ def test_maps_are_what_the_heads_give_in_the_detectors_own_forward(make: Make) -
         model(list(images))
         handle.remove()
         maps = with_maps(model)(images, maps=True)
+    assert maps.keys() == heard[0].keys()
     for name, expected in heard[0].items():
         torch.testing.assert_close(maps[name], expected)
 

@@ -104,6 +104,9 @@ def test_the_whole_road_with_inputs_by_name(user, session, tmp_path) -> None:
     timings += finish(session.measure((state.id,), TargetSpec("torch", batch=3, seconds=0.05)))
     assert all(one.median > 0 for one in timings)
 
+
+def test_a_recipe_and_a_project_keep_the_names_and_the_outputs(user, session, tmp_path) -> None:
+    state = smaller(session, spec_of(user, ("logits",)))
     saved = Path(session.save(str(tmp_path / "project"), state.id))
     assert read_recipe(saved / "recipe.json").steps[0].intent.model.outputs == ("logits",)  # type: ignore[union-attr]
     again = Session()
@@ -186,12 +189,12 @@ def test_a_transformers_model_takes_the_whole_road(session, tmp_path) -> None:
     (tmp_path / "bert.py").write_text(BERT)
     (tmp_path / "task.py").write_text(BERT_TASK)
     state = smaller(session, spec_of((f"{tmp_path / 'bert.py'}:make", str(tmp_path / "task.py"))))
+    saved = Path(session.save(str(tmp_path / "project"), state.id))  # without the files, which take long
+    again = Session()
+    assert finish(run_recipe(saved / "recipe.json", again)).states[-1].weights == state.weights
+    again.close()
     onnx = finish(session.export(state.id, "onnx", str(tmp_path / "small.onnx")))
     folder = finish(session.export(state.id, "pytorch", str(tmp_path / "small")))
     loaded = onnxruntime.InferenceSession(onnx.files[0])
     assert [one.name for one in loaded.get_inputs()] == ["input_ids", "attention_mask"]
     assert onnx.metric is not None and onnx.metric == folder.metric and onnx.metric.name == "top-1"
-    saved = Path(session.save(str(tmp_path / "project"), state.id))
-    again = Session()
-    assert finish(run_recipe(saved / "recipe.json", again)).states[-1].weights == state.weights
-    again.close()

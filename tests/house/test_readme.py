@@ -22,7 +22,7 @@ def test_the_figures_of_a_bundled_network_are_those_measured(net: str):
     assert f"| {TITLES[net]} | {found['parameters']:,} | {figures} |" in README
 
 
-@pytest.mark.parametrize(("name", "end"), [("open", "secateur"), ("test", "pytest")])
+@pytest.mark.parametrize(("name", "end"), [("open", "secateur"), ("test", "pytest -n logical --maxprocesses 4")])
 def test_a_command_is_one_line_under_its_mark(name: str, end: str):
     command = re.search(rf"<!-- {name} command -->\n```sh\n(.+)\n```\n", README)
     assert command is not None

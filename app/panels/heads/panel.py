@@ -10,6 +10,7 @@ from ...drawing import Drawing, Table, offer
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
 from ..kinds import structure_name
+from ..rated import highest
 from ..scale import ScoreScale
 from ..tables import heads_table
 from .grid import HeadRow, heads_of
@@ -99,11 +100,11 @@ class Heads(QWidget):
 
     def refresh(self) -> None:
         """Take scores and states anew."""
-        scores = self.document.scores
+        scores = self.document.shown_scores
         heads = np.fromiter(self._place, np.int64, len(self._place))
         self._scale = ScoreScale.of(None if scores is None else scores[heads])
         known = scores is not None and bool(np.isfinite(scores[heads]).any())
-        self.legend.range.show_ends("0", self._scale.text(self._scale.top) if known else self.tr("not rated yet"))
+        self.legend.range.show_ends("0", *highest(self.document, self._scale if known else None))
         groups = any(row.span > 1 for row in self.rows)
         words = self.tr("Click a head to mark or spare it, drag over several; Ctrl+L locks.")
         framed = self.tr(" Framed: a key/value group with the query heads it serves.") if groups else ""
@@ -119,7 +120,7 @@ class Heads(QWidget):
 
     def _look(self, row: int, cell: int) -> tuple[float, str]:
         """A cell's score on the scale, and its state."""
-        structure, scores = self._structure((row, cell)), self.document.scores
+        structure, scores = self._structure((row, cell)), self.document.shown_scores
         score = float("nan") if scores is None else float(scores[structure])
         return float(self._scale.fractions(np.array([score]))[0]), self._state(structure)
 
@@ -139,7 +140,7 @@ class Heads(QWidget):
             return words.format(one.module, one.reason).strip()
         if cell < 0 or analysis is None:
             return one.module
-        structure, scores = self._structure((row, cell)), self.document.scores
+        structure, scores = self._structure((row, cell)), self.document.shown_scores
         name = structure_name(analysis, structure, analysis.sets[one.set_number])
         name = self.tr("{0} of every group").format(name) if one.within else name
         lines = [f"{one.module}, {name}"]

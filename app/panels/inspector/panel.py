@@ -19,6 +19,7 @@ from ...widgets.fields import SpinBox
 from ...widgets.labels import ElidedLabel, label
 from ...widgets.score_range import ScoreRange
 from ..kinds import many_of, structure_name
+from ..rated import highest
 from ..scale import ScoreScale
 from ..tables import set_table
 from .flow import Flows, set_shown
@@ -186,8 +187,9 @@ class Inspector(Card):
             return
         self._show_keep(analysis, one)
         place, document = one.structures, self.document
-        scores = np.full(one.count, np.nan) if document.scores is None else document.scores[place]
-        scale = ScoreScale.of(document.scores)
+        shown = document.shown_scores
+        scores = np.full(one.count, np.nan) if shown is None else shown[place]
+        scale = ScoreScale.of(shown)
         present = np.isfinite(scores) & ~document.removed[place]
         self.histogram.show_spread(Spread(scores[present], document.marked[place][present], scale))
         self._say_below()
@@ -196,8 +198,7 @@ class Inspector(Card):
         )
         current = document.selection.structure - one.first
         self.map.show_cells(scale.fractions(scores), [str(s) for s in states], current)
-        known = document.scores is not None
-        self.range.show_ends("0", scale.text(scale.top) if known else self.tr("not rated yet"))
+        self.range.show_ends("0", *highest(document, scale))
         seen = self._show_images(analysis, one)
         title = self.tr("{0} in their own order, bright: important, struck: marked; drag over several to mark them")
         title = self.tr("{0} as images, framed in their score's colour, struck: marked") if seen else title

@@ -17,6 +17,7 @@ from ...widgets.numbers import share as share_words
 from ...widgets.score_range import ScoreRange
 from ..kinds import title_of
 from ..measures import difference_text
+from ..rated import highest
 from ..tables import layers_table
 from ..tree.figures import figures_of
 from ..tree.rows import Rows, rows_of
@@ -118,13 +119,12 @@ class Layers(QWidget):
         if document.analysis is None or rows is None or layers is None or costs is None:
             self.table.show_rows(0, self._row, ())
             return
-        figures = figures_of(document.analysis, rows, document.removed, document.marked, document.scores, costs)
+        figures = figures_of(document.analysis, rows, document.removed, document.marked, document.shown_scores, costs)
         self._times = document.contents.times()
         self.table.timed = bool(self._times)
         self.plan = plan_of(document.analysis, rows, layers, document.removed, figures, costs)
         self.table.show_rows(len(layers.node), self._row, layers.ties)
-        scale, known = self.plan.scale, document.scores is not None
-        self.range.show_ends("0", scale.text(scale.top) if known else self.tr("not rated yet"))
+        self.range.show_ends("0", *highest(document, self.plan.scale))
 
     def _read_sensitivity(self) -> None:
         """What half of each set costs, where it was measured."""

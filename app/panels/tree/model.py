@@ -135,13 +135,13 @@ class TreeModel(RowsModel):
             self.figures = self.cells = None
             return
         facts = self.facts()
-        contents = self.document.contents
+        contents, shown = self.document.contents, self.document.shown_scores
         counted = (self.rows, facts.removed, facts.marked, plan, contents.table)
         if self.figures is not None and all(a is b for a, b in zip(counted, self._counted, strict=True)):
-            self.figures = rated(self.figures, self.analysis, self.rows, facts.removed, facts.scores)
+            self.figures = rated(self.figures, self.analysis, self.rows, facts.removed, shown)
         else:
             self._shares = {}
-            self.figures = figures_of(self.analysis, self.rows, *counted[1:3], facts.scores, plan, contents.times())
+            self.figures = figures_of(self.analysis, self.rows, *counted[1:3], shown, plan, contents.times())
         self._counted = counted
         self.cells = Cells(self.analysis, self.rows, self.figures, facts, self._shares)
 

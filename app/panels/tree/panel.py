@@ -16,6 +16,7 @@ from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.score_range import ScoreRange
 from ...words import counted
+from ..rated import highest
 from ..tables import structures_table
 from .criterion import CriterionBox
 from .model import TreeModel
@@ -230,9 +231,8 @@ class TreePanel(Card):
         if self.document.analysis is None:
             return
         facts = self.model.facts()
-        scores, scale = self.document.scores, self.model.figures.scale if self.model.figures else None
-        known = scores is not None and scale is not None
-        self.range.show_ends("0", scale.text(scale.top) if known and scale else self.tr("not rated yet"))
+        scale = self.model.figures.scale if self.model.figures else None
+        self.range.show_ends("0", *highest(self.document, scale))
         numbers = {s: int(state_mask(s, facts).sum()) for s in ("prunable", "marked", "locked")}
         numbers[""] = self.document.analysis.count
         rows = self.model.rows

@@ -35,9 +35,9 @@ class Context:
         producers: Label arrays of parameter dimensions that make an axis (a filter's own dimension).
         costs: What costs multiply-accumulates; one call may have several summands.
         sizes: (module path, "groups" or "heads", their labels): counts that modules remember.
-        counts: For a call that begins inside an axis, the labels before its start: what is left of them must be
-            what the code says.
-        groups: The labels of the groups in which a value was normalised.
+        counts: For a call that takes a part of an axis, the labels before and behind it: what is left of them must
+            be what the code leaves out.
+        groups: The labels of the groups in which a value was normalised or shuffled.
         points: For a value that holds numbers of an axis's indices, that axis's labels.
         used: Values that a live call reads or that are outputs.
         dead: Calls on which nothing depends.
@@ -51,7 +51,7 @@ class Context:
     producers: list[tuple[str, Dim]] = field(default_factory=list[tuple[str, Dim]])
     costs: list[Cost] = field(default_factory=list[Cost])
     sizes: list[tuple[str, str, Dim]] = field(default_factory=list[tuple[str, str, Dim]])
-    counts: dict[int, Dim] = field(default_factory=dict[int, Dim])
+    counts: dict[int, tuple[Dim, Dim]] = field(default_factory=dict[int, tuple[Dim, Dim]])
     groups: dict[int, Dim] = field(default_factory=dict[int, Dim])
     points: dict[int, LabelArray] = field(default_factory=dict[int, LabelArray])
     used: frozenset[int] = frozenset()

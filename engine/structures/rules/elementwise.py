@@ -13,7 +13,8 @@ UNTAGGED = (
     "clone", "copy_", "detach", "detach_", "alias", "lift_fresh", "lift_fresh_copy", "_to_copy", "contiguous",
     "hardswish", "hardswish_", "hardtanh_", "dropout", "native_dropout", "zeros_like", "ones_like", "empty_like",
     "full_like", "fill_", "zero_", "where", "masked_fill", "masked_fill_", "_local_scalar_dense", "floor_divide",
-    "bernoulli", "bernoulli_", "rand_like", "randn_like", "uniform_", "normal_", "complex", "polar",
+    "bernoulli", "bernoulli_", "rand_like", "randn_like", "uniform_", "normal_", "exponential_", "complex", "polar",
+    "_prelu_kernel", "log_sigmoid_forward", "rrelu_with_noise",
 )  # fmt: skip
 """Index by index though torch does not tag them so."""
 

@@ -42,6 +42,7 @@ def channel_shuffle(context: Context) -> None:
     inside = context.shape("self")[1] // groups
     group, within = context.labels.split(channels, (groups, inside))
     context.sizes.append((context.call.module, "groups", group))
+    context.groups[context.call.outputs[0]] = group
     context.give([first, context.labels.merge([within, group], (inside, groups)), *space])
 
 

@@ -20,7 +20,10 @@ DIMENSIONS = {
 
 
 def _spatial(count: int) -> Rule:
+    """The rule of an operator that mixes the last `count` axes, each within itself."""
+
     def rule(context: Context) -> None:
+        """Leading axes pass; those of space pass where each index stays by itself, else they are fixed."""
         dims = context.of("self" if context.value("self") is not None else "input")
         places = any(value in context.used for value in context.call.outputs[1:])
         passes = [not places and _each_alone(context, axis) for axis in range(count)]

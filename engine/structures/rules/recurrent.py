@@ -45,6 +45,9 @@ def tie_units(context: Context) -> None:
         rows, columns = context.dims[source.value]
         if rows is None:
             continue
+        if leaf.startswith("weight_hr") and columns is not None and len(rows) < len(columns):
+            least = len(rows) + 1
+            context.labels.count_least(columns, least, reasons.projected(least), source.module)
         if leaf.startswith("weight_ih"):
             context.producers.append((Kind.UNIT, rows))
         gates = GATES.get(names[source.module].removesuffix("Cell"), 1)

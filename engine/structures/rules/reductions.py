@@ -71,10 +71,11 @@ def running(context: Context) -> None:
 
 RULES = {
     **{f"aten.{n}": statistic for n in ("mean", "sum", "amax", "amin", "prod", "var", "var_mean", "std", "std_mean",
-                                        "linalg_vector_norm")},
+                                        "linalg_vector_norm", "nansum")},
     **{f"aten.{n}": extreme for n in ("max", "min")},
-    **{f"aten.{n}": reduction for n in ("argmax", "argmin", "any", "all", "logsumexp")},
+    **{f"aten.{n}": reduction for n in ("argmax", "argmin", "any", "all", "logsumexp", "aminmax", "median",
+                                        "nanmedian", "kthvalue", "mode")},
     **{f"aten.{n}": among for n in ("_softmax", "_safe_softmax", "_log_softmax")},
     "aten.cumsum": running,
-    "aten.sort": along,
+    **{f"aten.{n}": along for n in ("sort", "cumprod", "logcumsumexp", "cummax", "cummin")},
 }  # fmt: skip

@@ -11,7 +11,7 @@ from .views import keep_parameter
 
 
 def slice_(context: Context) -> None:
-    """[start:end:step] of an axis; what is left before `start` must be what the code says (`Context.counts`)."""
+    """[start:end:step] of an axis; what is left out must be what the code says (`Context.counts`)."""
     dims = list(context.of("self"))
     axis: int = context.get("dim", 0)
     whole = dims[axis]
@@ -25,7 +25,7 @@ def slice_(context: Context) -> None:
         if step > 1:
             _keep_steps(context, whole, step)
         else:
-            context.counts[context.number] = whole[:start]
+            context.counts[context.number] = whole[:start], whole[max(start, end) :]
     context.give(dims)
     keep_parameter(context)
 
@@ -41,9 +41,13 @@ def _keep_steps(context: Context, whole: LabelArray, step: int) -> None:
 
 
 def select(context: Context) -> None:
-    """One index of an axis is taken: it must stay, and so must its position."""
+    """One index of an axis is taken: it must stay, and so must its position; for nobody, it must be there."""
     dims = list(context.of("self"))
     gone = dims.pop(context.get("dim"))
+    place: int = context.get("index")
+    least = place + 1 if place >= 0 else -place
+    if gone is not None and context.labels.idle and least > 1:
+        context.labels.count_least(gone, least, reasons.at_least(context.call.op, least), context.call.module)
     context.labels.fix(gone, reasons.sliced(context.call.op), context.call.module)
     context.give(dims)
 
@@ -52,6 +56,9 @@ def split(context: Context) -> None:
     """Parts of one size (split, chunk) lose as many indices each; a shorter last one stays, and is never the longer."""
     split_with_sizes(context)
     axis: int = context.get("dim", 0) % len(context.of("self"))
+    if context.labels.idle:
+        _split_for_nothing(context, axis)
+        return
     parts = [d for d in (context.dims[o][axis] for o in context.call.outputs) if d is not None]
     call, labels = context.call, context.labels
     if len(parts) < 2:
@@ -63,6 +70,17 @@ def split(context: Context) -> None:
         labels.count_least(parts[0], len(last), reasons.last_part(call.op, len(last)), call.module)
     if len(parts) > 1:
         labels.count_equal(parts, reason, call.module)
+
+
+def _split_for_nothing(context: Context, axis: int) -> None:
+    """Code that works out the size of its parts does so after a cut, too: as long as the axis divides."""
+    parts = [context.dims[output][axis] for output in context.call.outputs]
+    tracked = [d for d in parts if d is not None]
+    if len(tracked) < 2:
+        return
+    one = context.labels.one_of(tracked) if len({len(d) for d in tracked}) == 1 else None
+    for output in context.call.outputs:
+        context.dims[output][axis] = one
 
 
 def split_with_sizes(context: Context) -> None:

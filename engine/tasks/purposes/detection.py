@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...detectors import FOUND
 from ...errors import TaskError
 from ...inputs import Inputs
 from ..boxes import Boxes
@@ -58,7 +59,7 @@ def _rows(outputs: Any, inputs: Inputs, targets: Sequence[Boxes]) -> Rows:
     found = _answer(outputs, inputs)
     rows = np.empty(len(found), dtype=object)
     for place, (one, right) in enumerate(zip(found, targets, strict=True)):
-        said = {name: one[name].detach().cpu() for name in ("boxes", "labels", "scores")}
+        said = {name: one[name].detach().cpu() for name in FOUND}
         if not bool(said["boxes"].isfinite().all() & said["scores"].isfinite().all()):
             template = "The model answers with boxes that are no numbers. Check the preprocessing."
             raise TaskError("task.not_finite", template)

@@ -1,7 +1,6 @@
 """Options of the rating: what is chosen holds at once, for scores, plans and cuts; help says formula, cost, paper."""
 
 import numpy as np
-import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QMainWindow
 
@@ -12,17 +11,10 @@ from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
 from secateur.engine.scoring.criteria import CRITERIA
 from tests.app.demo_analysis import scores_of
-from tests.app.playing import Player, play
+from tests.app.playing import Player
 from tests.app.stand_in import opened
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def player(qapp, dressed):
-    player = play()
-    yield player
-    player.document.work.close()
 
 
 def shown(qtbot, player: Player) -> RatingOptions:

@@ -1,7 +1,5 @@
 """The Sensitivity tab: it says what it costs, shows points as they come, and a click on one plans it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -14,19 +12,12 @@ from secateur.engine.planning.goal import keep
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity, Trial
 from secateur.engine.tasks.protocol import Metric, Split
-from tests.app.playing import Player, play, top1
-from tests.app.stand_in import opened, task_info
+from tests.app.playing import Player, top1
+from tests.app.stand_in import opened
 
 FIRST, SECOND = 2, 4
 """Two sets of filters, of 32 each."""
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def player(qapp):
-    player = play(task=replace(task_info(), seconds=0.001))
-    yield player
-    player.document.work.close()
 
 
 def shown(qtbot, document) -> SensitivityPanel:

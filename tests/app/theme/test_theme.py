@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.theme import DARK, LIGHT, Scheme, apply, contrast, score_colours, score_table, theme
+from secateur.app.theme import DARK, LIGHT, Scheme, Sizes, apply, contrast, score_colours, score_table, theme
 from secateur.app.theme.style import style_sheet
 from secateur.app.widgets.card import Card
+from secateur.app.widgets.labels import label
 from secateur.app.widgets.plot import Plot
 
 
@@ -93,3 +94,51 @@ def test_the_style_sheet_knows_no_colour_that_is_no_token() -> None:
 
 def _middle(widget) -> str:
     return widget.grab().toImage().pixelColor(widget.width() // 2, widget.height() // 2).name()
+
+
+def test_a_switch_in_turns_shows_the_look_before_until_all_is_dressed(app, qtbot) -> None:
+    apply(app, Scheme.LIGHT)
+    card = Card()
+    inner = label("words", "heading", parent=card)
+    qtbot.addWidget(card)
+    card.resize(240, 90)
+    card.show()
+    qtbot.waitExposed(card)
+    painted = Painted(card)
+    theme().switch(Scheme.DARK)
+    theme().switch(body=16)  # a second one before the first is done: both hold
+    assert theme().switching and not card.updatesEnabled()
+    qtbot.waitUntil(lambda: not theme().switching)
+    assert card.updatesEnabled() and _middle(card) == DARK.panel
+    assert inner.fontInfo().pixelSize() == theme().sizes.heading == Sizes(16).heading
+    qtbot.waitUntil(lambda: len(painted.looks) > 0)
+    assert set(painted.looks) == {DARK.panel}, "painted half-way"
+    apply(app, Scheme.LIGHT, Sizes().body)
+
+
+def test_a_look_that_is_taken_at_once_ends_a_switch(app, qtbot) -> None:
+    apply(app, Scheme.LIGHT)
+    card = Card()
+    qtbot.addWidget(card)
+    card.resize(120, 90)
+    card.show()
+    theme().switch(Scheme.DARK)
+    apply(app, Scheme.LIGHT)
+    assert not theme().switching and card.updatesEnabled() and _middle(card) == LIGHT.panel
+    qtbot.wait(20)
+    assert _middle(card) == LIGHT.panel and theme().scheme is Scheme.LIGHT
+
+
+class Painted(QObject):
+    """The background that a widget had at each paint."""
+
+    def __init__(self, widget) -> None:
+        super().__init__(widget)
+        self.looks: list[str] = []
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched, event) -> bool:
+        if event.type() is QEvent.Type.Paint:
+            sheet = QApplication.instance().styleSheet()  # type: ignore[union-attr]
+            self.looks.append(DARK.panel if DARK.panel in sheet else LIGHT.panel if sheet else "undressed")
+        return False

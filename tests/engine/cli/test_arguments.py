@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.cli.arguments import parser, task_spec
+from secateur.engine.cli.arguments import parser
 from secateur.engine.cli.asked import asked_of, limits_of
 from secateur.engine.cli.main import main
+from secateur.engine.cli.specs import task_spec
 from secateur.engine.errors import TaskError
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair

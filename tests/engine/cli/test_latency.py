@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from secateur.engine.cli.arguments import share_or_latency
 from secateur.engine.cli.main import main
+from secateur.engine.cli.values import share_or_latency
 from tests.engine.session.small import write_project
 from tests.engine.session.weighed import Weighed
 

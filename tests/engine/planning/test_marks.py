@@ -63,6 +63,8 @@ def test_a_plan_that_empties_a_layer_is_refused_by_its_name() -> None:
 def test_a_layer_may_be_empty_where_its_block_goes() -> None:
     removed = ANALYSIS.empty()
     removed[ONE.structures] = True
+    with pytest.raises(PlanError):
+        check_plan(ANALYSIS, removed)
     removed[next(s for s in ANALYSIS.sets if s.name == "layer1.0").first] = True
     check_plan(ANALYSIS, removed)
 

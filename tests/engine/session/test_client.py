@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineClient]:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     client = EngineClient(SLOW)
     client.start(tmp_path)
     assert isinstance(until(client, Ready)[-1], Ready)
@@ -197,6 +197,35 @@ def test_the_engine_ends_when_the_window_dies(tmp_path: Path) -> None:
     while time.monotonic() < end and running(pid):
         time.sleep(0.05)
     assert not running(pid)
+
+
+def test_a_process_that_was_prepared_is_the_one_that_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    client = EngineClient(SLOW)
+    client.prepare()
+    prepared = client.pid
+    client.start(tmp_path)
+    until(client, Ready)
+    assert client.pid == prepared and answer(client, "where") == Finished(1, str(tmp_path))
+    client.start(tmp_path / "another")
+    assert client.pid != prepared and answer(client, "where") == Finished(2, str(tmp_path / "another"))
+    client.close()
+
+
+def test_a_process_that_was_only_prepared_ends_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    client = EngineClient(SLOW)
+    client.prepare()
+    process = client._engine.process
+    client.close(timeout=20)
+    assert process.poll() == 0
+
+
+def test_a_session_starts_without_what_only_some_steps_need() -> None:
+    some = {"scipy", "onnx", "jinja2", "torchvision", "torchmetrics"}
+    code = f"import sys, secateur.engine.session.keeping; print({some!r} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_client_loads_no_torch() -> None:

@@ -1,19 +1,25 @@
 """A detector goes the whole road on images with boxes: measured, cut, verified, recovered, exported, judged again."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
-from secateur.engine.cli.arguments import parser, task_spec
+from secateur.engine.cli.arguments import parser
+from secateur.engine.cli.specs import task_spec
 from secateur.engine.detectors import with_maps
+from secateur.engine.errors import ExportError, SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.training import Training
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
 
@@ -94,6 +100,48 @@ def test_a_file_of_the_users_judges_a_detector_and_the_maps_teach_it_too(tmp_pat
     finish(session.recover(cut.id, settings), lambda progress: losses.append(progress.values.get("loss", 0.0)))
     assert any(0 < loss < 50 for loss in losses)
     session.close()
+
+
+def sure_of_itself(folder: Path) -> Path:
+    """A user's file whose `detector` calls many boxes found, untrained as it is."""
+    text = "import torch\nfrom nets import mask_rcnn\n\n\ndef detector():\n    torch.manual_seed(0)\n"
+    (folder / "sure.py").write_text(
+        text + "    model = mask_rcnn()\n    model.roi_heads.score_thresh = 0.3\n    return model\n"
+    )
+    users(folder)
+    return folder / "sure.py"
+
+
+def test_a_cut_detector_in_two_stages_is_a_file_that_finds_the_same_in_images_of_any_size(tmp_path: Path) -> None:
+    rectangles(tmp_path / "set", {"train": 2, "valid": 1, "test": 2})
+    task = TaskSpec("coco", str(tmp_path / "set"), batch=2)
+    with closing(Session()) as session:
+        opened = finish(session.open(ModelSpec(f"{sure_of_itself(tmp_path)}:detector", task=task)))
+        removed = opened.analysis.empty()
+        for one in opened.analysis.sets:
+            removed[one.first : one.first + one.count // 2] = True
+        cut = finish(session.cut("s0", removed))
+        exported = finish(session.export(cut.id, "onnx", str(tmp_path / "small.onnx")))
+        with pytest.raises(ExportError, match="its two stages"):
+            finish(session.export(cut.id, "program", str(tmp_path / "small.pt2")))
+        model: Any = session.standing(cut.id).model
+        (timed,) = finish(session.measure((cut.id,), TargetSpec(seconds=0.05)))
+        with pytest.raises(SecateurError, match="one image"):
+            finish(session.measure((cut.id,), TargetSpec(seconds=0.05, batch=4)))
+        with pytest.raises(SecateurError, match="no table"):
+            finish(session.latencies(TargetSpec(seconds=0.05)))
+    assert exported.difference < 1e-4 and exported.metric is not None and exported.metric.count == 2
+    assert timed.median > 0
+    file = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+    assert [one.name for one in file.get_outputs()] == ["boxes", "labels", "scores", "masks"]
+    image = torch.rand(1, 3, 121, 50)  # whose longer side is 64 only in double precision
+    with torch.no_grad():
+        said = model([image[0]])[0]
+    found = dict(zip(said, cast("list[Any]", file.run(None, {"images": image.numpy()})), strict=True))
+    assert len(said["boxes"]) == len(found["boxes"]) > 10
+    for box, mask in zip(said["boxes"].numpy(), said["masks"].numpy(), strict=True):  # equal scores have no order
+        nearest = np.abs(found["boxes"] - box).max(1)
+        assert nearest.min() < 1e-3 and np.abs(found["masks"] - mask)[nearest < 1e-3].max() < 1e-4
 
 
 @pytest.mark.slow  # it has to be trained before anything can be lost

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from secateur.engine.sharing.facts import facts_of
+from secateur.engine.sharing.gathered import facts_of
 from secateur.engine.sharing.plots import Given, curve, scatter, ticks
 from secateur.engine.sharing.report import render, report_of
 from secateur.engine.sharing.stripping import without_paths

@@ -165,4 +165,6 @@ def test_a_checkpoint_without_tensors_says_so():
 
 
 def test_a_fit_is_not_refused():
-    require_fit(match({"a": torch.ones(2)}, {"a": (2,)}, "f"))
+    found = match({"a": torch.ones(2)}, {"a": (2,)}, "f")
+    require_fit(found)
+    assert torch.equal(found.tensors["a"], torch.ones(2))

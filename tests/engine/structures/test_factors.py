@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.structures.factors import refine, segments
 from tests.engine.structures.rules.between import Rows, features
@@ -48,6 +49,24 @@ class Joined(nn.Module):
 def test_a_view_of_joined_axes_shares_the_factors_of_each() -> None:
     torch.manual_seed(0)
     prove(Rows(Joined(), 12, 24), features(), "first.weight", "between.sixths", "between.quarters")
+
+
+class Shuffles(nn.Module):
+    """Six features in pairs of three are shuffled, joined with what they were, and shuffled again."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.cat([x, _shuffled(x)], 1)
+        return _shuffled(x)
+
+
+def _shuffled(x: torch.Tensor) -> torch.Tensor:
+    return x.view(len(x), 2, -1).transpose(1, 2).flatten(1)
+
+
+def test_views_that_do_not_fit_together_are_a_conflict_and_no_error() -> None:
+    analysis = analyse(Rows(Shuffles(), 6, 12), features())
+    assert not analysis.sets
+    assert "fixed.conflict" in {f.reason.code for f in analysis.fixed}
 
 
 def _touched(analysis: Analysis, touches: tuple[tuple[int, int], ...]) -> set[tuple[str, int]]:

@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.balance import all_bundles
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Counting
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.verify import verify
 from tests.engine.structures.rules.between import Rows, features, sequences
 from tests.engine.structures.rules.proof import prove
 
@@ -160,3 +165,62 @@ def test_what_is_taken_apart_for_nothing_stays_divisible(apart: Callable[[torch.
     (one,) = analysis.constraints
     assert (one.kind, one.number) == (Counting.MULTIPLE, 2)
     assert [(bundle.sizes, bundle.most) for bundle in analysis.bundles] == [((2,), 3)]
+
+
+def normed(x: torch.Tensor) -> torch.Tensor:
+    """Takes a view of the channels apart behind an operator that only passes them."""
+    nn.functional.instance_norm(x[:, :, None].expand(-1, -1, 4)).split(x.shape[1] // 2, 1)
+    return x
+
+
+def joined(x: torch.Tensor) -> torch.Tensor:
+    """Takes apart what it has put together."""
+    torch.cat([x, x[:, :3] * 2, x[:, :5]], 1).unflatten(1, (2, -1)).sum(1)
+    return x
+
+
+def compared(x: torch.Tensor) -> torch.Tensor:
+    """Halves that have to fit each other, and others."""
+    left, right = x.split(x.shape[1] // 2, 1)
+    _ = (left + right) * x.unflatten(1, (2, -1)).mean(1)
+    return x
+
+
+def picked(x: torch.Tensor) -> torch.Tensor:
+    """One index of the channels, and a part of them."""
+    _ = x[:, 5].sum() + x[:, :6].sum()
+    return x
+
+
+def front(x: torch.Tensor) -> torch.Tensor:
+    """Halves for nobody, beside a number that a repair has to replace."""
+    _ = x.split(x.shape[1] // 2, 1)[1]
+    return x[:, :5]
+
+
+@pytest.mark.parametrize(
+    ("run", "reads"), [(viewed, 8), (split, 8), (normed, 8), (joined, 8), (compared, 8), (picked, 8), (front, 5)]
+)
+def test_whatever_number_is_left_of_an_axis_code_that_runs_for_nothing_runs(
+    run: Callable[[torch.Tensor], torch.Tensor], reads: int
+) -> None:
+    torch.manual_seed(0)
+    model, inputs = Rows(Apart(run), 8, reads).eval(), features()
+    analysis = analyse(model, inputs)
+    numbers = set[int]()
+    for bundle in all_bundles(analysis):
+        for steps in range(1, bundle.most + 1):
+            mask = analysis.empty()
+            for number, size in zip(bundle.sets, bundle.sizes, strict=True):
+                mask[analysis.sets[number].first :][: size * steps] = True
+            made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+            result = finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled()))
+            assert all(c.passed for c in result.checks), result
+            numbers.add(int(mask.sum()))
+    assert max(numbers) >= 2
+
+
+def test_what_is_taken_apart_for_nothing_is_no_set_of_its_own() -> None:
+    assert len(analyse(Rows(Apart(normed), 8, 8), features()).sets) == 1
+    halves = analyse(Rows(Apart(compared), 8, 8), features())
+    assert [one.kind for one in halves.constraints].count(Counting.EQUAL) >= 1

@@ -16,7 +16,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut import cut, rebuild, shapes
 from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.runtime import load_pruned
+from secateur.engine.surgery.runtime import PrunedAttention, apply_edits, load_pruned
 from secateur.engine.surgery.settle import settle, trial_mask
 from secateur.engine.surgery.verify import verify
 from tests.engine.nets import Residual, Stubborn, TorchAttention, Transformer, image, tokens
@@ -89,8 +89,6 @@ def test_a_state_comes_back_from_a_fresh_model_and_from_the_exported_files(
 
 @pytest.mark.parametrize("need_weights", [True, False])
 def test_pruned_attention_equals_torchs_own_when_nothing_is_missing(need_weights: bool) -> None:
-    from secateur.engine.surgery.runtime import apply_edits
-
     every: list[dict[str, Any]] = [
         {"bias": True},
         {"add_zero_attn": True},
@@ -109,6 +107,7 @@ def test_pruned_attention_equals_torchs_own_when_nothing_is_missing(need_weights
             expected = attention(query, key, value, padding, need_weights, mask)
             apply_edits(holder, {"attention": [["a", 4, 6]]})
             result = holder["a"](query, key, value, padding, need_weights, mask)
+        assert isinstance(holder["a"], PrunedAttention)
         torch.testing.assert_close(result[0], expected[0])
         if need_weights:
             torch.testing.assert_close(result[1], expected[1])

@@ -158,3 +158,25 @@ def test_a_layer_is_named_once_with_its_factor() -> None:
     _, _, made = halved(Divides())
     lines = [str(one) for one in explain(made.edits, Divides()) if one.code == "repair.weights"]
     assert len(lines) == 1 and lines[0].startswith("Linear: the weights of query are multiplied by 0.7071, for ")
+
+
+class Transposed(nn.Module):
+    """A width divides what a transposed convolution makes, of more or fewer channels than it reads."""
+
+    def __init__(self, reads: int) -> None:
+        super().__init__()
+        self.given = nn.Conv1d(5, reads, 1)
+        self.up, self.out = nn.ConvTranspose1d(reads, 8, 3), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.up(torch.tanh(self.given(x)))
+        return self.out((y * 8 / y.shape[1]).mean(2))
+
+
+@pytest.mark.parametrize("reads", [3, 8])
+def test_channels_that_a_transposed_convolution_makes_take_up_a_factor(reads: int) -> None:
+    model = Transposed(reads)
+    analysis, mask, made = halved(model, None)
+    factors = {name: (dim, rows) for name, dim, rows, _, _ in made.edits.weights}
+    assert factors == {"up.weight": (1, None), "up.bias": (0, None)}
+    assert passes(model, analysis, mask, made)

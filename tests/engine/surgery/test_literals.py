@@ -14,7 +14,7 @@ from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits, merged
 from secateur.engine.surgery.runtime import apply_edits
-from secateur.engine.surgery.settle import trial_mask
+from secateur.engine.surgery.settle import settle, trial_mask
 from secateur.engine.surgery.verify import verify
 
 
@@ -143,3 +143,65 @@ def test_which_one_of_each_pair_is_taken_stays() -> None:
     made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
     assert made.edits.literals and not any(where.endswith("start") for _, _, _, where, _ in made.edits.literals)
     assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+
+
+class Shuffled(nn.Module):
+    """A channel shuffle between two layers, whose number of groups shows in no result."""
+
+    def __init__(self, groups: int = 0) -> None:
+        super().__init__()
+        self.first, self.scale = nn.Linear(12, 8), nn.Parameter(torch.randn(8))
+        self.out = nn.Linear(8, 5)
+        if groups:
+            self.groups = groups
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        groups = getattr(self, "groups", 2)
+        shuffled = x.view(*x.shape[:-1], groups, x.shape[-1] // groups).transpose(-1, -2).reshape(x.shape)
+        return self.out(shuffled * self.scale)
+
+
+@pytest.mark.parametrize("groups", [0, 2])
+def test_groups_of_a_shuffle_go_though_no_result_shows_how_many_there_are(groups: int) -> None:
+    torch.manual_seed(0)
+    model = Shuffled(groups).eval()
+    analysis = analyse(model, INPUTS)
+    (pair,) = (s for s in analysis.sets if s.count == 2)
+    mask = analysis.empty()
+    mask[pair.first] = True
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    if groups:
+        assert ("", "groups", 1) in made.edits.attributes and not made.edits.literals
+    else:
+        assert [value for *_, value in made.edits.literals] == [1, 4]
+
+
+class Repeats(nn.Module):
+    """Two query heads to each key/value head, all sizes written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(12, 16), nn.Linear(12, 8), nn.Linear(12, 8)
+        self.out = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, t, _ = x.shape
+        q = self.query(x).view(n, t, 4, 4).transpose(1, 2)
+        k, v = (part(x).view(n, t, 2, 4).transpose(1, 2) for part in (self.key, self.value))
+        k, v = k.repeat_interleave(2, 1), torch.repeat_interleave(v, 2, dim=1)
+        return self.out(((q @ k.mT / 2).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+def test_how_often_keys_are_repeated_is_replaced() -> None:
+    torch.manual_seed(0)
+    model = Repeats().eval()
+    analysis = finish(settle(model, INPUTS, "repeats", NeverCancelled()))
+    (heads,) = (s for s in analysis.sets if s.kind is Kind.HEAD)
+    mask = analysis.empty()
+    mask[heads.first] = True
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    assert [value for _, site, _, _, value in made.edits.literals if "repeat" in site] == [1, 1]
+    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
+    assert {made.model.get_parameter(f"{name}.weight").shape for name in ("query", "key")} == {(8, 12)}

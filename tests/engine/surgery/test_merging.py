@@ -106,5 +106,8 @@ def test_which_blocks_are_merged_is_said(net: nn.Module) -> None:
 
 def test_a_merged_model_is_cut_as_it_is(net: nn.Module) -> None:
     smaller = uneven(merged(net))
+    block = smaller.get_submodule("dense")
+    assert isinstance(block, Branches) and isinstance(block.merged, nn.Conv2d)
+    assert block.merged.weight.shape[:2] == (8, 10)
     with torch.no_grad():
         torch.testing.assert_close(smaller(IMAGES), merged(uneven(net))(IMAGES))

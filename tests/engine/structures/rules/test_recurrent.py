@@ -2,11 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from secateur.engine.errors import PlanError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.planning.balance import bundle_of
+from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.verify import verify
 
 from .between import Rows, features, sequences
 from .proof import prove
@@ -54,3 +62,37 @@ def test_units_of_cells_are_cut() -> None:
     torch.manual_seed(0)
     analysis = prove(Rows(Step(), 8, 6), features(), "between.lstm.weight_ih", "between.lstm.weight_hh:1")
     assert {s.kind for s in analysis.sets} == {Kind.NEURON, Kind.UNIT}
+
+
+class Normed(nn.Module):
+    """A recurrent layer whose results are normalised over their units."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(8, 6, batch_first=True, bidirectional=True, **options)
+        self.norm = nn.LayerNorm(2 * options.get("proj_size", 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.layer(x)[0])
+
+
+def test_a_norm_over_units_runs_over_those_that_remain() -> None:
+    torch.manual_seed(0)
+    prove(Rows(Normed(), 8, 12), sequences(), "between.norm.weight", "between.layer.weight_hh_l0:1")
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_a_projection_stays_narrower_than_its_layer() -> None:
+    torch.manual_seed(0)
+    model, inputs = Rows(Normed(proj_size=2), 8, 4).eval(), sequences()
+    analysis = analyse(model, inputs)
+    (one,) = (s for s in analysis.sets if s.kind is Kind.UNIT)
+    bundle = bundle_of(analysis, analysis.sets.index(one))
+    assert (one.count, bundle.most) == (6, 3)
+    mask = analysis.empty()
+    mask[one.first :][:3] = True
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    assert finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled())).passed
+    mask[one.structures] = np.arange(6) < 4
+    with pytest.raises(PlanError, match="at least 3 units stay"):
+        cut(model, analysis, analysis.empty(), mask, Edits(), inputs)

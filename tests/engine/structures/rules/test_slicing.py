@@ -5,11 +5,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from secateur.engine.errors import VerificationError
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.verify import verify
 from tests.engine.nets import image
 
+from .between import Rows, features
 from .proof import prove
 
 
@@ -204,3 +207,23 @@ def test_a_shorter_last_part_keeps_the_axis() -> None:
 
     analysis = analyse(Uneven(), (torch.randn(2, 9),))
     assert not analysis.sets
+
+
+class Front(nn.Module):
+    """The first channels only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :6]
+
+
+def test_all_that_stands_behind_a_slice_goes_though_torch_then_sees_no_slice() -> None:
+    torch.manual_seed(0)
+    model, inputs = Rows(Front(), 8, 6).eval(), features()
+    analysis = analyse(model, inputs)
+    taken, behind = analysis.sets
+    mask = analysis.empty()
+    mask[taken.first] = mask[behind.structures] = True
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), inputs)
+    result = finish(verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled()))
+    assert result.passed
+    assert made.model(*inputs).shape == (3, 4)

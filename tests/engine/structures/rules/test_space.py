@@ -75,6 +75,12 @@ CASES: dict[str, tuple[Between, int, int]] = {
     "axes exchanged by strides": (turned, 6, 6),
     "windows by strides": (windows, 6, 6),
     "pooled beside channels": (lambda x: F.avg_pool2d(x.flatten(2).mT, (2, 1)).mT.unflatten(2, (4, 8)), 6, 6),
+    "slopes": (nn.PReLU(8), 8, 8),
+    "other activations": (lambda x: F.logsigmoid(F.rrelu(x)), 8, 8),
+    "order in space": (lambda x: x.cummax(3)[0] + x.kthvalue(2, 3, keepdim=True)[0] * x.median(2, keepdim=True)[0]
+                       + x.cumprod(2) + x.nansum(2, keepdim=True), 8, 8),
+    "largest in space": (lambda x: x.topk(3, 3)[0], 8, 8),
+    "noise": (lambda x: F.gumbel_softmax(x + torch.randn_like(x) * torch.rand_like(x), dim=3), 8, 8),
     "channels last": (lambda x: F.adaptive_avg_pool2d(x.to(memory_format=torch.channels_last), 1), 8, 8),
 }  # fmt: skip
 
@@ -86,9 +92,9 @@ def test_channels_pass_or_go_with_all_that_they_become(name: str) -> None:
     prove(Images(between, makes, reads), pictures(), "first.weight")
 
 
-def test_both_factors_of_a_channel_shuffle_are_free() -> None:
+@pytest.mark.parametrize("shuffle", [nn.ChannelShuffle(3), lambda x: F.channel_shuffle(x, 3)])
+def test_both_factors_of_a_channel_shuffle_are_free(shuffle: Between) -> None:
     torch.manual_seed(0)
-    shuffle = nn.ChannelShuffle(3)
     analysis = prove(Images(shuffle, 12, 12), pictures(), "first.weight")
     assert sorted(s.count for s in analysis.sets if s.name == "first.weight") == [3, 4]
 

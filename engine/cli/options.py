@@ -1,0 +1,185 @@
+"""Options that several commands share, by what they are about."""
+
+import argparse
+
+from ..planning.protocol import BYTES, Ranking
+from ..recovery.protocol import Optimizer, Repair
+from ..scoring.choices import Combine, Normalise, Slices
+from ..scoring.criteria import CRITERIA
+from ..targets.table import TARGETS
+from ..tasks.open import FORMS
+from ..tasks.purposes.table import PURPOSES
+from .values import kind_multiple, moved, natural, numbers, positive, shape, share_or_count
+
+
+def about_place(command: argparse.ArgumentParser) -> None:
+    """Where structures may be removed."""
+    command.add_argument(
+        "--scope",
+        action="append",
+        metavar="MODULE",
+        help="remove here alone: a module with all below it, or a pattern (*.conv1), once for each",
+    )
+
+
+def about_target(command: argparse.ArgumentParser) -> None:
+    """The machine and runtime that latency is planned for."""
+    add = command.add_argument_group("the target, where latency counts").add_argument
+    add("--runtime", choices=list(TARGETS), help="what runs the model there (default: onnxruntime)")
+    add("--runtime-threads", type=positive, default=1, metavar="N", help="its threads (default: 1)")
+    add("--runtime-batch", type=positive, default=1, metavar="N", help="its batch size (default: 1)")
+    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
+
+
+def about_choice(command: argparse.ArgumentParser) -> None:
+    """What is rated, what competes, and which plans are allowed."""
+    about_scores(command)
+    about_place(command)
+    add = command.add_argument
+    add(
+        "--multiple",
+        type=positive,
+        help="kept widths are multiples of this (default: 16; where latency is limited, what saves time there)",
+    )
+    add(
+        "--multiple-of",
+        type=kind_multiple,
+        action="append",
+        metavar="KIND=N",
+        help="another multiple for one kind (head=2), once for each",
+    )
+    add(
+        "--min-keep",
+        type=share_or_count,
+        default=1,
+        metavar="25%",
+        help="share or number that every layer keeps that stays",
+    )
+    add("--depth", action="store_true", help="whole blocks may go too, where they are worth less than filters")
+    add("--size-as", choices=[*BYTES], default="float32", help="type of the weights whose size counts")
+
+
+def about_recovery(command: argparse.ArgumentParser) -> None:
+    """What follows a cut: repair and fine-tuning."""
+    add = command.add_argument
+    recovery = command.add_mutually_exclusive_group()
+    recovery.add_argument("--epochs", type=natural, help="epochs of fine-tuning with the original as teacher")
+    recovery.add_argument("--no-recover", action="store_true", help="do not fine-tune")
+    add(
+        "--rounds",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="score, cut and recover K times on the way to the goal, with --epochs each time (default: 1)",
+    )
+    add(
+        "--repair",
+        choices=[one.replace(" ", "-") for one in Repair],
+        default=str(Repair.NONE),
+        help="repair layers that lost inputs from calibration data before training, or with --no-recover instead of it",
+    )
+    add("--learning-rate", type=float, metavar="0.002", help="peak of the schedule")
+    add("--optimizer", choices=[*map(str, Optimizer)], default=str(Optimizer.ADAMW), help="default: adamw")
+    add("--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default: never)")
+    add(
+        "--distil-blocks",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="weight of what blocks give, beside the outputs (default: 0)",
+    )
+    add("--bfloat16", action="store_true", help="compute in bfloat16 where torch thinks it safe")
+    add("--seed", type=natural, default=0, help="of what is random (default: 0)")
+
+
+def about_scores(command: argparse.ArgumentParser) -> None:
+    """How structures are rated."""
+    add = command.add_argument
+    add("--criterion", choices=[*CRITERIA], help="what rates structures (default: taylor with data, else l1)")
+    add("--combine", choices=[*map(str, Combine)], help="how the slices of a structure become one number")
+    add("--slices", choices=[*map(str, Slices)], help="which count: those that compute a structure, that read it, all")
+    add("--normalise", choices=[*map(str, Normalise)], help="what the scores of a coupled set are divided by")
+    competing = "what competes: sets of equal shapes, each set by itself, the whole model (default: shapes)"
+    add("--ranking", choices=[*map(str, Ranking)], default=str(Ranking.SHAPES), help=competing)
+
+
+def about_measuring(command: argparse.ArgumentParser) -> None:
+    """How latency is measured."""
+    add = command.add_argument
+    add("--runtime", choices=list(TARGETS), default="onnxruntime", help="what runs the model (default: onnxruntime)")
+    add("--batch", type=positive, default=1, help="batch size (default: 1)")
+    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
+    add(
+        "--size",
+        type=shape,
+        default=(),
+        metavar="320x320",
+        help="other sizes of the inputs than the model was opened with",
+    )
+    add(
+        "--tokens",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="of a language model: a prompt of N tokens, and one further token behind it, apart",
+    )
+
+
+def about_model(command: argparse.ArgumentParser) -> None:
+    """How the model is opened, with the data that judges it."""
+    add = command.add_argument
+    add("--weights", metavar="FILE", help="checkpoint to load")
+    add("--input", type=shape, metavar="1x3x224x224", help="shape of the input, where it cannot be found out")
+    add(
+        "--output",
+        action="append",
+        metavar="PATH",
+        help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
+    )
+    words = "only plans that leave the model's code as it is: attributes change, no number in a forward"
+    add("--own-class", action="store_true", help=words)
+    about_trust(command)
+    about_data(command)
+
+
+def about_trust(command: argparse.ArgumentParser) -> None:
+    """What files from elsewhere may do, and where they lie now."""
+    add = command.add_argument
+    add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
+    add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
+    words = "a file that a project needs and that lies elsewhere now; what lay beside it is found with it"
+    add("--moved", type=moved, action="append", metavar="OLD=NEW", help=words)
+
+
+def about_data(command: argparse.ArgumentParser) -> None:
+    """What judges the model."""
+    add = command.add_argument_group("what judges the model").add_argument
+    add("--task", metavar="PATH", help=f"{FORMS}, or: bundled; folders may hold train, val and test")
+    add("--purpose", choices=list(PURPOSES), help="what the model is for, where it does not follow from the data")
+    add("--features", metavar="A,B", help="columns of a table that are the inputs")
+    add(
+        "--label", metavar="C", help="column of a table that holds what is right; several where numbers are to be found"
+    )
+    add("--header", choices=["yes", "no"], help="whether the first line of a CSV holds names, where it cannot be seen")
+    add(
+        "--tokenizer", metavar="PATH", help="tokenizer.json of the model, or: bytes (default: the one beside the model)"
+    )
+    add("--length", type=positive, help="tokens of a sample of text (default: 128)")
+    add("--batch", type=positive, help="samples a batch of training and evaluation (default: 64; 4 images with boxes)")
+    add("--mean", type=numbers, help="per channel or column, subtracted, from pixels of 0..1")
+    add("--std", type=numbers, help="per channel or column, divided by")
+
+
+def about_run(command: argparse.ArgumentParser) -> None:
+    """What the command computes with, and how it answers."""
+    add = command.add_argument
+    add("--threads", type=positive, help="threads to compute with")
+    add("--device", default="cpu", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu)")
+    about_output(command)
+
+
+def about_output(command: argparse.ArgumentParser) -> None:
+    """How the command answers."""
+    add = command.add_argument
+    add("--json", action="store_true", help="print the result as one JSON object")
+    add("--verbose", action="store_true", help="print the details of an error")

@@ -1,0 +1,87 @@
+"""What the exporting process does for a detector in two stages: write all of it, from an image to boxes.
+
+Which boxes the first stage chooses depends on the image, which torch's present exporter cannot follow; the earlier one,
+which records what runs, can.
+"""
+
+import json
+from functools import partial
+from typing import Any, cast
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.onnx.operators import shape_as_tensor
+
+from ..detectors import IMAGES, images_of
+from ..inputs import read
+from ..jobs import Job, Progress
+from ..tracing.reading import as_tensors, named_tensors
+from .exporting import quiet
+from .parcel import unpack
+from .write_onnx import put, refused
+
+OPSET = 17
+"""Of the operators: torchvision's detectors need 11, runtimes of the last years know this one."""
+
+
+def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
+    """Export the parcel `job["parcel"]` to `job["path"]`."""
+    yield Progress("Rebuilding the model", 0, 4)
+    model = unpack(job["parcel"])
+    image: Tensor = images_of(as_tensors(read(job["inputs"])))[:1]
+    yield Progress("Exporting to ONNX", 1, 4)
+    with torch.no_grad():
+        found = [path for path, _ in named_tensors(model([image[0]])[0])]
+    told = {**job["properties"], "outputs": json.dumps(found)}
+    _export(_OneImage(model).eval(), image, job["path"], found)
+    put(onnx.load(job["path"]), job["path"], told)
+    return {}
+
+
+class _OneImage(nn.Module):
+    """A detector that takes one image [1, 3, H, W] and gives what it finds, array by array. It changes the detector."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        if model.transform.fixed_size is None:
+            model.transform.resize = partial(resized_as_in_eager_mode, model.transform)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [tensor for _, tensor in named_tensors(self.model([images[0]])[0])]
+
+
+def resized_as_in_eager_mode(transform: Any, image: Tensor, target: None) -> tuple[Tensor, None]:
+    """An image [3, H, W] at the size that a detector gives it, by numbers that a graph can hold.
+
+    torchvision's own are float32 while it is traced. The shorter side is to become a whole number, so that the last
+    digit decides between that and one pixel less: for every tenth size of an image the file would work on another one.
+    """
+    sides = shape_as_tensor(image)[-2:].double()
+    shortest, longest = torch.tensor([transform.min_size[-1], transform.max_size], dtype=torch.float64).unbind()
+    scale = torch.minimum(
+        (shortest / sides).amax(0, True), (longest / sides).amin(0, True)
+    )  # a scalar would be float32
+    height, width = (sides * scale).long().unbind()
+    size = cast("list[int]", [height, width])
+    return F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0], target
+
+
+def _export(model: nn.Module, image: Tensor, path: str, found: list[str]) -> None:
+    free = {IMAGES: {2: "height", 3: "width"}, **{name: {0: "found"} for name in found}}
+    with quiet():
+        try:
+            torch.onnx.export(
+                model,
+                (image,),
+                path,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=[IMAGES],
+                output_names=found,
+                dynamic_axes=free,
+            )
+        except Exception as error:
+            raise refused(error) from error

@@ -1,0 +1,53 @@
+"""Scores after a part of what is looked at: to be shown meanwhile, by name, and for nothing that decides."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jobs import Job, Progress
+
+Scores = NDArray[np.float64]
+PARTS = (4, 2)
+"""One over the share of the way after which scores are told."""
+LEAST = 8
+"""Steps that a job has at least where it tells any on the way."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial:
+    """Scores so far.
+
+    Attributes:
+        scores: [S] as the final ones, of what was looked at.
+        done: Batches or samples that were.
+        total: How many will be.
+        samples: They are samples.
+    """
+
+    scores: Scores
+    done: int
+    total: int
+    samples: bool
+
+
+def so_far(progress: Progress, scores: Callable[[], Scores]) -> Progress:
+    """The progress of a rating; at a quarter and at half of the way with its raw scores so far as what it made."""
+    due = progress.total >= LEAST and progress.done in [progress.total // part for part in PARTS]
+    return replace(progress, made=scores()) if due else progress
+
+
+def finished(job: Job[Scores], finish: Callable[[Scores], Scores], samples: bool) -> Job[Scores]:
+    """A rating whose raw scores are finished, those of the way as `Partial`."""
+    with closing(job):
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                return finish(stop.value)
+            if progress.made is not None:
+                told = Partial(finish(progress.made), progress.done, progress.total, samples)
+                progress = replace(progress, made=told)
+            yield progress
