@@ -14,6 +14,9 @@ from .table import COMMANDS, MENUS
 COLUMNS, SLACK = 3, 3
 """How many there are, how many shortcuts more than its share each may have, and how few may stand at its end."""
 
+KEYS = "keys"
+"""Name of the labels that say keys."""
+
 
 class Sheet(QDialog):
     """All shortcuts, by menu."""
@@ -29,9 +32,18 @@ class Sheet(QDialog):
         columns.setSpacing(28)
         layout.addLayout(columns)
         self._fill(columns)
+        self._align()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
+
+    def _align(self) -> None:
+        """Titles stand below each other, also those of different menus."""
+        self.ensurePolished()  # widths are those of the font that is shown
+        keys = self.findChildren(QLabel, KEYS)
+        widest = max((each.sizeHint().width() for each in keys), default=0)
+        for each in keys:
+            each.setMinimumWidth(widest)
 
     @staticmethod
     def _fill(columns: QHBoxLayout) -> None:
@@ -73,7 +85,7 @@ def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: boo
     form.setHorizontalSpacing(10)
     for one in commands:
         keys = QLabel(_keys(one))
-        keys.setMinimumWidth(max(keys.fontMetrics().horizontalAdvance(_keys(each)) for each in COMMANDS))
+        keys.setObjectName(KEYS)
         form.addRow(keys, QLabel(say(one.title)))
     column.addLayout(form)
 

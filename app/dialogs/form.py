@@ -78,10 +78,11 @@ class FormDialog(QDialog):
     def showEvent(self, event: QShowEvent) -> None:
         """Begin in the first field, not on a button."""
         super().showEvent(event)
-        self._fit()
+        self.setMinimumHeight(0)  # that was for the width so far
         over = self.parentWidget()  # Qt shrinks to two thirds of a screen
         wide = min(WIDE, over.window().width()) if over is not None else 0
         self.resize(max(self.width(), wide), self._height_for(max(self.width(), wide)))
+        self._fit()
         if self.focusWidget() in (None, self.cancel_button) and not self.cancel_button.isDefault():
             self.focusNextChild()
 
