@@ -305,7 +305,7 @@ def test_a_task_attached_later_is_evaluated_first(session: Session, spec: ModelS
 
 
 def test_a_model_whose_input_nobody_gave_says_how_to_give_it(session: Session, spec: ModelSpec) -> None:
-    with pytest.raises(OpenError, match="--input 1x3x224x224"):
+    with pytest.raises(OpenError, match=r"1x3x224x224 \(--input\)"):
         finish(session.open(replace(spec, task=None)))
 
 
