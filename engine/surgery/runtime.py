@@ -30,13 +30,14 @@ from torch.overrides import TorchFunctionMode
 SCHEMA = 1
 
 
-def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weights_file: str) -> nn.Module:
+def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weights_file: str = "") -> nn.Module:
     """Build the original network, give it the pruned shapes, repair its code and load the weights.
 
     Args:
         model_factory: Makes the original network.
-        shapes_file: The JSON file of the export.
-        weights_file: The safetensors file of the export, or of weights trained elsewhere since.
+        shapes_file: The JSON file of the export, or the folder of the export.
+        weights_file: The safetensors file of the export, or of weights trained elsewhere since; "" for the one that
+            lies beside the JSON file.
 
     Returns:
         The pruned network in eval mode.
@@ -46,13 +47,15 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     """
     from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
-    described = json.loads(Path(shapes_file).read_text(encoding="utf-8"))
+    shapes = Path(shapes_file)
+    shapes = shapes / "shapes.json" if shapes.is_dir() else shapes
+    described = json.loads(shapes.read_text(encoding="utf-8"))
     if described.get("schema") != SCHEMA:
         raise ValueError(f"{shapes_file} has schema {described.get('schema')}, this file reads {SCHEMA}.")
     model = model_factory()
     apply_edits(model, described["edits"])
     resize(model, described["shapes"])
-    weights = load_file(weights_file)
+    weights = load_file(weights_file or str(shapes.with_name("weights.safetensors")))
     found = model.load_state_dict(weights, strict=False)
     missing = cast("list[str]", found.missing_keys)
     unexpected = cast("list[str]", found.unexpected_keys)

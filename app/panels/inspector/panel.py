@@ -7,6 +7,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
+from secateur.engine.planning.classes import step as planned_step
 from secateur.engine.session.filters import first_convolution
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 
@@ -30,6 +31,8 @@ from .score_map import ScoreMap
 from .slice_list import SliceList
 from .subject import costs_note, costs_text, goes_title, steps_of, subject_of
 
+WHOLE = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP})
+"""Kinds whose numbers no runtime has likings for."""
 SHOWN = frozenset({Aspect.MODEL, Aspect.SELECTION, Aspect.MARKS, Aspect.SCORES, Aspect.STATES, Aspect.TARGET})
 
 
@@ -234,9 +237,9 @@ class Inspector(Card):
             self.keep.setValue(int(np.count_nonzero(~(document.removed | document.marked)[place])))
         self.keep.setEnabled(not (document.locked | document.removed)[place].all())
         self.keep.updateGeometry()
-        likes = document.target.multiple > 1 and one.kind not in (Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP)
-        words = self.tr("of {0}, best a multiple of {1}") if likes else self.tr("of {0}")
-        self._multiple.setText(words.format(left, document.target.multiple))
+        best = 1 if one.kind in WHOLE else planned_step(analysis, one, max(document.target.multiple, 1))
+        words = self.tr("of {0}, best a multiple of {1}") if best > 1 else self.tr("of {0}")
+        self._multiple.setText(words.format(left, best))
 
     def _structure(self) -> int:
         """What the list of slices is about: the one under the mouse, else the selected, else the set's first."""
@@ -270,6 +273,7 @@ class Inspector(Card):
             self._name_mark(verb.format(structure_name(analysis, chosen)))
         locked = document.locked[self._lockable()].all()
         _name(self.lock, self.tr("Unlock") if locked else self.tr("Lock"))
+        self.lock.setEnabled(not document.removed[self._lockable()].all())
 
     def _name_mark(self, words: str) -> None:
         """All of it where there is room, else the verb alone; the tooltip and a screen reader have all."""

@@ -211,6 +211,15 @@ def test_a_head_in_words(qtbot, dressed) -> None:
     assert inspector._multiple.text() == "of 4", "heads come in any number"
 
 
+@pytest.mark.parametrize(("multiple", "best"), [(16, 16), (24, 12), (64, 16), (1, 0)])
+def test_the_multiple_that_is_best_is_the_one_that_plans_of_this_set_keep(inspector, multiple: int, best: int) -> None:
+    document = inspector.document
+    document.set_target(replace(document.target, multiple=multiple))
+    count = document.analysis.sets[2].count
+    expected = f"of {count}, best a multiple of {best}" if best else f"of {count}"
+    assert (count, inspector._multiple.text()) == (32, expected)
+
+
 def test_what_goes_along_is_drawn_writers_left_and_readers_right(inspector) -> None:
     inspector.document.select(Selection("conv1", 0, 3))
     flow = inspector.flow.flow

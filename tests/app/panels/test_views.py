@@ -20,6 +20,7 @@ from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
+from secateur.engine.tasks.protocol import TaskSpec
 from tests.app.stand_in import StandIn, opened, task_info, travelled
 
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
@@ -179,6 +180,19 @@ def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_
     assert panel.hint.isVisible() and panel.hint.text() == sentence and sentence in document.log
     panel.expected.setValue(91.5)
     assert not panel.hint.isVisible()
+
+
+def test_a_better_preparation_is_taken_over_by_a_button(shown, qtbot) -> None:
+    document = opened()
+    panel = shown(Samples(document), 640, 260)
+    assert not panel.better.isVisible()
+    better = TaskSpec("folder", "images", (0.286,), (0.353,))
+    document.take_task(replace(task_info(), notes=("Another mean is better.",), better=better))
+    document.take_metrics(tuple(replace(one, metrics=opened().states[0].metrics) for one in document.states))
+    asked: list[TaskSpec] = []
+    document.attach_task = asked.append  # pyright: ignore[reportAttributeAccessIssue]
+    qtbot.mouseClick(panel.better, Qt.MouseButton.LeftButton)
+    assert asked == [better]
 
 
 def test_samples_are_shown_with_label_and_prediction(shown) -> None:

@@ -80,11 +80,12 @@ def test_a_state_comes_back_from_a_fresh_model_and_from_the_exported_files(
     described = {"schema": 1, "shapes": shapes(analysis, mask), "edits": asdict(made.edits)}
     (tmp_path / "shapes.json").write_text(json.dumps(described))
     save_file(made.model.state_dict(), tmp_path / "weights.safetensors")
-    loaded = load_pruned(net, str(tmp_path / "shapes.json"), str(tmp_path / "weights.safetensors"))
+    named = load_pruned(net, str(tmp_path / "shapes.json"), str(tmp_path / "weights.safetensors"))
+    by_folder = load_pruned(net, str(tmp_path))
     with torch.no_grad():
         expected = made.model.eval()(*inputs)
-        assert torch.equal(again(*inputs), expected)
-        assert torch.equal(loaded(*inputs), expected)
+        for one in (again, named, by_folder):
+            assert torch.equal(one(*inputs), expected)
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
