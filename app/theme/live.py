@@ -44,6 +44,7 @@ class Theme(QObject):
         self.tokens: Tokens = LIGHT
         self.scheme = Scheme.SYSTEM
         self.sizes = Sizes()
+        self._worn: tuple[Tokens, Sizes] | None = None
         self._switching = Switching(self)
         app.styleHints().colorSchemeChanged.connect(self._system_changed)
 
@@ -56,19 +57,21 @@ class Theme(QObject):
         """Take a look now, all at once."""
         self._take(scheme, self.sizes.body)
         self._switching.end()
-        for step in (self._undress, self._dress, self.changed.emit):
+        for step in (self._undress, self._set_font, self._dress, self.changed.emit):
             step()
 
     def resize(self, body: int) -> None:
         """Make all text smaller or larger now, all at once: `body` pixels for body text, within its bounds."""
         self._take(self.scheme, body)
-        self._set_font()
         self.choose(self.scheme)
 
     def switch(self, scheme: Scheme | None = None, body: int = 0) -> None:
         """Take a look, or another size of text, in turns of the event loop; what is seen changes after the last."""
         self._take(scheme or self.scheme, body or self.sizes.body)
-        self._switching.begin((self._undress, self._set_font, self._dress, self.changed.emit))
+        if self.switching or self._worn != (self.tokens, self.sizes):
+            self._switching.begin((self._undress, self._set_font, self._dress, self.changed.emit))
+        else:  # Light as the system has it, after light as chosen: nothing looks different.
+            self.changed.emit()
 
     def _take(self, scheme: Scheme, body: int) -> None:
         self.scheme, self.sizes = scheme, Sizes(min(max(body, SMALLEST), LARGEST))
@@ -84,6 +87,7 @@ class Theme(QObject):
             QApplication.setFont(font)
 
     def _dress(self) -> None:
+        self._worn = (self.tokens, self.sizes)
         self._app.setPalette(palette(self.tokens))
         self._app.setStyleSheet(style_sheet(self.tokens, self.sizes))
 

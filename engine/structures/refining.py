@@ -42,6 +42,8 @@ def agree(
                     forced.append((factor, np.full(len(factor), len(labels.fixed), dtype=np.int64)))
             else:
                 edges += [np.stack([a, b]) for a, b in shared]
+                for a, b in shared:  # said once; whoever solves again needs it, too
+                    labels.tie(a, b)
             continue
         for grid, grid2 in zip(grids(one), grids(other), strict=True):
             a, b = grid.ravel()[place[leader[at]]], grid2.ravel()[place[at]]

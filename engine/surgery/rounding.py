@@ -1,12 +1,14 @@
 """Can a comparison tell a fault from rounding? Not where a network makes much of every small change."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from ..tracing.reading import Inputs
+from ..tracing.reading import Inputs, tensors_of
 from .compare import TOLERANCE, Run, worst_difference
 
 CHANGE = {torch.float64: 2.0**-32, torch.float32: 2.0**-14}
@@ -42,3 +44,35 @@ def chaotic(model: nn.Module, inputs: Inputs, plain: Run, run: Callable[[Inputs]
         for parameter, data in own:
             parameter.data = data
     return moved / CHANGE[dtype] * MARGIN * torch.finfo(dtype).eps > TOLERANCE[dtype]
+
+
+def rounds_off(model: nn.Module, run: Callable[[nn.Module], Run]) -> bool:
+    """The roundings of its operators would exceed the tolerance: a norm of what is nearly the same everywhere.
+
+    Where `chaotic` changes what a model is given, here each result is changed on its own, as rounding does.
+
+    Args:
+        model: A private copy in float64 or float32.
+        run: Runs it, with the results of its modules.
+    """
+    dtype = next((p.dtype for p in model.parameters() if p.dtype in CHANGE), torch.float32)
+    plain = run(model)
+    with _Rounded(CHANGE[dtype]):
+        moved, _ = plain.compare(run(model))
+    return moved / CHANGE[dtype] * MARGIN * torch.finfo(dtype).eps > TOLERANCE[dtype]
+
+
+class _Rounded(TorchDispatchMode):
+    """Results are off by up to a share of themselves."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._share, self._generator = share, torch.Generator().manual_seed(3)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for one in () if func.is_view else tensors_of(result):
+            if one.is_floating_point():
+                noise = torch.rand(one.shape, generator=self._generator, dtype=one.dtype).to(one.device)
+                one.mul_(1 + self._share * (2 * noise - 1))
+        return result

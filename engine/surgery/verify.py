@@ -24,7 +24,7 @@ from .operators import first_difference, operators_of
 from .permuting import permute
 from .protocol import Check, Verification
 from .randomise import LEVELS, randomise
-from .rounding import chaotic
+from .rounding import chaotic, rounds_off
 from .scaling import Factors, scale, unrounded
 from .slicing import give, relative_keeps
 from .variants import another_batch, another_size, cast_inputs, converted
@@ -99,9 +99,7 @@ def verify(
         checks.append(_permutation(pair, plan, given, plain))
     check(token)
     yield Progress("Verifying: another input size", 3, total)
-    # Fresh copies: the first ones are permuted by now.
-    pair = _Pair(_private(original, torch.float32), _private(cut_model, torch.float32), torch.float32)
-    yield from _other_size(pair, plan, factors, inputs, checks, skipped)
+    yield from _other_size(original, cut_model, pair.dtype, plan, factors, inputs, checks, skipped)
     check(token)
     yield Progress("Verified", total, total)
     return Verification(tuple(checks), tuple(skipped))
@@ -261,9 +259,21 @@ def _permutation(pair: _Pair, plan: Plan, inputs: Inputs, plain: Run) -> Check:
 
 
 def _other_size(
-    pair: _Pair, plan: Plan, factors: Factors, inputs: Inputs, checks: list[Check], skipped: list[str]
+    original: nn.Module,
+    cut_model: nn.Module,
+    finest: torch.dtype,
+    plan: Plan,
+    factors: Factors,
+    inputs: Inputs,
+    checks: list[Check],
+    skipped: list[str],
 ) -> Iterator[Progress]:
-    """In float32 on the weights as they are, at another input size if the original runs at one."""
+    """In float32 on the weights as they are, at another input size if the original runs at one.
+
+    Where rounding alone would make as much of a difference, in the finest type instead.
+    """
+    # Fresh copies: the first ones are permuted by now.
+    pair = _Pair(_private(original, torch.float32), _private(cut_model, torch.float32), torch.float32)
     resized = another_size(inputs)
     name = "removal, another input size"
     chosen = cast_inputs(inputs if resized is None else resized, torch.float32)
@@ -273,8 +283,16 @@ def _other_size(
         chosen, name = cast_inputs(inputs, torch.float32), "removal in float32"
         plain = _run(pair.before, chosen, plan)
     yield Progress("Verifying: " + name, 4, 5)
-    if _finite(name, plain, skipped) is not None:
-        checks.append(_removal(name, pair, plan, factors, chosen, plain))
+    if _finite(name, plain, skipped) is None:
+        return
+    made = _removal(name, pair, plan, factors, chosen, plain)
+    models = (pair.before, pair.after) if not made.passed and finest != pair.dtype else ()
+    if any(rounds_off(model, lambda one: _run(one, chosen, plan, trail=True)) for model in models):
+        pair = _Pair(_private(original, finest), _private(cut_model, finest), finest)
+        unrounded(pair.before, pair.after, cut_model, plan, factors)
+        chosen = cast_inputs(chosen, finest)
+        made = _removal(name, pair, plan, factors, chosen, _run(pair.before, chosen, plan))
+    checks.append(made)
 
 
 def _in_words(error: Exception) -> str:

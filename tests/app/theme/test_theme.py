@@ -129,6 +129,13 @@ def test_a_look_that_is_taken_at_once_ends_a_switch(app, qtbot) -> None:
     assert _middle(card) == LIGHT.panel and theme().scheme is Scheme.LIGHT
 
 
+def test_a_switch_to_what_is_there_changes_nothing(app, qtbot) -> None:
+    apply(app, Scheme.LIGHT)
+    with qtbot.waitSignal(theme().changed):
+        theme().switch(body=theme().sizes.body)
+    assert not theme().switching
+
+
 class Painted(QObject):
     """The background that a widget had at each paint."""
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.structures.analysis import Analysis
+from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.structures.factors import refine, segments
+from secateur.engine.surgery.settle import settle
 from tests.engine.structures.rules.between import Rows, features
 from tests.engine.structures.rules.proof import prove
 
@@ -49,6 +51,34 @@ class Joined(nn.Module):
 def test_a_view_of_joined_axes_shares_the_factors_of_each() -> None:
     torch.manual_seed(0)
     prove(Rows(Joined(), 12, 24), features(), "first.weight", "between.sixths", "between.quarters")
+
+
+class Scales(nn.Module):
+    """Linear attention over heads of two scales; the second's queries, keys and values are mixed within each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dim, self.qkv = 4, nn.Conv1d(8, 24, 1)
+        self.mix, self.out = nn.Conv1d(24, 24, 1, groups=6), nn.Conv1d(16, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x[:, :, None] * torch.ones(5)
+        parts = self.qkv(x)
+        parts = torch.cat([parts, self.mix(parts)], 1).reshape(len(x), -1, 3 * self.dim, 5).mT
+        q, k, v = parts.chunk(3, -1)
+        y = torch.relu(q) @ (torch.relu(k).mT @ v)
+        return self.out(y.mT.reshape(len(x), -1, 5)).mean(2)
+
+
+def test_factors_that_were_shared_once_are_shared_whenever_it_is_solved_again() -> None:
+    torch.manual_seed(0)
+    model, inputs = Rows(Scales(), 8, 8).eval(), features()
+    analysis = prove(model, inputs, "between.qkv.weight", "between.out.weight:1")
+    head = next(s for s in analysis.sets if s.kind is Kind.HEAD)
+    found = {(s.tensor, s.dim): s.indices.tolist() for s in analysis.slices(head.first)}
+    assert found["between.qkv.weight", 0] == found["between.mix.weight", 0] == list(range(12))
+    assert found["between.out.weight", 1] == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert "fixed.unrepaired" not in {f.reason.code for f in finish(settle(model, inputs, "", NeverCancelled())).fixed}
 
 
 class Shuffles(nn.Module):

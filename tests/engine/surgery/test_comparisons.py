@@ -256,6 +256,31 @@ def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
         assert model.weight.item() == 3.9
 
 
+class Flat(nn.Module):
+    """Normalises what is nearly the same everywhere, so that the rounding of single precision is a tenth of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.head = nn.Linear(9, 16), nn.LayerNorm(16), nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(torch.tanh(self.first(x)) * 1e-4 + 100))
+
+
+def test_where_rounding_is_all_that_differs_the_finest_type_decides() -> None:
+    torch.manual_seed(0)
+    model, inputs = Flat().eval(), rows()
+    analysis = analyse(model, inputs)
+    mask, none = trial_mask(analysis), analysis.empty()
+    made = cut(model, analysis, none, mask, Edits(), inputs)
+    result = finish(verify(model, made.model, analysis, none, mask, inputs, NEVER))
+    assert result.passed and [c.dtype for c in result.checks] == ["float64"] * 4
+    weight = made.model.get_parameter("first.weight").data
+    weight[0] = model.first.weight.data[0]
+    wrong = finish(verify(model, made.model, analysis, none, mask, inputs, NEVER))
+    assert not wrong.checks[-1].passed and wrong.checks[-1].dtype == "float64"
+
+
 class Precise(nn.Module):
     """Makes a table in double precision and hands it on in that of its input."""
 
