@@ -56,6 +56,18 @@ class ChangesItself(Base):
         return super().forward(x + torch.rand(x.shape[0], 1, dtype=x.dtype) * 1e-3)
 
 
+class HoldsNothing(Base):
+    """One of its parameters has no entries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.none = nn.Parameter(torch.empty(0, 16))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = torch.cat([self.first(x), self.none])
+        return self.head(torch.relu(self.second(torch.relu(x))))
+
+
 class Draws(Base):
     """Adds noise that is as wide as its features, and drops some."""
 
