@@ -286,7 +286,8 @@ def _other_size(
     if _finite(name, plain, skipped) is None:
         return
     made = _removal(name, pair, plan, factors, chosen, plain)
-    models = (pair.before, pair.after) if not made.passed and finest != pair.dtype else ()
+    differs = not made.passed and made.difference != float("inf")
+    models = (pair.before, pair.after) if differs and finest != pair.dtype else ()
     if any(rounds_off(model, lambda one: _run(one, chosen, plan, trail=True)) for model in models):
         pair = _Pair(_private(original, finest), _private(cut_model, finest), finest)
         unrounded(pair.before, pair.after, cut_model, plan, factors)

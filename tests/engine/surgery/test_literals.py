@@ -13,7 +13,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits, merged
-from secateur.engine.surgery.runtime import apply_edits
+from secateur.engine.surgery.runtime import apply_edits, with_numbers
 from secateur.engine.surgery.settle import settle, trial_mask
 from secateur.engine.surgery.verify import verify
 
@@ -205,3 +205,9 @@ def test_how_often_keys_are_repeated_is_replaced() -> None:
     assert [value for _, site, _, _, value in made.edits.literals if "repeat" in site] == [1, 1]
     assert finish(verify(model, made.model, analysis, analysis.empty(), mask, INPUTS, NeverCancelled())).passed
     assert {made.model.get_parameter(f"{name}.weight").shape for name in ("query", "key")} == {(8, 12)}
+
+
+@pytest.mark.parametrize(("value", "stop"), [(4, 4), ((2, 3), 4)])
+def test_a_bound_of_a_slice_is_replaced_or_multiplied(value: object, stop: int) -> None:
+    args, kwargs = with_numbers((torch.zeros(6), (slice(None), slice(1, 6, 2))), {}, {"1.1.stop": value})
+    assert args[1] == (slice(None), slice(1, stop, 2)) and kwargs == {}
