@@ -171,6 +171,16 @@ def can_be_merged(count: int, method: str) -> Message:
     )
 
 
+def packed(count: int, first: str) -> Message:
+    """Layers that were quantised."""
+    return Message(
+        "note.packed",
+        "{count} layers are quantised ({first} and so on): their weights are packed, and nothing of them can be "
+        "removed. Open the model as it was before, and quantise what comes of it.",
+        {"count": count, "first": first},
+    )
+
+
 def are_merged(count: int) -> Message:
     """Blocks of which nothing is left to merge."""
     return Message(
