@@ -11,7 +11,8 @@ from secateur.engine.structures.analyse import analyse
 def test_quantised_layers_are_named_and_others_can_be_cut() -> None:
     parts = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 4))
     plain = analyse(parts.eval(), (torch.randn(2, 3, 4, 4),))
-    quantised = torch.ao.quantization.quantize_dynamic(parts, {nn.Linear}, torch.qint8)
+    quantise = torch.ao.quantization.quantize_dynamic  # pyright: ignore[reportDeprecated] - what people still use
+    quantised = quantise(parts, {nn.Linear}, torch.qint8)
     found = analyse(quantised.eval(), (torch.randn(2, 3, 4, 4),))
     (note,) = (one for one in found.notes if one.code == "note.packed")
     assert "2 layers are quantised (3 and so on)" in str(note)
