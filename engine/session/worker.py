@@ -27,6 +27,9 @@ from .events import Failed, Finished, Ready
 from .outbox import Outbox
 from .wire import Wire
 
+BEHIND = 5
+"""How much the engine steps back: a job may take every core that the window does not want at the moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -171,6 +174,8 @@ def main() -> None:
     """Serve until the window closes the pipe or says goodbye."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the window, which then stops us.
+    if hasattr(os, "nice"):
+        os.nice(BEHIND)
     wire = connect()
     inbox, outbox = Inbox(wire), Outbox(wire)
     make = _load(sys.argv[1])
