@@ -26,7 +26,8 @@ def combined(op: str) -> Message:
 
 def no_rule(op: str) -> Message:
     """Unknown operator."""
-    return Message("fixed.no_rule", "{op} has no rule, so nothing that it touches is removed.", {"op": op})
+    named = op.replace(".", "::", 1)  # as `register_rule` takes it
+    return Message("fixed.no_rule", "{op} has no rule, so nothing that it touches is removed.", {"op": named})
 
 
 def reduced(op: str) -> Message:

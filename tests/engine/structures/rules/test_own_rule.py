@@ -66,7 +66,7 @@ def test_a_rule_beside_the_model_is_registered_when_the_file_is_opened(tmp_path:
     assert not without.sets
     note = next(n for n in without.notes if n.code == "analysis.no_rule")
     # All but what no rule could free: the four biases of the last layer, as they are outputs.
-    assert note.arguments["op"] == "secateurtest.stretch"
+    assert note.arguments["op"] == "secateurtest::stretch"
     assert note.arguments["share"] == pytest.approx(1 - 4 / (224 + 8 + 292))
     assert "the model itself has no rule: 99.2% of the parameters" in str(note)
 
