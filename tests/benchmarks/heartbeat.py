@@ -139,8 +139,11 @@ def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
     walker.walk(steps)
     timer.stop()
     walker.tidy()
+    for job in window.document.jobs:
+        window.document.work.cancel(job.id)
+    while window.document.jobs:  # with one the window would ask before it closes
+        application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     window.close()
-    application.processEvents()
     return heart, slow
 
 
