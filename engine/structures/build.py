@@ -53,6 +53,7 @@ def build(
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
     literals = tuple(find_literals(context, axes, steps))
+    sizes = tuple(sorted(set(_sizes(context, axes))))  # the last to number axes: what follows counts them
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
     named, stay, counts, together = countable(context.labels.counted, named, solution, axes)
     for one, reason, module in stay:
@@ -84,7 +85,7 @@ def build(
         steps=steps,
         script=tuple(operations(record.calls, [s.value for s in record.sources], context.dead)),
         block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),
-        sizes=tuple(sorted(set(_sizes(context, axes)))),
+        sizes=sizes,
         literals=literals,
         outputs=record.chosen,
         weightless=record.weightless,
