@@ -29,7 +29,7 @@ class Running:
         method: Of the session that it calls.
         about: What it is for, so that the same is not asked for twice.
         arrived: Takes what the job made on the way, a tuple as it comes; None where that is nothing.
-        passing: What it makes on the way is shown until it ends, and does not stay.
+        so_far: Its result as far as it is made; None where it tells nothing of that.
         arguments: Of the call.
         text: What the step that it leads to is called.
         otherwise: Called when it fails or is cancelled.
@@ -51,7 +51,7 @@ class Running:
     method: str = ""
     about: object = None
     arrived: Callable[[tuple[Any, ...]], None] | None = None
-    passing: bool = False
+    so_far: Any = None
     arguments: tuple[Any, ...] = ()
     text: str = ""
     otherwise: Callable[[], None] | None = None
@@ -116,9 +116,14 @@ class Board:
                 self._running = {number: job} | self._running
             job.started = job.started or time.monotonic()
             job.progress = progress
+            job.so_far = job.so_far if progress.so_far is None else progress.so_far
             _, first, total = job.stage
             if progress.total != total or progress.done < first:  # another stage, or one that is gone on with
                 job.stage = (time.monotonic(), progress.done, progress.total)
+
+    def so_far(self, about: object) -> Any:
+        """What the job about something has made of its result until now; None where none runs or tells it."""
+        return next((job.so_far for job in self._running.values() if job.about == about), None)
 
     def move(self, number: int, earlier: bool) -> int | None:
         """Let a job that waits change places with its neighbour.

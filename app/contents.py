@@ -18,7 +18,6 @@ from secateur.engine.planning.meter import predicted
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA
-from secateur.engine.scoring.partial import Partial
 from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
@@ -62,7 +61,6 @@ class Contents:
         ranking: What competes by its scores.
         curves: By (state, rating), sensitivity as far as it was measured.
         scores: By (state, rating), [S] with NaN where unknown.
-        partial: By (state, rating), scores so far while they are made: to be shown, for nothing that decides.
         exports: By state, the last file written of it.
         filters: By state, images of the first convolution's filters; None where there are none.
         baselines: By id, what stands beside the states.
@@ -95,7 +93,6 @@ class Contents:
     scores: dict[tuple[str, str], NDArray[np.float64]] = field(
         default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
     )
-    partial: dict[tuple[str, str], Partial] = field(default_factory=dict[tuple[str, str], Partial])
     exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
     filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])

@@ -15,7 +15,6 @@ from secateur.engine.baselines.protocol import Baseline
 from secateur.engine.planning.protocol import Ranking
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.choices import Choices
-from secateur.engine.scoring.partial import Partial
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec, Timing
@@ -167,8 +166,7 @@ class Document(Planned):
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
         self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
-        contents = self.contents
-        for known in (contents.scores, contents.partial, contents.curves, contents.baselines, contents.trials):
+        for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
             known.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
@@ -224,15 +222,6 @@ class Document(Planned):
     def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:
         """Scores of a state arrived."""
         self.contents.scores[state_id, rating] = scores
-        self.contents.partial.pop((state_id, rating), None)
-        self.announce(Aspect.SCORES)
-
-    def take_partial(self, state_id: str, rating: str, partial: Partial | None) -> None:
-        """Scores of a state as far as they are made, None where no more follow."""
-        if partial is not None:
-            self.contents.partial[state_id, rating] = partial
-        elif self.contents.partial.pop((state_id, rating), None) is None:
-            return
         self.announce(Aspect.SCORES)
 
     def take_measurements(

@@ -156,7 +156,6 @@ class Runner(QObject):
         background: bool = False,
         about: object = None,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
-        passing: bool = False,
         text: str = "",
         otherwise: Callable[[], None] | None = None,
     ) -> bool:
@@ -181,7 +180,7 @@ class Runner(QObject):
         revision = self.document.revision
         running = Running(number, title, changes, revision, apply, background=background, method=method)
         running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
-        running.passing, running.otherwise = passing, otherwise
+        running.otherwise = otherwise
         estimate = self.pace.estimate(method, *arguments)
         running.work, running.expected = estimate.work, estimate.seconds
         self.board.add(running)
@@ -224,6 +223,8 @@ class Runner(QObject):
         job = self.board.get(number)
         if job is not None and job.arrived is not None and event.made:
             job.arrived(event.made)
+        if event.progress.so_far is not None:
+            self.document.announce(Aspect.SCORES)
         for point in event.points if job is not None and job.changes else ():
             if "step" in point and len(point) > 1:
                 self.curve.append(_curve_point(point))
@@ -251,8 +252,7 @@ class Runner(QObject):
             return
         if isinstance(error, Cancelled):
             kept = self.tr("Cancelled: {job}. What was made stays.")
-            nothing = job.arrived is None or job.passing
-            words = self.tr("Cancelled: {job}. Nothing was changed.") if nothing else kept
+            words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
             return self._say(words.format(job=job.title))
         self.failed()
         self.document.fail(error)
@@ -296,7 +296,7 @@ class Runner(QObject):
         if not len(self.board):
             self._clock.stop()
         if job is not None:
-            self.document.announce(Aspect.JOBS)
+            self.document.announce(Aspect.JOBS, *((Aspect.SCORES,) if job.so_far is not None else ()))
         return job
 
     def say(self, sentence: str) -> None:

@@ -127,7 +127,7 @@ class Shown(QObject):
     @property
     def partial(self) -> Partial | None:
         """Scores so far, while there are no others: to be shown as what they are, for nothing that decides."""
-        return self.contents.partial.get((self.contents.present, self.contents.rating))
+        return self.work.board.so_far((self.contents.present, self.contents.rating))
 
     @property
     def shown_scores(self) -> NDArray[np.float64] | None:

@@ -135,23 +135,9 @@ class Work(Runner):
         )
         about = (state, rating)
         known = about in self.document.contents.scores or any(job.about == about for job in self.board.running())
-        if not state or known or self.link is None:
-            return
-
-        def arrived(made: tuple[Any, ...]) -> None:
-            """Show what there is."""
-            self.document.take_partial(state, rating, made[-1])
-
-        self._ask(
-            title,
-            lambda scores: self._scored(state, rating, scores),
-            "score",
-            *(state, criterion, choices),
-            about=about,
-            arrived=arrived,
-            passing=True,
-            otherwise=lambda: self.document.take_partial(state, rating, None),
-        )
+        if state and not known and self.link is not None:
+            asked = (state, criterion, choices)
+            self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
 
     def filters(self) -> None:
         """Bring the images of the first convolution's filters of the present state, where nobody has yet."""

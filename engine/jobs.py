@@ -19,8 +19,8 @@ class Progress:
         done: Steps done.
         total: Steps in all, 0 when unknown.
         values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "metric": 0.87}.
-        made: What is finished and stays, whatever becomes of the rest: a state, a measured point; or scores so far,
-            which are shown until all are there. None for nothing.
+        made: What is finished and stays, whatever becomes of the rest: a state, a measured point; None for nothing.
+        so_far: The result as far as it is made, to be shown meanwhile and for nothing that decides; None for nothing.
     """
 
     text: str
@@ -28,6 +28,7 @@ class Progress:
     total: int = 0
     values: dict[str, float] = field(default_factory=dict[str, float])
     made: Any = None
+    so_far: Any = None
 
 
 class Cancelled(SecateurError):
@@ -83,16 +84,6 @@ def part_of(shown: Progress, job: Job[Result], words: bool = True) -> Job[Result
             return stop.value
         text = shown.text + progress.text if words else shown.text
         yield replace(progress, text=text, done=shown.done, total=shown.total)
-
-
-def unmade(job: Job[Result]) -> Job[Result]:
-    """A job as a step of a longer one, to which nothing that it makes on the way belongs."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            return stop.value
-        yield progress if progress.made is None else replace(progress, made=None)
 
 
 def finish(job: Job[Result], on_progress: Callable[[Progress], None] | None = None) -> Result:

@@ -99,7 +99,7 @@ def score(
 ) -> Job[NDArray[np.float64]]:
     """Rate all structures of a model; the model is left exactly as it was, also when cancelled or when it raises.
 
-    What it makes on the way are `Partial` scores, where the criterion tells any.
+    `Progress.so_far` are `Partial` scores on the way, where the criterion tells any.
 
     Args:
         model: A `torch.nn.Module` from which `removed` is already cut.

@@ -34,9 +34,9 @@ class Partial:
 
 
 def so_far(progress: Progress, scores: Callable[[], Scores]) -> Progress:
-    """The progress of a rating; at a quarter and at half of the way with its raw scores so far as what it made."""
+    """The progress of a rating; at a quarter and at half of the way with its raw scores so far."""
     due = progress.total >= LEAST and progress.done in [progress.total // part for part in PARTS]
-    return replace(progress, made=scores()) if due else progress
+    return replace(progress, so_far=scores()) if due else progress
 
 
 def finished(job: Job[Scores], finish: Callable[[Scores], Scores], samples: bool) -> Job[Scores]:
@@ -47,7 +47,7 @@ def finished(job: Job[Scores], finish: Callable[[Scores], Scores], samples: bool
                 progress = next(job)
             except StopIteration as stop:
                 return finish(stop.value)
-            if progress.made is not None:
-                told = Partial(finish(progress.made), progress.done, progress.total, samples)
-                progress = replace(progress, made=told)
+            if progress.so_far is not None:
+                told = Partial(finish(progress.so_far), progress.done, progress.total, samples)
+                progress = replace(progress, so_far=told)
             yield progress

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SecateurError
-from ..jobs import Cancelled, CancelToken, Job, Progress, part_of, unmade
+from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..latency.protocol import LatencyTable
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
@@ -147,7 +147,7 @@ def sweep(
         scores: [S] of the state by the criterion, where they are known.
     """
     if scores is None:
-        scores = yield from unmade(session.score(state, course.criterion, course.choices, course.seed, token))
+        scores = yield from session.score(state, course.criterion, course.choices, course.seed, token)
     points: list[Point] = []
     for number, share in enumerate(sorted(shares, reverse=True), 1):
         shown = Progress(f"Budget {number} of {len(shares)} ({share:.0%}): ", number - 1, len(shares))
@@ -196,7 +196,7 @@ def _cut(
     if known is not None:
         return known
     if now.id not in rated:
-        rated[now.id] = yield from unmade(session.score(now.id, course.criterion, course.choices, course.seed, token))
+        rated[now.id] = yield from session.score(now.id, course.criterion, course.choices, course.seed, token)
     scores = rated[now.id]
     locked, _ = from_identities(session.analysis, course.locked)
     marked, _ = from_identities(session.analysis, course.marked)

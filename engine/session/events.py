@@ -25,7 +25,7 @@ class Progressed:
 
     Attributes:
         call: Number of the call.
-        progress: The latest progress.
+        progress: The latest progress, with the latest `so_far`.
         points: `Progress.values` of everything since the event before, in order, empty ones left out.
         made: `Progress.made` in the same way.
     """

@@ -6,6 +6,7 @@ silently for a minute is not held back.
 
 import threading
 import time
+from dataclasses import replace
 
 from ..jobs import Progress
 from .events import Event, Progressed
@@ -52,5 +53,7 @@ class Outbox:
 
 def _merged(before: Progressed | None, call: int, progress: Progress) -> Progressed:
     points, made = (before.points, before.made) if before is not None else ((), ())
+    if before is not None and progress.so_far is None:
+        progress = replace(progress, so_far=before.progress.so_far)
     points = (*points, progress.values) if progress.values else points
     return Progressed(call, progress, points, made if progress.made is None else (*made, progress.made))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, unmade
+from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..planning.goal import solve
 from ..planning.marks import check_plan
 from ..planning.obstacles import asked_in_words
@@ -256,8 +256,7 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
 
 
 def _scores(intent: PlanIntent, run: _Run, token: CancelToken) -> Job[NDArray[np.float64]]:
-    asked = (run.state, intent.criterion or "l1", intent.choices, intent.seed, token)
-    return (yield from unmade(run.session.score(*asked)))
+    return (yield from run.session.score(run.state, intent.criterion or "l1", intent.choices, intent.seed, token))
 
 
 def _goal(step: Plan, run: _Run) -> Goal:

@@ -19,7 +19,7 @@ from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
 from ..errors import OpenError
 from ..export.table import exporter_named
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, unmade
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -272,7 +272,7 @@ class Session(Handing):
             token: Cancels; what was measured is kept.
         """
         live, one, task = self._need(), self.history.state(state), self._need_task()
-        scores = yield from unmade(self.score(state, criterion, choices, seed, token))
+        scores = yield from self.score(state, criterion, choices, seed, token)
         removed = live.mask(one)
         numbers = sets_of(live.analysis, removed, goal or Goal(()))
         inputs = live.prepared.inputs

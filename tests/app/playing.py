@@ -62,6 +62,10 @@ class Player:
         """The running job made these on its way."""
         self.link.progressed.emit(self.link.last(method), Progressed(1, Progress("on", done, total), (), made))
 
+    def get_on(self, method: str, so_far: Any, done: int, total: int) -> None:
+        """The running job has made so much of its result."""
+        self.link.progressed.emit(self.link.last(method), Progressed(1, Progress("on", done, total, so_far=so_far)))
+
     def stop(self, method: str) -> None:
         self.link.failed.emit(self.link.last(method), Cancelled())
 

@@ -26,7 +26,7 @@ def player(qapp) -> Player:
 
 def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) -> np.ndarray:
     scores = scores_of(player.document.contents.analysis, seed=seed)  # type: ignore[arg-type]
-    player.make("score", Partial(scores, done, 32, samples), done=done, total=32)
+    player.get_on("score", Partial(scores, done, 32, samples), done, 32)
     return scores
 
 
