@@ -15,16 +15,6 @@ from .table import COMMANDS, MENUS
 SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.SENSITIVITY, Aspect.LOG}
 MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?", "view.larger": "Ctrl+="}
 """Second shortcuts that people know from elsewhere."""
-GROUPS = frozenset(
-    {
-        *("file.apply_recipe", "file.resnet", "file.data", "file.save", "file.export_onnx", "file.export_recipe"),
-        *("file.share", "file.quit", "edit.suggest", "edit.mark", "edit.rating"),
-        *("mark.range", "mark.keep", "mark.invert", "run.evaluate", "run.latencies", "run.sweep", "run.cancel"),
-        *("view.tradeoff", "view.recovery", "view.dock_model", "view.save_plot", "view.system", "view.larger"),
-        *("view.reset", "help.diagnostics"),
-    }
-)
-"""Commands with a line above them in their menu."""
 
 
 class Actions(QObject):
@@ -49,7 +39,7 @@ class Actions(QObject):
             menu = window.menuBar().addMenu(say(title))
             menu.setToolTipsVisible(True)
             for one in COMMANDS:
-                if one.menu == title and one.id in GROUPS:
+                if one.menu == title and one.line:
                     menu.addSeparator()
                 if one.menu == title:
                     menu.addAction(self.by_id[one.id])

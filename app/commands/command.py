@@ -37,6 +37,7 @@ class Command:
         enabled: Given the document the reason why it cannot be done now, "" when it can.
         words: Given the document a title that says more ("Undo cut 96 structures"), None for the plain one.
         takes: Given the document about how long it takes and how much memory, in a sentence; None for what is quick.
+        line: A line stands above it in its menu.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Command:
     enabled: Callable[["Document"], str] = always
     words: Callable[["Document"], str] | None = None
     takes: Callable[["Document"], str] | None = None
+    line: bool = False
 
     def shown(self, document: "Document") -> str:
         """The title in the user's language, as it is worded for this document."""

@@ -93,6 +93,7 @@ EDIT = (
         lambda window: window.document.suggest_plan(),
         "Ctrl+G",
         reasons.all_of(_EDITABLE, reasons.at_hand),
+        line=True,
     ),
     Command(
         "edit.depth",
@@ -112,6 +113,7 @@ EDIT = (
         _mark,
         "Ctrl+M",
         reasons.all_of(_EDITABLE, reasons.chosen),
+        line=True,
     ),
     Command(
         "edit.lock",
@@ -139,6 +141,7 @@ EDIT = (
         lambda window: window.show_rating(),
         "",
         reasons.opened,
+        line=True,
     ),
     Command(
         "edit.ratings",

@@ -122,6 +122,7 @@ FILE = (
         _ask_recipe,
         "",
         reasons.idle,
+        line=True,
     ),
     Command(
         "file.restore",
@@ -140,6 +141,7 @@ FILE = (
         _sample("resnet"),
         "",
         reasons.idle,
+        line=True,
     ),
     Command(
         "file.vit",
@@ -158,6 +160,7 @@ FILE = (
         _ask_data,
         "Ctrl+D",
         _WRITABLE,
+        line=True,
     ),
     Command(
         "file.weights",
@@ -184,6 +187,7 @@ FILE = (
         _save,
         "Ctrl+S",
         _WRITABLE,
+        line=True,
     ),
     Command(
         "file.export_onnx",
@@ -194,6 +198,7 @@ FILE = (
         "Ctrl+E",
         reasons.all_of(_WRITABLE, reasons.no_plan),
         takes=lambda document: document.work.pace.words("export", document.contents.present),
+        line=True,
     ),
     Command(
         "file.export_pytorch",
@@ -213,6 +218,7 @@ FILE = (
         _hand_on("recipe"),
         "",
         _WRITABLE,
+        line=True,
     ),
     Command(
         "file.export_script",
@@ -240,6 +246,7 @@ FILE = (
         _hand_on("bundle"),
         "",
         _WRITABLE,
+        line=True,
     ),
     Command(
         "file.quit",
@@ -248,5 +255,6 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Close the window. The session is kept."),
         lambda window: window.close(),
         "Ctrl+Q",
+        line=True,
     ),
 )

@@ -93,6 +93,7 @@ MARK = (
         _ask("NUMBERS", here=True),
         "",
         _EDITABLE,
+        line=True,
     ),
     Command(
         "mark.kind",
@@ -111,6 +112,7 @@ MARK = (
         _keep,
         "Ctrl+K",
         reasons.all_of(_EDITABLE, reasons.chosen),
+        line=True,
     ),
     Command(
         "mark.keep_pattern",
@@ -129,6 +131,7 @@ MARK = (
         _invert,
         "Ctrl+I",
         reasons.all_of(_EDITABLE, _chosen_or_marked),
+        line=True,
     ),
     Command(
         "mark.grow",

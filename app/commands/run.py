@@ -119,6 +119,7 @@ RUN = (
         "",
         reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged),
         takes=_takes("evaluate", lambda document: document.work.judged_on),
+        line=True,
     ),
     Command(
         "run.measure",
@@ -158,6 +159,7 @@ RUN = (
         lambda window: window.document.work.tabulate(),
         "",
         reasons.all_of(reasons.opened, reasons.here, reasons.untabled),
+        line=True,
     ),
     Command(
         "run.sensitivity",
@@ -177,6 +179,7 @@ RUN = (
         _sweep,
         "Ctrl+Shift+G",
         reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.judged, reasons.no_study),
+        line=True,
     ),
     Command(
         "run.lowest",
@@ -206,5 +209,6 @@ RUN = (
         _cancel,
         "Esc",
         reasons.running,
+        line=True,
     ),
 )

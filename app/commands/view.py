@@ -74,6 +74,7 @@ VIEW = (
         _shower("tradeoff"),
         "Ctrl+1",
         reasons.opened,
+        line=True,
     ),
     Command(
         "view.layers",
@@ -119,6 +120,7 @@ VIEW = (
         _shower("recovery"),
         "Alt+1",
         reasons.opened,
+        line=True,
     ),
     Command(
         "view.samples",
@@ -173,6 +175,7 @@ VIEW = (
         lambda window: window.toggle_dock("model"),
         "",
         reasons.opened,
+        line=True,
     ),
     Command(
         "view.dock_inspector",
@@ -200,6 +203,7 @@ VIEW = (
         _save_plot,
         "Ctrl+Shift+S",
         reasons.opened,
+        line=True,
     ),
     Command(
         "view.copy_plot",
@@ -225,6 +229,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Theme of the system"),
         QT_TRANSLATE_NOOP(CONTEXT, "Light or dark, as the system has it."),
         lambda window: window.dress("system"),
+        line=True,
     ),
     Command(
         "view.light",
@@ -248,6 +253,7 @@ VIEW = (
         lambda window: window.resize_text(1),
         "Ctrl++",
         reasons.may_grow,
+        line=True,
     ),
     Command(
         "view.smaller",
@@ -272,6 +278,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Reset layout"),
         QT_TRANSLATE_NOOP(CONTEXT, "Put every panel back to where it was at first."),
         lambda window: window.reset_layout(),
+        line=True,
     ),
     Command(
         "help.shortcuts",
@@ -294,6 +301,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Diagnostics..."),
         QT_TRANSLATE_NOOP(CONTEXT, "Versions, machine, folders and the last errors, to copy into a report."),
         _diagnostics,
+        line=True,
     ),
     Command(
         "help.about",
