@@ -89,7 +89,7 @@ class Handing(QObject):
 
         title = say("Open the recipe's model")
         arguments = (asked.recipe, asked.weights, asked.source, asked.trust_pickle, asked.trust_code)
-        self._document.work.change(title, opened, "open_recipe", *arguments)
+        self._document.work.run(title, opened, "open_recipe", *arguments, changes=True)
 
     def again(self, pickle: bool = False, code: bool = False) -> None:
         """Open it with the consent that was missing."""
@@ -111,7 +111,8 @@ class Handing(QObject):
         """Do a recipe's steps again on the original of the open model."""
         document = self._document
         title = say("Apply the recipe")
-        document.work.change(title, self._applied, "apply_recipe", recipe, mode, arrived=document.take_arrivals)
+        arrived = document.take_arrivals
+        document.work.run(title, self._applied, "apply_recipe", recipe, mode, changes=True, arrived=arrived)
 
     def _applied(self, done: "Replay") -> None:
         document = self._document

@@ -115,21 +115,20 @@ class Runner(QObject):
         apply: Callable[[Any], None],
         method: str,
         *arguments: Any,
+        changes: bool = False,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> None:
-        """Run a job that changes neither the present state nor the plan; `arrived` takes what it makes on the way."""
-        self._ask(title, apply, method, *arguments, arrived=arrived)
+        """Run a job.
 
-    def change(
-        self,
-        title: str,
-        apply: Callable[[Any], None],
-        method: str,
-        *arguments: Any,
-        arrived: Callable[[tuple[Any, ...]], None] | None = None,
-    ) -> None:
-        """Run a job that makes states, or opens another model: nothing can be edited meanwhile."""
-        self._ask(title, apply, method, *arguments, changes=True, arrived=arrived)
+        Args:
+            title: What it does, in words.
+            apply: Takes its result.
+            method: Of the session.
+            arguments: Of the call.
+            changes: It makes states, or opens another model: nothing can be edited meanwhile.
+            arrived: Takes what it makes on the way.
+        """
+        self._ask(title, apply, method, *arguments, changes=changes, arrived=arrived)
 
     def cancel(self, number: int) -> None:
         """Stop a job."""

@@ -61,9 +61,8 @@ def resized_as_in_eager_mode(transform: Any, image: Tensor, target: None) -> tup
     """
     sides = shape_as_tensor(image)[-2:].double()
     shortest, longest = torch.tensor([transform.min_size[-1], transform.max_size], dtype=torch.float64).unbind()
-    scale = torch.minimum(
-        (shortest / sides).amax(0, True), (longest / sides).amin(0, True)
-    )  # a scalar would be float32
+    # Of one element each: a scalar would be taken for float32.
+    scale = torch.minimum((shortest / sides).amax(0, True), (longest / sides).amin(0, True))
     height, width = (sides * scale).long().unbind()
     size = cast("list[int]", [height, width])
     return F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0], target

@@ -22,7 +22,7 @@ from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
 from ..surgery.own_class import own_class
 from ..surgery.settle import settle
-from ..tasks.answers import ask, evaluating
+from ..tasks.answers import ask, channels_taken, evaluating
 from ..tasks.open import RESIZED, open_task
 from ..tasks.preparation import better_prepared
 from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, option
@@ -73,13 +73,13 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
 def opened_task(spec: TaskSpec, model: Any) -> Task:
     """The task of a specification; images are read as greys where the model takes one channel and refuses three."""
     task = open_task(spec)
-    if spec.kind not in RESIZED or option(spec, GREY):
+    if spec.kind not in RESIZED or option(spec, GREY) or channels_taken(model) != 1:
         return task
     try:
         with evaluating(model):
             ask(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
     except TaskError as error:
-        if error.message.code == "task.channels" and dict(error.message.arguments).get("wanted") == 1:
+        if error.message.code == "task.channels":
             return open_task(replace(spec, options=(*spec.options, (GREY, "yes"))))
     return task
 

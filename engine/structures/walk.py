@@ -5,7 +5,7 @@ import numpy as np
 from ..jobs import CancelToken, check
 from ..tracing.record import Record
 from . import reasons
-from .idle import keep_apart, keep_idle
+from .idle import keep_idle
 from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
 from .rules import RULES, Context, elementwise, routing
@@ -39,7 +39,6 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
                 context.labels.fix(dim, reasons.unused(), source.module)
     tie_units(context)
     keep_idle(context.labels, idle, alive)
-    keep_apart(context.labels)
     context.labels.settle()
     return context
 

@@ -98,25 +98,23 @@ class Auditor:
         if found.factor:
             self._folding.look(run, own | _with_other_numbers(self._model))
             found = _compared(self._analysis, self._removed, run, own, self._expected, self._folding.numbers)
-        checked = list(_checked(self._analysis, self._removed, run)) if self._alone or watched else []
-        found = self._with_numbers(found, checked) if found.passed else found
-        checked = checked if watched and not found.passed else []
+        if self._alone and found.passed:
+            found = self._with_numbers(found, run)
+        checked = [] if found.passed or not watched else list(_checked(self._analysis, self._removed, run))
         is_wrong = [not right and not (one.factor and one.module in self._folding.found) for one, right in checked]
         wrong = tuple(one for (one, _), is_so in zip(checked, is_wrong, strict=True) if is_so)
         right = is_wrong.index(True) if wrong else len(checked)
         return replace(found, wrong=wrong, right=right, reads=run.reads)
 
-    def _with_numbers(self, found: Audit, checked: Sequence[tuple["Wrong", bool]]) -> Audit:
+    def _with_numbers(self, found: Audit, run: Attempt) -> Audit:
         """An audit that passed, unless a number is wrong that shows in no result."""
-        right = [is_right for one, is_right in checked if (one.module, one.site, one.where) in self._alone]
-        wrong = [one for one, is_right in checked if not is_right and (one.module, one.site, one.where) in self._alone]
+        checked = _checked(self._analysis, self._removed, run)
+        wrong = [one for one, right in checked if not right and (one.module, one.site, one.where) in self._alone]
         if not wrong:
             return found
         first = wrong[0]
         text = f"a size that was {self._alone[first.module, first.site, first.where]} stays what it was"
-        return replace(
-            found, matched=found.matched - right.count(False), module=first.module, text=text, axes=(first.axis,)
-        )
+        return replace(found, matched=found.matched - len(wrong), module=first.module, text=text, axes=(first.axis,))
 
 
 def _compared(

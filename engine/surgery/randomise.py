@@ -40,9 +40,8 @@ def _fresh(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch
         return _uniform(tensor, -0.3, 0.3, generator)
     if tensor.shape[0] == 1:  # a table of positions or a token
         return _uniform(tensor, -0.5, 0.5, generator)
-    spread = min(
-        1.0, (6.0 / max(1, tensor.numel() // max(1, len(tensor)))) ** 0.5
-    )  # variance 2 / fan-in (He et al. 2015)
+    fan_in = max(1, tensor.numel() // max(1, len(tensor)))
+    spread = min(1.0, (6.0 / fan_in) ** 0.5)  # variance 2 / fan-in (He et al. 2015)
     return _uniform(tensor, -spread, spread, generator)
 
 

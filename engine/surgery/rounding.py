@@ -26,7 +26,7 @@ def chaotic(model: nn.Module, inputs: Inputs, plain: Run, run: Callable[[Inputs]
         plain: That run.
         run: Runs it on other inputs.
     """
-    dtype = next((p.dtype for p in model.parameters() if p.dtype in CHANGE), torch.float32)
+    dtype = _dtype_of(model)
     generator = torch.Generator().manual_seed(3)
 
     def nudged(one: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ def chaotic(model: nn.Module, inputs: Inputs, plain: Run, run: Callable[[Inputs]
     finally:
         for parameter, data in own:
             parameter.data = data
-    return moved / CHANGE[dtype] * MARGIN * torch.finfo(dtype).eps > TOLERANCE[dtype]
+    return _too_much(moved, dtype)
 
 
 def rounds_off(model: nn.Module, run: Callable[[nn.Module], Run]) -> bool:
@@ -55,10 +55,18 @@ def rounds_off(model: nn.Module, run: Callable[[nn.Module], Run]) -> bool:
         model: A private copy in float64 or float32.
         run: Runs it, with the results of its modules.
     """
-    dtype = next((p.dtype for p in model.parameters() if p.dtype in CHANGE), torch.float32)
-    plain = run(model)
+    dtype, plain = _dtype_of(model), run(model)
     with _Rounded(CHANGE[dtype]):
         moved, _ = plain.compare(run(model))
+    return _too_much(moved, dtype)
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.dtype in CHANGE), torch.float32)
+
+
+def _too_much(moved: float, dtype: torch.dtype) -> bool:
+    """What a change of `CHANGE` moved would, for one of the size of roundings, exceed the tolerance."""
     return moved / CHANGE[dtype] * MARGIN * torch.finfo(dtype).eps > TOLERANCE[dtype]
 
 

@@ -540,8 +540,8 @@ def _with_number(old: Any, inside: str, value: Any) -> Any:
     step, _, inside = inside.partition(".")
     if isinstance(old, slice):
         given = cast("slice[Any, Any, Any]", old)
-        start, stop = (_with_number(old, "", value) if step == name else old
-                       for name, old in (("start", given.start), ("stop", given.stop)))  # fmt: skip
+        start = _with_number(given.start, "", value) if step == "start" else given.start
+        stop = _with_number(given.stop, "", value) if step == "stop" else given.stop
         return slice(start, stop, given.step)
     changed = [_with_number(one, inside, value) if str(n) == step else one for n, one in enumerate(old)]
     return changed if isinstance(old, list) else tuple(changed)

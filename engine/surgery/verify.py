@@ -7,6 +7,7 @@ nothing about accuracy.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TypeAlias
 
 import numpy as np
@@ -99,7 +100,7 @@ def verify(
         checks.append(_permutation(pair, plan, given, plain))
     check(token)
     yield Progress("Verifying: another input size", 3, total)
-    yield from _other_size(original, cut_model, pair.dtype, plan, factors, inputs, checks, skipped)
+    yield from _other_size((original, cut_model), pair.dtype, plan, factors, inputs, checks, skipped)
     check(token)
     yield Progress("Verified", total, total)
     return Verification(tuple(checks), tuple(skipped))
@@ -151,6 +152,11 @@ def _pair(original: nn.Module, cut_model: nn.Module, plan: Plan, inputs: Inputs,
         "Nothing was changed.",
         text=why,
     )
+
+
+def _copies(models: tuple[nn.Module, nn.Module], dtype: torch.dtype) -> _Pair:
+    """Private copies of original and cut model in a type in which both run."""
+    return _Pair(_private(models[0], dtype), _private(models[1], dtype), dtype)
 
 
 def _private(model: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -259,8 +265,7 @@ def _permutation(pair: _Pair, plan: Plan, inputs: Inputs, plain: Run) -> Check:
 
 
 def _other_size(
-    original: nn.Module,
-    cut_model: nn.Module,
+    models: tuple[nn.Module, nn.Module],
     finest: torch.dtype,
     plan: Plan,
     factors: Factors,
@@ -272,8 +277,7 @@ def _other_size(
 
     Where rounding alone would make as much of a difference, in the finest type instead.
     """
-    # Fresh copies: the first ones are permuted by now.
-    pair = _Pair(_private(original, torch.float32), _private(cut_model, torch.float32), torch.float32)
+    pair = _copies(models, torch.float32)  # fresh ones: the first are permuted by now
     resized = another_size(inputs)
     name = "removal, another input size"
     chosen = cast_inputs(inputs if resized is None else resized, torch.float32)
@@ -286,13 +290,15 @@ def _other_size(
     if _finite(name, plain, skipped) is None:
         return
     made = _removal(name, pair, plan, factors, chosen, plain)
-    differs = not made.passed and made.difference != float("inf")
-    models = (pair.before, pair.after) if differs and finest != pair.dtype else ()
-    if any(rounds_off(model, lambda one: _run(one, chosen, plan, trail=True)) for model in models):
-        pair = _Pair(_private(original, finest), _private(cut_model, finest), finest)
-        unrounded(pair.before, pair.after, cut_model, plan, factors)
-        chosen = cast_inputs(chosen, finest)
-        made = _removal(name, pair, plan, factors, chosen, _run(pair.before, chosen, plan))
+
+    def noted(model: nn.Module) -> Run:
+        return _run(model, chosen, plan, trail=True)
+
+    off = not made.passed and isfinite(made.difference)
+    if off and finest != pair.dtype and (rounds_off(pair.before, noted) or rounds_off(pair.after, noted)):
+        pair, finer = _copies(models, finest), cast_inputs(chosen, finest)
+        unrounded(pair.before, pair.after, models[1], plan, factors)
+        made = _removal(name, pair, plan, factors, finer, _run(pair.before, finer, plan))
     checks.append(made)
 
 

@@ -76,7 +76,7 @@ def ask(predict: Any, inputs: Inputs) -> Any:
 def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
     """Say why a model could not take a batch: in words where the channels differ, otherwise in the framework's own."""
     shapes = [tuple(x.shape) for _, x in named_arrays(inputs)]
-    wanted = _channels(predict)
+    wanted = channels_taken(predict)
     if wanted is not None and len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] != wanted:
         template = (
             "The images have {channels} channels, the model takes {wanted}. Convert the images or open other data."
@@ -87,7 +87,7 @@ def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
     return TaskError("task.batch", template, details=repr(error), shape=shape, error=str(error).strip().rstrip("."))
 
 
-def _channels(predict: Any) -> int | None:
-    """Channels that the first convolution takes, for the sentence only: it is looked at after the model has refused."""
+def channels_taken(predict: Any) -> int | None:
+    """Channels that the first convolution takes, None where there is none: a guess at those of the images."""
     modules = predict.modules() if isinstance(predict, nn.Module) else ()
     return next((module.in_channels for module in modules if isinstance(module, nn.Conv2d)), None)

@@ -21,6 +21,7 @@ from ..detectors import (
     boxes_of,
     classes_of,
     family,
+    images_of,
     in_two_stages,
     looked_at,
     maps_of,
@@ -114,8 +115,7 @@ class DetectionTask(DataTask):
 
     def _size_of_file(self) -> tuple[int, int]:
         """(height, width) that a file takes: that of the examples by which the original was analysed."""
-        example = cast("Mapping[str, Tensor]", looked_at(self._original, self.example_inputs()))
-        height, width = example[IMAGES].shape[-2:]
+        height, width = images_of(looked_at(self._original, self.example_inputs())).shape[-2:]
         return height, width
 
     def _numbers(self, model: Any) -> dict[int, int]:
