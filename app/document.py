@@ -160,9 +160,7 @@ class Document(Planned):
 
     def take_task(self, task: TaskInfo) -> None:
         """Another task is attached: metrics and scores of the old one no longer mean anything."""
-        self.contents.task = task
-        for note in task.notes:
-            self.note(note)
+        self._tell_of(task)
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
         self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
@@ -170,6 +168,16 @@ class Document(Planned):
             known.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
+
+    def take_info(self, task: TaskInfo) -> None:
+        """More is known of the attached task: the original was judged on it."""
+        self._tell_of(task)
+        self.announce(Aspect.TASK)
+
+    def _tell_of(self, task: TaskInfo) -> None:
+        self.contents.task = task
+        for note in task.notes:
+            self.note(note)
 
     def take_states(self, states: tuple[State, ...]) -> None:
         """The states of a project that was opened; the last one becomes the present one."""

@@ -191,8 +191,7 @@ class Shown(QObject):
         if state is None or not state.metrics:
             return None
         first = next(iter(self.original.metrics), None) if self.original else None
-        alike = (m for m in state.metrics if first and (m.name, m.split) == (first.name, first.split))
-        return next(alike, state.metrics[0])
+        return next((metric for metric in state.metrics if metric.like(first)), state.metrics[0])
 
     @property
     def last_export(self) -> Exported | None:

@@ -71,7 +71,7 @@ class Work(Runner):
         title = self.tr("Open {name}").format(name=self._name(spec.source))
         self.start()
         folder = str(self.folder if self.document.analysis is None else new_session_folder())
-        self._ask(title, lambda model: self._opened(model, spec), "open", spec, True, folder, changes=True)
+        self._ask(title, lambda model: self._opened(model, spec), "open", spec, False, folder, changes=True)
 
     def restore(
         self,
@@ -113,6 +113,17 @@ class Work(Runner):
             state,
             self.judged_on,
         )
+
+    def judge_original(self) -> None:
+        """Measure the original's metric; what that tells of the data is shown with it."""
+
+        def apply(found: tuple[Metric, TaskInfo]) -> None:
+            metric, info = found
+            self.document.take_info(info)
+            if self.document.original is not None:
+                self.document.take_measurements(self.document.original.id, metrics=(metric,))
+
+        self._ask(self.tr("Evaluate the original"), apply, "judge_original")
 
     @property
     def judged_on(self) -> Split:
@@ -330,10 +341,12 @@ class Work(Runner):
         if document.absent:
             return
         self.score()
-        first = document.metric(document.original)
-        judged = state is None or any(first and (m.name, m.split) == (first.name, first.split) for m in state.metrics)
-        if state is not None and document.task is not None and not judged:
-            self.evaluate(state.id)
+        if document.task is not None and document.original is not None and state is not None:
+            first = document.metric(document.original)
+            if first is None:
+                self.judge_original()
+            if state is not document.original and not any(metric.like(first) for metric in state.metrics):
+                self.evaluate(state.id)
         document.studies.savings()
         self.measure_if_cheap()
 

@@ -11,7 +11,7 @@ from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 from ..widgets.numbers import duration
 
-BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate"})
+BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "judge_original"})
 """Calls that nobody waits for: they are made again by themselves."""
 
 

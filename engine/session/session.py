@@ -123,14 +123,14 @@ class Session(Handing):
         if is_bundle(spec.source):
             return (yield from self._open_bundle(spec, token))
         prepared = yield from prepare(spec, token)
-        metrics, info = tuple[Metric, ...](), None
+        metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:
-            metrics, info = yield from first_look(prepared.task, prepared.opened.model, token)
+            metrics, info = yield from first_look(prepared.task, model, token)
         elif prepared.task is not None:
-            info = described(prepared.task, None)
+            info = described(prepared.task, model)
         analysis = yield from analysed(prepared, token)
         yield Progress("Keeping the original")
-        original = self._original(prepared.opened.model, analysis, metrics)
+        original = self._original(model, analysis, metrics)
         self.history.open(prepared.spec, prepared.spec.task, original)
         self._live, self._shown = Live(prepared, analysis, prepared.task, info, began), None
         return self._opened()
@@ -148,6 +148,15 @@ class Session(Handing):
         self.history.attach_task(task.spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         live.task, live.info, live.opened = task, info, opened
         return info
+
+    def judge_original(self, token: CancelToken = NEVER) -> Job[tuple[Metric, TaskInfo]]:
+        """What the original scores, and what that told of the data; for a model that was opened without `evaluate`."""
+        task, live = self._need_task(), self._need()
+        with placed(self.device, live.prepared.opened.model):
+            (metric,), info = yield from first_look(task, live.prepared.opened.model, token)
+        self.history.add_metric("s0", metric)
+        live.info = info
+        return metric, info
 
     def evaluate(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """Measure a state's metric; it is kept in the state."""

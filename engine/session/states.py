@@ -125,7 +125,7 @@ class State:
     def with_metric(self, metric: Metric) -> "State":
         """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""
         others = () if self.stale else self.metrics
-        kept = tuple(one for one in others if (one.name, one.split) != (metric.name, metric.split))
+        kept = tuple(one for one in others if not one.like(metric))
         return replace(self, metrics=(*kept, metric), stale=False)
 
 

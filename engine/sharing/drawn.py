@@ -60,7 +60,7 @@ def _plot(
 
 
 def _alike(metric: Metric, first: Metric | None) -> bool:
-    return first is not None and (metric.name, metric.split) == (first.name, first.split)
+    return metric.like(first)
 
 
 def _at(one: State | Baseline, place: tuple[object, ...]) -> float | None:
@@ -77,7 +77,7 @@ def course(one: State, original: State) -> Curve | None:
     name = f"{metric.name}, {metric.split}{', %' if metric.percent else ''}" if metric is not None else "metric"
     level = None
     if metric is not None:
-        own = next((m for m in original.metrics if (m.name, m.split) == (metric.name, metric.split)), None)
+        own = next((one for one in original.metrics if one.like(metric)), None)
         level = (scale * own.value, "original") if own is not None else None
     plots = [
         curve(f"Loss of {one.id} by step", "step", "loss", losses),

@@ -24,7 +24,7 @@ def metric_pair(original: State, last: State) -> tuple[Metric, Metric] | None:
     """The metric of both on one split, report before choose; None where there is none."""
     for split in (Split.REPORT, Split.CHOOSE):
         for first in original.metrics:
-            alike = (m for m in last.metrics if (m.name, m.split) == (first.name, first.split))
+            alike = (metric for metric in last.metrics if metric.like(first))
             if first.split is split and (second := next(alike, None)) is not None:
                 return first, second
     return None

@@ -89,6 +89,10 @@ class Metric:
     percent: bool = True
     higher_is_better: bool = True
 
+    def like(self, other: "Metric | None") -> bool:
+        """The same was measured on the same split: the two values compare."""
+        return other is not None and (self.name, self.split) == (other.name, other.split)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -1,7 +1,7 @@
 """The document against an engine that the test plays: every job's result, failure and cancel, undo across all of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,21 @@ def facts(document: Document) -> tuple:
 def test_opening_with_a_task_scores_by_taylor_at_once(desk: Desk):
     assert desk.link.asked("score")[:2] == ("s0", "taylor")
     assert desk.document.scores is not None
+
+
+def test_scores_come_before_the_metric_of_what_was_opened_and_both_are_shown(desk: Desk):
+    document = desk.document
+    document.open(RESNET)
+    original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
+    desk.answer("open", OpenedModel("resnet", ANALYSIS, original, (), task_info()))
+    asked = [method for method, _ in desk.link.calls.values()]
+    assert asked.index("score") < asked.index("judge_original")
+    metric = Metric("top-1", 0.9, 2000, 0.007, Split.REPORT)
+    desk.settle()
+    desk.answer("judge_original", (metric, replace(task_info(), notes=("Prepare it otherwise.",), seconds=0.1)))
+    assert document.metric(document.original) == metric and document.scores is not None
+    assert document.task is not None and document.task.seconds == 0.1
+    assert "Prepare it otherwise." in document.logbook.lines()
 
 
 def test_an_open_that_fails_leaves_the_document_as_it_was(desk: Desk):

@@ -97,12 +97,17 @@ class Hand:
 
     def open_resnet(self) -> None:
         self.press("Open sample ResNet")
-        self.wait(lambda: self.window.document.scores is not None)
+        self.opened()
 
     def open_small(self, folder: Path) -> None:
         """The same network with a few hundred images, so that its jobs are short."""
         self.window.open(ModelSpec("bundled:resnet", task=few_images(folder)))
-        self.wait(lambda: self.window.document.scores is not None)
+        self.opened()
+
+    def opened(self) -> None:
+        """Wait until the original is scored and judged."""
+        document = self.window.document
+        self.wait(lambda: document.scores is not None and document.metric(document.original) is not None)
 
     def cut(self) -> None:
         self.press("Suggest plan")

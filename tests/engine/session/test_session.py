@@ -77,6 +77,32 @@ def test_opening_evaluates_the_original_first_and_shows_five_samples(session: Se
     assert session.states() == (opened.state,) and opened.state.id == "s0"
 
 
+def test_an_original_that_was_not_judged_while_it_was_opened_is_judged_later(session: Session, spec: ModelSpec) -> None:
+    opened = finish(session.open(spec, evaluate=False))
+    assert opened.state.metrics == () and opened.task is not None
+    assert all(sample.predicted for sample in opened.task.samples)
+    metric, info = finish(session.judge_original())
+    other = Session(session.folder)
+    assert (metric,) == other_opening(spec).state.metrics == session.history.state("s0").metrics
+    assert info.seconds > 0 and finish(other.restore()).state.metrics == (metric,)
+
+
+def test_data_without_labels_is_judged_by_the_original_however_it_was_opened(
+    session: Session, spec: ModelSpec, tmp_path: Path
+) -> None:
+    assert spec.task is not None
+    with np.load(spec.task.path) as whole:
+        np.savez(tmp_path / "bare.npz", **{name: whole[name] for name in whole if name.startswith("x_")})
+    finish(session.open(replace(spec, task=TaskSpec("arrays", str(tmp_path / "bare.npz"))), evaluate=False))
+    assert finish(session.evaluate("s0", Split.REPORT)).value == 1.0
+
+
+def other_opening(spec: ModelSpec) -> OpenedModel:
+    """The same model opened elsewhere, and judged at once."""
+    with closing(Session()) as other:
+        return finish(other.open(spec))
+
+
 def test_costs_of_the_original_are_those_of_the_network(opened: OpenedModel) -> None:
     weights = 16 * 9 + 16 + 2 * 16 * 24 * 9 + 2 * 24 + 2 * 16 + 16 * 3 + 3
     assert opened.state.parameters == weights
