@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from ..tracing.reading import Inputs, tensors_of
-from .compare import TOLERANCE, Run, worst_difference
+from .compare import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
 
 CHANGE = {torch.float64: 2.0**-32, torch.float32: 2.0**-14}
 """Relative change by which a network is tried, far above the rounding of its type."""
@@ -46,19 +46,20 @@ def chaotic(model: nn.Module, inputs: Inputs, plain: Run, run: Callable[[Inputs]
     return _too_much(moved, dtype)
 
 
-def rounds_off(model: nn.Module, run: Callable[[nn.Module], Run]) -> bool:
+def rounds_off(model: nn.Module, run: Callable[[nn.Module, Seen], Run]) -> bool:
     """The roundings of its operators would exceed the tolerance: a norm of what is nearly the same everywhere.
 
     Where `chaotic` changes what a model is given, here each result is changed on its own, as rounding does.
 
     Args:
         model: A private copy in float64 or float32.
-        run: Runs it, with the results of its modules.
+        run: Runs it, and tells of the results of its modules.
     """
-    dtype, plain = _dtype_of(model), run(model)
+    dtype, trail = _dtype_of(model), Trail()
+    plain, beside = run(model, trail.keep), Beside(trail)
     with _Rounded(CHANGE[dtype]):
-        moved, _ = plain.compare(run(model))
-    return _too_much(moved, dtype)
+        moved = worst_difference(plain.outputs, run(model, beside.see).outputs)
+    return _too_much(max(moved, beside.worst()[0]), dtype)
 
 
 def _dtype_of(model: nn.Module) -> torch.dtype:

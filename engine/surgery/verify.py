@@ -18,7 +18,7 @@ from ..errors import VerificationError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis, Kind, Mask
 from ..tracing.reading import Inputs
-from .compare import TOLERANCE, Run, worst_difference
+from .compare import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
 from .drawing import draws
 from .masking import masked
 from .operators import first_difference, operators_of
@@ -163,8 +163,8 @@ def _private(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     return converted(model, dtype).eval()
 
 
-def _run(model: nn.Module, inputs: Inputs, plan: Plan, training: bool = False, trail: bool = False) -> Run:
-    return Run(model, inputs, () if training else plan[0].outputs, training, trail, draws(plan[0].script))
+def _run(model: nn.Module, inputs: Inputs, plan: Plan, training: bool = False, seen: Seen | None = None) -> Run:
+    return Run(model, inputs, () if training else plan[0].outputs, training, seen, draws(plan[0].script))
 
 
 def _tried(model: nn.Module, inputs: Inputs, plan: Plan) -> Run | str:
@@ -186,13 +186,16 @@ def _finite(name: str, plain: Run, skipped: list[str]) -> Run | None:
 def _removal(
     name: str, pair: _Pair, plan: Plan, factors: Factors, inputs: Inputs, plain: Run, training: bool = False
 ) -> Check:
+    trail = Trail()
     with masked(pair.before, *plan):
-        reference = _run(pair.before, inputs, plan, training, trail=True)
+        reference = _run(pair.before, inputs, plan, training, trail.keep)
     effect = worst_difference(reference.outputs, plain.outputs)
     tolerance = TOLERANCE[pair.dtype]
     try:
-        multiplied = {path for *_, results in factors for path in results}
-        difference, detail = reference.compare(_run(pair.after, inputs, plan, training, trail=True), multiplied)
+        beside, multiplied = Beside(trail), {path for *_, results in factors for path in results}
+        found = _run(pair.after, inputs, plan, training, beside.see)
+        on_the_way, detail = beside.worst(multiplied)
+        difference = max(worst_difference(reference.outputs, found.outputs), on_the_way)
     except Exception as error:  # the original runs on these inputs, the cut model does not
         difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
     if difference >= tolerance and not factors:  # operators after multiplied weights are meant to differ
@@ -291,8 +294,8 @@ def _other_size(
         return
     made = _removal(name, pair, plan, factors, chosen, plain)
 
-    def noted(model: nn.Module) -> Run:
-        return _run(model, chosen, plan, trail=True)
+    def noted(model: nn.Module, seen: Seen) -> Run:
+        return _run(model, chosen, plan, seen=seen)
 
     off = not made.passed and isfinite(made.difference)
     if off and finest != pair.dtype and (rounds_off(pair.before, noted) or rounds_off(pair.after, noted)):

@@ -14,7 +14,7 @@ from secateur.engine.errors import VerificationError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.surgery.compare import Run, worst_difference
+from secateur.engine.surgery.compare import Beside, Run, Trail, worst_difference
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.masking import absent_state, gone_slices
 from secateur.engine.surgery.permuting import permute
@@ -296,3 +296,30 @@ class Precise(nn.Module):
 def test_a_table_made_in_double_precision_may_become_single_in_a_single_model(dtype: torch.dtype) -> None:
     model, given = Precise().to(dtype).eval(), (torch.randn(2, 9, dtype=dtype),)
     assert torch.equal(Run(model, given).outputs[0], model(*given))
+
+
+def test_what_a_container_passes_on_is_kept_once_and_as_it_was() -> None:
+    inner = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True))
+    model, trail = nn.Sequential(nn.Sequential(inner), nn.Linear(6, 3)), Trail()
+    given = (torch.randn(4, 9),)
+    Run(model, given, seen=trail.keep)
+    kept = dict(trail.results)
+    assert torch.equal(kept["0.0.0"][0], inner[0](given[0])) and (kept["0.0.0"][0] < 0).any()
+    assert torch.equal(kept["0.0.1"][0], inner(given[0]))
+    assert kept["0"][0] is kept["0.0"][0] is kept["0.0.1"][0]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_result_on_the_way_is_compared_as_it_comes(wrong: bool) -> None:
+    """The fault is taken back before the end: only what the module gave shows it."""
+    model, given = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True), nn.Linear(6, 3)), (torch.randn(4, 9),)
+    trail = Trail()
+    plain = Run(model, given, seen=trail.keep)
+    beside = Beside(trail)
+    if wrong:
+        model[0].register_forward_hook(lambda _module, _args, result: result - 2 * (result < 0))
+    again = Run(model, given, seen=beside.see)
+    assert torch.equal(plain.outputs[0], again.outputs[0])
+    difference, detail = beside.worst()
+    assert (difference > 0.1 and "result of 0 differs" in detail) if wrong else (difference, detail) == (0.0, "")
+    assert beside.worst(left_out={"0"}) == (0.0, "")
