@@ -100,7 +100,9 @@ def verify(
         checks.append(_permutation(pair, plan, given, plain))
     check(token)
     yield Progress("Verifying: another input size", 3, total)
-    yield from _other_size((original, cut_model), pair.dtype, plan, factors, inputs, checks, skipped)
+    finest = pair.dtype
+    del pair, given, plain  # permuted by now; of a large model memory holds one pair only
+    yield from _other_size((original, cut_model), finest, plan, factors, inputs, checks, skipped)
     check(token)
     yield Progress("Verified", total, total)
     return Verification(tuple(checks), tuple(skipped))
@@ -233,6 +235,7 @@ def _removal_randomised(
     made: Check | None = None
     for level in LEVELS:
         if level != LEVELS[0]:
+            del pair.before  # before its successor is made
             pair.before = _private(original, pair.dtype)
         randomise(pair.before, level)
         plain = _tried(pair.before, chosen, plan)
@@ -249,6 +252,7 @@ def _removal_randomised(
             break
     if made is None:
         skipped.append("randomised weights: the original gives numbers that are not finite on all of them")
+        del pair.before
         pair.before = _private(original, pair.dtype)
     else:
         checks.append(made)
@@ -280,7 +284,7 @@ def _other_size(
 
     Where rounding alone would make as much of a difference, in the finest type instead.
     """
-    pair = _copies(models, torch.float32)  # fresh ones: the first are permuted by now
+    pair = _copies(models, torch.float32)
     resized = another_size(inputs)
     name = "removal, another input size"
     chosen = cast_inputs(inputs if resized is None else resized, torch.float32)
@@ -299,6 +303,7 @@ def _other_size(
 
     off = not made.passed and isfinite(made.difference)
     if off and finest != pair.dtype and (rounds_off(pair.before, noted) or rounds_off(pair.after, noted)):
+        del pair
         pair, finer = _copies(models, finest), cast_inputs(chosen, finest)
         unrounded(pair.before, pair.after, models[1], plan, factors)
         made = _removal(name, pair, plan, factors, finer, _run(pair.before, finer, plan))
