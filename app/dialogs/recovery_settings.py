@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QWidget
 
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
@@ -35,6 +36,11 @@ class RecoveryDialog(FormDialog):
         self.patience = self._whole(self.tr("Stop after epochs without gain"), 500, "", settings.patience)
         self.patience.setSpecialValueText(self.tr("never"))
         self.seed = self._whole(self.tr("Seed"), 2**31 - 1, "", settings.seed)
+        self.mirror = CheckBox(self.tr("Mirror half of each batch, where the teacher has all the weight"))
+        self.mirror.setChecked(settings.mirror)
+        self.add_row(self.tr("Images"), self.mirror)
+        self.distillation.valueChanged.connect(self._weigh)
+        self._weigh(settings.distillation)
         self.half = CheckBox(self.tr("Compute in bfloat16 where that is safe"))
         self.half.setChecked(settings.half)
         self.add_row(self.tr("Precision"), self.half)
@@ -55,6 +61,13 @@ class RecoveryDialog(FormDialog):
         self.add_row(title, box)
         return box
 
+    @Slot(float)
+    def _weigh(self, weight: float) -> None:
+        """Nobody but the teacher can answer for mirrored images."""
+        self.mirror.setEnabled(weight == 1)
+        if weight < 1:
+            self.mirror.setChecked(False)
+
     def _explain(self) -> None:
         tips: list[tuple[QWidget, str]] = [
             (
@@ -68,6 +81,10 @@ class RecoveryDialog(FormDialog):
             ),
             (self.optimizer, self.tr("SGD has Nesterov momentum 0.9; it wants a larger learning rate than AdamW")),
             (self.warm_up, self.tr("Share of the steps in which the learning rate rises; then it falls as a cosine")),
+            (
+                self.mirror,
+                self.tr("More to learn from: the original answers for mirrored images too, the data's labels do not"),
+            ),
             (self.half, self.tr("Faster where the processor has bfloat16; weights stay in their own type")),
         ]
         for field, tip in tips:
@@ -86,5 +103,6 @@ class RecoveryDialog(FormDialog):
             warm_up=self.warm_up.value() / 100,
             patience=self.patience.value(),
             seed=self.seed.value(),
+            mirror=self.mirror.isChecked(),
             half=self.half.isChecked(),
         )

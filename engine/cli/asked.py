@@ -89,6 +89,9 @@ def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
         repair=Repair(arguments.repair.replace("-", " ")),
         optimizer=Optimizer(arguments.optimizer),
         patience=arguments.patience,
+        distillation=arguments.distillation,
+        temperature=arguments.temperature,
+        mirror=arguments.mirror,
         features=arguments.distil_blocks,
         half=arguments.bfloat16,
     )

@@ -3,7 +3,7 @@
 import argparse
 
 from ..planning.protocol import BYTES, Ranking
-from ..recovery.protocol import Optimizer, Repair
+from ..recovery.protocol import Optimizer, RecoverySettings, Repair
 from ..scoring.choices import Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
 from ..targets.table import TARGETS
@@ -81,6 +81,22 @@ def about_recovery(command: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, metavar="0.002", help="peak of the schedule")
     add("--optimizer", choices=[*map(str, Optimizer)], default=str(Optimizer.ADAMW), help="default: adamw")
     add("--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default: never)")
+    default = RecoverySettings()
+    add(
+        "--distillation",
+        type=float,
+        default=default.distillation,
+        metavar="W",
+        help=f"weight of the original's answers, the rest is the data's own loss (default: {default.distillation:g})",
+    )
+    add(
+        "--temperature",
+        type=float,
+        default=default.temperature,
+        metavar="T",
+        help=f"softens both answers before they are compared (default: {default.temperature:g})",
+    )
+    add("--mirror", action="store_true", help="mirror half of the images of a batch; needs --distillation 1")
     add(
         "--distil-blocks",
         type=float,

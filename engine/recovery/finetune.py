@@ -234,3 +234,10 @@ def _check(settings: RecoverySettings) -> None:
             temperature=settings.temperature,
             share=settings.distillation,
         )
+    if settings.mirror and settings.distillation < 1:
+        raise SecateurError(
+            "recovery.mirror_weight",
+            "Mirrored images are answered by the teacher, the task's own loss knows nothing of them: give the teacher "
+            "a weight of 1 (it was {share}), or mirror no images.",
+            share=settings.distillation,
+        )

@@ -37,6 +37,8 @@ class RecoverySettings:
         warm_up: Share of the steps in which the learning rate rises.
         patience: Epochs without a better metric after which training stops, 0 for never.
         features: Weight of the distance between what blocks give in student and teacher, 0 for none.
+        mirror: Mirror about half of the images of each batch, anew each time; the teacher answers for them, so its
+            weight has to be 1.
         half: Forward and loss in bfloat16 where torch thinks it safe; weights stay as they are.
     """
 
@@ -52,4 +54,5 @@ class RecoverySettings:
     warm_up: float = 0.15
     patience: int = 0
     features: float = 0.0
+    mirror: bool = False
     half: bool = False

@@ -20,6 +20,7 @@ from ..tasks.protocol import Task
 from .distil import distillation_loss
 from .features import Features
 from .isolation import modes_kept
+from .mirroring import mirrored
 from .protocol import RecoverySettings
 from .schedule import one_cycle
 
@@ -104,6 +105,8 @@ class Training:
     def _lesson(self, batch: Any) -> Lesson:
         """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
         lesson = self.task.lesson(batch)
+        if self.settings.mirror:
+            lesson = replace(lesson, inputs=mirrored(lesson.inputs))
         if not family(self.student):
             return lesson
         return replace(lesson, inputs=asked_for_maps(lesson.inputs))
