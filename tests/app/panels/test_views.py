@@ -121,6 +121,25 @@ def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
     assert replace(settings, learning_rate=wanted.learning_rate) == wanted
 
 
+def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> None:
+    document = travelled()
+    panel = shown(Recovery(document), 640, 190)
+    qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
+    dialog = panel.window().findChild(RecoveryDialog)
+    assert not dialog.mirror.isEnabled()
+    dialog.distillation.setValue(1)
+    dialog.mirror.click()
+    assert dialog.settings().mirror
+    dialog.distillation.setValue(0.9)
+    assert not dialog.settings().mirror and not dialog.mirror.isEnabled()
+    dialog.distillation.setValue(1)
+    dialog.mirror.click()
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    _, (settings,) = document.calls[0]
+    assert (settings.distillation, settings.mirror) == (1.0, True)
+
+
 def test_recovery_says_why_it_cannot_start(shown) -> None:
     for document, words in ((opened(task=False), "Attach data"), (opened(), "Cut first"), (StandIn(), "Open a model")):
         panel = shown(Recovery(document))
