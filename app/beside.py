@@ -14,7 +14,7 @@ from secateur.engine.tasks.protocol import Split
 
 from .aspects import Aspect
 from .panels.measures import metric_of, path_to
-from .words import counted
+from .words import counted, sentence, sentences
 
 if TYPE_CHECKING:
     from .document import Document
@@ -115,9 +115,11 @@ class Beside:
             self.take(result.baselines)
             document.take_metrics((result.state,))
             for one in result.missed:
-                document.note(say("No baseline {kind}: {reason}").format(kind=one.asked.kind, reason=one.reason))
+                document.note(
+                    say("No baseline {kind}: {reason}").format(kind=one.asked.kind, reason=sentence(one.reason))
+                )
             missed = [one.reason for one in result.missed]
-            document.work.say(" ".join([*missed, *map(str, result.verdict.sentences)]))
+            document.work.say(sentences([*missed, *result.verdict.sentences]))
 
         title = counted(len(asked), say("Make {count} baseline"), say("Make {count} baselines"))
         arguments = (state.id, tuple(asked), target)

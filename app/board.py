@@ -9,6 +9,7 @@ from typing import Any
 from secateur.engine.jobs import Progress
 
 from .aspects import JobView
+from .words import sentence
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Running:
         arguments: Of the call.
         text: What the step that it leads to is called.
         otherwise: Called when it fails or is cancelled.
+        again: It was asked for once more, because the engine was lost in it.
         stage: When its present stage began, where (what an earlier run had done is not this one's), and of how much.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
         work: How much it is, in the unit of `pace.py`: what its time teaches about the next one.
@@ -55,6 +57,7 @@ class Running:
     arguments: tuple[Any, ...] = ()
     text: str = ""
     otherwise: Callable[[], None] | None = None
+    again: bool = False
     stage: tuple[float, int, int] = (0.0, 0, 0)
     expected: float = math.nan
     work: float = math.nan
@@ -69,7 +72,7 @@ class Running:
         return JobView(
             self.id,
             self.title,
-            self.progress.text,
+            sentence(self.progress.message),
             done,
             total,
             elapsed,

@@ -7,7 +7,7 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.session.states import StateKind
 
 from .panels.measures import kind_text
-from .panels.words import engine_words
+from .words import engine_words
 
 if TYPE_CHECKING:
     from .document import Document

@@ -30,6 +30,7 @@ from .aspects import Goal
 from .curves import Curves
 from .history import Snapshot
 from .tried import Tried
+from .words import sentence
 
 EMPTY = np.zeros(0, dtype=np.bool_)
 
@@ -45,7 +46,6 @@ class Contents:
         name: For a person.
         analysis: What can be removed.
         task: What the attached task shows.
-        notes: Remarks from opening.
         states: By id, in order of making.
         present: Id of the present state.
         removed: [S] what the present state lacks.
@@ -75,7 +75,6 @@ class Contents:
     name: str = ""
     analysis: Analysis | None = None
     task: TaskInfo | None = None
-    notes: tuple[str, ...] = ()
     states: dict[str, State] = field(default_factory=dict[str, State])
     present: str = ""
     removed: Mask = field(default_factory=EMPTY.copy)
@@ -185,11 +184,10 @@ def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
     fresh = Contents(
         spec=spec,
         origin=model.spec,
-        absent=model.absent,
+        absent=sentence(model.absent) if model.absent is not None else "",
         name=model.name,
         analysis=model.analysis,
         task=model.task,
-        notes=model.notes,
         states={model.state.id: model.state},
         marked=empty,
         locked=empty,

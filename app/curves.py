@@ -51,14 +51,12 @@ class Curves:
         tried: How many were.
         finished: All were tried.
         metric: Of the state as it is, None before that is known.
-        notes: Cuts that failed, in words.
     """
 
     wanted: int
     tried: int = 0
     finished: bool = False
     metric: Metric | None = None
-    notes: tuple[str, ...] = ()
     _points: dict[int, dict[int, Metric]] = field(default_factory=dict[int, dict[int, Metric]])
     _made: dict[int, Curve] = field(default_factory=dict[int, Curve])
 
@@ -74,8 +72,8 @@ class Curves:
                 self._made.pop(trial.set_number, None)
 
     def finish(self, found: Sensitivity) -> None:
-        """All are there; what failed is said."""
-        self.metric, self.notes, self.finished = found.metric, found.notes, True
+        """All that could be measured are there."""
+        self.metric, self.finished = found.metric, True
 
     def curve(self, analysis: Analysis, removed: Mask, number: int) -> Curve | None:
         """The curve of a set, None where nothing of it was measured."""

@@ -29,6 +29,7 @@ from .handing import Handing
 from .lowest import Lowest
 from .planned import PLAN, Planned
 from .studies import Studies
+from .words import sentence
 from .work import Work
 
 __all__ = ["Aspect", "CurvePoint", "Document", "Goal", "JobView", "Selection", "Side"]
@@ -148,9 +149,9 @@ class Document(Planned):
         self.work.curve.clear()
         self.note(self.tr("Opened {name}").format(name=model.name))
         for note in model.notes:
-            self.note(note)
-        for sentence in model.changed:
-            aside.tell(sentence)
+            self.note(sentence(note))
+        for change in model.changed:
+            aside.tell(sentence(change))
         self.announce(*ALL)
 
     def add_state(self, state: State, text: str) -> None:
@@ -177,7 +178,7 @@ class Document(Planned):
     def _tell_of(self, task: TaskInfo) -> None:
         self.contents.task = task
         for note in task.notes:
-            self.note(note)
+            self.note(sentence(note))
 
     def take_states(self, states: tuple[State, ...]) -> None:
         """The states of a project that was opened; the last one becomes the present one."""

@@ -43,7 +43,7 @@ def _consent(window: Any) -> QDialog:
 
     template = (
         "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
-        "from, allow it (--trust-pickle); otherwise save only the state_dict()."
+        "from, allow it; otherwise save only the state_dict()."
     )
     error = OpenError("checkpoint.pickle", template, path="weights.pt")
     return Consent(window, "weights.pt", error, window.tr("Trust this file and open"), lambda: None)

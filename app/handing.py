@@ -7,6 +7,8 @@ from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from secateur.engine.session.states import OpenedModel
 
+from .words import sentence
+
 if TYPE_CHECKING:
     from secateur.engine.session.matching import Fit, Mode
     from secateur.engine.session.replay import Replay
@@ -117,7 +119,8 @@ class Handing(QObject):
     def _applied(self, done: "Replay") -> None:
         document = self._document
         document.take_arrivals(done.states)
-        for note in (*done.notes, *(say("Not in this model: {name}").format(name=name) for name in done.missing)):
+        missing = [say("Not in this model: {name}").format(name=name) for name in done.missing]
+        for note in (*map(sentence, done.notes), *missing):
             document.note(note)
         made = [state for state in done.states if state.parent]
         if made:

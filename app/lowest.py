@@ -35,7 +35,7 @@ class Lowest:
     def __init__(self, document: "Document") -> None:
         """Work for a document."""
         self._document = document
-        self._number = 0
+        self._tried: list[tuple[float, bool]] = []
 
     @property
     def in_percent(self) -> bool:
@@ -74,7 +74,7 @@ class Lowest:
         )
         course = Course(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices)
         tolerance = Tolerance(self.tolerance(points), cost, trials, brief)
-        began, self._number = contents.present, 0
+        began, self._tried = contents.present, []
 
         def arrived(made: tuple[Any, ...]) -> None:
             document.take_arrivals(tuple(one for one in made if isinstance(one, State)))
@@ -90,8 +90,10 @@ class Lowest:
         )
 
     def _tell(self, trial: Trial, tolerance: Tolerance) -> None:
-        self._number += 1
-        one = Tried(self._number, trial, tolerance.loss, tolerance.cost)
+        which = (trial.share, trial.final)
+        if which not in self._tried:  # it is told again where the search goes on after a loss of the engine
+            self._tried.append(which)
+        one = Tried(self._tried.index(which) + 1, trial, tolerance.loss, tolerance.cost)
         if trial.state:
             self._document.contents.trials[trial.state] = one
             self._document.announce(Aspect.STATES)

@@ -20,7 +20,6 @@ from .commands.actions import Actions
 from .document import Document
 from .drops import source_of
 from .notices import Notices
-from .panels.words import sentence
 from .places import PLACES
 from .preload import Preload
 from .recent import Recent, spec_of
@@ -31,6 +30,7 @@ from .status_line import StatusLine
 from .tab_order import put_in_order
 from .top_bar import TopBar
 from .widgets.error_bar import ErrorBar
+from .words import sentence
 
 SMALLEST = (1024, 700)
 FIRST = (1440, 900)

@@ -16,6 +16,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA, setting_of
+from secateur.engine.session.courses import Course
 from secateur.engine.session.states import State
 from secateur.engine.structures.analysis import Analysis, Mask, from_identities
 from secateur.engine.structures.memory import Memory, memory
@@ -32,6 +33,8 @@ SINGLE, DOUBLE = 4, 8
 """Bytes of a weight: as it is trained, and as a cut is verified."""
 OPTIMISER = 4
 """Weights, gradients and the two moments of Adam, in weights."""
+COMPUTING = ("evaluate", "recover", "score")
+"""Steps whose work is multiply-accumulates; a session that was restored is not judged again, but rated."""
 SHORTEST = 0.05
 """Seconds below which a finished step teaches nothing about the next."""
 
@@ -67,6 +70,7 @@ class Pace:
             "export": self._export,
             "measure": self._measure,
             "sensitivity": self._sensitivity,
+            "sweep": self._sweep,
         }
 
     def learn(self, method: str, work: float, seconds: float) -> None:
@@ -121,10 +125,12 @@ class Pace:
         return self._document.contents.states.get(name)
 
     def _seconds(self, macs: float) -> float:
-        """Of that many multiply-accumulates, at the speed at which the original was judged."""
+        """Of that many multiply-accumulates, at the speed at which the original was judged, or anything was since."""
         task, original = self._document.task, self._document.original
-        known = task is not None and task.seconds > 0 and original is not None and original.macs > 0
-        return macs * task.seconds / original.macs if known else UNKNOWN  # type: ignore[union-attr]
+        if task is not None and task.seconds > 0 and original is not None and original.macs > 0:
+            return macs * task.seconds / original.macs
+        work, took = next((self._took[one] for one in COMPUTING if one in self._took), (UNKNOWN, UNKNOWN))
+        return macs * took / work
 
     def _samples(self, split: str) -> int:
         return self._document.task.sizes.get(split, 0) if self._document.task is not None else 0
@@ -192,6 +198,14 @@ class Pace:
         states = [state for name in names if (state := self._state(name)) is not None]
         need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
         return Estimate(float(len(names)), UNKNOWN, need)
+
+    def _sweep(self, name: str, course: Course, shares: tuple[float, ...], *_rest: Any) -> Estimate:
+        """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
+        settings = course.recovery
+        epochs = settings.epochs if settings is not None else 0
+        seconds = sum(self.training(epochs, one) + self.judging("report", one) for one in shares)
+        need = self._recover(name, settings).bytes if settings is not None and epochs else self._cut(name).bytes
+        return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 
     def _sensitivity(self, *_rest: Any) -> Estimate:
         cost, state = self._document.studies.estimate(), self._document.state

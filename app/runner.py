@@ -157,6 +157,7 @@ class Runner(QObject):
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
         text: str = "",
         otherwise: Callable[[], None] | None = None,
+        again: bool = False,
     ) -> bool:
         """Start a job; False, with the reason said, where that is not possible now."""
         if self.link is None:
@@ -179,7 +180,7 @@ class Runner(QObject):
         revision = self.document.revision
         running = Running(number, title, changes, revision, apply, background=background, method=method)
         running.about, running.arrived, running.arguments, running.text = about, arrived, arguments, text
-        running.otherwise = otherwise
+        running.otherwise, running.again = otherwise, again
         estimate = self.pace.estimate(method, *arguments)
         running.work, running.expected = estimate.work, estimate.seconds
         self.board.add(running)
@@ -201,7 +202,7 @@ class Runner(QObject):
         """A job that was asked for has failed."""
 
     def broken_off(self, job: Running) -> None:
-        """The engine was lost in a recovery."""
+        """The engine was lost in a job, or while it waited."""
 
     def came_back(self) -> None:
         """The engine runs again, with everything up to the last state."""
@@ -245,7 +246,7 @@ class Runner(QObject):
         job = self._take(number)
         if job is not None and job.otherwise is not None:
             job.otherwise()
-        if job is not None and job.method == "recover" and isinstance(error, EngineLost):
+        if job is not None and isinstance(error, EngineLost):
             self.broken_off(job)
         if job is None or job.background or isinstance(error, EngineLost):
             return

@@ -26,6 +26,7 @@ from .curves import Curves
 from .history import History
 from .logbook import Level, Logbook
 from .views import Views
+from .words import sentence
 from .work import Work
 
 
@@ -88,11 +89,6 @@ class Shown(QObject):
     def goal(self) -> Goal:
         """Keep and lose."""
         return self.contents.goal
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks from opening the model, in words."""
-        return self.contents.notes
 
     @property
     def absent(self) -> str:
@@ -268,5 +264,5 @@ class Shown(QObject):
 
     def fail(self, error: SecateurError) -> None:
         """Tell the window what went wrong."""
-        self.note(str(error), Level.ERROR)
+        self.note(sentence(error.message), Level.ERROR)
         self.failed.emit(error)

@@ -22,6 +22,7 @@ from secateur.engine.targets.protocol import TargetSpec
 from .aspects import Aspect
 from .called import state_called
 from .curves import Curves
+from .words import sentence
 
 if TYPE_CHECKING:
     from .document import Document
@@ -99,7 +100,7 @@ class Studies:
             found.finish(result)
             document.contents.curves[key] = found
             for note in result.notes:
-                document.note(note)
+                document.note(sentence(note))
             document.announce(Aspect.SENSITIVITY)
 
         called = state_called(document, document.contents.present)
@@ -116,27 +117,24 @@ class Studies:
         recovery: RecoverySettings | None = None,
     ) -> None:
         """Prune the present state to several budgets, one after the other; what was made before is not made again."""
-        document, contents = self._document, self._document.contents
-        assert document.analysis is not None
-        locked, by_hand = contents.decided()
-        course = Course(
-            replace(contents.wanted, limits=(Limit(cost, 1.0),)),
-            document.criterion,
-            recovery,
-            locked=locked,
-            marked=by_hand,
-            choices=document.choices,
-        )
+        document, contents, course = self._document, self._document.contents, self.course(cost, recovery)
         title = say("Sweep over {count} budgets").format(count=len(shares))
         arguments = (contents.present, course, shares, document.scores)
         document.work.run(title, self._swept, "sweep", *arguments, arrived=document.take_arrivals)
+
+    def course(self, cost: Cost, recovery: RecoverySettings | None) -> Course:
+        """What a sweep does for each of its budgets."""
+        document, contents = self._document, self._document.contents
+        locked, by_hand = contents.decided()
+        goal, choices = replace(contents.wanted, limits=(Limit(cost, 1.0),)), document.choices
+        return Course(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=choices)
 
     def _swept(self, done: Sweep) -> None:
         document = self._document
         document.take_arrivals(done.states)
         missed = [point for point in done.points if not point.states]
         for point in missed:
-            document.note(f"{point.share:.0%}: {point.note}")
+            document.note(f"{point.share:.0%}: {sentence(point.note or '')}")
         words = say("The sweep reached {done} of {all} budgets. Click a point of the trade-off to go to its state.")
         document.work.say(words.format(done=len(done.points) - len(missed), all=len(done.points)))
         document.work.measure_if_cheap(tuple(state.id for state in done.states))  # the curve against latency, too

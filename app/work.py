@@ -26,13 +26,15 @@ from .keeper import Keeper
 from .runner import Runner
 from .suggestion import Suggestion
 from .widgets.numbers import rough
-from .words import counted
+from .words import counted, sentences
 
 if TYPE_CHECKING:
     from .document import Document
 
 CHEAP = 2_000_000_000
 """MACs of one sample up to which latencies are measured without being asked."""
+LASTING = frozenset({"recover", "sweep", "sensitivity", "lowest", "compare"})
+"""What keeps as it goes what it has made, and goes on from there when it is asked for once more."""
 
 
 class Work(Runner):
@@ -41,7 +43,7 @@ class Work(Runner):
     Attributes:
         asked: What was asked to be opened last.
         weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
-        interrupted: The recovery that the engine was lost in; it goes on once the engine is there again.
+        interrupted: Jobs that the engine was lost in; they go on once the engine is there again.
         keeper: Keeps the session on disk, and brings back what an earlier window has left.
     """
 
@@ -50,8 +52,7 @@ class Work(Runner):
         super().__init__(document, link)
         self.asked: ModelSpec | None = None
         self.weights = ""
-        self.interrupted: Job | None = None
-        self._broken_off: Job | None = None
+        self.interrupted: list[Running] = []
         self.keeper = Keeper(self)
         self._suggest_later = False
         self._suggestion = Suggestion(self)
@@ -211,18 +212,25 @@ class Work(Runner):
         state = self.document.contents.present
         self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True, text=text)
 
-    def go_on(self, job: Job | None) -> None:
+    def go_on(self, job: Job) -> None:
         """Go on with a recovery that was broken off, from where its last checkpoint stands."""
-        self.interrupted = None
-        if job is not None and job.settings is not None and job.state == self.document.contents.present:
+        if job.settings is not None and job.state == self.document.contents.present:
             self.recover(job.settings)
 
     def broken_off(self, job: Running) -> None:
-        """A recovery in which the engine was lost goes on once; one that ends it each time must not."""
-        state, settings = job.arguments
-        again = Job(job.method, state, job.title, settings, len(self.document.states), job.text)
-        self.interrupted = None if again == self._broken_off else again
-        self._broken_off = again
+        """What goes on where it stood is asked for once more; a job that ends the engine each time must not."""
+        if job.method in LASTING and not job.again:
+            self.interrupted.append(job)
+
+    def _ask_again(self) -> None:
+        """What the engine was lost in, in the order that it was asked for."""
+        jobs, self.interrupted = self.interrupted, []
+        for job in jobs:
+            if not job.changes or job.arguments[0] == self.document.contents.present:
+                if job.changes:
+                    self.curve.clear()  # it comes whole, from its beginning
+                told = (job.title, job.apply, job.method, *job.arguments)
+                self._ask(*told, changes=job.changes, arrived=job.arrived, text=job.text, again=True)
 
     def attach(self, path: str, trust_pickle: bool = False) -> None:
         """Take weights that were trained elsewhere; a pickle only with consent."""
@@ -242,7 +250,7 @@ class Work(Runner):
             written = self.tr("Written and checked: {files}").format(
                 files=path if len(exported.files) > 1 else exported.files[0]
             )
-            self._say(" ".join((written, *exported.notes)))
+            self._say(sentences((written, *exported.notes)))
 
         self._ask(self.tr("Export {name}").format(name=Path(path).name), apply, "export", state, format, path)
 
@@ -299,10 +307,10 @@ class Work(Runner):
             self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target)
 
     def came_back(self) -> None:
-        """Compute where the document says, go on with the recovery that was broken off, rate anew."""
+        """Compute where the document says, go on with what was broken off, rate anew."""
         if self.document.contents.device != CPU:
             self.use_device()
-        self.go_on(self.interrupted)
+        self._ask_again()
         self.score()
 
     # Results.

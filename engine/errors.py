@@ -5,8 +5,13 @@ Everything the engine has to say to a person is a `Message`; what stops a job is
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Union
+
+if TYPE_CHECKING:
+    Argument = Any
+else:  # as it is read back from JSON
+    Argument = Union["Message", str, int, float, bool, None, list[Any]]
+"""What a field of a sentence holds; a `Message` is a sentence within the sentence, and translated with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Message:
 
     code: str
     template: str
-    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    arguments: Mapping[str, Argument] = field(default_factory=dict[str, Argument])
 
     def __str__(self) -> str:
         """The English sentence."""
@@ -42,9 +47,14 @@ class SecateurError(Exception):
 
     def __init__(self, code: str, template: str, details: str = "", **arguments: Any) -> None:
         """Take the parts of the sentence; `arguments` fill the template's fields."""
-        self.message = Message(code, template, MappingProxyType(arguments))
+        self.message = Message(code, template, arguments)
         self.details = details
         super().__init__(str(self.message))
+
+    @classmethod
+    def saying(cls, message: Message) -> Self:
+        """An error of a sentence that is there already."""
+        return _rebuild(cls, message.code, message.template, "", dict(message.arguments))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary without losing the code."""
@@ -57,9 +67,10 @@ class SecateurError(Exception):
         )
 
 
-def _rebuild(
-    kind: type[SecateurError], code: str, template: str, details: str, arguments: dict[str, Any]
-) -> SecateurError:
+Kind = TypeVar("Kind", bound=SecateurError)
+
+
+def _rebuild(kind: type[Kind], code: str, template: str, details: str, arguments: dict[str, Any]) -> Kind:
     return kind(code, template, details, **arguments)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
-from .errors import SecateurError
+from .errors import Message, SecateurError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Progress:
     """Where a job stands.
 
     Attributes:
-        text: What is being done, in words ("Fine-tuning, epoch 2 of 3").
+        text: What is being done ("Fine-tuning, epoch 2 of 3"): a template without fields, or a message with them.
         done: Steps done.
         total: Steps in all, 0 when unknown.
         values: Numbers for live curves, e.g. {"step": 40, "loss": 0.31} or {"step": 80, "metric": 0.87}.
@@ -23,12 +23,17 @@ class Progress:
         so_far: The result as far as it is made, to be shown meanwhile and for nothing that decides; None for nothing.
     """
 
-    text: str
+    text: str | Message
     done: int = 0
     total: int = 0
     values: dict[str, float] = field(default_factory=dict[str, float])
     made: Any = None
     so_far: Any = None
+
+    @property
+    def message(self) -> Message:
+        """What is being done, to be said in any language."""
+        return self.text if isinstance(self.text, Message) else Message("progress.plain", self.text)
 
 
 class Cancelled(SecateurError):
@@ -82,7 +87,8 @@ def part_of(shown: Progress, job: Job[Result], words: bool = True) -> Job[Result
             progress = next(job)
         except StopIteration as stop:
             return stop.value
-        text = shown.text + progress.text if words else shown.text
+        both = {"whole": shown.message, "part": progress.message}
+        text = Message("progress.part", "{whole}: {part}", both) if words else shown.text
         yield replace(progress, text=text, done=shown.done, total=shown.total)
 
 

@@ -90,10 +90,12 @@ def _literals(node: ast.AST) -> Iterator[str]:
 
 
 def of_engine(tree: ast.Module) -> Iterator[str]:
-    """Templates of messages and errors: what follows a code, or is called a template."""
+    """Templates of messages and errors: what follows a code, is called a template, or is what a job does."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and any("template" in getattr(t, "id", "").lower() for t in node.targets):
             yield from _literals(node.value)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Progress" and node.args:
+            yield from _literals(node.args[0])
         if isinstance(node, ast.Call) and len(node.args) >= 2:
             code = next(iter(_literals(node.args[0])), "")
             if code.count(".") == 1 and code.replace(".", "").replace("_", "").isalpha():
@@ -102,6 +104,7 @@ def of_engine(tree: ast.Module) -> Iterator[str]:
 
 def titles() -> Iterator[str]:
     """What the engine's tables call things."""
+    from secateur.engine.baselines.table import RULES
     from secateur.engine.export.table import EXPORTERS
     from secateur.engine.scoring.criteria import CRITERIA
     from secateur.engine.tasks.purposes.table import PURPOSES
@@ -110,6 +113,7 @@ def titles() -> Iterator[str]:
         yield from (criterion.title, criterion.formula)
     yield from (exporter.title for exporter in EXPORTERS.values())
     yield from PURPOSES.values()
+    yield from (rule.title for rule in RULES.values())
 
 
 def write(path: Path) -> int:

@@ -13,6 +13,7 @@ from secateur.engine.errors import SecateurError
 
 from ..aspects import Aspect
 from ..history import History
+from ..words import sentence
 from ..writer import Writer
 from .layout import Layout
 from .records import Writing
@@ -167,8 +168,9 @@ class Journal(QObject):
     def _running(self) -> Job | None:
         """The job that changes states, as far as it can be gone on with or asked for again."""
         work = self._document.work
-        found = next((job for job in work.board.running() if job.changes and job.method != "open"), None)
-        return work.interrupted if found is None else self._as_job(found)
+        jobs = (*work.board.running(), *work.interrupted)
+        found = next((job for job in jobs if job.changes and job.method != "open"), None)
+        return None if found is None else self._as_job(found)
 
     def _as_job(self, running: "Running") -> Job:
         if self._job is not None and self._job.number == running.id:
@@ -182,5 +184,9 @@ class Journal(QObject):
         folder = str(self._tape.path.parent) if self._tape is not None else ""
         if self._told != folder:
             self._told = folder
-            reason = str(error) if isinstance(error, SecateurError) else (getattr(error, "strerror", "") or repr(error))
+            reason = (
+                sentence(error.message)
+                if isinstance(error, SecateurError)
+                else (getattr(error, "strerror", "") or repr(error))
+            )
             self.failed.emit(self.tr("What you do is not being kept for the next start: {0}").format(reason))

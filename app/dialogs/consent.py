@@ -9,7 +9,7 @@ from PySide6.QtCore import QCoreApplication
 from secateur.engine.errors import SecateurError
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..panels.words import sentence
+from ..words import sentence
 from .form import FormDialog
 
 say = QCoreApplication.translate

@@ -13,9 +13,8 @@ from PySide6.QtWidgets import QLineEdit
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
 from secateur.engine.tasks.purposes.table import PURPOSES
 
-from ..panels.words import engine_words
 from ..widgets.fields import ComboBox
-from ..words import QT_TRANSLATE_NOOP
+from ..words import QT_TRANSLATE_NOOP, engine_words
 from .texts import is_valid, numbers, shape
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.export.table import EXPORTERS
 
-from ..panels.words import engine_words
 from ..widgets.fields import ComboBox
+from ..words import engine_words
 from .form import FormDialog
 
 

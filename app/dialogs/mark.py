@@ -16,7 +16,7 @@ from ..rules import KEEPS, SCORED, Rule, Which
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
 from ..widgets.numbers import change, scaled
-from ..words import counted
+from ..words import counted, sentence
 from .form import FormDialog
 from .texts import is_valid, numbers
 
@@ -164,7 +164,7 @@ class MarkDialog(FormDialog):
         try:
             after, touched = self._result(rule)
         except PlanError as error:
-            return str(error)
+            return sentence(error.message)
         if not touched.any():
             return self.tr("No structure is meant by this.")
         self.told.setText(self._tell(after, touched, len(rules.sets_of(document.analysis, rule))))

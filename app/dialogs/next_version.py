@@ -9,10 +9,9 @@ from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QVBoxLayout, QWidget
 from secateur.engine.session.matching import Fit, Mode
 
 from ..handing import Asked
-from ..panels.words import sentence
 from ..widgets.choices import CheckBox, RadioButton
 from ..widgets.labels import label
-from ..words import QT_TRANSLATE_NOOP
+from ..words import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
 
 CONTEXT = "NextVersion"

@@ -82,6 +82,7 @@ class OpenModel(FormDialog):
         self.add_row(self.tr("Made by"), self.maker)
         self.maker.activated.connect(self._maker_chosen)
         self.name.textChanged.connect(self._look_into)
+        self.name.editingFinished.connect(self._name_whole)
         self.weights = self.add_path(
             self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty")
         )
@@ -137,9 +138,14 @@ class OpenModel(FormDialog):
         if line is self.name:
             self._name_file(path)
 
+    def _name_whole(self) -> None:
+        """A file whose path was typed, and nothing behind it, is taken like one that was picked."""
+        if self.kind.currentData() is FILE and self.name.text().strip().endswith(".py") and self._callables:
+            self._name_file(self.name.text().strip())
+
     def _name_file(self, path: str) -> None:
         """Take a path over, with the first of what in it can make a model."""
-        found = callables_in(Path(path)) if path.endswith(".py") else ()
+        found = callables_in(Path(path).expanduser()) if path.endswith(".py") else ()
         self.name.setText(f"{path}:{found[0]}" if found else path)
 
     def _look_into(self) -> None:

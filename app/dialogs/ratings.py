@@ -17,7 +17,6 @@ from ..document import Aspect, Document, Selection
 from ..panels.inspector.score_map import ScoreMap
 from ..panels.kinds import counted
 from ..panels.scale import ScoreScale
-from ..panels.words import sentence
 from ..theme import tokens
 from ..widgets.buttons import button
 from ..widgets.fields import ComboBox
@@ -25,6 +24,7 @@ from ..widgets.labels import label
 from ..widgets.numbers import MINUS, percent
 from ..widgets.plot import Plot
 from ..widgets.score_range import ScoreRange
+from ..words import sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.STATES, Aspect.TASK, Aspect.SELECTION, Aspect.MARKS})
 ALIKE, PARTLY = 0.8, 0.5

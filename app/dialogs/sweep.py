@@ -10,7 +10,6 @@ from secateur.engine.session.courses import BUDGETS
 from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import label
-from ..widgets.numbers import about
 from .form import FormDialog
 from .texts import is_valid, shares
 
@@ -74,17 +73,16 @@ class SweepDialog(FormDialog):
         return replace(before, epochs=0, repair=Repair.LEAST_SQUARES) if how == "repair" else None
 
     def _estimate(self) -> str:
-        """How many cuts, and about how long fine-tuning takes where that can be known."""
+        """How many cuts, and about how long and how much memory they take where that can be known."""
         budgets = shares(self.budgets.text())
         words = self.tr("{0} cuts").format(len(budgets)) if len(budgets) > 1 else self.tr("1 cut")
         settings = self.settings()
         if settings is None or not settings.epochs or self._document.task is None:
-            return self.tr("{0}, each judged on the data.").format(words)
-        words = self.tr("{0}, {1} epochs in all").format(words, len(budgets) * settings.epochs)
-        seconds = sum(self._document.work.pace.training(settings.epochs, share) for share in budgets)
-        if seconds:
-            words = self.tr("{0}: roughly {1}").format(words, about(seconds))
-        return self.tr("{0}.").format(words)
+            words = self.tr("{0}, each judged on the data.").format(words)
+        else:
+            words = self.tr("{0}, {1} epochs in all.").format(words, len(budgets) * settings.epochs)
+        state, course = self._document.contents.present, self._document.studies.course(self.cost.cost, settings)
+        return f"{words} {self._document.work.pace.words('sweep', state, course, budgets)}".rstrip()
 
     def _problem(self) -> str:
         if is_valid(shares, self.budgets.text()):

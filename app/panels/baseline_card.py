@@ -8,6 +8,7 @@ from ..document import Document
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import label
+from ..words import sentences
 from .baseline_words import facts_of, name_of, question_of
 
 
@@ -45,5 +46,5 @@ class BaselineCard(Card):
             return
         self.title.setText(self.tr("Baseline {0}, beside {1}").format(name_of(one), one.against))
         self.facts.setText(", ".join(facts_of(one, document.original, document.target)))
-        self.notes.setText(" ".join([question_of(one.asked.kind), *map(str, one.notes)]))
+        self.notes.setText(sentences([question_of(one.asked.kind), *one.notes]))
         self.setAccessibleName(f"{self.title.text()}: {self.facts.text()}")

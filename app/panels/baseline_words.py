@@ -8,9 +8,8 @@ from secateur.engine.session.states import State
 from secateur.engine.targets.protocol import TargetSpec
 
 from ..widgets.numbers import percent, scaled
-from ..words import counted
+from ..words import counted, sentence
 from .measures import latency_text, metric_text, timing_of
-from .words import sentence
 
 say = QCoreApplication.translate
 

@@ -16,6 +16,7 @@ from ..widgets.fields import DoubleSpinBox
 from ..widgets.flow import FlowLayout
 from ..widgets.labels import label, set_role
 from ..widgets.numbers import signed, three
+from ..words import sentences
 from .measures import metric_text
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS})
@@ -152,7 +153,7 @@ class Samples(QWidget):
         self.scores.setText(self.tr("The original scores {0}.").format(metric_text(metric)))
         words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
         task = self.document.task
-        hint = " ".join(task.notes) if task is not None and not (words and good) else ""
+        hint = sentences(task.notes) if task is not None and not (words and good) else ""
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
         self.better.setVisible(bool(hint) and task is not None and task.better is not None)

@@ -19,11 +19,11 @@ from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
 from ..widgets.numbers import about, duration, percent
+from ..words import engine_words
 from .kinds import counted, title_of
 from .measures import difference_text, error_text, value_text
 from .sensitivity_plot import SensitivityPlot, Shown
 from .tables import sensitivity_table
-from .words import engine_words
 
 SHOWN = frozenset(
     {Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.SENSITIVITY, Aspect.MARKS, Aspect.GOAL}

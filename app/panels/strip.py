@@ -11,8 +11,8 @@ from ..document import Aspect, Document
 from ..theme import px, sizes, tokens
 from ..widgets.card import Card
 from ..widgets.numbers import change, count, milliseconds, scaled, size
+from ..words import engine_words
 from .measures import metric_of, road, timing_of, value_text
-from .words import engine_words
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
 KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)

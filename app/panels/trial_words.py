@@ -9,6 +9,7 @@ from secateur.engine.session.states import State
 from ..tried import Tried
 from ..widgets.cost_box import cost_words
 from ..widgets.numbers import PLUS_MINUS, percent, signed
+from ..words import sentence
 
 if TYPE_CHECKING:
     from ..document import Document
@@ -30,7 +31,7 @@ def told(one: Tried, in_percent: bool) -> str:
         head = say("trials", "Trial {2}, {0} of the {1}: ")
     head = head.format(percent(one.trial.share), cost_words(one.cost), one.number)
     if not one.trial.state:
-        return head + one.trial.note
+        return head + sentence(one.trial.note or "")
     lost, limit = loss_words(one.trial.loss, in_percent, one.trial.error), loss_words(one.limit, in_percent)
     words = (
         say("trials", "holds: {0} lost, {1} may be")

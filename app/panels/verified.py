@@ -6,6 +6,7 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.surgery.protocol import Verification
 
 from ..widgets.numbers import rough
+from ..words import sentence
 from .measures import path_to
 
 say = QCoreApplication.translate
@@ -34,7 +35,7 @@ def verified_tip(states: tuple[State, ...], present: State | None) -> str:
     cut = cut_of(states, present)
     if cut is None or cut.verification is None:
         return say("verified", "Every cut is compared with the original, its removed structures masked.")
-    repairs = [say("verified", "Repaired: {0}").format(one) for one in cut.repairs]
+    repairs = [say("verified", "Repaired: {0}").format(sentence(one)) for one in cut.repairs]
     title = say("verified", "Cut {0}, largest relative difference of the outputs:").format(cut.id)
     return "\n".join((title, *_lines(cut.verification), say("verified", "This says nothing about accuracy."), *repairs))
 

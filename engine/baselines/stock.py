@@ -46,7 +46,7 @@ class Candidate:
 def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
     """Open it and train it."""
     if asked.source:
-        yield Progress(f"Opening {asked.source}")
+        yield Progress(Message("progress.opening", "Opening {source}", {"source": asked.source}))
         found = _opened(_spec(standing, asked.source, asked.weights), standing, token)
     else:
         found = yield from nearest(standing, token)
@@ -57,7 +57,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     if any(note.code == RANDOM_WEIGHTS for note in notes):
         template = (
             "It began with random weights (epochs of training: {epochs}); with the weights that its publisher trained "
-            "(--stock-weights) it may be better."
+            "it may be better."
         )
         notes = [note for note in notes if note.code != RANDOM_WEIGHTS]
         notes.append(Message("baselines.stock_random", template, {"epochs": settings.epochs}))
@@ -77,7 +77,7 @@ def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
         best: Candidate | None = None
         for one in alike:
             check(token)
-            yield Progress(f"Looking at {one}")
+            yield Progress(Message("progress.looking", "Looking at {source}", {"source": one}))
             try:
                 candidate = _opened(_spec(standing, one, ""), standing, token)
             except SecateurError:  # other inputs, or a package that is missing: not a stand-in for this model
@@ -89,8 +89,7 @@ def nearest(standing: Standing, token: CancelToken) -> Job[Candidate]:
             return best
     raise SecateurError(
         "baselines.no_family",
-        "No smaller model of the family of {source} is known. Name one (--stock): path/to/file.py:callable, or "
-        "torchvision:NAME.",
+        "No smaller model of the family of {source} is known. Name one: path/to/file.py:callable, or torchvision:NAME.",
         source=source,
     )
 

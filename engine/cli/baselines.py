@@ -15,6 +15,7 @@ from ..session.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
 from ..targets.protocol import Timing
+from .hints import with_hint
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .specs import project_spec
@@ -44,11 +45,11 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "original": _state(original),
         "result": _state(done.state),
         "baselines": [_baseline(one) for one in done.baselines],
-        "missed": [{"kind": str(one.asked.kind), "reason": one.reason} for one in done.missed],
+        "missed": [{"kind": str(one.asked.kind), "reason": with_hint(one.reason)} for one in done.missed],
         "verdict": _verdict(done),
         "recipe": str(folder / RECIPE),
     }
-    shortfall = "\n".join(f"No baseline {one.asked.kind}: {one.reason}" for one in done.missed)
+    shortfall = "\n".join(f"No baseline {one.asked.kind}: {with_hint(one.reason)}" for one in done.missed)
     return Outcome(content, _text(original, done), shortfall)
 
 
@@ -102,7 +103,7 @@ def _text(original: State, done: Comparison) -> str:
     for one in done.baselines:
         cells = [size(one.parameters), _share(one.macs, original.macs), _time(one.timings), str(one.epochs)]
         rows.append([one.id, one.title, *cells, metric_value(one.metric)])
-    notes = [f"{one.id}: {note}" for one in done.baselines for note in one.notes]
+    notes = [f"{one.id}: {with_hint(note)}" for one in done.baselines for note in one.notes]
     return "\n".join([columns(rows, left=2), *notes, *(str(one) for one in done.verdict.sentences)])
 
 

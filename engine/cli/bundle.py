@@ -63,7 +63,7 @@ def _shown(found: Bundle) -> Outcome:
         words = [f"{metric_value(metric)} {metric.name}", thousands(metric.count)] if metric else ["", ""]
         rows.append([one.id, str(one.kind) + (", handed on" if one.id == made.state else ""), *cells, *words])
     lines = [made.title, columns(rows, left=2), f"{made.written}, {made.machine}"]
-    lines += [found.absent or "The weights of all states are in it."]
+    lines += [str(found.absent or "The weights of all states are in it.")]
     content = {
         "command": "bundle",
         "title": made.title,
@@ -71,7 +71,7 @@ def _shown(found: Bundle) -> Outcome:
         "written": made.written,
         "machine": made.machine,
         "versions": made.versions,
-        "weights": not found.absent,
+        "weights": found.absent is None,
         "states": [
             {"id": one.id, "kind": str(one.kind), "parent": one.parent}
             | costs_of(one)

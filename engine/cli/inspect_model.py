@@ -35,14 +35,14 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "model": opened.name,
         **_content(opened.analysis, total, held),
         "criteria": [_criterion(one) for one in found],
-        "notes": list(opened.notes),
+        "notes": [str(note) for note in opened.notes],
     }
     text = _text(opened.name, opened.analysis, total, held, found)
     if table is not None:
         saved, rows = savings_rows(opened.analysis, table)
         content |= {"latency": table_content(table) | {"savings": to_plain(saved)}}
         text += f"\n\n{where(table.target)}: {table.original / 1e6:.3g} ms; {trusted(table)}\n\n{rows}"
-    return Outcome(content, "\n\n".join([text, *filter(None, ["\n".join(opened.notes)])]))
+    return Outcome(content, "\n\n".join([text, *filter(None, ["\n".join(map(str, opened.notes))])]))
 
 
 def _latencies(session: Session, arguments: argparse.Namespace, reporter: Reporter) -> LatencyTable:

@@ -10,6 +10,7 @@ from importlib import import_module
 from ..errors import SecateurError
 from ..session.plain import to_json
 from .arguments import WrongUsage, parser
+from .hints import with_hint
 from .output import Outcome, Reporter, standard_output_kept
 
 COMMANDS = {
@@ -68,7 +69,7 @@ def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:
 
 
 def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
-    sys.stderr.write(f"{error}\n")
+    sys.stderr.write(f"{with_hint(error.message)}\n")
     if error.details and (arguments.verbose or not TRACEBACK.search(error.details)):
         sys.stderr.write("".join(f"  {line}\n" for line in error.details.splitlines()))
     if arguments.json:
@@ -77,7 +78,7 @@ def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
 
 
 def _print_error(error: SecateurError) -> None:
-    content = {"code": error.message.code, "message": str(error), "details": error.details}
+    content = {"code": error.message.code, "message": with_hint(error.message), "details": error.details}
     sys.stdout.write(to_json({"error": content}).decode() + "\n")
 
 

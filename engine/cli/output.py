@@ -71,18 +71,18 @@ class Reporter:
             return
         if self.stream.isatty():
             self._rewrite(progress)
-        elif progress.text != self._text:
-            self.stream.write(progress.text + "\n")
-        self._text = progress.text
+        elif (text := str(progress.message)) != self._text:
+            self.stream.write(text + "\n")
+            self._text = text
 
     def _rewrite(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if progress.text == self._text and now - self._last < 0.1:
+        now, text = time.monotonic(), str(progress.message)
+        if text == self._text and now - self._last < 0.1:
             return
-        self._last = now
+        self._last, self._text = now, text
         share = f"  {progress.done}/{progress.total}" if progress.total else ""
         width = os.get_terminal_size(self.stream.fileno()).columns if self.stream.isatty() else 80
-        self.stream.write(f"\r\x1b[K{(progress.text + share)[: width - 1]}")
+        self.stream.write(f"\r\x1b[K{(text + share)[: width - 1]}")
         self.stream.flush()
 
 

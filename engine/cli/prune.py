@@ -119,7 +119,7 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
     """Score, plan, cut, recover and evaluate from the last state of a session."""
     start, notes = session.states()[-1], list[str]()
     for note in opened.notes:
-        reporter.note(note)
+        reporter.note(str(note))
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course(criterion, opened.task is not None)
     expected = None if asked.loss else _expected(session, start, course, scores, opened, reporter)
@@ -252,10 +252,10 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         "expected": None if done.expected is None else {"code": done.expected.code, "text": str(done.expected)},
         "recovery": to_plain(result.recovery),
         "latency": latency_content(done.latency),
-        "search": to_plain(done.found.trials) if done.found else None,
+        "search": [to_plain(one) | {"note": str(one.note or "")} for one in done.found.trials] if done.found else None,
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
-        "notes": [*done.opened.notes, *done.notes],
+        "notes": [*map(str, done.opened.notes), *done.notes],
     }
     short = " ".join(filter(None, (_shortfall(done.reached), shortfall(done.latency))))
     return Outcome(content, _text(done, result, exported, saved), short)

@@ -89,10 +89,10 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
         "metrics": metrics_of((("original", original), ("result", result))),
         "exports": [export_of(one) for one in done.exported],
         "files": [file for one in done.exported for file in one.files] + ([saved] if saved else []),
-        "notes": [*done.opened.notes, *done.notes],
+        "notes": [str(note) for note in (*done.opened.notes, *done.notes)],
     }
     lines = [done.opened.name, comparison(original, result), *(verified(state.verification) for state in cuts)]
     lines += [wrote(one) for one in done.exported]
-    lines += [*done.notes, *(f"not in this model: {name}" for name in done.missing)]
+    lines += [*map(str, done.notes), *(f"not in this model: {name}" for name in done.missing)]
     shortfall = "" if done.complete else "Not all of the recipe could be done again; the notes say what was left out."
     return Outcome(content, "\n".join(lines), shortfall)

@@ -37,9 +37,9 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "metric": metric_of(found.metric),
         "shares": found.shares.tolist(),
         "sets": [_set(opened.analysis, found, row) for row in range(len(found.keys))],
-        "notes": [*opened.notes, *found.notes],
+        "notes": [str(note) for note in (*opened.notes, *found.notes)],
     }
-    return Outcome(content, "\n".join([opened.name, _table(opened.analysis, found), *found.notes]))
+    return Outcome(content, "\n".join([opened.name, _table(opened.analysis, found), *map(str, found.notes)]))
 
 
 def _set(analysis: Analysis, found: Sensitivity, row: int) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "asked": asked_for(asked) | {"budgets": list(arguments.budgets), "criterion": criterion},
         "points": [_point(*row) for row in rows],
         "files": [arguments.save] if arguments.save else [],
-        "notes": [*opened.notes, *notes],
+        "notes": [*map(str, opened.notes), *notes],
     }
     text = "\n".join([opened.name, _table(states[start.id], rows), *notes])
     missed = [point for point in done.points if not point.states]
@@ -56,7 +56,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 
 
 def _point(point: Point, state: State | None) -> dict[str, Any]:
-    found = {"keep": point.share, "states": list(point.states), "note": point.note}
+    found = {"keep": point.share, "states": list(point.states), "note": str(point.note or "")}
     return found if state is None else found | costs_of(state) | _metric(state)
 
 
@@ -71,7 +71,7 @@ def _table(original: State, rows: list[tuple[Point, State | None]]) -> str:
     for point, state in [(None, original), *rows]:
         kept = percent(1.0) if point is None else percent(point.share)
         if state is None:
-            lines.append([kept, point.note if point else ""])
+            lines.append([kept, str(point.note or "") if point else ""])
         else:
             share = percent(state.macs / max(original.macs, 1))
             cells = [size(state.parameters), f"{size(state.macs)} ({share})", metric_value(reported(state))]

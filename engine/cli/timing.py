@@ -149,7 +149,7 @@ def loss_lines(found: Found) -> list[str]:
     rows = [[f"tried ({original.split} split, n = {original.count:,})", f"lost {original.name}", "standard error", ""]]
     for one in found.trials:
         cells = [f"{100 * one.loss:+.2f} {unit}", f"{100 * one.error:.2f}"] if one.state else ["", ""]
-        rows.append([f"{one.share:.1%}", *cells, "holds" if one.holds else one.note or "too much"])
+        rows.append([f"{one.share:.1%}", *cells, "holds" if one.holds else str(one.note or "too much")])
     rows[-1][-1] = f"the result: {rows[-1][-1]}"
     return columns(rows).splitlines()
 

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from ..errors import ExportError
+from ..errors import ExportError, Message
 from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
@@ -37,14 +37,15 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
         model = Decoding(request.model).eval() if request.step else request.model
         write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, request.inputs))
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
-        notes: tuple[str, ...] = ()
+        notes: tuple[Message, ...] = ()
         try:
             difference = yield from _made(request, folder, temporary, token, form, fixed=False)
         except ExportError as error:
             if not may_fix_batch:
                 raise
             difference = yield from _made(request, folder, temporary, token, form, fixed=True)
-            notes = (f"The file takes one sample at a time, for its batch size could not be left free: {error}",)
+            template = "The file takes one sample at a time, for its batch size could not be left free: {reason}"
+            notes = (Message("export.one_sample", template, {"reason": error.message}),)
     return Exported(form, (str(path),), difference, None, path.stat().st_size, notes)
 
 

@@ -72,7 +72,7 @@ def check_counts(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> 
         }.get(one.kind, "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes."),
         counts=" and ".join(map(str, counts)),
         where=", ".join(dict.fromkeys(analysis.sets[n].module or "the model" for n in one.sets)),
-        reason=str(one.reason),
+        reason=one.reason,
     )
 
 

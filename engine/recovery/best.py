@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..devices import CPU, placed
+from ..errors import Message
 from ..jobs import Job, Progress
 from ..tasks.protocol import Metric, Split
 from .isolation import modes_kept
@@ -37,7 +38,8 @@ def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recove
     with modes_kept(copy), placed(training.device, copy):
         copy.eval()
         metric = yield from training.task.evaluate(copy, Split.CHOOSE, training.token)
-    yield Progress(f"Measured {metric.name}", step, 0, {"step": float(step), "metric": metric.value})
+    shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
+    yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
     if best is not None and not _as_good(metric, best.metric):
         return best
     state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}

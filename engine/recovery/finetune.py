@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..devices import CPU, placed
-from ..errors import SecateurError, TaskError
+from ..errors import Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..tasks.protocol import Split, Task
 from .batchnorm import calibrate_batchnorm, trainable_batches
@@ -103,7 +103,7 @@ def _trained(
         position = Position(1, 0, (yield from _count(training)), torch.get_rng_state())
     else:
         best, position = put_back(training, found)
-        text = f"Going on at step {training.step}"
+        text = Message("progress.going_on", "Going on at step {step}", {"step": training.step})
         yield Progress(text, training.step)
         for point in course_of(found):  # the curve is that of the whole training
             yield Progress(text, training.step, values=point)
@@ -136,7 +136,8 @@ def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovere
 def _epoch(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Job[None]:
     """One pass over the calibrate split, in an order that the seed and the epoch give; from where it stopped."""
     settings, losses, spoken = training.settings, list[float](), time.monotonic()
-    text = f"Fine-tuning, epoch {position.epoch} of {settings.epochs}"
+    numbers = {"epoch": position.epoch, "epochs": settings.epochs}
+    text = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", numbers)
     resumed, random = position.done, torch.get_rng_state()
     torch.set_rng_state(position.random)
     for number, batch in enumerate(_given(training, position, best, checkpoint, random), start=1):

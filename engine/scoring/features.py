@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..inputs import call
 from ..jobs import CancelToken, Job
 from .aggregate import combined
@@ -43,7 +44,7 @@ def rate_by(
     def scores() -> NDArray[np.float64]:
         return combined(subject.places, elements, subject.combine)
 
-    for batch, progress in each_batch(subject, token, "Measuring what enters each layer"):
+    for batch, progress in each_batch(subject, token, Message("progress.features", "Measuring what enters each layer")):
         _run(subject, watching, batch, token)
         yield so_far(progress, scores)
     return scores()

@@ -7,6 +7,7 @@ w^2 it says, to second order and with weights taken as independent, what the los
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import combined
 from .choices import Combine, Slices
@@ -22,8 +23,8 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
         squares = {name: np.square(change) for name, change in changes.items()}
         np.add(totals, combined(subject.places, squares.get, subject.combine), out=totals)
 
-    text = "Measuring the Fisher information"
-    return (yield from over_samples(subject, token, text, add, lambda samples: totals / samples))
+    shown = Message("progress.fisher", "Measuring the Fisher information")
+    return (yield from over_samples(subject, token, shown, add, lambda samples: totals / samples))
 
 
 FISHER = Criterion(

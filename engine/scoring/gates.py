@@ -9,6 +9,7 @@ each set are divided by their L2 norm, as the paper does for each layer.
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
 from .choices import Normalise
@@ -26,7 +27,8 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     def scores(samples: int) -> NDArray[np.float64]:
         return np.where(counted(subject.places), sizes / samples, np.nan)
 
-    return (yield from over_samples(subject, token, "Measuring the gradient of each gate", add, scores))
+    shown = Message("progress.gates", "Measuring the gradient of each gate")
+    return (yield from over_samples(subject, token, shown, add, scores))
 
 
 GATES = Criterion(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.protocol import Split
 from .choices import Choices
@@ -55,7 +55,7 @@ def batches_of(setting: Setting, choices: Choices) -> int:
     return min((setting.batches or {}).get(Split.CALIBRATE, 0) or asked, asked)
 
 
-def each_batch(subject: Subject, token: CancelToken, text: str) -> Iterator[tuple[Any, Progress]]:
+def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
     """(calibrate batch, progress after it), shuffled by the seed; raises where there is none."""
     assert subject.task is not None
     asked = subject.choices.batches or BATCHES
@@ -63,7 +63,7 @@ def each_batch(subject: Subject, token: CancelToken, text: str) -> Iterator[tupl
     number = 0
     for number, batch in enumerate(islice(subject.task.batches(Split.CALIBRATE, seed=subject.seed), asked), 1):
         check(token)
-        yield batch, Progress(text, number, total)
+        yield batch, Progress(shown, number, total)
     if not number:
         raise TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
 
@@ -71,7 +71,7 @@ def each_batch(subject: Subject, token: CancelToken, text: str) -> Iterator[tupl
 def over_samples(
     subject: Subject,
     token: CancelToken,
-    text: str,
+    shown: Message,
     add: Callable[[Changes], None],
     scores: Callable[[int], NDArray[np.float64]],
 ) -> Job[NDArray[np.float64]]:
@@ -82,13 +82,13 @@ def over_samples(
     assert subject.task is not None
     together = getattr(subject.task, "together", False)
     count, most = 0, sys.maxsize if subject.choices.batches else SAMPLES
-    for batch, progress in each_batch(subject, token, text):
+    for batch, progress in each_batch(subject, token, shown):
         total = min(most, progress.total * (1 if together else subject.task.spec.batch))
         for sample in [batch] if together else samples_of(batch, subject.task.inputs(batch)):
             check(token)
             add(changes_of(subject, sample, token))
             count += 1
-            yield so_far(Progress(text, count, total), partial(scores, count))
+            yield so_far(Progress(shown, count, total), partial(scores, count))
             if count == most:
                 return scores(count)
     return scores(count)

@@ -28,7 +28,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     assert subject.task is not None
     blocks = list(_blocks(subject))
     turning = Turning({one.structure: _channels(subject, one.structure) for one in blocks})
-    for batch, progress in each_batch(subject, token, "Measuring what each block changes"):
+    for batch, progress in each_batch(subject, token, Message("progress.blocks", "Measuring what each block changes")):
         with _watched(subject, turning, blocks, token):
             call(subject.model, subject.task.inputs(batch))
         yield progress

@@ -7,6 +7,7 @@ in eval mode.
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
 from .choices import Slices
@@ -22,7 +23,8 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     def scores() -> NDArray[np.float64]:
         return np.where(counted(subject.places), np.sqrt(squares / batches), np.nan)
 
-    for batch, progress in each_batch(subject, token, "Measuring how the loss depends on each structure"):
+    shown = Message("progress.taylor", "Measuring how the loss depends on each structure")
+    for batch, progress in each_batch(subject, token, shown):
         squares += np.square(structure_sums(subject.places, changes_of(subject, batch, token).get)[0])
         batches += 1
         yield so_far(progress, scores)

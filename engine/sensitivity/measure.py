@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..devices import CPU, placed
-from ..errors import PlanError, VerificationError
+from ..errors import Message, PlanError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..planning.marks import keep
 from ..structures.analysis import Analysis, Mask, identities
@@ -69,14 +69,15 @@ def sensitivity(
     wanted = trials(removed, numbers)
     baseline = yield from _known(subject, (-1, 0), points, token, Progress("Evaluating", 0, len(wanted)))
     found: dict[tuple[int, int], Metric] = {}
-    notes: list[str] = []
+    notes: list[Message] = []
     for done, point in enumerate(wanted):
         one = subject.analysis.sets[point[0]]
-        text = f"Without {point[1]} of {remaining(one, subject.removed)} in {one.module or one.name}"
+        words = {"count": point[1], "of": remaining(one, subject.removed), "layer": one.module or one.name}
+        text = Message("progress.without", "Without {count} of {of} in {layer}", words)
         try:
             found[point] = yield from _known(subject, point, points, token, Progress(text, done, len(wanted)))
         except (PlanError, VerificationError) as error:
-            notes.append(f"{text}: {error}")
+            notes.append(Message("sensitivity.left_out", "{trial}: {reason}", {"trial": text, "reason": error.message}))
     pairs = [[(number, int(n)) for n in row] for number, row in zip(numbers, removed, strict=True)]
     values, errors = (
         np.array([[_number(found, pair, baseline, name) for pair in row] for row in pairs]).reshape(removed.shape)

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..tasks.protocol import Metric
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -34,7 +35,7 @@ class Sensitivity:
     removed: NDArray[np.int64]
     values: NDArray[np.float64]
     errors: NDArray[np.float64]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
     @property
     def lost(self) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from ..baselines.protocol import Baseline, BaselineSpec, Made, Round, Standing
 from ..baselines.table import RULES
 from ..baselines.verdict import Result, Verdict, verdict
 from ..devices import placed
-from ..errors import SecateurError
+from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
 from ..planning.goal import DEFAULT_KINDS
 from ..planning.protocol import Cost, Goal, Limit
@@ -32,7 +32,7 @@ class Missed:
     """A baseline that could not be made: what was asked for, and why."""
 
     asked: BaselineSpec
-    reason: str
+    reason: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +70,21 @@ def compare(
     missed: list[Missed] = []
     metric = yield from _reported(session, state, token)
     for number, one in enumerate(asked, 1):
-        yield Progress(f"Baseline {number} of {len(asked)}: {RULES[one.kind].title}", number, len(asked))
+        words = {"number": number, "count": len(asked), "title": Message("baselines.title", RULES[one.kind].title)}
+        yield Progress(Message("progress.baseline", "Baseline {number} of {count}: {title}", words), number, len(asked))
         try:
             yield Progress("Made", number, len(asked), made=(yield from make(session, state, one, token)))
         except Cancelled:
             raise
         except SecateurError as error:
-            missed.append(Missed(one, str(error)))
+            missed.append(Missed(one, error.message))
     if target is not None:
         names = [session.states()[0].id, state]
         for one in session.baselines(state):
             try:
                 session.measurable(one.id)
             except SecateurError as error:
-                missed.append(Missed(one.asked, str(error)))
+                missed.append(Missed(one.asked, error.message))
             else:
                 names.append(one.id)
         yield from session.measure(tuple(names), target, token)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SecateurError
+from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..latency.protocol import LatencyTable
 from ..planning.goal import solve
@@ -70,12 +70,12 @@ class Point:
     Attributes:
         share: What was asked to be kept.
         states: Ids of the states on the way, the result last; () where there is none.
-        note: Why there is none, "" where there is.
+        note: Why there is none; None where there is one.
     """
 
     share: float
     states: tuple[str, ...]
-    note: str = ""
+    note: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,9 @@ def sweep(
         scores = yield from session.score(state, course.criterion, course.choices, course.seed, token)
     points: list[Point] = []
     for number, share in enumerate(sorted(shares, reverse=True), 1):
-        shown = Progress(f"Budget {number} of {len(shares)} ({share:.0%}): ", number - 1, len(shares))
+        numbers = {"number": number, "count": len(shares), "share": share}
+        words = Message("progress.budget", "Budget {number} of {count} ({share:.0%})", numbers)
+        shown = Progress(words, number - 1, len(shares))
         job = _point(session, state, at_share(course, share), share, token, scores)
         points.append((yield from part_of(shown, job)))
     ends = [session.history.state(point.states[-1]) for point in points if point.states]
@@ -172,9 +174,9 @@ def _point(
     except Cancelled:
         raise
     except SecateurError as error:
-        return Point(share, (), str(error))
+        return Point(share, (), error.message)
     if not made:
-        return Point(share, (), "The state meets this budget already.")
+        return Point(share, (), Message("sweep.met", "The state meets this budget already."))
     return Point(share, tuple(one.id for one in made))
 
 

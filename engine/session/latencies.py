@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PlanError, VerificationError
+from ..errors import Message, PlanError, VerificationError
 from ..export.parcel import input_shape, pack
 from ..export.several import write_several
 from ..inputs import at_size
@@ -155,10 +155,14 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
         done = len(plans) - len(missing)
         for start in range(0, len(missing), AT_ONCE):
             some, folder = missing[start : start + AT_ONCE], Path(place) / str(start)
-            words = Progress(f"Writing cut models {done + 1} to {done + len(some)} of {len(plans)}", done, len(plans))
+            numbers = {"first": done + 1, "last": done + len(some), "count": len(plans)}
+            shown = Message("progress.writing", "Writing cut models {first} to {last} of {count}", numbers)
+            words = Progress(shown, done, len(plans))
             files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False)
             for plan, file in zip(some, files, strict=True):
-                words = Progress(f"Measuring cut model {done + 1} of {len(plans)}", done, len(plans))
+                numbers = {"number": done + 1, "count": len(plans)}
+                shown = Message("progress.measuring", "Measuring cut model {number} of {count}", numbers)
+                words = Progress(shown, done, len(plans))
                 if file is not None:
                     found = yield from part_of(words, _profiled(measuring, original[0], file, token), words=False)
                     store.put(_key(kept_sizes(measuring.analysis, plan)), found)

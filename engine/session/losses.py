@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PlanError, SecateurError
+from ..errors import Message, PlanError, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..planning.protocol import Cost, Limit
 from ..tasks.protocol import Metric, Split
@@ -61,7 +61,7 @@ class Trial:
         loss: Of the metric on the choose split, as `Tolerance.loss` counts.
         error: Standard error of the loss, as if the two metrics had been measured on different samples.
         holds: Whether the loss is at most what was asked.
-        note: Why there is no state.
+        note: Why there is no state; None where there is one.
         final: Made with all epochs, to be the result; else briefly.
     """
 
@@ -70,7 +70,7 @@ class Trial:
     loss: float = 0.0
     error: float = 0.0
     holds: bool = False
-    note: str = ""
+    note: Message | None = None
     final: bool = False
 
 
@@ -148,16 +148,19 @@ class _Search:
 
     def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
         """Make, judge and tell a budget; a budget that cannot be made does not hold."""
-        words = f"Trial {number + 1} ({share:.0%} of the {self.tolerance.cost}): "
-        shown = Progress(words, number, self.tolerance.trials) if brief else Progress(f"The result: {words}")
+        numbers = {"number": number + 1, "share": share, "cost": str(self.tolerance.cost)}
+        words = Message("progress.trial", "Trial {number} ({share:.0%} of the {cost})", numbers)
+        result = Message("progress.result", "The result: {trial}", {"trial": words})
+        shown = Progress(words, number, self.tolerance.trials) if brief else Progress(result)
         try:
             trial = yield from part_of(shown, self._made(share, brief))
         except Cancelled:
             raise
         except SecateurError as error:
-            trial = Trial(share, "", note=str(error), final=not brief)
+            trial = Trial(share, "", note=error.message, final=not brief)
         self.trials.append(trial)
-        told = f"{words}judged", number + 1, max(self.tolerance.trials, number + 1)
+        judged = Message("progress.judged", "{trial}: judged", {"trial": words})
+        told = judged, number + 1, max(self.tolerance.trials, number + 1)
         if trial.state:
             yield Progress(*told, made=self.session.history.state(trial.state))
         yield Progress(*told, made=trial)

@@ -111,8 +111,8 @@ class Opened(Place):
         return self.device
 
     def _need(self) -> Live:
-        if self._live is None and self._shown is not None:
-            raise OpenError("session.shown", "{absent}", absent=self._shown.absent)
+        if self._live is None and self._shown is not None and (why := self._shown.absent) is not None:
+            raise OpenError.saying(why)
         if self._live is None:
             raise OpenError("session.closed", "No model is open. Open one first.")
         return self._live
@@ -120,7 +120,7 @@ class Opened(Place):
     def _need_task(self) -> Task:
         task = self._need().task
         if task is None:
-            raise TaskError("session.no_task", "This needs data: attach it, or say which (--task).")
+            raise TaskError("session.no_task", "This needs data: attach it, or say which.")
         return task
 
     def _original(self, model: nn.Module, analysis: Analysis, metrics: tuple[Metric, ...]) -> State:
@@ -130,9 +130,9 @@ class Opened(Place):
 
     def _opened(self) -> OpenedModel:
         live = self._need()
-        changed = tuple(map(str, self.history.notes))
+        changed = self.history.notes
         of_data = () if live.info is None else live.info.notes
-        notes = (*changed, *map(str, (*live.prepared.opened.notes, *live.analysis.notes)), *of_data)
+        notes = (*changed, *live.prepared.opened.notes, *live.analysis.notes, *of_data)
         spec = self.history.spec and replace(self.history.spec, task=self.history.task)
         told = (live.prepared.opened.name, live.analysis, self.history.state("s0"), notes, live.info, spec)
         return OpenedModel(*told, devices=available(), folder=str(self.folder), changed=changed)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..detectors import looked_at
-from ..errors import OpenError, SecateurError, TaskError
+from ..errors import Message, OpenError, SecateurError, TaskError
 from ..inputs import Inputs, few, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from ..sources.open import open_model
@@ -25,7 +25,7 @@ from ..surgery.settle import settle
 from ..tasks.answers import ask, channels_taken, evaluating
 from ..tasks.open import RESIZED, open_task
 from ..tasks.preparation import better_prepared
-from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, option
+from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, beside_data
 
 WITH_TEXT = ("csv", "parquet", "text")
@@ -71,16 +71,17 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
 
 
 def opened_task(spec: TaskSpec, model: Any) -> Task:
-    """The task of a specification; images are read as greys where the model takes one channel and refuses three."""
+    """The task of a specification; images get as many channels as the model takes, where it refuses others."""
     task = open_task(spec)
-    if spec.kind not in RESIZED or option(spec, GREY) or channels_taken(model) != 1:
+    other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")
+    if spec.kind not in RESIZED or option(spec, GREY) or not other or (other == "yes") == one_mean(spec):
         return task
     try:
         with evaluating(model):
             ask(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
     except TaskError as error:
         if error.message.code == "task.channels":
-            return open_task(replace(spec, options=(*spec.options, (GREY, "yes"))))
+            return open_task(replace(spec, options=(*spec.options, (GREY, other))))
     return task
 
 
@@ -102,9 +103,9 @@ def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     return (yield from own_class(opened.model, analysis, inputs, token)) if prepared.spec.own_class else analysis
 
 
-def judged(task: Task, model: Any, split: Split, token: CancelToken, text: str) -> Job[Metric]:
+def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:
     """Evaluate; an error of the model or the data becomes a TaskError."""
-    yield Progress(text)
+    yield Progress(shown)
     try:
         return (yield from task.evaluate(model, split, token))
     except SecateurError:
@@ -117,12 +118,14 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     """What the original scores on a task, and what to show of it: wrong preprocessing is found here."""
     info = described(task, model)  # First: data without labels is judged by what the original says.
     began = time.monotonic()
-    metric = yield from judged(task, model, Split.REPORT, token, "Evaluating the original")
+    metric = yield from judged(
+        task, model, Split.REPORT, token, Message("progress.original", "Evaluating the original")
+    )
     seconds = (time.monotonic() - began) / max(metric.count, 1)
     remark = yield from better_prepared(task, model, token)
     if remark is None:
         return (metric,), replace(info, seconds=seconds)
-    return (metric,), replace(info, seconds=seconds, notes=(str(remark.message),), better=remark.spec)
+    return (metric,), replace(info, seconds=seconds, notes=(remark.message,), better=remark.spec)
 
 
 def described(task: Task, model: Any | None) -> TaskInfo:
@@ -145,7 +148,7 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
         raise OpenError(
             "open.no_input",
             "The model has to be run once to be understood, and nobody said what its input looks like. Give its shape "
-            "with the batch first, for example 1x3x224x224 (--input), or the data (--task).",
+            "with the batch first, for example 1x3x224x224, or the data.",
         )
     generator = torch.Generator().manual_seed(0)
     return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))

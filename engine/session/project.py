@@ -139,9 +139,7 @@ def located(
     task = None if task is None else change_task(task, change)
     for part in parts_of(model, task):
         if not Path(part.path).exists():
-            template = (
-                "{path} is not there any more; the project needs it as its {role}. Say where it is now (--moved)."
-            )
+            template = "{path} is not there any more; the project needs it as its {role}. Say where it is now."
             raise OpenError("project.moved", template, path=part.path, role=part.role.value)
     return model, task
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PlanError
+from ..errors import Message, PlanError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..planning.goal import solve
 from ..planning.marks import check_plan
@@ -49,7 +49,7 @@ class Replay:
     states: tuple[State, ...]
     exported: tuple[Exported, ...]
     missing: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Message, ...]
     complete: bool = True
 
 
@@ -66,7 +66,7 @@ class _Run:
     plan: PlanIntent = field(default_factory=PlanIntent)
     exported: list[Exported] = field(default_factory=list[Exported])
     missing: list[str] = field(default_factory=list[str])
-    notes: list[str] = field(default_factory=list[str])
+    notes: list[Message] = field(default_factory=list[Message])
     complete: bool = True
     again: bool = False  # A plan was made again: what later ones marked was chosen for another model.
     gone: Counter[str] = field(default_factory=Counter[str])  # Structures that plans so far removed, by set key.
@@ -130,28 +130,31 @@ def steps_again(
     """
     found = fit_of(recipe, session, opened)
     if mode is not None and (why := found.refused.get(mode)) is not None:
-        raise PlanError(why.code, why.template, **why.arguments)
+        raise PlanError.saying(why)
     run = _Run(session, opened, found, mode, [opened.state.id], opened.analysis.empty())
-    run.notes += [str(sentence) for sentence in found.sentences]
+    run.notes += found.sentences
     steps = found.recipe.steps
     for number, step in enumerate(steps[1:], 2):
-        yield Progress(f"Step {number} of {len(steps)}", number, len(steps))
+        numbers = {"number": number, "count": len(steps)}
+        yield Progress(Message("progress.step", "Step {number} of {count}", numbers), number, len(steps))
         if (why := _impossible(step, run)) and mode is not None:
             run.complete = False
-            run.notes.append(f"Step {number} and what follows it was left out: {why}")
+            template = "Step {number} and what follows it was left out: {why}"
+            run.notes.append(Message("replay.left_out", template, {"number": number, "why": why}))
             break
         yield from _apply(step, run, token)
     states = tuple(session.history.state(one) for one in run.made)
     return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
 
 
-def _impossible(step: Step, run: _Run) -> str:
-    """Why a step means nothing on another version of the model, "" where it does."""
+def _impossible(step: Step, run: _Run) -> Message | None:
+    """Why a step means nothing on another version of the model, None where it does."""
     if isinstance(step, Recover | Compare) and not run.session.has_task:
-        return "it needs data. Attach it, then recover."
+        return Message("replay.needs_data", "it needs data. Attach it, then recover.")
     if isinstance(step, Attach):
-        return "its weights were trained for the version before. Train this one, then attach its own."
-    return ""
+        template = "its weights were trained for the version before. Train this one, then attach its own."
+        return Message("replay.other_weights", template)
+    return None
 
 
 def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
@@ -160,7 +163,8 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Plan():
             run.marks, run.plan = (yield from _marks(step, run, token)), step.intent
         case Cut() if not (run.marks & ~session.removed(run.state)).any():
-            run.notes.append("The model meets the goal of a plan already; nothing was cut for it.")
+            template = "The model meets the goal of a plan already; nothing was cut for it."
+            run.notes.append(Message("replay.met", template))
         case Cut():
             yield from _made(run, (yield from session.cut(run.state, run.marks, run.plan, token)))
         case Recover():
@@ -174,8 +178,8 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Export() if run.mode is None:
             run.exported.append((yield from session.export(run.state, step.intent.format, step.intent.path, token)))
         case Export():
-            template = f"{step.intent.path} was not written again: it holds the version before. Export this one."
-            run.notes.append(template)
+            template = "{path} was not written again: it holds the version before. Export this one."
+            run.notes.append(Message("replay.not_written", template, {"path": step.intent.path}))
         case _:  # Scores are made when a plan needs them; a second model is not opened.
             pass
 
@@ -210,7 +214,8 @@ def _best(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
     if goal is not None:
         run.missing += missing
         run.again = True
-        run.notes.append(f"Planned again ({asked_in_words(goal)}): the recorded structures do not match.")
+        template = "Planned again ({goal}): the recorded structures do not match."
+        run.notes.append(Message("replay.again", template, {"goal": asked_in_words(goal)}))
         return (yield from _planned_again(step.intent, goal, run, token))
     return _same_indices(step, run)
 
@@ -223,9 +228,8 @@ def _same_indices(step: Plan, run: _Run) -> Mask:
         raise PlanError("recipe.no_plan", template, details="\n".join(missing))
     if missing:
         run.complete = False
-        run.notes.append(
-            f"{len(missing)} of the structures that were marked are not in this model; they were left out."
-        )
+        template = "{count} of the structures that were marked are not in this model; they were left out."
+        run.notes.append(Message("replay.missing", template, {"count": len(missing)}))
     return recorded
 
 
@@ -242,7 +246,8 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
         have = analysis.sets[number].count
         kept[number] = widths.get(key, have) - run.gone[key]
         if kept[number] >= have:
-            run.notes.append(f"{shown(key)} has no more than the {kept[number]} that it shall keep; it loses nothing.")
+            template = "{layer} has no more than the {count} that it shall keep; it loses nothing."
+            run.notes.append(Message("replay.small", template, {"layer": shown(key), "count": kept[number]}))
     scores = yield from _scores(step.intent, run, token)
     locked, missing = from_identities(analysis, step.intent.locked)
     run.missing += missing
@@ -251,7 +256,9 @@ def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
         one = analysis.sets[number]
         left = one.count - int(plan[one.structures].sum())
         if left != min(count, one.count):
-            run.notes.append(f"{shown(one.key)} keeps {left}, not {count}: it loses in step with others.")
+            template = "{layer} keeps {left}, not {count}: it loses in step with others."
+            words = {"layer": shown(one.key), "left": left, "count": count}
+            run.notes.append(Message("replay.in_step", template, words))
     return plan
 
 
@@ -269,7 +276,8 @@ def _goal(step: Plan, run: _Run) -> Goal:
         raise PlanError("recipe.no_goal", template)
     kinds = {key.partition("|")[0] for key in step.outcome.removed} & set(Kind)
     goal = Goal((Limit(Cost.MACS, step.outcome.macs / before),), kinds=tuple(sorted(map(Kind, kinds))))
-    run.notes.append(f"A plan that was marked by hand was planned for instead: {asked_in_words(goal)}, as it left.")
+    template = "A plan that was marked by hand was planned for instead: {goal}, as it left."
+    run.notes.append(Message("replay.goal", template, {"goal": asked_in_words(goal)}))
     return goal
 
 

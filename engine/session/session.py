@@ -17,7 +17,7 @@ from torch import nn
 
 from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
-from ..errors import OpenError
+from ..errors import Message, OpenError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..planning.protocol import Goal
@@ -162,7 +162,8 @@ class Session(Handing):
         """Measure a state's metric; it is kept in the state."""
         task, model = self._need_task(), self._model(state)
         with placed(self.device, model):
-            metric = yield from judged(task, model, split, token, f"Evaluating on the {split} split")
+            shown = Message("progress.split", "Evaluating on the {split} split", {"split": split.value})
+            metric = yield from judged(task, model, split, token, shown)
         self.history.add_metric(state, metric)
         return metric
 
@@ -322,8 +323,8 @@ class Session(Handing):
         with removed_unless_finished(Path(path)):
             exported = yield from exporter.export(self._artifacts().request(self._model(state), one, path), token)
             if live.task is not None:
-                text = "Measuring the metric on the file"
-                metric = yield from judged(live.task, exporter.predictor(path), Split.REPORT, token, text)
+                shown = Message("progress.on_file", "Measuring the metric on the file")
+                metric = yield from judged(live.task, exporter.predictor(path), Split.REPORT, token, shown)
                 exported = replace(exported, metric=metric)
             self._artifacts().remember(one, exported)
             self.history.put(replace(one, exports=(*one.exports, exported)))
@@ -408,12 +409,12 @@ class Session(Handing):
         bundle = read_bundle(Path(spec.source))
         absent = bundle.absent
         try:
-            if not absent:
+            if absent is None:
                 return (yield from self._open_whole(bundle, spec, token))
         except OpenError as error:
             if error.message.code in ("source.code", "checkpoint.pickle"):
                 raise
-            absent = str(error)
+            absent = error.message
         shown = bundle.opened(absent)
         self._live, self._shown = None, bundle
         return shown

@@ -34,7 +34,7 @@ class Exported:
         difference: max|a - b| / max|a| of file against PyTorch model on real inputs.
         metric: The metric measured on the file itself, None without a task.
         bytes: Size of the files.
-        notes: What the file does less than the model, in words.
+        notes: What the file does less than the model; plain words in what earlier versions kept.
     """
 
     format: str
@@ -42,7 +42,7 @@ class Exported:
     difference: float
     metric: Metric | None
     bytes: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class OpenedModel:
         notes: Remarks in words.
         task: What the attached task shows, None without one.
         spec: As it was opened, with its task.
-        absent: Why it can only be looked at, "" where it can be worked on.
+        absent: Why it can only be looked at, None where it can be worked on.
         devices: Where models can be trained and judged, the CPU first.
         folder: Of the session that it is open in.
         changed: What is not as it was when this was left or saved, in words.
@@ -149,10 +149,10 @@ class OpenedModel:
     name: str
     analysis: Analysis
     state: State
-    notes: tuple[str, ...]
+    notes: tuple[Message, ...]
     task: TaskInfo | None
     spec: ModelSpec | None = None
-    absent: str = ""
+    absent: Message | None = None
     devices: tuple[str, ...] = (CPU,)
     folder: str = ""
-    changed: tuple[str, ...] = ()
+    changed: tuple[Message, ...] = ()

@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from ..baselines.protocol import Baseline
-from ..errors import OpenError
+from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..session.files import being_written, not_written
 from ..session.history import History
@@ -120,14 +120,15 @@ class Bundle:
     weights: frozenset[str]
 
     @property
-    def absent(self) -> str:
-        """Why it can only be looked at, "" where the weights of every state are in it."""
+    def absent(self) -> Message | None:
+        """Why it can only be looked at, None where the weights of every state are in it."""
         if self.history.weights <= self.weights:
-            return ""
-        return (
+            return None
+        template = (
             "The model's weights are not in this bundle, so it can only be looked at. Apply its recipe to the weights, "
             "and its cuts are made again."
         )
+        return Message("bundle.no_weights", template)
 
     def check_code(self) -> None:
         """Raise OpenError where the Python file that makes the model is not beside the bundle."""
@@ -140,13 +141,14 @@ class Bundle:
             )
             raise OpenError("bundle.no_code", template, file=Path(file).name)
 
-    def opened(self, absent: str) -> OpenedModel:
+    def opened(self, absent: Message) -> OpenedModel:
         """The bundle to look at; raises OpenError where it does not have the model's structures."""
         if self.analysis is None:
             template = "{path} does not hold the model's structures. Read its report, or apply its recipe to the model."
             raise OpenError("bundle.no_structures", template, path=self.path.name)
         made = self.manifest
-        note = f"A bundle of {made.written}, made on {made.machine}."
+        words = {"written": made.written, "machine": made.machine}
+        note = Message("bundle.made", "A bundle of {written}, made on {machine}.", words)
         original = next(iter(self.history.states.values()))
         return OpenedModel(made.title, self.analysis, original, (note, absent), None, self.history.spec, absent)
 
@@ -188,7 +190,7 @@ def write_bundle(
             for name, data in members.items():
                 archive.writestr(name, data)
             for number, (name, file) in enumerate(files.items(), 1):
-                yield Progress(f"Weights {number} of {len(files)}", number, len(files))
+                yield _weights(number, len(files))
                 with file.open("rb") as source, archive.open(_stored(name, file), "w") as member:
                     while data := source.read(PIECE):
                         check(token)
@@ -218,11 +220,16 @@ def read_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest, recipe, history, analysis, weights)
 
 
+def _weights(number: int, count: int) -> Progress:
+    words = Message("progress.weights", "Weights {number} of {count}", {"number": number, "count": count})
+    return Progress(words, number, count)
+
+
 def take_weights(bundle: Bundle, folder: Path, token: CancelToken = NEVER) -> Job[None]:
     """Copy a bundle's weights into a folder of a store, each held against its hash."""
     with _opened(bundle.path) as archive:
         for number, digest in enumerate(sorted(bundle.weights), 1):
-            yield Progress(f"Weights {number} of {len(bundle.weights)}", number, len(bundle.weights))
+            yield _weights(number, len(bundle.weights))
             target, found = folder / f"{digest}.safetensors", hashlib.sha256()
             with being_written(target) as temporary, temporary.open("wb") as file:
                 for data in _parts(archive, f"weights/{digest}.safetensors", bundle.path):

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import msgspec
 
@@ -75,7 +76,7 @@ def _spec(spec: ModelSpec) -> ModelSpec:
 
 def bare_export(exported: Exported) -> Exported:
     """An export whose files are names, and whose remarks name no place."""
-    notes = tuple(without_paths(note) for note in exported.notes)
+    notes = tuple(map(_said, exported.notes))
     return replace(exported, files=tuple(map(base_name, exported.files)), notes=notes)
 
 
@@ -97,5 +98,11 @@ def _verification(one: Verification) -> Verification:
 
 
 def _message(one: Message) -> Message:
-    arguments = {key: without_paths(value) if isinstance(value, str) else value for key, value in one.arguments.items()}
-    return replace(one, arguments=arguments)
+    return replace(one, arguments={key: _said(value) for key, value in one.arguments.items()})
+
+
+def _said(value: Any) -> Any:
+    """What a field of a sentence holds, without paths: a text, or a sentence within the sentence."""
+    if isinstance(value, Message):
+        return _message(value)
+    return without_paths(value) if isinstance(value, str) else value

@@ -133,7 +133,7 @@ def _needs_consent(path: Path, error: Exception) -> OpenError:
     return OpenError(
         "checkpoint.pickle",
         "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
-        "from, allow it (--trust-pickle); otherwise save only the state_dict().",
+        "from, allow it; otherwise save only the state_dict().",
         details=str(error).rpartition("WeightsUnpickler error:")[2].strip(),
         path=str(path),
     )

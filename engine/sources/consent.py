@@ -42,8 +42,7 @@ def require_consent(spec: ModelSpec, sealed: str, folder: Path, trusted: bool) -
         return
     raise OpenError(
         "source.code",
-        "{folder} was made elsewhere, or moved, and opening it runs {files}. If you trust that code, allow it "
-        "(--trust-code).",
+        "{folder} was made elsewhere, or moved, and opening it runs {files}. If you trust that code, allow it.",
         folder=str(folder),
         files=" and ".join(files),
     )

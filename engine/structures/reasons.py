@@ -94,7 +94,7 @@ def split(number: int) -> Message:
 
 def counted(reason: Message) -> Message:
     """Constraints that leave no choice."""
-    return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": str(reason)})
+    return Message("fixed.counted", "No number of these can go alone or with others: {reason}", {"reason": reason})
 
 
 def own_code(kind: str) -> Message:
@@ -159,7 +159,7 @@ def also_makes(module: str) -> Message:
 
 def stays(module: str, reason: Message) -> Message:
     """A block without which the model's code did not run."""
-    return Message("block.stays", "{module} cannot go as a whole. {reason}", {"module": module, "reason": str(reason)})
+    return Message("block.stays", "{module} cannot go as a whole. {reason}", {"module": module, "reason": reason})
 
 
 def can_be_merged(count: int, method: str) -> Message:

@@ -149,7 +149,8 @@ def _run_together(
 ) -> Job[Sets]:
     """Sets that run together: the good ones and as many of the others as can be found by taking them apart."""
     check(token)
-    yield Progress(f"Cutting half of {len(good) + len(others)} sets on trial", 2, 3)
+    count = {"count": len(good) + len(others)}
+    yield Progress(Message("progress.trials", "Cutting half of {count} sets on trial", count), 2, 3)
     failure = trials.fails((*good, *others)) if others else None
     if failure is None:
         return (*good, *others)

@@ -293,7 +293,7 @@ def _other_size(
         skipped.append(f"another input size: the original runs only at the given one ({plain})")
         chosen, name = cast_inputs(inputs, torch.float32), "removal in float32"
         plain = _run(pair.before, chosen, plan)
-    yield Progress("Verifying: " + name, 4, 5)
+    yield Progress("Verifying: in float32" if resized is None else "Verifying: another input size", 4, 5)
     if _finite(name, plain, skipped) is None:
         return
     made = _removal(name, pair, plan, factors, chosen, plain)

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional
 
 from ..errors import TaskError
 from .pixels import standardise
-from .protocol import GREY, TaskSpec, option
+from .protocol import GREY, TaskSpec, one_mean, option
 
 CACHE_BYTES = 512 * 2**20
 
@@ -20,9 +20,9 @@ class ImageReader:
     """Reads images as one task wants them, quickly the second time."""
 
     def __init__(self, spec: TaskSpec) -> None:
-        """Prepare what the specification asks for: size, normalisation, grey where that or one mean is given."""
+        """Prepare what is asked for: size, normalisation; grey where one mean is given and nobody says otherwise."""
         self._spec = spec
-        self._grey = option(spec, GREY) == "yes" or max(len(spec.mean), len(spec.std)) == 1
+        self._grey = option(spec, GREY, "yes" if one_mean(spec) else "") == "yes"
         self._cache: dict[Hashable, torch.Tensor] = {}
         self._room = CACHE_BYTES
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from .protocol import Metric, Split
 from .purposes.protocol import Purpose, Rows
@@ -25,11 +25,12 @@ def measure(
     """
     parts: list[Rows] = []
     count = 0
+    shown = Message("progress.evaluating", "Evaluating on {split}", {"split": split.value})
     check(token)
     for rows in judged:
         parts.append(rows)
         count += len(rows)
-        yield Progress(f"Evaluating on {split.value}", count, total)
+        yield Progress(shown, count, total)
         check(token)
     if not parts:
         raise TaskError("task.no_batches", "The split {split} has no batches; give it some data.", split=split.value)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Message
 from ..inputs import Inputs
 from ..jobs import CancelToken, Job
 from .lesson import Lesson
@@ -37,7 +38,7 @@ class TaskSpec:
         options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
             "seed" of the splits, "features" and "label" (names of columns, commas between them), "header" (of a table:
             "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample),
-            "grey" ("yes": images are read as greys; found by itself where the model takes one channel).
+            "grey" ("yes": images are read as greys, "no": in colour; found by itself by what the model takes).
     """
 
     kind: str
@@ -53,7 +54,7 @@ OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "see
 """Names of the options of a specification."""
 
 GREY = "grey"
-"""The option that images are read as greys: not asked for, it follows from the model."""
+"""The option that images are read as greys, or in colour: not asked for, it follows from the model."""
 
 BATCHES = {"coco": 4}
 """Samples of a batch by kind of data, where they are larger than others."""
@@ -65,6 +66,11 @@ BYTES = "bytes"
 def option(spec: TaskSpec, name: str, default: str = "") -> str:
     """An option of a specification."""
     return dict(spec.options).get(name, default)
+
+
+def one_mean(spec: TaskSpec) -> bool:
+    """One number is given for all channels, and no more than one."""
+    return max(len(spec.mean), len(spec.std)) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class TaskInfo:
     batches: dict[str, int] = field(default_factory=dict[str, int])
     batch: int = 1
     seconds: float = 0.0
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     spec: TaskSpec | None = None
     better: TaskSpec | None = None
 

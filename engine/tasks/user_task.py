@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import torch
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from .answers import ask, evaluating, logits
@@ -122,7 +122,9 @@ class UserTask:
         check(token)
         with evaluating(predict):
             if self.file.defines("evaluate"):
-                yield Progress(f"Evaluating by {Path(self.spec.path).name}")
+                yield Progress(
+                    Message("progress.own_metric", "Evaluating by {file}", {"file": Path(self.spec.path).name})
+                )
                 return to_metric(self._own(predict, split, token), split, self.spec.path)
             with evaluating(self._original):
                 judged, agreement = self._judged(predict, split), not self._has_labels()

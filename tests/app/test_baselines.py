@@ -14,6 +14,7 @@ from secateur.app.panels.tradeoff_points import trade_off
 from secateur.engine.baselines import families
 from secateur.engine.baselines.protocol import LIBRARIES, Baseline, BaselineKind, BaselineSpec
 from secateur.engine.baselines.verdict import Result, verdict
+from secateur.engine.errors import Message
 from secateur.engine.planning.goal import suggest
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.comparing import Comparison, Missed
@@ -161,7 +162,7 @@ def test_what_could_not_be_made_is_said_and_other_data_end_them_all(qtbot, playe
     document = player.document
     document.beside.start((BaselineSpec(BaselineKind.STOCK),))
     said = verdict(Result(reported(0.9), document.state.macs), ())
-    missed = Missed(BaselineSpec(BaselineKind.STOCK), "No smaller model is known.")
+    missed = Missed(BaselineSpec(BaselineKind.STOCK), Message("any", "No smaller model is known."))
     player.answer("compare", Comparison(document.state, (), (missed,), said))
     assert "No smaller model is known." in player.sentences[-1]
     document.beside.take((baseline(player, BaselineKind.STOCK, 0.85),))

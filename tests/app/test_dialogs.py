@@ -15,9 +15,8 @@ from secateur.app.dialogs.export import Export
 from secateur.app.dialogs.open_model import KINDS, OpenModel
 from secateur.app.dialogs.target import Target
 from secateur.app.dialogs.texts import numbers, shape
-from secateur.app.panels.words import sentence
 from secateur.app.top_bar import target_words
-from secateur.engine.errors import Message, OpenError
+from secateur.engine.errors import OpenError
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import TaskSpec
@@ -345,10 +344,3 @@ def test_attaching_data_begins_with_the_data_that_is_attached(qtbot, window, tmp
     qtbot.keyClicks(dialog.data.lines["mean"], "0.286")
     press(qtbot, dialog)
     assert window.asked.attached == [replace(spec, mean=(0.286,))]
-
-
-def test_what_the_command_line_would_be_told_is_left_out_at_the_window():
-    given = Message(
-        "any", "Give its shape, for example 1x3 (--input), or the data (--task). {name} (n = 3) stays.", {"name": "It"}
-    )
-    assert sentence(given) == "Give its shape, for example 1x3, or the data. It (n = 3) stays."

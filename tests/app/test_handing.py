@@ -157,7 +157,8 @@ def look_at(player) -> None:
     document = player.document
     state = state_of(document.analysis, "s0", "", StateKind.ORIGINAL, document.analysis.empty(), 0.9, 1.0)
     player.document.open(ModelSpec("/somewhere/x.zip"))
-    opened = OpenedModel("shared", document.analysis, state, (ABSENT,), None, SPEC, ABSENT)
+    absent = Message("any", ABSENT)
+    opened = OpenedModel("shared", document.analysis, state, (absent,), None, SPEC, absent)
     player.answer("open", opened)
     player.answer("states", (state, cut_of(player, [3, 4])))
 
@@ -231,7 +232,10 @@ def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recip
     player.make("apply_recipe", made)
     assert document.contents.present == "s0" and [state.id for state in document.states] == ["s0", "s1"]
     opened = OpenedModel("next", document.analysis, document.states[0], (), None, SPEC)
-    player.answer("apply_recipe", Replay(opened, (document.states[0], made), (), ("a[1]",), ("It differs.",), False))
+    player.answer(
+        "apply_recipe",
+        Replay(opened, (document.states[0], made), (), ("a[1]",), (Message("any", "It differs."),), False),
+    )
     assert document.contents.present == "s1"
     assert "It differs." in document.log and "Not in this model: a[1]" in document.log
     assert "Not all of the recipe could be done again. The log says what differs." in player.sentences

@@ -11,6 +11,7 @@ from secateur.app.dialogs.lowest import FindLowest
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost as Axis
 from secateur.app.panels.tradeoff_points import trade_off
+from secateur.engine.errors import Message
 from secateur.engine.planning.classes import DEEP
 from secateur.engine.planning.goal import suggest
 from secateur.engine.planning.protocol import Cost, Limit
@@ -102,7 +103,7 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     assert "the data cannot tell" in player.sentences[-1]  # 0.3 lies within one standard error of 0.5
     player.make("lowest", lost, Trial(0.4, "s2", 0.034, 0.0089))
     assert "too much: 3.40" in player.sentences[-1] and "cannot tell" not in player.sentences[-1]
-    player.make("lowest", Trial(0.1, "", note="It cannot be reached."))
+    player.make("lowest", Trial(0.1, "", note=Message("any", "It cannot be reached.")))
     assert player.sentences[-1] == "Trial 3, 10.0 % of the MACs: It cannot be reached."
     trade = trade_off(document, Axis.MACS)
     points = {p.state: p for p in trade.points}
@@ -131,7 +132,11 @@ def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
     document = player.document
     document.lowest.start(0.5, Cost.LATENCY, 6, 2, 1.0, document.recovery)
     states = tried(player, 1, 0.4, 0.8), tried(player, 2, 0.7, 0.911)
-    trials = Trial(0.4, "s1", 0.1, 0.009), Trial(0.2, "", note="no"), Trial(0.7, "s2", 0.003, 0.009, True, final=True)
+    trials = (
+        Trial(0.4, "s1", 0.1, 0.009),
+        Trial(0.2, "", note=Message("any", "no")),
+        Trial(0.7, "s2", 0.003, 0.009, True, final=True),
+    )
     player.make("lowest", *states, *trials)
     player.answer("lowest", Found(trials, top1(0.914), states[1:]))
     measured, target = player.link.asked("measure")
@@ -141,5 +146,5 @@ def test_what_was_searched_by_its_latency_is_measured_beside_the_result(player):
 def test_nothing_that_holds_is_said_and_changes_nothing(player):
     document = player.document
     document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
-    player.answer("lowest", Found((Trial(0.5, "", note="no"),), top1(0.914), ()))
+    player.answer("lowest", Found((Trial(0.5, "", note=Message("any", "no")),), top1(0.914), ()))
     assert document.state.id == "s0" and "No budget that was tried loses at most 0.50 points" in player.sentences[-1]

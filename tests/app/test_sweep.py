@@ -1,5 +1,6 @@
 """A sweep from the dialog to the trade-off: what the engine is asked for, and states that appear as they come."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from secateur.app.dialogs.texts import shares
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost as Axis
 from secateur.app.panels.tradeoff_points import trade_off
+from secateur.engine.errors import EngineLost, Message
 from secateur.engine.planning.goal import suggest
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Repair
@@ -18,6 +20,7 @@ from secateur.engine.session.courses import Point, Sweep
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.structures.analysis import identities
 
+from .playing import Player
 from .stand_in import state_of
 
 LEFT = Qt.MouseButton.LeftButton
@@ -48,7 +51,8 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     qtbot.keyClicks(dialog.budgets, "70 %, 30")
     dialog.epochs.setValue(4)
     # a training step costs about three forward passes of the cut model and one of the teacher
-    assert dialog.estimate.text() == "2 cuts, 8 epochs in all: roughly 2 min."
+    said = dialog.estimate.text()
+    assert re.fullmatch(r"2 cuts, 8 epochs in all[.] Takes about 2 min and about \d+ MB of memory[.]", said)
     dialog.cost.setCurrentIndex(1)
     qtbot.mouseClick(dialog.accept_button, LEFT)
     state, course, budgets, scores = player.link.asked("sweep")
@@ -104,12 +108,40 @@ def test_what_could_not_be_reached_is_said(player) -> None:
     document = player.document
     document.studies.sweep((0.6, 0.01))
     cut, recovered = pair(player, 1, 0.6, 0.9)
-    points = (Point(0.6, (cut.id, recovered.id)), Point(0.01, (), "It cannot be reached."))
+    points = (Point(0.6, (cut.id, recovered.id)), Point(0.01, (), Message("any", "It cannot be reached.")))
     player.answer("sweep", Sweep(points, (recovered,)))
     assert "The sweep reached 1 of 2 budgets" in player.sentences[-1]
     assert "1%: It cannot be reached." in document.log
     states, target = player.link.asked("measure")
     assert states == ("s0", "s2") and target == document.target
+
+
+def lose(player: Player) -> None:
+    """The engine dies: all that runs or waits fails, and another engine has the session again."""
+    error = EngineLost("engine.lost", "The engine process ended unexpectedly.")
+    for job in player.document.work.board.running():
+        player.link.failed.emit(job.id, error)
+    player.link.lost.emit(error, False, True)
+    player.link.restored.emit()
+
+
+@pytest.mark.parametrize("method", ["sweep", "sensitivity"])
+def test_it_goes_on_once_where_the_engine_was_lost(player, method: str) -> None:
+    document, asked = player.document, lambda: [with_ for name, with_ in player.link.calls.values() if name == method]
+    getattr(document.studies, method)()
+    cut, recovered = pair(player, 1, 0.6, 0.9)
+    if method == "sweep":
+        player.make(method, cut, recovered)
+    lose(player)
+    assert len(asked()) == 2 and all(one is other for one, other in zip(*asked(), strict=True))
+    if method == "sweep":
+        player.answer(method, Sweep((Point(0.6, (cut.id, recovered.id)),), (recovered,)))
+        assert "The sweep reached 1 of 1 budgets" in player.sentences[-1]
+        document.studies.sweep((0.5,))
+        assert len(asked()) == 3
+    lose(player)
+    lose(player)
+    assert len(asked()) == (4 if method == "sweep" else 2)  # one that ends the engine each time is left
 
 
 def test_the_bold_line_joins_what_nothing_else_beats(player) -> None:

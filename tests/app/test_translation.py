@@ -28,10 +28,19 @@ from secateur.app.commands import COMMANDS, command_named
 from secateur.app.panels.strip import Step
 from secateur.app.translation import install
 from secateur.app.widgets.labels import ElidedLabel
+from secateur.app.words import sentence
+from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
+from secateur.engine.errors import Message
+from secateur.engine.jobs import Progress, finish
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.courses import Course
+from secateur.engine.session.session import Session
 from tests.app.pseudo import Pseudo, pseudo
 from tests.app.stand_in import StandIn, task_info
 from tests.app.test_reach import every_dialog
 from tests.app.whole import JOBS, full, window_of
+from tests.engine.session.small import write_project
 
 PLAYED = (
     *(job.title for job in JOBS),
@@ -248,3 +257,39 @@ def test_a_translated_file_is_loaded_and_speaks(qapp, tmp_path) -> None:
         for translator in loaded:
             qapp.removeTranslator(translator)
     assert install(qapp, QLocale(QLocale.Language.Korean), tmp_path) == []
+
+
+def templates(message: Message) -> Iterator[str]:
+    """Of a sentence, and of the sentences in its fields."""
+    yield message.template
+    for field in message.arguments.values():
+        if isinstance(field, Message):
+            yield from templates(field)
+
+
+def test_all_that_jobs_say_of_themselves_is_given_to_translators(tmp_path):
+    told: set[str] = set()
+
+    def hear(progress: Progress) -> None:
+        told.update(templates(progress.message))
+
+    session = Session(tmp_path / "session")
+    finish(session.open(write_project(tmp_path / "mine")), hear)
+    for criterion in ("l1", "taylor", "fisher", "wanda", "batchnorm"):
+        finish(session.score("s0", criterion), hear)
+    course = Course(Goal((Limit(Cost.MACS, 0.5),)), "l1", RecoverySettings(epochs=1, threads=1))
+    swept = finish(session.sweep("s0", course, (0.8, 0.5)), hear)
+    finish(session.sensitivity("s0", "l1", (0.5,)), hear)
+    finish(session.export(swept.states[-1].id, "pytorch", str(tmp_path / "out")), hear)
+    finish(session.compare(swept.states[-1].id, [BaselineSpec(BaselineKind.SCRATCH)], None), hear)
+    session.close()
+    given = {text for one in strings.texts().values() for text in one}
+    assert len(told) > 20 and "Budget {number} of {count} ({share:.0%})" in told
+    assert not (missing := told - given), sorted(missing)
+
+
+def test_a_sentence_within_a_sentence_is_translated_with_it(translated):
+    inner = Message("a.b", "Cutting {count} sets", {"count": 3})
+    said = sentence(Message("progress.part", "{whole}: {part}", {"whole": "plain name", "part": inner}))
+    assert "3" in said and "plain name" in said
+    assert not english(said.replace("plain name", ""))

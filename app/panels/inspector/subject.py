@@ -11,8 +11,8 @@ from secateur.engine.structures.costs import Costs, marginal
 
 from ...document import Selection
 from ...widgets.numbers import MINUS, count, share
+from ...words import sentence
 from ..kinds import counted, many_of, structure_name
-from ..words import sentence
 
 say = QCoreApplication.translate
 FEW = 3

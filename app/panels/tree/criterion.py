@@ -8,7 +8,7 @@ from secateur.engine.scoring.criteria import Offer, offers
 
 from ...document import Aspect, Document
 from ...widgets.fields import ComboBox
-from ..words import engine_words, sentence
+from ...words import engine_words, sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 

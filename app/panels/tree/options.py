@@ -17,7 +17,7 @@ from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.fields import ComboBox
 from ...widgets.labels import label
-from ..words import engine_words, sentence
+from ...words import engine_words, sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 WIDTH = 400

@@ -63,7 +63,7 @@ class Worker:
     def quiet(self) -> None:
         """No job runs, and none is about to go on."""
         document = self.document
-        self.wait(lambda: not document.jobs and document.work.interrupted is None and document.scores is not None)
+        self.wait(lambda: not document.jobs and not document.work.interrupted and document.scores is not None)
 
     def rest(self) -> None:
         """No hand is quicker than this."""

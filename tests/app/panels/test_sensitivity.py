@@ -8,6 +8,7 @@ from secateur.app.commands import command_named
 from secateur.app.document import Selection
 from secateur.app.panels.layers import Layers
 from secateur.app.panels.sensitivity import SensitivityPanel
+from secateur.engine.errors import Message
 from secateur.engine.planning.goal import keep
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity, Trial
@@ -117,7 +118,14 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
     numbers = np.array([[16]])
     key = document.analysis.sets[FIRST].key
     found = Sensitivity(
-        "taylor", top1(0.914), (key,), np.array([0.5]), numbers, numbers / 20, numbers * 0.0, ("A cut.",)
+        "taylor",
+        top1(0.914),
+        (key,),
+        np.array([0.5]),
+        numbers,
+        numbers / 20,
+        numbers * 0.0,
+        (Message("any", "A cut."),),
     )
     player.answer("sensitivity", found)
     assert "cut by Taylor, first order and not recovered; n = 2,000 of the choose split" in panel.note.text()

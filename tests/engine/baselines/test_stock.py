@@ -45,7 +45,7 @@ def test_a_model_of_the_users_own_has_no_family() -> None:
     assert relatives("net.py:make") == ()
     with pytest.raises(SecateurError) as refused:
         finish(make(half(source="net.py:make"), BaselineSpec(BaselineKind.STOCK), NEVER))
-    assert refused.value.message.code == "baselines.no_family" and "--stock" in str(refused.value)
+    assert refused.value.message.code == "baselines.no_family"
 
 
 def test_a_named_factory_is_opened_counted_and_trained(tmp_path: Path) -> None:

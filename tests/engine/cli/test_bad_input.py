@@ -43,7 +43,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a torchvision name that does not exist": (["inspect", "torchvision:resnet19"], "resnet19"),
     "a callable that does not exist": (["inspect", "{mine}/model.py:build"], "build"),
     "a file with a syntax error": (["inspect", "{mine}/broken.py:make"], "line 2"),
-    "no input shape": (["inspect", MAKE], "1x3x224x224 (--input)"),
+    "no input shape": (["inspect", MAKE], "(--input, --task)"),
     "an input that does not fit": (["inspect", MAKE, "--input", "1x3x8x8"], "channels"),
     "a forward that raises": (["inspect", "{mine}/raises.py:make", *SHAPE], "no such thing"),
     "a truncated checkpoint": (["inspect", MAKE, *SHAPE, "--weights", "{mine}/truncated.pt"], "damaged"),

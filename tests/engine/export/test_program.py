@@ -82,7 +82,7 @@ def test_an_output_of_the_users_class_becomes_a_tuple_of_its_tensors(tmp_path):
 def test_a_model_that_decides_by_its_batch_is_written_for_one_sample_with_a_note(tmp_path):
     asked = request(tmp_path, tmp_path / "net.pt2", "OneByOne")
     exported = finish(export_program(asked, NeverCancelled()))
-    assert len(exported.notes) == 1 and "one sample at a time" in exported.notes[0]
+    assert len(exported.notes) == 1 and "one sample at a time" in str(exported.notes[0])
     found = predictor(exported.files[0])(inputs(5))
     one_by_one = torch.cat([asked.model(inputs(5)[n : n + 1]) for n in range(5)])
     assert torch.allclose(found, one_by_one, rtol=1e-4) and not torch.allclose(found, asked.model(inputs(5)), rtol=0.1)

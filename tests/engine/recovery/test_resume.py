@@ -122,7 +122,7 @@ def test_data_that_fails_in_epoch_7_loses_nothing(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["s1.pt"]  # nothing half-written beside it
     job = recover(_net(), _net(), Augmented(), settings, checkpoint=Checkpoint(path, "mended", "same"))
     first = next(job)
-    assert first.text == "Going on at step 51"
+    assert str(first.message) == "Going on at step 51"
     resumed = finish(job)
     assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
 

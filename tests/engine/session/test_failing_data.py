@@ -58,7 +58,7 @@ def test_a_recovery_goes_on_once_the_users_file_is_mended(tmp_path: Path, task: 
     file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1"))
     finish(session.attach_task(task))
     said: list[str] = []
-    recovered = finish(session.recover(cut.id, SETTINGS), lambda progress: said.append(progress.text))
+    recovered = finish(session.recover(cut.id, SETTINGS), lambda progress: said.append(str(progress.message)))
     assert "Going on at step 20" in said and recovered.parent == cut.id
     assert not list((tmp_path / "session" / "recovery").iterdir())
     session.close()

@@ -39,3 +39,13 @@ def test_images_of_a_model_that_takes_colours_stay_coloured(tmp_path: Path) -> N
         opened = finish(session.open(ModelSpec(f"{tmp_path / 'net.py'}:make", task=task)))
         assert opened.task is not None and opened.task.spec == task
         assert opened.task.samples[0].shape == (3, 8, 8)
+
+
+def test_one_mean_for_all_channels_does_not_take_the_colours_from_a_model_that_has_them(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(CODE.replace("nn.Conv2d(1, 16", "nn.Conv2d(3, 16"))
+    for split in ("train", "val", "test"):
+        write_folder(tmp_path / "RGB" / split, dict.fromkeys("abc", 4), mode="RGB")
+    task = TaskSpec("folder", str(tmp_path / "RGB"), mean=(0.5,), std=(0.25,))
+    with closing(Session(tmp_path / "session")) as session:
+        opened = finish(session.open(ModelSpec(f"{tmp_path / 'net.py'}:make", task=task)))
+        assert opened.task is not None and opened.task.samples[0].shape == (3, 8, 8)

@@ -76,7 +76,7 @@ def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_
     course = Course(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
     found = finish(session.lowest("s0", course, Tolerance(0.09)))
     assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
-    assert any("cannot be reached" in one.note and not one.holds for one in found.trials)
+    assert any("cannot be reached" in str(one.note) and not one.holds for one in found.trials)
 
 
 def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, judged, monkeypatch):

@@ -72,7 +72,7 @@ def test_data_that_changed_is_named_and_metrics_are_stale_until_they_are_measure
     data = saved.parent / "mine" / "data.npz"
     with np.load(data) as arrays:
         np.savez(data, **{name: value[:-3] if name[0] in "xy" else value for name, value in arrays.items()})
-    changed = opened(session, saved).changed
+    changed = [*map(str, opened(session, saved).changed)]
     assert len(changed) == 2 and "data.npz has changed" in changed[0] and "stale" in changed[1]
     assert session.history.state("s0").stale and session.history.state("s0").metrics
     again = finish(session.evaluate("s0", session.history.state("s0").metrics[0].split))
@@ -85,7 +85,7 @@ def test_data_that_changed_is_named_and_metrics_are_stale_until_they_are_measure
 def test_code_that_changed_is_named_and_another_comment_is_a_change_too(session: Session, saved: Path) -> None:
     code = saved.parent / "mine" / "model.py"
     code.write_text(code.read_text() + "\n# a comment\n")
-    (first, _) = opened(session, saved).changed
+    (first, _) = map(str, opened(session, saved).changed)
     assert "model.py has changed" in first
     assert session.history.state("s0").stale
 
@@ -137,7 +137,7 @@ def test_a_project_that_was_moved_with_its_files_opens_as_ever(session: Session,
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b'{"state": 3}', b'{"parts": [{"role": "soul"}]}'])
 def test_a_damaged_project_file_costs_a_sentence(session: Session, saved: Path, content: bytes) -> None:
     (saved / PROJECT).write_bytes(content)
-    (said,) = opened(session, saved).changed
+    (said,) = map(str, opened(session, saved).changed)
     assert "project.json cannot be read" in said
     assert [state.id for state in session.states()] == ["s0", "s1"]
 
@@ -153,7 +153,7 @@ def test_a_damaged_history_is_opened_as_far_as_it_can_be_read(session: Session, 
     log = saved / LOG
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(lines[0] + b"rubbish\n" + lines[1].replace(b'"s1"', b'"s2"').replace(b'"s0"', b'"s1"'))
-    changed = opened(session, saved).changed
+    changed = [*map(str, opened(session, saved).changed)]
     assert "damaged at line 2" in changed[0] and "Lost with it: s2" in changed[1]
     assert [state.id for state in session.states()] == ["s0"]
     assert b"rubbish" in log.read_bytes()  # a project is the user's own: it is left as it was
@@ -171,7 +171,7 @@ def test_a_damaged_history_of_a_session_is_set_aside_and_written_anew(tmp_path: 
     found = finish(two.restore(str(one.folder)))
     (aside,) = one.folder.glob("events damaged*.jsonl")
     assert aside.read_bytes() == lines[0] + b"\x00\x00\n" + lines[1]
-    assert any(str(aside) in sentence for sentence in found.changed)
+    assert any(str(aside) in sentence for sentence in map(str, found.changed))
     assert found.state.parameters == 5 and two.folder == one.folder
     reread = History(one.folder)
     reread.read()

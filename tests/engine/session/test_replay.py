@@ -65,7 +65,7 @@ def test_another_version_of_the_model_gets_the_same_goal_planned_again(recorded:
     code.write_text(code.read_text().replace("24", "16"))
     done, session = run(path)
     assert done.missing and all("block.conv1" in name for name in done.missing)
-    assert done.complete and any("Planned again" in note for note in done.notes)
+    assert done.complete and any("Planned again" in str(note) for note in done.notes)
     assert done.states[1].macs <= 0.6 * done.states[0].macs
     assert done.states[1].verification is not None and done.states[1].verification.passed
     session.close()
@@ -93,7 +93,7 @@ def test_other_weights_and_versions_are_noted(recorded: tuple[Path, State, Sessi
     code.write_text(code.read_text().replace("manual_seed(0)", "manual_seed(1)"))
     path.write_text(path.read_text().replace('"torch": "', '"torch": "0.'))
     done, session = run(path)
-    assert len(done.notes) == 2 and "torch 0." in done.notes[0] and "weights" in done.notes[1]
+    assert len(done.notes) == 2 and "torch 0." in str(done.notes[0]) and "weights" in str(done.notes[1])
     session.close()
 
 

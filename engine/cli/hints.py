@@ -1,0 +1,20 @@
+"""What of the command line goes with a sentence of the engine, whose own words name no argument: a window has none."""
+
+from ..errors import Message
+
+HINTS = {
+    "baselines.no_family": "--stock",
+    "baselines.stock_random": "--stock-weights",
+    "checkpoint.pickle": "--trust-pickle",
+    "open.no_input": "--input, --task",
+    "project.moved": "--moved OLD=NEW",
+    "session.no_task": "--task",
+    "source.code": "--trust-code",
+}
+"""Code of a sentence -> the arguments that do what it asks for."""
+
+
+def with_hint(message: Message) -> str:
+    """The sentence, and in brackets the arguments."""
+    hint = HINTS.get(message.code)
+    return f"{message} ({hint})" if hint else str(message)
