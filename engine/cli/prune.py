@@ -34,6 +34,7 @@ from .report import (
     export_of,
     metrics_of,
     repairs_of,
+    stops_of,
     verification_of,
     verified,
     wrote,
@@ -255,9 +256,9 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         "search": to_plain(done.found.trials) if done.found else None,
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
-        "notes": [*done.opened.notes, *done.notes],
+        "notes": [*done.opened.notes, *done.notes, *stops_of(done.states)],
     }
-    short = " ".join(filter(None, (_shortfall(done.reached), shortfall(done.latency))))
+    short = " ".join(filter(None, (_shortfall(done.reached), shortfall(done.latency), *stops_of(done.states))))
     return Outcome(content, _text(done, result, exported, saved), short)
 
 
