@@ -23,10 +23,10 @@ from .called import criterion_called, state_called
 from .drops import BUNDLE
 from .folders import new_session_folder
 from .keeper import Keeper
+from .panels.words import sentence
 from .runner import Runner
 from .suggestion import Suggestion
 from .widgets.numbers import rough
-from .panels.words import sentence
 from .words import counted
 
 if TYPE_CHECKING:

@@ -128,12 +128,9 @@ def _trained(
 
 
 def _stopped(error: SecateurError, position: Position, best: Recovered) -> Message:
-    template = (
-        "{reason} Training ended in epoch {epoch}; the weights after epoch {best}, the best until then, are kept."
-    )
-    return Message(
-        "recovery.stopped", template, {"reason": str(error), "epoch": position.epoch, "best": best.best_epoch}
-    )
+    template = "{reason} Training ended in epoch {epoch}; the weights after epoch {best}, the best so far, are kept."
+    fields = {"reason": str(error), "epoch": position.epoch, "best": best.best_epoch}
+    return Message("recovery.stopped", template, fields)
 
 
 def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovered]:

@@ -82,14 +82,15 @@ def test_a_loss_that_becomes_no_number_keeps_the_best_and_says_where(
 ) -> None:
     file, saved = Path(task.path), tmp_path / "project"
     text = file.read_text().replace("EPOCH = 7", "EPOCH = -1\nsteps = 0")
-    lost = "    global steps\n    steps += model.training\n    scale = float('nan') if steps > 25 else 1.0\n    return scale * "
-    file.write_text(text.replace("    return torch", f"{lost}torch"))
+    lost = "global steps\n    steps += model.training\n    return (float('nan') if steps > 16 else 1.0) * torch.nn"
+    file.write_text(text.replace("return torch.nn", lost))
     argv = ["prune", f"{tmp_path / 'model.py'}:make", "--task", task.path, "--keep-params", "80%", "--epochs", "8"]
     assert main([*argv, "--multiple", "1", "--threads", "1", "--save", str(saved)]) == 1
-    said = re.search(r"loss is nan at step 25\. .* the weights after epoch (\d), the best", capsys.readouterr().err)
+    sentence = r"loss is nan at step 16\. .* Training ended in epoch 6; the weights after epoch \d, the best so far"
+    assert re.search(sentence, capsys.readouterr().err)
     session = Session(saved)
     finish(session.restore())
     last = session.states()[-1]
-    assert said is not None and last.kind == "recovered" and str(last.stopped).endswith("are kept.")
+    assert last.kind == "recovered" and str(last.stopped).endswith("are kept.")
     assert max(one["metric"] for one in last.curve if "metric" in one) == last.metrics[0].value
     session.close()
