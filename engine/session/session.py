@@ -33,6 +33,7 @@ from ..sharing.recipes import recipe_at
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
+from ..sources.no_numbers import no_numbers
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Mask, identities
 from ..surgery.cut import cut as operate
@@ -313,6 +314,9 @@ class Session(Handing):
         model = self._fresh(parent)
         path = absolute_to(Path.cwd())(weights)
         apply(match(read_checkpoint(path, trust), shapes_of(model), path), model)
+        if named := no_numbers(model):
+            template = "{path} holds weights that are no numbers: {weights}. Attach those from before that happened."
+            raise OpenError("attach.no_numbers", template, path=path, weights=named)
         check(token)
         return self._keep(model, parent, StateKind.ATTACHED, parent.removed, parent.edits, {})
 
