@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
+from ..lacking import lack_of_memory
 from ..latency.protocol import LatencyTable
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
@@ -172,7 +173,7 @@ def _point(
     except Cancelled:
         raise
     except SecateurError as error:
-        return Point(share, (), str(error))
+        return Point(share, (), str(lack_of_memory(error) or error))
     if not made:
         return Point(share, (), "The state meets this budget already.")
     return Point(share, tuple(one.id for one in made))
