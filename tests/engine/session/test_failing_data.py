@@ -77,6 +77,28 @@ def test_what_was_cut_is_saved_where_the_recovery_fails(
     session.close()
 
 
+@pytest.mark.parametrize("project", [False, True])
+def test_a_command_goes_on_where_the_data_failed(
+    tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str], project: bool
+) -> None:
+    file, saved, model = Path(task.path), str(tmp_path / "project"), f"{tmp_path / 'model.py'}:make"
+    rest = ["--task", task.path, "--keep-params", "80%", "--epochs", "8", "--multiple", "1", "--threads", "1"]
+    assert main(["prune", model, *rest, "--save", saved]) == 1
+    assert "mend the data, recover again with the same settings, and it goes on" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1"))
+    again = ["prune", saved, *rest[2:], "--save", saved] if project else ["prune", model, *rest]
+    assert main(again) == 0
+    said = capsys.readouterr().err
+    assert "Going on at step 20" in said and ("going on with it" in said) is project
+    assert main(["prune", model, *rest]) == 0  # once it is done, nothing of it is left to go on with
+    assert "Going on" not in capsys.readouterr().err
+    if project:
+        session = Session(Path(saved))
+        finish(session.restore())
+        assert [one.kind for one in session.states()] == ["original", "cut", "recovered"]
+        session.close()
+
+
 def test_a_loss_that_becomes_no_number_keeps_the_best_and_says_where(
     tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
