@@ -26,7 +26,7 @@ from .keeper import Keeper
 from .runner import Runner
 from .suggestion import Suggestion
 from .widgets.numbers import rough
-from .words import counted, sentences
+from .words import counted, sentence, sentences
 
 if TYPE_CHECKING:
     from .document import Document
@@ -369,6 +369,8 @@ class Work(Runner):
         if state.kind is StateKind.CUT and state.verification is not None:
             words = self.tr("Cut verified: equals the masked original, {difference}. This says nothing about accuracy.")
             self._say(words.format(difference=rough(state.verification.difference)))
+        if state.stopped is not None:
+            self._say(sentence(state.stopped))
         self.look()
 
     def failed(self) -> None:

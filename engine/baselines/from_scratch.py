@@ -23,11 +23,11 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     model = copy_model(standing.model)
     refresh(model, standing.factory(), asked.seed)
     settings = standing.recovery(asked)
-    yield from train(model, standing, settings, token, standing.analysis.kept_indices(standing.removed))
+    told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(standing.removed))
     template = "Epochs of training: {epochs}. How long the original was trained before it was cut is not counted."
     note = Message("baselines.scratch_budget", template, {"epochs": settings.epochs})
     costs = (standing.parameters, standing.macs, settings.epochs)
-    return Made(model, RULE.title, *costs, standing.removed, standing.edits, notes=(note,))
+    return Made(model, RULE.title, *costs, standing.removed, standing.edits, notes=(note, *told))
 
 
 @torch.no_grad()

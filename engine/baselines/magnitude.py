@@ -41,14 +41,14 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     model, whole = copy_model(standing.original), costs(standing.analysis)
     set_zeros(model, whole.parameters - standing.parameters)
     settings, empty = standing.recovery(asked), standing.analysis.empty()
-    trained = any(one.recoveries for one in standing.rounds) or asked.epochs is not None
+    told, trained = tuple[Message, ...](), any(one.recoveries for one in standing.rounds) or asked.epochs is not None
     if trained:
-        yield from train(model, standing, settings, token, standing.analysis.kept_indices(empty))
+        told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(empty))
     bake(model)
     template = "{share:.0%} of the weights are zero; their products are computed all the same."
     note = Message("baselines.zeros", template, {"share": 1 - standing.parameters / max(whole.parameters, 1)})
     left, epochs = sum(int(p.count_nonzero()) for p in model.parameters()), settings.epochs if trained else 0
-    return Made(model, RULE.title, left, whole.macs, epochs, empty, notes=(note,))
+    return Made(model, RULE.title, left, whole.macs, epochs, empty, notes=(note, *told))
 
 
 def set_zeros(model: nn.Module, count: int) -> None:

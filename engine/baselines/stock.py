@@ -52,8 +52,8 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
         found = yield from nearest(standing, token)
     opened, settings = found.opened, replace(standing.recovery(asked), features=0.0)
     _require_same_answer(opened.model, standing)
-    yield from train(opened.model, standing, settings, token)
-    notes = list(opened.notes)
+    told = yield from train(opened.model, standing, settings, token)
+    notes = [*opened.notes, *told]
     if any(note.code == RANDOM_WEIGHTS for note in notes):
         template = (
             "It began with random weights (epochs of training: {epochs}); with the weights that its publisher trained "

@@ -6,6 +6,7 @@ HINTS = {
     "baselines.no_family": "--stock",
     "baselines.stock_random": "--stock-weights",
     "checkpoint.pickle": "--trust-pickle",
+    "engine.memory": "--batch",
     "open.no_input": "--input, --task",
     "project.moved": "--moved OLD=NEW",
     "session.no_task": "--task",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ..errors import SecateurError
+from ..lacking import lack_of_memory
 from ..session.plain import to_json
 from .arguments import WrongUsage, parser
 from .hints import with_hint
@@ -48,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("Stopped; nothing was written.\n")
         return INTERRUPTED
     except SecateurError as error:
-        return _failed(error, arguments)
+        return _failed(lack_of_memory(error) or error, arguments)
     except (Exception, SystemExit) as error:  # A model's forward may exit, too.
-        return _failed(_unexpected(error), arguments)
+        return _failed(lack_of_memory(error) or _unexpected(error), arguments)
     return _printed(outcome, arguments)
 
 

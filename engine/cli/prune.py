@@ -18,7 +18,7 @@ from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
-from ..session.courses import Course
+from ..session.courses import Course, begun_at
 from ..session.losses import Found, Tolerance, brief_epochs
 from ..session.plain import to_plain
 from ..session.points import user_cache
@@ -34,6 +34,7 @@ from .report import (
     export_of,
     metrics_of,
     repairs_of,
+    stops_of,
     verification_of,
     verified,
     wrote,
@@ -111,7 +112,9 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
         states = session.states()
         if folder and len(states) > 1:
             session.save(folder, states[-1].id)
-            reporter.note(f"What was done until then is saved in {folder}: open it to go on.")
+            reporter.note(
+                f"What was done until then is saved in {folder}: open it, or name it in MODEL's place, to go on."
+            )
         raise
 
 
@@ -122,10 +125,15 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
         reporter.note(str(note))
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course(criterion, opened.task is not None)
-    expected = None if asked.loss else _expected(session, start, course, scores, opened, reporter)
+    begun = start if asked.loss else reporter.finish(begun_at(session, course, NeverCancelled()))
+    expected = None
+    if begun is not start:
+        reporter.note(f"An earlier run from {begun.id} was stopped half-way: going on with it.")
+    elif not asked.loss:
+        expected = _expected(session, start, course, scores, opened, reporter)
     if expected is not None:
         reporter.note(str(expected))
-    goal, found, made = _made(session, start, course, asked, scores, reporter)
+    goal, found, made = _made(session, begun, course, asked, scores if begun is start else None, reporter)
     if not made:
         words = asked_in_words(asked.goal)
         template = "The model meets this goal already ({asked}); there is nothing to remove."
@@ -156,7 +164,7 @@ def _expected(
 
 
 def _made(
-    session: Session, start: State, course: Course, asked: Asked, scores: NDArray[Any], reporter: Reporter
+    session: Session, start: State, course: Course, asked: Asked, scores: NDArray[Any] | None, reporter: Reporter
 ) -> tuple[Goal, Found | None, tuple[State, ...]]:
     """The goal that was reached, what a search for it found, and the states on the way."""
     if not asked.loss:
@@ -255,9 +263,9 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         "search": [to_plain(one) | {"note": str(one.note or "")} for one in done.found.trials] if done.found else None,
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
-        "notes": [*map(str, done.opened.notes), *done.notes],
+        "notes": [*map(str, done.opened.notes), *done.notes, *stops_of(done.states)],
     }
-    short = " ".join(filter(None, (_shortfall(done.reached), shortfall(done.latency))))
+    short = " ".join(filter(None, (_shortfall(done.reached), shortfall(done.latency), *stops_of(done.states))))
     return Outcome(content, _text(done, result, exported, saved), short)
 
 

@@ -97,6 +97,11 @@ def repairs_of(repairs: Sequence[Message]) -> list[dict[str, Any]]:
     return [{"code": one.code, "text": str(one), "arguments": dict(one.arguments)} for one in repairs]
 
 
+def stops_of(states: Sequence[State]) -> list[str]:
+    """Why recoveries ended before their time, in words."""
+    return [str(one.stopped) for one in states if one.stopped is not None]
+
+
 def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
     """The reported metrics by the name of the state, for JSON."""
     found = ((name, metric) for name, state in states if (metric := reported(state)) is not None)

@@ -12,7 +12,7 @@ from ..session.states import State
 from .asked import asked_of
 from .output import Outcome, Reporter
 from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, saved_if_stopped, scored
-from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
+from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
 from .specs import model_spec
 from .threads import use_device, use_threads
 
@@ -38,6 +38,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             session.save(arguments.save, session.states()[-1].id)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
+    notes += [f"{one.id}: {words}" for one in states.values() for words in stops_of([one])]
     rows = [(point, states[point.states[-1]] if point.states else None) for point in done.points]
     content = {
         "command": "sweep",

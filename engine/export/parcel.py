@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
 from ..errors import ExportError
@@ -24,6 +23,7 @@ from ..sources.open import source_of
 from ..sources.protocol import ModelSpec
 from ..sources.python_file import PATTERN, parse
 from ..surgery.protocol import PLACES, Edits, merged
+from ..tensor_files import write_tensors
 
 MODULE = "module.pt"
 
@@ -76,7 +76,7 @@ def bytes_of(model: nn.Module) -> int:
 def write_weights(path: Path, model: nn.Module) -> None:
     """Write all parameters and buffers as safetensors; tied ones under each of their names."""
     tensors = {n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if isinstance(t, Tensor)}
-    save_file(tensors, path)
+    write_tensors(path, tensors)
 
 
 def _document(

@@ -23,6 +23,7 @@ class Recovered:
         epochs: Epochs trained.
         steps: Updates made.
         best_epoch: Epoch after which the best metric was first seen, 0 for before the first.
+        stopped: Why training ended before its time, None where it did not.
     """
 
     state_dict: dict[str, Tensor]
@@ -30,6 +31,7 @@ class Recovered:
     epochs: int
     steps: int
     best_epoch: int
+    stopped: Message | None = None
 
 
 def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:

@@ -8,6 +8,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from traceback import format_exc, format_exception
 from typing import Any
 
@@ -35,6 +36,9 @@ SPOKEN = 5
 SILENCE = 0.3
 """Seconds after which a point is given anyway."""
 
+
+NO_NUMBERS = ("recovery.diverged", "task.not_finite")
+"""Errors of a training that has become useless: what it was before that is kept."""
 
 NOWHERE = Checkpoint(None)
 
@@ -67,7 +71,8 @@ def recover(
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
 
     Raises:
-        SecateurError: The settings cannot be, the loss is no number, or the model or data failed.
+        SecateurError: The settings cannot be, the model or data failed, or the loss is no number before any epoch has
+            made the model better; later the best is given back.
         Cancelled: The token was set.
     """
     _check(settings)
@@ -109,12 +114,23 @@ def _trained(
             yield Progress(text, training.step, values=point)
     training.steps = position.batches * training.settings.epochs
     while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
-        yield from _epoch(training, position, best, checkpoint)
-        best = yield from better(best, training, position.epoch)
+        try:
+            yield from _epoch(training, position, best, checkpoint)
+            best = yield from better(best, training, position.epoch)
+        except SecateurError as error:
+            if error.message.code not in NO_NUMBERS or not best.best_epoch:
+                raise
+            return replace(best, epochs=position.epoch, steps=training.step, stopped=_stopped(error, position, best))
         position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())
         if checkpoint.due():
             checkpoint.save(training, position, best)
-    return Recovered(best.state_dict, best.metric, position.epoch - 1, training.step, best.best_epoch)
+    return replace(best, epochs=position.epoch - 1, steps=training.step)
+
+
+def _stopped(error: SecateurError, position: Position, best: Recovered) -> Message:
+    template = "{reason} Training ended in epoch {epoch}; the weights after epoch {best}, the best so far, are kept."
+    fields = {"reason": str(error), "epoch": position.epoch, "best": best.best_epoch}
+    return Message("recovery.stopped", template, fields)
 
 
 def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovered]:

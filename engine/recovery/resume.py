@@ -27,6 +27,8 @@ SECONDS = 30.0
 SHARE = 20
 """Writing takes at most one part in so many of the time."""
 VERSION = 1
+DAYS = 14
+"""After which a recovery that nobody went on with is let go, where all of a user's lie together."""
 
 
 @dataclass(slots=True)
@@ -131,6 +133,14 @@ class Checkpoint:
         """The recovery is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def let_go(folder: Path) -> None:
+    """Remove the files of recoveries that were not gone on with for long."""
+    for path in folder.glob("*.pt"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > DAYS * 86_400:
+                path.unlink()
 
 
 def course_of(found: dict[str, Any]) -> list[dict[str, float]]:

@@ -7,6 +7,7 @@ died, goes on where it stood when it is asked for once more. What was made befor
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
+from ..lacking import lack_of_memory
 from ..latency.protocol import LatencyTable
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
@@ -128,6 +130,27 @@ def prune(
     return tuple(session.history.state(one.id) for one in made)
 
 
+def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[State]:
+    """Where a course starts on a session: the last state, or where a run of it started that was stopped half-way.
+
+    Such a run shows by its cuts: the last one was not recovered, or it was to be followed by another one.
+    """
+    path = session.history.path_to(session.states()[-1].id)
+    cuts = [one for one in path if one.kind is StateKind.CUT]
+    if (
+        course.recovery is None
+        or not cuts
+        or (cuts[-1] is not path[-1] and cuts[-1].plan == course.intent(course.goal))
+    ):
+        return path[-1]
+    table = yield from table_for(session, course.goal, token)
+    for before, after in reversed([*pairwise(path)]):
+        first, *_ = round_goals(session.analysis, course.goal, session.removed(before.id), course.rounds, table)
+        if after.plan == course.intent(first):
+            return before
+    return path[-1]
+
+
 def sweep(
     session: "Session",
     state: str,
@@ -174,7 +197,7 @@ def _point(
     except Cancelled:
         raise
     except SecateurError as error:
-        return Point(share, (), error.message)
+        return Point(share, (), (lack_of_memory(error) or error).message)
     if not made:
         return Point(share, (), Message("sweep.met", "The state meets this budget already."))
     return Point(share, tuple(one.id for one in made))

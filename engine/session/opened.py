@@ -15,7 +15,7 @@ from ..devices import CPU, available, device_named
 from ..errors import OpenError, TaskError
 from ..recovery.protocol import RecoverySettings
 from ..recovery.reading_layers import Kept
-from ..recovery.resume import Checkpoint
+from ..recovery.resume import Checkpoint, let_go
 from ..sharing.bundle import Bundle
 from ..structures.analysis import Analysis, Mask, from_identities
 from ..structures.costs import costs
@@ -141,8 +141,11 @@ class Opened(Place):
         return Artifacts(self.folder / "artifacts", self._need().prepared)
 
     def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
-        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only."""
-        if self._temporary:
+        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only.
+
+        Of a temporary session that is among what is kept by content: the same steps in another one go on with it.
+        """
+        if self._temporary and self.cache == self.folder:
             return Checkpoint(None)  # nobody could go on with it
         task = self.history.task
         what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
@@ -150,7 +153,10 @@ class Opened(Place):
         key, mendable = (
             hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
         )
-        return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key, mendable)
+        if not self._temporary:
+            return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key, mendable)
+        let_go(self.cache / "recovery")
+        return Checkpoint(self.cache / "recovery" / f"{mendable}.pt", key, mendable)
 
     def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""

@@ -17,6 +17,7 @@ from ..detectors import looked_at
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..inputs import Inputs, few, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
+from ..sources.no_numbers import no_numbers
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
@@ -27,6 +28,7 @@ from ..tasks.open import RESIZED, open_task
 from ..tasks.preparation import better_prepared
 from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, beside_data
+from ..tracing.reading import tensors_of
 
 WITH_TEXT = ("csv", "parquet", "text")
 """Kinds of data that may need a tokeniser."""
@@ -65,9 +67,26 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
         as_opened = replace(as_opened, task=task.spec)
     check(token)
     inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
+    opened = _with_numbers(opened, inputs)
     if task is not None:
         check_outputs(opened.model, inputs, task)
     return Prepared(as_opened, opened, task, inputs)
+
+
+def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
+    """The model with a remark on weights that are no numbers; raises OpenError where its answers are none for them."""
+    if not (named := no_numbers(opened.model)):
+        return opened
+    with evaluating(opened.model):
+        answers = [one for one in tensors_of(ask(opened.model, inputs)) if one.is_floating_point()]
+    if not all(bool(one.isfinite().all()) for one in answers):
+        template = (
+            "Weights of the model are no numbers, and so its answers are none: {weights}. Open a checkpoint from "
+        )
+        template += "before that happened."
+        raise OpenError("open.no_numbers", template, weights=named)
+    template = "Weights of the model are no numbers: {weights}. Its answers are numbers all the same."
+    return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
 
 
 def opened_task(spec: TaskSpec, model: Any) -> Task:

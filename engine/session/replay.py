@@ -168,7 +168,9 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
         case Cut():
             yield from _made(run, (yield from session.cut(run.state, run.marks, run.plan, token)))
         case Recover():
-            yield from _made(run, (yield from session.recover(run.state, step.intent, token)))
+            recovered = yield from session.recover(run.state, step.intent, token)
+            run.notes += [] if recovered.stopped is None else [recovered.stopped]
+            yield from _made(run, recovered)
             yield from session.evaluate(run.state, Split.REPORT, token)
             yield Progress("Evaluated", made=session.history.state(run.state))
         case Attach():

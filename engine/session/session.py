@@ -33,6 +33,7 @@ from ..sharing.recipes import recipe_at
 from ..sources.checkpoint import read_checkpoint
 from ..sources.consent import require_consent
 from ..sources.matching import apply, match, shapes_of
+from ..sources.no_numbers import no_numbers
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Mask, identities
 from ..surgery.cut import cut as operate
@@ -227,7 +228,8 @@ class Session(Handing):
         result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
-        fields = {"recovery": settings, "metrics": (result.metric,), "curve": thinned(checkpoint.points)}
+        course = {"curve": thinned(checkpoint.points), "stopped": result.stopped}
+        fields = {"recovery": settings, "metrics": (result.metric,), **course}
         made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
         checkpoint.forget()
         return made
@@ -313,6 +315,9 @@ class Session(Handing):
         model = self._fresh(parent)
         path = absolute_to(Path.cwd())(weights)
         apply(match(read_checkpoint(path, trust), shapes_of(model), path), model)
+        if named := no_numbers(model):
+            template = "{path} holds weights that are no numbers: {weights}. Attach those from before that happened."
+            raise OpenError("attach.no_numbers", template, path=path, weights=named)
         check(token)
         return self._keep(model, parent, StateKind.ATTACHED, parent.removed, parent.edits, {})
 

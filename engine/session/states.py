@@ -101,6 +101,7 @@ class State:
         exports: Files written from this state.
         repairs: What the cut changed besides the tensors since the original, in words.
         curve: The course of its recovery: {"step", "loss"} and {"step", "metric"}.
+        stopped: Why its recovery ended before its time, None where it did not.
         stale: What `metrics` were measured on, or by, has changed since.
     """
 
@@ -120,6 +121,7 @@ class State:
     exports: tuple[Exported, ...] = ()
     repairs: tuple[Message, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
+    stopped: Message | None = None
     stale: bool = False
 
     def with_metric(self, metric: Metric) -> "State":

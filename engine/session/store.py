@@ -11,9 +11,10 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import OpenError
+from ..tensor_files import write_tensors
 from .files import being_written, copy
 
 GIGABYTE = 1_000_000_000
@@ -39,7 +40,7 @@ class WeightStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         with being_written(self.folder / "new") as temporary:
             # One entry only: safetensors writes several in random order, and equal weights would differ.
-            save_file(tensors, temporary, {_ALIASES: json.dumps(aliases, sort_keys=True)})
+            write_tensors(temporary, tensors, {_ALIASES: json.dumps(aliases, sort_keys=True)})
             with temporary.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         (self.folder / "new").replace(self.path(digest))

@@ -23,6 +23,7 @@ from typing import Any
 
 from ..errors import SecateurError
 from ..jobs import Cancelled, CancelToken, Job, check
+from ..lacking import lack_of_memory
 from .events import Failed, Finished, Ready
 from .outbox import Outbox
 from .wire import Wire
@@ -104,11 +105,9 @@ def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
     try:
         return Finished(call.number, run(session, call, outbox))
     except SecateurError as error:
-        return Failed(call.number, error)
-    except MemoryError:
-        return Failed(call.number, _out_of_memory())
+        return Failed(call.number, lack_of_memory(error) or error)
     except BaseException as error:  # Also the SystemExit of a user's code: it ends the call, not the engine.
-        return Failed(call.number, _unexpected(error))
+        return Failed(call.number, lack_of_memory(error) or _unexpected(error))
 
 
 def run(session: Any, call: Call, outbox: Outbox) -> Any:
@@ -132,14 +131,6 @@ def _run_job(job: Job[Any], token: CancelToken, number: int, outbox: Outbox) -> 
             outbox.progress(number, progress)
             if token.is_set():
                 raise Cancelled
-
-
-def _out_of_memory() -> SecateurError:
-    return SecateurError(
-        "engine.memory",
-        "There is not enough memory for this. Try a smaller batch size or model.",
-        traceback.format_exc(),
-    )
 
 
 def _unexpected(error: BaseException) -> SecateurError:

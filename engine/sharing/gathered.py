@@ -85,7 +85,7 @@ def _summary(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> lis
         worst = max(one.difference for one in checked)
         what = "Each cut equals its masked original" if len(checked) > 1 else "The cut equals its masked original"
         said.append(f"{what}, {worst:.0e} at worst. That says nothing about accuracy.")
-    return said
+    return said + [str(one.stopped) for one in path if one.stopped is not None]
 
 
 def _lost(first: Metric, last: Metric) -> str:

@@ -83,7 +83,9 @@ def bare_export(exported: Exported) -> Exported:
 def _state(one: State) -> State:
     verification = None if one.verification is None else _verification(one.verification)
     exports = tuple(bare_export(exported) for exported in one.exports)
-    return replace(one, verification=verification, exports=exports, repairs=tuple(map(_message, one.repairs)))
+    stopped = None if one.stopped is None else _message(one.stopped)
+    repairs = tuple(map(_message, one.repairs))
+    return replace(one, verification=verification, exports=exports, repairs=repairs, stopped=stopped)
 
 
 def _baseline(one: Baseline) -> Baseline:

@@ -100,7 +100,8 @@ class Mirrored:
     def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
         """Shuffled ones with about half of the images mirrored."""
         for images, labels in self._task.batches(split, seed=seed):
-            yield (images if seed is None else mirrored((images,))[0]), labels
+            given: Any = (images,) if seed is None else mirrored((images,))
+            yield given[0], labels
 
 
 def _ours(session: Session, keep: float, seed: int) -> nn.Module:

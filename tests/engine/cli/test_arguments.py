@@ -140,5 +140,7 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
     words = "--optimizer sgd --learning-rate 0.1 --patience 2 --distil-blocks 0.5 --bfloat16 --epochs 3"
     words += " --distillation 1 --temperature 4 --mirror"
     given = parser().parse_args(["prune", "bundled:vit", *words.split()])
-    wanted = RecoverySettings(3, 0.1, 1.0, 4.0, optimizer=Optimizer.SGD, patience=2, features=0.5, mirror=True, half=True)
+    wanted = RecoverySettings(
+        3, 0.1, 1.0, 4.0, optimizer=Optimizer.SGD, patience=2, features=0.5, mirror=True, half=True
+    )
     assert asked_of(given, limits_of(given)).course("l1", data=True).recovery == wanted

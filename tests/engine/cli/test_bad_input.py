@@ -84,6 +84,32 @@ def test_data_with_other_classes_is_a_sentence(mine: Path, capsys: Capture) -> N
     assert "3 classes and the model 5 outputs" in capsys.readouterr().err
 
 
+HUNGRY = """
+import torch
+
+
+class Hungry(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rows = torch.nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = x.mean((1, 2))
+        return self.rows(x + 0 * torch.empty(1 << 47).sum() if len(x) > 2 else x)
+
+
+make = Hungry
+"""
+
+
+def test_a_lack_of_memory_says_what_to_lower(mine: Path, capsys: Capture) -> None:
+    (mine / "hungry.py").write_text(HUNGRY)
+    assert main(["prune", f"{mine}/hungry.py:make", "--task", str(mine / "data.npz")]) == 1
+    told = "There is not enough memory for this: another 562,949,953 MB were asked for. Lower the batch size "
+    err = capsys.readouterr().err
+    assert told in err and "(--batch)" in err
+
+
 def test_details_name_the_keys_of_a_misfit(mine: Path, capsys: Capture) -> None:
     assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", f"{mine}/misfit.pt"]) == 1
     err = capsys.readouterr().err

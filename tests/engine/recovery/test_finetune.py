@@ -186,6 +186,37 @@ def test_a_loss_that_is_no_number_is_told_with_what_to_do() -> None:
     assert _process() == before
 
 
+def test_the_best_until_a_loss_became_no_number_is_kept() -> None:
+    seen: list[int] = []
+
+    def lost_late(outputs: Tensor, targets: Tensor) -> Tensor:
+        seen.append(len(seen))
+        return nn.functional.cross_entropy(outputs, targets) * (float("nan") if len(seen) > 20 else 1.0)
+
+    student, before = _student(), _process()
+    result = finish(recover(student, TEACHER, ToyTask(loss_of=lost_late), _settings(epochs=4)))
+    assert _process() == before
+    assert result.stopped is not None and "loss is nan at step 20. Try a learning rate" in str(result.stopped)
+    assert f"ended in epoch 3; the weights after epoch {result.best_epoch}" in str(result.stopped)
+    assert result.best_epoch in (1, 2) and result.steps == 20
+    assert _choose(_student(), result.state_dict) == result.metric.value > 0.8
+    assert all(bool(value.isfinite().all()) for value in result.state_dict.values())
+
+
+def test_the_best_until_the_answers_became_no_numbers_is_kept() -> None:
+    class Lost(ToyTask):
+        looks = 0
+
+        def evaluate(self, predict: Any, split: Split, token: Any) -> Job[Metric]:
+            self.looks += 1
+            if self.looks == 4:  # as given, with new statistics, after epoch 1, after epoch 2
+                raise TaskError("task.not_finite", "The model answers with values that are no numbers.")
+            return (yield from super().evaluate(predict, split, token))
+
+    result = finish(recover(_student(), TEACHER, Lost(), _settings(epochs=4)))
+    assert result.best_epoch == 1 and "no numbers. Training ended in epoch 2" in str(result.stopped)
+
+
 def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
     def raises(outputs: Tensor, targets: Tensor) -> Tensor:
         raise IndexError("Target 7 is out of bounds.")

@@ -1,15 +1,17 @@
 """Courses of several steps make states, go on where they stood, and refuse at once what they cannot reach."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from secateur.engine.errors import PlanError
-from secateur.engine.jobs import Cancelled, Progress, finish
+from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.courses import Course
+from secateur.engine.session.courses import Course, begun_at
 from secateur.engine.session.recipe import read_recipe, write_recipe
 from secateur.engine.session.replay import run_recipe
 from secateur.engine.session.session import Session
@@ -136,3 +138,23 @@ def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
     done = finish(again.sweep("s0", course, (0.8, 0.6, 0.4)))
     assert calls == {"cut": 1, "recover": 2} and done.points[0].states == ("s1", "s2")
     assert len(again.states()) == 7
+
+
+def test_a_course_that_was_stopped_is_told_from_one_that_is_done(session: Session):
+    course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
+
+    def begun(asked: Course = course) -> str:
+        return finish(begun_at(session, asked, NeverCancelled())).id
+
+    assert begun() == "s0"
+    stops = []
+    for progress in session.prune("s0", course):
+        if progress.text in ("Cut", "Recovered"):
+            stops.append((session.states()[-1].kind, begun()))
+    assert stops == [("cut", "s0"), ("recovered", "s0"), ("cut", "s0"), ("recovered", "s4")]
+    deeper = replace(course, goal=Goal((Limit(Cost.PARAMETERS, 0.2),)))
+    assert begun(deeper) == "s4"  # a new course, from where the first one ended
+    by_hand = session.removed("s4")
+    by_hand[np.flatnonzero(~by_hand)[0]] = True
+    cut = finish(session.cut("s4", by_hand))
+    assert begun(deeper) == cut.id  # a cut by hand belongs to no course

@@ -75,3 +75,44 @@ def test_what_was_cut_is_saved_where_the_recovery_fails(
     finish(session.restore())
     assert [one.kind for one in session.states()] == ["original", "cut"]
     session.close()
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_a_command_goes_on_where_the_data_failed(
+    tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str], project: bool
+) -> None:
+    file, saved, model = Path(task.path), str(tmp_path / "project"), f"{tmp_path / 'model.py'}:make"
+    rest = ["--task", task.path, "--keep-params", "80%", "--epochs", "8", "--multiple", "1", "--threads", "1"]
+    assert main(["prune", model, *rest, "--save", saved]) == 1
+    assert "mend the data, recover again with the same settings, and it goes on" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1"))
+    again = ["prune", saved, *rest[2:], "--save", saved] if project else ["prune", model, *rest]
+    assert main(again) == 0
+    said = capsys.readouterr().err
+    assert "Going on at step 20" in said and ("going on with it" in said) is project
+    assert main(["prune", model, *rest]) == 0  # once it is done, nothing of it is left to go on with
+    assert "Going on" not in capsys.readouterr().err
+    if project:
+        session = Session(Path(saved))
+        finish(session.restore())
+        assert [one.kind for one in session.states()] == ["original", "cut", "recovered"]
+        session.close()
+
+
+def test_a_loss_that_becomes_no_number_keeps_the_best_and_says_where(
+    tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, saved = Path(task.path), tmp_path / "project"
+    text = file.read_text().replace("EPOCH = 7", "EPOCH = -1\nsteps = 0")
+    lost = "global steps\n    steps += model.training\n    return (float('nan') if steps > 16 else 1.0) * torch.nn"
+    file.write_text(text.replace("return torch.nn", lost))
+    argv = ["prune", f"{tmp_path / 'model.py'}:make", "--task", task.path, "--keep-params", "80%", "--epochs", "8"]
+    assert main([*argv, "--multiple", "1", "--threads", "1", "--save", str(saved)]) == 1
+    sentence = r"loss is nan at step 16\. .* Training ended in epoch 6; the weights after epoch \d, the best so far"
+    assert re.search(sentence, capsys.readouterr().err)
+    session = Session(saved)
+    finish(session.restore())
+    last = session.states()[-1]
+    assert last.kind == "recovered" and str(last.stopped).endswith("are kept.")
+    assert max(one["metric"] for one in last.curve if "metric" in one) == last.metrics[0].value
+    session.close()

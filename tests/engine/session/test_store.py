@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,4 +78,21 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SecateurError, match="No space left"):
         WeightStore(tmp_path).put({"w": torch.ones(3)})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """The system itself refuses files above 10 kB, as it refuses what a full disk cannot take."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_what_the_disk_refuses_in_the_midst_of_a_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SecateurError, match=r"could not be written: File too large\. Choose another folder"):
+        WeightStore(tmp_path).put({"w": torch.ones(10_000)})
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,42 @@
+"""A lack of memory, however it is told: torch words it as a RuntimeError, and others wrap that. Loads no torch."""
+
+import re
+from collections.abc import Iterator
+
+from .errors import SecateurError
+
+# Of a GPU `devices.placed` speaks, which knows its name.
+SIGNS = re.compile(r"can't allocate memory|not enough memory|bad[_ ]alloc", re.IGNORECASE)
+ASKED = re.compile(r"tried to allocate ([\d.]+) ?(bytes|[KMGT]i?B)", re.IGNORECASE)
+
+
+def lack_of_memory(error: BaseException) -> SecateurError | None:
+    """The sentence for an error that a lack of memory is behind, None for any other."""
+    found = next((one for one in _causes(error) if isinstance(one, MemoryError) or _tells(one)), None)
+    if found is None:
+        return None
+    asked = ASKED.search(str(found))
+    template = (
+        "There is not enough memory for this{asked}. Lower the batch size or the size of the inputs, or close other "
+        "programs."
+    )
+    size = "" if asked is None else f": another {_size(*asked.groups())} were asked for"
+    return SecateurError("engine.memory", template, str(found), asked=size)
+
+
+def _tells(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and SIGNS.search(str(error)) is not None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, or in the handling of."""
+    seen: list[BaseException] = []
+    now: BaseException | None = error
+    while now is not None and now not in seen:
+        seen.append(now)
+        yield now
+        now = now.__cause__ or now.__context__
+
+
+def _size(number: str, unit: str) -> str:
+    return f"{float(number) / 1e6:,.0f} MB" if unit == "bytes" else f"{number} {unit}"
