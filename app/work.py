@@ -339,9 +339,13 @@ class Work(Runner):
         self.look()
 
     def _attached(self, task: TaskInfo) -> None:
+        def judged(states: tuple[State, ...]) -> None:
+            self.document.take_metrics(states)
+            self.look()
+
         self.document.take_task(task)
-        self._ask(self.tr("Read the metric"), self.document.take_metrics, "states")
-        self.look()
+        self._ask(self.tr("Read the metric"), judged, "states")  # the engine judged the original as it attached
+        self.score()
 
     def look(self) -> None:
         """What follows by itself once another state or task is there: scores, the metric, and latencies if cheap."""

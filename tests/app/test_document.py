@@ -18,7 +18,7 @@ from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 
 from .demo_analysis import scores_of, small_resnet
 from .fake_link import FakeLink
@@ -108,6 +108,19 @@ def test_scores_come_before_the_metric_of_what_was_opened_and_both_are_shown(des
     assert document.metric(document.original) == metric and document.scores is not None
     assert document.task is not None and document.task.seconds == 0.1
     assert "Prepare it otherwise." in document.logbook.lines()
+
+
+def test_an_original_that_was_judged_as_data_was_attached_is_not_judged_again(desk: Desk):
+    document = desk.document
+    document.attach_task(TaskSpec("arrays", "new.npz"))
+    before = len(desk.link.calls)
+    desk.answer("attach_task", task_info())
+    metric = Metric("top-1", 0.8, 2000, 0.009, Split.REPORT)
+    original = replace(state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty()), metrics=(metric,))
+    desk.answer("states", (original,))
+    asked = [method for method, _ in [*desk.link.calls.values()][before:]]
+    assert asked == ["states", "score", *asked[2:]] and "judge_original" not in asked
+    assert document.metric(document.original) == metric
 
 
 def test_an_open_that_fails_leaves_the_document_as_it_was(desk: Desk):
