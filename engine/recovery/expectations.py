@@ -65,7 +65,7 @@ def family_of(analysis: Analysis, metric: str) -> Family | None:
 
 NEAR_TEMPLATE = (
     "What to expect with {kept} of the MACs kept: our nearest benchmark kept {its} ({subject}): {metric} fell from "
-    "{original} to {cut} with the cut, and was {recovered} after {how}."
+    "{original} to {cut} with the cut, and was {recovered} after {how} (cell {source})."
 )
 FAR_TEMPLATE = (
     "What to expect is not known with {kept} of the MACs kept. Our nearest benchmark kept {its} ({subject}): {metric} "
