@@ -8,6 +8,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.baselines.protocol import LIBRARIES, Baseline, BaselineKind, BaselineSpec
 from secateur.engine.baselines.verdict import Result, Verdict, verdict
+from secateur.engine.errors import SecateurError
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
@@ -110,20 +111,21 @@ class Beside:
         if state is None or not asked:
             return
         target = document.target if timed and not document.target.machine else None
-
-        def finished(result: Any) -> None:
-            self.take(result.baselines)
-            document.take_metrics((result.state,))
-            for one in result.missed:
-                document.note(
-                    say("No baseline {kind}: {reason}").format(kind=one.asked.kind, reason=sentence(one.reason))
-                )
-            missed = [one.reason for one in result.missed]
-            document.work.say(sentences([*missed, *result.verdict.sentences]))
-
         title = counted(len(asked), say("Make {count} baseline"), say("Make {count} baselines"))
         arguments = (state.id, tuple(asked), target)
-        document.work.run(title, finished, "compare", *arguments, arrived=self._arrived)
+        document.work.run(title, self._finished, "compare", *arguments, arrived=self._arrived)
+
+    def _finished(self, result: Any) -> None:
+        """Say what follows from those that were made, and why another one was not."""
+        document = self._document
+        self.take(result.baselines)
+        document.take_metrics((result.state,))
+        for one in result.missed[1:]:
+            document.note(say("No baseline {kind}: {reason}").format(kind=one.asked.kind, reason=sentence(one.reason)))
+        if result.baselines:
+            document.work.say(sentences(result.verdict.sentences))
+        if result.missed:
+            document.fail(SecateurError.saying(result.missed[0].reason))
 
     def _arrived(self, made: tuple[Any, ...]) -> None:
         self.take(tuple(one for one in made if isinstance(one, Baseline)))

@@ -200,7 +200,7 @@ class Document(Planned):
             contents.locked, contents.goal = now.locked, now.goal
         self.selection = kept.selected(contents.analysis)
         self.revision += 1
-        self.announce(*(ALL - {Aspect.MODEL}))
+        self.announce(*(ALL - {Aspect.MODEL, Aspect.COMPARED}))  # nobody asked to compare
 
     def take_baselines(self, baselines: tuple[Baseline, ...]) -> None:
         """What stands beside the states, as the engine has it."""
@@ -226,6 +226,7 @@ class Document(Planned):
         """A project was written, as the history stood at that place."""
         self.history.mark_clean(place)
         self.announced.emit(self.tr("Saved in {folder}").format(folder=folder))
+        self.project.emit(folder)
         self.announce(Aspect.STATES)
 
     def take_scores(self, state_id: str, rating: str, scores: NDArray[np.float64]) -> None:

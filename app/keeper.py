@@ -175,8 +175,8 @@ class Keeper(QObject):
         if kept is not None and kept.job is not None:
             self._go_on(kept.job)
 
-    def open_project(self, folder: str) -> None:
-        """Take the window's part of a project whose states are there already."""
+    def open_project(self, folder: str, then: Callable[[], None]) -> None:
+        """Take the window's part of a project whose states are there already; then go on."""
 
         def take(kept: Remembered | None) -> None:
             if kept is not None and self._lock is not None:
@@ -184,9 +184,13 @@ class Keeper(QObject):
                 self._document.history.mark_clean(self._document.history.position)
                 self.journal.follow(self._lock.path.parent)
 
+        def back(kept: Remembered | None) -> None:
+            if self._document.revision == revision:
+                take(kept)
+            then()
+
         revision = self._document.revision
-        kept_still = lambda kept: take(kept) if self._document.revision == revision else None  # noqa: E731
-        self._beside(lambda: read(Path(folder)), kept_still)
+        self._beside(lambda: read(Path(folder)), back)
 
     def _resume(self, kept: Remembered | None) -> None:
         analysis = self._document.analysis

@@ -85,6 +85,7 @@ class MainWindow(QMainWindow):
         self._lay_out()
         self.commands.fill_menus(self)
         document.failed.connect(self._failed)
+        document.project.connect(self._remember_project)
         document.handing.fitted.connect(self._fitted)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
@@ -269,6 +270,10 @@ class MainWindow(QMainWindow):
             consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(sentence(error.message), error.details)
+
+    @Slot(str)
+    def _remember_project(self, folder: str) -> None:
+        self._recent.remember(self.document.model_name, folder)
 
     @Slot(object)
     def _saved(self, path: Path) -> None:

@@ -41,11 +41,13 @@ class Shown(QObject):
         changed: frozenset[Aspect], at once: for what must happen before anything else does.
         failed: SecateurError, to be shown in an error bar or dialog.
         announced: str, a sentence for the status bar.
+        project: str, the folder of a project that was written, or opened.
     """
 
     changed = Signal(object)
     failed = Signal(object)
     announced = Signal(str)
+    project = Signal(str)
     work: Work
 
     def __init__(self, parent: QObject | None = None) -> None:

@@ -72,7 +72,8 @@ class Studies:
             return Estimate(0, 0, float("nan"))
         count = self._count(document.analysis, document.removed)
         samples = task.sizes.get("choose", 0)
-        seconds = count * samples * task.seconds
+        share = document.state.macs / max(document.original.macs, 1) if document.state and document.original else 1.0
+        seconds = count * document.work.pace.judging("choose", share)
         return Estimate(count, samples, seconds if seconds else float("nan"))
 
     def _count(self, analysis: Analysis, removed: Mask) -> int:

@@ -333,10 +333,10 @@ class Work(Runner):
             self.keeper.enter(self.folder)
 
     def _history(self, states: tuple[State, ...], folder: str) -> None:
+        self.document.project.emit(folder)
         self.document.take_states(states)
         self._ask(self.tr("Read the baselines"), self.document.take_baselines, "baselines")
-        self.keeper.open_project(folder)
-        self.look()
+        self.keeper.open_project(folder, self.look)  # the present state is known only then
 
     def _attached(self, task: TaskInfo) -> None:
         def judged(states: tuple[State, ...]) -> None:

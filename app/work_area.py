@@ -17,6 +17,8 @@ SIDES = (440, 318)
 """Widths of tree and inspector at first, in device-independent pixels."""
 BELOW = 240
 """Height of the work at first."""
+MOST = 0.4
+"""Share of the height that it takes at most at first: in a low window the views matter more."""
 VERSION = 1
 """Of the layout that is remembered: another one's is not restored."""
 
@@ -126,7 +128,8 @@ class WorkArea(QWidget):
     def _share_room(self) -> None:
         sides = [self.docks["model"], self.docks["inspector"]]
         self.holder.resizeDocks(sides, [px(side) for side in SIDES], Qt.Orientation.Horizontal)
-        self.holder.resizeDocks([self.docks["work"]], [px(BELOW)], Qt.Orientation.Vertical)
+        below = min(px(BELOW), round(MOST * self.holder.height()))
+        self.holder.resizeDocks([self.docks["work"]], [below], Qt.Orientation.Vertical)
 
     def reset(self) -> None:
         """Every panel where the sketch has it, in its size; tabs in their order."""

@@ -81,19 +81,24 @@ def _context_of_say(tree: ast.Module, constants: dict[str, str]) -> str:
 
 
 def _literals(node: ast.AST) -> Iterator[str]:
-    """The text of an expression, or both of one that chooses."""
+    """The text of an expression, both of one that chooses, and all of a table."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.IfExp):
         yield from _literals(node.body)
         yield from _literals(node.orelse)
+    elif isinstance(node, ast.Dict):
+        for value in node.values:
+            yield from _literals(value)
 
 
 def of_engine(tree: ast.Module) -> Iterator[str]:
     """Templates of messages and errors: what follows a code, is called a template, or is what a job does."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and any("template" in getattr(t, "id", "").lower() for t in node.targets):
-            yield from _literals(node.value)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any("template" in getattr(target, "id", "").lower() for target in targets):
+                yield from _literals(node.value)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Progress" and node.args:
             yield from _literals(node.args[0])
         if isinstance(node, ast.Call) and len(node.args) >= 2:

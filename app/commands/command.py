@@ -58,4 +58,8 @@ class Command:
     def told(self, document: "Document") -> str:
         """Why it cannot be done now; else what it does, and what that takes."""
         takes = self.takes(document) if self.takes is not None else ""
-        return self.enabled(document) or " ".join(part for part in (say(self.tooltip), takes) if part)
+        return self.enabled(document) or " ".join(part for part in (self.explained(), takes) if part)
+
+    def explained(self) -> str:
+        """What it does, in the user's language."""
+        return say(self.tooltip)

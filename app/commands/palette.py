@@ -28,6 +28,14 @@ def rank(query: str, title: str) -> int:
     return cost
 
 
+def answers(query: str, command: Command, document: Any) -> tuple[int, int] | None:
+    """Where a command stands in the list, smaller is earlier: by its title, else by the words of what it does."""
+    if (cost := rank(query, command.shown(document))) >= 0:
+        return 0, cost
+    told = command.explained().casefold()
+    return (1, 0) if all(word in told for word in query.casefold().split()) else None
+
+
 class Palette(QDialog):
     """A box to type into and the commands that match."""
 
@@ -68,11 +76,15 @@ class Palette(QDialog):
     def fill(self, query: str) -> None:
         """List what matches, best first."""
         document = self._window.document
-        ranked = [(rank(query, one.shown(document)), number, one) for number, one in enumerate(COMMANDS)]
+        places = {one.id: answers(query, one, document) for one in COMMANDS}
+        found = sorted((one for one in COMMANDS if places[one.id]), key=lambda one: places[one.id] or (0, 0))
         self.list.clear()
-        self.list.addTopLevelItems([self._item(one) for _, _, one in sorted(r for r in ranked if r[0] >= 0)])
+        self.list.addTopLevelItems([self._item(one) for one in found])
         if (first := self.list.topLevelItem(0)) is not None:
-            self.list.setCurrentItem(first)
+            return self.list.setCurrentItem(first)
+        nothing = QTreeWidgetItem(["", self.tr("No command is called so, or does that. Try another word.")])
+        nothing.setFlags(Qt.ItemFlag.NoItemFlags)
+        self.list.addTopLevelItem(nothing)
 
     def _item(self, command: Command) -> QTreeWidgetItem:
         document = self._window.document

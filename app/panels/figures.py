@@ -207,7 +207,8 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     if stale:
         tip += say("ledger", "; measured before the data or the code has changed: evaluate again")
     lost = 0.0 if first is None else (now.value - first.value) * (1 if now.higher_is_better else -1)
-    points = "" if before == "" or first is None else difference_text(now.value - first.value, now.percent)
+    told = before and first is not None and not stale  # a stale one is first measured again, then compared
+    points = difference_text(now.value - first.value, now.percent) if told and first is not None else ""
     return Figure(
         say("ledger", "{0}, n = {1}").format(title, f"{now.count:,}") if now.count else title,
         value_text(now),

@@ -81,7 +81,7 @@ class Cell(Card):
         original = self.tr("original {0}").format(figure.before) if figure.before else ""
         self.below.setText(", ".join(t for t in (figure.state, original) if t) or " ")
         self.before.setVisible(not narrow and bool(figure.before))
-        self.error.setVisible(bool(figure.error) and (not narrow or not figure.change))
+        self.error.setVisible(bool(figure.error) and (not narrow or not (figure.change or figure.step)))
         self.below.setVisible(narrow)
 
 

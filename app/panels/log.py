@@ -31,7 +31,7 @@ class Log(QWidget):
         """Show the document's log."""
         super().__init__(parent)
         self.document = document
-        self._seen = 0
+        self._seen, self._at_end = 0, True
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setMaximumBlockCount(MOST)
@@ -73,6 +73,9 @@ class Log(QWidget):
         layout.addWidget(self.text, 1)
 
     def _connect(self) -> None:
+        bar = self.text.verticalScrollBar()
+        bar.valueChanged.connect(self._scrolled)
+        bar.rangeChanged.connect(self._follow)
         self.level.currentIndexChanged.connect(self.show_all)
         self.search.textChanged.connect(self.show_all)
         self.copy.clicked.connect(self._copy)
@@ -107,6 +110,16 @@ class Log(QWidget):
         lines = (line for line in self.document.logbook.lines() if self._wanted(line))
         self.text.setPlainText("\n".join(line.written() for line in lines))
         self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
+
+    @Slot(int)
+    def _scrolled(self, value: int) -> None:
+        self._at_end = value == self.text.verticalScrollBar().maximum()
+
+    @Slot()
+    def _follow(self) -> None:
+        """Who read the last line reads the last line, also when lines came or the panel has another height."""
+        if self._at_end:
+            self.text.verticalScrollBar().setValue(self.text.verticalScrollBar().maximum())
 
     def _wanted(self, line: Line) -> bool:
         words = self.search.text().casefold().split()

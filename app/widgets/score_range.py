@@ -6,8 +6,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ..theme import px, score_colour, tokens
 
-RANGE, HEIGHT = 96, 20
-"""Width of the colours and height of a line, in device-independent pixels."""
+RANGE, LEAST, HEIGHT = 96, 24, 20
+"""Width of the colours, also where room is scarce, and height of a line, in device-independent pixels."""
 
 
 class CaptionLine(QWidget):
@@ -50,6 +50,7 @@ class ScoreRange(CaptionLine):
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start without scores."""
         super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.ends, self.so_far = ("0", ""), ""
         self.setAccessibleName(self.tr("Colours of the scores"))
 
@@ -66,22 +67,29 @@ class ScoreRange(CaptionLine):
 
     def room(self) -> float:
         """Words at both sides of the colours."""
-        line = self.width_of(self.ends[0]) + RANGE + 10 + self.width_of(self.ends[1]) + 12
-        return max(line, self.width_of(self.so_far))
+        return max(self._words() + RANGE, self.width_of(self.so_far))
+
+    def _words(self) -> float:
+        """Of a line all but the colours."""
+        return self.width_of(self.ends[0]) + 10 + self.width_of(self.ends[1]) + 12
 
     def sizeHint(self) -> QSize:
         """A line more where scores are still made."""
         one = super().sizeHint()
         return QSize(one.width(), one.height() * (2 if self.so_far else 1))
 
+    def minimumSizeHint(self) -> QSize:
+        """In a narrow place there are fewer colours."""
+        return QSize(int(self._words() + LEAST) + 2, self.sizeHint().height())
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw them."""
-        painter = QPainter(self)
+        painter, wide = QPainter(self), min(RANGE, self.width() - self._words())
         left = self.say(painter, 0, self.ends[0]) + 5
-        paint_scores(painter, QRectF(left, 5, RANGE, px(HEIGHT) - 10))
-        self.say(painter, left + RANGE + 5, self.ends[1])
+        paint_scores(painter, QRectF(left, 5, wide, px(HEIGHT) - 10))
+        self.say(painter, left + wide + 5, self.ends[1])
         painter.translate(0, px(HEIGHT))
-        self.say(painter, 0, self.so_far)
+        self.say(painter, 0, self.fontMetrics().elidedText(self.so_far, Qt.TextElideMode.ElideRight, self.width()))
 
 
 def paint_scores(painter: QPainter, area: QRectF) -> None:

@@ -47,14 +47,14 @@ class Verdict:
     sentences: tuple[Message, ...]
 
 
-BETTER = {
+BETTER_TEMPLATES = {
     BaselineKind.STOCK: "Not worth pruning: the stock {title} is better ({its}) at {cost}; pruned: {own}.",
     BaselineKind.SCRATCH: "The weights that were kept did not help: the same shape trained from scratch is better "
     "({its}, epochs: {epochs}); pruned: {own}.",
     BaselineKind.RANDOM: "Not worth choosing: random removal is better ({its}) at {cost}; pruned: {own}.",
     BaselineKind.MAGNITUDE: "Not worth cutting: pruning single weights is better ({its}) at {cost}; pruned: {own}.",
 }
-AS_GOOD = {
+AS_GOOD_TEMPLATES = {
     BaselineKind.STOCK: "The stock {title} cannot be told apart from it ({its}) at {cost}; pruned: {own}.",
     BaselineKind.SCRATCH: "The same shape trained from scratch cannot be told apart from it ({its}, epochs: {epochs}); "
     "pruned: {own}.",
@@ -68,8 +68,8 @@ def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
     cheap = [one for one in _one_each(baselines) if no_dearer(one, result)]
     better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
     as_good = [one for one in cheap if abs(gain(one.metric, result.metric)) <= _margin(one.metric, result.metric)]
-    sentences = [_sentence(BETTER, "better", one, result) for one in better]
-    sentences += [_sentence(AS_GOOD, "as_good", one, result) for one in as_good]
+    sentences = [_sentence(BETTER_TEMPLATES, "better", one, result) for one in better]
+    sentences += [_sentence(AS_GOOD_TEMPLATES, "as_good", one, result) for one in as_good]
     missing = set(BaselineKind) - {one.asked.kind for one in baselines}
     if not sentences:
         sentences = [_none_better(missing, result)]

@@ -64,12 +64,14 @@ def check_counts(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> 
         counts = [sum(int((~removed[analysis.sets[n].structures]).sum()) for n in one.sets)]
     else:
         counts = _sizes(one, kept)
+    templates = {
+        Counting.AT_LEAST: "The plan keeps {counts} of {where}. {reason} Keep more there.",
+        Counting.WHOLE: "The plan keeps {counts} of {where}. {reason} Keep all there.",
+    }
+    template = "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes."
     raise PlanError(
         "plan.counts",
-        {
-            Counting.AT_LEAST: "The plan keeps {counts} of {where}. {reason} Keep more there.",
-            Counting.WHOLE: "The plan keeps {counts} of {where}. {reason} Keep all there.",
-        }.get(one.kind, "The plan keeps {counts} of {where}. {reason} Mark as many there as that takes."),
+        templates.get(one.kind, template),
         counts=" and ".join(map(str, counts)),
         where=", ".join(dict.fromkeys(analysis.sets[n].module or "the model" for n in one.sets)),
         reason=one.reason,

@@ -45,10 +45,12 @@ def expectation(
     if not alike:
         return None
     nearest = min(alike, key=lambda one: _distance(one, kept, settings, metric))
-    code, words = ("near", _NEAR) if abs(nearest.kept - kept) <= FAR else ("far", _FAR)
-    low = nearest.percent and nearest.cut < LOW * nearest.original
-    template = words + (_NORMAL if low else "") + _SOURCE
-    return Message(f"recovery.expect_{code}{'_low' if low else ''}", template, _in_words(nearest, kept))
+    code, template = ("near", NEAR_TEMPLATE) if abs(nearest.kept - kept) <= FAR else ("far", FAR_TEMPLATE)
+    seen = Message(f"recovery.expect_{code}", template, _in_words(nearest, kept))
+    if not (nearest.percent and nearest.cut < LOW * nearest.original):
+        return seen
+    template = "{seen} A model that hardly answers right before it is fine-tuned is normal."
+    return Message(f"recovery.expect_{code}_low", template, {"seen": seen})
 
 
 def family_of(analysis: Analysis, metric: str) -> Family | None:
@@ -61,16 +63,14 @@ def family_of(analysis: Analysis, metric: str) -> Family | None:
     return Family.CONVOLUTIONAL if Kind.FILTER in kinds else None
 
 
-_NEAR = (
+NEAR_TEMPLATE = (
     "What to expect with {kept} of the MACs kept: our nearest benchmark kept {its} ({subject}): {metric} fell from "
-    "{original} to {cut} with the cut, and was {recovered} after {how}."
+    "{original} to {cut} with the cut, and was {recovered} after {how} (cell {source})."
 )
-_FAR = (
+FAR_TEMPLATE = (
     "What to expect is not known with {kept} of the MACs kept. Our nearest benchmark kept {its} ({subject}): {metric} "
-    "fell from {original} to {cut} with the cut, and was {recovered} after {how}."
+    "fell from {original} to {cut} with the cut, and was {recovered} after {how} (cell {source})."
 )
-_NORMAL = " A model that hardly answers right before it is fine-tuned is normal."
-_SOURCE = " (Cell {source}.)"
 
 
 def _distance(one: Point, kept: float, settings: RecoverySettings, metric: str) -> tuple[bool, float]:

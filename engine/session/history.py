@@ -57,7 +57,7 @@ class History:
 
     def open(self, spec: ModelSpec, task: TaskSpec | None, original: State) -> None:
         """Begin anew with a model."""
-        record = _opened(spec, task, original, versions(), self.folder)
+        record, self.notes = _opened(spec, task, original, versions(), self.folder), ()
         self._log.append(record)
         self._apply(record)
 

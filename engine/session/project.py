@@ -71,7 +71,7 @@ class Project:
     schema: int = SCHEMA
 
 
-SAID: dict[Role, str] = {
+TEMPLATES: dict[Role, str] = {
     Role.MODEL: "{path} has changed since the project was saved. The weights are those of the project; metrics and "
     "latencies were measured with the code as it was then.",
     Role.WEIGHTS: "{path} has changed since the project was saved. The project goes on with the weights that it keeps.",
@@ -82,7 +82,7 @@ SAID: dict[Role, str] = {
 """What is said of a part that has changed."""
 STALE = frozenset({Role.MODEL, Role.TASK, Role.DATA, Role.TOKENIZER})
 """What measured metrics depend on."""
-AGAIN = "Metrics measured before that are marked as stale: evaluate again to judge by what is there now."
+TEMPLATE_STALE = "Metrics measured before that are marked as stale: evaluate again to judge by what is there now."
 
 
 def parts_of(model: ModelSpec, task: TaskSpec | None) -> tuple[Part, ...]:
@@ -153,10 +153,10 @@ def changes(project: Project | None, model: ModelSpec, task: TaskSpec | None) ->
     for part in parts_of(model, task):
         known = before.get(part.role)
         if known is not None and known.digest and digest_of(Path(part.path)) != known.digest:
-            notes.append(Message(f"project.changed_{part.role.value}", SAID[part.role], {"path": part.path}))
+            notes.append(Message(f"project.changed_{part.role.value}", TEMPLATES[part.role], {"path": part.path}))
             stale = stale or part.role in STALE
     if stale:
-        notes.append(Message("project.stale", AGAIN))
+        notes.append(Message("project.stale", TEMPLATE_STALE))
     return tuple(notes), stale
 
 

@@ -158,7 +158,9 @@ def _prefix(names: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
 
 def _notes(found: Match) -> Iterator[Message]:
     if found.where:
-        template = "Took {where!r} from the checkpoint" + (", averaged weights." if found.ema else ".")
+        template = "Took {where!r} from the checkpoint."
+        if found.ema:
+            template = "Took {where!r} from the checkpoint, averaged weights."
         yield Message("checkpoint.where", template, {"where": found.where})
     if found.prefix:
         values = {"prefix": found.prefix, "count": found.hits}

@@ -89,6 +89,19 @@ def test_the_palette_finds_a_command_by_a_few_letters_and_runs_it(qtbot, window)
     assert window.document.calls == [("suggest_plan", ())]
 
 
+def test_the_palette_also_looks_into_what_commands_do_and_says_when_there_is_none(qtbot, window):
+    palette = Palette(window)
+    qtbot.addWidget(palette)
+    palette.show()
+    qtbot.keyClicks(palette.box, "python script")
+    assert palette.list.currentItem().text(0) in ("Show recipe", "Export script...")
+    palette.box.clear()
+    qtbot.keyClicks(palette.box, "qqzzx")
+    assert palette.list.topLevelItemCount() == 1 and palette.list.topLevelItem(0).text(1).startswith("No command")
+    qtbot.keyClick(palette.box, Qt.Key.Key_Return)
+    assert palette.isVisible() and not window.document.calls
+
+
 def test_the_palette_greys_what_cannot_be_done_with_the_reason_and_does_not_run_it(qtbot, window):
     palette = Palette(window)
     qtbot.addWidget(palette)

@@ -4,6 +4,7 @@ import pytest
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QWidget
 
+from secateur.app import settings
 from secateur.app.document import Document
 from secateur.app.main_window import MainWindow
 from secateur.engine.session.states import OpenedModel, StateKind
@@ -81,3 +82,10 @@ def test_each_menu_has_its_own_commands_and_what_was_opened_lately_stands_in_one
         shown = [text for text in texts if text]
         assert len(shown) == len(set(shown))
         assert texts[0] and texts[-1]
+
+
+def test_a_project_that_was_saved_stands_among_what_was_opened_lately(window, tmp_path) -> None:
+    adopt(window)
+    window.document.saved(str(tmp_path), 0)
+    window._recent.close()
+    assert (window.document.model_name, str(tmp_path)) in settings.recent()

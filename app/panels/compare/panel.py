@@ -30,7 +30,7 @@ SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.MARKS, Aspect.TARGET, Asp
 ROOM = {PARAMETERS: 660, SIZE: 540, MADE: 440}
 """Widths from which a column of the runs is shown, in device-independent pixels; its tooltip has all of a row."""
 LOW = 300
-"""Height from which the sentence above is shown, in device-independent pixels."""
+"""Height from which sentence and costs above the rows are shown, in device-independent pixels."""
 MODELS, RUNS = "models", "runs"
 
 
@@ -156,7 +156,10 @@ class Compare(QWidget):
         self.model.show_models(document.analysis, left, right)
         self._source.show_runs(runs_of(document))
         if left is not None and right is not None and self.model.difference is not None:
-            self.trees.say((self._costs(left, None), self._costs(right, left)))
+            costs = (self._costs(left, None), self._costs(right, left))
+            self.trees.say(costs)
+            for box, words in zip(self.boxes, costs, strict=True):
+                box.setToolTip(words)
         self._say()
 
     def _costs(self, one: Model, other: Model | None) -> str:
@@ -216,7 +219,8 @@ class Compare(QWidget):
     def _share_room(self) -> None:
         for column, least in ROOM.items():
             self.table.setColumnHidden(column, self.width() < least)
-        self._said.setVisible(self.height() >= LOW)
+        for show in (self._said.setVisible, self.trees.show_costs):
+            show(self.height() >= LOW)
 
     def resizeEvent(self, event) -> None:  # noqa: ANN001
         """In a narrow window what the ledger says anyway makes room."""

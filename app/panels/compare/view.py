@@ -172,6 +172,11 @@ class TwoTrees(QWidget):
         for each, text in zip(self._costs, costs, strict=True):
             each.setText(text)
 
+    def show_costs(self, shown: bool) -> None:
+        """With or without the heads: in a low window rows are worth more."""
+        for each in self._costs:
+            each.setVisible(shown)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """In a narrow window the MACs make room for names."""
         super().resizeEvent(event)

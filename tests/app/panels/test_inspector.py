@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QScrollArea
 
-from secateur.app.document import Selection
+from secateur.app.document import Aspect, Selection
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.inspector.patterns import indices_text, lines
 from secateur.engine.errors import Message
@@ -316,3 +317,13 @@ def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
 
 def test_the_colours_have_a_legend_with_both_ends(inspector) -> None:
     assert inspector.range.ends[0] == "score 0" and float(inspector.range.ends[1]) > 0.5
+
+
+def test_before_there_are_scores_all_fits_into_the_smallest_window(inspector, qtbot) -> None:
+    inspector.document.contents.scores.clear()
+    inspector.resize(232, 450)
+    inspector.document.announce(Aspect.SCORES)
+    qtbot.wait(60)
+    area = inspector.findChild(QScrollArea)
+    assert inspector.range.isVisible() and "not rated yet" in inspector.range.ends[1]
+    assert area.widget().width() == area.viewport().width()

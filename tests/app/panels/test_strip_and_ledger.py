@@ -164,3 +164,19 @@ def test_no_number_is_clipped(cells_of, width) -> None:
                     needed = each.sizeHint().width()
                     assert needed <= each.width(), (width, each.text(), needed, each.width())
                     assert each.geometry().right() < cell.width()
+
+
+def test_a_stale_metric_offers_to_be_measured_and_all_of_it_is_read(qtbot, dressed) -> None:
+    document = travelled()
+    document.contents.states = {k: replace(s, stale=True) for k, s in document.contents.states.items()}
+    ledger = Ledger(document)
+    qtbot.addWidget(ledger)
+    for width in (1000, 1400):
+        ledger.resize(width, 100)
+        ledger.show()
+        qtbot.waitExposed(ledger)
+        qtbot.wait(60)
+        cell = ledger.cells["metric"]
+        assert cell.step.text() == "Evaluate" and cell.source.text().endswith("stale")
+        for part in (cell.before, cell.number, cell.error, cell.change, cell.step):
+            assert not part.isVisible() or part.width() >= part.sizeHint().width(), (width, part.text())

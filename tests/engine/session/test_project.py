@@ -88,6 +88,8 @@ def test_code_that_changed_is_named_and_another_comment_is_a_change_too(session:
     (first, _) = map(str, opened(session, saved).changed)
     assert "model.py has changed" in first
     assert session.history.state("s0").stale
+    another = finish(session.open(ModelSpec(f"{saved.parent / 'mine' / 'model.py'}:make", input_shape=(1, 1, 8, 8))))
+    assert another.changed == ()  # nothing is said of it that was said of a project
 
 
 def test_a_file_that_moved_is_asked_for_and_what_lay_beside_it_is_found_with_it(session: Session, saved: Path) -> None:

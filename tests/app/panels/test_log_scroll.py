@@ -1,0 +1,29 @@
+"""The log shows its last line to who reads there, and leaves alone who reads further up."""
+
+from PySide6.QtWidgets import QApplication
+
+from secateur.app.panels.log import Log
+from tests.app.playing import Player
+
+
+def test_it_follows_at_the_end_also_after_it_got_another_height(qtbot, player: Player) -> None:
+    log, document = Log(player.document), player.document
+    qtbot.addWidget(log)
+    log.resize(500, 260)
+    log.show()
+    qtbot.waitExposed(log)
+    for number in range(60):
+        document.note(f"line {number}")
+    log.show_all()
+    bar = log.text.verticalScrollBar()
+    assert bar.value() == bar.maximum() > 0
+    log.resize(500, 180)
+    QApplication.processEvents()
+    assert bar.value() == bar.maximum()
+    document.note("the last")
+    log.refresh()
+    assert bar.value() == bar.maximum()
+    bar.setValue(3)
+    document.note("one more")
+    log.refresh()
+    assert bar.value() == 3
