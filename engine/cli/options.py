@@ -174,7 +174,7 @@ def about_run(command: argparse.ArgumentParser) -> None:
     """What the command computes with, and how it answers."""
     add = command.add_argument
     add("--threads", type=positive, help="threads to compute with")
-    add("--device", default="cpu", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu)")
+    add("--device", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu, or as recorded)")
     about_output(command)
 
 

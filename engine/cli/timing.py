@@ -43,7 +43,8 @@ def measured_target(arguments: argparse.Namespace) -> TargetSpec:
 
 def _device(arguments: argparse.Namespace, runtime: str) -> str:
     """Where a runtime computes: where everything does, if it can."""
-    return arguments.device if kind_of(arguments.device) in target_named(runtime).devices else CPU
+    device: str = arguments.device or CPU
+    return device if kind_of(device) in target_named(runtime).devices else CPU
 
 
 def multiple_for(session: Session, target: TargetSpec, reporter: Reporter) -> int:

@@ -133,6 +133,9 @@ def steps_again(
         raise PlanError(why.code, why.template, **why.arguments)
     run = _Run(session, opened, found, mode, [opened.state.id], opened.analysis.empty())
     run.notes += [str(sentence) for sentence in found.sentences]
+    if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
+        words = f"Its recoveries ran on {there}, here they run on {session.device}: weights may differ by rounding."
+        run.notes.append(words)
     steps = found.recipe.steps
     for number, step in enumerate(steps[1:], 2):
         yield Progress(f"Step {number} of {len(steps)}", number, len(steps))
@@ -143,6 +146,13 @@ def steps_again(
         yield from _apply(step, run, token)
     states = tuple(session.history.state(one) for one in run.made)
     return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
+
+
+def _trained_on(recipe: Recipe) -> str:
+    """Where the recoveries of a recipe ran, "" where it has none."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return first.intent.device if any(isinstance(step, Recover) for step in recipe.steps) else ""
 
 
 def _impossible(step: Step, run: _Run) -> str:

@@ -227,7 +227,7 @@ class Session(Handing):
         result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
-        course = {"curve": thinned(checkpoint.points), "stopped": result.stopped}
+        course = {"curve": thinned(checkpoint.points), "device": self.device, "stopped": result.stopped}
         fields = {"recovery": settings, "metrics": (result.metric,), **course}
         made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
         checkpoint.forget()
