@@ -36,8 +36,9 @@ def target_of(arguments: argparse.Namespace) -> TargetSpec:
 
 def measured_target(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say to measure."""
-    place = (arguments.runtime, arguments.threads or 1, arguments.batch)
-    there: dict[str, Any] = {"tokens": arguments.tokens, "device": _device(arguments, arguments.runtime)}
+    runtime = arguments.runtime or TargetSpec().runtime
+    place = (runtime, arguments.threads or 1, arguments.batch)
+    there: dict[str, Any] = {"tokens": arguments.tokens, "device": _device(arguments, runtime)}
     return TargetSpec(*place, precision=arguments.precision, size=arguments.size, **there)
 
 
