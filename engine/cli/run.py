@@ -20,6 +20,7 @@ from ..sources.protocol import ModelSpec
 from .output import Outcome, Reporter
 from .prune import check_export, check_save
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
+from .saving import saved
 from .specs import task_spec
 from .threads import use_device, use_threads
 
@@ -40,8 +41,8 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments, first.device)
         done = reporter.finish(replay(recipe, session, arguments.trust_pickle, mode=mode))
-        saved = session.save(arguments.save, done.states[-1].id) if arguments.save else ""
-    return _outcome(done, path, saved)
+        project = saved(session, arguments.save, done.states[-1].id, reporter)
+    return _outcome(done, path, project)
 
 
 def _consented(recipe: Recipe, path: Path, trusted: bool) -> None:

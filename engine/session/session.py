@@ -370,6 +370,11 @@ class Session(Handing):
         read = recipe_at(Path(absolute_to(Path.cwd())(recipe)))
         return (yield from steps_again(read, self, self._opened(), mode, token))
 
+    def stay(self) -> Path:
+        """Leave the folder there when the session is closed, also a temporary one; returns it."""
+        self._temporary = False
+        return self.folder
+
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
