@@ -1,11 +1,13 @@
 """Options that several commands share, by what they are about."""
 
 import argparse
+from collections.abc import Callable
 
 from ..planning.protocol import BYTES, Ranking
 from ..recovery.protocol import Optimizer, RecoverySettings, Repair
 from ..scoring.choices import Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
+from ..targets.protocol import TargetSpec
 from ..targets.table import TARGETS
 from ..tasks.open import FORMS
 from ..tasks.purposes.table import PURPOSES
@@ -25,10 +27,17 @@ def about_place(command: argparse.ArgumentParser) -> None:
 def about_target(command: argparse.ArgumentParser) -> None:
     """The machine and runtime that latency is planned for."""
     add = command.add_argument_group("the target, where latency counts").add_argument
-    add("--runtime", choices=list(TARGETS), help="what runs the model there (default: onnxruntime)")
+    _about_runtime(add)
     add("--runtime-threads", type=positive, default=1, metavar="N", help="its threads (default: 1)")
     add("--runtime-batch", type=positive, default=1, metavar="N", help="its batch size (default: 1)")
-    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
+
+
+def _about_runtime(add: Callable[..., object]) -> None:
+    """Runtime and precision, which are named alike wherever something is timed."""
+    spec = TargetSpec()
+    add("--runtime", choices=list(TARGETS), help=f"what runs the model there (default: {spec.runtime})")
+    kinds = list(dict.fromkeys(precision for one in TARGETS.values() for precision in one.precisions))
+    add("--precision", default=spec.precision, choices=kinds, help=f"what it computes in (default: {spec.precision})")
 
 
 def about_choice(command: argparse.ArgumentParser) -> None:
@@ -122,9 +131,8 @@ def about_scores(command: argparse.ArgumentParser) -> None:
 def about_measuring(command: argparse.ArgumentParser) -> None:
     """How latency is measured."""
     add = command.add_argument
-    add("--runtime", choices=list(TARGETS), default="onnxruntime", help="what runs the model (default: onnxruntime)")
+    _about_runtime(add)
     add("--batch", type=positive, default=1, help="batch size (default: 1)")
-    add("--precision", default="fp32", choices=["fp32", "bf16", "int8"], help="what it computes in (default: fp32)")
     add(
         "--size",
         type=shape,
@@ -190,7 +198,7 @@ def about_run(command: argparse.ArgumentParser) -> None:
     """What the command computes with, and how it answers."""
     add = command.add_argument
     add("--threads", type=positive, help="threads to compute with")
-    add("--device", default="cpu", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu)")
+    add("--device", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu, or as recorded)")
     about_output(command)
 
 

@@ -1,8 +1,7 @@
 """`secateur prune`: the whole road from a model to a smaller one that is verified, recovered and exported."""
 
 import argparse
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from .report import (
     verified,
     wrote,
 )
+from .saving import saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 from .timing import (
@@ -98,24 +98,9 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         with saved_if_stopped(session, arguments.save, reporter):
             done = pruned(session, opened, asked, reporter)
             exported = write_export(session, done.result, arguments.export, reporter)
-        saved = session.save(arguments.save, done.result.id) if arguments.save else ""
+        project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
-    return _outcome(done, result, asked, exported, saved)
-
-
-@contextmanager
-def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
-    """What stops a run half-way does not take with it what was cut and recovered until then."""
-    try:
-        yield
-    except BaseException:
-        states = session.states()
-        if folder and len(states) > 1:
-            session.save(folder, states[-1].id)
-            reporter.note(
-                f"What was done until then is saved in {folder}: open it, or name it in MODEL's place, to go on."
-            )
-        raise
+    return _outcome(done, result, asked, exported, project)
 
 
 def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter) -> Pruned:

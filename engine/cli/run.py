@@ -12,7 +12,7 @@ from ..session.recipe import with_model
 from ..session.replay import Replay, replay
 from ..session.session import Session
 from ..session.states import StateKind
-from ..session.steps import Export, Open, Recipe
+from ..session.steps import Export, Open, OpenIntent, Recipe
 from ..sharing.bundle import is_bundle
 from ..sharing.recipes import recipe_at
 from ..sources.consent import require_consent
@@ -20,6 +20,7 @@ from ..sources.protocol import ModelSpec
 from .output import Outcome, Reporter
 from .prune import check_export, check_save
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
+from .saving import saved
 from .specs import task_spec
 from .threads import use_device, use_threads
 
@@ -35,12 +36,13 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             check_export(step.intent.path)
     if arguments.save:
         check_save(arguments.save)
-    use_threads(arguments.threads or _threads(recipe))
+    first = _first(recipe)
+    use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:
-        use_device(session, arguments)
+        use_device(session, arguments, first.device)
         done = reporter.finish(replay(recipe, session, arguments.trust_pickle, mode=mode))
-        saved = session.save(arguments.save, done.states[-1].id) if arguments.save else ""
-    return _outcome(done, path, saved)
+        project = saved(session, arguments.save, done.states[-1].id, reporter)
+    return _outcome(done, path, project)
 
 
 def _consented(recipe: Recipe, path: Path, trusted: bool) -> None:
@@ -66,9 +68,11 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
     return change_model(replace(recorded, **changed), absolute_to(Path.cwd()))
 
 
-def _threads(recipe: Recipe) -> int:
+def _first(recipe: Recipe) -> OpenIntent:
+    """What the recipe opens, with what its numbers depend on."""
     first = recipe.steps[0]
-    return first.intent.threads if isinstance(first, Open) else 0
+    assert isinstance(first, Open)
+    return first.intent
 
 
 def _outcome(done: Replay, path: Path, saved: str) -> Outcome:

@@ -11,8 +11,9 @@ from ..session.session import Session
 from ..session.states import State
 from .asked import asked_of
 from .output import Outcome, Reporter
-from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, saved_if_stopped, scored
+from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
+from .saving import saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 
@@ -34,8 +35,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             scores, criterion = scored(session, start, asked, data, reporter, notes)
             course = asked.course(criterion, data)
             done = reporter.finish(session.sweep(start.id, course, arguments.budgets, scores))
-        if arguments.save:
-            session.save(arguments.save, session.states()[-1].id)
+        saved(session, arguments.save, session.states()[-1].id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
     notes += [f"{one.id}: {words}" for one in states.values() for words in stops_of([one])]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..devices import CPU
+from ..devices import CPU, available
 from ..session.session import Session
 
 
@@ -14,7 +14,12 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def use_device(session: Session, arguments: argparse.Namespace) -> None:
-    """Train and judge where the arguments say; raises SecateurError where there is no such device."""
-    if arguments.device != CPU:
-        session.use_device(arguments.device)
+def use_device(session: Session, arguments: argparse.Namespace, recorded: str = CPU) -> None:
+    """Train and judge where the arguments say, else where a recipe did, if this machine has that.
+
+    Raises:
+        SecateurError: There is no device as the arguments name it.
+    """
+    device = arguments.device or (recorded if recorded in available() else CPU)
+    if device != CPU:
+        session.use_device(device)

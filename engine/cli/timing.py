@@ -36,14 +36,16 @@ def target_of(arguments: argparse.Namespace) -> TargetSpec:
 
 def measured_target(arguments: argparse.Namespace) -> TargetSpec:
     """Where the arguments say to measure."""
-    place = (arguments.runtime, arguments.threads or 1, arguments.batch)
-    there: dict[str, Any] = {"tokens": arguments.tokens, "device": _device(arguments, arguments.runtime)}
+    runtime = arguments.runtime or TargetSpec().runtime
+    place = (runtime, arguments.threads or 1, arguments.batch)
+    there: dict[str, Any] = {"tokens": arguments.tokens, "device": _device(arguments, runtime)}
     return TargetSpec(*place, precision=arguments.precision, size=arguments.size, **there)
 
 
 def _device(arguments: argparse.Namespace, runtime: str) -> str:
     """Where a runtime computes: where everything does, if it can."""
-    return arguments.device if kind_of(arguments.device) in target_named(runtime).devices else CPU
+    device: str = arguments.device or CPU
+    return device if kind_of(device) in target_named(runtime).devices else CPU
 
 
 def multiple_for(session: Session, target: TargetSpec, reporter: Reporter) -> int:

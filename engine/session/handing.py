@@ -8,7 +8,7 @@ from ..jobs import CancelToken, Job, NeverCancelled
 from ..sharing.bundle import write_bundle
 from ..sharing.report import write_report
 from ..sharing.structures import STRUCTURES, analysis_to_json
-from .files import write
+from .files import removed_unless_finished, write
 from .paths import absolute_to
 from .project import take_window, write_project
 from .recipe import RECIPE, recipe_of, write_recipe
@@ -54,6 +54,11 @@ class Handing(TargetJobs):
     def save(self, folder: str, state: str) -> str:
         """Write a project: every state with its weights, recipe and script of one. Returns the folder."""
         target = Path(folder).expanduser().absolute()
+        with removed_unless_finished(target):
+            self._save(target, state)
+        return str(target)
+
+    def _save(self, target: Path, state: str) -> None:
         store = WeightStore(target / "weights")
         for digest in self.history.weights:
             store.take(digest, self.store)
@@ -65,4 +70,3 @@ class Handing(TargetJobs):
         write_project(target, self.history.spec, self.history.task, state)
         take_window(self.folder, target)
         self.history.write_to(target)
-        return str(target)

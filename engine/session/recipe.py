@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..baselines.protocol import Baseline
+from ..devices import CPU
 from ..errors import OpenError
 from ..recovery.protocol import RecoverySettings
 from ..sources.protocol import ModelSpec
@@ -77,7 +78,7 @@ def recorded(
 
     Args:
         path: From the original on.
-        opening: What was opened; consent is left out of it.
+        opening: What was opened; consent is left out of it, and where it was trained is told by the states.
         folder: The session's, where attached weights lie.
         baselines: Those beside a state of the path become steps.
         found: Of the original, for its next version.
@@ -85,7 +86,8 @@ def recorded(
     original, *others = path
     model = replace(opening.model, trust_pickle=False, trust_code=False)
     opened = replaced(_numbers(original), widths=dict(found.widths), data=found.data)
-    steps: list[Step] = [Open(replaced(opening, model=model), opened), *_exports(original)]
+    device = next((one.device for one in reversed(path) if one.kind is StateKind.RECOVERED), CPU)
+    steps: list[Step] = [Open(replaced(opening, model=model, device=device), opened), *_exports(original)]
     before = original
     for one in others:
         steps += [*_steps(before, one, folder), *_exports(one), *_baselines(baselines, one)]

@@ -133,6 +133,9 @@ def steps_again(
         raise PlanError.saying(why)
     run = _Run(session, opened, found, mode, [opened.state.id], opened.analysis.empty())
     run.notes += found.sentences
+    if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
+        template = "Its recoveries ran on {there}, here they run on {here}: weights may differ by rounding."
+        run.notes.append(Message("replay.device", template, {"there": there, "here": session.device}))
     steps = found.recipe.steps
     for number, step in enumerate(steps[1:], 2):
         numbers = {"number": number, "count": len(steps)}
@@ -145,6 +148,13 @@ def steps_again(
         yield from _apply(step, run, token)
     states = tuple(session.history.state(one) for one in run.made)
     return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
+
+
+def _trained_on(recipe: Recipe) -> str:
+    """Where the recoveries of a recipe ran, "" where it has none."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return first.intent.device if any(isinstance(step, Recover) for step in recipe.steps) else ""
 
 
 def _impossible(step: Step, run: _Run) -> Message | None:

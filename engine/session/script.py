@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..devices import CPU
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Goal
 from ..structures.ranges import more_ranges_than, ranges_of
@@ -142,7 +143,9 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
     if consent:
         writer.spelling.use("replace")
     spelled = writer.spelling.of(spec, 8)
-    lines = [f"torch.set_num_threads({step.intent.threads})", "session = Session()", ""]
+    lines = [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
+    lines += [f"session.use_device({quoted(step.intent.device)})"] if step.intent.device != CPU else []
+    lines += [""]
     lines += [f"# The model: {_costs(step.outcome, None)}.", *_metrics(step.outcome)]
     lines += [f"spec = {spelled}"]
     if consent:

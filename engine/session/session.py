@@ -228,7 +228,7 @@ class Session(Handing):
         result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), checkpoint.points)
         check(token)
         student.load_state_dict(result.state_dict)
-        course = {"curve": thinned(checkpoint.points), "stopped": result.stopped}
+        course = {"curve": thinned(checkpoint.points), "device": self.device, "stopped": result.stopped}
         fields = {"recovery": settings, "metrics": (result.metric,), **course}
         made = self._keep(student, parent, StateKind.RECOVERED, parent.removed, parent.edits, fields)
         checkpoint.forget()
@@ -370,6 +370,11 @@ class Session(Handing):
         """Do a recipe's steps again on the original of the open model; each state that is made stays."""
         read = recipe_at(Path(absolute_to(Path.cwd())(recipe)))
         return (yield from steps_again(read, self, self._opened(), mode, token))
+
+    def stay(self) -> Path:
+        """Leave the folder there when the session is closed, also a temporary one; returns it."""
+        self._temporary = False
+        return self.folder
 
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""

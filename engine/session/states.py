@@ -101,6 +101,7 @@ class State:
         exports: Files written from this state.
         repairs: What the cut changed besides the tensors since the original, in words.
         curve: The course of its recovery: {"step", "loss"} and {"step", "metric"}.
+        device: Where it was recovered.
         stopped: Why its recovery ended before its time, None where it did not.
         stale: What `metrics` were measured on, or by, has changed since.
     """
@@ -121,6 +122,7 @@ class State:
     exports: tuple[Exported, ...] = ()
     repairs: tuple[Message, ...] = ()
     curve: tuple[dict[str, float], ...] = ()
+    device: str = CPU
     stopped: Message | None = None
     stale: bool = False
 

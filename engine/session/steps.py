@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..baselines.protocol import BaselineSpec
+from ..devices import CPU
 from ..recovery.protocol import RecoverySettings
 from ..scoring.choices import Choices
 from ..sources.protocol import ModelSpec
@@ -50,12 +51,14 @@ class OpenIntent(msgspec.Struct, frozen=True):
         threads: torch threads.
         dtype: Of the weights.
         versions: Of what it was made with.
+        device: Where it was trained.
     """
 
     model: ModelSpec
     threads: int = 1
     dtype: str = "float32"
     versions: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    device: str = CPU
 
 
 class ScoreIntent(msgspec.Struct, frozen=True):

@@ -100,6 +100,12 @@ def _purpose(kinds: Mapping[str, Kind], features: Sequence[str], labels: Sequenc
 def _texts(kinds: Mapping[str, Kind], names: Sequence[str], count: int) -> tuple[str, ...]:
     """Exactly so many columns of text among some."""
     found = tuple(name for name in names if kinds[name] is Kind.TEXT)
+    if count == 1 and len(found) == 2:
+        template = (
+            "Two columns hold text, {found}: where the label says how alike they are, the model is for similarity "
+            "(--purpose). Otherwise name the one column that is the feature (--features)."
+        )
+        raise TaskError("task.table.pairs", template, found=" and ".join(found))
     if len(found) != count:
         template = "{count} of the columns must hold the text; found were: {found}. Say which are the features."
         raise TaskError("task.table.texts", template, count=count, found=", ".join(found) or "none")

@@ -1,6 +1,7 @@
 """A loader of the user's that raises late: the recovery goes on where it stopped, once the file is mended."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,25 @@ def test_what_was_cut_is_saved_where_the_recovery_fails(
     finish(session.restore())
     assert [one.kind for one in session.states()] == ["original", "cut"]
     session.close()
+
+
+def test_a_project_that_cannot_be_written_does_not_take_the_work_along(
+    tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, saved, model = Path(task.path), tmp_path / "project", f"{tmp_path / 'model.py'}:make"
+    taken = f"open({str(saved)!r}, 'w').close()\n    return torch.nn"  # where the project was to lie
+    file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1").replace("return torch.nn", taken))
+    argv = ["prune", model, "--task", task.path, "--keep-params", "80%", "--epochs", "1", "--multiple", "1"]
+    assert main([*argv, "--save", str(saved)]) == 1
+    err = capsys.readouterr().err
+    found = re.search(r"What was done is kept in (.*): name that in MODEL's place", err)
+    assert found is not None and "could not be written" in err
+    assert main(["prune", found[1], "--keep-params", "60%", "--no-recover", "--multiple", "1"]) == 0
+    session = Session(Path(found[1]))
+    finish(session.restore())
+    assert [one.kind for one in session.states()] == ["original", "cut", "recovered"]
+    session.close()
+    shutil.rmtree(found[1])
 
 
 @pytest.mark.parametrize("project", [False, True])

@@ -7,12 +7,14 @@ import msgspec
 import pytest
 import torch
 
+from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, PlanError
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import suggest
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.recipe import read_recipe, write_recipe
 from secateur.engine.session.replay import Replay, replay, run_recipe
+from secateur.engine.session.script import script_of
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent, State
 from secateur.engine.session.steps import Open, Plan, Recipe
@@ -40,6 +42,21 @@ def recorded(tmp_path: Path) -> tuple[Path, State, Session]:
 def run(path: Path) -> tuple[Replay, Session]:
     session = Session()
     return finish(run_recipe(path, session)), session
+
+
+def test_a_recipe_that_was_trained_on_another_device_says_so(
+    recorded: tuple[Path, State, Session], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, state, session = recorded
+    session.history.put(replace(state, device="cuda:7"))
+    write_recipe(path, session.recipe(state.id))
+    first = read_recipe(path).steps[0]
+    assert isinstance(first, Open) and first.intent.device == "cuda:7"
+    assert 'session.use_device("cuda:7")' in script_of(read_recipe(path))
+    assert main(["run", str(path), "--threads", "1"]) == 0
+    assert "Its recoveries ran on cuda:7, here they run on cpu" in capsys.readouterr().out
+    assert main(["run", str(path), "--device", "cuda:7"]) == 1
+    assert "There is no device cuda:7 here" in capsys.readouterr().err
 
 
 def test_a_recipe_run_again_gives_the_same_weights(recorded: tuple[Path, State, Session]) -> None:

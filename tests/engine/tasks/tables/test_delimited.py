@@ -85,7 +85,7 @@ def test_classes_in_words_and_a_header_that_must_be_denied(tmp_path: Path) -> No
         (
             ["a,b,label", *["x,y,1"] * 20],
             {"tokenizer": "bytes"},
-            "1 of the columns must hold the text; found were: a, b",
+            "Two columns hold text, a and b: .* the model is for similarity",
         ),
         (["a,label", *["x,1"] * 20], {}, "no tokeniser"),
         (["a,label", *["x,1"] * 20], {"tokenizer": "bytes", "length": "1"}, "whole number of tokens from 2"),

@@ -1,0 +1,41 @@
+"""What a command has made gets into a project, whatever stops the command: a signal, the data, a full disk."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ..errors import ExportError, SecateurError
+from ..session.session import Session
+from .output import Reporter
+
+
+@contextmanager
+def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
+    """What stops a run half-way does not take with it what was cut and recovered until then."""
+    try:
+        yield
+    except BaseException as error:
+        states = session.states()
+        if folder and len(states) > 1:
+            words = f"What was done until then is saved in {folder}: open it, or name it in MODEL's place, to go on."
+            try:
+                saved(session, folder, states[-1].id, reporter)
+            except SecateurError as second:  # what stopped the run is what is to be told
+                words = str(second)
+            reporter.note(words)
+        elif isinstance(error, ExportError):
+            _stays(session, reporter)
+        raise
+
+
+def saved(session: Session, folder: str | None, state: str, reporter: Reporter) -> str:
+    """The project's folder, "" where none was asked for; where it cannot be written the session's own folder stays."""
+    try:
+        return session.save(folder, state) if folder else ""
+    except SecateurError:
+        _stays(session, reporter)
+        raise
+
+
+def _stays(session: Session, reporter: Reporter) -> None:
+    words = f"What was done is kept in {session.stay()}: name that in MODEL's place to go on with it, then remove it."
+    reporter.note(words)
