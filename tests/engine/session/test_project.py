@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.errors import OpenError
+from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import finish
 from secateur.engine.session import place
 from secateur.engine.session.history import LOG, History
@@ -211,3 +211,11 @@ def test_a_folder_that_another_engine_works_in_is_refused(tmp_path: Path, monkey
     one.close()
     assert finish(two.restore(str(tmp_path / "one"))).state.id == "s0"
     two.close()
+
+
+def test_a_project_that_cannot_be_written_whole_is_not_there(session: Session, saved: Path, tmp_path: Path) -> None:
+    opened(session, saved)
+    session.store.path(session.states()[-1].weights).unlink()  # the original's are written before these are missed
+    with pytest.raises(SecateurError, match="could not be written"):
+        session.save(str(tmp_path / "half"), "s1")
+    assert not (tmp_path / "half").exists()
