@@ -10,6 +10,7 @@ HINTS = {
     "open.no_input": "--input, --task",
     "project.moved": "--moved OLD=NEW",
     "session.no_task": "--task",
+    "task.table.pairs": "--purpose similarity, --features NAME",
     "source.code": "--trust-code",
 }
 """Code of a sentence -> the arguments that do what it asks for."""

@@ -102,8 +102,8 @@ def _texts(kinds: Mapping[str, Kind], names: Sequence[str], count: int) -> tuple
     found = tuple(name for name in names if kinds[name] is Kind.TEXT)
     if count == 1 and len(found) == 2:
         template = (
-            "Two columns hold text, {found}: where the label says how alike they are, the model is for similarity "
-            "(--purpose). Otherwise name the one column that is the feature (--features)."
+            "Two columns hold text, {found}: where the label says how alike they are, say that the model is for "
+            "similarity. Otherwise name the one column that is the feature."
         )
         raise TaskError("task.table.pairs", template, found=" and ".join(found))
     if len(found) != count:

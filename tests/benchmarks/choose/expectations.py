@@ -77,7 +77,7 @@ def _cifar(results: dict[str, harness.Result], protocol: str) -> list[Point]:
         base = results.get(f"{net}/base")
         if rest[1:] and rest[1:] == ["ours-ours", "0"] and base:
             images, epochs = cifar.IMAGES[protocol][0], cifar.EPOCHS[protocol]
-            how = f"{epochs} epochs on {images:,} images"
+            how = f"{epochs} epochs on {images:,} images, mirrored and not, taught by the original alone"
             values = (base["metric"], one["cut"], one["metric"])
             told = (epochs, how, f"cifar {cell}")
             subject = f"{net.replace('resnet', 'ResNet-')}, CIFAR-10 (JPEG)"
