@@ -86,8 +86,9 @@ class CompareDelegate(QStyledItemDelegate):
         left = index.column() in (Column.NAME, Column.CHANGE)
         side = Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight
         text = index.data() or ""
-        if index.column() == Column.CHANGE:
-            text = fitting(text, area.width(), painter.fontMetrics().horizontalAdvance)
+        if left:
+            shorter = fitting if index.column() == Column.CHANGE else ending
+            text = shorter(text, area.width(), painter.fontMetrics().horizontalAdvance)
         text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, int(area.width()))
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | side, text)
         painter.restore()
@@ -227,4 +228,11 @@ def fitting(text: str, room: float, width: Callable[[str], int]) -> str:
     """A difference in as many words as there is room for: the sign and the number come first."""
     while width(text) > room and " " in text:
         text = text.rpartition(" ")[0]
+    return text
+
+
+def ending(text: str, room: float, width: Callable[[str], int]) -> str:
+    """A structure's name in as many words as there is room for, down to two: the number comes last."""
+    while width(text) > room and text.count(" ") > 1:
+        text = text.partition(" ")[2]
     return text

@@ -14,7 +14,7 @@ from secateur.app.panels.compare import Compare
 from secateur.app.panels.compare.cells import Column
 from secateur.app.panels.compare.model import CompareModel, Role
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME
-from secateur.app.panels.compare.view import fitting
+from secateur.app.panels.compare.view import ending, fitting
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.structures.costs import costs
 from tests.app.branches import begun, branched
@@ -198,6 +198,8 @@ def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
 def test_a_difference_in_too_little_room_keeps_its_sign() -> None:
     assert fitting("\u221224 narrower", 50, lambda text: 8 * len(text)) == "\u221224"
     assert fitting("+172.3 % MACs", 70, lambda text: 8 * len(text)) == "+172.3 %"
+    assert ending("width channel 12", 90, lambda text: 8 * len(text)) == "channel 12"
+    assert ending("filter 12", 40, lambda text: 8 * len(text)) == "filter 12"
 
 
 def test_an_empty_window_says_what_the_tab_is_for(qtbot, dressed) -> None:
