@@ -104,6 +104,7 @@ def test_everything_in_the_window_has_a_name_and_is_reached_by_tab(window) -> No
 
 
 def test_tab_goes_through_the_window_part_by_part_as_it_is_read(whole, qtbot) -> None:
+    qtbot.waitUntil(whole.status.running.isVisible)  # what is over in a moment is never shown
     whole.activateWindow()
     whole.top_bar.data.setFocus()
     qtbot.keyClick(whole.top_bar.data, Qt.Key.Key_Tab)
