@@ -15,13 +15,16 @@ def lack_of_memory(error: BaseException) -> SecateurError | None:
     found = next((one for one in _causes(error) if isinstance(one, MemoryError) or _tells(one)), None)
     if found is None:
         return None
-    asked = ASKED.search(str(found))
     template = (
-        "There is not enough memory for this{asked}. Lower the batch size or the size of the inputs, or close other "
-        "programs."
+        "There is not enough memory for this. Lower the batch size or the size of the inputs, or close other programs."
     )
-    size = "" if asked is None else f": another {_size(*asked.groups())} were asked for"
-    return SecateurError("engine.memory", template, str(found), asked=size)
+    if (asked := ASKED.search(str(found))) is None:
+        return SecateurError("engine.memory", template, str(found))
+    template = (
+        "There is not enough memory for this: another {asked} were asked for. Lower the batch size or the size of the "
+        "inputs, or close other programs."
+    )
+    return SecateurError("engine.memory", template, str(found), asked=_size(*asked.groups()))
 
 
 def _tells(error: BaseException) -> bool:

@@ -129,7 +129,7 @@ def _trained(
 
 def _stopped(error: SecateurError, position: Position, best: Recovered) -> Message:
     template = "{reason} Training ended in epoch {epoch}; the weights after epoch {best}, the best so far, are kept."
-    fields = {"reason": str(error), "epoch": position.epoch, "best": best.best_epoch}
+    fields = {"reason": error.message, "epoch": position.epoch, "best": best.best_epoch}
     return Message("recovery.stopped", template, fields)
 
 

@@ -82,8 +82,8 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
     if not all(bool(one.isfinite().all()) for one in answers):
         template = (
             "Weights of the model are no numbers, and so its answers are none: {weights}. Open a checkpoint from "
+            "before that happened."
         )
-        template += "before that happened."
         raise OpenError("open.no_numbers", template, weights=named)
     template = "Weights of the model are no numbers: {weights}. Its answers are numbers all the same."
     return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
@@ -137,9 +137,8 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     """What the original scores on a task, and what to show of it: wrong preprocessing is found here."""
     info = described(task, model)  # First: data without labels is judged by what the original says.
     began = time.monotonic()
-    metric = yield from judged(
-        task, model, Split.REPORT, token, Message("progress.original", "Evaluating the original")
-    )
+    shown = Message("progress.original", "Evaluating the original")
+    metric = yield from judged(task, model, Split.REPORT, token, shown)
     seconds = (time.monotonic() - began) / max(metric.count, 1)
     remark = yield from better_prepared(task, model, token)
     if remark is None:

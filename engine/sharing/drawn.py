@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from ..baselines.protocol import Baseline
 from ..session.history import History
 from ..session.states import State
-from ..tasks.protocol import Metric, Split
+from ..tasks.protocol import Split
 from ..wording import metric_value
 from .facts import Curve
 from .plots import SMALL, WIDE, Given, Plot, curve, scatter
@@ -16,7 +16,7 @@ def tradeoffs(history: History, last: State, beside: Sequence[Baseline]) -> list
     """The metric against the MACs, and against the latency at the place where the result was timed last."""
     original = next(iter(history.states.values()))
     first = metric_of(original)
-    judged = [one for one in history.states.values() if (m := metric_of(one)) is not None and _alike(m, first)]
+    judged = [one for one in history.states.values() if (m := metric_of(one)) is not None and m.like(first)]
     if first is None or len(judged) + len(beside) < 2:
         return []
     whole = max(original.macs, 1)
@@ -57,10 +57,6 @@ def _plot(
         points.append(Given(cost(other), value, "baseline", title, error, other.title))
     unit = ", %" if metric.percent else ""
     return scatter(f"{metric.name} against {x_title}", x_title, f"{metric.name}{unit}", points, room)
-
-
-def _alike(metric: Metric, first: Metric | None) -> bool:
-    return metric.like(first)
 
 
 def _at(one: State | Baseline, place: tuple[object, ...]) -> float | None:
