@@ -1,8 +1,10 @@
 """`secateur prune`: the whole road from a model to a smaller one that is verified, recovered and exported."""
 
 import argparse
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,14 @@ from numpy.typing import NDArray
 from ..errors import Message, PlanError, SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
-from ..jobs import NeverCancelled
+from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course, begun_at
-from ..session.losses import Found, Tolerance, brief_epochs
+from ..session.losses import Found, Tolerance, brief_epochs, search_begun_at
 from ..session.plain import to_plain
 from ..session.points import user_cache
 from ..session.session import Session
@@ -38,7 +40,7 @@ from .report import (
     verified,
     wrote,
 )
-from .saving import saved, saved_if_stopped
+from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 from .timing import (
@@ -96,21 +98,24 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         require_data(opened, arguments)
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         with saved_if_stopped(session, arguments.save, reporter):
-            done = pruned(session, opened, asked, reporter)
+            done = pruned(session, opened, asked, reporter, arguments.save)
             exported = write_export(session, done.result, arguments.export, reporter)
         project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
     return _outcome(done, result, asked, exported, project)
 
 
-def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter) -> Pruned:
-    """Score, plan, cut, recover and evaluate from the last state of a session."""
+def pruned(
+    session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter, folder: str | None = None
+) -> Pruned:
+    """Score, plan, cut, recover and evaluate from the last state of a session; each state gets into the folder."""
     start, notes = session.states()[-1], list[str]()
     for note in opened.notes:
         reporter.note(str(note))
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course(criterion, opened.task is not None)
-    begun = start if asked.loss else reporter.finish(begun_at(session, course, NeverCancelled()))
+    tolerance = _tolerance(asked, course) if asked.loss else None
+    begun = reporter.finish(_begun(session, course, tolerance))
     expected = None
     if begun is not start:
         reporter.note(f"An earlier run from {begun.id} was stopped half-way: going on with it.")
@@ -118,7 +123,8 @@ def pruned(session: Session, opened: OpenedModel, asked: Asked, reporter: Report
         expected = _expected(session, start, course, scores, opened, reporter)
     if expected is not None:
         reporter.note(str(expected))
-    goal, found, made = _made(session, begun, course, asked, scores if begun is start else None, reporter)
+    rated = scores if begun is start else None
+    goal, found, made = _made(session, begun, course, tolerance, rated, partial(kept, session, folder, reporter))
     if not made:
         words = asked_in_words(asked.goal)
         template = "The model meets this goal already ({asked}); there is nothing to remove."
@@ -148,19 +154,35 @@ def _expected(
     return expectation(opened.analysis, plan.removed, course.recovery, opened.task.metric)
 
 
+def _tolerance(asked: Asked, course: Course) -> Tolerance:
+    return Tolerance(
+        asked.loss, asked.lowered, epochs=brief_epochs(course.recovery.epochs) if course.recovery else None
+    )
+
+
+def _begun(session: Session, course: Course, tolerance: Tolerance | None) -> Job[State]:
+    """Where to start: the last state, or where a run of the same that was stopped half-way did."""
+    if tolerance is None:
+        return begun_at(session, course, NeverCancelled())
+    return search_begun_at(session, course, tolerance, NeverCancelled())
+
+
 def _made(
-    session: Session, start: State, course: Course, asked: Asked, scores: NDArray[Any] | None, reporter: Reporter
+    session: Session,
+    start: State,
+    course: Course,
+    tolerance: Tolerance | None,
+    scores: NDArray[Any] | None,
+    run: Callable[[Job[Any]], Any],
 ) -> tuple[Goal, Found | None, tuple[State, ...]]:
     """The goal that was reached, what a search for it found, and the states on the way."""
-    if not asked.loss:
-        return course.goal, None, reporter.finish(session.prune(start.id, course, scores))
-    epochs = brief_epochs(course.recovery.epochs) if course.recovery else None
-    tolerance = Tolerance(asked.loss, asked.lowered, epochs=epochs)
-    found = reporter.finish(session.lowest(start.id, course, tolerance, scores))
+    if tolerance is None:
+        return course.goal, None, run(session.prune(start.id, course, scores))
+    found: Found = run(session.lowest(start.id, course, tolerance, scores))
     if not found.states:
-        raise none_holds(found, asked.loss)
-    others = tuple(limit for limit in course.goal.limits if limit.cost is not asked.lowered)
-    limits = (Limit(asked.lowered, found.trials[-1].share), *others)
+        raise none_holds(found, tolerance.loss)
+    others = tuple(limit for limit in course.goal.limits if limit.cost is not tolerance.cost)
+    limits = (Limit(tolerance.cost, found.trials[-1].share), *others)
     return replace(course.goal, limits=limits), found, found.states
 
 

@@ -1,11 +1,37 @@
-"""What a command has made gets into a project, whatever stops the command: a signal, the data, a full disk."""
+"""What a command has made gets into a project, whatever stops the command: a signal, the data, a full disk, a kill."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from ..errors import ExportError, SecateurError
+from ..jobs import Job
 from ..session.session import Session
+from ..session.states import State
 from .output import Reporter
+
+Result = TypeVar("Result")
+
+
+def kept(session: Session, folder: str | None, reporter: Reporter, job: Job[Result]) -> Result:
+    """Run a job; each state that it makes is in the project from then on, so that a kill takes only the step at work.
+
+    A project that cannot be written now is written at the end, or not: that will be said there.
+    """
+
+    def saving() -> Job[Result]:
+        """The job, with a copy of each of its states."""
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                return stop.value
+            if folder and isinstance(progress.made, State):
+                with suppress(SecateurError):
+                    session.save(folder, progress.made.id)
+            yield progress
+
+    return reporter.finish(saving())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from .asked import asked_of
 from .output import Outcome, Reporter
 from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
-from .saving import saved, saved_if_stopped
+from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 
@@ -34,7 +34,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         with saved_if_stopped(session, arguments.save, reporter):
             scores, criterion = scored(session, start, asked, data, reporter, notes)
             course = asked.course(criterion, data)
-            done = reporter.finish(session.sweep(start.id, course, arguments.budgets, scores))
+            done = kept(session, arguments.save, reporter, session.sweep(start.id, course, arguments.budgets, scores))
         saved(session, arguments.save, session.states()[-1].id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)

@@ -7,6 +7,7 @@ tried did not; that is no proof that none below it does.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,26 @@ def lowest(
     return Found(tuple(search.trials), original, ())
 
 
+def search_begun_at(session: "Session", course: "Course", tolerance: Tolerance, token: CancelToken) -> Job[State]:
+    """Where a search starts on a session: the last state, or where a run of it started that was stopped half-way.
+
+    Such a run shows by its cuts, and by a last state that is none of its results: not recovered, or briefly, or worse
+    than is tolerated.
+    """
+    original = yield from session.judged(session.states()[0].id, Split.CHOOSE, token)
+    search = _Search(session, "", course, tolerance, original, token, None, [])
+    path = session.history.path_to(session.states()[-1].id)
+    last, full = path[-1], course.recovery
+    brief = search.at(1.0, brief=True).recovery
+    begun = next((before for before, after in pairwise(path) if search.made_as_here(after)), last)
+    if full is None or last.recovery not in (None, brief, full):
+        return last
+    if last.recovery == full and begun is not last:
+        metric = yield from session.judged(last.id, Split.CHOOSE, token)
+        return last if search.holds(lost(original, metric)[0]) else begun
+    return begun
+
+
 @dataclass(slots=True)
 class _Search:
     """The trials of one search."""
@@ -183,13 +204,27 @@ class _Search:
     def _made(self, share: float, brief: bool) -> Job[Trial]:
         from .courses import prune
 
-        made = yield from prune(self.session, self.state, self._at(share, brief), self.token, self.scores, not brief)
+        made = yield from prune(self.session, self.state, self.at(share, brief), self.token, self.scores, not brief)
         last = made[-1] if made else self.session.history.state(self.state)
         metric = yield from self.session.judged(last.id, Split.CHOOSE, self.token)
         loss, error = lost(self.original, metric)
-        return Trial(share, last.id, loss, error, loss <= self.tolerance.loss + ROUNDING, final=not brief)
+        return Trial(share, last.id, loss, error, self.holds(loss), final=not brief)
 
-    def _at(self, share: float, brief: bool) -> "Course":
+    def holds(self, loss: float) -> bool:
+        """Whether a loss is tolerated."""
+        return loss <= self.tolerance.loss + ROUNDING
+
+    def made_as_here(self, state: State) -> bool:
+        """Whether a state was cut by a search like this one, whatever the budget."""
+        here = self.at(1.0, brief=True)
+        if state.plan is None or state.plan.goal is None:
+            return False
+        goal, costs = state.plan.goal, {limit.cost for limit in state.plan.goal.limits}
+        alike = replace(state.plan, goal=replace(goal, limits=())) == here.intent(replace(here.goal, limits=()))
+        return alike and costs == {limit.cost for limit in here.goal.limits}
+
+    def at(self, share: float, brief: bool) -> "Course":
+        """The course to a budget."""
         course, cost = self.course, self.tolerance.cost
         others = tuple(limit for limit in course.goal.limits if limit.cost is not cost)
         goal = replace(course.goal, limits=(Limit(cost, share), *others))

@@ -1,11 +1,19 @@
-"""Where a project can be saved is known before the work."""
+"""Where a project can be saved is known before the work, and what is made is saved as it is made."""
 
 from pathlib import Path
 
 import pytest
 
+from secateur.engine.cli.output import Reporter
 from secateur.engine.cli.prune import check_save
+from secateur.engine.cli.saving import kept
 from secateur.engine.errors import ExportError
+from secateur.engine.jobs import Job, finish
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.session.courses import Course
+from secateur.engine.session.session import Session
+from secateur.engine.sources.protocol import ModelSpec
+from tests.engine.session.small import write_project
 
 
 def test_folders_above_a_project_need_not_exist(tmp_path: Path) -> None:
@@ -17,3 +25,34 @@ def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(ExportError):
         check_save(str(tmp_path / "taken" / "deep" / "project"))
+
+
+def test_every_state_is_in_the_project_as_soon_as_it_is_made(tmp_path: Path) -> None:
+    session, folder, seen = Session(tmp_path / "session"), tmp_path / "project", list[int]()
+    finish(session.open(write_project(tmp_path / "mine")))
+    course = Course(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1", rounds=2)
+
+    def watched() -> Job[None]:
+        for progress in session.prune("s0", course):
+            yield progress
+            if progress.made is not None:  # as a kill would find it now
+                assert sorted(session.history.states) == sorted(_states(folder, tmp_path / f"again {len(seen)}"))
+                seen.append(len(session.history.states))
+
+    kept(session, str(folder), Reporter(quiet=True), watched())
+    assert seen[:2] == [2, 3]
+
+
+def test_a_project_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    session, taken = Session(tmp_path / "session"), tmp_path / "taken"
+    finish(session.open(write_project(tmp_path / "mine")))
+    taken.write_text("a file")
+    job = session.prune("s0", Course(Goal((Limit(Cost.PARAMETERS, 0.5),)), "l1"))
+    assert kept(session, str(taken), Reporter(quiet=True), job)
+    assert taken.read_text() == "a file"
+
+
+def _states(project: Path, folder: Path) -> list[str]:
+    again = Session(folder)
+    finish(again.open(ModelSpec(str(project))))
+    return [one.id for one in again.states()]
