@@ -1,10 +1,5 @@
-"""Data in an .npz: `x_calibrate`, `y_calibrate`, `x_choose` ... or just `x` and `y`, which are then divided by a seed.
+"""Data in an .npz, or in a folder with one for each split; without named splits it is divided by a seed."""
 
-`train`, `val` and `test` are understood as names too. Labels may be absent; nothing is ever unpickled.
-"""
-
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,15 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import TaskError
+from .array_files import EXPECTED, BySplit, load_arrays, samples_and_targets
 from .data_task import DataTask
 from .pixels import channels_first, normalise
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
-from .splitting import ALIASES, divide, seed_of
-
-EXPECTED = "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y"
-
-BySplit = dict[Split, NDArray[Any]]
+from .splitting import divide, seed_of
 
 
 class Arrays:
@@ -57,15 +49,15 @@ class Arrays:
 
 
 def open_arrays(spec: TaskSpec) -> DataTask:
-    """Open an .npz; a classification, unless the specification says else."""
+    """Open an .npz, or a folder of them; a classification, unless the specification says else."""
     purpose = purpose_of(spec, "classification", "regression", "segmentation")
     return DataTask(spec, read_arrays(Path(spec.path), spec, title=Path(spec.path).name), purpose)
 
 
 def read_arrays(path: Path, spec: TaskSpec, title: str) -> Arrays:
-    """Read, check and divide the arrays of a file."""
-    arrays = _load(path)
-    x, y = _named(arrays, "x"), _named(arrays, "y")
+    """Read, check and divide the arrays of a file or folder."""
+    arrays = load_arrays(path)
+    x, y = samples_and_targets(arrays)
     _check_names(path, arrays, x, y)
     for split, samples in x.items():
         _check_split(split, samples, y.get(split))
@@ -74,35 +66,6 @@ def read_arrays(path: Path, spec: TaskSpec, title: str) -> Arrays:
     x_of = {split: x[source][taken] for split, (source, taken) in rows.items()}
     y_of = {split: _plain(y[source])[taken] for split, (source, taken) in rows.items() if y}
     return Arrays(title, classes, x_of, y_of, spec)
-
-
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise TaskError("task.missing", "{path} does not exist. Give the path of an .npz.", path=str(path))
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            template = "{path} is a single array. Expected an .npz with {expected}."
-            raise TaskError("task.arrays.single", template, path=str(path), expected=EXPECTED)
-        with file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if _holds_objects(path, error):
-            template = "{path} holds Python objects, and Secateur never unpickles. Save plain arrays of numbers."
-            raise TaskError("task.arrays.pickle", template, path=str(path)) from error
-        template = "{path} is no .npz or is damaged. Save it again with numpy.savez."
-        raise TaskError("task.arrays.damaged", template, details=str(error), path=str(path)) from error
-
-
-def _holds_objects(path: Path, error: Exception) -> bool:
-    """NumPy takes any file that is no array for a pickle; only an archive or array that says so is one."""
-    return "Object arrays cannot be loaded" in str(error) and path.stat().st_size > 0
-
-
-def _named(arrays: Mapping[str, NDArray[Any]], letter: str) -> BySplit:
-    """The arrays `x_...` or `y_...` by split; a bare `x` or `y` stands for the one that is divided."""
-    found = {split: arrays[f"{letter}_{alias}"] for alias, split in ALIASES.items() if f"{letter}_{alias}" in arrays}
-    return found or ({Split.CALIBRATE: arrays[letter]} if letter in arrays else {})
 
 
 def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) -> None:
@@ -136,6 +99,8 @@ def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
 
 
 def _plain(y: NDArray[Any]) -> NDArray[Any]:
-    """Labels in the types that losses take."""
+    """Labels in the types that losses take; whole numbers in a column [N, 1] are class numbers [N]."""
+    if np.issubdtype(y.dtype, np.integer) and y.shape[1:] == (1,):
+        y = y[:, 0]
     kinds = ((np.integer, np.int64), (np.floating, np.float32))
     return next((y.astype(plain) for kind, plain in kinds if np.issubdtype(y.dtype, kind)), y)

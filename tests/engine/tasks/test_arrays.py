@@ -8,12 +8,13 @@ import torch
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.open import kind_of, open_task
 from secateur.engine.tasks.protocol import Split
 
 from .makers import bands, rows_of, spec, write_npz
 
 Y = np.arange(100) % 4
+ROWS = {"train": slice(60), "val": slice(60, 80), "test": slice(80, None)}
 
 
 def test_undivided_arrays_are_divided_by_the_seed_without_overlap(tmp_path: Path) -> None:
@@ -42,6 +43,30 @@ def test_train_val_and_test_are_understood(tmp_path: Path) -> None:
         tmp_path / "a.npz", x_train=x[:60], y_train=Y[:60], x_val=x[60:80], y_val=Y[60:80], x_test=x[80:], y_test=Y[80:]
     )
     assert open_task(spec("arrays", path)).info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+
+
+def test_other_names_of_arrays_and_labels_in_a_column_are_understood(tmp_path: Path) -> None:
+    both = {"images": bands(Y, 4), "labels": Y[:, None]}
+    arrays = {f"{split}_{name}": one[some] for split, some in ROWS.items() for name, one in both.items()}
+    task = open_task(spec("arrays", write_npz(tmp_path / "a.npz", **arrays)))
+    assert task.info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+    assert [y.tolist() for _, y in task.batches(Split.CHOOSE)] == [Y[60:80].tolist()]
+
+
+def test_a_folder_has_a_file_for_each_split_or_several(tmp_path: Path) -> None:
+    x = bands(Y, 4)
+    parts = {"train-1-of-2": slice(30), "train-2-of-2": slice(30, 60), "val": slice(60, 80), "test": slice(80, None)}
+    for name, some in parts.items():
+        write_npz(tmp_path / f"{name}.npz", images=x[some], labels=Y[some], classes=np.array(list("abcd")))
+    task = open_task(spec(kind_of(str(tmp_path)), tmp_path))
+    divided = {f"{letter}_{split}": one[some] for split, some in ROWS.items() for letter, one in (("x", x), ("y", Y))}
+    whole = open_task(spec("arrays", write_npz(tmp_path / "whole.npz", **divided)))
+    assert task.info(None).sizes == whole.info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+    assert task.info(None).classes == ("a", "b", "c", "d")
+    assert all(rows_of(task, split) == rows_of(whole, split) for split in Split)
+    write_npz(tmp_path / "train-2-of-2.npz", images=x[30:60, :4], labels=Y[30:60])
+    with pytest.raises(TaskError, match="hold images_calibrate of different shapes"):
+        open_task(spec("arrays", tmp_path))
 
 
 def test_a_missing_split_is_taken_from_the_training_samples_never_from_the_test(tmp_path: Path) -> None:
@@ -97,7 +122,7 @@ def test_arrays_serve_other_purposes_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"images": np.zeros((9, 4)), "labels": np.zeros(9, int)}, "holds images, labels. Expected: x_calibrate"),
+        ({"pixels": np.zeros((9, 4)), "x_new": np.zeros(9, int)}, "holds pixels, x_new. Expected: x_calibrate"),
         ({"x": np.zeros((30, 4)), "y": np.zeros(29, int)}, "30 samples but labels of shape"),
         ({"x": np.zeros((30, 4)), "y": np.zeros(30)}, "class numbers"),
         ({"x": np.zeros((30, 4)), "y": np.full(30, -1)}, "class numbers"),

@@ -1,0 +1,103 @@
+"""Arrays on disk by split: names of arrays in an .npz, or files of a folder that are called train, val and test.
+
+An array's name says a split and what it holds, in either order: `x_train`, `train_images`, `y_val`, `test_labels`;
+without a split it is that of its file, or is divided later. Nothing is ever unpickled.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TaskError
+from .protocol import Split
+from .split_files import files_by_split
+from .splitting import ALIASES
+
+BySplit = dict[Split, NDArray[Any]]
+
+EXPECTED = "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y"
+SAMPLES = ("x", "images", "inputs", "data")
+TARGETS = ("y", "labels", "targets")
+"""What people call their arrays."""
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file, or of a folder's files with the splits of these in their names.
+
+    Raises:
+        TaskError: There is none, or one that cannot be read.
+    """
+    if not path.is_dir():
+        return _load(path)
+    found: dict[str, list[NDArray[Any]]] = {}
+    for split, files in files_by_split(str(path), (".npz",)).items():
+        for file in files:
+            for name, array in _load(file).items():
+                role, _ = _said(name)
+                found.setdefault(f"{role}_{split.value}" if role else name, []).append(array)
+    return {name: _joined(path, name, arrays) for name, arrays in found.items()}
+
+
+def samples_and_targets(arrays: Mapping[str, NDArray[Any]]) -> tuple[BySplit, BySplit]:
+    """Samples and targets by split; those of no split stand for CALIBRATE, which is divided then."""
+    return _named(arrays, SAMPLES), _named(arrays, TARGETS)
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise TaskError("task.missing", "{path} does not exist. Give the path of an .npz.", path=str(path))
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            template = "{path} is a single array. Expected an .npz with {expected}."
+            raise TaskError("task.arrays.single", template, path=str(path), expected=EXPECTED)
+        with file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if _holds_objects(path, error):
+            template = "{path} holds Python objects, and Secateur never unpickles. Save plain arrays of numbers."
+            raise TaskError("task.arrays.pickle", template, path=str(path)) from error
+        template = "{path} is no .npz or is damaged. Save it again with numpy.savez."
+        raise TaskError("task.arrays.damaged", template, details=str(error), path=str(path)) from error
+
+
+def _holds_objects(path: Path, error: Exception) -> bool:
+    """NumPy takes any file that is no array for a pickle; only an archive or array that says so is one."""
+    return "Object arrays cannot be loaded" in str(error) and path.stat().st_size > 0
+
+
+def _joined(path: Path, name: str, arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """The arrays of several files of one split behind each other; what holds no samples is taken once."""
+    if not _said(name)[0] or len(arrays) == 1:
+        return arrays[0]
+    try:
+        return np.concatenate(arrays)
+    except ValueError as error:
+        template = "The files in {path} hold {name} of different shapes: {error}."
+        raise TaskError("task.arrays.parts", template, path=str(path), name=name, error=str(error)) from error
+
+
+def _named(arrays: Mapping[str, NDArray[Any]], roles: tuple[str, ...]) -> BySplit:
+    """The arrays of a role by split; one without a split counts where none has one."""
+    found, bare = BySplit(), BySplit()
+    for name, array in arrays.items():
+        role, split = _said(name)
+        if role in roles and split is not None:
+            found[split] = array
+        elif role in roles:
+            bare[Split.CALIBRATE] = array
+    return found or bare
+
+
+def _said(name: str) -> tuple[str, Split | None]:
+    """What an array's name says that it holds, and of which split; ("", None) where it says neither."""
+    first, _, second = name.lower().partition("_")
+    role, split = (second, first) if first in ALIASES else (first, second)
+    if role not in (*SAMPLES, *TARGETS) or (split and split not in ALIASES):
+        return "", None
+    return role, ALIASES.get(split)
