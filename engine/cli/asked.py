@@ -4,12 +4,13 @@ import argparse
 from dataclasses import dataclass, field, replace
 
 from ..planning.classes import DEEP
+from ..planning.goal import touching
 from ..planning.protocol import Cost, Goal, Limit, Ranking
 from ..recovery.protocol import Optimizer, RecoverySettings, Repair
 from ..scoring.choices import Choices, Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
 from ..session.courses import Course
-from ..structures.analysis import Kind
+from ..structures.analysis import Analysis, Kind, identities
 from .timing import USUAL, target_of
 
 HALF = Limit(Cost.MACS, 0.5)
@@ -32,6 +33,7 @@ class Asked:
         choices: About the scores.
         loss: Of the metric that may be lost; 0 where the goal says how much goes.
         lowered: The cost that is made as low as that loss allows.
+        locks: Modules that stay as they are: paths or patterns.
     """
 
     goal: Goal = DEFAULT
@@ -44,6 +46,7 @@ class Asked:
     choices: Choices = field(default_factory=Choices)
     loss: float = 0.0
     lowered: Cost = Cost.MACS
+    locks: tuple[str, ...] = ()
 
     @property
     def keep_macs(self) -> float | None:
@@ -51,12 +54,17 @@ class Asked:
         return next((limit.share for limit in self.goal.limits if limit.cost is Cost.MACS), None)
 
     def course(self, criterion: str, data: bool) -> Course:
-        """The way to the goal by a criterion; recovers where there is data."""
+        """The way to the goal by a criterion, but for the locks; recovers where there is data."""
         epochs = self.recovery.epochs if self.epochs is None else self.epochs
         settings = replace(self.recovery, epochs=epochs, seed=self.seed, threads=self.threads)
         wanted = data and (epochs > 0 or settings.repair is not Repair.NONE)
         recovery = settings if wanted else None
         return Course(self.goal, criterion, recovery, self.rounds, self.seed, choices=self.choices)
+
+    def course_on(self, analysis: Analysis, criterion: str, data: bool) -> Course:
+        """The way to the goal on a model. Raises PlanError for locks on what is not there."""
+        locked = identities(analysis, touching(analysis, self.locks))
+        return replace(self.course(criterion, data), locked=locked)
 
 
 def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
@@ -70,7 +78,8 @@ def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
     goal = replace(goal, target=target_of(arguments) if timed or fastest else None)
     recovery, choices = _recovery(arguments), choices_of(arguments)
     asked = Asked(goal, criterion, epochs, rounds, arguments.seed, threads, recovery, choices)
-    return replace(asked, loss=loss, lowered=Cost.LATENCY if fastest else Cost.MACS)
+    lowered, locks = Cost.LATENCY if fastest else Cost.MACS, tuple(arguments.lock or ())
+    return replace(asked, loss=loss, lowered=lowered, locks=locks)
 
 
 def choices_of(arguments: argparse.Namespace) -> Choices:

@@ -46,6 +46,12 @@ def about_choice(command: argparse.ArgumentParser) -> None:
     about_place(command)
     add = command.add_argument
     add(
+        "--lock",
+        action="append",
+        metavar="MODULE",
+        help="leave this as it is: a module with all below it, or a pattern (*.conv1), once for each",
+    )
+    add(
         "--multiple",
         type=positive,
         help="kept widths are multiples of this (default: 16; where latency is limited, what saves time there)",

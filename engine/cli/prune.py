@@ -26,6 +26,7 @@ from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
 from ..session.timed import Latency, table_for
+from ..structures.analysis import from_identities
 from .asked import Asked, asked_of, limits_of
 from .output import Outcome, Reporter
 from .report import (
@@ -113,7 +114,7 @@ def pruned(
     for note in opened.notes:
         reporter.note(str(note))
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
-    course = asked.course(criterion, opened.task is not None)
+    course = asked.course_on(opened.analysis, criterion, opened.task is not None)
     tolerance = _tolerance(asked, course) if asked.loss else None
     begun = reporter.finish(_begun(session, course, tolerance))
     expected = None
@@ -145,10 +146,10 @@ def _expected(
     """What our benchmarks saw of such a cut and its recovery; None without a recovery, or where none is alike."""
     if course.recovery is None or opened.task is None:
         return None
-    nothing = opened.analysis.empty()
+    locked, _ = from_identities(opened.analysis, course.locked)
     table = reporter.finish(table_for(session, course.goal, NeverCancelled()))
     try:
-        plan = solve(opened.analysis, scores, course.goal, session.removed(start.id), nothing, table)
+        plan = solve(opened.analysis, scores, course.goal, session.removed(start.id), locked, table)
     except PlanError:  # the pruning itself will say it
         return None
     return expectation(opened.analysis, plan.removed, course.recovery, opened.task.metric)

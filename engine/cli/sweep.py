@@ -33,7 +33,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         start = session.states()[0]
         with saved_if_stopped(session, arguments.save, reporter):
             scores, criterion = scored(session, start, asked, data, reporter, notes)
-            course = asked.course(criterion, data)
+            course = asked.course_on(opened.analysis, criterion, data)
             done = kept(session, arguments.save, reporter, session.sweep(start.id, course, arguments.budgets, scores))
         saved(session, arguments.save, session.states()[-1].id, reporter)
         states = {one.id: one for one in session.states()}

@@ -4,6 +4,7 @@
 way of a goal that cannot be reached.
 """
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -155,9 +156,45 @@ def outside_scope(analysis: Analysis, goal: Goal) -> Mask:
     return outside
 
 
+def touching(analysis: Analysis, places: Iterable[str]) -> Mask:
+    """[S] what takes a part of these modules along: without it, they stay as they are.
+
+    Args:
+        analysis: Of the original model.
+        places: Paths of modules (with everything below them) or patterns.
+
+    Raises:
+        PlanError: Nothing that can be removed touches a place.
+    """
+    found = analysis.empty()
+    for place in places:
+        there = [number for number, one in enumerate(analysis.tensors) if in_scope(one.module, place)]
+        on_axis = np.zeros(len(analysis.axis_start), dtype=np.bool_)  # the last is -1: what cannot be cut
+        on_axis[[axis for number in there for axis in analysis.tensors[number].axes if axis >= 0]] = True
+        axes = np.searchsorted(analysis.axis_start, analysis.member_position, side="right") - 1
+        here = analysis.empty()
+        here[np.repeat(np.arange(analysis.count), np.diff(analysis.member_start))[on_axis[axes]]] = True
+        here[analysis.block_tensor[np.isin(analysis.block_tensor[:, 1], there), 0]] = True
+        if not here.any():
+            template = "Nothing that can be removed touches {place}. Write a module's path, or a pattern like *.conv1."
+            raise PlanError("plan.place", template, place=place)
+        found |= here
+    return found
+
+
 def in_scope(module: str, place: str) -> bool:
     """Whether a module is the place or lies below it, or matches it as a pattern."""
     return inside(module, place) or fnmatchcase(module, place)
 
 
-__all__ = ["DEFAULT_KINDS", "check_plan", "in_scope", "keep", "outside_scope", "reached", "solve", "suggest"]
+__all__ = [
+    "DEFAULT_KINDS",
+    "check_plan",
+    "in_scope",
+    "keep",
+    "outside_scope",
+    "reached",
+    "solve",
+    "suggest",
+    "touching",
+]

@@ -125,6 +125,16 @@ def test_a_goal_of_two_costs_is_met_in_rounds_and_asked_and_got_are_said(mine: P
     assert "the file size: asked for 18 kB, got 1" in capsys.readouterr().out
 
 
+def test_a_locked_module_stays_as_it_is(mine: Path, capsys: Capture) -> None:
+    argv = ["prune", *model_and_task(mine), "--keep-params", "90%", "--multiple", "1", "--no-recover"]
+    assert main([*argv, "--lock", "stem", "--json"]) == 0
+    assert [*one_object(capsys)["got"]["removed"]] == ["filter|block.conv1.weight|0"]
+    assert main([*argv, "--lock", "stem", "--lock", "block.bn1"]) == 1
+    assert "unlock some structures of" in capsys.readouterr().err
+    assert main([*argv, "--lock", "layer9"]) == 1
+    assert "Nothing that can be removed touches layer9" in capsys.readouterr().err
+
+
 def test_sensitivity_lists_what_each_layer_loses(mine: Path, tmp_path: Path, capsys: Capture) -> None:
     argv = ["sensitivity", *model_and_task(mine), "--shares", "50%,90%", "--cache", str(tmp_path / "cache")]
     assert main([*argv, "--json"]) == 0

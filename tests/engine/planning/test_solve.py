@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.classes import step
-from secateur.engine.planning.goal import DEFAULT_KINDS, solve, suggest
+from secateur.engine.planning.goal import DEFAULT_KINDS, in_scope, solve, suggest, touching
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.session.plain import from_json, to_json
 from secateur.engine.structures.analyse import analyse
@@ -131,6 +131,21 @@ def test_a_scope_is_a_subtree_or_a_pattern():
     assert pattern.sum() == pattern[first.structures].sum() + pattern[second.structures].sum()
     with pytest.raises(PlanError, match=r"Nothing that can be removed lies in layer9"):
         plan(limited(Cost.MACS, 0.8, scope=("layer9",)))
+
+
+@pytest.mark.parametrize("place", ["layer1.0", "*.conv1", "attn", "conv1", "fc"])
+def test_what_touches_a_place_is_what_changes_its_tensors(place: str):
+    lock = touching(ANALYSIS, [place])
+    for structure in range(ANALYSIS.count):
+        one = ANALYSIS.empty()
+        one[structure] = True
+        modules = {name.rpartition(".")[0] for name in ANALYSIS.kept_indices(one)}
+        assert lock[structure] == any(in_scope(module, place) for module in modules), modules
+
+
+def test_a_place_that_nothing_touches_is_refused():
+    with pytest.raises(PlanError, match=r"Nothing that can be removed touches layer9"):
+        touching(ANALYSIS, ["layer1.0", "layer9"])
 
 
 def test_every_set_keeps_its_least():
