@@ -102,7 +102,7 @@ class Recovery(QWidget):
         inner.setContentsMargins(0, 0, 4, 0)
         inner.setSpacing(5)
         self._heading = label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True)
-        for each in (self._heading, self._settings, self.text, self.progress, self.best):
+        for each in (self._heading, self._settings, self.best, self.text, self.progress):
             inner.addWidget(each)
         inner.addStretch(1)
         area = QScrollArea()

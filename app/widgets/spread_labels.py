@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSizeF
 
-GAP = 9.0
+GAP = 11.0
 """From a point to its label, in pixels."""
 
 
