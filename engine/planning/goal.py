@@ -20,7 +20,7 @@ from .depth import depth_and_width, lowest
 from .marks import check_plan as check_plan
 from .marks import keep as keep
 from .meter import Amounts, Meter, meter_of, no_blocks
-from .obstacles import unreachable
+from .obstacles import cost_named, unreachable
 from .protocol import Cost, Goal, Limit, Planned, Reached
 from .search import Problem, finest
 
@@ -107,9 +107,8 @@ def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) ->
         raise PlanError("plan.limits", "A goal limits at least one cost, and each at most once.")
     for limit in goal.limits:
         if not limit.amount > 0 and not 0.0 < limit.share <= 1.0:
-            template = "A goal keeps more than 0 and at most 100 % of the {cost}, not {share:.0%}."
-            words = "MACs" if limit.cost is Cost.MACS else limit.cost.value
-            raise PlanError("plan.share", template, cost=words, share=limit.share)
+            template = "A goal keeps more than 0 and at most 100 % of {cost}, not {share:.0%}."
+            raise PlanError("plan.share", template, cost=cost_named(limit.cost), share=limit.share)
     meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
     original = meter.measure(analysis.empty())
     limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]

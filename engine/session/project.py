@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import Message, OpenError
+from ..phrases import title
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import BYTES, TaskSpec, option
 from .files import write
@@ -140,7 +141,7 @@ def located(
     for part in parts_of(model, task):
         if not Path(part.path).exists():
             template = "{path} is not there any more; the project needs it as its {role}. Say where it is now."
-            raise OpenError("project.moved", template, path=part.path, role=part.role.value)
+            raise OpenError("project.moved", template, path=part.path, role=title(part.role))
     return model, task
 
 

@@ -277,7 +277,7 @@ def _costs(outcome: Numbers, original: Numbers | None) -> str:
 
 
 def _metrics(outcome: Numbers) -> list[str]:
-    return [f"# {_line(metric_words(metric))}." for metric in outcome.metrics]
+    return [f"# {_line(str(metric_words(metric)))}." for metric in outcome.metrics]
 
 
 def _line(text: str) -> str:

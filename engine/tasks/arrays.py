@@ -13,14 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from .data_task import DataTask
 from .pixels import channels_first, normalise
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
 from .splitting import ALIASES, divide, seed_of
 
-EXPECTED = "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y"
+EXPECTED = Message(
+    "task.arrays.expected",
+    "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y",
+)
 
 BySplit = dict[Split, NDArray[Any]]
 
@@ -109,7 +112,7 @@ def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) 
     """Refuse a file without samples, with labels for some splits only, or with samples of different shapes."""
     named: dict[str, Any] = {"path": str(path), "expected": EXPECTED}
     if not x:
-        names = ", ".join(arrays) or "nothing"
+        names = ", ".join(arrays) or Message("task.nothing", "nothing")
         raise TaskError("task.arrays.names", "{path} holds {names}. Expected: {expected}.", names=names, **named)
     if y and set(x) != set(y):
         template = "{path} does not have samples and labels for the same splits. Expected: {expected}."

@@ -98,7 +98,7 @@ def test_a_file_that_moved_is_asked_for_and_what_lay_beside_it_is_found_with_it(
     with pytest.raises(OpenError, match=r"model\.py is not there any more") as caught:
         opened(session, saved)
     assert caught.value.message.code == "project.moved"
-    assert caught.value.message.arguments["role"] == "model"
+    assert str(caught.value.message.arguments["role"]) == "model"
     old = str(caught.value.message.arguments["path"])
     found = opened(session, saved, moved=((old, str(elsewhere / "model.py")),), trust_code=True)
     assert found.changed == ()
