@@ -30,7 +30,7 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
 def saved(session: Session, folder: str | None, state: str, reporter: Reporter) -> str:
     """The project's folder, "" where none was asked for; where it cannot be written the session's own folder stays."""
     try:
-        return session.save(folder, state) if folder else ""
+        return reporter.finish(session.save(folder, state)) if folder else ""
     except SecateurError:
         _stays(session, reporter)
         raise
