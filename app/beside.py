@@ -14,6 +14,7 @@ from secateur.engine.session.states import State
 from secateur.engine.tasks.protocol import Split
 
 from .aspects import Aspect
+from .panels.baseline_words import title_of
 from .panels.measures import metric_of, path_to
 from .words import counted, sentence, sentences
 
@@ -121,7 +122,9 @@ class Beside:
         self.take(result.baselines)
         document.take_metrics((result.state,))
         for one in result.missed[1:]:
-            document.note(say("No baseline {kind}: {reason}").format(kind=one.asked.kind, reason=sentence(one.reason)))
+            document.note(
+                say("No baseline {kind}: {reason}").format(kind=title_of(one.asked.kind), reason=sentence(one.reason))
+            )
         if result.baselines:
             document.work.say(sentences(result.verdict.sentences))
         if result.missed:

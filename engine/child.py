@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any
 
-from .errors import SecateurError
+from .errors import Message, SecateurError
 from .jobs import Job
 
 
@@ -58,19 +58,17 @@ def _run(function: Callable[[dict[str, Any]], Job[Any]], job: dict[str, Any], ou
 
 
 def _described(error: SecateurError) -> dict[str, Any]:
-    message = error.message
-    return {
-        "kind": type(error).__name__,
-        "code": message.code,
-        "template": message.template,
-        "arguments": dict(message.arguments),
-        "details": error.details,
-    }
+    return {"kind": type(error).__name__, "message": error.message, "details": error.details}
 
 
 def _write(output: IO[str], message: dict[str, Any]) -> None:
-    output.write(json.dumps(message, default=str) + "\n")
+    output.write(json.dumps(message, default=_plain) + "\n")
     output.flush()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: a sentence by its parts."""
+    return asdict(value) if isinstance(value, Message) else str(value)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
+import msgspec
+
 from . import errors
-from .errors import SecateurError
+from .errors import Message, SecateurError
 from .jobs import CancelToken, Job, Progress, check
 
 POLL = 0.05
@@ -31,7 +33,7 @@ def run_killable(
     function: str,
     job: Mapping[str, Any],
     token: CancelToken,
-    what: str,
+    what: Message,
     threads: int = 1,
     error: type[SecateurError] = SecateurError,
 ) -> Job[dict[str, Any]]:
@@ -54,7 +56,7 @@ def run_command(
     command: Sequence[str],
     job: Mapping[str, Any],
     token: CancelToken,
-    what: str,
+    what: Message,
     threads: int = 1,
     error: type[SecateurError] = SecateurError,
 ) -> Job[dict[str, Any]]:
@@ -104,7 +106,7 @@ def _follow(
     lines: "queue.Queue[str | None]",
     token: CancelToken,
     complaints: IO[bytes],
-    what: str,
+    what: Message,
     error: type[SecateurError],
 ) -> Job[dict[str, Any]]:
     for line in _lines(lines, token):
@@ -113,7 +115,7 @@ def _follow(
             return message["result"]
         if "error" in message:
             raise _error(message["error"])
-        yield Progress(**message["progress"])
+        yield msgspec.convert(message["progress"], Progress)
     raise _died(process.wait(), complaints, what, error)
 
 
@@ -133,10 +135,11 @@ def _lines(lines: "queue.Queue[str | None]", token: CancelToken) -> Iterator[str
 def _error(content: dict[str, Any]) -> SecateurError:
     """The error that the function raised, in its own class."""
     kind = getattr(errors, content["kind"], SecateurError)
-    return kind(content["code"], content["template"], content["details"], **content["arguments"])
+    message = msgspec.convert(content["message"], Message)
+    return kind(message.code, message.template, content["details"], **message.arguments)
 
 
-def _died(code: int, complaints: IO[bytes], what: str, error: type[SecateurError]) -> SecateurError:
+def _died(code: int, complaints: IO[bytes], what: Message, error: type[SecateurError]) -> SecateurError:
     complaints.seek(0)
     tail = complaints.read().decode("utf-8", "replace")[-TAIL:]
     last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
@@ -149,7 +152,9 @@ def _died(code: int, complaints: IO[bytes], what: str, error: type[SecateurError
             what=what,
             name=name,
         )
-    return error("process.died", "{what} failed: {last}", tail, what=what, last=last or f"exit code {code}")
+    if not last:
+        return error("process.silent", "{what} failed: exit code {number}", tail, what=what, number=code)
+    return error("process.died", "{what} failed: {last}", tail, what=what, last=last)
 
 
 def _end(process: subprocess.Popen[str], reader: threading.Thread) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+from .errors import Message
 from .tasks.protocol import Metric
 
 
@@ -39,9 +40,11 @@ def metric_value(metric: Metric | None) -> str:
     return f"{100 * metric.value:.1f}{error} %"
 
 
-def metric_words(metric: Metric) -> str:
+def metric_words(metric: Metric) -> Message:
     """top-1 91.4 ± 0.6 % (report split, n = 2,000)."""
-    return f"{metric.name} {metric_value(metric)} ({metric.split} split, n = {thousands(metric.count)})"
+    words = {"name": metric.name, "value": metric_value(metric), "split": metric.split.value}
+    template = "{name} {value} ({split} split, n = {count})"
+    return Message("metric.on_split", template, words | {"count": thousands(metric.count)})
 
 
 def change(before: float, after: float) -> str:

@@ -109,16 +109,27 @@ def of_engine(tree: ast.Module) -> Iterator[str]:
 
 def titles() -> Iterator[str]:
     """What the engine's tables call things."""
+    from secateur.engine.baselines.protocol import BaselineKind
     from secateur.engine.baselines.table import RULES
     from secateur.engine.export.table import EXPORTERS
+    from secateur.engine.recovery.measured import POINTS
     from secateur.engine.scoring.criteria import CRITERIA
+    from secateur.engine.session.project import Role
+    from secateur.engine.structures.parts import Kind
+    from secateur.engine.surgery.protocol import CHECKS
+    from secateur.engine.tasks.preparation import WAYS
     from secateur.engine.tasks.purposes.table import PURPOSES
+    from secateur.engine.tasks.tables.protocol import Kind as Cells
 
     for criterion in CRITERIA.values():
         yield from (criterion.title, criterion.formula)
     yield from (exporter.title for exporter in EXPORTERS.values())
     yield from PURPOSES.values()
     yield from (rule.title for rule in RULES.values())
+    for names in (BaselineKind, Role, Kind, Cells, CHECKS):
+        yield from map(str, names)
+    yield from (point.how for point in POINTS)
+    yield from (name for ways in WAYS.values() for name in ways)
 
 
 def write(path: Path) -> int:

@@ -6,7 +6,7 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.surgery.protocol import Verification
 
 from ..widgets.numbers import rough
-from ..words import sentence
+from ..words import engine_words, sentence
 from .measures import path_to
 
 say = QCoreApplication.translate
@@ -42,5 +42,8 @@ def verified_tip(states: tuple[State, ...], present: State | None) -> str:
 
 def _lines(verification: Verification) -> list[str]:
     words = say("verified", "{0}: {1}, below {2} ({3})")
-    made = [words.format(c.name, rough(c.difference), rough(c.tolerance), c.dtype) for c in verification.checks]
-    return [*made, *(say("verified", "not made: {0}").format(reason) for reason in verification.skipped)]
+    made = [
+        words.format(engine_words(c.name), rough(c.difference), rough(c.tolerance), c.dtype)
+        for c in verification.checks
+    ]
+    return [*made, *(say("verified", "not made: {0}").format(sentence(reason)) for reason in verification.skipped)]

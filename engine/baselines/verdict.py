@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import Message
+from ..phrases import listed, title
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric
 from .protocol import Baseline, BaselineKind
@@ -125,15 +126,19 @@ def _sentence(templates: dict[BaselineKind, str], code: str, one: Baseline, resu
 def _none_better(missing: set[BaselineKind], result: Result) -> Message:
     if missing:
         template = "None of the baselines that were made is as good; not made: {missing}."
-        return Message("baselines.incomplete", template, {"missing": ", ".join(sorted(missing))})
+        return Message("baselines.incomplete", template, {"missing": listed(map(title, sorted(missing)))})
     template = "Worth pruning: no baseline is as good at no more cost ({own})."
     return Message("baselines.worth", template, {"own": _in_words(result.metric)})
 
 
-def _cost(one: Baseline, result: Result) -> str:
+def _cost(one: Baseline, result: Result) -> Message:
     timed = both_timed(one.timings, result.timings)
-    macs = f"{100 * one.macs / max(result.macs, 1):.0f} % of its MACs"
-    return macs if timed is None else f"{100 * timed[0].median / timed[1].median:.0f} % of its time"
+    if timed is None:
+        share = 100 * one.macs / max(result.macs, 1)
+        return Message("baselines.macs", "{percent:.0f} % of its MACs", {"percent": share})
+    return Message(
+        "baselines.time", "{percent:.0f} % of its time", {"percent": 100 * timed[0].median / timed[1].median}
+    )
 
 
 def _in_words(metric: Metric) -> str:

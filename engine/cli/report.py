@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Message
-from ..planning.obstacles import NAMES, amount
+from ..planning.obstacles import amount, cost_named
 from ..planning.protocol import Reached
 from ..session.plain import to_plain
 from ..session.states import Exported, State
@@ -50,7 +50,7 @@ def comparison(before: State, after: State) -> str:
 def asked_and_got(reached: Sequence[Reached]) -> list[str]:
     """A line for each limited cost."""
     return [
-        f"{NAMES[one.cost]}: asked for {amount(one.cost, one.asked)}, got {amount(one.cost, one.got)}"
+        f"{cost_named(one.cost)}: asked for {amount(one.cost, one.asked)}, got {amount(one.cost, one.got)}"
         for one in reached
     ]
 

@@ -28,7 +28,7 @@ def kept(session: Session, folder: str | None, reporter: Reporter, job: Job[Resu
                 return stop.value
             if folder and isinstance(progress.made, State):
                 with suppress(SecateurError):
-                    session.save(folder, progress.made.id)
+                    yield from session.save(folder, progress.made.id)
             yield progress
 
     return reporter.finish(saving())
@@ -56,7 +56,7 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
 def saved(session: Session, folder: str | None, state: str, reporter: Reporter) -> str:
     """The project's folder, "" where none was asked for; where it cannot be written the session's own folder stays."""
     try:
-        return session.save(folder, state) if folder else ""
+        return reporter.finish(session.save(folder, state)) if folder else ""
     except SecateurError:
         _stays(session, reporter)
         raise

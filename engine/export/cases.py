@@ -55,14 +55,13 @@ def outputs(result: Any) -> list[NDArray[Any]]:
     return [np.asarray(one.detach().cpu()) for one in tensors_of(result)]
 
 
-def require_agreement(difference: float, what: str) -> float:
-    """The difference of a "file" or "folder" from the model; raises ExportError where it is too large."""
+def require_agreement(difference: float) -> float:
+    """The difference of a file or folder from the model; raises ExportError where it is too large."""
     if not difference < TOLERANCE:
         raise ExportError(
             "export.differs",
-            "The exported {what} does not compute what the model computes: it differs by {difference:.1e} "
+            "What was exported does not compute what the model computes: it differs by {difference:.1e} "
             "(at most {tolerance:.0e} is allowed). Nothing was written.",
-            what=what,
             difference=difference,
             tolerance=TOLERANCE,
         )

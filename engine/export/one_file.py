@@ -59,9 +59,9 @@ def _made(
     properties = {"name": request.name, "parameters": str(parameters), "macs": str(request.macs)}
     job = {"parcel": str(folder), "inputs": str(inputs), "path": str(temporary), "properties": properties}
     writer, checker = (f"secateur.engine.export.{verb}_{form}:main" for verb in ("write", "check"))
-    yield from run_killable(
-        writer, job | {"fixed": fixed, "step": request.step}, token, "The export", error=ExportError
-    )
+    what = Message("process.export", "The export")
+    yield from run_killable(writer, job | {"fixed": fixed, "step": request.step}, token, what, error=ExportError)
     job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
-    result = yield from run_killable(checker, job, token, "The check of the file", error=ExportError)
-    return require_agreement(result["difference"], "file")
+    what = Message("process.check", "The check of the file")
+    result = yield from run_killable(checker, job, token, what, error=ExportError)
+    return require_agreement(result["difference"])

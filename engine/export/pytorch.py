@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..detectors import plain
-from ..errors import ExportError
+from ..errors import ExportError, Message
 from ..inputs import Inputs, named_arrays, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_command
@@ -144,5 +144,6 @@ def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) 
         write(file, cases(request.model, request.inputs))
         job = {"folder": str(folder), "code": code, "cases": str(file)}
         command = [sys.executable, "-P", "-B", str(CHECK)]
-        result = yield from run_command(command, job, token, "Loading the exported folder", error=ExportError)
-    return require_agreement(result["difference"], "folder")
+        what = Message("process.loading", "Loading the exported folder")
+        result = yield from run_command(command, job, token, what, error=ExportError)
+    return require_agreement(result["difference"])

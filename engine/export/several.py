@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..detectors import in_two_stages
-from ..errors import ExportError
+from ..errors import ExportError, Message
 from ..inputs import Inputs, at_batch, read, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
@@ -50,7 +50,8 @@ def write_several(
         write(Path(place) / "inputs.npz", at_batch(inputs, TRACED_BATCH))
         paths = [str(folder / f"{number}.onnx") for number in range(len(parcels))]
         job = {"parcels": parcels, "inputs": str(Path(place) / "inputs.npz"), "paths": paths}
-        yield from run_killable(f"{__name__}:main", job, token, "The export", error=ExportError)
+        what = Message("process.export", "The export")
+        yield from run_killable(f"{__name__}:main", job, token, what, error=ExportError)
     return [Path(path) for path in paths]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
+from ..phrases import all_of, listed, module_named
 from ..structures.analysis import Analysis, Bundle, Constraint, Counting, Kind, Mask
 from ..structures.costs import kept_sizes
 from ..structures.parts import inside
@@ -72,8 +73,8 @@ def check_counts(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> 
     raise PlanError(
         "plan.counts",
         templates.get(one.kind, template),
-        counts=" and ".join(map(str, counts)),
-        where=", ".join(dict.fromkeys(analysis.sets[n].module or "the model" for n in one.sets)),
+        counts=all_of(map(str, counts)),
+        where=listed(map(module_named, dict.fromkeys(analysis.sets[n].module for n in one.sets))),
         reason=one.reason,
     )
 

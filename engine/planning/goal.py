@@ -21,7 +21,7 @@ from .depth import depth_and_width, lowest
 from .marks import check_plan as check_plan
 from .marks import keep as keep
 from .meter import Amounts, Meter, meter_of, no_blocks
-from .obstacles import unreachable
+from .obstacles import cost_named, unreachable
 from .protocol import Cost, Goal, Limit, Planned, Reached
 from .search import Problem, finest
 
@@ -108,9 +108,8 @@ def _measured(analysis: Analysis, goal: Goal, latencies: LatencyTable | None) ->
         raise PlanError("plan.limits", "A goal limits at least one cost, and each at most once.")
     for limit in goal.limits:
         if not limit.amount > 0 and not 0.0 < limit.share <= 1.0:
-            template = "A goal keeps more than 0 and at most 100 % of the {cost}, not {share:.0%}."
-            words = "MACs" if limit.cost is Cost.MACS else limit.cost.value
-            raise PlanError("plan.share", template, cost=words, share=limit.share)
+            template = "A goal keeps more than 0 and at most 100 % of {cost}, not {share:.0%}."
+            raise PlanError("plan.share", template, cost=cost_named(limit.cost), share=limit.share)
     meter = meter_of(analysis, tuple(limit.cost for limit in goal.limits), goal.dtype, latencies)
     original = meter.measure(analysis.empty())
     limits = [limit.amount or int(limit.share * int(o) + 0.5) for limit, o in zip(goal.limits, original, strict=True)]
@@ -168,13 +167,11 @@ def touching(analysis: Analysis, places: Iterable[str]) -> Mask:
     """
     found = analysis.empty()
     for place in places:
-        there = [number for number, one in enumerate(analysis.tensors) if in_scope(one.module, place)]
-        on_axis = np.zeros(len(analysis.axis_start), dtype=np.bool_)  # the last is -1: what cannot be cut
-        on_axis[[axis for number in there for axis in analysis.tensors[number].axes if axis >= 0]] = True
-        axes = np.searchsorted(analysis.axis_start, analysis.member_position, side="right") - 1
+        there = [n for n, one in enumerate(analysis.tensors) if in_scope(one.module, place)]
         here = analysis.empty()
-        here[np.repeat(np.arange(analysis.count), np.diff(analysis.member_start))[on_axis[axes]]] = True
         here[analysis.block_tensor[np.isin(analysis.block_tensor[:, 1], there), 0]] = True
+        for one in analysis.sets:
+            here[one.structures] |= any(tensor in there for tensor, _ in one.touches)
         if not here.any():
             template = "Nothing that can be removed touches {place}. Write a module's path, or a pattern like *.conv1."
             raise PlanError("plan.place", template, place=place)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
-from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ..phrases import Phrase, module_named, of_kind
+from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
 from .balance import balanced, bundle_of, check_counts, weakest_first
 
@@ -47,7 +48,7 @@ def keep(
             "{where} can keep {lowest} to {highest}, not {count}."
             if size == 1
             else "{where} can keep {lowest} to {highest} in steps of {size}, not {count}.",
-            where=_where(one),
+            where=of_kind(one.module, one.kind),
             lowest=lowest,
             highest=len(here),
             size=size,
@@ -87,7 +88,7 @@ def check_plan(analysis: Analysis, removed: Mask) -> None:
     for one in analysis.sets:
         stays = any(t not in vanished for t, _ in one.touches)
         if one.kind is not Kind.BLOCK and stays and removed[one.structures].all():
-            raise _emptied(_where(one))
+            raise _emptied(of_kind(one.module, one.kind))
     kept = kept_sizes(analysis, removed)
     _check_axes(analysis, kept, vanished)
     check_counts(analysis, removed, kept)
@@ -97,12 +98,8 @@ def _check_axes(analysis: Analysis, kept: NDArray[np.int64], vanished: set[int])
     """Sets that overlap can empty an axis together."""
     for number, tensor in enumerate(analysis.tensors):
         if number not in vanished and any(a >= 0 and kept[a] == 0 for a in tensor.axes):
-            raise _emptied(tensor.module)
+            raise _emptied(module_named(tensor.module))
 
 
-def _where(one: CoupledSet) -> str:
-    return f"{one.module} ({one.kind})"
-
-
-def _emptied(where: str) -> PlanError:
+def _emptied(where: Phrase) -> PlanError:
     return PlanError("plan.empty", "The plan removes everything from {where}. Keep at least one there.", where=where)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from ..errors import PlanError
+from ..errors import Message, PlanError
+from ..phrases import Phrase, all_of, any_of, listed
 from ..structures.analysis import Analysis, Kind, Mask
 from .classes import DEFAULT_KINDS
 from .meter import Amounts
@@ -15,7 +17,7 @@ Nearest = Callable[[Goal, Mask], Amounts]
 """[K] the lowest costs that a goal and locks [S] allow."""
 SHOWN = 3
 """Places named in a sentence."""
-NAMES = {
+COST_TEMPLATES = {
     Cost.MACS: "the MACs",
     Cost.PARAMETERS: "the parameters",
     Cost.SIZE: "the file size",
@@ -28,7 +30,7 @@ NAMES = {
 class Way:
     """One condition less: what to do, what it stands for ("locks", "scope" ...), the goal and the locks then."""
 
-    advice: str
+    advice: Message
     name: str
     goal: Goal
     locked: Mask
@@ -46,7 +48,7 @@ def unreachable(
     """The error for a goal that cannot be reached.
 
     Its message has the arguments `lowest`, the share of the first missed cost that can be reached, `nearest`, the
-    lowest of every cost by its name, and `obstacles`, what to relax: (name, advice, whether that alone is enough).
+    lowest of every cost by its name, and `obstacles`, what to relax: (name, whether that alone is enough).
 
     Args:
         analysis: What can be removed.
@@ -61,17 +63,18 @@ def unreachable(
     obstacles = list(_obstacles(analysis, goal, limits, nearest, locked, lowest, blocks))
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
-    asked = " and ".join(_asked(goal, k) for k in missed)
-    return PlanError(
-        "plan.unreachable",
-        "{asked} cannot be reached: the lowest is {reached}. Ask for that{advice}.",
-        asked=asked[0].upper() + asked[1:],
-        reached=" and ".join(_got(goal, k, int(lowest[k]), int(original[k])) for k in missed),
-        advice=", or " + " or ".join(advice for _, advice, _ in obstacles) if obstacles else "",
-        lowest=share,
-        nearest={str(limit.cost): int(got) for limit, got in zip(goal.limits, lowest, strict=True)},
-        obstacles=tuple(obstacles),
-    )
+    words: dict[str, Any] = {
+        "asked": all_of(_asked(goal, k) for k in missed),
+        "reached": all_of(_got(goal, k, int(lowest[k]), int(original[k])) for k in missed),
+        "lowest": share,
+        "nearest": {str(limit.cost): int(got) for limit, got in zip(goal.limits, lowest, strict=True)},
+        "obstacles": tuple((name, enough) for name, _, enough in obstacles),
+    }
+    if not obstacles:
+        template = "This cannot be reached: {asked}. The lowest is {reached}. Ask for that."
+        return PlanError("plan.unreachable", template, **words)
+    template = "This cannot be reached: {asked}. The lowest is {reached}. Ask for that, or {advice}."
+    return PlanError("plan.unreachable", template, **words, advice=any_of(advice for _, advice, _ in obstacles))
 
 
 def _obstacles(
@@ -82,18 +85,26 @@ def _obstacles(
     locked: Mask,
     lowest: Amounts,
     blocks: bool,
-) -> Iterator[tuple[str, str, bool]]:
+) -> Iterator[tuple[str, Message, bool]]:
     """What helps when it is relaxed alone: (name, advice, whether it is enough)."""
     for way in _ways(goal, locked, blocks):
         found = nearest(way.goal, way.locked)
         if ((found < lowest) & (lowest > limits)).any():
             enough = bool((found <= limits).all())
-            where = _locks(analysis, goal, nearest, locked, lowest) if way.name == "locks" else ""
-            yield way.name, way.advice + where + (" (that is enough)" if enough else ""), enough
+            advice = _unlock(way.advice, _locks(analysis, goal, nearest, locked, lowest) if way.name == "locks" else [])
+            if enough:
+                advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
+            yield way.name, advice, enough
 
 
-def _locks(analysis: Analysis, goal: Goal, nearest: Nearest, locked: Mask, lowest: Amounts) -> str:
-    """Where the locks lie that cost most, " of layer1.0.conv1"; "" where no set's own are to blame."""
+def _unlock(advice: Message, blamed: list[str]) -> Message:
+    """Advice with the places where it helps, as far as there are any."""
+    where = {"layers": listed(blamed)} if blamed else {}
+    return Message("advice.unlock_in", "unlock some structures of {layers}", where) if blamed else advice
+
+
+def _locks(analysis: Analysis, goal: Goal, nearest: Nearest, locked: Mask, lowest: Amounts) -> list[str]:
+    """Where the locks lie that cost most; none where no set's own are to blame."""
     gains: list[tuple[float, str]] = []
     for one in analysis.sets:
         if locked[one.structures].any():
@@ -101,36 +112,46 @@ def _locks(analysis: Analysis, goal: Goal, nearest: Nearest, locked: Mask, lowes
             free[one.structures] = False
             gains.append((float(((lowest - nearest(goal, free)) / np.maximum(lowest, 1)).max()), one.module))
     blamed = [module for gain, module in sorted(gains, key=lambda pair: -pair[0]) if gain > 0]
-    return f" of {', '.join(dict.fromkeys(blamed[:SHOWN]))}" if blamed else ""
+    return list(dict.fromkeys(blamed[:SHOWN]))
 
 
 def _ways(goal: Goal, locked: Mask, blocks: bool) -> Iterator[Way]:
     if locked.any():
-        yield Way("unlock some structures", "locks", goal, np.zeros_like(locked))
+        yield Way(Message("advice.unlock", "unlock some structures"), "locks", goal, np.zeros_like(locked))
     if goal.scope:
-        yield Way("widen the scope", "scope", replace(goal, scope=()), locked)
+        yield Way(Message("advice.scope", "widen the scope"), "scope", replace(goal, scope=()), locked)
     if goal.least > 1 or goal.least_share:
-        yield Way("lower the minimum to keep", "minimum", replace(goal, least=1, least_share=0.0), locked)
+        advice = Message("advice.minimum", "lower the minimum to keep")
+        yield Way(advice, "minimum", replace(goal, least=1, least_share=0.0), locked)
     if goal.multiple > 1 or goal.multiples:
-        yield Way("take a smaller multiple", "multiple", replace(goal, multiple=1, multiples={}), locked)
+        advice = Message("advice.multiple", "take a smaller multiple")
+        yield Way(advice, "multiple", replace(goal, multiple=1, multiples={}), locked)
     kinds = DEFAULT_KINDS | {Kind.BLOCK} if blocks else DEFAULT_KINDS
     if not kinds <= set(goal.kinds):
-        missing = "more kinds" if DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS) else "whole blocks"
-        yield Way(f"allow {missing}", "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
+        more = bool(DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS))
+        advice = Message("advice.kinds", "allow more kinds" if more else "allow whole blocks")
+        yield Way(advice, "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
 
 
-def asked_in_words(goal: Goal) -> str:
+def cost_named(cost: Cost) -> Message:
+    """What a cost is called inside a sentence: "the MACs"."""
+    return Message(f"cost.{cost}", COST_TEMPLATES[cost])
+
+
+def asked_in_words(goal: Goal) -> Phrase:
     """What a goal limits: "keeping 50.0% of the MACs and at most 3 MB of the file size"."""
-    return " and ".join(_asked(goal, number) for number in range(len(goal.limits)))
+    return all_of(_asked(goal, number) for number in range(len(goal.limits)))
 
 
-def _asked(goal: Goal, number: int) -> str:
+def _asked(goal: Goal, number: int) -> Message:
     limit = goal.limits[number]
     if limit.amount and limit.cost is Cost.LATENCY:
-        return f"a latency of at most {amount(limit.cost, limit.amount)}"
+        most = {"most": amount(limit.cost, limit.amount)}
+        return Message("goal.latency", "a latency of at most {most}", most)
+    words = {"cost": cost_named(limit.cost), "share": limit.share, "most": amount(limit.cost, limit.amount)}
     if limit.amount:
-        return f"at most {amount(limit.cost, limit.amount)} of {NAMES[limit.cost]}"
-    return f"keeping {limit.share:.1%} of {NAMES[limit.cost]}"
+        return Message("goal.amount", "at most {most} of {cost}", words)
+    return Message("goal.share", "keeping {share:.1%} of {cost}", words)
 
 
 def _got(goal: Goal, number: int, lowest: int, original: int) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
+from ..phrases import of_kind
 from ..structures.analysis import Analysis, Mask
 from .balance import balanced, weakest_first
 from .marks import check_plan
@@ -36,7 +37,7 @@ def reshaped(
         free, lose = here[~locked[here]], len(here) - count
         if lose > len(free):
             template = "{where} shall keep {count}, but {locked} of it are locked. Release some, or plan for a goal."
-            where = f"{one.module} ({one.kind})"
+            where = of_kind(one.module, one.kind)
             raise PlanError("plan.shape_locked", template, where=where, count=count, locked=len(here) - len(free))
         marked[weakest_first(free, scores)[: max(lose, 0)]] = True
     marked = balanced(analysis, marked, removed, scores, locked)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from ..errors import Message
+from ..phrases import Phrase, title
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
 from .measured import POINTS
@@ -79,9 +80,11 @@ def _distance(one: Point, kept: float, settings: RecoverySettings, metric: str) 
     return one.metric != metric, abs(one.kept - kept) + 0.02 * budget
 
 
-def _in_words(one: Point, kept: float) -> dict[str, str]:
+def _in_words(one: Point, kept: float) -> dict[str, Phrase]:
     values = (one.original, one.cut, one.recovered)
     original, cut, recovered = (f"{100 * v:.1f} %" if one.percent else f"{v:.3g}" for v in values)
-    numbers = {"original": original, "cut": cut, "recovered": recovered}
+    numbers: dict[str, Phrase] = {"original": original, "cut": cut, "recovered": recovered}
     shares = {"kept": f"{kept:.0%}", "its": f"{one.kept:.0%}"}
-    return shares | numbers | {"subject": one.subject, "metric": one.metric, "how": one.how, "source": one.source}
+    return (
+        shares | numbers | {"subject": one.subject, "metric": one.metric, "how": title(one.how), "source": one.source}
+    )

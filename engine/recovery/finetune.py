@@ -202,16 +202,18 @@ def _given(
 
 
 def _data_failed(error: Exception, position: Position, kept: bool) -> TaskError:
-    reason = str(error) if isinstance(error, SecateurError) else f"{type(error).__name__}: {error}"
-    template = "The data failed in epoch {epoch}, behind {done} batches of it: {reason} {rest}"
-    rest = (
-        "What was trained is kept: mend the data, recover again with the same settings, and it goes on from there."
+    said = isinstance(error, SecateurError)
+    reason = error.message if said else f"{type(error).__name__}: {str(error).rstrip('.')}."
+    template = (
+        "The data failed in epoch {epoch}, behind {done} batches of it: {reason} What was trained is kept: mend the "
+        "data, recover again with the same settings, and it goes on from there."
         if kept
-        else "The model that was to be recovered is as it was."
+        else "The data failed in epoch {epoch}, behind {done} batches of it: {reason} The model that was to be "
+        "recovered is as it was."
     )
-    details = error.details if isinstance(error, SecateurError) else "".join(format_exception(error))
-    fields: dict[str, Any] = {"epoch": position.epoch, "done": position.done, "reason": f"{reason.rstrip('.')}."}
-    return TaskError("recovery.data", template, details, **fields, rest=rest)
+    details = error.details if said else "".join(format_exception(error))
+    fields: dict[str, Any] = {"epoch": position.epoch, "done": position.done, "reason": reason}
+    return TaskError("recovery.data", template, details, **fields)
 
 
 def _stalled(best: Recovered, position: Position, settings: RecoverySettings) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
+from ..phrases import title
 from ..structures.analysis import Analysis, Mask
 from ..tasks.protocol import Task, TaskInfo
 from .ablation import ABLATION
@@ -78,10 +79,10 @@ def unavailable(rule: Criterion, setting: Setting) -> Message | None:
     """Why a criterion is not available, None where it is."""
     if rule.needs_data and setting.batches is None:
         template = "{title} needs data: attach a task first, or choose L1 or L2."
-        return Message("scoring.no_task", template, {"title": rule.title})
+        return Message("scoring.no_task", template, {"title": title(rule.title)})
     if rule.needs is Needs.LOSS and not setting.loss:
         template = "{title} needs a loss, and this task has none. Give the task a loss, or choose another."
-        return Message("scoring.no_loss", template, {"title": rule.title})
+        return Message("scoring.no_loss", template, {"title": title(rule.title)})
     return rule.missing(setting)
 
 
@@ -148,13 +149,15 @@ def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:
         raise TaskError(
             "scoring.unknown", "There is no criterion {name}; choose one of {known}.", name=name, known=known
         )
-    for what, chosen, own in (("combine", choices.combine, rule.combine), ("slices", choices.slices, rule.slices)):
-        if chosen is not None and own is None:
-            template = "{title} leaves no choice of {what}: leave it away."
-            raise TaskError("scoring.choice", template, title=rule.title, what=what)
+    if choices.combine is not None and rule.combine is None:
+        template = "{title} leaves no choice of how weights are combined: leave it away."
+        raise TaskError("scoring.choice", template, title=title(rule.title))
+    if choices.slices is not None and rule.slices is None:
+        template = "{title} leaves no choice of slices: leave it away."
+        raise TaskError("scoring.choice", template, title=title(rule.title))
     reason = unavailable(rule, setting)
     if reason is not None:
-        raise TaskError(reason.code, reason.template, **reason.arguments)
+        raise TaskError.saying(reason)
     return rule
 
 

@@ -66,7 +66,8 @@ class Cost:
         """The cost in words."""
         if not self.forwards:
             return Message("cost.weights", "Reads the weights; no data, no forward.")
-        arguments = {"passes": f"{self.forwards:,}", "of": "sample" if self.samples else "batch"}
+        of = Message("cost.sample", "sample") if self.samples else Message("cost.batch", "batch")
+        arguments = {"passes": f"{self.forwards:,}", "of": of}
         if not self.backwards:
             return Message("cost.forwards", "Forward passes of one {of}: at most {passes}.", arguments)
         return Message("cost.backwards", "Forward and backward passes of one {of}: at most {passes} each.", arguments)

@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import EngineLost, SecateurError
+from ..errors import EngineLost, Message, SecateurError
 from ..jobs import Progress
 
 
@@ -83,17 +83,21 @@ def lost(exitcode: int, calls: tuple[int, ...], log: str) -> Lost:
     return Lost(exitcode, EngineLost("engine.lost", template, log, cause=describe_exit(exitcode)), calls)
 
 
-def describe_exit(exitcode: int) -> str:
+EXIT_TEMPLATES = {
+    "SIGKILL": "signal {name}, often: out of memory",
+    "SIGSEGV": "signal {name}, a crash in native code",
+    "SIGABRT": "signal {name}, an abort in native code",
+}
+
+
+def describe_exit(exitcode: int) -> Message:
     """An exit code in words, e.g. "signal SIGKILL, often: out of memory"."""
     if exitcode >= 0:
-        return f"exit code {exitcode}"
-    hints = {
-        "SIGKILL": ", often: out of memory",
-        "SIGSEGV": ", a crash in native code",
-        "SIGABRT": ", an abort in native code",
-    }
+        return Message("engine.exit", "exit code {code}", {"code": exitcode})
+    template = "signal {name}"
     try:
         name = signal.Signals(-exitcode).name
     except ValueError:
-        return f"signal {-exitcode}"
-    return f"signal {name}{hints.get(name, '')}"
+        return Message("engine.signal", template, {"name": -exitcode})
+    template = EXIT_TEMPLATES.get(name, template)
+    return Message("engine.signal", template, {"name": name})

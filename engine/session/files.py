@@ -4,11 +4,15 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import SecateurError
+from ..errors import Message, SecateurError
+from ..jobs import CancelToken, Job, Progress, check
+
+PIECE = 1 << 24
+"""Bytes between two looks at a token."""
 
 
 @contextmanager
@@ -40,16 +44,28 @@ def write(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def copy(source: Path, path: Path) -> None:
+def read_through(path: Path, take: Callable[[bytes], object], shown: Message, token: CancelToken) -> Job[None]:
+    """Hand over what a file holds, piece by piece; raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        count = -(-os.fstat(file.fileno()).st_size // PIECE)
+        for number in range(count):
+            check(token)
+            yield Progress(shown, number, count)
+            take(file.read(PIECE))
+
+
+def copy(source: Path, path: Path, token: CancelToken) -> Job[None]:
     """Copy a file atomically; a hard link where the file system has them, as files here are never changed in place."""
+    check(token)
     if path.exists():
         return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, path)
         return
-    with being_written(path) as temporary:
-        shutil.copyfile(source, temporary)
+    shown = Message("progress.copying", "Copying {file}", {"file": source.name})
+    with being_written(path) as temporary, temporary.open("wb") as file:
+        yield from read_through(source, file.write, shown, token)
 
 
 def free(path: Path) -> Path:
@@ -59,16 +75,18 @@ def free(path: Path) -> Path:
 
 
 @contextmanager
-def removed_unless_finished(path: Path) -> Generator[None]:
-    """Remove a file or folder that appears while the block runs and does not end well; an older one stays."""
-    was_there = path.exists()
+def removed_unless_finished(*paths: Path) -> Generator[None]:
+    """Remove files and folders that appear while the block runs and does not end well; older ones stay."""
+    new = [path for path in paths if not path.exists()]
     try:
         yield
     except BaseException:
-        if not was_there and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif not was_there:
-            path.unlink(missing_ok=True)
+        for path in new:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):  # what went wrong is what is to be told
+                    path.unlink(missing_ok=True)
         raise
 
 

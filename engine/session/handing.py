@@ -9,8 +9,9 @@ from ..sharing.bundle import write_bundle
 from ..sharing.report import write_report
 from ..sharing.structures import STRUCTURES, analysis_to_json
 from .files import removed_unless_finished, write
+from .history import LOG
 from .paths import absolute_to
-from .project import take_window, write_project
+from .project import PROJECT, WINDOW, compared, parts_of, take_window, write_project
 from .recipe import RECIPE, recipe_of, write_recipe
 from .script import SCRIPT, write_script
 from .steps import Recipe
@@ -51,22 +52,23 @@ class Handing(TargetJobs):
         told = (self.history, self.recipe(state), state, structures, folder)
         return (str((yield from write_bundle(file, *told, token))),)
 
-    def save(self, folder: str, state: str) -> str:
-        """Write a project: every state with its weights, recipe and script of one. Returns the folder."""
-        target = Path(folder).expanduser().absolute()
-        with removed_unless_finished(target):
-            self._save(target, state)
-        return str(target)
+    def save(self, folder: str, state: str, token: CancelToken = NEVER) -> Job[str]:
+        """Write a project: every state with its weights, recipe and script of one. Returns the folder.
 
-    def _save(self, target: Path, state: str) -> None:
-        store = WeightStore(target / "weights")
-        for digest in self.history.weights:
-            store.take(digest, self.store)
-        recipe = self.recipe(state)
-        write_recipe(target / RECIPE, recipe)
-        write_script(target / SCRIPT, recipe)
-        write(target / STRUCTURES, analysis_to_json(self._need().analysis))
+        What takes long comes first and leaves nothing when it is cancelled; what says what the project is comes last.
+        """
+        target = Path(folder).expanduser().absolute()
         assert self.history.spec is not None
-        write_project(target, self.history.spec, self.history.task, state)
-        take_window(self.folder, target)
-        self.history.write_to(target)
+        parts = yield from compared(parts_of(self.history.spec, self.history.task), token)
+        store, digests = WeightStore(target / "weights"), self.history.weights
+        files = (target / name for name in (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG))
+        with removed_unless_finished(target, store.folder, *map(store.path, digests), *files):
+            yield from store.take(digests, self.store, token)
+            recipe = self.recipe(state)
+            write_recipe(target / RECIPE, recipe)
+            write_script(target / SCRIPT, recipe)
+            write(target / STRUCTURES, analysis_to_json(self._need().analysis))
+            write_project(target, parts, state)
+            take_window(self.folder, target)
+            self.history.write_to(target)
+        return str(target)

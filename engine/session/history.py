@@ -14,6 +14,7 @@ import msgspec
 
 from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError, PlanError
+from ..jobs import NeverCancelled, finish
 from ..sources.consent import seal
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
@@ -144,7 +145,7 @@ class History:
             return
         log = self._log.path
         name = f"{log.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{log.suffix}"
-        copy(log, aside := free(log.with_name(name)))
+        finish(copy(log, aside := free(log.with_name(name)), NeverCancelled()))
         self.write_to(self.folder, consent=True)
         template = "The history was written anew; what was there is kept as {path}."
         self.notes = (*self.notes, Message("session.set_aside", template, {"path": str(aside)}))

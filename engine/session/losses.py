@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message, PlanError, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
+from ..planning.obstacles import cost_named
 from ..planning.protocol import Cost, Limit
 from ..tasks.protocol import Metric, Split
 from .states import State
@@ -169,8 +170,8 @@ class _Search:
 
     def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
         """Make, judge and tell a budget; a budget that cannot be made does not hold."""
-        numbers = {"number": number + 1, "share": share, "cost": str(self.tolerance.cost)}
-        words = Message("progress.trial", "Trial {number} ({share:.0%} of the {cost})", numbers)
+        numbers = {"number": number + 1, "share": share, "cost": cost_named(self.tolerance.cost)}
+        words = Message("progress.trial", "Trial {number} ({share:.0%} of {cost})", numbers)
         result = Message("progress.result", "The result: {trial}", {"trial": words})
         shown = Progress(words, number, self.tolerance.trials) if brief else Progress(result)
         try:

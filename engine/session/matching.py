@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from ..errors import Message
+from ..phrases import Phrase, listed, of_kind
 from ..structures.analysis import Analysis
 from ..tasks.protocol import Metric
 from ..wording import metric_words, thousands
@@ -67,7 +68,8 @@ def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
     if added or taken:
         recipe = _renamed(recipe, added, taken)
         template = "The names of all layers begin otherwise now ({then} was {now}); they are taken for the same layers."
-        said.append(Message("fit.prefix", template, {"then": taken or "nothing", "now": added or "nothing"}))
+        none = Message("fit.nothing", "nothing")
+        said.append(Message("fit.prefix", template, {"then": taken or none, "now": added or none}))
     first = recipe.steps[0]
     assert isinstance(first, Open)
     now, marked = {one.key: one.count for one in analysis.sets}, _marked(recipe)
@@ -101,11 +103,11 @@ def _layers(
     unmarked = [key for key in known if key not in now and key not in marked]
     if unmarked:
         template = "Gone, without a mark in it: {layers}."
-        yield Message("fit.unmarked", template, {"layers": _some([shown(key) for key in unmarked])})
+        yield Message("fit.unmarked", template, {"layers": listed(map(shown, unmarked), SHOWN)})
     new = [key for key in now if key not in known] if known else []
     if new:
         template = "New in this model, and left as they are unless a goal is planned for: {layers}."
-        yield Message("fit.new", template, {"layers": _some([shown(key) for key in new])})
+        yield Message("fit.new", template, {"layers": listed(map(shown, new), SHOWN)})
 
 
 def _surroundings(first: Open, opened: OpenedModel, data: str) -> Iterator[Message]:
@@ -137,35 +139,38 @@ def _refusals(
             "The same indices mean other structures where sizes differ: {layers}. Keep the same shape, or plan for the "
             "same goal."
         )
-        layers = [f"{shown(key)} ({was} > {now})" for key, (was, now) in sizes.items()]
-        yield Mode.SAME_INDICES, Message("recipe.sizes", template, {"layers": _some(layers)})
+        layers = listed((_sized(key, was, now) for key, (was, now) in sizes.items()), SHOWN)
+        yield Mode.SAME_INDICES, Message("recipe.sizes", template, {"layers": layers})
     if not any(isinstance(step, Plan) for step in recipe.steps):
         nothing = Message("recipe.no_cut", "The recipe cuts nothing, so there is nothing to choose anew.")
         yield from ((mode, nothing) for mode in (Mode.SAME_SHAPE, Mode.SAME_GOAL))
 
 
-def changed_versions(recorded: Mapping[str, str]) -> str:
-    """Versions that are others than recorded, in words; "" where none is."""
+def changed_versions(recorded: Mapping[str, str]) -> Phrase | None:
+    """Versions that are others than recorded, in words; None where none is."""
     now = versions()
-    return ", ".join(
-        f"{name} {was} -> {now.get(name, 'none')}" for name, was in recorded.items() if now.get(name) != was
-    )
+    others = [_other(name, was, now.get(name)) for name, was in recorded.items() if now.get(name) != was]
+    return listed(others) if others else None
 
 
-def shown(key: str) -> str:
+def _other(name: str, was: str, now: str | None) -> Phrase:
+    if now is None:
+        return Message("fit.not_installed", "{name} {was}, not installed here", {"name": name, "was": was})
+    return f"{name} {was} -> {now}"
+
+
+def shown(key: str) -> Message:
     """A set's key for a person: layer1.0.conv1 (filter)."""
     kind, _, rest = key.partition("|")
-    name = rest.split("|")[0].removesuffix(".weight")
-    return f"{name or 'the model'} ({kind})"
+    return of_kind(rest.split("|")[0].removesuffix(".weight"), kind)
+
+
+def _sized(key: str, was: int, now: int) -> Message:
+    return Message("fit.sized", "{layer} ({was} > {now})", {"layer": shown(key), "was": was, "now": now})
 
 
 def _measured_as(metric: Metric) -> tuple[object, ...]:
     return metric.name, metric.count, metric.split
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _marked(recipe: Recipe) -> dict[str, set[int]]:

@@ -17,6 +17,7 @@ from ..detectors import looked_at
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..inputs import Inputs, few, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
+from ..phrases import Phrase, listed
 from ..sources.no_numbers import no_numbers
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
@@ -193,8 +194,8 @@ def same_shape(inputs: Inputs, analysed_with: Inputs, spec: TaskSpec) -> None:
         template = (
             "{task} gives inputs of shape {shapes}, the model was opened with {known}. Open it again with this data."
         )
-        words = {"shapes": _in_words(shapes), "known": _in_words(known)}
-        raise TaskError("open.shapes", template, task=spec.path or "The data", **words)
+        task = spec.path or Message("open.data", "The data")
+        raise TaskError("open.shapes", template, task=task, shapes=_in_words(shapes), known=_in_words(known))
 
 
 def _shapes(inputs: Inputs) -> dict[str, tuple[int, ...]]:
@@ -202,10 +203,15 @@ def _shapes(inputs: Inputs) -> dict[str, tuple[int, ...]]:
     return {path: tuple(one.shape[1:]) for path, one in named_arrays(inputs)}
 
 
-def _in_words(shapes: dict[str, tuple[int, ...]]) -> str:
+def _in_words(shapes: dict[str, tuple[int, ...]]) -> Phrase:
     """Shapes, each with its name where it has one: "1x8x8", "ids 12"."""
-    sizes = {path: "x".join(map(str, shape)) or "a number" for path, shape in shapes.items()}
-    return ", ".join(size if path[:1].isdigit() else f"{path} {size}" for path, size in sizes.items())
+    number = Message("open.number", "a number")
+    sizes = {path: "x".join(map(str, shape)) or number for path, shape in shapes.items()}
+    return listed(size if path[:1].isdigit() else _named(path, size) for path, size in sizes.items())
+
+
+def _named(path: str, size: Phrase) -> Message:
+    return Message("open.named_input", "{name} {size}", {"name": path, "size": size})
 
 
 def _failed(error: Exception) -> TaskError:

@@ -5,7 +5,7 @@
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,9 +14,11 @@ from pathlib import Path
 import msgspec
 
 from ..errors import Message, OpenError
+from ..jobs import CancelToken, Job, Progress, check
+from ..phrases import title
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import BYTES, TaskSpec, option
-from .files import write
+from .files import read_through, write
 from .paths import Change, absolute_to, change_model, change_task, relative_to
 from .plain import from_json, to_json
 
@@ -27,6 +29,8 @@ WINDOW = "window.jsonl"
 WHOLE = 1 << 30
 """Bytes up to which a file's whole content is compared; of a larger one its size, its begin and its end."""
 ENDS = 1 << 20
+FILES = 1000
+"""Files of a folder between two looks at a token."""
 
 
 class Role(StrEnum):
@@ -99,11 +103,19 @@ def parts_of(model: ModelSpec, task: TaskSpec | None) -> tuple[Part, ...]:
     return tuple(found)
 
 
-def write_project(folder: Path, model: ModelSpec, task: TaskSpec | None, state: str) -> None:
-    """Write the project file into a folder, atomically."""
+def compared(parts: Iterable[Part], token: CancelToken) -> Job[tuple[Part, ...]]:
+    """Parts with the digests of what is there now."""
+    found: list[Part] = []
+    for part in parts:
+        found.append(replace(part, digest=(yield from digest_of(Path(part.path), token))))
+    return tuple(found)
+
+
+def write_project(folder: Path, parts: Iterable[Part], state: str) -> None:
+    """Write the project file into a folder, atomically; paths of the parts as they are, with their digests."""
     change = relative_to(folder)
-    parts = tuple(replace(p, path=change(p.path), digest=digest_of(Path(p.path))) for p in parts_of(model, task))
-    project = Project(state, parts, datetime.now(UTC).isoformat(timespec="seconds"))
+    moved = tuple(replace(part, path=change(part.path)) for part in parts)
+    project = Project(state, moved, datetime.now(UTC).isoformat(timespec="seconds"))
     write(folder / PROJECT, to_json(project, indent=2) + b"\n")
 
 
@@ -140,19 +152,20 @@ def located(
     for part in parts_of(model, task):
         if not Path(part.path).exists():
             template = "{path} is not there any more; the project needs it as its {role}. Say where it is now."
-            raise OpenError("project.moved", template, path=part.path, role=part.role.value)
+            raise OpenError("project.moved", template, path=part.path, role=title(part.role))
     return model, task
 
 
-def changes(project: Project | None, model: ModelSpec, task: TaskSpec | None) -> tuple[tuple[Message, ...], bool]:
+def changes(
+    project: Project | None, model: ModelSpec, task: TaskSpec | None, token: CancelToken
+) -> Job[tuple[tuple[Message, ...], bool]]:
     """A sentence for each part that is no longer what it was, and whether metrics are stale by that."""
     if project is None:
         return (), False
-    before = {part.role: part for part in project.parts}
+    before = {part.role: part.digest for part in project.parts}
     notes, stale = list[Message](), False
-    for part in parts_of(model, task):
-        known = before.get(part.role)
-        if known is not None and known.digest and digest_of(Path(part.path)) != known.digest:
+    for part in (yield from compared([one for one in parts_of(model, task) if before.get(one.role)], token)):
+        if part.digest != before[part.role]:
             notes.append(Message(f"project.changed_{part.role.value}", TEMPLATES[part.role], {"path": part.path}))
             stale = stale or part.role in STALE
     if stale:
@@ -160,23 +173,41 @@ def changes(project: Project | None, model: ModelSpec, task: TaskSpec | None) ->
     return tuple(notes), stale
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Path, token: CancelToken) -> Job[str]:
     """sha256 of a file's content, or of the list of a folder's files with their sizes; "" where there is nothing."""
+    shown = Message("progress.looking", "Looking at {file}", {"file": path.name})
+    yield Progress(shown)
     try:
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-            rows = "\n".join(f"{p.relative_to(path).as_posix()}\t{p.stat().st_size}" for p in files)
-            return hashlib.sha256(rows.encode()).hexdigest()
+            return hashlib.sha256("\n".join((yield from _rows(path, shown, token))).encode()).hexdigest()
         size = path.stat().st_size
-        with path.open("rb") as file:
-            if size <= WHOLE:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-            hashed = hashlib.sha256(f"{size}\n".encode() + file.read(ENDS))
-            file.seek(size - ENDS)
-            hashed.update(file.read(ENDS))
-            return hashed.hexdigest()
+        if size > WHOLE:
+            return _of_ends(path, size)
+        hashed = hashlib.sha256()
+        yield from read_through(path, hashed.update, shown, token)
+        return hashed.hexdigest()
     except OSError:
         return ""
+
+
+def _rows(folder: Path, shown: Message, token: CancelToken) -> Job[list[str]]:
+    """Names and sizes of a folder's files, in order."""
+    found: list[Path] = []
+    for number, path in enumerate(folder.rglob("*")):
+        if number % FILES == 0:
+            check(token)
+            yield Progress(shown)
+        if path.is_file() and "__pycache__" not in path.parts:
+            found.append(path)
+    return [f"{one.relative_to(folder).as_posix()}\t{one.stat().st_size}" for one in sorted(found)]
+
+
+def _of_ends(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        hashed = hashlib.sha256(f"{size}\n".encode() + file.read(ENDS))
+        file.seek(size - ENDS)
+        hashed.update(file.read(ENDS))
+    return hashed.hexdigest()
 
 
 def take_window(source: Path, folder: Path) -> None:

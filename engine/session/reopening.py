@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from ..errors import OpenError
+from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, from_identities
@@ -35,8 +35,9 @@ def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
         template = "A project's states may need other numbers in the code. Open its model to leave that as it is."
         raise OpenError("session.own_class", template)
     if asked.outputs not in ((), made.outputs):
+        outputs = ", ".join(made.outputs) or Message("session.all_outputs", "all")
         template = "A project keeps the outputs that it was made for ({outputs}). Open its model to choose others."
-        raise OpenError("session.outputs", template, outputs=", ".join(made.outputs) or "all")
+        raise OpenError("session.outputs", template, outputs=outputs)
 
 
 def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -44,16 +45,18 @@ def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
-        raise _changed("its layers no longer fit the stored weights", str(error)) from error
+        raise _changed(Message("session.no_fit", "its layers no longer fit the stored weights"), str(error)) from error
 
 
 def check_structures(analysis: Analysis, history: History) -> None:
     """Raise OpenError when the model lacks structures that a state has removed."""
     missing = {name for state in history.states.values() for name in from_identities(analysis, state.removed)[1]}
     if missing:
-        raise _changed(f"it lacks {len(missing)} of the structures that were removed", "\n".join(sorted(missing)))
+        template = "it lacks {count} of the structures that were removed"
+        lacking = Message("session.lacks", template, {"count": len(missing)})
+        raise _changed(lacking, "\n".join(sorted(missing)))
 
 
-def _changed(what: str, details: str) -> OpenError:
+def _changed(what: Message, details: str) -> OpenError:
     template = "The model's code has changed since the session was made: {what}. Restore it, or open the model anew."
     return OpenError("session.changed", template, details, what=what)

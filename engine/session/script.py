@@ -207,7 +207,7 @@ def _end(writer: _Writer) -> str:
     lines = [f"same = state.weights == {recorded}"]
     lines += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
     lines += ['print("the weights that were recorded" if same else "other weights than were recorded")']
-    lines += ["if FOLDER:", "    session.save(FOLDER, state.id)", "session.close()"]
+    lines += ["if FOLDER:", "    finish(session.save(FOLDER, state.id))", "session.close()"]
     return "\n".join(lines)
 
 
@@ -277,7 +277,7 @@ def _costs(outcome: Numbers, original: Numbers | None) -> str:
 
 
 def _metrics(outcome: Numbers) -> list[str]:
-    return [f"# {_line(metric_words(metric))}." for metric in outcome.metrics]
+    return [f"# {_line(str(metric_words(metric)))}." for metric in outcome.metrics]
 
 
 def _line(text: str) -> str:

@@ -19,7 +19,7 @@ from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
 from ..errors import Message, OpenError
 from ..export.table import exporter_named
-from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..planning.protocol import Goal
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
@@ -394,15 +394,14 @@ class Session(Handing):
         project.spec = replace(project.spec, trust_code=spec.trust_code)
         require_consent(replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code)
         store = WeightStore(project.folder / "weights")
-        yield Progress("Looking for what has changed")
-        changed, stale = changes(file, project.spec, project.task)
+        shown = Progress("Looking for what has changed")
+        changed, stale = yield from part_of(shown, changes(file, project.spec, project.task, token))
         if stale:
             project.mark_stale()
         project.notes = (*project.notes, *notes, *changed)
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():
-            for digest in project.weights:
-                self.store.take(digest, store)
+            yield from self.store.take(project.weights, store, token)
             project.write_to(self.folder)
             self.history.read()
         else:

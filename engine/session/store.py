@@ -5,7 +5,7 @@ Equal weights are stored once, and a file that is there is whole. Tied tensors a
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
-from ..errors import OpenError
+from ..errors import Message, OpenError
+from ..jobs import CancelToken, Job, Progress, part_of
 from ..tensor_files import write_tensors
 from .files import being_written, copy
 
@@ -60,9 +61,14 @@ class WeightStore:
         """The file of a sha256."""
         return self.folder / f"{digest}.safetensors"
 
-    def take(self, digest: str, other: "WeightStore") -> None:
+    def take(self, digests: Collection[str], other: "WeightStore", token: CancelToken) -> Job[None]:
         """Copy weights from another store."""
-        copy(other.path(digest), self.path(digest))
+        for number, digest in enumerate(digests, 1):
+            words = {"number": number, "count": len(digests)}
+            shown = Message("progress.weights", "Weights {number} of {count}", words)
+            yield Progress(shown, number, len(digests))
+            job = copy(other.path(digest), self.path(digest), token)
+            yield from part_of(Progress(shown, number, len(digests)), job, words=False)
 
     def collect(self, needed: set[str]) -> int:
         """While above the bound, remove the oldest weights that no state needs; returns the bytes that stay."""

@@ -215,7 +215,7 @@ def read_bundle(path: Path) -> Bundle:
     history = _history(written, path)
     recipe = _without_data(recipe, history, analysis)
     if manifest.state not in history.states:
-        raise _damaged(path, "the state that was handed on is missing")
+        raise _damaged(path, Message("bundle.no_state", "the state that was handed on is missing"))
     weights = frozenset(match[1] for name in infos if (match := WEIGHTS.fullmatch(name)))
     return Bundle(path, manifest, recipe, history, analysis, weights)
 
@@ -237,7 +237,9 @@ def take_weights(bundle: Bundle, folder: Path, token: CancelToken = NEVER) -> Jo
                     found.update(data)
                     file.write(data)
                 if found.hexdigest() != digest:
-                    raise _damaged(bundle.path, "weights are others than their hash says")
+                    raise _damaged(
+                        bundle.path, Message("bundle.other_weights", "weights are others than their hash says")
+                    )
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -287,16 +289,16 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     infos = archive.infolist()
     found = {info.filename: info for info in infos}
     if len(infos) > MEMBERS or len(found) < len(infos):
-        raise _damaged(path, "it has too many files, or one twice")
+        raise _damaged(path, Message("bundle.too_many", "it has too many files, or one twice"))
     for name, info in found.items():
         stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if name not in LIMITS and not WEIGHTS.fullmatch(name):
-            raise _damaged(path, f"no bundle has a file {name[:80]!r}")
+            raise _damaged(path, Message("bundle.odd_file", "no bundle has a file {name!r}", {"name": name[:80]}))
         if info.flag_bits & 1 or (name not in LIMITS and not stored):
-            raise _damaged(path, f"{name} is not stored as it should be")
+            raise _damaged(path, Message("bundle.stored", "{name} is not stored as it should be", {"name": name}))
     missing = [name for name in NEEDED if name not in found]
     if missing:
-        raise _damaged(path, f"{missing[0]} is missing")
+        raise _damaged(path, Message("bundle.missing", "{name} is missing", {"name": missing[0]}))
     return found
 
 
@@ -309,9 +311,9 @@ def _check_hashes(
         if name == MANIFEST:
             continue
         if name not in known:
-            raise _damaged(path, f"{name} is not in its list")
+            raise _damaged(path, Message("bundle.unlisted", "{name} is not in its list", {"name": name}))
         if name in LIMITS and hashlib.sha256(_bytes(archive, info, path)).hexdigest() != known[name].sha256:
-            raise _damaged(path, f"{name} was changed")
+            raise _damaged(path, Message("bundle.changed", "{name} was changed", {"name": name}))
 
 
 def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
@@ -320,7 +322,8 @@ def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes
     for part in _parts(archive, info.filename, path):
         data.write(part)
         if data.tell() > limit:
-            raise _damaged(path, f"{info.filename} is larger than a bundle may have it")
+            template = "{name} is larger than a bundle may have it"
+            raise _damaged(path, Message("bundle.large", template, {"name": info.filename}))
     return data.getvalue()
 
 
@@ -331,7 +334,7 @@ def _parts(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[bytes]:
             while part := file.read(PIECE):
                 yield part
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _damaged(path, f"{name} cannot be unpacked") from error
+        raise _damaged(path, Message("bundle.packed", "{name} cannot be unpacked", {"name": name})) from error
 
 
 def _read_json(
@@ -340,7 +343,8 @@ def _read_json(
     try:
         return from_json(_bytes(archive, infos[name], path), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise _damaged(path, f"{name} has a shape that this version does not know", str(error)) from error
+        template = "{name} has a shape that this version does not know"
+        raise _damaged(path, Message("bundle.shape", template, {"name": name}), str(error)) from error
 
 
 def _history(written: Written, path: Path) -> History:
@@ -355,16 +359,16 @@ def _history(written: Written, path: Path) -> History:
         original = one.kind is StateKind.ORIGINAL
         sound = DIGEST.fullmatch(one.weights) and one.id not in history.states
         if not sound or original != (not one.parent) or (original and history.states):
-            raise _damaged(path, f"the state {one.id[:20]!r} is not sound")
+            raise _damaged(path, Message("bundle.state", "the state {id!r} is not sound", {"id": one.id[:20]}))
         if one.parent and one.parent not in history.states:
-            raise _damaged(path, f"the state before {one.id[:20]!r} is missing")
+            raise _damaged(path, Message("bundle.parent", "the state before {id!r} is missing", {"id": one.id[:20]}))
         history.states[one.id] = one
     for beside in written.baselines:
         if beside.against not in history.states or not DIGEST.fullmatch(beside.weights):
-            raise _damaged(path, f"the baseline {beside.id[:20]!r} is not sound")
+            raise _damaged(path, Message("bundle.baseline", "the baseline {id!r} is not sound", {"id": beside.id[:20]}))
         history.baselines[beside.id] = beside
     if not history.states:
-        raise _damaged(path, "it has no states")
+        raise _damaged(path, Message("bundle.empty", "it has no states"))
     return history
 
 
@@ -378,5 +382,5 @@ def _without_data(recipe: Recipe, history: History, analysis: Analysis | None) -
     return with_model(recipe, lambda model: replace(model, **given))
 
 
-def _damaged(path: Path, what: str, details: str = "") -> OpenError:
+def _damaged(path: Path, what: Message, details: str = "") -> OpenError:
     return OpenError("bundle.damaged", "{path} is no sound bundle: {what}.", details, path=path.name, what=what)

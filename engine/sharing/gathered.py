@@ -189,7 +189,7 @@ def _step(before: State, one: State, original: State) -> StepTold:
 
 def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
     goal = plan.asked
-    lines = [("Asked", asked_in_words(goal) if goal is not None else "marked by hand")]
+    lines = [("Asked", str(asked_in_words(goal)) if goal is not None else "marked by hand")]
     if plan.criterion and goal is not None:
         lines.append(("Chosen by", f"{plan.criterion} scores, seed {plan.seed}, ranked by {goal.ranking}"))
         lines.append(("Widths", f"multiples of {goal.multiple}, at least {goal.least}"))
@@ -215,7 +215,7 @@ def _settings(told: RecoverySettings) -> list[tuple[str, str]]:
 
 
 def _layer(key: str, count: int, last: State) -> Layer:
-    name, _, kind = shown(key).rpartition(" (")
+    name, _, kind = str(shown(key)).rpartition(" (")
     left = max(0, count - len(last.removed.get(key, ())))
     return Layer(name, kind.rstrip(")"), count, left, left / max(count, 1))
 
@@ -230,7 +230,7 @@ def _checks(one: State) -> list[Checked]:
             f"{check.tolerance:.0e}",
             check.dtype,
             check.passed,
-            check.detail,
+            str(check.detail),
         )
         for check in (one.verification.checks if one.verification is not None else ())
     ]

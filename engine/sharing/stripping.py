@@ -95,8 +95,8 @@ def _baseline(one: Baseline) -> Baseline:
 
 
 def _verification(one: Verification) -> Verification:
-    checks = tuple(replace(check, detail=without_paths(check.detail)) for check in one.checks)
-    return replace(one, checks=checks, skipped=tuple(without_paths(reason) for reason in one.skipped))
+    checks = tuple(replace(check, detail=_said(check.detail)) for check in one.checks)
+    return replace(one, checks=checks, skipped=tuple(map(_said, one.skipped)))
 
 
 def _message(one: Message) -> Message:

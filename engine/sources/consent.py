@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import OpenError
+from ..phrases import all_of
 from .protocol import ModelSpec
 
 
@@ -44,7 +45,7 @@ def require_consent(spec: ModelSpec, sealed: str, folder: Path, trusted: bool) -
         "source.code",
         "{folder} was made elsewhere, or moved, and opening it runs {files}. If you trust that code, allow it.",
         folder=str(folder),
-        files=" and ".join(files),
+        files=all_of(files),
     )
 
 

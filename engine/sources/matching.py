@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 from torch import Tensor, nn
 
 from ..errors import Message, OpenError
+from ..phrases import listed
 
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """Put into names, anywhere, by torch.compile, FSDP and activation checkpointing."""
@@ -170,11 +171,22 @@ def _notes(found: Match) -> Iterator[Message]:
         yield Message("checkpoint.ignored", "Left out {count} tensors that do not begin with {prefix!r}.", values)
 
 
+MISFIT_TEMPLATES = {
+    "misfit.shape": "tensors of another shape: {count}",
+    "misfit.missing": "tensors missing: {count}",
+    "misfit.unexpected": "tensors that the model does not have: {count}",
+}
+
+
 def _misfit(found: Match) -> OpenError:
     parts = [
-        (len(found.misshapen), "of another shape"),
-        (len(found.missing), "missing"),
-        (len(found.unexpected), "that the model does not have"),
+        Message(code, MISFIT_TEMPLATES[code], {"count": len(names)})
+        for code, names in (
+            ("misfit.shape", found.misshapen),
+            ("misfit.missing", found.missing),
+            ("misfit.unexpected", found.unexpected),
+        )
+        if names
     ]
     return OpenError(
         "checkpoint.misfit",
@@ -183,7 +195,7 @@ def _misfit(found: Match) -> OpenError:
             [*_shape_lines(found), *_name_lines("missing", found.missing), *_name_lines("unexpected", found.unexpected)]
         ),
         path=found.path,
-        what=", ".join(f"{count} tensor{'s'[: count > 1]} {words}" for count, words in parts if count),
+        what=listed(parts),
     )
 
 

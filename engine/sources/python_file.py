@@ -79,13 +79,10 @@ def _resolve(module: ModuleType, name: str, file: Path) -> Callable[..., Any] | 
         target = getattr(target, part, None)
     if isinstance(target, nn.Module) or callable(target):
         return target
-    raise OpenError(
-        "source.no_callable",
-        "{file} has no callable {name!r} that makes a model. It offers: {offers}.",
-        file=str(file),
-        name=name,
-        offers=", ".join(_offers(module)) or "nothing that could be one",
-    )
+    template, offers = "{file} has no callable {name!r} that makes a model. It offers: {offers}.", _offers(module)
+    if not offers:
+        template = "{file} has no callable {name!r} that makes a model, and nothing that could be one."
+    raise OpenError("source.no_callable", template, file=str(file), name=name, offers=", ".join(offers))
 
 
 def _offers(module: ModuleType) -> list[str]:

@@ -1,6 +1,7 @@
 """Why an axis is fixed: one function a reason, each a code with an English sentence."""
 
 from ..errors import Message
+from ..phrases import Phrase
 
 
 def output() -> Message:
@@ -139,7 +140,7 @@ def not_floating() -> Message:
     return Message("fixed.integer", "It holds whole numbers or flags, which are positions rather than weights.")
 
 
-def unrepaired(detail: str) -> Message:
+def unrepaired(detail: Phrase) -> Message:
     """The model's code could not be made to run with it."""
     return Message(
         "fixed.unrepaired",

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..errors import Message
+from ..phrases import module_named
 from .labels import Labels
 from .rules import Context
 from .solve import Solution
@@ -45,5 +46,5 @@ def _note(op: str, module: str, share: float) -> Message:
         "analysis.no_rule",
         "{op} in {place} has no rule: {percent} of the parameters stay fixed by it. A rule of your own frees them "
         "(register_rule).",
-        {"op": op, "place": module or "the model itself", "percent": f"{share:.1%}", "share": share},
+        {"op": op, "place": module_named(module), "percent": f"{share:.1%}", "share": share},
     )

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from ..errors import Message
+from ..phrases import Phrase
 from ..structures.analysis import Analysis, Mask, Step
 from ..structures.costs import kept_sizes
 from ..structures.measured import SPELLED, is_audited, may_be_absent, measures, name_of, scalars
@@ -40,7 +42,7 @@ class Audit:
         matched: Operators that did, in order.
         total: Operators predicted.
         module: Where the first difference is ("" is the model itself).
-        text: What differs, "" when nothing does.
+        text: What differs, in words; "" when nothing does.
         wrong: Numbers in forwards that are not as predicted, as far as it ran.
         right: How many are before the first of these.
         axes: Of the operator that differs; of those before and after, where the forward raised.
@@ -52,7 +54,7 @@ class Audit:
     matched: int
     total: int
     module: str = ""
-    text: str = ""
+    text: Phrase = ""
     wrong: tuple[Wrong, ...] = ()
     right: int = 0
     axes: tuple[int, ...] = ()
@@ -113,7 +115,8 @@ class Auditor:
         if not wrong:
             return found
         first = wrong[0]
-        text = f"a size that was {self._alone[first.module, first.site, first.where]} stays what it was"
+        was = {"size": self._alone[first.module, first.site, first.where]}
+        text = Message("audit.size", "a size that was {size} stays what it was", was)
         return replace(found, matched=found.matched - len(wrong), module=first.module, text=text, axes=(first.axis,))
 
 
@@ -146,10 +149,11 @@ def _compared(
         if op == step.op and step.dead:
             continue
         if op != step.op or shape != sizes:
-            text = f"{op} gives {_x(shape)}, predicted {step.op} with {_x(sizes)}"
+            words = {"op": op, "sizes": _x(shape), "other": step.op, "predicted": _x(sizes)}
+            text = Message("audit.gives", "{op} gives {sizes}, predicted {other} with {predicted}", words)
             return Audit(number, len(expected), module, text, axes=step.axes)
         if not _alike(given, other.get(step.call, step.scalars)):
-            text = f"{op} uses {given}, before {step.scalars}"
+            text = _uses(op, given, step.scalars)
             return Audit(number, len(expected), module, text, axes=step.axes, factor=True)
     matched = min(len(done), len(expected))
     if run.error is not None:
@@ -158,7 +162,7 @@ def _compared(
         axes = tuple(axis for step in around for axis in step.axes)
         return Audit(matched, len(expected), run.module, text, axes=axes, ran=len(run.calls))
     if len(done) != len(expected):
-        return Audit(matched, len(expected), "", f"{len(done)} operators ran, {len(expected)} were predicted")
+        return Audit(matched, len(expected), "", _ran(len(done), len(expected)))
     return _same_script(analysis, removed, run, own, matched, other)
 
 
@@ -205,14 +209,25 @@ def _same_script(
     total = matched + len(expected)
     for before, now in zip(expected, done, strict=False):
         if now.op != before.op:
-            return Audit(matched, total, now.module, f"{now.op} runs where {before.op} did")
+            words = {"op": now.op, "other": before.op}
+            return Audit(matched, total, now.module, Message("audit.runs", "{op} runs where {other} did", words))
         if not before.dead and not _alike(now.numbers, other.get(before.call, before.numbers)):
-            text = f"{now.op} uses {now.numbers}, before {before.numbers}"
+            text = _uses(now.op, now.numbers, before.numbers)
             return Audit(matched, total, now.module, text, factor=True)
         matched += 1
     if len(done) != len(expected):
-        return Audit(matched, total, "", f"{len(done)} operators ran, {len(expected)} were predicted")
+        return Audit(matched, total, "", _ran(len(done), len(expected)))
     return Audit(matched, total)
+
+
+def _uses(op: str, numbers: Sequence[float], before: Sequence[float]) -> Message:
+    words = {"op": op, "numbers": str(tuple(numbers)), "before": str(tuple(before))}
+    return Message("audit.uses", "{op} uses {numbers}, before {before}", words)
+
+
+def _ran(count: int, predicted: int) -> Message:
+    words = {"count": count, "predicted": predicted}
+    return Message("audit.ran", "{count} operators ran, {predicted} were predicted", words)
 
 
 def _alike(numbers: Sequence[float], others: Sequence[float]) -> bool:

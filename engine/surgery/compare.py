@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from ..errors import Message
+from ..phrases import Phrase
 from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.twin import isolated
@@ -130,13 +132,14 @@ class Beside:
             pairs = (present(mine, its) for mine, its in zip(known[number], results, strict=True))
             self._gaps[path, number] = [_gap(*pair) for pair in pairs if pair is not None]
 
-    def worst(self, left_out: Collection[str] = ()) -> tuple[float, str]:
-        """The worst difference of a module's results, and the first that stands out.
+    def worst(self, left_out: Collection[str] = ()) -> tuple[float, Phrase]:
+        """The worst difference of a module's results, and the first that stands out in words, "" for none.
 
         Args:
             left_out: Modules whose results are meant to be others; what is made of these is compared.
         """
-        worst, peak, detail = 0.0, 0.0, ""
+        worst, peak = 0.0, 0.0
+        detail: Phrase = ""
         seen: Counter[str] = Counter()
         for path, _ in self._trail.results:
             number = seen[path]
@@ -151,7 +154,8 @@ class Beside:
                 # A result that nearly cancels is compared with what went into it.
                 difference = gap.relative(NOISE * torch.finfo(gap.dtype).eps / tolerance * peak)
                 if difference >= tolerance and not detail:
-                    detail = f"result of {path} differs by {difference:.1e}"
+                    words = {"module": path, "difference": difference}
+                    detail = Message("verify.result", "result of {module} differs by {difference:.1e}", words)
                 worst = max(worst, difference)
         return worst, detail
 

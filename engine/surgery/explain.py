@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from torch import nn
 
 from ..errors import Message
+from ..phrases import Phrase, listed, module_named
 from .attributes import RULES
 from .candidates import ancestors
 from .protocol import Edits
@@ -49,20 +50,28 @@ def _blocks(edits: Edits, original: nn.Module) -> Iterator[Message]:
     removed = {path for path, _ in edits.blocks}
     tops = [one for one in edits.blocks if removed.isdisjoint([*ancestors(one[0])][1:])]
     for (kind, what), group in _grouped(tops, lambda one: (_class_of(original, one[0]).__name__, _returned(one[1]))):
-        paths = [path for path, _ in group]
+        returned = Message(f"repair.returns_{what}", RETURNED_TEMPLATES[what])
         yield Message(
             "repair.block",
             "{kind}: in place of {paths} stands a module that computes nothing and returns {what}.",
-            {"kind": kind, "paths": _listed(paths), "what": what},
+            {"kind": kind, "paths": _listed([path for path, _ in group]), "what": returned},
         )
 
 
+RETURNED_TEMPLATES = {
+    "input": "its input",
+    "zeros": "zeros",
+    "nothing": "nothing",
+    "expected": "what the code around it expects",
+}
+
+
 def _returned(result: Any) -> str:
-    """What a stand-in returns; `structures.parts.StandIn` says what `result` holds."""
+    """What a stand-in returns, a key above; `structures.parts.StandIn` says what `result` holds."""
     kind = next(iter(cast("dict[str, Any]", result)), "") if isinstance(result, dict) else ""
     if kind in ("input", "copy"):
-        return "its input"
-    return "zeros" if kind == "zeros" else "nothing" if result is None else "what the code around it expects"
+        return "input"
+    return "zeros" if kind == "zeros" else "nothing" if result is None else "expected"
 
 
 def _remembered(changes: Sequence[_Change]) -> Iterator[Message]:
@@ -80,15 +89,19 @@ def _remembered(changes: Sequence[_Change]) -> Iterator[Message]:
 def _attributes(changes: Sequence[_Change]) -> Iterator[Message]:
     for (kind, name), group in _grouped(changes, lambda one: (one.kind.__name__, one.name)):
         values = {(str(one.old), str(one.new)) for one in group}
-        shown = [one.path or "the model" for one in group]
         if len(values) > 1:
-            shown = [f"{path} {one.old} -> {one.new}" for path, one in zip(shown, group, strict=True)]
-        change = f" {group[0].old} -> {group[0].new}" if len(values) == 1 else ""
-        yield Message(
-            "repair.attribute",
-            "{kind}: {name}{change} in {paths}, for its code computes with it.",
-            {"kind": kind, "name": name, "change": change, "paths": _listed(shown)},
-        )
+            template = "{kind}: {name} in {paths}, for its code computes with it."
+            words = {"kind": kind, "name": name, "paths": listed(map(_changed, group), SHOWN)}
+        else:
+            template = "{kind}: {name} {old} -> {new} in {paths}, for its code computes with it."
+            (old, new), paths = next(iter(values)), _listed([one.path for one in group])
+            words = {"kind": kind, "name": name, "old": old, "new": new, "paths": paths}
+        yield Message("repair.attribute", template, words)
+
+
+def _changed(one: _Change) -> Message:
+    words = {"path": module_named(one.path), "old": str(one.old), "new": str(one.new)}
+    return Message("repair.changed", "{path} {old} -> {new}", words)
 
 
 def _weights(edits: Edits, original: nn.Module) -> Iterator[Message]:
@@ -101,14 +114,12 @@ def _weights(edits: Edits, original: nn.Module) -> Iterator[Message]:
     for (kind, factor, whole), group in _grouped(reversed(layers.items()), alike):
         yield Message(
             "repair.weights",
-            "{kind}: {what} of {paths} are multiplied by {factor}, for the code after it computes with a number that "
-            "follows the smaller size.",
-            {
-                "kind": kind,
-                "what": "the weights" if whole else "some weights",
-                "paths": _listed([path or "the model" for path, _ in group]),
-                "factor": factor,
-            },
+            "{kind}: the weights of {paths} are multiplied by {factor}, for the code after it computes with a number "
+            "that follows the smaller size."
+            if whole
+            else "{kind}: some weights of {paths} are multiplied by {factor}, for the code after it computes with a "
+            "number that follows the smaller size.",
+            {"kind": kind, "paths": _listed([path for path, _ in group]), "factor": factor},
         )
 
 
@@ -139,7 +150,7 @@ def _numbers(edits: Edits, original: nn.Module) -> Iterator[Message]:
             {
                 "count": len(places),
                 "kind": kind.__name__,
-                "paths": _listed([path or "the model" for path in paths]),
+                "paths": _listed(paths),
                 "library": kind.__module__.partition(".")[0],
             },
         )
@@ -180,7 +191,6 @@ def _grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> Iterable[tupl
     return found.items()
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Names in a row: a, b, c and 5 more."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _listed(paths: Sequence[str]) -> Phrase:
+    """Modules in a row: a, b, c and 5 more."""
+    return listed(map(module_named, paths), SHOWN)

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..errors import Message
+from ..phrases import module_named
 from ..structures.measured import AUDITED, SAME
 from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, call, modules_of, tensors_of
@@ -71,14 +73,15 @@ def operators_of(model: nn.Module, inputs: Inputs, left_out: Sequence[str], trai
     return seen.made
 
 
-def first_difference(reference: list[Made], other: list[Made], dtype: torch.dtype) -> str:
-    """The first operator that differs, in words; "" where none does or where the runs do not go side by side."""
+def first_difference(reference: list[Made], other: list[Made], dtype: torch.dtype) -> Message | None:
+    """The first operator that differs, in words; None where none does or where the runs do not go side by side."""
     for mine, its in zip(reference, other, strict=False):
         if (mine.op, mine.module) != (its.op, its.module):
-            return ""
+            return None
         pair = present(mine.result, its.result)
         if pair is not None:
             difference = relative_difference(*pair)
             if difference >= TOLERANCE[dtype]:
-                return f"{mine.op} in {mine.module or 'the model itself'} differs by {difference:.1e}"
-    return ""
+                words = {"op": mine.op, "module": module_named(mine.module), "difference": difference}
+                return Message("verify.operator", "{op} in {module} differs by {difference:.1e}", words)
+    return None

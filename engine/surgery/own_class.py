@@ -15,6 +15,7 @@ from torch import nn
 
 from ..errors import SecateurError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check
+from ..phrases import listed, module_named
 from ..planning.balance import all_bundles
 from ..structures.analysis import Analysis, Kind, Known, Literal, Mask
 from ..structures.costs import kept_sizes
@@ -85,7 +86,7 @@ def require_own_class(edits: Edits) -> None:
             "own_class.foreign",
             "This cut needs other numbers in the code of {modules}, which is to stay as it is. Nothing was changed. "
             "Leave structures of these layers out of the plan.",
-            modules=", ".join(sorted(foreign)[:3]) or "the model",
+            modules=listed(map(module_named, sorted(foreign)[:3])),
         )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..phrases import Phrase
+
 
 @dataclass(frozen=True, slots=True)
 class Edits:
@@ -49,17 +51,29 @@ def merged(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> list[Any]
     return [repair for repairs in places.values() for repair in repairs]
 
 
+REMOVAL, TRAINING, PERMUTATION = "removal", "removal in training mode", "permutation, randomised weights"
+ANOTHER_BATCH, THIS_BATCH = "removal, randomised weights, another batch size", "removal, randomised weights"
+ANOTHER_SIZE, COARSE = "removal, another input size", "removal in float32"
+MILDER = ("near its own", "nearer its own")
+"""What stands in brackets behind the name of a comparison on weights that are not wholly random."""
+CHECKS = (
+    *(REMOVAL, TRAINING, PERMUTATION, ANOTHER_BATCH, THIS_BATCH, ANOTHER_SIZE, COARSE),
+    *(f"{name} ({milder})" for name in (ANOTHER_BATCH, THIS_BATCH) for milder in MILDER),
+)
+"""What comparisons are called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One comparison.
 
     Attributes:
-        name: "removal", "removal, randomised weights", "permutation", "batch 3", "sizes".
+        name: One of `CHECKS`.
         difference: max|a - b| / max|a|, worst over outputs.
         effect: The same measure of masked against unmasked original; None where it does not apply.
         tolerance: What the difference must stay below.
         dtype: "float64" or "float32".
-        detail: Where it differed first, or why it is inconclusive.
+        detail: Where it differed first, or why it is inconclusive, in words; "" for neither.
     """
 
     name: str
@@ -67,7 +81,7 @@ class Check:
     effect: float | None
     tolerance: float
     dtype: str
-    detail: str = ""
+    detail: Phrase = ""
 
     @property
     def conclusive(self) -> bool:
@@ -90,7 +104,7 @@ class Verification:
     """
 
     checks: tuple[Check, ...] = ()
-    skipped: tuple[str, ...] = field(default=())
+    skipped: tuple[Phrase, ...] = field(default=())
 
     @property
     def passed(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import VerificationError
+from ..errors import Message, VerificationError
 from ..structures.analysis import NOTHING_KNOWN, Known
 from ..tracing.reading import modules_of
 from . import runtime
@@ -66,7 +66,7 @@ class Repair:
                     "cut.unrepaired",
                     "The cut model does not do what was planned at {module}: {text}. Nothing was changed. "
                     "Leave this layer's structures out of the plan.",
-                    module=now.module or "the model's own forward",
+                    module=now.module or Message("cut.own_forward", "the model's own forward"),
                     text=now.text,
                     axes=tuple(a for a in (*now.axes, *(one.axis for one in now.wrong[:1])) if a >= 0),
                 )

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
+from ..phrases import Phrase
 from ..planning.balance import balanced
 from ..structures import reasons
 from ..structures.analyse import look, understand
@@ -60,7 +61,10 @@ def settle(
         refused |= found
         analysis = replace(make(refused), known=trials.analysis.known)  # the axes are the same
     else:  # nothing is promised
-        left = {s.key: reasons.unrepaired("with the others it does not run") for s in analysis.sets}
+        left = {
+            s.key: reasons.unrepaired(Message("repair.together", "with the others it does not run"))
+            for s in analysis.sets
+        }
         analysis = make(left | refused)
     yield Progress("Analysed", 3, 3)
     return analysis
@@ -75,7 +79,7 @@ def trial_mask(analysis: Analysis, sets: Sets | None = None) -> Mask:
 class _Failure(NamedTuple):
     """Why a trial cut does not run: in words, the axes and the module of the first difference."""
 
-    text: str
+    text: Phrase
     axes: frozenset[int] = frozenset()
     module: str = ""
     always: bool = False
@@ -114,7 +118,7 @@ class _Trials:
         except SecateurError as error:
             given = error.message.arguments
             axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))
-            return _Failure(str(given.get("text", error)), axes, module, error.message.code == "cut.copy")
+            return _Failure(given.get("text", error.message), axes, module, error.message.code == "cut.copy")
         except Exception as error:  # the model's own code may refuse an attribute, or to be copied
             return _Failure(f"{type(error).__name__}: {error}")
         self.analysis = replace(self.analysis, known=known)

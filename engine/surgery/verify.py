@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import VerificationError
+from ..errors import Message, VerificationError
 from ..jobs import CancelToken, Job, Progress, check
+from ..phrases import Phrase, title
 from ..structures.analysis import Analysis, Kind, Mask
 from ..tracing.reading import Inputs
 from .compare import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
@@ -23,7 +24,17 @@ from .drawing import draws
 from .masking import masked
 from .operators import first_difference, operators_of
 from .permuting import permute
-from .protocol import Check, Verification
+from .protocol import (
+    ANOTHER_BATCH,
+    ANOTHER_SIZE,
+    COARSE,
+    PERMUTATION,
+    REMOVAL,
+    THIS_BATCH,
+    TRAINING,
+    Check,
+    Verification,
+)
 from .randomise import LEVELS, randomise
 from .rounding import chaotic, rounds_off
 from .scaling import Factors, scale, unrounded
@@ -77,7 +88,7 @@ def verify(
             "Nothing was changed. Give it weights first: move it with to_empty and load them.",
         )
     checks: list[Check] = []
-    skipped: list[str] = []
+    skipped: list[Phrase] = []
     total = 5
     plan = (analysis, before, after)
 
@@ -86,7 +97,7 @@ def verify(
     unrounded(pair.before, pair.after, cut_model, plan, factors)
     given = cast_inputs(inputs, pair.dtype)
     for training in (False, True)[: 1 + bool(analysis.trained)]:
-        name = "removal in training mode" if training else "removal"
+        name = TRAINING if training else REMOVAL
         plain = _finite(name, _run(pair.before, given, plan, training), skipped)
         if plain is not None:
             checks.append(_removal(name, pair, plan, factors, given, plain, training))
@@ -95,7 +106,7 @@ def verify(
     _removal_randomised(original, pair, plan, factors, inputs, checks, skipped)
     check(token)
     yield Progress("Verifying: permutation of the coupled sets", 2, total)
-    plain = _finite("permutation", _run(pair.before, given, plan), skipped)
+    plain = _finite(PERMUTATION, _run(pair.before, given, plan), skipped)
     if plain is not None:
         checks.append(_permutation(pair, plan, given, plain))
     check(token)
@@ -120,10 +131,10 @@ def require(verification: Verification) -> None:
                 "verify.failed",
                 "The cut failed its verification ({name}: difference {difference:.1e}, allowed {tolerance:.0e}). "
                 "Nothing was changed. First difference: {detail}.",
-                name=one.name,
+                name=title(one.name),
                 difference=one.difference,
                 tolerance=one.tolerance,
-                detail=one.detail or "the outputs",
+                detail=one.detail or Message("verify.outputs", "the outputs"),
             )
     if not verification.passed:
         raise VerificationError(
@@ -133,7 +144,7 @@ def require(verification: Verification) -> None:
         )
 
 
-def _pair(original: nn.Module, cut_model: nn.Module, plan: Plan, inputs: Inputs, skipped: list[str]) -> _Pair:
+def _pair(original: nn.Module, cut_model: nn.Module, plan: Plan, inputs: Inputs, skipped: list[Phrase]) -> _Pair:
     """Private copies in the finest floating type in which the original runs."""
     fits = sum(p.numel() for p in original.parameters()) <= FITS
     why = ""
@@ -147,7 +158,8 @@ def _pair(original: nn.Module, cut_model: nn.Module, plan: Plan, inputs: Inputs,
             if isinstance(tried, Run):
                 return _Pair(before, _private(cut_model, dtype), dtype)
             why = tried
-        skipped.append(f"{_name(dtype)}: the original does not run in it ({why})")
+        words = {"type": _name(dtype), "reason": why}
+        skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
     raise VerificationError(
         "verify.precision",
         "The original does not run in single or double precision ({text}), so a cut of it cannot be verified. "
@@ -177,11 +189,12 @@ def _tried(model: nn.Module, inputs: Inputs, plan: Plan) -> Run | str:
         return _in_words(error)
 
 
-def _finite(name: str, plain: Run, skipped: list[str]) -> Run | None:
+def _finite(name: str, plain: Run, skipped: list[Phrase]) -> Run | None:
     """The original's run if there is something to compare with, else a remark."""
     if plain.finite:
         return plain
-    skipped.append(f"{name}: the original itself gives numbers that are not finite")
+    template = "{name}: the original itself gives numbers that are not finite"
+    skipped.append(Message("verify.not_finite", template, {"name": title(name)}))
     return None
 
 
@@ -199,16 +212,18 @@ def _removal(
         on_the_way, detail = beside.worst(multiplied)
         difference = max(worst_difference(reference.outputs, found.outputs), on_the_way)
     except Exception as error:  # the original runs on these inputs, the cut model does not
-        difference, detail = float("inf"), f"the cut model raises {_in_words(error)}"
+        difference = float("inf")
+        detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
     if difference >= tolerance and not factors:  # operators after multiplied weights are meant to differ
         detail = _first_operator(pair, plan, inputs, training) or detail
     made = Check(name, difference, effect, tolerance, _name(pair.dtype), detail)
     if made.passed and not made.conclusive:
-        return replace(made, detail=f"inconclusive: the removal changes the outputs by {effect:.1e} only")
+        template = "inconclusive: the removal changes the outputs by {effect:.1e} only"
+        return replace(made, detail=Message("verify.no_effect", template, {"effect": effect}))
     return made
 
 
-def _first_operator(pair: _Pair, plan: Plan, inputs: Inputs, training: bool) -> str:
+def _first_operator(pair: _Pair, plan: Plan, inputs: Inputs, training: bool) -> Message | None:
     analysis, _, after = plan
     gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
     with masked(pair.before, *plan):
@@ -223,15 +238,16 @@ def _removal_randomised(
     factors: Factors,
     inputs: Inputs,
     checks: list[Check],
-    skipped: list[str],
+    skipped: list[Phrase],
 ) -> None:
     """On other weights and another batch; on milder ones where the original gives nothing to compare."""
-    name = "removal, randomised weights, another batch size"
+    name = ANOTHER_BATCH
     chosen = cast_inputs(another_batch(inputs), pair.dtype)
     plain = _tried(pair.before, chosen, plan)
     if isinstance(plain, str):
-        skipped.append(f"another batch size: the original runs only at the given one ({plain})")
-        chosen, name = cast_inputs(inputs, pair.dtype), "removal, randomised weights"
+        template = "another batch size: the original runs only at the given one ({reason})"
+        skipped.append(Message("verify.one_batch", template, {"reason": plain}))
+        chosen, name = cast_inputs(inputs, pair.dtype), THIS_BATCH
     made: Check | None = None
     for level in LEVELS:
         if level != LEVELS[0]:
@@ -251,7 +267,8 @@ def _removal_randomised(
         if not made.passed or made.conclusive:
             break
     if made is None:
-        skipped.append("randomised weights: the original gives numbers that are not finite on all of them")
+        template = "randomised weights: the original gives numbers that are not finite on all of them"
+        skipped.append(Message("verify.never_finite", template))
         del pair.before
         pair.before = _private(original, pair.dtype)
     else:
@@ -268,7 +285,7 @@ def _permutation(pair: _Pair, plan: Plan, inputs: Inputs, plain: Run) -> Check:
     analysis, before, after = plan
     permute(pair.before, analysis, before, after & ~before, np.random.default_rng(1))
     difference = worst_difference(plain.outputs, _run(pair.before, inputs, plan).outputs)
-    return Check("permutation, randomised weights", difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
+    return Check(PERMUTATION, difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
 
 
 def _other_size(
@@ -278,7 +295,7 @@ def _other_size(
     factors: Factors,
     inputs: Inputs,
     checks: list[Check],
-    skipped: list[str],
+    skipped: list[Phrase],
 ) -> Iterator[Progress]:
     """In float32 on the weights as they are, at another input size if the original runs at one.
 
@@ -286,12 +303,14 @@ def _other_size(
     """
     pair = _copies(models, torch.float32)
     resized = another_size(inputs)
-    name = "removal, another input size"
+    name = ANOTHER_SIZE
     chosen = cast_inputs(inputs if resized is None else resized, torch.float32)
-    plain = "its inputs have no size in space" if resized is None else _tried(pair.before, chosen, plan)
-    if isinstance(plain, str):
-        skipped.append(f"another input size: the original runs only at the given one ({plain})")
-        chosen, name = cast_inputs(inputs, torch.float32), "removal in float32"
+    flat = Message("verify.no_space", "its inputs have no size in space")
+    plain = flat if resized is None else _tried(pair.before, chosen, plan)
+    if not isinstance(plain, Run):
+        template = "another input size: the original runs only at the given one ({reason})"
+        skipped.append(Message("verify.one_size", template, {"reason": plain}))
+        chosen, name = cast_inputs(inputs, torch.float32), COARSE
         plain = _run(pair.before, chosen, plan)
     yield Progress("Verifying: in float32" if resized is None else "Verifying: another input size", 4, 5)
     if _finite(name, plain, skipped) is None:

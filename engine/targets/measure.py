@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..devices import CPU, device_named, kind_of, title_of
-from ..errors import SecateurError
+from ..errors import Message, SecateurError
 from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
+from ..phrases import all_of
 from ..process import run_killable
 from .bench import processor
 from .protocol import Latency, TargetSpec, Timing
@@ -72,7 +73,7 @@ def _times(
             write(path, given)
         files = [str(Path(m).absolute()) for m in models]
         job = {"models": files, "inputs": list(map(str, paths)), "target": asdict(target), "step": step}
-        what = f"The measurement with {runtime.title}"
+        what = Message("process.measuring", "The measurement with {title}", {"title": runtime.title})
         result = yield from run_killable("secateur.engine.targets.worker:main", job, token, what, target.threads)
     return list(zip(result["times"], result["own"], strict=True))
 
@@ -91,7 +92,7 @@ def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
         raise SecateurError("target.elsewhere", template, machine=target.machine)
     if target.precision not in runtime.precisions:
         template = "{title} is measured in {known} only, not in {given}."
-        known = " and ".join(runtime.precisions)
+        known = all_of(runtime.precisions)
         raise SecateurError("target.precision", template, title=runtime.title, known=known, given=target.precision)
     if target.device != CPU:
         if kind_of(target.device) not in runtime.devices:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import Message
 from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
@@ -52,7 +53,9 @@ def profile(
         write(path, at_size(inputs, target.lengths))
         files = [str(Path(one).absolute()) for one in (original, model)]
         job = {"models": files, "inputs": str(path), "target": asdict(target)}
-        what = f"The measurement with {target_named(target.runtime).title}"
+        what = Message(
+            "process.measuring", "The measurement with {title}", {"title": target_named(target.runtime).title}
+        )
         result = yield from run_killable(
             "secateur.engine.targets.profile_worker:main", job, token, what, target.threads
         )

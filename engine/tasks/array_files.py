@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from .protocol import Split
 from .split_files import files_by_split
 from .splitting import ALIASES
 
 BySplit = dict[Split, NDArray[Any]]
 
-EXPECTED = "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y"
+EXPECTED = Message(
+    "task.arrays.expected",
+    "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y",
+)
 SAMPLES = ("x", "images", "inputs", "data")
 TARGETS = ("y", "labels", "targets")
 """What people call their arrays."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from .array_files import EXPECTED, BySplit, load_arrays, samples_and_targets
 from .data_task import DataTask
 from .pixels import channels_first, normalise
@@ -72,7 +72,7 @@ def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) 
     """Refuse a file without samples, with labels for some splits only, or with samples of different shapes."""
     named: dict[str, Any] = {"path": str(path), "expected": EXPECTED}
     if not x:
-        names = ", ".join(arrays) or "nothing"
+        names = ", ".join(arrays) or Message("task.nothing", "nothing")
         raise TaskError("task.arrays.names", "{path} holds {names}. Expected: {expected}.", names=names, **named)
     if y and set(x) != set(y):
         template = "{path} does not have samples and labels for the same splits. Expected: {expected}."

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from .arrays import Arrays
 from .data_task import DataTask
 from .protocol import Split, TaskSpec
@@ -28,7 +28,7 @@ def open_idx(spec: TaskSpec) -> DataTask:
         images, labels = (_find(folder, names, f"-{kind}-ubyte*") for kind in ("images-idx3", "labels-idx1"))
         if images and labels:
             parts[split] = _idx(images[0]), _idx(labels[0])
-    return _task(spec, parts, (), "train-images-idx3-ubyte and train-labels-idx1-ubyte")
+    return _task(spec, parts, (), Message("task.idx", "train-images-idx3-ubyte and train-labels-idx1-ubyte"))
 
 
 def open_cifar(spec: TaskSpec) -> DataTask:
@@ -43,12 +43,12 @@ def open_cifar(spec: TaskSpec) -> DataTask:
         spec,
         parts,
         _lines(names[0]) if names else (),
-        "data_batch_1.bin (the binary version: pickles are never loaded)",
+        Message("task.cifar", "data_batch_1.bin (the binary version: pickles are never loaded)"),
     )
 
 
 def _task(
-    spec: TaskSpec, parts: dict[Split, tuple[NDArray[Any], NDArray[Any]]], names: tuple[str, ...], expected: str
+    spec: TaskSpec, parts: dict[Split, tuple[NDArray[Any], NDArray[Any]]], names: tuple[str, ...], expected: Message
 ) -> DataTask:
     """A classification of what was found, divided further where splits are missing."""
     if not parts:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from .data_task import DataTask
 from .images import ImageReader, fitted
 from .protocol import Split, TaskSpec
@@ -89,6 +89,6 @@ def _pairs(folder: Path) -> Pairs:
     alone = sorted(images.keys() ^ masks.keys())
     if alone or not images:
         template = "{path} must hold the folders images and masks with files of the same names; not in both: {names}."
-        names = ", ".join(alone[:5]) or "anything"
+        names = ", ".join(alone[:5]) or Message("task.masks.anything", "anything")
         raise TaskError("task.masks.pairs", template, path=str(folder), names=names)
     return [(images[name], masks[name]) for name in sorted(images)]

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from .protocol import Task, TaskSpec
 
-FORMS = (
+FORMS = Message(
+    "task.forms",
     "a folder of images with one sub-folder a class or COCO-style annotations, an .npz, .parquet, .csv, .tsv or .txt "
-    "file, or a task.py"
+    "file, or a task.py",
 )
 KINDS = {
     ".npz": "arrays",

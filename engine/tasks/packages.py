@@ -3,10 +3,10 @@
 from importlib import import_module
 from typing import Any
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 
 
-def needed(module: str, extra: str, what: str) -> Any:
+def needed(module: str, extra: str, what: Message) -> Any:
     """A module of an extra; raises TaskError with the command that installs it."""
     try:
         return import_module(module)

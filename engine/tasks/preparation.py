@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
+from ..phrases import title
 from .answers import ask, evaluating, logits
 from .pixels import per_channel
 from .protocol import Split, Task, TaskSpec, option
@@ -106,7 +107,7 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | 
                 "count": len(asked),
                 "before": int(asked.sum()),
                 "after": int(right[best].sum()),
-                "way": best,
+                "way": title(best),
                 "mean": ", ".join(f"{v:g}" for v in mean),
                 "std": ", ".join(f"{v:g}" for v in std),
             },

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from .packages import needed
 from .protocol import BYTES, TaskSpec, option
 
@@ -129,7 +129,7 @@ def length_of(spec: TaskSpec) -> int:
 
 
 def _read(file: Path) -> HuggingFace:
-    tokenizers = needed("tokenizers", "text", "Tokenisers")
+    tokenizers = needed("tokenizers", "text", Message("task.tokenisers", "Tokenisers"))
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises a bare Exception

@@ -112,7 +112,7 @@ class UserTask:
             return None
         loss = self.file.call("loss", model, batch)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            given = f"a tensor {list(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            given = f"torch.Tensor {list(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
             template = "loss in {file} returned {given}; a tensor with one value is needed."
             raise TaskError("task.file.loss", template, file=self.spec.path, given=given)
         return loss.reshape(())

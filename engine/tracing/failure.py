@@ -11,7 +11,8 @@ from types import TracebackType
 import torch
 from torch import nn
 
-from ..errors import AnalysisError
+from ..errors import AnalysisError, Message
+from ..phrases import Phrase, all_of, listed
 from .reading import Inputs, modules_of, tensors_of
 
 OURS = Path(__file__).resolve().parents[1]
@@ -31,14 +32,14 @@ def refuse(model: nn.Module) -> None:
                 "analysis.scripted",
                 "{path} is compiled to TorchScript, which has no Python code to repair after a cut. Open the Python "
                 "class that it was made from, and script the cut model.",
-                path=path or "The model",
+                path=path or Message("analysis.this_model", "The model"),
             )
         if _is_sharded(type(module)):
             raise AnalysisError(
                 "analysis.sharded",
                 "{path} is spread over processes (FSDP), so that its parameters have no channels here. Cut the model "
                 "first and wrap the result.",
-                path=path or "The model",
+                path=path or Message("analysis.this_model", "The model"),
             )
 
 
@@ -55,7 +56,9 @@ def failure(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError
         model: The model, to see which inputs it takes.
         inputs: The example inputs that it was given.
     """
-    text = str(error).strip().splitlines()[0] if str(error).strip() else "no text"
+    text = (
+        str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else Message("analysis.no_text", "no text")
+    )
     details = "".join(traceback.format_exception(error)[-8:])
     missing = missing_inputs(model, inputs)
     if missing:
@@ -64,17 +67,17 @@ def failure(error: Exception, model: nn.Module, inputs: Inputs) -> AnalysisError
             "The model's forward needs {missing} too, which no example input was given for. Give example inputs for "
             "all of them, by position or by name, or give {missing} a default in the code.",
             details=details,
-            missing=" and ".join(missing),
+            missing=all_of(missing),
         )
-    given = ", ".join("x".join(map(str, t.shape)) or "one number" for t in tensors_of(inputs)) or "none"
+    shapes = ["x".join(map(str, t.shape)) or Message("analysis.number", "one number") for t in tensors_of(inputs)]
     return AnalysisError(
         "analysis.forward",
         "The model's forward raised {kind}: {text}{place}. Check the input shape {shapes}.",
         details=details,
         kind=type(error).__name__,
-        text=text.rstrip("."),
+        text=text,
         place=_place(error.__traceback__),
-        shapes=given,
+        shapes=listed(shapes or [Message("analysis.none", "none")]),
     )
 
 
@@ -96,15 +99,17 @@ def missing_inputs(model: nn.Module, inputs: Inputs) -> list[str]:
     return missing
 
 
-def _place(trace: TracebackType | None) -> str:
+def _place(trace: TracebackType | None) -> Phrase:
     """Where it raised: the innermost line of the user's own code, else of a library's; not torch's, not ours."""
-    own = library = ""
+    own: Phrase = ""
+    library: Phrase = ""
     for frame in traceback.extract_tb(trace):
         path = Path(frame.filename).resolve()
         if frame.lineno is None or not path.is_file() or any(map(path.is_relative_to, (OURS, TORCH))):
             continue
         code = linecache.getline(frame.filename, frame.lineno).strip()
-        where = f" ({path.name}, line {frame.lineno}: {code})"
+        words = {"file": path.name, "line": frame.lineno, "code": code}
+        where = Message("analysis.place", " ({file}, line {line}: {code})", words)
         if any(part in LIBRARIES for part in path.parts):
             library = where
         else:

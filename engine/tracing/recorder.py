@@ -15,7 +15,8 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map_only
 
 from ..collecting import uncollected
-from ..errors import AnalysisError
+from ..errors import AnalysisError, Message
+from ..phrases import listed
 from .failure import failure, refuse
 from .functions import Functions
 from .noting import Recorder, listening
@@ -51,11 +52,12 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         raise failure(error, model, inputs) from error
     answers = answers_of(run.result, outputs)
     if outputs and not answers:
+        tensor, none = Message("analysis.tensor", "one tensor"), Message("analysis.none", "none")
         raise AnalysisError(
             "analysis.outputs",
             "The model has no output {wanted}. It has {names}.",
-            wanted=", ".join(outputs),
-            names=", ".join(name or "one tensor" for name, _ in named_tensors(run.result)) or "none",
+            wanted=listed(outputs),
+            names=listed([name or tensor for name, _ in named_tensors(run.result)] or [none]),
         )
     if not answers:
         raise AnalysisError(

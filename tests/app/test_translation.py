@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,18 +28,25 @@ from PySide6.QtWidgets import (
 
 from secateur.app.commands import COMMANDS, command_named
 from secateur.app.panels.strip import Step
+from secateur.app.panels.verified import verified_tip
 from secateur.app.translation import install
 from secateur.app.widgets.labels import ElidedLabel
 from secateur.app.words import sentence
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
-from secateur.engine.errors import Message
+from secateur.engine.errors import Message, PlanError
 from secateur.engine.jobs import Progress, finish
+from secateur.engine.phrases import listed, module_named, of_kind
+from secateur.engine.planning.goal import solve
+from secateur.engine.planning.obstacles import asked_in_words
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course
+from secateur.engine.session.plain import from_json, to_json
 from secateur.engine.session.session import Session
+from secateur.engine.surgery.protocol import ANOTHER_BATCH, Check, Verification
+from tests.app.demo_analysis import scores_of, small_resnet
 from tests.app.pseudo import Pseudo, pseudo
-from tests.app.stand_in import StandIn, task_info
+from tests.app.stand_in import StandIn, task_info, travelled
 from tests.app.test_reach import every_dialog
 from tests.app.whole import JOBS, full, window_of
 from tests.engine.session.small import write_project
@@ -313,3 +321,64 @@ def test_a_sentence_within_a_sentence_is_translated_with_it(translated):
     said = sentence(Message("progress.part", "{whole}: {part}", {"whole": "plain name", "part": inner}))
     assert "3" in said and "plain name" in said
     assert not english(said.replace("plain name", ""))
+
+
+def test_goals_in_words_are_translated_with_their_costs(translated):
+    limits = (Limit(Cost.MACS, 0.5), Limit(Cost.SIZE, amount=3_000_000), Limit(Cost.LATENCY, amount=10**7))
+    said = sentence(Message("a.b", "Planned again ({goal}).", {"goal": asked_in_words(Goal(limits))}))
+    assert "50.0%" in said and "3 MB" in said and "10 ms" in said
+    assert not english(said)
+
+
+def test_a_goal_out_of_reach_says_in_the_language_what_to_relax(translated):
+    analysis = small_resnet()
+    goal = Goal((Limit(Cost.MACS, 0.01), Limit(Cost.PARAMETERS, 0.01)), scope=("layer1",), least=20)
+    locked = analysis.empty()
+    locked[analysis.sets[0].structures] = True
+    with pytest.raises(PlanError) as refused:
+        solve(analysis, scores_of(analysis), goal, analysis.empty(), locked)
+    assert english(sentence(refused.value.message)) == []
+    assert {name for name, _ in refused.value.message.arguments["obstacles"]} >= {"scope", "minimum"}
+
+
+def test_what_a_verification_did_and_could_not_do_is_translated(translated):
+    skipped = Message("verify.one_size", "another input size: only {reason}", {"reason": Message("a.b", "flat inputs")})
+    verification = Verification((Check(ANOTHER_BATCH, 1e-9, 0.1, 1e-7, "float64"),), (skipped, "as an old log has it"))
+    cut = replace(travelled().states[1], verification=verification)
+    told = verified_tip((cut,), cut)
+    assert "as an old log has it" in told
+    assert not english(told.replace("as an old log has it", "").replace("float64", ""))
+
+
+def test_a_sentence_that_was_kept_is_translated_with_those_in_it(translated):
+    whole = Message("a.b", "Left out: {sets}.", {"sets": listed([of_kind("fc", "head"), module_named("")])})
+    assert from_json(to_json(whole), Message) == whole
+    assert "fc" in sentence(whole) and not english(sentence(whole))
+
+
+def test_fields_of_the_engines_sentences_hold_no_english(qapp):
+    """What is said with numbers and names is itself a sentence; the command line speaks English alone."""
+    found = list[str]()
+    engine = Path(__file__).parents[2] / "engine"
+    for path in (one for one in engine.rglob("*.py") if "cli" not in one.parts):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and is_said(getattr(node.func, "id", "")):
+                fields = [one.value for one in node.keywords if one.arg != "details"]
+                said = [text for field in (*fields, *node.args[2:3]) for text in said_in(field)]
+                found += [f"{path.name}:{node.lineno} {text!r}" for text in said if english(text)]
+    assert not found, "\n".join(found)
+
+
+def said_in(node: ast.expr) -> Iterator[str]:
+    """The texts that an expression puts together; what calls make of theirs is their own."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.JoinedStr(values=parts) | ast.BoolOp(values=parts) | ast.Dict(values=parts):
+            yield from (text for part in parts for text in said_in(part))
+        case ast.IfExp(body=first, orelse=second) | ast.BinOp(left=first, right=second):
+            yield from (*said_in(first), *said_in(second))
+        case ast.Call(func=ast.Attribute(value=joining)):
+            yield from said_in(joining)
+        case _:
+            return

@@ -107,7 +107,7 @@ def test_the_whole_road_with_inputs_by_name(user, session, tmp_path) -> None:
 
 def test_a_recipe_and_a_project_keep_the_names_and_the_outputs(user, session, tmp_path) -> None:
     state = smaller(session, spec_of(user, ("logits",)))
-    saved = Path(session.save(str(tmp_path / "project"), state.id))
+    saved = Path(finish(session.save(str(tmp_path / "project"), state.id)))
     assert read_recipe(saved / "recipe.json").steps[0].intent.model.outputs == ("logits",)  # type: ignore[union-attr]
     again = Session()
     done = finish(run_recipe(saved / "recipe.json", again))
@@ -148,7 +148,7 @@ def test_data_with_other_names_does_not_replace_the_data(user, session, tmp_path
 
 def test_a_project_keeps_the_outputs_it_was_made_for(user, session, tmp_path) -> None:
     finish(session.open(spec_of(user, ("logits",))))
-    saved = session.save(str(tmp_path / "project"), "s0")
+    saved = finish(session.save(str(tmp_path / "project"), "s0"))
     with pytest.raises(OpenError, match=r"\(logits\)"):
         finish(Session(tmp_path / "new").open(ModelSpec(saved, outputs=("embedding",))))
 
@@ -177,7 +177,7 @@ def test_the_command_line_does_the_same(user, tmp_path, capsys) -> None:
 
 def test_recipes_from_before_there_were_outputs_are_read(user, session, tmp_path) -> None:
     finish(session.open(spec_of(user)))
-    recipe = Path(session.save(str(tmp_path / "project"), "s0")) / "recipe.json"
+    recipe = Path(finish(session.save(str(tmp_path / "project"), "s0"))) / "recipe.json"
     written = json.loads(recipe.read_text())
     del written["steps"][0]["intent"]["model"]["outputs"]
     recipe.write_text(json.dumps(written))
@@ -189,7 +189,7 @@ def test_a_transformers_model_takes_the_whole_road(session, tmp_path) -> None:
     (tmp_path / "bert.py").write_text(BERT)
     (tmp_path / "task.py").write_text(BERT_TASK)
     state = smaller(session, spec_of((f"{tmp_path / 'bert.py'}:make", str(tmp_path / "task.py"))))
-    saved = Path(session.save(str(tmp_path / "project"), state.id))  # without the files, which take long
+    saved = Path(finish(session.save(str(tmp_path / "project"), state.id)))  # without the files, which take long
     again = Session()
     assert finish(run_recipe(saved / "recipe.json", again)).states[-1].weights == state.weights
     again.close()

@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from secateur.engine.errors import ExportError, SecateurError
+from secateur.engine.errors import ExportError, Message, SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.process import run_killable
 
 WORK = """
 import os, signal, subprocess, sys, time
-from secateur.engine.errors import ExportError
+from secateur.engine.errors import ExportError, Message
 from secateur.engine.jobs import Progress
 
 def double(job):
@@ -28,8 +28,9 @@ def sleep(job):
     time.sleep(60)
 
 def refuse(job):
-    yield Progress("about to fail")
-    raise ExportError("export.test", "Cannot write {path}.", "the details", path=job["path"])
+    yield Progress(Message("progress.part", "about to fail: {part}", {"part": Message("a.b", "now")}))
+    why = Message("export.why", "{count} are too many", {"count": 3})
+    raise ExportError("export.test", "Cannot write {path}: {why}.", "the details", path=job["path"], why=why)
 
 def crash(job):
     yield Progress("about to crash")
@@ -55,7 +56,7 @@ class After:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     (tmp_path / "some_work.py").write_text(WORK)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     def start(name, job=None, token=None, **options):
         return run_killable(f"some_work:{name}", job or {}, token or NeverCancelled(), "The work", **options)
@@ -127,11 +128,15 @@ def test_a_process_whose_parent_is_gone_ends(tmp_path, run):
 
 
 def test_an_error_of_ours_keeps_class_code_arguments_and_details(run):
+    told = list[Message]()
     with pytest.raises(ExportError) as caught:
-        finish(run("refuse", {"path": "a.onnx"}))
+        finish(run("refuse", {"path": "a.onnx"}), lambda progress: told.append(progress.message))
     error = caught.value
-    assert (error.message.code, str(error), error.details) == ("export.test", "Cannot write a.onnx.", "the details")
-    assert error.message.arguments == {"path": "a.onnx"}
+    assert (error.message.code, error.details) == ("export.test", "the details")
+    assert str(error) == "Cannot write a.onnx: 3 are too many."
+    why = Message("export.why", "{count} are too many", {"count": 3})
+    assert error.message.arguments == {"path": "a.onnx", "why": why}
+    assert told[0].arguments == {"part": Message("a.b", "now")}
 
 
 def test_another_exception_becomes_a_sentence_with_the_traceback_as_details(run):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...detectors import FOUND
-from ...errors import TaskError
+from ...errors import Message, TaskError
 from ...inputs import Inputs
 from ..boxes import Boxes
 from ..data import Data, every
@@ -70,10 +70,9 @@ def _rows(outputs: Any, inputs: Inputs, targets: Sequence[Boxes]) -> Rows:
 
 def _mean_average_precision(rows: Rows) -> float:
     """0 to 1; not a number where no image has a box."""
-    needed("faster_coco_eval", "detection", "Detections")
-    metric = needed("torchmetrics.detection", "detection", "Detections").MeanAveragePrecision(
-        backend="faster_coco_eval"
-    )
+    what = Message("task.detections", "Detections")
+    needed("faster_coco_eval", "detection", what)
+    metric = needed("torchmetrics.detection", "detection", what).MeanAveragePrecision(backend="faster_coco_eval")
     metric.warn_on_many_detections = False
     metric.update([said for said, _ in rows], [right for _, right in rows])
     value = float(metric.compute()["map"])

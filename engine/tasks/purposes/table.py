@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ...errors import TaskError
+from ...phrases import all_of
 from ..protocol import TaskSpec, option
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def purpose_of(spec: TaskSpec, *fitting: str, default: str = "") -> "Purpose":
     name = option(spec, "purpose", default or fitting[0])
     if name in PURPOSES and name not in fitting:
         template = "{path} can be used for {purposes} only, not for {name}."
-        raise TaskError("task.purpose.unfit", template, path=spec.path, purposes=" and ".join(fitting), name=name)
+        raise TaskError("task.purpose.unfit", template, path=spec.path, purposes=all_of(fitting), name=name)
     return purpose_named(name)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import TaskError
+from ...errors import Message, TaskError
 from ..packages import needed
 from .protocol import HELD, Kind, Values
 
@@ -135,7 +135,7 @@ def _size(group: Any, name: str) -> int:
 
 
 def _arrow(module: str) -> Any:
-    return needed(f"pyarrow.{module}", "parquet", "Parquet files")
+    return needed(f"pyarrow.{module}", "parquet", Message("task.parquet", "Parquet files"))
 
 
 def _kind(given: Any) -> Kind | None:

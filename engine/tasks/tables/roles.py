@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...errors import TaskError
+from ...errors import Message, TaskError
+from ...phrases import all_of, title
 from ..protocol import TaskSpec, option
 from ..texts import LANGUAGE
 from .protocol import Kind, Table
@@ -53,7 +54,7 @@ def _check_kinds(kinds: Mapping[str, Kind], features: Sequence[str]) -> None:
     found = {kinds[name] for name in features}
     if len(features) > 1 and not (found <= {Kind.WHOLE, Kind.NUMBER} or found == {Kind.TEXT}):
         template = "Inputs are one image, texts or numbers, not {kinds} together. Say which columns are the features."
-        raise TaskError("task.table.mixed", template, kinds=" and ".join(sorted(found)))
+        raise TaskError("task.table.mixed", template, kinds=all_of(map(title, sorted(found))))
 
 
 def _named(kinds: Mapping[str, Kind], given: str) -> tuple[str, ...]:
@@ -105,8 +106,10 @@ def _texts(kinds: Mapping[str, Kind], names: Sequence[str], count: int) -> tuple
             "Two columns hold text, {found}: where the label says how alike they are, say that the model is for "
             "similarity. Otherwise name the one column that is the feature."
         )
-        raise TaskError("task.table.pairs", template, found=" and ".join(found))
+        raise TaskError("task.table.pairs", template, found=all_of(found))
     if len(found) != count:
         template = "{count} of the columns must hold the text; found were: {found}. Say which are the features."
-        raise TaskError("task.table.texts", template, count=count, found=", ".join(found) or "none")
+        raise TaskError(
+            "task.table.texts", template, count=count, found=", ".join(found) or Message("task.table.none", "none")
+        )
     return found

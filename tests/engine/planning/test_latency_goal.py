@@ -61,7 +61,7 @@ def test_latency_and_macs_are_limited_together():
 
 def test_a_latency_below_the_overhead_is_refused_with_the_lowest():
     runtime = Invented(CHAIN)
-    with pytest.raises(PlanError, match=r"at most 0.001 ms cannot be reached: the lowest is .* ms") as refused:
+    with pytest.raises(PlanError, match=r"a latency of at most 0.001 ms. The lowest is .* ms") as refused:
         solve(CHAIN, SCORES, Goal((Limit(Cost.LATENCY, amount=1000),), multiple=8), NONE, NONE, table(runtime))
     assert "blocks" not in str(refused.value)
     lowest = refused.value.message.arguments["nearest"]["latency"]

@@ -41,7 +41,7 @@ def test_of_equal_cuts_the_one_with_the_nearest_budget_speaks(tiny: tuple[Analys
     analysis, removed, kept = tiny
     some = [point(kept, epochs=1), point(kept, epochs=10), point(kept, epochs=30)]
     said = expectation(analysis, removed, RecoverySettings(epochs=8), "top-1", some)
-    assert said.arguments["how"] == "10 epochs"
+    assert str(said.arguments["how"]) == "10 epochs"
 
 
 def test_a_model_that_will_answer_at_random_is_called_normal(tiny: tuple[Analysis, Mask, float]) -> None:

@@ -73,7 +73,7 @@ def test_what_was_made_is_not_made_again_and_a_failure_keeps_nobody(pruned: Sess
 
 def test_a_project_keeps_them_and_measures_them_elsewhere(pruned: Session, tmp_path: Path) -> None:
     made = finish(pruned.compare("s2", specs(tmp_path)))
-    pruned.save(str(tmp_path / "saved"), "s2")
+    finish(pruned.save(str(tmp_path / "saved"), "s2"))
     other = Session(tmp_path / "other")
     finish(other.open(ModelSpec(str(tmp_path / "saved")), evaluate=False))
     assert other.baselines("s2") == made.baselines

@@ -5,14 +5,15 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
-from secateur.engine.jobs import finish
-from secateur.engine.session import place
+from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
+from secateur.engine.session import files, place
 from secateur.engine.session.history import LOG, History
 from secateur.engine.session.project import PROJECT, WINDOW, Role, digest_of, read_project
 from secateur.engine.session.session import Session
@@ -32,7 +33,7 @@ def saved(tmp_path: Path) -> Path:
     marked[:4] = True
     cut = finish(session.cut("s0", marked))
     (tmp_path / "session" / WINDOW).write_text("the window's own")
-    session.save(str(tmp_path / "project"), cut.id)
+    finish(session.save(str(tmp_path / "project"), cut.id))
     session.close()
     return tmp_path / "project"
 
@@ -56,7 +57,7 @@ def test_the_file_names_what_it_was_made_of_by_relative_paths_and_content(saved:
         "model": "../mine/model.py",
         "data": "../mine/data.npz",
     }
-    assert parts["data"]["digest"] == digest_of(saved.parent / "mine" / "data.npz")
+    assert parts["data"]["digest"] == finish(digest_of(saved.parent / "mine" / "data.npz", NeverCancelled()))
     assert (saved / WINDOW).read_text() == "the window's own"
 
 
@@ -98,12 +99,12 @@ def test_a_file_that_moved_is_asked_for_and_what_lay_beside_it_is_found_with_it(
     with pytest.raises(OpenError, match=r"model\.py is not there any more") as caught:
         opened(session, saved)
     assert caught.value.message.code == "project.moved"
-    assert caught.value.message.arguments["role"] == "model"
+    assert str(caught.value.message.arguments["role"]) == "model"
     old = str(caught.value.message.arguments["path"])
     found = opened(session, saved, moved=((old, str(elsewhere / "model.py")),), trust_code=True)
     assert found.changed == ()
     assert session.history.task is not None and session.history.task.path == str(elsewhere / "data.npz")
-    session.save(str(saved.parent / "again"), "s1")
+    finish(session.save(str(saved.parent / "again"), "s1"))
     project, _ = read_project(saved.parent / "again")
     assert project is not None
     assert {part.role: Path(part.path).parent for part in project.parts} == {
@@ -217,5 +218,46 @@ def test_a_project_that_cannot_be_written_whole_is_not_there(session: Session, s
     opened(session, saved)
     session.store.path(session.states()[-1].weights).unlink()  # the original's are written before these are missed
     with pytest.raises(SecateurError, match="could not be written"):
-        session.save(str(tmp_path / "half"), "s1")
+        finish(session.save(str(tmp_path / "half"), "s1"))
     assert not (tmp_path / "half").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_saving_tells_how_far_it_is_and_leaves_nothing_when_it_is_cancelled(
+    session: Session, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr(files, "PIECE", 1000)
+    monkeypatch.setattr(files.os, "link", refused)  # another file system
+    opened(session, saved)
+    target, token = tmp_path / "mine too", Event()
+    if there:
+        target.mkdir()
+        (target / "notes.txt").write_text("of another program")
+    told = list[Progress]()
+
+    def hear(progress: Progress) -> None:
+        told.append(progress)
+        if progress.message.template.startswith("Weights") and (target / "weights").exists():
+            token.set()
+
+    with pytest.raises(Cancelled):
+        finish(session.save(str(target), "s1", token), hear)
+    names = [one.message.arguments.get("file") for one in told]
+    assert names.count("data.npz") > 10 and names.count("model.py") > 1
+    assert [*map(str, target.rglob("*"))] == ([str(target / "notes.txt")] if there else [])
+    assert target.exists() == there
+    finish(session.save(str(target), "s1"))
+    assert opened(session, target).changed == ()
+
+
+def test_reading_a_large_file_or_folder_can_be_cancelled(tmp_path: Path) -> None:
+    token = Event()
+    token.set()
+    (tmp_path / "data.npz").write_bytes(b"some")
+    for path in (tmp_path / "data.npz", tmp_path):
+        with pytest.raises(Cancelled):
+            finish(digest_of(path, token))
+
+
+def refused(*_paths: object) -> None:
+    raise OSError("no links here")

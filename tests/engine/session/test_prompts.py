@@ -72,7 +72,7 @@ def project(model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     neurons = next(one for one in opened.analysis.sets if one.kind is Kind.NEURON)
     removed[neurons.first : neurons.first + 16] = True
     cut = finish(session.cut("s0", removed))
-    saved = session.save(str(folder / "saved"), cut.id)
+    saved = finish(session.save(str(folder / "saved"), cut.id))
     session.close()
     return saved
 

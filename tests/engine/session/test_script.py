@@ -219,7 +219,7 @@ def marked(step: Plan, removed: dict[str, list[int]]) -> Plan:
 def test_a_saved_project_has_both(tmp_path: Path) -> None:
     session, mine = Session(), tmp_path / "mine"
     session_recipe(session, mine)
-    folder = Path(session.save(str(tmp_path / "project"), "s1"))
+    folder = Path(finish(session.save(str(tmp_path / "project"), "s1")))
     assert read_recipe(folder / "recipe.json") == session.recipe("s1")
     assert (folder / "recipe.py").read_text() == script_of(session.recipe("s1"), folder)
     session.close()
@@ -228,7 +228,7 @@ def test_a_saved_project_has_both(tmp_path: Path) -> None:
 def test_the_command_line_prints_or_writes_it_without_opening_the_model(tmp_path: Path, capsys) -> None:
     session, mine = Session(), tmp_path / "mine"
     session_recipe(session, mine)
-    folder = Path(session.save(str(tmp_path / "project"), "s1"))
+    folder = Path(finish(session.save(str(tmp_path / "project"), "s1")))
     recipe = session.recipe("s1")
     session.close()
     (mine / "model.py").unlink()

@@ -397,8 +397,8 @@ def test_a_saved_project_opens_elsewhere_with_all_its_states(
 ) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     recovered = finish(session.recover(cut.id, SETTINGS))
-    session.save(str(tmp_path / "project"), recovered.id)
-    session.save(str(tmp_path / "project"), recovered.id)
+    finish(session.save(str(tmp_path / "project"), recovered.id))
+    finish(session.save(str(tmp_path / "project"), recovered.id))
     written = ["events.jsonl", "project.json", "recipe.json", "recipe.py", "structures.json", "weights"]
     assert sorted(p.name for p in (tmp_path / "project").iterdir()) == written
     other = Session(tmp_path / "other")
@@ -415,7 +415,7 @@ def test_a_project_that_cannot_be_opened_leaves_the_open_model_alone(
 ) -> None:
     other = Session(tmp_path / "other")
     finish(other.open(write_project(tmp_path / "theirs")))
-    project = other.save(str(tmp_path / "project"), "s0")
+    project = finish(other.save(str(tmp_path / "project"), "s0"))
     (tmp_path / "theirs" / "model.py").unlink()
     before = log_of(session)
     with pytest.raises(OpenError):
@@ -425,7 +425,7 @@ def test_a_project_that_cannot_be_opened_leaves_the_open_model_alone(
 
 
 def test_a_project_may_be_opened_with_another_task(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
-    project = session.save(str(tmp_path / "project"), "s0")
+    project = finish(session.save(str(tmp_path / "project"), "s0"))
     other = Session(tmp_path / "other")
     task = TaskSpec("arrays", str(tmp_path / "mine" / "data.npz"), batch=7)
     assert finish(other.open(ModelSpec(project, task=task))).task is not None
@@ -478,7 +478,7 @@ def test_a_project_from_elsewhere_runs_its_code_only_with_consent(
     session: Session, opened: OpenedModel, spec: ModelSpec, tmp_path: Path
 ) -> None:
     finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
-    session.save(str(tmp_path / "project"), "s1")
+    finish(session.save(str(tmp_path / "project"), "s1"))
     finish(Session().open(ModelSpec(str(tmp_path / "project"))))
     shutil.copytree(tmp_path, tmp_path.with_name(tmp_path.name + "_moved"))
     moved = ModelSpec(str(tmp_path.with_name(tmp_path.name + "_moved") / "project"))

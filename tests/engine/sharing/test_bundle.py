@@ -184,7 +184,7 @@ def project(tmp_path: Path) -> Path:
     opened = finish(session.open(write_project(tmp_path / "mine")))
     cut = finish(session.cut("s0", from_identities(opened.analysis, {FILTERS: [1, 2, 3]})[0]))
     state = finish(session.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
-    session.save(str(tmp_path / "project"), state.id)
+    finish(session.save(str(tmp_path / "project"), state.id))
     session.close()
     return tmp_path / "project"
 

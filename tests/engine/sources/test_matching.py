@@ -139,7 +139,7 @@ def test_missing_and_unexpected_keys_are_listed():
     weights["extra.weight"] = torch.ones(2)
     error = misfit(weights)
     assert "missing: fc.bias" in error.details and "unexpected: extra.weight" in error.details
-    assert "1 tensor missing" in str(error)
+    assert "tensors missing: 1" in str(error)
 
 
 def test_shapes_are_listed_with_both_sides():

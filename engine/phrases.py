@@ -1,0 +1,52 @@
+"""Parts of sentences that stay translatable: each is a `Message`, to stand in a field of another one.
+
+What a field holds as plain text is the same in every language: numbers, paths, names of modules, words of a library.
+"""
+
+from collections.abc import Iterable
+
+from .errors import Message
+
+Phrase = Message | str
+"""A part of a sentence: translated with it, or the same in every language."""
+
+
+def title(template: str) -> Message:
+    """What a table or an enumeration of the engine calls something; `packaging/strings.py` gives it to translators."""
+    return Message("phrase.title", str(template))
+
+
+def module_named(path: str) -> Phrase:
+    """A module by its path; the outermost has none."""
+    return path or Message("phrase.model", "the model")
+
+
+def of_kind(path: str, kind: str) -> Message:
+    """A set of structures by its module and kind: layer1.0.conv1 (filter)."""
+    return Message("phrase.of_kind", "{name} ({kind})", {"name": module_named(path), "kind": title(kind)})
+
+
+def all_of(parts: Iterable[Phrase]) -> Phrase:
+    """One and another; at least one."""
+    return _row("phrase.and", "{first} and {second}", parts)
+
+
+def any_of(parts: Iterable[Phrase]) -> Phrase:
+    """One or another; at least one."""
+    return _row("phrase.or", "{first} or {second}", parts)
+
+
+def listed(parts: Iterable[Phrase], most: int = 0) -> Phrase:
+    """All of them in a row, or `most` of them and how many more there are; at least one."""
+    every = [*parts]
+    row = _row("phrase.list", "{first}, {second}", every[: most or None])
+    if not most or len(every) <= most:
+        return row
+    return Message("phrase.more", "{listed} and {count} more", {"listed": row, "count": len(every) - most})
+
+
+def _row(code: str, template: str, parts: Iterable[Phrase]) -> Phrase:
+    row, *others = parts
+    for one in others:
+        row = Message(code, template, {"first": row, "second": one})
+    return row
