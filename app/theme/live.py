@@ -33,9 +33,11 @@ class Theme(QObject):
         sizes: The present sizes of text.
 
     Signals:
+        changing: Colours or sizes are about to be others; what is seen is still as it was.
         changed: Colours or sizes are others now.
     """
 
+    changing = Signal()
     changed = Signal()
 
     def __init__(self, app: QApplication) -> None:
@@ -79,6 +81,7 @@ class Theme(QObject):
         self.tokens = DARK if dark else LIGHT
 
     def _undress(self) -> None:
+        self.changing.emit()
         self._app.setStyleSheet("")
 
     def _set_font(self) -> None:

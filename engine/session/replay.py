@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError
-from ..jobs import CancelToken, Job, NeverCancelled, Progress
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..planning.goal import solve
 from ..planning.marks import check_plan
 from ..planning.obstacles import asked_in_words
@@ -110,7 +110,8 @@ def replay(
     """Open what a recipe names, then run its steps."""
     first, token = recipe.steps[0], token or NeverCancelled()
     assert isinstance(first, Open)
-    opened = yield from session.open(replace(first.intent.model, trust_pickle=trust_pickle), token=token)
+    opening = session.open(replace(first.intent.model, trust_pickle=trust_pickle), token=token)
+    opened = yield from part_of(_shown(1, recipe), opening)
     return (yield from steps_again(recipe, session, opened, mode, token))
 
 
@@ -136,18 +137,24 @@ def steps_again(
     if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
         template = "Its recoveries ran on {there}, here they run on {here}: weights may differ by rounding."
         run.notes.append(Message("replay.device", template, {"there": there, "here": session.device}))
-    steps = found.recipe.steps
-    for number, step in enumerate(steps[1:], 2):
-        numbers = {"number": number, "count": len(steps)}
-        yield Progress(Message("progress.step", "Step {number} of {count}", numbers), number, len(steps))
+    for number, step in enumerate(found.recipe.steps[1:], 2):
+        yield (shown := _shown(number, recipe))
         if (why := _impossible(step, run)) and mode is not None:
             run.complete = False
             template = "Step {number} and what follows it was left out: {why}"
             run.notes.append(Message("replay.left_out", template, {"number": number, "why": why}))
             break
-        yield from _apply(step, run, token)
+        yield from part_of(shown, _apply(step, run, token))
     states = tuple(session.history.state(one) for one in run.made)
     return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
+
+
+def _shown(number: int, recipe: Recipe) -> Progress:
+    """Which step of a recipe is being done."""
+    count = len(recipe.steps)
+    return Progress(
+        Message("progress.step", "Step {number} of {count}", {"number": number, "count": count}), number, count
+    )
 
 
 def _trained_on(recipe: Recipe) -> str:

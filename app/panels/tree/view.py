@@ -10,6 +10,7 @@ from ...document import Document, Selection
 from ...drawing import Drawing, actions
 from ...theme import tokens
 from ...widgets.chevron import chevron
+from ...widgets.top_row import TopRow
 from .columns import Columns
 from .delegate import TreeDelegate
 from .model import Column, TreeModel
@@ -42,6 +43,7 @@ class StructureTree(QTreeView):
         self._dress()
         model.figures_changed.connect(self._repaint)
         self.open_rows = OpenRows(self, model)
+        self._top = TopRow(self)
         model.modelReset.connect(self._restored)
         self.selectionModel().currentChanged.connect(self._current_changed)
 

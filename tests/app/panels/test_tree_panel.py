@@ -2,11 +2,13 @@
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit
 
 from secateur.app.document import Selection
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
+from secateur.app.theme import Scheme, Sizes, theme
 from tests.app.demo_analysis import wide
 from tests.app.stand_in import StandIn, opened
 
@@ -213,3 +215,23 @@ def test_columns_are_chosen_in_the_heading_and_remembered(panel, qtbot) -> None:
 
 def test_the_colours_of_scores_have_a_legend(panel) -> None:
     assert panel.range.ends == ("score 0", panel.model.figures.scale.text(panel.model.figures.scale.top))
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_another_look_leaves_the_tree_where_it_was(panel, qtbot, share: float) -> None:
+    view, bar = panel.view, panel.view.verticalScrollBar()
+    view.expandAll()
+    click(qtbot, panel, 3)
+    click(qtbot, panel, 7, Qt.KeyboardModifier.ShiftModifier)
+    view.setExpanded(panel.model.index_of("layer3"), False)
+    bar.setValue(round(share * bar.maximum()))
+    seen = list[tuple[int, list[int], list[bool]]]()
+    for scheme, larger in ((Scheme.LIGHT, 0), (Scheme.DARK, 0), (Scheme.DARK, 3), (Scheme.LIGHT, 0)):
+        theme().switch(scheme, Sizes().body + larger)
+        qtbot.waitUntil(lambda: not theme().switching)
+        QTest.qWait(20)
+        opened_rows = [view.isExpanded(panel.model.index_of(name)) for name in ("layer1", CONV, "layer3")]
+        chosen = [index.internalId() for index in view.selectionModel().selectedRows()]
+        seen.append((view.indexAt(QPoint(0, 0)).internalId(), chosen, opened_rows))
+    assert len(seen[0][1]) == 5 and bar.value() > 100
+    assert seen == seen[:1] * 4

@@ -1,5 +1,6 @@
 """A new checkpoint of the same model with an old recipe: same indices, same shape, same goal; what does not match."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from secateur.engine.cli.main import main
 from secateur.engine.errors import PlanError
-from secateur.engine.jobs import finish
+from secateur.engine.jobs import Progress, finish
 from secateur.engine.planning.goal import suggest
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.matching import Mode
@@ -206,3 +207,18 @@ def test_reshaping_respects_locks_and_says_where_they_leave_too_little() -> None
     assert plan[one.structures].sum() == 2 and not (plan & locked).any()
     with pytest.raises(PlanError, match="shall keep 2, but 20 of it are locked"):
         reshaped(analysis, scores, analysis.empty(), {number: 2}, locked)
+
+
+def test_every_step_says_which_one_it_is_and_what_it_does(session: Session, mine: Path) -> None:
+    told = list[Progress]()
+    finish(run_recipe(mine / "recipe.json", session, mode=Mode.SAME_SHAPE, weights=str(mine / "new.pt")), told.append)
+    texts = [str(one.message) for one in told]
+    assert "Step 1 of 6: Evaluating the original" in texts
+    assert "Step 4 of 6: Verifying: removal on the weights as they are" in texts
+    assert all(re.fullmatch(r"Step \d of 6(: .+)?", one) for one in texts)
+    assert [one.done for one in told] == sorted(one.done for one in told) and {one.total for one in told} == {6}
+
+
+def test_the_command_line_says_the_step_and_what_it_does(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(mine / "recipe.json"), "--weights", str(mine / "new.pt"), "--mode", "same-shape"]) == 0
+    assert "Step 4 of 6: Verifying: permutation of the coupled sets" in capsys.readouterr().err
