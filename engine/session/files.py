@@ -85,8 +85,8 @@ def removed_unless_finished(*paths: Path) -> Generator[None]:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                with contextlib.suppress(OSError):  # what went wrong is what is to be told
-                    path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # nothing is there, or the folder is none
+                    path.unlink()
         raise
 
 

@@ -14,6 +14,7 @@ import torch
 from ..errors import Message, TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
+from ..phrases import Phrase
 from .answers import ask, evaluating, logits
 from .lesson import Lesson
 from .measuring import measure
@@ -112,7 +113,9 @@ class UserTask:
             return None
         loss = self.file.call("loss", model, batch)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            given = f"torch.Tensor {list(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            given: Phrase = type(loss).__name__
+            if isinstance(loss, torch.Tensor):
+                given = Message("task.tensor", "a tensor {shape}", {"shape": str(list(loss.shape))})
             template = "loss in {file} returned {given}; a tensor with one value is needed."
             raise TaskError("task.file.loss", template, file=self.spec.path, given=given)
         return loss.reshape(())

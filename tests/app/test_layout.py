@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app import settings
@@ -64,6 +64,22 @@ def test_a_panel_is_moved_by_keys_alone_and_back(window, qtbot) -> None:
     window.commands.run(command_named("view.reset"))
     assert places(window) == {"model": LEFT, "inspector": RIGHT, "work": BOTTOM}
     assert abs(dock.width() - 318) <= 12
+
+
+@pytest.mark.parametrize("name", ["model", "inspector", "work"])
+def test_every_panel_floats_by_a_double_click_or_by_dragging_its_grip(window, qtbot, name: str) -> None:
+    dock = window.area.docks[name]
+    grip = dock.titleBarWidget()
+    qtbot.mouseDClick(grip, Qt.MouseButton.LeftButton)
+    assert dock.isFloating()
+    dock.toggle_float()
+    assert not dock.isFloating()
+    start = grip.rect().center()
+    qtbot.mousePress(grip, Qt.MouseButton.LeftButton, pos=start)
+    for step in range(1, 20):
+        qtbot.mouseMove(grip, start + QPoint(0, -10 * step))
+    qtbot.mouseRelease(grip, Qt.MouseButton.LeftButton, pos=start)
+    assert dock.isFloating()
 
 
 def test_the_layout_is_remembered_and_reset(qtbot) -> None:

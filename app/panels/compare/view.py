@@ -31,6 +31,7 @@ from ...document import Document, Selection
 from ...theme import px, tokens
 from ...widgets.chevron import chevron
 from ...widgets.labels import ElidedLabel
+from ...widgets.shortened import shortened
 from ..tree.open_rows import OpenRows
 from .cells import Column
 from .difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER
@@ -52,21 +53,27 @@ NARROW, LEAST = 520, 74
 class CompareDelegate(QStyledItemDelegate):
     """Colours what differs; what is gone is struck out, and the words stand in a column of their own."""
 
-    def __init__(self, right: bool, parent: QWidget) -> None:
+    def __init__(self, right: bool, view: QTreeView) -> None:
         """Draw one side."""
-        super().__init__(parent)
+        super().__init__(view)
         self._gone = Role.GONE_RIGHT if right else Role.GONE_LEFT
-        self._right = right
+        self._keeps = Column.KEEPS_RIGHT if right else Column.KEEPS_LEFT
+        self._view = view
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
-        """Draw one cell."""
+        """Draw one cell; a name takes the room of "keeps" too where that says nothing."""
         look, kind, gone = tokens(), int(index.data(Role.KIND) or SAME), bool(index.data(self._gone))
+        rect, alone = option.rect, not index.sibling(index.row(), self._keeps).data()
+        if alone and index.column() == self._keeps:
+            return
+        if alone and index.column() == Column.NAME:
+            rect = rect.adjusted(0, 0, self._view.columnWidth(self._keeps), 0)
         if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, QColor(look.selection))
+            painter.fillRect(rect, QColor(look.selection))
         elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(option.rect, QColor(look.hover))
+            painter.fillRect(rect, QColor(look.hover))
         colour = {
             REMOVED: look.marked,
             NARROWER: look.marked,
@@ -77,7 +84,7 @@ class CompareDelegate(QStyledItemDelegate):
         }.get(kind, look.muted)
         if index.column() == Column.NAME and not gone:
             colour = look.text if kind != SAME else look.muted
-        area = QRectF(option.rect).adjusted(3, 0, -3, 0)
+        area = QRectF(rect).adjusted(3, 0, -3, 0)
         painter.save()
         painter.setPen(QColor(colour))
         font = QFont(option.font)
@@ -85,11 +92,12 @@ class CompareDelegate(QStyledItemDelegate):
         painter.setFont(font)
         left = index.column() in (Column.NAME, Column.CHANGE)
         side = Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight
-        text = index.data() or ""
-        if left:
-            shorter = fitting if index.column() == Column.CHANGE else ending
-            text = shorter(text, area.width(), painter.fontMetrics().horizontalAdvance)
-        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, int(area.width()))
+        text, measure = index.data() or "", painter.fontMetrics()
+        if index.column() == Column.NAME:
+            text = shortened(text, area.width(), measure)
+        elif index.column() == Column.CHANGE:
+            text = fitting(text, area.width(), measure.horizontalAdvance)
+        text = measure.elidedText(text, Qt.TextElideMode.ElideRight, int(area.width()))
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | side, text)
         painter.restore()
 
@@ -228,11 +236,4 @@ def fitting(text: str, room: float, width: Callable[[str], int]) -> str:
     """A difference in as many words as there is room for: the sign and the number come first."""
     while width(text) > room and " " in text:
         text = text.rpartition(" ")[0]
-    return text
-
-
-def ending(text: str, room: float, width: Callable[[str], int]) -> str:
-    """A structure's name in as many words as there is room for, down to two: the number comes last."""
-    while width(text) > room and text.count(" ") > 1:
-        text = text.partition(" ")[2]
     return text

@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOpti
 
 from ...theme import Tokens, tokens
 from ...widgets.score_bar import paint_score_bar
+from ...widgets.shortened import shortened
 from .cells import Cells
 from .model import Column, TreeModel
 
@@ -95,7 +96,7 @@ def _name(painter: QPainter, area: QRectF, name: str, detail: str, look: Tokens)
     measure = painter.fontMetrics()
     used = measure.horizontalAdvance(name) + 8
     if used - 8 > area.width():
-        name = measure.elidedText(name, Qt.TextElideMode.ElideMiddle, int(area.width()))
+        name = shortened(name, area.width(), measure)
     painter.drawText(area, LEFT, name)
     if detail and used + 20 < area.width():
         painter.setPen(QColor(look.muted))

@@ -7,15 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.document import Document, Side
-from secateur.app.panels.compare import Compare
+from secateur.app.document import Document, Selection, Side
+from secateur.app.panels.compare import Compare, view
 from secateur.app.panels.compare.cells import Column
 from secateur.app.panels.compare.model import CompareModel, Role
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME
-from secateur.app.panels.compare.view import ending, fitting
+from secateur.app.panels.compare.view import fitting
+from secateur.app.widgets.shortened import shortened
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
+from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
 from tests.app.branches import begun, branched
 
@@ -198,8 +201,23 @@ def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
 def test_a_difference_in_too_little_room_keeps_its_sign() -> None:
     assert fitting("\u221224 narrower", 50, lambda text: 8 * len(text)) == "\u221224"
     assert fitting("+172.3 % MACs", 70, lambda text: 8 * len(text)) == "+172.3 %"
-    assert ending("width channel 12", 90, lambda text: 8 * len(text)) == "channel 12"
-    assert ending("filter 12", 40, lambda text: 8 * len(text)) == "filter 12"
+
+
+def test_a_name_in_too_little_room_keeps_its_end_and_takes_what_is_free(panel, monkeypatch) -> None:
+    measure = QFontMetrics(panel.font())
+    room = measure.horizontalAdvance("channel 12") + 2
+    assert shortened("width channel 12", room, measure) == "channel 12"
+    assert shortened("width channel 12", room - 4, measure) == "12"
+    assert shortened("layer10.downsample", room, measure).endswith("sample")
+    panel.resize(340, 420)
+    (one, *_) = (one for one in panel.document.analysis.sets if one.kind is Kind.WIDTH)
+    panel.document.select(Selection(one.module, panel.document.analysis.sets.index(one), one.first))
+    panel.document.views.settle()
+    drawn = set[str]()
+    monkeypatch.setattr(view, "shortened", lambda *asked: drawn.add(shortened(*asked)) or shortened(*asked))
+    panel.grab()
+    assert "width channel 0" in drawn
+    assert panel.trees.left.currentIndex().data(Qt.ItemDataRole.ToolTipRole).startswith("width channel 0")
 
 
 def test_an_empty_window_says_what_the_tab_is_for(qtbot, dressed) -> None:
