@@ -59,7 +59,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     def start(name, job=None, token=None, **options):
-        return run_killable(f"some_work:{name}", job or {}, token or NeverCancelled(), "The work", **options)
+        what = Message("test.work", "The work")
+        return run_killable(f"some_work:{name}", job or {}, token or NeverCancelled(), what, **options)
 
     return start
 
