@@ -225,7 +225,7 @@ class Document(Planned):
     def saved(self, folder: str, place: int) -> None:
         """A project was written, as the history stood at that place."""
         self.history.mark_clean(place)
-        self.announced.emit(self.tr("Saved in {folder}").format(folder=folder))
+        self.work.say(self.tr("Saved in {folder}").format(folder=folder))
         self.project.emit(folder)
         self.announce(Aspect.STATES)
 

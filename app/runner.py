@@ -64,6 +64,7 @@ class Runner(QObject):
         self.threads = 0
         self._closed = False
         self._told = 0
+        self._aside: set[str] = set()
         self._pulse = QTimer(self, interval=REFRESH, singleShot=True)
         self._pulse.timeout.connect(self._tell_progress)
         self._clock = QTimer(self, interval=500)
@@ -191,9 +192,13 @@ class Runner(QObject):
     def _step_aside(self) -> None:
         for job in self.board.running():
             if job.background:
+                self._aside.add(job.method)
                 self.cancel(job.id)
 
     # What else follows, for a class that knows the jobs.
+
+    def take_up(self, methods: set[str]) -> None:
+        """Nothing runs any more: what had stepped aside may go on, by the session's methods."""
 
     def leave(self) -> None:
         """It ends, for good."""
@@ -240,9 +245,19 @@ class Runner(QObject):
             job.apply(result)
             if not job.background:
                 self.ended.emit(self.tr("Finished: {job}").format(job=job.title), took)
+        self._call_back()
 
     @Slot(object, object)
     def _failed(self, number: int, error: SecateurError) -> None:
+        self._tell_failure(number, error)
+        self._call_back()
+
+    def _call_back(self) -> None:
+        if not len(self.board) and self._aside and not self._closed:
+            methods, self._aside = self._aside, set()
+            self.take_up(methods)
+
+    def _tell_failure(self, number: int, error: SecateurError) -> None:
         job = self._take(number)
         if job is not None and job.otherwise is not None:
             job.otherwise()

@@ -18,7 +18,7 @@ from secateur.engine.session.states import Exported, State
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import Costs, costs
 from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.tasks.protocol import Metric, TaskInfo
+from secateur.engine.tasks.protocol import Metric, Split, TaskInfo
 
 from .aspects import Aspect, CurvePoint, Goal, JobView, Selection, Side
 from .contents import Contents
@@ -190,6 +190,12 @@ class Shown(QObject):
             return None
         first = next(iter(self.original.metrics), None) if self.original else None
         return next((metric for metric in state.metrics if metric.like(first)), state.metrics[0])
+
+    @property
+    def judged_on(self) -> Split:
+        """The split that the original was judged on, and so all others are."""
+        first = next(iter(self.original.metrics), None) if self.original else None
+        return first.split if first is not None else Split.REPORT
 
     @property
     def last_export(self) -> Exported | None:

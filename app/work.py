@@ -14,7 +14,7 @@ from secateur.engine.scoring.choices import Choices
 from secateur.engine.session.filters import Filters
 from secateur.engine.session.states import OpenedModel, PlanIntent, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
+from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
 from .aspects import Aspect
 from .autosave.remembered import Job
@@ -23,6 +23,7 @@ from .called import criterion_called, state_called
 from .drops import BUNDLE
 from .folders import new_session_folder
 from .keeper import Keeper
+from .panels.measures import timing_of
 from .runner import Runner
 from .suggestion import Suggestion
 from .widgets.numbers import rough
@@ -112,7 +113,7 @@ class Work(Runner):
             apply,
             "evaluate",
             state,
-            self.judged_on,
+            self.document.judged_on,
         )
 
     def judge_original(self) -> None:
@@ -125,12 +126,6 @@ class Work(Runner):
                 self.document.take_measurements(self.document.original.id, metrics=(metric,))
 
         self._ask(self.tr("Evaluate the original"), apply, "judge_original")
-
-    @property
-    def judged_on(self) -> Split:
-        """The split that the original was judged on, and so all others are."""
-        first = next(iter(self.document.original.metrics), None) if self.document.original else None
-        return first.split if first is not None else Split.REPORT
 
     def score(self) -> None:
         """Rate the structures of the present state, unless that is known or under way."""
@@ -185,6 +180,15 @@ class Work(Runner):
         """Measure without being asked, where that takes seconds."""
         if self.document.original is not None and self.document.original.macs <= CHEAP:
             self.measure(background=True, others=others)
+
+    def take_up(self, methods: set[str]) -> None:
+        """Read and measure what a person's own jobs came before, where that is not known by now."""
+        document = self.document
+        if "filters" in methods:
+            self.filters()
+        known = (timing_of(state, document.target) for state in (document.original, document.state))
+        if "measure" in methods and None in known:
+            self.measure_if_cheap()
 
     def cut(self) -> None:
         """Cut what is marked."""

@@ -118,7 +118,7 @@ RUN = (
         lambda window: window.document.evaluate(),
         "",
         reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged),
-        takes=_takes("evaluate", lambda document: document.work.judged_on),
+        takes=_takes("evaluate", lambda document: document.judged_on),
         line=True,
     ),
     Command(

@@ -18,6 +18,7 @@ from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.targets.protocol import Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 
 from .demo_analysis import scores_of, small_resnet
@@ -338,6 +339,28 @@ def test_measurements_that_nobody_asked_for_step_aside(desk: Desk):
     document.mark([FIRST], True)
     document.cut()
     assert desk.link.cancelled == [number]
+
+
+def test_measurements_that_stepped_aside_go_on_afterwards_unless_they_were_cancelled_or_made(desk: Desk, tmp_path):
+    document, target = desk.document, desk.document.target
+    desk.answer("judge_original", (Metric("top-1", 0.9, 2000, 0.007, Split.REPORT), task_info()))
+    document.work.measure(background=True)
+    first = desk.link.last("measure")
+    document.save(str(tmp_path / "project"))
+    desk.refuse("measure", Cancelled())
+    desk.answer("save", str(tmp_path / "project"))
+    second = desk.link.last("measure")
+    assert desk.link.cancelled == [first] and second > first
+    document.work.cancel(second)  # by hand: that is meant
+    desk.refuse("measure", Cancelled())
+    assert desk.link.last("measure") == second
+    document.work.measure(background=True)
+    document.save(str(tmp_path / "project"))
+    desk.answer("measure", (Timing(target, 1.0, 1.0, 1.0, 1, "here"),))
+    third = desk.link.last("measure")
+    desk.answer("save", str(tmp_path / "project"))
+    assert desk.link.last("measure") == third
+    assert document.log[-1].startswith("Saved in")
 
 
 def test_a_view_learns_which_aspects_changed(desk: Desk):
