@@ -14,6 +14,8 @@ from ..widgets.near import Floats, line_at, nearest_point
 from ..widgets.plot import Plot, line
 from ..widgets.plot_labels import PlotLabels
 
+RIGHT = 112.0
+"""Where the axis of removed shares ends, %: behind 100 there is room for names."""
 NAMED = 4
 """How many of the layers that lose most are named beside the selected one."""
 STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
@@ -135,7 +137,7 @@ class SensitivityPlot(Plot):
         low, high = min(float(ends[0]), shown.before), max(float(ends[1]), shown.before)
         pad = max(high - low, 0.02 * abs(high), 1e-9) * 0.08
         box = self.getViewBox()
-        box.setRange(xRange=(0.0, 112.0), yRange=(low - pad, high + pad), padding=0)  # type: ignore[call-arg]
+        box.setRange(xRange=(0.0, RIGHT), yRange=(low - pad, high + pad), padding=0)  # type: ignore[call-arg]
 
     def _draw(self) -> None:
         assert self._shown is not None
@@ -215,7 +217,7 @@ class SensitivityPlot(Plot):
         ends = [(100 * shown.curves[n].shares[-1], shown.scale * shown.curves[n].values[-1]) for n in named]
         if shown.goal == shown.goal:
             texts.append((self.tr("goal"), look.marked))
-            ends.append((1.0, shown.goal))
+            ends.append((RIGHT, shown.goal))  # where no curve is
         xs, ys = self._pixels(np.array([e[0] for e in ends]), np.array([e[1] for e in ends]))
         area = self._labels.area
         points = [QPointF(x, min(max(y, area.top()), area.bottom())) for x, y in zip(xs, ys, strict=True)]
