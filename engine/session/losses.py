@@ -19,7 +19,7 @@ from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..planning.obstacles import cost_named
 from ..planning.protocol import Cost, Limit
 from ..tasks.protocol import Metric, Split
-from .states import State
+from .states import State, StateKind
 
 if TYPE_CHECKING:
     from .courses import Course
@@ -138,21 +138,24 @@ def lowest(
 def search_begun_at(session: "Session", course: "Course", tolerance: Tolerance, token: CancelToken) -> Job[State]:
     """Where a search starts on a session: the last state, or where a run of it started that was stopped half-way.
 
-    Such a run shows by its cuts, and by a last state that is none of its results: not recovered, or briefly, or worse
-    than is tolerated.
+    Such a run shows by its cuts, and by a last state that is none of its results: these are recovered in full, judged
+    on the report split, and lose no more than is tolerated.
     """
     original = yield from session.judged(session.states()[0].id, Split.CHOOSE, token)
     search = _Search(session, "", course, tolerance, original, token, None, [])
     path = session.history.path_to(session.states()[-1].id)
-    last, full = path[-1], course.recovery
-    brief = search.at(1.0, brief=True).recovery
-    begun = next((before for before, after in pairwise(path) if search.made_as_here(after)), last)
-    if full is None or last.recovery not in (None, brief, full):
+    begun, last = search.begun(path), path[-1]
+    brief, full = search.at(1.0, brief=True).recovery, course.recovery
+    if begun is last or last.recovery not in (None, brief, full):
         return last
-    if last.recovery == full and begun is not last:
-        metric = yield from session.judged(last.id, Split.CHOOSE, token)
-        return last if search.holds(lost(original, metric)[0]) else begun
-    return begun
+    if last.recovery != full or not _reported(last):
+        return begun
+    metric = yield from session.judged(last.id, Split.CHOOSE, token)
+    return last if search.holds(lost(original, metric)[0]) else begun
+
+
+def _reported(state: State) -> bool:
+    return any(metric.split is Split.REPORT for metric in state.metrics)
 
 
 @dataclass(slots=True)
@@ -214,6 +217,17 @@ class _Search:
     def holds(self, loss: float) -> bool:
         """Whether a loss is tolerated."""
         return loss <= self.tolerance.loss + ROUNDING
+
+    def begun(self, path: list[State]) -> State:
+        """The state before the first cut of the last search on a path, its end where that is none of a search."""
+        begun = path[-1]
+        for before, after in reversed([*pairwise(path)]):
+            if after.kind is StateKind.ATTACHED or (after.kind is StateKind.CUT and not self.made_as_here(after)):
+                break
+            begun = before if after.kind is StateKind.CUT else begun
+            if _reported(before):
+                break
+        return begun
 
     def made_as_here(self, state: State) -> bool:
         """Whether a state was cut by a search like this one, whatever the budget."""

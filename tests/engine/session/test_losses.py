@@ -115,6 +115,24 @@ def test_a_search_that_was_stopped_is_told_from_one_that_is_done_and_from_other_
     assert begun() == pruned[-1].id
 
 
+@pytest.mark.parametrize("recovery", [None, RecoverySettings(epochs=1, threads=1)])
+def test_a_trial_made_like_a_result_is_none(session: Session, judged, recovery):
+    course, tolerance = replace(COURSE, recovery=recovery), Tolerance(0.89 if recovery else 0.04, epochs=1)
+
+    def begun() -> str:
+        return finish(search_begun_at(session, course, tolerance, NeverCancelled())).id
+
+    for progress in session.lowest("s0", course, tolerance):
+        if isinstance(progress.made, State) and not any(m.split is Split.REPORT for m in progress.made.metrics):
+            assert begun() == "s0"
+    last = session.states()[-1].id
+    if recovery:  # the last budget that was tried holds: it is the result
+        assert begun() == last
+    else:
+        by_hand = finish(session.prune(last, Course(Goal((Limit(Cost.PARAMETERS, 0.3),)), "l1")))
+        assert begun() == by_hand[-1].id
+
+
 def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_way_is_better():
     fraction = [Metric("top-1", value, 100, 0.03, Split.CHOOSE) for value in (0.9, 0.88)]
     assert lost(*fraction)[0] == pytest.approx(0.02)
