@@ -26,7 +26,7 @@ EXPECTED = Message(
 )
 SAMPLES = ("x", "images", "inputs", "data")
 TARGETS = ("y", "labels", "targets")
-"""What people call their arrays."""
+"""What people call their arrays; where a file has several of these, the first counts."""
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -41,8 +41,8 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     for split, files in files_by_split(str(path), (".npz",)).items():
         for file in files:
             for name, array in _load(file).items():
-                role, _ = _said(name)
-                found.setdefault(f"{role}_{split.value}" if role else name, []).append(array)
+                role, own = _said(name)
+                found.setdefault(f"{role}_{own or split}" if role else name, []).append(array)
     return {name: _joined(path, name, arrays) for name, arrays in found.items()}
 
 
@@ -86,14 +86,13 @@ def _joined(path: Path, name: str, arrays: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _named(arrays: Mapping[str, NDArray[Any]], roles: tuple[str, ...]) -> BySplit:
-    """The arrays of a role by split; one without a split counts where none has one."""
+    """The arrays of a role by split, the first of its names; one without a split counts where none has one."""
     found, bare = BySplit(), BySplit()
-    for name, array in arrays.items():
-        role, split = _said(name)
-        if role in roles and split is not None:
-            found[split] = array
-        elif role in roles:
-            bare[Split.CALIBRATE] = array
+    for role in roles:
+        for name, array in arrays.items():
+            said, split = _said(name)
+            if said == role:
+                (bare if split is None else found).setdefault(split or Split.CALIBRATE, array)
     return found or bare
 
 

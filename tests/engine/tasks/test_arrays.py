@@ -53,6 +53,21 @@ def test_other_names_of_arrays_and_labels_in_a_column_are_understood(tmp_path: P
     assert [y.tolist() for _, y in task.batches(Split.CHOOSE)] == [Y[60:80].tolist()]
 
 
+def test_x_and_y_count_before_other_names(tmp_path: Path) -> None:
+    x = bands(Y, 4)
+    names, other = np.array(list("abcd")), np.zeros((3, 2))
+    task = open_task(spec("arrays", write_npz(tmp_path / "a.npz", data=other, x=x, y=Y, labels=names)))
+    assert sum(task.info(None).sizes.values()) == len(Y)
+
+
+def test_in_a_folder_an_array_that_names_its_split_belongs_there(tmp_path: Path) -> None:
+    x = bands(Y, 4)
+    both = {f"{letter}_{split}": one[ROWS[split]] for split in ("train", "val") for letter, one in (("x", x), ("y", Y))}
+    write_npz(tmp_path / "train.npz", **both)
+    write_npz(tmp_path / "test.npz", x=x[ROWS["test"]], y=Y[ROWS["test"]])
+    assert open_task(spec("arrays", tmp_path)).info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+
+
 def test_a_folder_has_a_file_for_each_split_or_several(tmp_path: Path) -> None:
     x = bands(Y, 4)
     parts = {"train-1-of-2": slice(30), "train-2-of-2": slice(30, 60), "val": slice(60, 80), "test": slice(80, None)}
