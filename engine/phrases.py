@@ -27,17 +27,17 @@ def of_kind(path: str, kind: str) -> Message:
 
 
 def all_of(parts: Iterable[Phrase]) -> Phrase:
-    """One and another; at least one."""
+    """One and another."""
     return _row("phrase.and", "{first} and {second}", parts)
 
 
 def any_of(parts: Iterable[Phrase]) -> Phrase:
-    """One or another; at least one."""
+    """One or another."""
     return _row("phrase.or", "{first} or {second}", parts)
 
 
 def listed(parts: Iterable[Phrase], most: int = 0) -> Phrase:
-    """All of them in a row, or `most` of them and how many more there are; at least one."""
+    """All of them in a row, or `most` of them and how many more there are."""
     every = [*parts]
     row = _row("phrase.list", "{first}, {second}", every[: most or None])
     if not most or len(every) <= most:
@@ -46,7 +46,10 @@ def listed(parts: Iterable[Phrase], most: int = 0) -> Phrase:
 
 
 def _row(code: str, template: str, parts: Iterable[Phrase]) -> Phrase:
-    row, *others = parts
-    for one in others:
-        row = Message(code, template, {"first": row, "second": one})
-    return row
+    """Put together in halves: a long row must not lie deeper than a sentence can be written."""
+    every = [*parts]
+    if len(every) < 2:
+        return every[0] if every else ""
+    half = (len(every) + 1) // 2
+    first, second = (_row(code, template, some) for some in (every[:half], every[half:]))
+    return Message(code, template, {"first": first, "second": second})
