@@ -62,13 +62,14 @@ class WeightStore:
         return self.folder / f"{digest}.safetensors"
 
     def take(self, digests: Collection[str], other: "WeightStore", token: CancelToken) -> Job[None]:
-        """Copy weights from another store."""
-        for number, digest in enumerate(digests, 1):
-            words = {"number": number, "count": len(digests)}
+        """Copy weights from another store, those that are not here yet."""
+        missing = [one for one in digests if not self.path(one).exists()]
+        for number, digest in enumerate(missing, 1):
+            words = {"number": number, "count": len(missing)}
             shown = Message("progress.weights", "Weights {number} of {count}", words)
-            yield Progress(shown, number, len(digests))
+            yield Progress(shown, number, len(missing))
             job = copy(other.path(digest), self.path(digest), token)
-            yield from part_of(Progress(shown, number, len(digests)), job, words=False)
+            yield from part_of(Progress(shown, number, len(missing)), job, words=False)
 
     def collect(self, needed: set[str]) -> int:
         """While above the bound, remove the oldest weights that no state needs; returns the bytes that stay."""

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from secateur.engine.errors import OpenError, SecateurError
+from secateur.engine.jobs import NeverCancelled
 from secateur.engine.session.store import WeightStore
 
 
@@ -53,6 +54,15 @@ def test_the_oldest_unneeded_weights_go_first_and_needed_ones_never(tmp_path: Pa
     store.bound = 0
     assert store.collect({digests[0], digests[3]}) > 0
     assert [store.path(d).exists() for d in digests] == [True, False, False, True]
+
+
+def test_only_weights_that_are_missing_are_taken_and_told(tmp_path: Path) -> None:
+    one, other = WeightStore(tmp_path / "one"), WeightStore(tmp_path / "other")
+    digests = [other.put({"a": torch.full((2,), float(value))}) for value in range(3)]
+    first = ["Weights 1 of 2", "Weights 2 of 2"]
+    for some, told in ((digests[:2], first), (digests, ["Weights 1 of 1"]), (digests, [])):
+        assert [str(step.message) for step in one.take(some, other, NeverCancelled())] == told
+    assert [one.get(digest)["a"][0] for digest in digests] == [0, 1, 2]
 
 
 def test_nothing_is_removed_below_the_bound(tmp_path: Path) -> None:
