@@ -14,7 +14,7 @@ from ..errors import Message, PlanError, SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
-from ..planning.goal import reached, solve
+from ..planning.goal import reached, solve, touching
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
@@ -97,6 +97,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
+        touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         with saved_if_stopped(session, arguments.save, reporter):
             done = pruned(session, opened, asked, reporter, arguments.save)

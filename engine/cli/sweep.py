@@ -4,6 +4,7 @@ import argparse
 from contextlib import closing
 from typing import Any
 
+from ..planning.goal import touching
 from ..planning.protocol import Cost, Limit
 from ..session.courses import Point
 from ..session.points import user_cache
@@ -28,6 +29,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
+        touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         notes, data = list[str](), opened.task is not None
         start = session.states()[0]
