@@ -9,19 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..errors import SecateurError, TaskError
+from ..errors import Message, SecateurError, TaskError
 from ..inputs import Inputs, call, named_arrays
+from ..phrases import Phrase
 
 
 def logits(outputs: Any) -> torch.Tensor:
     """The logits [N, classes] among what a model answers: the tensor itself, `.logits`, or the first of several."""
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
-        given = f"a tensor {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         template = (
             "The model answers with {given}; a classification needs [N, classes]. Describe the task in a task.py."
         )
-        raise TaskError("task.outputs", template, given=given)
+        raise TaskError("task.outputs", template, given=told(found))
     return found
 
 
@@ -35,6 +35,13 @@ def main_output(outputs: Any) -> Any:
     if by_name is None and not several:
         return cast("Any", outputs)
     return main_output(several[0] if by_name is None else by_name)
+
+
+def told(given: Any) -> Phrase:
+    """What code has given in place of what was needed, for a sentence: a tensor by its shape, else the type."""
+    if isinstance(given, torch.Tensor):
+        return Message("task.tensor", "a tensor {shape}", {"shape": str(list(given.shape))})
+    return type(given).__name__
 
 
 def finite(answers: torch.Tensor) -> torch.Tensor:

@@ -14,8 +14,7 @@ import torch
 from ..errors import Message, TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
-from ..phrases import Phrase
-from .answers import ask, evaluating, logits
+from .answers import ask, evaluating, logits, told
 from .lesson import Lesson
 from .measuring import measure
 from .pixels import sample
@@ -113,11 +112,8 @@ class UserTask:
             return None
         loss = self.file.call("loss", model, batch)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            given: Phrase = type(loss).__name__
-            if isinstance(loss, torch.Tensor):
-                given = Message("task.tensor", "a tensor {shape}", {"shape": str(list(loss.shape))})
             template = "loss in {file} returned {given}; a tensor with one value is needed."
-            raise TaskError("task.file.loss", template, file=self.spec.path, given=given)
+            raise TaskError("task.file.loss", template, file=self.spec.path, given=told(loss))
         return loss.reshape(())
 
     def evaluate(self, predict: Any, split: Split, token: CancelToken) -> Job[Metric]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...inputs import Inputs
-from ..answers import main_output
+from ..answers import main_output, told
 from ..data import Data
 from ..unasked import NOT_ASKED
 from .protocol import Purpose, Rows, bootstrap
@@ -26,9 +26,8 @@ def _logits(outputs: Any) -> torch.Tensor:
     """[N, T, vocabulary]."""
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 3:
-        given = f"a tensor {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         template = "The model answers with {given}; a language model needs [N, tokens, vocabulary]."
-        raise TaskError("task.language.outputs", template, given=given)
+        raise TaskError("task.language.outputs", template, given=told(found))
     return found
 
 

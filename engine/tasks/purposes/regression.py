@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...inputs import Inputs
-from ..answers import finite, main_output
+from ..answers import finite, main_output, told
 from ..data import Data, every
 from ..protocol import Split
 from .protocol import Purpose, Rows, bootstrap
@@ -28,9 +28,8 @@ def _answer(outputs: Any, _inputs: Inputs) -> torch.Tensor:
     """[N, K] numbers."""
     answers = main_output(outputs)
     if not isinstance(answers, torch.Tensor) or answers.ndim not in (1, 2):
-        given = f"a tensor {list(answers.shape)}" if isinstance(answers, torch.Tensor) else type(answers).__name__
         template = "The model answers with {given}; a regression needs [N] or [N, values]."
-        raise TaskError("task.regression.outputs", template, given=given)
+        raise TaskError("task.regression.outputs", template, given=told(answers))
     return answers.reshape(len(answers), -1)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...inputs import Inputs
-from ..answers import finite, main_output
+from ..answers import finite, main_output, told
 from ..data import Data
 from .protocol import Purpose, Rows, bootstrap
 
@@ -29,9 +29,8 @@ def _logits(outputs: Any) -> torch.Tensor:
     """[N, classes, H, W]."""
     found = main_output(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 4:
-        given = f"a tensor {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         template = "The model answers with {given}; a segmentation needs [N, classes, height, width]."
-        raise TaskError("task.segmentation.outputs", template, given=given)
+        raise TaskError("task.segmentation.outputs", template, given=told(found))
     return found
 
 

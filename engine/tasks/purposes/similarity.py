@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...inputs import Inputs
-from ..answers import finite, main_output
+from ..answers import finite, main_output, told
 from ..data import Data
 from .protocol import Purpose, Rows, bootstrap
 from .regression import PURPOSE as REGRESSION
@@ -41,9 +41,8 @@ def _vectors(outputs: Any, inputs: Inputs) -> torch.Tensor:
     named = dict(cast("Mapping[str, Any]", outputs)) if isinstance(outputs, Mapping) else dict[str, Any]()
     found = main_output(named.get("sentence_embedding", outputs))
     if not isinstance(found, torch.Tensor) or found.ndim not in (2, 3):
-        given = f"a tensor {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
         template = "The model answers with {given}; vectors of sentences [N, H] or of tokens [N, T, H] are needed."
-        raise TaskError("task.similarity.outputs", template, given=given)
+        raise TaskError("task.similarity.outputs", template, given=told(found))
     if found.ndim == 2:
         return found
     mask = inputs.get(MASK) if isinstance(inputs, Mapping) else None

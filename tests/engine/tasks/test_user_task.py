@@ -184,7 +184,7 @@ def test_files_that_say_too_little_are_told_what_is_needed(tmp_path: Path, text:
 
 def test_a_loss_that_is_no_scalar_is_refused(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES + "def loss(model, batch):\n    return batch[0]\n")
-    with pytest.raises(TaskError, match=r"returned torch.Tensor \[4, 5\]"):
+    with pytest.raises(TaskError, match=r"returned a tensor \[4, 5\]"):
         task.loss(nn.Identity(), next(task.batches(Split.CALIBRATE)))
 
 
