@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import Message, PlanError, SecateurError, TaskError
+from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
@@ -20,6 +20,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course, begun_at
+from ..session.history import is_project
 from ..session.losses import Found, Tolerance, brief_epochs, search_begun_at
 from ..session.plain import to_plain
 from ..session.points import user_cache
@@ -91,7 +92,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     if arguments.export:
         check_export(arguments.export)
     if arguments.save:
-        check_save(arguments.save)
+        check_save(arguments.save, arguments.model)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
@@ -202,9 +203,12 @@ def check_export(path: str) -> None:
     check_destination(Path(path).expanduser().absolute(), 0, folder=not EXPORTERS[format_of(path)].suffix)
 
 
-def check_save(folder: str) -> None:
-    """Refuse a project folder that cannot be written before the work, not after it."""
+def check_save(folder: str, model: str) -> None:
+    """Refuse a project folder that cannot be written, or is another project, before the work, not after it."""
     path = Path(folder).expanduser().absolute()
+    if is_project(str(path)) and Path(model).expanduser().absolute() != path:
+        template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
+        raise ExportError("cli.project_there", template, folder=folder)
     while not path.parent.exists():  # saving makes the folders above it too
         path = path.parent
     check_destination(path, 0, folder=True)

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         if isinstance(step, Export) and mode is None:
             check_export(step.intent.path)
     if arguments.save:
-        check_save(arguments.save)
+        check_save(arguments.save, "")
     first = _first(recipe)
     use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:

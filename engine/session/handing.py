@@ -56,9 +56,13 @@ class Handing(TargetJobs):
         """Write a project: every state with its weights, recipe and script of one. Returns the folder.
 
         What takes long comes first and leaves nothing when it is cancelled; what says what the project is comes last.
+
+        Raises:
+            OpenError: Another project lies there, and what it has would be lost.
         """
         target = Path(folder).expanduser().absolute()
         assert self.history.spec is not None
+        self.history.require_room(target)
         parts = yield from compared(parts_of(self.history.spec, self.history.task), token)
         store, digests = WeightStore(target / "weights"), self.history.weights
         files = (target / name for name in (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG))

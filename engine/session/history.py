@@ -181,6 +181,18 @@ class History:
             template = "Lost with it: {states}."
             self.notes = (*self.notes, Message("session.lost_states", template, {"states": ", ".join(lost)}))
 
+    def require_room(self, folder: Path) -> None:
+        """Raise OpenError where a folder holds a project with states or baselines that this history does not have."""
+        if not is_project(str(folder)):
+            return
+        there = History(folder)
+        there.read()
+        lost = len(there.weights - self.weights)
+        if lost:
+            template = "{folder} holds another project, with {count} results that this session does not have. "
+            template += "Choose another folder, or open that project and go on from there."
+            raise OpenError("session.other_project", template, folder=str(folder), count=lost)
+
     def write_to(self, folder: Path, consent: bool = False) -> None:
         """Write a compact log of the same history into a folder, atomically.
 

@@ -17,14 +17,23 @@ from tests.engine.session.small import write_project
 
 
 def test_folders_above_a_project_need_not_exist(tmp_path: Path) -> None:
-    check_save(str(tmp_path / "new" / "deep" / "project"))
+    check_save(str(tmp_path / "new" / "deep" / "project"), "net.py:make")
     assert not any(tmp_path.iterdir())
 
 
 def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(ExportError):
-        check_save(str(tmp_path / "taken" / "deep" / "project"))
+        check_save(str(tmp_path / "taken" / "deep" / "project"), "net.py:make")
+
+
+def test_a_project_is_gone_on_with_or_left_alone(tmp_path: Path) -> None:
+    session, folder = Session(tmp_path / "session"), str(tmp_path / "project")
+    finish(session.open(write_project(tmp_path / "mine")))
+    finish(session.save(folder, "s0"))
+    check_save(folder, folder)
+    with pytest.raises(ExportError, match="holds a project already"):
+        check_save(folder, "net.py:make")
 
 
 def test_every_state_is_in_the_project_as_soon_as_it_is_made(tmp_path: Path) -> None:

@@ -222,6 +222,16 @@ def test_a_project_that_cannot_be_written_whole_is_not_there(session: Session, s
     assert not (tmp_path / "half").exists()
 
 
+def test_a_project_with_results_of_another_session_is_not_written_over(session: Session, saved: Path) -> None:
+    before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+    finish(session.open(ModelSpec(f"{saved.parent / 'mine' / 'model.py'}:make", input_shape=(1, 1, 8, 8))))
+    with pytest.raises(OpenError, match="another project, with 1 results"):
+        finish(session.save(str(saved), "s0"))
+    assert before == {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+    opened(session, saved)
+    finish(session.save(str(saved), "s1"))  # all that it has is here
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_saving_tells_how_far_it_is_and_leaves_nothing_when_it_is_cancelled(
     session: Session, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
