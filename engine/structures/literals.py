@@ -118,7 +118,7 @@ def narrow(context: Context, call: FunctionCall) -> Counted:
 
 
 def bounds(context: Context, call: FunctionCall) -> Counted:
-    """x[start:stop]: how many indices stand before each bound."""
+    """x[start:stop], also where values are put: how many indices stand before each bound."""
     dims = _inputs(context, call)
     for one in call.given:
         if one[2] < len(dims):
@@ -184,5 +184,5 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(("group_norm", "channel_shuffle"), normalised_groups),
     "unflatten": unflatten,
     "narrow": narrow,
-    "__getitem__": bounds,
+    **dict.fromkeys(("__getitem__", "__setitem__"), bounds),
 }

@@ -433,9 +433,9 @@ watch: Callable[[OwnCalls, str, int, dict[str, Any], dict[str, Any]], None] | No
 numbers, and all numbers that the code gave."""
 
 SIZED = (
-    "reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "layer_norm",
-    "rms_norm", "group_norm", "channel_shuffle", "zeros", "ones", "empty", "rand", "randn", "new_zeros", "new_ones",
-    "new_empty", "repeat_interleave", "arange",
+    "reshape", "view", "expand", "unflatten", "split", "split_with_sizes", "narrow", "__getitem__", "__setitem__",
+    "layer_norm", "rms_norm", "group_norm", "channel_shuffle", "zeros", "ones", "empty", "rand", "randn", "new_zeros",
+    "new_ones", "new_empty", "repeat_interleave", "arange",
     *(f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3)),
 )  # fmt: skip
 """Functions that are given sizes."""

@@ -87,7 +87,7 @@ class Functions(TorchFunctionMode):
 
 
 def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Given]:
-    if name == "__getitem__":
+    if name in ("__getitem__", "__setitem__"):
         yield from _bounds(args[0], args[1])
         return
     for where, value in numbers(args, kwargs):
@@ -97,7 +97,7 @@ def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator
 
 
 def _bounds(tensor: torch.Tensor, index: Any) -> Iterator[Given]:
-    """Bounds of the slices in x[index], each with the dimension of x."""
+    """Bounds of the slices in x[index], each with the dimension of x; so in x[index] = values."""
     many = isinstance(index, tuple)
     parts = cast("tuple[Any, ...]", index) if many else (index,)
     taken = [_dimensions(one) for one in parts]

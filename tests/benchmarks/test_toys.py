@@ -5,7 +5,7 @@ import pytest
 from .toy_nets import TOYS
 from .toys import Outcome, run
 
-SAMPLE = ("FusedByHead", "TwoNames", "DynamicConvolution", "SoftmaxChannels", "Recursive", "Spread")
+SAMPLE = ("FusedByHead", "TwoNames", "DynamicConvolution", "SoftmaxChannels", "Recursive", "Spread", "Assigned")
 
 
 @pytest.mark.parametrize("name", SAMPLE)
