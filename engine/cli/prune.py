@@ -206,7 +206,7 @@ def check_export(path: str) -> None:
 def check_save(folder: str, model: str) -> None:
     """Refuse a project folder that cannot be written, or is another project, before the work, not after it."""
     path = Path(folder).expanduser().absolute()
-    if is_project(str(path)) and Path(model).expanduser().absolute() != path:
+    if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
         template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
         raise ExportError("cli.project_there", template, folder=folder)
     while not path.parent.exists():  # saving makes the folders above it too
