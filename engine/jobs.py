@@ -3,7 +3,7 @@
 A job looks at its `CancelToken` at least a few times a second; a cancelled job leaves everything as it was.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -74,6 +74,16 @@ Result = TypeVar("Result")
 Job = Generator[Progress, None, Result]
 
 
+def followed(job: Job[Result], tell: Callable[[Progress], Iterator[Progress]]) -> Job[Result]:
+    """A job that tells, and does, what `tell` makes of each of its steps."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            return stop.value
+        yield from tell(progress)
+
+
 def part_of(shown: Progress, job: Job[Result], words: bool = True) -> Job[Result]:
     """A job as one step of a longer one.
 
@@ -82,14 +92,13 @@ def part_of(shown: Progress, job: Job[Result], words: bool = True) -> Job[Result
         job: The step.
         words: The job's words follow those.
     """
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            return stop.value
+
+    def told(progress: Progress) -> Iterator[Progress]:
         both = {"whole": shown.message, "part": progress.message}
         text = Message("progress.part", "{whole}: {part}", both) if words else shown.text
         yield replace(progress, text=text, done=shown.done, total=shown.total)
+
+    return (yield from followed(job, told))
 
 
 def finish(job: Job[Result], on_progress: Callable[[Progress], None] | None = None) -> Result:

@@ -121,7 +121,7 @@ def pruned(
     begun = reporter.finish(_begun(session, course, tolerance))
     expected = None
     if begun is not start:
-        reporter.note(f"An earlier run from {begun.id} was stopped half-way: going on with it.")
+        reporter.note(f"Going on with an earlier run from {begun.id}: what it made is not made again.")
     elif not asked.loss:
         expected = _expected(session, start, course, scores, opened, reporter)
     if expected is not None:

@@ -1,16 +1,13 @@
 """What a command has made gets into a project, whatever stops the command: a signal, the data, a full disk, a kill."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
 
 from ..errors import ExportError, SecateurError
-from ..jobs import Job
+from ..jobs import Job, Progress, Result, followed
 from ..session.session import Session
 from ..session.states import State
 from .output import Reporter
-
-Result = TypeVar("Result")
 
 
 def kept(session: Session, folder: str | None, reporter: Reporter, job: Job[Result]) -> Result:
@@ -19,19 +16,13 @@ def kept(session: Session, folder: str | None, reporter: Reporter, job: Job[Resu
     A project that cannot be written now is written at the end, or not: that will be said there.
     """
 
-    def saving() -> Job[Result]:
-        """The job, with a copy of each of its states."""
-        while True:
-            try:
-                progress = next(job)
-            except StopIteration as stop:
-                return stop.value
-            if folder and isinstance(progress.made, State):
-                with suppress(SecateurError):
-                    yield from session.save(folder, progress.made.id)
-            yield progress
+    def told(progress: Progress) -> Iterator[Progress]:
+        if folder and isinstance(progress.made, State):
+            with suppress(SecateurError):
+                yield from session.save(folder, progress.made.id)
+        yield progress
 
-    return reporter.finish(saving())
+    return reporter.finish(followed(job, told))
 
 
 @contextmanager

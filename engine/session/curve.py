@@ -1,8 +1,8 @@
 """The course of a recovery, kept with its state: what the window draws live and a report draws later."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from ..jobs import Job, Result
+from ..jobs import Job, Progress, Result, followed
 
 MOST = 240
 """Points of the loss that are kept; measured metrics are kept all."""
@@ -10,14 +10,13 @@ MOST = 240
 
 def noted(job: Job[Result], points: list[dict[str, float]]) -> Job[Result]:
     """Run a job, and put what it says of its course into a list."""
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            return stop.value
+
+    def told(progress: Progress) -> Iterator[Progress]:
         if "step" in progress.values and len(progress.values) > 1:
             points.append(dict(progress.values))
         yield progress
+
+    return (yield from followed(job, told))
 
 
 def thinned(points: Sequence[dict[str, float]]) -> tuple[dict[str, float], ...]:

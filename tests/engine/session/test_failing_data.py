@@ -109,7 +109,7 @@ def test_a_command_goes_on_where_the_data_failed(
     again = ["prune", saved, *rest[2:], "--save", saved] if project else ["prune", model, *rest]
     assert main(again) == 0
     said = capsys.readouterr().err
-    assert "Going on at step 20" in said and ("going on with it" in said) is project
+    assert "Going on at step 20" in said and ("is not made again" in said) is project
     assert main(["prune", model, *rest]) == 0  # once it is done, nothing of it is left to go on with
     assert "Going on" not in capsys.readouterr().err
     if project:
