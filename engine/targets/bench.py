@@ -1,7 +1,8 @@
 """Measures ONNX files on this machine, and writes what it found as JSON: `python bench.py a.onnx b.onnx`.
 
 Stands alone: a copy of this file, the models, Python, numpy and onnxruntime are all that it needs. Every model is run
-in turns with the others, so that a machine that slows down slows all of them down.
+in turns with the others, so that a machine that slows down slows all of them down. Where another provider than the CPU
+computes, a run includes what goes to it and comes back.
 """
 
 import argparse
@@ -32,6 +33,7 @@ TYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": 
     kind: kind for kind in ("int64", "int32", "int16", "int8", "uint8")
 }
 """What onnxruntime calls types that are called otherwise elsewhere."""
+CPU = "CPUExecutionProvider"
 
 
 def warm(run: Run) -> tuple[Run, float]:
@@ -109,6 +111,7 @@ def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     sys.stderr.write("\n")
     models = [{"file": file.name, "sha256": _sha256(file)} | _summary(some) for file, some in zip(files, times)]
     target = {"runtime": "onnxruntime", "threads": options.threads, "batch": options.batch, "size": list(options.size)}
+    target |= {"provider": options.provider, "options": dict(options.option)}
     return {"schema": SCHEMA, "machine": machine(), "target": target, "models": models}
 
 
@@ -120,7 +123,13 @@ def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -
     wanted = library.SessionOptions()
     wanted.intra_op_num_threads, wanted.inter_op_num_threads, wanted.log_severity_level = options.threads, 1, 3
     wanted.add_session_config_entry("session.force_spinning_stop", "1")  # as where the program itself measures
-    session = library.InferenceSession(str(file), wanted, providers=["CPUExecutionProvider"])
+    there = library.get_available_providers()
+    if options.provider not in there:
+        sys.exit(f"onnxruntime has no {options.provider} here; it has {', '.join(there)}.")
+    providers = [(options.provider, dict(options.option))]
+    session = library.InferenceSession(str(file), wanted, providers=providers)
+    if options.provider not in session.get_providers():  # it goes on with the CPU and says nothing
+        sys.exit(f"onnxruntime could not start {options.provider}; its own messages above say why.")
     feed = {one.name: _input(one, given.get(one.name), options) for one in session.get_inputs()}
     return lambda: session.run(None, feed)
 
@@ -155,6 +164,13 @@ def _size(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("x"))
 
 
+def _option(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not (name and found):
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    return name, value
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the files that are named, or all beside this one."""
     parser = argparse.ArgumentParser(description="Latency of ONNX files on this machine, as JSON.")
@@ -168,6 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--size", type=_size, default=(), metavar="224x224", help="free sizes behind the batch")
+    parser.add_argument("--provider", default=CPU, help=f"what computes: CUDAExecutionProvider ... (default: {CPU})")
+    parser.add_argument(
+        "--option",
+        type=_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the provider: trt_fp16_enable=True with TensorrtExecutionProvider",
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="for each file")
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     options = parser.parse_args(arguments)

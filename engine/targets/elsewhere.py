@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from ..devices import CPU
 from ..errors import SecateurError
 from ..inputs import Inputs, at_batch, at_size, call
 from . import bench
@@ -36,6 +37,16 @@ class Target(msgspec.Struct, frozen=True):
     threads: int
     batch: int
     size: tuple[int, ...] = ()
+    provider: str = bench.CPU
+    options: dict[str, str] = {}
+
+    @property
+    def device(self) -> str:
+        """What computed, as a device is called: "Tensorrt trt_fp16_enable=True"."""
+        if self.provider == bench.CPU:
+            return CPU
+        given = (f"{name}={value}" for name, value in self.options.items())
+        return " ".join([self.provider.removesuffix("ExecutionProvider"), *given])
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -98,5 +109,7 @@ def read_bench(path: Path) -> dict[str, Timing]:
         raise SecateurError("target.schema", template, path=str(path), given=results.schema, known=bench.SCHEMA)
     asked, there = results.target, results.machine
     words = f"{there.processor}, {there.cores} cores, onnxruntime {there.onnxruntime}"
-    target = TargetSpec(asked.runtime, asked.threads, asked.batch, size=asked.size, machine=there.name)
+    target = TargetSpec(
+        asked.runtime, asked.threads, asked.batch, size=asked.size, machine=there.name, device=asked.device
+    )
     return {Path(m.file).stem: Timing(target, m.median, m.low, m.high, m.runs, words) for m in results.models}

@@ -15,7 +15,7 @@ from .gathering import Gathered, repeat
 from .onnxruntime_target import feed_by
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
-TYPES = {"fp32": "f32", "bf16": "bf16"}
+TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """Our words for OpenVINO's; without a word it would take bf16 by itself where the CPU has it."""
 
 TELLING = "openvino_telemetry"
@@ -26,7 +26,7 @@ class OpenVino:
 
     title = "OpenVINO"
     takes = "onnx"
-    precisions: tuple[str, ...] = ("fp32", "bf16")
+    precisions: tuple[str, ...] = tuple(TYPES)
     devices: tuple[str, ...] = (CPU,)
 
     def version(self) -> str:
@@ -75,8 +75,9 @@ class OpenVino:
 
 
 def _options(threads: int, precision: str) -> dict[str, Any]:
-    if precision == "bf16" and "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise SecateurError("target.no_bf16", "This processor cannot compute in bf16. Choose fp32.")
+    if precision.upper() not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        template = "This processor cannot compute in {precision}. Choose fp32."
+        raise SecateurError("target.precision_here", template, precision=precision)
     return {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": TYPES[precision]}
 
 

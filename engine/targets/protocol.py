@@ -24,7 +24,8 @@ class TargetSpec:
         machine: What another machine is called where `bench.py` measured, "" for this one.
         tokens: Of a language model's prompt: that is measured, and one further token behind it apart; 0 for one run as
             it is.
-        device: Where the runtime computes, as `devices.available` names it; of a sort in the runtime's `devices`.
+        device: Where the runtime computes, as `devices.available` names it; of a sort in the runtime's `devices`. On
+            another machine, what `bench.py` was told to use.
     """
 
     runtime: str = "onnxruntime"

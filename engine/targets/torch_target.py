@@ -15,7 +15,7 @@ class TorchEager:
 
     title = "PyTorch, eager"
     takes = "parcel"
-    precisions: tuple[str, ...] = ("fp32", "bf16")
+    precisions: tuple[str, ...] = ("fp32", "bf16", "fp16")
     devices: tuple[str, ...] = (CPU, "cuda", "mps")
 
     def version(self) -> str:
@@ -25,7 +25,7 @@ class TorchEager:
         return f"torch {version('torch')}"
 
     def load(self, path: str, threads: int, precision: str = "fp32", step: bool = False, device: str = CPU) -> Loaded:
-        """Rebuild the model from its parcel and pin torch's threads; bf16 is torch's autocast.
+        """Rebuild the model from its parcel and pin torch's threads; less than fp32 is torch's autocast.
 
         A step is one token behind those of the inputs, by the model's own cache.
         """
@@ -42,12 +42,12 @@ class TorchEager:
 
         def take(inputs: Inputs) -> Run:
             """A run on these inputs, over only when the device has computed it."""
-            given, kind = moved(as_tensors(inputs), device), kind_of(device)
-            with torch.autocast(kind, torch.bfloat16, precision == "bf16"):
+            given = moved(as_tensors(inputs), device)
+            with _computing(device, precision):
                 once = Step(model, given) if step else lambda: call(model, given)
 
             def run() -> object:
-                with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, precision == "bf16"):
+                with torch.inference_mode(), _computing(device, precision):
                     answer = once()
                 synchronize(device)
                 return answer
@@ -68,18 +68,26 @@ class TorchEager:
 
         torch.set_num_threads(target.threads)
         model, given, gathered = unpack(path).to(target.device), as_tensors(inputs), Gathered()
-        given, kind = moved(given, target.device), kind_of(target.device)
+        given = moved(given, target.device)
         clock = _Clock(gathered, target.device)
         clock.watch(model)
 
         def run() -> None:
-            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, target.precision == "bf16"):
+            with torch.inference_mode(), _computing(target.device, target.precision):
                 clock.start()
                 call(model, given)
                 clock.begin("the end", ())
 
         repeat(run, target.seconds)
         return gathered.kernels()
+
+
+def _computing(device: str, precision: str) -> Any:
+    """Where operators that gain by it compute in a precision."""
+    import torch
+
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(kind_of(device), kinds.get(precision, torch.bfloat16), enabled=precision in kinds)
 
 
 class _Clock:

@@ -66,6 +66,26 @@ def test_a_file_of_ones_own_is_measured_on_random_inputs_and_printed(tmp_path: P
     assert "no .onnx file beside this one" in run(tmp_path).stderr
 
 
+def test_a_provider_that_is_not_there_or_does_not_start_is_refused(written: Path) -> None:
+    done = run(written, "--provider", "CUDAExecutionProvider")
+    assert done.returncode == 1 and "no CUDAExecutionProvider here; it has" in done.stderr
+    assert "--option: fast is not NAME=VALUE" in run(written, "--option", "fast").stderr
+    source = (written / "bench.py").read_text()  # as where CUDA's libraries are of another version: it falls back
+    broken = source.replace("library.get_available_providers()", '["CPUExecutionProvider", "CUDAExecutionProvider"]')
+    (written / "bench.py").write_text(broken)
+    done = run(written, "--provider", "CUDAExecutionProvider")
+    assert done.returncode == 1 and not done.stdout and "could not start CUDAExecutionProvider" in done.stderr
+
+
+def test_what_computed_there_is_part_of_the_target(written: Path) -> None:
+    assert run(written, "--option", "use_arena=1", "--out", RESULTS).returncode == 0
+    assert all(timing.target.device == "cpu" for timing in read_bench(written / RESULTS).values())
+    text = (written / RESULTS).read_text()
+    (written / RESULTS).write_text(text.replace("CPUExecutionProvider", "TensorrtExecutionProvider"))
+    places = [timing.target for timing in read_bench(written / RESULTS).values()]
+    assert {place.device for place in places} == {"Tensorrt use_arena=1"}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -75,7 +75,8 @@ def answer(runtime, path, inputs, precision="fp32") -> Any:
     return TARGETS[runtime].load(path, 1, precision)(inputs)()
 
 
-def test_torch_in_bf16_computes_in_bf16(tmp_path):
+@pytest.mark.parametrize(("precision", "kind"), [("bf16", "torch.bfloat16"), ("fp16", "torch.float16")])
+def test_torch_computes_in_less_than_fp32(tmp_path, precision, kind):
     from secateur.engine.export.parcel import pack
     from secateur.engine.sources.open import open_model
     from secateur.engine.sources.protocol import ModelSpec
@@ -84,8 +85,8 @@ def test_torch_in_bf16_computes_in_bf16(tmp_path):
     spec = ModelSpec("bundled:resnet")
     pack(tmp_path, open_model(spec).model, Edits(), spec, (2, 1, 28, 28))
     inputs = (np.ones((2, 1, 28, 28), dtype=np.float32),)
-    plain, half = (answer("torch", str(tmp_path), inputs, one) for one in ("fp32", "bf16"))
-    assert (str(plain.dtype), str(half.dtype)) == ("torch.float32", "torch.bfloat16")
+    plain, half = (answer("torch", str(tmp_path), inputs, one) for one in ("fp32", precision))
+    assert (str(plain.dtype), str(half.dtype)) == ("torch.float32", kind)
     assert 0 < abs(plain - half.float()).max() < 0.05 * abs(plain).max()
 
 
@@ -101,22 +102,22 @@ def test_int8_computes_with_quantised_weights(tmp_path, example):
     assert timing.median > 0 and timing.target.precision == "int8"
 
 
-def has_bf16() -> bool:
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def computes_in(precision: str) -> bool:
+    return precision.upper() in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_openvino_gives_what_onnxruntime_gives(tmp_path, example, precision):
     file = matmuls(tmp_path / "a.onnx", 2)
-    if precision == "bf16" and not has_bf16():
-        with pytest.raises(SecateurError, match="cannot compute in bf16"):
+    if not computes_in(precision):
+        with pytest.raises(SecateurError, match=f"cannot compute in {precision}"):
             answer("openvino", file, example, precision)
         return
     (plain,) = answer("onnxruntime", file, example)
     (found,) = answer("openvino", file, example, precision).values()
     assert "openvino_telemetry" not in sys.modules  # it would tell its makers
     assert close_to(found, plain, 1e-5 if precision == "fp32" else 0.05)
-    if precision == "bf16":
+    if precision != "fp32":
         assert not close_to(found, plain, 1e-5)
     (timing,) = finish(measure([file], example, replace(QUICK, runtime="openvino", precision=precision), NEVER))
     assert timing.median > 0 and "openvino" in timing.machine
