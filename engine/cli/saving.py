@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import ExportError, SecateurError
-from ..jobs import Job, Progress, Result, followed
+from ..jobs import Job, Progress, Result, followed, part_of
 from ..session.session import Session
 from ..session.states import State
 from .output import Reporter
@@ -19,7 +19,7 @@ def kept(session: Session, folder: str | None, reporter: Reporter, job: Job[Resu
     def told(progress: Progress) -> Iterator[Progress]:
         if folder and isinstance(progress.made, State):
             with suppress(SecateurError):
-                yield from session.save(folder, progress.made.id)
+                yield from part_of(Progress("Saving the project"), session.save(folder, progress.made.id), words=False)
         yield progress
 
     return reporter.finish(followed(job, told))

@@ -24,11 +24,11 @@ from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
 from ..surgery.own_class import own_class
 from ..surgery.settle import settle
-from ..tasks.answers import ask, channels_taken, evaluating
+from ..tasks.answers import ask, channels_taken, evaluating, tokens_taken
 from ..tasks.open import RESIZED, open_task
 from ..tasks.preparation import better_prepared
 from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
-from ..tasks.tokens import FILE, beside_data
+from ..tasks.tokens import FILE, LENGTH, beside_data
 from ..tracing.reading import tensors_of
 
 WITH_TEXT = ("csv", "parquet", "text")
@@ -91,7 +91,13 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
 
 
 def opened_task(spec: TaskSpec, model: Any) -> Task:
-    """The task of a specification; images get as many channels as the model takes, where it refuses others."""
+    """The task of a specification; images get as many channels as the model takes, where it refuses others.
+
+    Texts are no longer than its configuration allows.
+    """
+    most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
+    if most is not None and most < LENGTH:
+        spec = replace(spec, options=(*spec.options, ("length", str(most))))
     task = open_task(spec)
     other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")
     if spec.kind not in RESIZED or option(spec, GREY) or not other or (other == "yes") == one_mean(spec):

@@ -90,6 +90,14 @@ def _refused(predict: Any, inputs: Inputs, error: Exception) -> TaskError:
         )
         return TaskError("task.channels", template, details=str(error), channels=shapes[0][1], wanted=wanted)
     shape = ", ".join(str(list(s)) for s in shapes)
+    whole = (not torch.as_tensor(x).is_floating_point() for _, x in named_arrays(inputs))
+    if shapes and all(len(one) == 2 for one in shapes) and all(whole):  # tokens, and their masks
+        template = (
+            "The model cannot take samples of {length} tokens: {error}. Where it takes fewer at a time, choose that "
+            "length; else check that the tokeniser is the model's own."
+        )
+        length, words = shapes[0][1], str(error).strip().rstrip(".")
+        return TaskError("task.tokens", template, details=repr(error), length=length, error=words)
     template = "The model cannot take a batch of shape {shape}: {error}. Check size, channels and type of the data."
     return TaskError("task.batch", template, details=repr(error), shape=shape, error=str(error).strip().rstrip("."))
 
@@ -98,3 +106,9 @@ def channels_taken(predict: Any) -> int | None:
     """Channels that the first convolution takes, None where there is none: a guess at those of the images."""
     modules = predict.modules() if isinstance(predict, nn.Module) else ()
     return next((module.in_channels for module in modules if isinstance(module, nn.Conv2d)), None)
+
+
+def tokens_taken(model: Any) -> int | None:
+    """Tokens at a time that the configuration of a Hugging Face model allows, None where it says nothing."""
+    most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return most if isinstance(most, int) and most > 0 else None

@@ -13,6 +13,8 @@ from .packages import needed
 from .protocol import BYTES, TaskSpec, option
 
 FILE = "tokenizer.json"
+LENGTH = 128
+"""Tokens of a sample, where nothing else is said."""
 MASKS = ("[MASK]", "<mask>")
 PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>", "<eos>")
 """What tokenisers call the token that stands for a hidden one, and the one that fills up, where no file says it."""
@@ -120,8 +122,8 @@ def beside_data(spec: TaskSpec) -> Path:
 
 
 def length_of(spec: TaskSpec) -> int:
-    """Tokens of a sample: the option "length", 128 by default."""
-    given = option(spec, "length", "128")
+    """Tokens of a sample: the option "length", `LENGTH` by default."""
+    given = option(spec, "length", str(LENGTH))
     if not given.isdigit() or int(given) < 2:
         template = "The length of a sample must be a whole number of tokens from 2, not {given}."
         raise TaskError("task.length", template, given=given)

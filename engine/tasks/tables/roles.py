@@ -9,7 +9,10 @@ from ..protocol import TaskSpec, option
 from ..texts import LANGUAGE
 from .protocol import Kind, Table
 
-LABELS = ("label", "labels", "target", "class", "score", "similarity", "similarity_score", "y")
+LABELS = (
+    *("label", "labels", "target", "class", "score", "similarity", "similarity_score", "y"),
+    *("sentiment", "category", "intent", "topic", "emotion", "rating"),
+)
 """What people call the column that holds what is right."""
 
 NUMBERS = ("id", "idx", "index")
@@ -90,8 +93,10 @@ def _purpose(kinds: Mapping[str, Kind], features: Sequence[str], labels: Sequenc
     if not labels:
         if kinds[features[0]] is not Kind.TEXT:
             return "classification"
-        template = "There is no column of labels beside the texts. Say which it is, or what the model is for."
-        raise TaskError("task.table.purpose", template)
+        template = (
+            "Of the columns {columns} none is called as labels are. Say which one holds them, or what the model is for."
+        )
+        raise TaskError("task.table.purpose", template, columns=", ".join(kinds))
     numbers = all(kinds[name] is Kind.NUMBER for name in labels) or len(labels) > 1
     if not numbers:
         return "classification"

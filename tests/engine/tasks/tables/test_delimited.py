@@ -68,7 +68,7 @@ def test_classes_in_words_and_a_header_that_must_be_denied(tmp_path: Path) -> No
     options = {"tokenizer": "bytes", "length": "8"}
     assert opened(path, header="no", **options).info(None).classes == ("no", "yes")
     assert opened(path, header="no", **options).info(None).sizes["calibrate"] == 24
-    with pytest.raises(TaskError, match="no column of labels beside the texts"):
+    with pytest.raises(TaskError, match="none is called as labels are"):
         opened(path, **options)  # the first line is taken for names
 
 
