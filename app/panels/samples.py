@@ -72,6 +72,7 @@ class Samples(QWidget):
         self.better.hide()
         self._range = label(role="caption", wrap=True)
         self._pictures = FlowLayout(gap=10)
+        self._texts = QVBoxLayout()
         self._empty = EmptyState("", "")
         self._lay_out()
         self.expected.valueChanged.connect(self._compare)
@@ -97,6 +98,8 @@ class Samples(QWidget):
         right.addWidget(self.hint)
         right.addWidget(self.better, 0, Qt.AlignmentFlag.AlignLeft)
         right.addLayout(self._pictures)
+        right.addLayout(self._texts)
+        self._texts.setSpacing(10)
         right.addWidget(self._range)
         right.addStretch(1)
         inner = QHBoxLayout(page)
@@ -123,21 +126,24 @@ class Samples(QWidget):
         task = self.document.task
         self._stack.setCurrentIndex(int(task is not None))
         self._empty.say(
-            self.tr("Samples"), self.tr("Attach data: five images are shown as the model sees them, with what it says.")
+            self.tr("Samples"),
+            self.tr("Attach data: five samples are shown as the model sees them, with what it says."),
         )
-        while self._pictures.count():
-            item = self._pictures.takeAt(0)
-            picture = item.widget() if item is not None else None
-            if picture is not None:
-                picture.deleteLater()
+        for place in (self._pictures, self._texts):
+            while item := place.takeAt(0):
+                if (widget := item.widget()) is not None:
+                    widget.deleteLater()
         for sample in task.samples if task is not None else ():
-            self._pictures.addWidget(_card(sample))
+            place = self._pictures if sample.image is not None else self._texts
+            place.addWidget(_card(sample))
         if task is not None and task.samples:
             self._range.setText(self._values(task.samples))
 
     def _values(self, samples: tuple[Sample, ...]) -> str:
         shape = "x".join(map(str, samples[0].shape))
-        words = self.tr("As the model sees them: {0}, values {1} to {2}; contrast stretched.")
+        words = self.tr("As the model sees them: {0}, values {1} to {2}.")
+        if samples[0].image is not None:
+            words = self.tr("As the model sees them: {0}, values {1} to {2}; contrast stretched.")
         return words.format(shape, three(min(s.low for s in samples)), three(max(s.high for s in samples)))
 
     @Slot()
@@ -177,15 +183,27 @@ class Samples(QWidget):
 
 
 def _card(sample: Sample) -> QWidget:
+    """An image with its words below it, or a text over the whole width with them."""
     card = QWidget()
     inner = QVBoxLayout(card)
     inner.setContentsMargins(0, 0, 0, 0)
     inner.setSpacing(2)
-    inner.addWidget(Picture(sample))
-    inner.addWidget(label(sample.label, "strong"))
+    if sample.image is not None:
+        inner.addWidget(Picture(sample))
+    elif sample.text:
+        inner.addWidget(label(sample.text, "caption", wrap=True))
+    words = inner
+    if sample.image is None:
+        words = QHBoxLayout()
+        words.setSpacing(8)
+    if sample.label:
+        words.addWidget(label(sample.label, "strong"))
     if sample.predicted:
-        right = sample.predicted == sample.label
-        inner.addWidget(label(card.tr("says {0}").format(sample.predicted), "caption" if right else "marked"))
+        right = not sample.label or sample.predicted == sample.label
+        words.addWidget(label(card.tr("says {0}").format(sample.predicted), "caption" if right else "marked"))
+    if words is not inner:
+        words.addStretch(1)
+        inner.addLayout(words)
     return card
 
 

@@ -28,11 +28,8 @@ from ..tasks.answers import ask, channels_taken, evaluating, tokens_taken
 from ..tasks.open import RESIZED, open_task
 from ..tasks.preparation import better_prepared
 from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
-from ..tasks.tokens import FILE, LENGTH, beside_data
+from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
 from ..tracing.reading import tensors_of
-
-WITH_TEXT = ("csv", "parquet", "text")
-"""Kinds of data that may need a tokeniser."""
 
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""

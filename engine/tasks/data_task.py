@@ -20,6 +20,7 @@ from .measuring import measure
 from .pixels import sample
 from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.protocol import Purpose, Rows
+from .tokens import in_words
 
 SHOWN = 5
 SHOWN_FROM = Split.CHOOSE
@@ -144,8 +145,9 @@ class DataTask:
             if self._data.labelled:
                 self._check_classes(outputs)
             said = [self._word(one) for one in self.purpose.answer(outputs, inputs).cpu().numpy()]
-        x = next(one for _, one in named_arrays(inputs))
-        return tuple(sample(x[i], self._word(targets[i]), said[i]) for i in range(len(rows)))
+        x, count = next(one for _, one in named_arrays(inputs)), len(rows)
+        words = [in_words(x[i::count], self.spec) for i in range(count)]  # of pairs the second ones follow
+        return tuple(sample(x[i], self._word(targets[i]), said[i], words[i]) for i in range(count))
 
     def _word(self, value: NDArray[Any]) -> str:
         """A target in words: a class by its name, numbers as they are, "" for what is unknown or does not fit."""

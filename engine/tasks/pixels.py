@@ -47,10 +47,10 @@ def per_channel(values: tuple[float, ...], x: torch.Tensor) -> torch.Tensor:
     return torch.tensor(values, dtype=x.dtype).reshape(1, -1, *([1] * (x.ndim - 2)))
 
 
-def sample(x: torch.Tensor, label: str, predicted: str) -> Sample:
-    """A preprocessed input [C, H, W] to look at; anything else has no picture."""
+def sample(x: torch.Tensor, label: str, predicted: str, text: str = "") -> Sample:
+    """A preprocessed input [C, H, W] to look at; anything else has no picture, but what a person reads of it."""
     low, high = float(x.min()), float(x.max())
-    return Sample(_picture(x, low, high), label, predicted, tuple(x.shape), low, high)
+    return Sample(_picture(x, low, high), label, predicted, tuple(x.shape), low, high, text)
 
 
 def _picture(x: torch.Tensor, low: float, high: float) -> NDArray[np.uint8] | None:

@@ -111,6 +111,7 @@ class Sample:
         shape: Shape of the preprocessed tensor.
         low: Smallest value after preprocessing.
         high: Largest value after preprocessing.
+        text: What a person reads of it where it is no image: tokens as text, the first of some numbers.
     """
 
     image: NDArray[np.uint8] | None
@@ -119,6 +120,7 @@ class Sample:
     shape: tuple[int, ...]
     low: float
     high: float
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ from .protocol import BYTES, TaskSpec, option
 FILE = "tokenizer.json"
 LENGTH = 128
 """Tokens of a sample, where nothing else is said."""
+WITH_TEXT = ("csv", "parquet", "text")
+"""Kinds of data that may hold text."""
+TEXT, NUMBERS = 160, 8
+"""Characters of a text, and how many of several numbers, that are shown of a sample."""
 MASKS = ("[MASK]", "<mask>")
 PADDINGS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>", "<eos>")
 """What tokenisers call the token that stands for a hidden one, and the one that fills up, where no file says it."""
@@ -46,6 +50,10 @@ class Tokens(Protocol):
         """Texts as the model takes them, each cut or filled up to `length` tokens."""
         ...
 
+    def text(self, numbers: Sequence[int]) -> str:
+        """Tokens as a person reads them, special ones by name, without what fills up."""
+        ...
+
 
 class Bytes:
     """Every byte of the UTF-8 text is a token; 0 fills up and hides. The model takes one tensor, by position."""
@@ -61,6 +69,10 @@ class Bytes:
     def padded(self, texts: Sequence[str], length: int) -> torch.Tensor:
         """[n, length] int64."""
         return torch.tensor([list(text.encode()[:length].ljust(length, b"\0")) for text in texts])
+
+    def text(self, numbers: Sequence[int]) -> str:
+        """The text; a byte that is part of none shows as such."""
+        return bytes(numbers).rstrip(b"\0").decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,11 @@ class HuggingFace:
         present = [[1] * len(one) + [0] * (length - len(one)) for one in ids]
         return {"input_ids": torch.tensor(filled), "attention_mask": torch.tensor(present)}
 
+    def text(self, numbers: Sequence[int]) -> str:
+        """What the tokeniser makes of tokens."""
+        filled = next((n for n, one in enumerate(reversed(numbers)) if one != self.padding), len(numbers))
+        return self.tokenizer.decode(list(numbers[: len(numbers) - filled]), skip_special_tokens=False)
+
 
 def tokens_of(spec: TaskSpec) -> Tokens:
     """The tokeniser that the option "tokenizer" names; without one, the tokenizer.json beside the data."""
@@ -108,6 +125,21 @@ def tokens_of(spec: TaskSpec) -> Tokens:
         )
         raise TaskError("task.tokenizer.missing", template, path=str(file), bytes=BYTES)
     return _read(file)
+
+
+def in_words(inputs: torch.Tensor, spec: TaskSpec) -> str:
+    """What a person reads of a sample [n, k]: tokens as text, else the first of its numbers; "" of other shapes."""
+    if inputs.ndim != 2:
+        return ""
+    if spec.kind in WITH_TEXT and not inputs.is_floating_point():
+        tokens = tokens_of(spec)
+        return "\n".join(_shortened(tokens.text(one)) for one in inputs[:, :TEXT].tolist())
+    numbers = [f"{number:.3g}" for number in inputs.flatten()[:NUMBERS].tolist()]
+    return ", ".join([*numbers, "\u2026"] if inputs.numel() > NUMBERS else numbers)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= TEXT else f"{text[:TEXT].rstrip()}\u2026"
 
 
 def tokenizer_in(where: Path) -> Path:

@@ -21,6 +21,7 @@ from .pixels import sample
 from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.protocol import Rows
+from .tokens import in_words
 from .unasked import NOT_ASKED
 from .user_file import UserFile
 from .user_metric import Answering, to_metric
@@ -189,10 +190,10 @@ class UserTask:
         x = next((x for _, x in named_arrays(inputs) if x.ndim), None)
         if x is None:
             return ()
-        return tuple(
-            sample(x[i], str(int(labels[i])) if labels is not None else "", predicted[i] if i < len(predicted) else "")
-            for i in range(min(SHOWN, len(x)))
-        )
+        count = min(SHOWN, len(x))
+        known = ["" if labels is None else str(int(labels[i])) for i in range(count)]
+        said = [predicted[i] if i < len(predicted) else "" for i in range(count)]
+        return tuple(sample(x[i], known[i], said[i], in_words(x[i : i + 1], self.spec)) for i in range(count))
 
 
 def _several(given: Any) -> tuple[Any, ...]:

@@ -7,8 +7,9 @@ what is missing. `--table` prints what is there. Times are taken by the clock on
 without what other programs took of the processor (one thread: the processor's time of the process).
 
 Latencies are shares of the original's, which ran in turns with each, so that a machine that changes its speed between
-two cells does not count. A cell in which the same file differs from itself by more than 5 % is void: the original in
-turns with itself, or the share that one cut model takes of it, measured five times from the beginning to the end.
+two cells does not count. A cell is void in which the same file differs from itself by more than 5 % in the 90th
+percentile of ten measurements: the original in turns with itself, and the share that one cut model takes of it, five
+times each from the beginning to the end.
 """
 
 import argparse
@@ -66,18 +67,26 @@ def errors(cell: dict[str, Any], measured: str) -> np.ndarray:
     return np.abs(np.array(cell["predicted"]) / np.array(cell[measured]) - 1)
 
 
-def itself(cell: dict[str, Any], clock: str) -> float:
-    """How far the same files are from themselves, at most: the original in turns, a small cut model over the cell."""
-    return float(np.max(np.abs([*cell[f"itself{clock}"], *cell[f"small{clock}"]])))
+def itself(cell: dict[str, Any], clock: str) -> np.ndarray:
+    """[10] how far the same files are from themselves: the original in turns, a small cut model over the cell."""
+    return np.abs(np.array([*cell[f"itself{clock}"], *cell[f"small{clock}"]]))
+
+
+def is_void(cell: dict[str, Any], clock: str) -> bool:
+    """The machine was too busy: by the same share of the measurements that the errors are judged by."""
+    return float(np.percentile(itself(cell, clock), 90)) > VOID
+
+
+def _two(values: np.ndarray) -> str:
+    return f"{np.median(values):.1%} / {np.percentile(values, 90):.1%}"
 
 
 def line(cell: dict[str, Any]) -> list[str]:
     """A row of the table."""
     cells = [name(cell), f"{cell['original_ms']:.3g}"]
     for clock in ("_wall", ""):
-        found, spread = errors(cell, f"measured{clock}"), itself(cell, clock)
-        numbers = f"{np.median(found):.1%} / {np.percentile(found, 90):.1%}"
-        cells += [numbers if spread <= VOID else f"void ({numbers})", f"{spread:.1%}"]
+        numbers = _two(errors(cell, f"measured{clock}"))
+        cells += [f"void ({numbers})" if is_void(cell, clock) else numbers, _two(itself(cell, clock))]
     left_out, speed = np.abs(cell["left_out"]), 1 / np.array(cell["measured"])
     realised = np.median(speed * np.array(cell["macs"]))
     return [*cells, f"{np.median(left_out):.1%}", f"{realised:.2f}"]
@@ -90,7 +99,7 @@ def table(results: list[dict[str, Any]]) -> str:
         "original ms",
         "error by the wall: median / 90 %",
         "itself",
-        "undisturbed: median / 90 %",
+        "undisturbed",
         "itself",
     )
     rows = [[*heads, "left out", "speed-up / MAC reduction"], ["---"] * 8]
@@ -98,7 +107,7 @@ def table(results: list[dict[str, Any]]) -> str:
     rows += [line(one) for one in good]
     text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     for clock, words in (("_wall", "by the wall"), ("", "undisturbed")):
-        valid = [one for one in good if itself(one, clock) <= VOID]
+        valid = [one for one in good if not is_void(one, clock)]
         if valid:
             every = np.concatenate([errors(one, f"measured{clock}") for one in valid])
             text += (
@@ -126,7 +135,7 @@ def main() -> None:
     results = {name(one): one for one in map(json.loads, lines)}
     for cell in cells() if not options.table else ():
         known = results.get(name(cell))
-        settled = known is not None and not (options.again and ("problem" in known or itself(known, "_wall") > VOID))
+        settled = known is not None and not (options.again and ("problem" in known or is_void(known, "_wall")))
         if settled or (options.only and not any(part in name(cell) for part in options.only)):
             continue
         done = {key: rounded(value) for key, value in in_a_process(cell, options.work).items()}

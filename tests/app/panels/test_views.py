@@ -15,12 +15,12 @@ from secateur.app.panels.history import History
 from secateur.app.panels.jobs import Jobs
 from secateur.app.panels.log import Log
 from secateur.app.panels.recovery import Recovery
-from secateur.app.panels.samples import Samples
+from secateur.app.panels.samples import Picture, Samples
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
-from secateur.engine.tasks.protocol import TaskSpec
+from secateur.engine.tasks.protocol import Sample, TaskSpec
 from tests.app.stand_in import StandIn, opened, task_info, travelled
 
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
@@ -221,6 +221,21 @@ def test_samples_are_shown_with_label_and_prediction(shown) -> None:
     texts = [each.text() for each in panel.findChildren(QLabel)]
     assert "Dress" in texts and "says Coat" in texts
     assert any("1x28x28, values \u22120.810 to 2.02" in t for t in texts)
+
+
+def test_samples_of_text_are_shown_as_the_model_reads_them(shown) -> None:
+    from PySide6.QtWidgets import QLabel
+
+    document = opened()
+    text = "[CLS] never been to hard rock cas ##ino before, will never ever step forward in it again! [SEP]"
+    samples = (Sample(None, "negative", "positive", (64,), 0.0, 3999.0, text), Sample(None, "", "", (2,), 0, 1, ""))
+    document.take_task(replace(task_info(), samples=samples))
+    panel = shown(Samples(document), 640, 260)
+    labels = {one.text(): one for one in panel.findChildren(QLabel) if one.isVisible()}
+    assert text in labels and "negative" in labels and labels["says positive"].property("role") == "marked"
+    assert labels[text].height() >= labels[text].heightForWidth(labels[text].width()) > 20, "not cut off"
+    assert not [one for one in panel.findChildren(Picture) if one.isVisible()]
+    assert any(one.endswith("values 0 to 4,000.") or one.endswith("values 0 to 4000.") for one in labels), labels
 
 
 def test_jobs_come_go_and_can_be_cancelled(shown, qtbot) -> None:

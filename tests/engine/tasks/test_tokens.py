@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import tokenizers
+import torch
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from secateur.engine.errors import TaskError
-from secateur.engine.tasks.tokens import tokens_of
+from secateur.engine.tasks.tokens import TEXT, in_words, tokens_of
 
 from .makers import spec
 
@@ -50,3 +51,22 @@ def test_what_is_no_tokeniser_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(TaskError, match=r"is no tokenizer\.json that can be read"):
         tokens_of(spec("csv", tmp_path / "a.csv"))
+
+
+def test_a_sample_reads_as_the_model_sees_it(tmp_path: Path) -> None:
+    """With the unknown words, and without what fills up; padding in the middle stays."""
+    write_tokenizer(tmp_path)
+    table = spec("csv", tmp_path / "a.csv")
+    assert in_words(torch.tensor([[1, 4, 7, 2, 3, 3]]), table) == "[CLS] a [UNK] [SEP]"
+    assert in_words(torch.tensor([[1, 3, 4, 3], [1, 5, 2, 3]]), table) == "[CLS] [PAD] a\n[CLS] b [SEP]"
+    long = in_words(torch.tensor([[4] * 900]), table)
+    assert len(long) <= TEXT + 1 and long.endswith("a\u2026")
+    byte = spec("text", tmp_path / "a.txt", options=(("tokenizer", "bytes"),))
+    assert in_words(torch.tensor([[*"né".encode(), 0, 0]]), byte) == "né"
+
+
+def test_numbers_read_as_numbers_and_images_not_at_all(tmp_path: Path) -> None:
+    table = spec("csv", tmp_path / "a.csv")  # without a tokeniser: none is looked for
+    assert in_words(torch.tensor([[0.5, 12.0]]), table) == "0.5, 12"
+    assert in_words(torch.arange(9.0)[None], table) == "0, 1, 2, 3, 4, 5, 6, 7, \u2026"
+    assert in_words(torch.zeros(1, 1, 8, 8), table) == ""
