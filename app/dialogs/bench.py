@@ -21,8 +21,8 @@ class WriteBench(FolderDialog):
         """Ask in a window."""
         sentence = self.tr(
             "Writes a folder with bench.py, the ONNX files of the original and of the present state, and example "
-            "inputs. Carry it to the other machine, run bench.py there (it needs onnxruntime and numpy; with "
-            "--provider CUDAExecutionProvider its GPU computes), and read its results.json here."
+            "inputs. Carry it to the other machine, run bench.py there (it needs onnxruntime and numpy, and says with "
+            "-h how to use a GPU), and read its results.json here."
         )
         super().__init__(window, self.tr("Measure elsewhere"), sentence, self.tr("Write the folder"), self.tr("bench"))
         document = window.document

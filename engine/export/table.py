@@ -44,6 +44,21 @@ def exporter_named(name: str) -> Exporter:
     return getattr(importlib.import_module(f".{module}", __package__), exporter)()
 
 
+OTHERS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tflite", ".engine", ".xml", ".mlpackage", ".pb", ".gguf")
+"""Endings of files with models that are not written: no folder is meant by them."""
+
+
 def format_of(path: str) -> str:
-    """The name of the format that a file's ending means; a path without such an ending is a folder for PyTorch."""
+    """The name of the format that a file's ending means; a path without such an ending is a folder for PyTorch.
+
+    Raises:
+        ExportError: The ending is that of a file which is not written.
+    """
+    if path.lower().endswith(OTHERS):
+        template = (
+            "No {ending} file is written. The ending {known} makes a file; any other name a folder for PyTorch, with "
+            "the weights as safetensors and the code that loads them."
+        )
+        known = " or ".join(one.suffix for one in EXPORTERS.values() if one.suffix)
+        raise ExportError("export.ending", template, ending=f".{path.rpartition('.')[2]}", known=known)
     return next((n for n, f in EXPORTERS.items() if f.suffix and path.lower().endswith(f.suffix)), "pytorch")

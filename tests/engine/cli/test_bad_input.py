@@ -57,6 +57,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a goal that cannot be reached": (["prune", MAKE, *SHAPE, "--keep-macs", "0.01%"], "MACs"),
     "epochs without data": (["prune", MAKE, *SHAPE, "--epochs", "2"], "--task"),
     "an export into no folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/none/out.onnx"], "no folder"),
+    "an export to a file that is not written": (["prune", MAKE, *SHAPE, "--export", "{mine}/a.pth"], "No .pth file"),
     "an export below a file": (["prune", MAKE, *SHAPE, "--export", "{mine}/notes.txt/out.onnx"], "no folder"),
     "an export over a folder": (["prune", MAKE, *SHAPE, "--export", "{mine}/dir.onnx"], "is a folder"),
     "a recipe that is no JSON": (["run", "{mine}/recipe.json"], "not JSON"),
