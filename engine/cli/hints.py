@@ -17,8 +17,19 @@ HINTS = {
 }
 """Code of a sentence -> the arguments that do what it asks for."""
 
+OBSTACLES = {
+    "kinds": "--depth",
+    "locks": "--lock",
+    "minimum": "--min-keep",
+    "multiple": "--multiple",
+    "scope": "--scope",
+}
+"""What stands in the way of a goal (`planning.obstacles`) -> the argument that sets it."""
+
 
 def with_hint(message: Message) -> str:
     """The sentence, and in brackets the arguments."""
     hint = HINTS.get(message.code)
+    if obstacles := message.arguments.get("obstacles"):
+        hint = ", ".join(OBSTACLES[name] for name, _ in obstacles)
     return f"{message} ({hint})" if hint else str(message)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli.arguments import parser
-from secateur.engine.cli.hints import HINTS, with_hint
+from secateur.engine.cli.hints import HINTS, OBSTACLES, with_hint
 from secateur.engine.cli.main import COMMANDS
 from secateur.engine.errors import Message
 
@@ -19,7 +19,7 @@ def test_every_hint_names_arguments_that_some_command_takes(capsys: pytest.Captu
         with pytest.raises(SystemExit):
             parser().parse_args([command, "--help"])
         known |= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    named = {flag for hint in HINTS.values() for flag in re.findall(r"--[a-z-]+", hint)}
+    named = {flag for hint in (*HINTS.values(), *OBSTACLES.values()) for flag in re.findall(r"--[a-z-]+", hint)}
     assert named and named <= known
 
 
@@ -31,4 +31,6 @@ def test_every_hint_belongs_to_a_sentence_and_no_sentence_of_the_engine_names_an
 
 def test_a_sentence_gets_its_arguments_and_another_none():
     assert with_hint(Message("project.moved", "{path} is gone.", {"path": "a"})) == "a is gone. (--moved OLD=NEW)"
+    told = {"advice": "b", "obstacles": (("multiple", False), ("kinds", True))}
+    assert with_hint(Message("plan.unreachable", "Not so: {advice}.", told)) == "Not so: b. (--multiple, --depth)"
     assert with_hint(Message("session.closed", "No model is open.")) == "No model is open."
