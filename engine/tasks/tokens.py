@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
+from numpy.typing import NDArray
 
 from ..errors import Message, TaskError
 from .packages import needed
@@ -131,10 +132,12 @@ def in_words(inputs: torch.Tensor, spec: TaskSpec) -> str:
     """What a person reads of a sample [n, k]: tokens as text, else the first of its numbers; "" of other shapes."""
     if inputs.ndim != 2:
         return ""
+    plain = inputs.float() if inputs.is_floating_point() else inputs  # numpy knows no bfloat16
+    rows: NDArray[Any] = plain.detach().cpu().numpy()
     if spec.kind in WITH_TEXT and not inputs.is_floating_point():
         tokens = tokens_of(spec)
-        return "\n".join(_shortened(tokens.text(one)) for one in inputs[:, :TEXT].tolist())
-    numbers = [f"{number:.3g}" for number in inputs.flatten()[:NUMBERS].tolist()]
+        return "\n".join(_shortened(tokens.text(one)) for one in rows[:, :TEXT].tolist())
+    numbers = [f"{number:.3g}" for number in rows.flatten()[:NUMBERS].tolist()]
     return ", ".join([*numbers, "\u2026"] if inputs.numel() > NUMBERS else numbers)
 
 

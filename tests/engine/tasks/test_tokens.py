@@ -68,5 +68,6 @@ def test_a_sample_reads_as_the_model_sees_it(tmp_path: Path) -> None:
 def test_numbers_read_as_numbers_and_images_not_at_all(tmp_path: Path) -> None:
     table = spec("csv", tmp_path / "a.csv")  # without a tokeniser: none is looked for
     assert in_words(torch.tensor([[0.5, 12.0]]), table) == "0.5, 12"
+    assert in_words(torch.tensor([[0.5, 12.0]], dtype=torch.bfloat16, requires_grad=True), table) == "0.5, 12"
     assert in_words(torch.arange(9.0)[None], table) == "0, 1, 2, 3, 4, 5, 6, 7, \u2026"
     assert in_words(torch.zeros(1, 1, 8, 8), table) == ""
