@@ -5,7 +5,16 @@ Wrong preprocessing is found here, before anything was pruned.
 
 from PySide6.QtCore import QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QFrame,
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
 
 from secateur.engine.tasks.protocol import Metric, Sample
 
@@ -192,18 +201,16 @@ def _card(sample: Sample) -> QWidget:
         inner.addWidget(Picture(sample))
     elif sample.text:
         inner.addWidget(label(sample.text, "caption", wrap=True))
-    words = inner
-    if sample.image is None:
-        words = QHBoxLayout()
-        words.setSpacing(8)
+    pictured = sample.image is not None
+    words = QBoxLayout(QBoxLayout.Direction.TopToBottom if pictured else QBoxLayout.Direction.LeftToRight)
+    words.setSpacing(2 if pictured else 8)
     if sample.label:
         words.addWidget(label(sample.label, "strong"))
     if sample.predicted:
         right = not sample.label or sample.predicted == sample.label
         words.addWidget(label(card.tr("says {0}").format(sample.predicted), "caption" if right else "marked"))
-    if words is not inner:
-        words.addStretch(1)
-        inner.addLayout(words)
+    words.addStretch(1)
+    inner.addLayout(words)
     return card
 
 

@@ -87,7 +87,7 @@ def _computing(device: str, precision: str) -> Any:
     import torch
 
     kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return torch.autocast(kind_of(device), kinds.get(precision, torch.bfloat16), enabled=precision in kinds)
+    return torch.autocast(kind_of(device), kinds.get(precision), enabled=precision in kinds)
 
 
 class _Clock:

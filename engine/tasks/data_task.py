@@ -146,7 +146,7 @@ class DataTask:
                 self._check_classes(outputs)
             said = [self._word(one) for one in self.purpose.answer(outputs, inputs).cpu().numpy()]
         x, count = next(one for _, one in named_arrays(inputs)), len(rows)
-        words = [in_words(x[i::count], self.spec) for i in range(count)]  # of pairs the second ones follow
+        words = in_words([x[i::count] for i in range(count)], self.spec)  # of pairs the second ones follow
         return tuple(sample(x[i], self._word(targets[i]), said[i], words[i]) for i in range(count))
 
     def _word(self, value: NDArray[Any]) -> str:

@@ -128,17 +128,24 @@ def tokens_of(spec: TaskSpec) -> Tokens:
     return _read(file)
 
 
-def in_words(inputs: torch.Tensor, spec: TaskSpec) -> str:
-    """What a person reads of a sample [n, k]: tokens as text, else the first of its numbers; "" of other shapes."""
-    if inputs.ndim != 2:
-        return ""
-    plain = inputs.float() if inputs.is_floating_point() else inputs  # numpy knows no bfloat16
-    rows: NDArray[Any] = plain.detach().cpu().numpy()
-    if spec.kind in WITH_TEXT and not inputs.is_floating_point():
+def in_words(samples: Sequence[torch.Tensor], spec: TaskSpec) -> list[str]:
+    """What a person reads of samples [n, k]: tokens as text, else the first of the numbers; "" of other shapes."""
+    if not samples or samples[0].ndim != 2:
+        return [""] * len(samples)
+    if spec.kind in WITH_TEXT and not samples[0].is_floating_point():
         tokens = tokens_of(spec)
-        return "\n".join(_shortened(tokens.text(one)) for one in rows[:, :TEXT].tolist())
-    numbers = [f"{number:.3g}" for number in rows.flatten()[:NUMBERS].tolist()]
-    return ", ".join([*numbers, "\u2026"] if inputs.numel() > NUMBERS else numbers)
+        return ["\n".join(_shortened(tokens.text(row)) for row in _array(one)[:, :TEXT].tolist()) for one in samples]
+    return [_first(_array(one).flatten()) for one in samples]
+
+
+def _array(x: torch.Tensor) -> NDArray[Any]:
+    plain = x.float() if x.is_floating_point() else x  # numpy knows no bfloat16
+    return plain.detach().cpu().numpy()
+
+
+def _first(numbers: NDArray[Any]) -> str:
+    words = [f"{number:.3g}" for number in numbers[:NUMBERS].tolist()]
+    return ", ".join([*words, "\u2026"] if len(numbers) > NUMBERS else words)
 
 
 def _shortened(text: str) -> str:

@@ -193,7 +193,8 @@ class UserTask:
         count = min(SHOWN, len(x))
         known = ["" if labels is None else str(int(labels[i])) for i in range(count)]
         said = [predicted[i] if i < len(predicted) else "" for i in range(count)]
-        return tuple(sample(x[i], known[i], said[i], in_words(x[i : i + 1], self.spec)) for i in range(count))
+        words = in_words([x[i : i + 1] for i in range(count)], self.spec)
+        return tuple(sample(x[i], known[i], said[i], words[i]) for i in range(count))
 
 
 def _several(given: Any) -> tuple[Any, ...]:

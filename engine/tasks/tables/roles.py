@@ -10,8 +10,20 @@ from ..texts import LANGUAGE
 from .protocol import Kind, Table
 
 LABELS = (
-    *("label", "labels", "target", "class", "score", "similarity", "similarity_score", "y"),
-    *("sentiment", "category", "intent", "topic", "emotion", "rating"),
+    "label",
+    "labels",
+    "target",
+    "class",
+    "score",
+    "similarity",
+    "similarity_score",
+    "y",
+    "sentiment",
+    "category",
+    "intent",
+    "topic",
+    "emotion",
+    "rating",
 )
 """What people call the column that holds what is right."""
 

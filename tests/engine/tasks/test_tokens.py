@@ -57,17 +57,17 @@ def test_a_sample_reads_as_the_model_sees_it(tmp_path: Path) -> None:
     """With the unknown words, and without what fills up; padding in the middle stays."""
     write_tokenizer(tmp_path)
     table = spec("csv", tmp_path / "a.csv")
-    assert in_words(torch.tensor([[1, 4, 7, 2, 3, 3]]), table) == "[CLS] a [UNK] [SEP]"
-    assert in_words(torch.tensor([[1, 3, 4, 3], [1, 5, 2, 3]]), table) == "[CLS] [PAD] a\n[CLS] b [SEP]"
-    long = in_words(torch.tensor([[4] * 900]), table)
+    assert in_words([torch.tensor([[1, 4, 7, 2, 3, 3]])], table) == ["[CLS] a [UNK] [SEP]"]
+    assert in_words([torch.tensor([[1, 3, 4, 3], [1, 5, 2, 3]])], table) == ["[CLS] [PAD] a\n[CLS] b [SEP]"]
+    (long,) = in_words([torch.tensor([[4] * 900])], table)
     assert len(long) <= TEXT + 1 and long.endswith("a\u2026")
     byte = spec("text", tmp_path / "a.txt", options=(("tokenizer", "bytes"),))
-    assert in_words(torch.tensor([[*"né".encode(), 0, 0]]), byte) == "né"
+    assert in_words([torch.tensor([[*"né".encode(), 0, 0]])], byte) == ["né"]
 
 
 def test_numbers_read_as_numbers_and_images_not_at_all(tmp_path: Path) -> None:
     table = spec("csv", tmp_path / "a.csv")  # without a tokeniser: none is looked for
-    assert in_words(torch.tensor([[0.5, 12.0]]), table) == "0.5, 12"
-    assert in_words(torch.tensor([[0.5, 12.0]], dtype=torch.bfloat16, requires_grad=True), table) == "0.5, 12"
-    assert in_words(torch.arange(9.0)[None], table) == "0, 1, 2, 3, 4, 5, 6, 7, \u2026"
-    assert in_words(torch.zeros(1, 1, 8, 8), table) == ""
+    assert in_words([torch.tensor([[0.5, 12.0]])], table) == ["0.5, 12"]
+    assert in_words([torch.tensor([[0.5, 12.0]], dtype=torch.bfloat16, requires_grad=True)], table) == ["0.5, 12"]
+    assert in_words([torch.arange(9.0)[None]], table) == ["0, 1, 2, 3, 4, 5, 6, 7, \u2026"]
+    assert in_words([torch.zeros(1, 1, 8, 8)], table) == [""]
