@@ -1,10 +1,12 @@
 """Names in an ONNX graph by which a runtime's fused blocks are found again, whatever it fuses and in which layout.
 
 A runtime calls a fused block after one of the nodes in it or after their last result, as it likes. Nodes that most
-runtimes fuse with the one before share a name here, "block12" with a number behind it; which these are depends on the
-graph alone, so a block has the same name in every cut model of a network.
+runtimes fuse with the one before share a name here, "block12" with a number behind it. The number says which operator
+of its kind in its module a block begins with, so a block has the same name in every cut model of a network, also where
+the exporter writes other nodes for some widths (it reshapes a single head once more).
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,7 +29,7 @@ def name_blocks(path: Path) -> None:
     graph = model.graph
     uses = Counter(_reads(graph))
     block, renamed, sizes = dict[str, int](), dict[str, str](), Counter[int]()
-    for number, node in enumerate(graph.node):
+    for number, node in zip(_numbers(model), graph.node, strict=True):
         before = next((name for name in node.input if name in block and uses[name] == 1), "")
         own = block[before] if before and node.op_type in FOLLOWING else number
         node.name = block_name(own, sizes[own])
@@ -44,10 +46,26 @@ def name_blocks(path: Path) -> None:
 
 def homes(path: Path) -> dict[str, str]:
     """The module that each block of a file belongs to, that of its first node; {} where the file does not say."""
-    model = onnx.load(str(path), load_external_data=False)
-    told = next((one.value for one in model.metadata_props if one.key == "homes"), "[]")
-    found = {block_of(block_name(number, 0)): home for number, home in enumerate(json.loads(told))}
+    model, found = onnx.load(str(path), load_external_data=False), dict[str, str]()
+    for node, home in zip(model.graph.node, _told(model), strict=True):
+        found.setdefault(block_of(node.name), home)
     return found if any(found.values()) else {}
+
+
+def _told(model: onnx.ModelProto) -> list[str]:
+    """The module of each node, "" where the file does not say."""
+    told = next((one.value for one in model.metadata_props if one.key == "homes"), None)
+    return [""] * len(model.graph.node) if told is None else json.loads(told)
+
+
+def _numbers(model: onnx.ModelProto) -> Iterator[int]:
+    """A number for each node, made of its module, its operator, and which one of these it is."""
+    seen = Counter[tuple[str, str]]()
+    for node, home in zip(model.graph.node, _told(model), strict=True):
+        kind = (home, node.op_type)
+        text = json.dumps([*kind, seen[kind]])
+        yield int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+        seen[kind] += 1
 
 
 def _read_by(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:

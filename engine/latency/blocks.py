@@ -5,6 +5,7 @@ means the same block in every cut model. What it adds in some of them only (a ch
 counts to the block that follows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..targets.protocol import Kernel
-from .naming import block_of
+from .naming import block_of, is_block
 from .protocol import Sample
 
 MIXED = 16
@@ -46,6 +47,7 @@ class Block:
         sizes: [K, widths] these sizes.
         monomials: Products of widths that its time is made of.
         seconds: [K] measured.
+        alike: [K] the samples in which it computes this; a runtime may do another thing at some widths.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Block:
     sizes: NDArray[np.int64]
     monomials: tuple[Monomial, ...]
     seconds: NDArray[np.float64]
+    alike: NDArray[np.bool_]
 
 
 def blocks_of(samples: Sequence[Sample]) -> list[Block]:
@@ -67,10 +70,14 @@ def blocks_of(samples: Sequence[Sample]) -> list[Block]:
 
 
 def _named(kernels: Sequence[Kernel]) -> dict[str, Kernel]:
-    """The first kernel of each block, which is what computes most in it."""
-    found = dict[str, Kernel]()
+    """The first kernel of each block, which is what computes most in it.
+
+    What a runtime of files adds to them it counts as it likes, so that its names for that mean nothing elsewhere.
+    """
+    found, of_a_file = dict[str, Kernel](), any(is_block(one.name) for one in kernels)
     for one in kernels:
-        found.setdefault(block_of(one.name), one)
+        if is_block(one.name) or not of_a_file:
+            found.setdefault(block_of(one.name), one)
     return found
 
 
@@ -86,22 +93,22 @@ def _attributed(kernels: Sequence[Kernel], common: frozenset[str]) -> dict[str, 
     return seconds
 
 
-def _block(name: str, alike: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> Block:
+def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: NDArray[np.int64]) -> Block:
     """One block, seen in every sample."""
-    first, times = alike[0], np.array(seconds)
-    ranks = {tuple(len(shape) for shape in one.sizes) for one in alike}
-    if len(ranks) > 1:
-        return Block(name, first.kind, (name,), (), kept[:, :0], ((),), times)  # one thing here and another there
-    flat = np.array([[size for shape in one.sizes for size in shape] for one in alike], np.int64)
+    every = [tuple(len(shape) for shape in one.sizes) for one in seen]
+    ranks = Counter(every).most_common(1)[0][0]
+    alike = np.array([one == ranks for one in every])
+    some, here = [one for one, same in zip(seen, alike, strict=True) if same], kept[alike]
+    flat = np.array([[size for shape in one.sizes for size in shape] for one in some], np.int64)
     widths, pattern = list[Width](), list[int | tuple[int, float]]()
-    for column in flat.reshape(len(alike), -1).T:
-        width = None if (column == column[0]).all() else _width(column, kept)
+    for column in flat.reshape(len(some), -1).T:
+        width = None if (column == column[0]).all() else _width(column, here)
         if width is not None and width not in widths:
             widths.append(width)
-        pattern.append(int(column[0]) if width is None else (widths.index(width), _factor(column, width, kept)))
+        pattern.append(int(column[0]) if width is None else (widths.index(width), _factor(column, width, here)))
     sizes = np.stack([_padded(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
-    shape = (first.kind, *ranks, *pattern)
-    return Block(name, first.kind, shape, tuple(widths), sizes, _monomials(first, pattern, len(widths)), times)
+    shape, monomials = (some[0].kind, ranks, *pattern), _monomials(some[0], pattern, len(widths))
+    return Block(name, some[0].kind, shape, tuple(widths), sizes, monomials, np.array(seconds), alike)
 
 
 def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> Width | None:

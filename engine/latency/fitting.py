@@ -115,8 +115,9 @@ def _coefficients(alike: list[Block], known: NDArray[np.int64], floor: float) ->
     """[monomials] of blocks of one shape, from all of their measurements."""
     from scipy import optimize  # Slow to import, and a session rarely measures latencies.
 
-    features = np.concatenate([_features(block)[known] for block in alike])
-    seconds = np.concatenate([block.seconds[known] for block in alike])
+    seen = [known[block.alike[known]] for block in alike]
+    features = np.concatenate([_features(block)[some] for block, some in zip(alike, seen, strict=True)])
+    seconds = np.concatenate([block.seconds[some] for block, some in zip(alike, seen, strict=True)])
     library: Any = optimize  # its types are not known
     scale, weight = np.maximum(np.abs(features).max(axis=0), 1e-30), 1 / np.maximum(seconds, max(floor, 1e-12))
     found: NDArray[np.float64] = library.nnls(features / scale * weight[:, None], seconds * weight)[0]

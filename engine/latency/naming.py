@@ -2,6 +2,8 @@
 
 import re
 
+VERSION = 2
+"""Of these names: what was measured under others does not fit."""
 _BEFORE = "before "
 """How a runtime that runs modules calls what lies between the one before and a module."""
 _NAME = re.compile(r"block\d+(?=\.)")
@@ -16,6 +18,11 @@ def block_of(name: str) -> str:
     """The block that a runtime's name for something means ("block12"); the name itself where it means none."""
     found = _NAME.search(name)
     return found.group() if found else name
+
+
+def is_block(name: str) -> bool:
+    """Whether a runtime's name for something means a block of a file, and not something that the runtime added."""
+    return _NAME.search(name) is not None
 
 
 def module_of(name: str) -> str:

@@ -23,6 +23,7 @@ from ..inputs import at_size
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..latency.fitting import fit
 from ..latency.homes import homes_of
+from ..latency.naming import VERSION
 from ..latency.protocol import LatencyTable, Sample
 from ..latency.sampling import SAMPLES, samples, steps
 from ..latency.savings import paying_step
@@ -78,6 +79,7 @@ class Measuring:
             "inputs": analysis.input_shapes,
             "outputs": analysis.outputs,
             "place": to_plain(self.target.place),
+            "names": VERSION,
             "machine": [self.machine, *map(_version, TOOLS)],
         }
         return named_by(self.folder, content)

@@ -8,7 +8,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from secateur.engine.export.fusable import name_blocks
+from secateur.engine.export.fusable import homes, name_blocks
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.latency.naming import block_of
@@ -54,6 +54,39 @@ def test_operators_that_are_fused_share_a_name_that_a_cut_does_not_change(files)
     for kind, block in names[0]:
         by_block.setdefault(block, []).append(kind)
     assert sorted(by_block.values()) == [["Conv"], ["Conv", "Add", "Relu"], ["Conv", "Relu"]]
+
+
+class Attention(nn.Module):
+    """Heads of eight dimensions; a single one is reshaped once more, as exporters do."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(32, 8 * heads) for _ in range(3))
+        self.out = nn.Linear(8 * heads, 32)
+
+    def forward(self, x):
+        each = [one(x).view(*x.shape[:2], self.heads, 8).transpose(1, 2) for one in (self.query, self.key, self.value)]
+        mixed = nn.functional.scaled_dot_product_attention(*each)
+        mixed = mixed.flatten(1, 2).unsqueeze(1) if self.heads == 1 else mixed
+        return self.out(mixed.transpose(1, 2).reshape(*x.shape[:2], -1))
+
+
+def test_layers_keep_their_names_where_a_single_head_takes_other_nodes(tmp_path):
+    """They would move the names of all that follows."""
+    products, counts = list[dict[str, str]](), list[int]()
+    for heads in (4, 1):
+        path = tmp_path / f"{heads}.onnx"
+        model = nn.Sequential(Attention(heads), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+        export_onnx_here(model, (torch.randn(2, 5, 32),), path, homes=True)
+        name_blocks(path)
+        graph, where = onnx.load(path).graph, homes(path)
+        heavy = [block_of(node.name) for node in graph.node if node.op_type in ("MatMul", "Gemm")]
+        products.append({block: where[block] for block in heavy})
+        counts.append(len(graph.node))
+    assert counts[0] != counts[1]
+    assert products[0] == products[1] and len(products[0]) == 8
+    assert set(products[0].values()) == {"0", "0.query", "0.key", "0.value", "0.out", "1", "3"}
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

@@ -1,5 +1,7 @@
 """Tables of latencies against a runtime whose times are a formula."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from secateur.engine.latency.protocol import LatencyTable
 from secateur.engine.latency.sampling import drawn, samples, steps
 from secateur.engine.planning.marks import check_plan
 from secateur.engine.structures.costs import kept_sizes
-from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.protocol import Kernel, TargetSpec
 from tests.engine.builders import tiny_analysis
 from tests.engine.latency.invented import Invented
 from tests.engine.planning.stacks import stack
@@ -74,6 +76,25 @@ def test_blocks_add_up_to_the_whole_without_its_overhead():
     made = table(Invented(CHAIN))
     kept = kept_sizes(CHAIN, CHAIN.empty())[None]
     assert made.by_block(kept).sum() + made.overhead == pytest.approx(float(made.nanoseconds(kept)[0]), abs=1)
+    assert [name for name, _ in made.blocks] == [f"block{n}" for n in range(6)]
+
+
+def test_what_a_runtime_runs_instead_in_one_sample_does_not_bend_the_table():
+    """At one width it runs something short with other shapes under the names of its layers."""
+    runtime, rows = Invented(CHAIN), Invented(CHAIN).samples()
+    other = tuple(replace(one, sizes=((1,),), seconds=1e-8) if "block" in one.name else one for one in rows[10].kernels)
+    rows[10] = replace(rows[10], kernels=other)
+    assert off(runtime, fit(rows, TargetSpec(), "", 8, 0.0), 8).max() < 0.02
+
+
+def test_what_a_runtime_adds_to_a_file_is_no_block_of_its_own():
+    """Its names for that count what it added: the same name is something else in another cut model."""
+    rows = Invented(CHAIN).samples()
+    for n, row in enumerate(rows):
+        added = [Kernel(f"Gelu_{(k + n) % 6}", "Gelu", ((2, k),), 1e-7) for k in range(6)]
+        mixed = [one for pair in zip(row.kernels, [*added, *added, *added], strict=False) for one in pair]
+        rows[n] = replace(row, kernels=(*mixed, *row.kernels[len(mixed) // 2 :]))
+    made = fit(rows, TargetSpec(), "", 8, 0.0)
     assert [name for name, _ in made.blocks] == [f"block{n}" for n in range(6)]
 
 
