@@ -79,13 +79,6 @@ class Drawing:
         painter.end()
         return made
 
-    def png(self) -> bytes:
-        """The picture as a file."""
-        content, buffer = _buffer()
-        self.image().save(buffer, "PNG")  # type: ignore[call-overload]
-        buffer.close()
-        return bytes(content.data())
-
     def svg(self) -> bytes:
         """The plot as vectors."""
         from PySide6.QtSvg import QSvgGenerator
@@ -110,7 +103,10 @@ class Drawing:
         if format == "csv":
             table = self.table()
             return lambda: table.text().encode()
-        made = self.png() if format == "png" else self.svg()
+        if format == "png":
+            image = self.image()
+            return lambda: _png(image)
+        made = self.svg()
         return lambda: made
 
     def copy(self, numbers: bool = False) -> None:
@@ -176,6 +172,13 @@ def _paint(widget: QWidget, painter: QPainter) -> None:
             if (in_vectors := getattr(each, "in_vectors", None)) is not None:
                 stack.enter_context(in_vectors())
         QWidget.render(widget, painter, QPoint(0, 0), renderFlags=QWidget.RenderFlag.DrawChildren)
+
+
+def _png(image: QImage) -> bytes:
+    content, buffer = _buffer()
+    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    buffer.close()
+    return bytes(content.data())
 
 
 def _buffer() -> tuple[QByteArray, QBuffer]:

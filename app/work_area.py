@@ -133,8 +133,12 @@ class WorkArea(QWidget):
 
     def reset(self) -> None:
         """Every panel where the sketch has it, in its size; tabs in their order."""
+        layout = self.holder.layout()
+        assert layout is not None
+        layout.setEnabled(False)  # once for all docks, not for each
         for dock in self.docks.values():
             dock.go_home()
+        layout.setEnabled(True)
         self._share_room()
         for where, tabs in self.tabs.items():
             self._order(tabs, [place.module for place in PLACES if place.where == where])

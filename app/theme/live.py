@@ -4,15 +4,17 @@ Widgets that paint themselves read `tokens()` in their `paintEvent` (a new style
 colours of its own, as plots do, listens to `Theme.changed`.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QFont, QFontDatabase
 from PySide6.QtWidgets import QApplication
 
+from .dressing import dress
 from .palette import palette
 from .style import style_sheet
-from .switching import Switching
+from .switching import Step, Switching, take_all
 from .values import DARK, LARGEST, LIGHT, SMALLEST, Sizes, Tokens
 
 
@@ -59,8 +61,8 @@ class Theme(QObject):
         """Take a look now, all at once."""
         self._take(scheme, self.sizes.body)
         self._switching.end()
-        for step in (self._undress, self._set_font, self._dress, self.changed.emit):
-            step()
+        for step in self._steps:
+            take_all(step())
 
     def resize(self, body: int) -> None:
         """Make all text smaller or larger now, all at once: `body` pixels for body text, within its bounds."""
@@ -71,7 +73,7 @@ class Theme(QObject):
         """Take a look, or another size of text, in turns of the event loop; what is seen changes after the last."""
         self._take(scheme or self.scheme, body or self.sizes.body)
         if self.switching or self._worn != (self.tokens, self.sizes):
-            self._switching.begin((self._undress, self._set_font, self._dress, self.changed.emit))
+            self._switching.begin(self._steps)
         else:  # Light as the system has it, after light as chosen: nothing looks different.
             self.changed.emit()
 
@@ -80,19 +82,26 @@ class Theme(QObject):
         dark = scheme is Scheme.DARK or (scheme is Scheme.SYSTEM and self._system_scheme() is Qt.ColorScheme.Dark)
         self.tokens = DARK if dark else LIGHT
 
-    def _undress(self) -> None:
+    @property
+    def _steps(self) -> tuple[Step, ...]:
+        return self._undress, self._set_font, self._dress, self._tell
+
+    def _undress(self) -> Iterator[None]:
         self.changing.emit()
-        self._app.setStyleSheet("")
+        yield from dress(self._app, "")
 
     def _set_font(self) -> None:
         font = body_font(self.sizes)
         if font != QApplication.font():
             QApplication.setFont(font)
 
-    def _dress(self) -> None:
+    def _dress(self) -> Iterator[None]:
         self._worn = (self.tokens, self.sizes)
         self._app.setPalette(palette(self.tokens))
-        self._app.setStyleSheet(style_sheet(self.tokens, self.sizes))
+        yield from dress(self._app, style_sheet(self.tokens, self.sizes))
+
+    def _tell(self) -> None:
+        self.changed.emit()
 
     @property
     def _app(self) -> QApplication:

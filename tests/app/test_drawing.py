@@ -54,7 +54,7 @@ def test_a_plot_is_an_image_and_vectors_with_its_words(window, name) -> None:
     drawing = by_name(window)[name]
     window.show_panel(drawing.panel)
     QApplication.processEvents()
-    image = QImage.fromData(drawing.png())
+    image = QImage.fromData(drawing.content("png")())
     widget = drawing.widget()
     assert (image.width(), image.height()) == (2 * widget.width(), 2 * widget.height())
     step = (max(1, image.width() // 60), max(1, image.height() // 60))

@@ -6,9 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+from shiboken6 import delete, isValid
 
-from secateur.app.theme import DARK, LIGHT, Scheme, Sizes, apply, contrast, score_colours, score_table, theme
+from secateur.app.theme import DARK, LIGHT, Scheme, Sizes, apply, contrast, dressing, score_colours, score_table, theme
 from secateur.app.theme.style import style_sheet
 from secateur.app.widgets.card import Card
 from secateur.app.widgets.labels import label
@@ -134,6 +144,48 @@ def test_a_switch_to_what_is_there_changes_nothing(app, qtbot) -> None:
     with qtbot.waitSignal(theme().changed):
         theme().switch(body=theme().sizes.body)
     assert not theme().switching
+
+
+def test_a_style_sheet_that_is_put_on_in_parts_looks_as_one_that_qt_puts_on(app, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(dressing, "PART", 2)
+    apply(app, Scheme.LIGHT)
+    card = QWidget()
+    rows = QVBoxLayout(card)
+    parts = [label("words", "heading"), QCheckBox("a choice"), QSpinBox(), QPushButton("go"), QPlainTextEdit("text")]
+    for part in parts:
+        part.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        rows.addWidget(part)
+    gone = QPushButton("on its way out", card)
+    parts[1].hide()
+    qtbot.addWidget(card)
+    card.resize(240, 300)
+    card.show()
+    qtbot.waitExposed(card)
+    gone.hide()
+    sheet = style_sheet(DARK, Sizes(16))
+    app.setStyleSheet("")
+    app.setStyleSheet(sheet)
+    parts[1].show()
+    expected = _settled(card)
+    for one in ("", sheet):
+        parts[1].hide()
+        turns = dressing.dress(app, one)
+        next(turns)
+        parts[1].show()  # in the midst of it
+        for _ in turns:
+            if isValid(gone):
+                delete(gone)
+    found = _settled(card)
+    assert found == expected
+    assert not any(part.testAttribute(Qt.WidgetAttribute.WA_SetStyle) for part in parts)
+    apply(app, Scheme.LIGHT)
+
+
+def _settled(widget: QWidget) -> QImage:
+    """The picture when every layout is done."""
+    for _ in range(3):
+        QApplication.processEvents()
+    return widget.grab().toImage()
 
 
 class Painted(QObject):

@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument(
         "--own-class", action="store_true", help="add only what plans for the own class give, where missing"
     )
+    parser.add_argument("--only-onnx", action="store_true", help="export again what has a result, and nothing else")
     parser.add_argument("--torch-pruning", action="store_true", help="Torch-Pruning on the same models too, 240 s each")
     parser.add_argument("--table", action="store_true", help="only print the table of the results that there are")
     given = parser.parse_args()
@@ -39,7 +40,7 @@ def main() -> None:
         known = read(own)
         if not given.table:
             for name in fnmatch.filter(import_module(f".{own}", __package__).names(), given.only):
-                fresh = name not in known and not given.own_class
+                fresh = name not in known and not (given.own_class or given.only_onnx)
                 if given.again or fresh or (given.failed and not perfect(known[name])):
                     known[name] = run(own, name, given.seconds, *(["--no-onnx"] if given.no_onnx else []))
                     write(own, known)
@@ -48,6 +49,10 @@ def main() -> None:
                     known[name] |= own_part(run(own, name, given.seconds, "--own-class"))
                     write(own, known)
                     print(f"{name:32s}  own class {[v for k, v in known[name].items() if 'own' in k]}", flush=True)
+                if given.only_onnx and "onnx" in known.get(name, {}):
+                    known[name]["onnx"] = onnx_part(run(own, name, given.seconds, "--only-onnx"))
+                    write(own, known)
+                    print(f"{name:32s}  onnx {known[name]['onnx']}", flush=True)
                 if given.torch_pruning and "torch_pruning" not in known.get(name, {"torch_pruning": 0}):
                     known[name]["torch_pruning"] = other(own, name, 240)
                     write(own, known)
@@ -92,6 +97,11 @@ def own_part(result: dict[str, Any]) -> dict[str, Any]:
     """What a run tells of plans for the own class; an error counts as none."""
     found = {key: value for key, value in result.items() if "own " in key}
     return found | ({"no own class": result["error"]} if "error" in result else {})
+
+
+def onnx_part(result: dict[str, Any]) -> float | str:
+    """What a run tells of the export; an error counts as a failed one."""
+    return f"failed: {result['error']}" if "error" in result else result["onnx"]
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """One model, in a process of its own: analysed, cut to half of everything, verified, exported; one line of JSON.
 
-`python -m tests.benchmarks.breadth.cell SET NAME [--no-onnx | --own-class]`
+`python -m tests.benchmarks.breadth.cell SET NAME [--no-onnx | --own-class | --only-onnx]`
 """
 
 import json
@@ -56,6 +56,12 @@ class Cell:
     def run_own(self) -> None:
         """Only what plans for the model's own class give."""
         self._own(self._analysed())
+
+    def run_onnx(self) -> None:
+        """Only the export of the model without half of everything."""
+        analysis = self._analysed()
+        made = cut(self.model, analysis, analysis.empty(), halves(analysis)[0], Edits(), self.inputs)
+        self._onnx(made.model)
 
     def _analysed(self) -> Analysis:
         outputs = self.subject.outputs
@@ -218,6 +224,8 @@ def main() -> None:
         cell = Cell(import_module(f".{own}", __package__).subject(name))
         if "--own-class" in sys.argv:
             cell.run_own()
+        elif "--only-onnx" in sys.argv:
+            cell.run_onnx()
         else:
             cell.run("--no-onnx" not in sys.argv)
     except Exception as error:
