@@ -16,8 +16,6 @@ Step: TypeAlias = Callable[[], Iterator[None] | None]
 """What is done at once, or in parts."""
 PAUSE = 1
 """Milliseconds between two steps: other timers, and what a step has others do, come before the next."""
-
-
 _DONE = object()
 
 

@@ -167,6 +167,7 @@ def test_a_style_sheet_that_is_put_on_in_parts_looks_as_one_that_qt_puts_on(app,
     app.setStyleSheet(sheet)
     parts[1].show()
     expected = _settled(card)
+    told = [Told(part) for part in parts]
     for one in ("", sheet):
         parts[1].hide()
         turns = dressing.dress(app, one)
@@ -177,8 +178,22 @@ def test_a_style_sheet_that_is_put_on_in_parts_looks_as_one_that_qt_puts_on(app,
                 delete(gone)
     found = _settled(card)
     assert found == expected
+    assert all(one.times == 2 for one in told), "a widget that measures its words has to hear of each"
     assert not any(part.testAttribute(Qt.WidgetAttribute.WA_SetStyle) for part in parts)
     apply(app, Scheme.LIGHT)
+
+
+class Told(QObject):
+    """How often a widget heard that its style changed."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.times = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        self.times += event.type() is QEvent.Type.StyleChange
+        return False
 
 
 def _settled(widget: QWidget) -> QImage:
