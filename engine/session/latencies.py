@@ -32,7 +32,7 @@ from ..structures.costs import costs, kept_sizes
 from ..surgery.cut import cut
 from ..surgery.protocol import Edits
 from ..targets.measure import machine_of
-from ..targets.profile import Profile, profile
+from ..targets.profile import Profile, profile, usual_speed
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
 from .opening import Prepared
@@ -166,15 +166,18 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
                 shown = Message("progress.measuring", "Measuring cut model {number} of {count}", numbers)
                 words = Progress(shown, done, len(plans))
                 if file is not None:
-                    found = yield from part_of(words, _profiled(measuring, original[0], file, token), words=False)
+                    job = _profiled(measuring, original[0], file, store, token)
+                    found = yield from part_of(words, job, words=False)
                     store.put(_key(kept_sizes(measuring.analysis, plan)), found)
                 done += 1
             shutil.rmtree(folder)
 
 
-def _profiled(measuring: Measuring, original: Path, file: Path, token: CancelToken) -> Job[Profile]:
-    target = replace(measuring.target, seconds=SECONDS)
-    return (yield from profile(original, file, measuring.prepared.inputs, target, token))
+def _profiled(
+    measuring: Measuring, original: Path, file: Path, store: Stored[Profile], token: CancelToken
+) -> Job[Profile]:
+    target, known = replace(measuring.target, seconds=SECONDS), filter(None, map(store.get, store))
+    return (yield from profile(original, file, measuring.prepared.inputs, target, token, usual_speed(known)))
 
 
 def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:

@@ -1,10 +1,12 @@
 """Profile a model in a process of its own: the time of the whole beside the original's, and of each fused block."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import Message
 from ..inputs import Inputs, at_size, write
@@ -35,9 +37,15 @@ class Profile:
 
 
 def profile(
-    original: str | Path, model: str | Path, inputs: Inputs, target: TargetSpec, token: CancelToken
+    original: str | Path,
+    model: str | Path,
+    inputs: Inputs,
+    target: TargetSpec,
+    token: CancelToken,
+    usual: float = 0.0,
+    blocks: bool = True,
 ) -> Job[Profile]:
-    """Time a model in turns with the original, then each of its fused blocks.
+    """Time a model in turns with the original, then each of its fused blocks; again where the machine was slower.
 
     Args:
         original: What the target's runtime takes.
@@ -45,6 +53,8 @@ def profile(
         inputs: Example inputs of both.
         target: Where, and how many seconds each; at this precision, batch and size.
         token: Kills the process within a tenth of a second.
+        usual: Seconds that the original usually takes here (`usual_speed`); 0 where that is not known.
+        blocks: Also time fused blocks.
     """
     require_inputs(inputs)
     check_target((original, model), target)
@@ -53,6 +63,7 @@ def profile(
         write(path, at_size(inputs, target.lengths))
         files = [str(Path(one).absolute()) for one in (original, model)]
         job = {"models": files, "inputs": str(path), "target": asdict(target)}
+        job |= {"usual": usual, "blocks": blocks}
         what = Message(
             "process.measuring", "The measurement with {title}", {"title": target_named(target.runtime).title}
         )
@@ -61,6 +72,12 @@ def profile(
         )
     numbers = {name: result[name] for name in ("seconds", "original", "wall", "original_wall")}
     return Profile(**numbers, kernels=tuple(map(_kernel, result["kernels"])))
+
+
+def usual_speed(known: Iterable[Profile]) -> float:
+    """Seconds that the original took in the median of what was measured; 0 where nothing was."""
+    seen = [one.original_wall for one in known]
+    return float(np.median(seen)) if seen else 0.0
 
 
 def _kernel(told: Sequence[Any]) -> Kernel:

@@ -19,7 +19,7 @@ from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import costs, kept_sizes
-from secateur.engine.targets.profile import Profile, profile
+from secateur.engine.targets.profile import Profile, profile, usual_speed
 from secateur.engine.targets.protocol import TargetSpec
 
 NETS = Path(__file__).with_name("latency_nets.py")
@@ -84,7 +84,8 @@ def _in_mixed_order(place: Path, files: list[Path], inputs: Inputs, target: Targ
     found = dict[int, Profile]()
     for number in order:
         file, label = (each + again)[number]
-        found[number] = _profiled(place, files[0], file, label, inputs, target)
+        known = usual_speed(found.values())
+        found[number] = _profiled(place, files[0], file, label, inputs, target, known, number < SAMPLES)
     return [found[number] for number in range(len(each) + len(again))]
 
 
@@ -135,14 +136,16 @@ def _named(analysis: Analysis, plan: Mask) -> str:
     return hashlib.sha256(kept_sizes(analysis, plan).tobytes()).hexdigest()[:16]
 
 
-def _profiled(place: Path, original: Path, file: Path, label: str, inputs: Inputs, target: TargetSpec) -> Profile:
-    """Measured now, or by a run that was stopped."""
+def _profiled(
+    place: Path, original: Path, file: Path, label: str, inputs: Inputs, target: TargetSpec, usual: float, blocks: bool
+) -> Profile:
+    """Measured now, or by a run that was stopped; fused blocks only of what the table is made of."""
     from secateur.engine.session.plain import from_json, to_json
 
     place.mkdir(parents=True, exist_ok=True)
     kept = place / f"{file.stem}{label}.json"
     if not kept.exists():
-        found = finish(profile(original, file, inputs, target, NEVER))
+        found = finish(profile(original, file, inputs, target, NEVER, usual, blocks))
         kept.with_suffix(".new").write_bytes(to_json(found))
         kept.with_suffix(".new").replace(kept)
     return from_json(kept.read_bytes(), Profile)
