@@ -63,14 +63,14 @@ def in_turns(ready: Sequence[tuple[Run, float]], times: list[list[float]], secon
             for place in range(len(ready)):
                 number = (place + rounds) % len(ready)
                 run, per_run = ready[number]
-                times[number] += _turn(run, math.ceil(TURN / per_run))
+                times[number] += turn(run, math.ceil(TURN / per_run))
             rounds += 1
             yield min(1.0, (time.perf_counter() - start) / budget, rounds / LEAST)
     finally:
         gc.enable()
 
 
-def _turn(run: Run, count: int) -> list[float]:
+def turn(run: Run, count: int) -> list[float]:
     """`count` timed runs in seconds; before several short ones, one that only fills the caches again."""
     if count > 1:
         run()

@@ -5,35 +5,37 @@ that the share of one in the other holds for the usual speed only. Timings of th
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
-from ..jobs import Job
-from .protocol import Run, TargetSpec
-from .worker import timed
+from ..jobs import Job, Progress
+from .bench import turn
+from .protocol import Run
 
 ATTEMPTS = 5
 """How often a measurement is begun at most; the calmest counts."""
 CALM = 0.05
 """By how much the original may be slower than usual in one that counts at once."""
 BRIEF = 0.1
-"""Seconds in which its speed is seen."""
+"""Seconds in which its speed is seen, in two runs at least."""
 LOOKS = 5
 """How often it is timed where nobody knows its usual speed: the fastest is taken for that."""
+PATIENCE = 3.0
+"""Seconds that each attempt waits for the usual speed, before it measures anyway."""
 
 Found = TypeVar("Found")
 Speed = Callable[[], Job[float]]
 
 
-def speed_of(original: tuple[Run, float], target: TargetSpec) -> Speed:
-    """What times the original for a moment: seconds of a run in the median."""
+def speed_of(run: Run, once: float) -> Speed:
+    """What times the original for a moment: seconds of a run in the median, where one takes about `once`."""
 
     def speed() -> Job[float]:
-        times, _ = yield from timed([original], replace(target, seconds=BRIEF))
-        return float(np.median(times[0]))
+        yield Progress("Measuring", 0, 100)
+        return float(np.median(turn(run, max(2, math.ceil(BRIEF / once)))))
 
     return speed
 
@@ -55,8 +57,8 @@ def calmest(measure: Callable[[], Job[tuple[Found, Sequence[float]]]], speed: Sp
         usual: Seconds of its run at the usual speed.
     """
     best, least = None, math.inf
-    before = yield from speed()
     for _ in range(ATTEMPTS):
+        before = yield from _waited(speed, usual)
         found, meanwhile = yield from measure()
         after = yield from speed()
         slower = max(before, after, *meanwhile) / usual - 1
@@ -64,6 +66,14 @@ def calmest(measure: Callable[[], Job[tuple[Found, Sequence[float]]]], speed: Sp
             best, least = found, slower
         if slower <= CALM:
             break
-        before = after
     assert best is not None  # one attempt was made
     return best
+
+
+def _waited(speed: Speed, usual: float) -> Job[float]:
+    """The original's speed as soon as it is the usual one, or when patience ends."""
+    begin = time.monotonic()
+    while True:
+        now = yield from speed()
+        if now <= (1 + CALM) * usual or time.monotonic() - begin > PATIENCE:
+            return now

@@ -19,7 +19,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     runtime = target_named(target.runtime)
     inputs = at_batch(read(job["inputs"]), target.batch)
     ready = [warmed(load(runtime, path, target), inputs, path) for path in files]
-    speed = speed_of(ready[0], target)
+    speed = speed_of(*ready[0])
     usual = job["usual"] or (yield from usual_of(speed))
 
     def in_turns() -> Job[tuple[dict[str, float], list[float]]]:

@@ -3,7 +3,14 @@
 import pytest
 
 from secateur.engine.jobs import finish
+from secateur.engine.targets import calm
 from secateur.engine.targets.calm import ATTEMPTS, calmest, usual_of
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """None waits for the usual speed."""
+    monkeypatch.setattr(calm, "PATIENCE", -1.0)
 
 
 def speeds(*seconds: float):
@@ -37,9 +44,9 @@ def test_one_at_the_usual_speed_counts_at_once():
 @pytest.mark.parametrize(
     ("seen", "meanwhile"),
     [
-        ((1.4, 1.0, 1.0), ((), ())),  # slower before it
-        ((1.0, 1.4, 1.0, 1.0), ((), (), ())),  # slower after it, which is before the next
-        ((1.0, 1.0, 1.0), ((1.4,), (1.0,))),  # slower meanwhile
+        ((1.4, 1.0, 1.0, 1.0), ((), ())),  # slower before it
+        ((1.0, 1.4, 1.4, 1.0, 1.0, 1.0), ((), (), ())),  # slower after it, and before the next
+        ((1.0, 1.0, 1.0, 1.0), ((1.4,), (1.0,))),  # slower meanwhile
     ],
 )
 def test_one_while_the_original_was_slower_is_made_again(seen, meanwhile):
@@ -48,11 +55,17 @@ def test_one_while_the_original_was_slower_is_made_again(seen, meanwhile):
 
 
 def test_of_all_that_were_disturbed_the_calmest_counts():
-    slow = [2.0] * (ATTEMPTS + 1)
-    slow[2] = slow[3] = 1.5
+    slow = [2.0] * (2 * ATTEMPTS)
+    slow[4] = slow[5] = 1.5
     measure, made = attempts()
     assert finish(calmest(measure, speeds(*slow), usual=1.0)) == 2 and len(made) == ATTEMPTS
 
 
 def test_the_fastest_of_some_looks_is_the_usual_speed():
     assert finish(usual_of(speeds(1.4, 1.0, 1.9, 1.1, 1.0))) == 1.0
+
+
+def test_an_attempt_waits_for_the_usual_speed(monkeypatch):
+    monkeypatch.setattr(calm, "PATIENCE", 60.0)
+    measure, made = attempts()
+    assert finish(calmest(measure, speeds(1.9, 1.4, 1.0, 1.0), usual=1.0)) == 0 and len(made) == 1
