@@ -29,7 +29,11 @@ Monomial: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Width:
-    """A size in a block that changes with the plan: kept positions of an axis, padded."""
+    """A size in a block that changes with the plan: kept positions of an axis, padded.
+
+    A negative padding rounds down: with the whole width it tells an axis that keeps everything from all others, which
+    runtimes compute otherwise where only these are multiples of what they like.
+    """
 
     axis: int
     padding: int
@@ -106,9 +110,21 @@ def _block(name: str, seen: Sequence[Kernel], seconds: Sequence[float], kept: ND
         if width is not None and width not in widths:
             widths.append(width)
         pattern.append(int(column[0]) if width is None else (widths.index(width), _factor(column, width, here)))
+    monomials, count = _monomials(some[0], pattern, len(widths)), len(widths)
+    odd = [n for n, width in enumerate(widths) if _is_odd(kept[:, width.axis])]
+    for n in odd:
+        others = [other for other in range(count) if other != n]
+        monomials += ((len(widths),), *((len(widths), other) for other in others))
+        widths.append(Width(widths[n].axis, -int(kept[0, widths[n].axis])))
     sizes = np.stack([_padded(kept[:, w.axis], w.padding) for w in widths], axis=1) if widths else kept[:, :0]
-    shape, monomials = (some[0].kind, ranks, *pattern), _monomials(some[0], pattern, len(widths))
+    shape = (some[0].kind, ranks, *pattern, *odd)
     return Block(name, some[0].kind, shape, tuple(widths), sizes, monomials, np.array(seconds), alike)
+
+
+def _is_odd(sizes: NDArray[np.int64]) -> bool:
+    """Whether the whole width, the first, is no multiple of what all others are multiples of."""
+    shared = int(np.gcd.reduce(sizes[sizes < sizes[0]])) if (sizes < sizes[0]).any() else 1
+    return int(sizes[0]) % shared > 0
 
 
 def _width(column: NDArray[np.int64], kept: NDArray[np.int64]) -> Width | None:

@@ -68,7 +68,7 @@ class LatencyTable:
             of them: then as much less of it as blocks are gone.
         constant: [N] nanoseconds.
         axes: [N, R] axes whose kept sizes multiply it, -1 where unused.
-        padding: [N, R] each of these is rounded up to a multiple of it.
+        padding: [N, R] each of these is rounded up to a multiple of it, where it is negative: down.
         block: [N] which block a term belongs to.
         blocks: Names and kinds of the fused blocks, as the runtime has them.
         trust: How far to trust it.

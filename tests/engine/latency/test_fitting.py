@@ -25,9 +25,9 @@ def table(runtime: Invented, multiple: int = 8, count: int = 12) -> LatencyTable
 
 def off(runtime: Invented, made: LatencyTable, multiple: int, plans: int = 20) -> np.ndarray:
     """Relative errors on random plans that the table has not seen."""
-    random = np.random.default_rng(7)
-    tried = [drawn(CHAIN, multiple, random, float(random.uniform(0.2, 0.9)), 0.3) for _ in range(plans)]
-    found = made.nanoseconds(np.stack([kept_sizes(CHAIN, plan) for plan in tried]))
+    random, analysis = np.random.default_rng(7), runtime.analysis
+    tried = [drawn(analysis, multiple, random, float(random.uniform(0.2, 0.9)), 0.3) for _ in range(plans)]
+    found = made.nanoseconds(np.stack([kept_sizes(analysis, plan) for plan in tried]))
     return np.abs(found / [runtime.seconds(plan) * 1e9 for plan in tried] - 1)
 
 
@@ -44,6 +44,11 @@ def test_widths_that_a_runtime_pads_are_recognised():
     made = table(runtime, multiple=1)
     assert set(made.padding[made.axes >= 0].tolist()) == {16}
     assert off(runtime, made, 1).max() < 0.02
+
+
+def test_whole_widths_that_a_runtime_does_not_like_are_told_from_all_others():
+    runtime = Invented(stack(8, 60), likes=8)  # 60 is none of the multiples that all plans keep otherwise
+    assert off(runtime, table(runtime, count=16), 8).max() < 0.06
 
 
 def test_blocks_that_compute_the_same_share_their_measurements():
