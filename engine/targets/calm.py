@@ -15,7 +15,7 @@ from ..jobs import Job, Progress
 from .bench import turn
 from .protocol import Run
 
-ATTEMPTS = 5
+ATTEMPTS = 3
 """How often a measurement is begun at most; the calmest counts."""
 CALM = 0.05
 """By how much the original may be slower than usual in one that counts at once."""
@@ -23,7 +23,7 @@ BRIEF = 0.1
 """Seconds in which its speed is seen, in two runs at least."""
 LOOKS = 5
 """How often it is timed where nobody knows its usual speed: the fastest is taken for that."""
-PATIENCE = 3.0
+PATIENCE = 2.0
 """Seconds that each attempt waits for the usual speed, before it measures anyway."""
 
 Found = TypeVar("Found")
