@@ -44,9 +44,10 @@ def name(cell: dict[str, Any]) -> str:
     return "/".join(str(cell[key]) for key in ("model", "runtime", "threads", "batch"))
 
 
-def in_a_process(cell: dict[str, Any], work: Path) -> dict[str, Any]:
-    """Run a cell."""
-    command = [sys.executable, "-m", "tests.benchmarks.latency", "--cell", json.dumps(cell | {"work": str(work)})]
+def in_a_process(cell: dict[str, Any], work: Path, anew: bool) -> dict[str, Any]:
+    """Run a cell; what an earlier run of it has measured counts, unless it is to be measured anew."""
+    job = cell | {"work": str(work), "anew": anew}
+    command = [sys.executable, "-m", "tests.benchmarks.latency", "--cell", json.dumps(job)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired:
@@ -138,7 +139,7 @@ def main() -> None:
         settled = known is not None and not (options.again and ("problem" in known or is_void(known, "_wall")))
         if settled or (options.only and not any(part in name(cell) for part in options.only)):
             continue
-        done = {key: rounded(value) for key, value in in_a_process(cell, options.work).items()}
+        done = {key: rounded(value) for key, value in in_a_process(cell, options.work, known is not None).items()}
         results[name(cell)] = done
         options.out.parent.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(one) + "\n" for one in results.values())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -45,13 +46,14 @@ def plans(analysis: Analysis) -> Iterator[Mask]:
         yield drawn(analysis, MULTIPLE, random, float(random.uniform(0.25, 0.9)), (0.1, 0.4)[number % 2])
 
 
-def run(model: str, target: TargetSpec, work: Path) -> dict[str, Any]:
+def run(model: str, target: TargetSpec, work: Path, anew: bool) -> dict[str, Any]:
     """Measure a cell; the cut models are written into `work` once for all targets of a model.
 
     Args:
         model: A key of `MODELS`.
         target: What to measure on.
         work: Also gets what was measured, so that a cell that was stopped goes on.
+        anew: Forget what was measured before.
     """
     with closing(Session()) as session:
         opened = finish(session.open(MODELS[model], evaluate=False))
@@ -61,6 +63,8 @@ def run(model: str, target: TargetSpec, work: Path) -> dict[str, Any]:
         files = _files(measuring, [*known, *tried], work / model)
         inputs = session.prepared.inputs
     place = work / model / "-".join(map(str, target.place[:4]))
+    if anew:
+        shutil.rmtree(place, ignore_errors=True)
     measured = _in_mixed_order(place, files, inputs, target)
     seen, itself, small = measured[: len(files)], measured[len(files) : -AGAIN], measured[-AGAIN:]
     rows = [
@@ -155,4 +159,4 @@ def main(text: str) -> None:
     """Run the cell that a line of JSON names, and write its result as one."""
     job = json.loads(text)
     target = TargetSpec(job["runtime"], job["threads"], job["batch"], multiple=MULTIPLE, seconds=SECONDS)
-    print(json.dumps(run(job["model"], target, Path(job["work"]))), flush=True)
+    print(json.dumps(run(job["model"], target, Path(job["work"]), job["anew"])), flush=True)

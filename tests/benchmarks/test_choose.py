@@ -3,6 +3,7 @@
 import pytest
 
 from secateur.engine.recovery.measured import POINTS
+from secateur.engine.scoring.criteria import CRITERIA
 from tests.benchmarks.choose import cifar, costs, expectations, fashion, harness, heads, language
 
 ALL = {"cifar": cifar, "fashion": fashion, "heads": heads, "language": language, "costs": costs}
@@ -19,3 +20,7 @@ def test_kept_results_are_of_known_cells_and_make_a_table(name: str) -> None:
         assert set(results) <= set(ALL[name].cells(protocol))
         if results:
             assert ALL[name].table(results).count("|") > 10 or len(results) == 1
+
+
+def test_what_ranks_parts_of_language_models_are_criteria() -> None:
+    assert set(language.CRITERIA.values()) <= set(CRITERIA) and set(language.CRITERIA) <= set(language.KINDS)

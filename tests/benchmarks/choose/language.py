@@ -29,6 +29,8 @@ from . import harness, packages, smollm
 
 SHARES = (0.1, 0.2, 0.3)
 KINDS = {"neurons": Kind.NEURON, "groups": Kind.KV_GROUP, "blocks": Kind.BLOCK}
+CRITERIA = {"blocks": "block-influence"}
+"""What ranks a kind; all others: Taylor."""
 LENGTH, BATCH = 128, 2
 STEPS = {"tiny": 1, "short": 100, "full": 100}
 TOKENS = {"tiny": 1, "short": 1, "full": 8}
@@ -70,11 +72,9 @@ def plan(session: Session, kind: str, share: float) -> Mask:
     """[S] what goes."""
     analysis = session.analysis
     few = Choices(batches=4)
+    scores = finish(session.score("s0", CRITERIA.get(kind, "taylor"), choices=few), harness.say)
     if kind != "mixed":
-        name = "influence" if kind == "blocks" else "taylor"
-        scores = finish(session.score("s0", name, choices=few), harness.say)
         return lowest(analysis, scores, KINDS[kind], share)
-    scores = finish(session.score("s0", "taylor", choices=few), harness.say)
     goal = Goal((Limit(Cost.PARAMETERS, 1.0 - share),), kinds=(Kind.NEURON, Kind.KV_GROUP, Kind.BLOCK))
     return solve(analysis, scores, goal, analysis.empty(), analysis.empty()).removed
 
