@@ -43,7 +43,7 @@ CHOOSE = 8
 def cells(protocol: str) -> list[str]:
     """Names of all measurements: what the cut costs and what repair gives, then those with recovery."""
     plans = [f"{kind}/{share}" for kind in (*KINDS, "mixed") for share in SHARES]
-    return ["original", *plans, *(f"{plan}/recovered" for plan in plans)]
+    return ["original", *plans, "original/recovered", *(f"{plan}/recovered" for plan in plans)]
 
 
 def run(cell: str, protocol: str) -> harness.Result:
@@ -52,6 +52,9 @@ def run(cell: str, protocol: str) -> harness.Result:
     kind, *rest = cell.split("/")
     with closing(Session()) as session:
         finish(session.open(_spec(protocol), evaluate=False), harness.say)
+        if cell == "original/recovered":  # what the steps teach of such texts, without a cut
+            whole = session.states()[0]
+            return {"parameters": whole.parameters, "recovered": _recovered(session, whole, protocol)}
         if kind == "original":
             metric = finish(session.evaluate("s0", Split.REPORT), harness.say)
             whole = session.states()[0]
@@ -147,8 +150,11 @@ def table(results: dict[str, harness.Result]) -> str:
                 cells = [_words(one.get("cut")), _words(one.get("repaired")), _words(more.get("recovered"))]
                 lines.append([f"{kind}, {share:.0%}", f"{left / whole:.1%}" if whole else f"{left:,}", *cells])
     head = ["removed", "parameters left", "after the cut", "least squares, no training", "100 steps"]
+    longer = _words(results.get("original/recovered", {}).get("recovered"))
     first = (
-        f"Perplexity of the original: {_words(original['original'])} (n = {original['original']['n']:,} tokens)\n"
+        f"Perplexity of the original: {_words(original['original'])} (n = {original['original']['n']:,} tokens)"
+        + (f", after the same steps without a cut {longer}" if longer else "")
+        + "\n"
         if original
         else ""
     )
