@@ -75,7 +75,8 @@ class Plot(pg.PlotWidget):
 
     @Slot()
     def _theme_changed(self) -> None:
-        self.recolour()
+        if "plotItem" in vars(self):  # not where Python has collected it already, and Qt has not deleted it yet
+            self.recolour()
 
 
 def _scatter(item: object) -> pg.ScatterPlotItem | None:
