@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from secateur.engine.errors import PlanError
+from secateur.engine.planning.classes import with_their_blocks
 from secateur.engine.structures.analysis import Mask
 
 from . import marking
@@ -33,8 +34,9 @@ class Planned(Shown):
         if self._refuses() or self.analysis is None:
             return
         asked = marking.as_mask(self.analysis, structures) & ~self.removed
-        touched = asked & ~self.locked
-        if (asked & self.locked).any():
+        locked = with_their_blocks(self.analysis, self.locked) if on else self.locked
+        touched = asked & ~locked
+        if (asked & locked).any():
             self.announced.emit(self.tr("What is locked stays as it is. Unlock it first."))
         words = self.tr("mark {0}") if on else self.tr("spare {0}")
         text = words.format(self._counted(touched))

@@ -63,7 +63,8 @@ def candidates(
 ) -> list[Candidate]:
     """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
     kinds = goal.kinds or DEFAULT_KINDS
-    markable = ~removed & ~locked & np.isfinite(scores)
+    barred = with_their_blocks(analysis, locked) if Kind.BLOCK in kinds else locked
+    markable = ~removed & ~barred & np.isfinite(scores)
     classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
     for one in analysis.sets:
         if one.kind in kinds and markable[one.structures].any():
@@ -74,6 +75,25 @@ def candidates(
     markable &= np.isfinite(rank)
     found = [_candidate(analysis, bundle, rank, value, removed, markable, goal) for bundle in all_bundles(analysis)]
     return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
+
+
+def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
+    """For each block [*] the structures that lie wholly in it."""
+    touched = [(one, {t for t, _ in one.touches}) for one in analysis.sets if one.kind is not Kind.BLOCK]
+    found: dict[int, NDArray[np.int64]] = {}
+    for block in np.unique(analysis.block_tensor[:, 0]).tolist():
+        inside = set(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
+        held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= inside]
+        found[block] = np.concatenate([np.zeros(0, np.int64), *held])
+    return found
+
+
+def with_their_blocks(analysis: Analysis, locked: Mask) -> Mask:
+    """[S] what is locked, and the blocks that cannot go because something in them is."""
+    found = locked.copy()
+    for block, held in held_by_blocks(analysis).items() if locked.any() else ():
+        found[block] |= locked[held].any()
+    return found
 
 
 def ranking_class(analysis: Analysis, one: CoupledSet, ranking: Ranking) -> tuple[object, ...]:
@@ -155,7 +175,7 @@ def _candidate(
     order = np.concatenate(parts, axis=1)
     ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
     whole = step(analysis, sets[0], max(goal.multiples.get(sets[0].kind, goal.multiple), 1))
-    least = max(whole, goal.least, ceil(goal.least_share * sets[0].count))
+    least = max(whole, goal.least, ceil(goal.least_share * sets[0].count - 1e-9))
     kept = remaining[0] - bundle.sizes[0] * np.arange(steps, -1, -1, dtype=np.int64)
     fits = (kept % whole == 0) & (kept >= least if sets[0].kind is not Kind.BLOCK else kept >= 0)
     fits[-1] = True  # nothing goes

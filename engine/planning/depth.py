@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Kind, Mask
-from .classes import DEFAULT_KINDS, Candidate, candidates
+from .classes import DEFAULT_KINDS, Candidate, candidates, held_by_blocks
 from .meter import Amounts, Meter, meter_of
 from .protocol import Cost, Goal
 from .search import Problem, finest
@@ -75,17 +75,6 @@ def lowest(
     return Problem(meter, marked, candidates(meter.analysis, scores, implied, locked, _widths(goal)), limits)
 
 
-def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
-    """For each block [*] the structures that lie wholly in it."""
-    touched = [(one, {t for t, _ in one.touches}) for one in analysis.sets if one.kind is not Kind.BLOCK]
-    found: dict[int, NDArray[np.int64]] = {}
-    for block in np.unique(analysis.block_tensor[:, 0]).tolist():
-        inside = set(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
-        held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= inside]
-        found[block] = np.concatenate([np.zeros(0, np.int64), *held])
-    return found
-
-
 def _tried(
     meter: Meter,
     blocks: Blocks,
@@ -139,9 +128,8 @@ def _blocks(
     for option in found:
         inside = held[int(option.order[0])]
         rated = value[inside].any()
-        if not locked[inside].any():
-            options.append(replace(option, value=np.array([value[inside].sum()]) if rated else own[option.order]))
-            value[option.order] = 0.0 if rated else own[option.order]
+        options.append(replace(option, value=np.array([value[inside].sum()]) if rated else own[option.order]))
+        value[option.order] = 0.0 if rated else own[option.order]
     blocks = Blocks(options, [], [held[int(option.order[0])] for option in options], value)
     walk = start_walk(meter, options, limits, np.ones(len(options), np.int64), removed)
     while not walk.met and walk.counts.any():

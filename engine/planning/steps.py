@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Kind, Mask
+from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
 from ..structures.memory import memory, peaks
 from .classes import Candidate
@@ -54,6 +54,8 @@ class Walk:
         kept: [A + 1] positions each axis keeps, one more entry (1) for index -1.
         dead: [N] how many removed blocks hold each term.
         costs: [K] of the plan as it stands.
+        beside: [C] for each candidate those that a step of it changes: itself, and whose structures share positions
+            with its own (heads with their dimensions or with the groups that serve them).
     """
 
     meter: Meter
@@ -65,6 +67,7 @@ class Walk:
     kept: NDArray[np.int64]
     dead: NDArray[np.int64]
     costs: Amounts
+    beside: list[frozenset[int]]
     _moves: dict[tuple[int, int], Move] = field(default_factory=dict[tuple[int, int], Move])
 
     @property
@@ -128,15 +131,11 @@ class Walk:
         self.removed[move.structures] = goes
         self.kept, self.dead, self.costs = self.kept - move.axes, self.dead + move.terms, costs
         self.counts[move.option] = move.count
-        self._moves = {key: m for key, m in self._moves.items() if key[0] != move.option and not self._overlapping}
-
-    @property
-    def _overlapping(self) -> bool:
-        """Heads and head dimensions in one plan: a step of the one changes what a step of the other takes."""
-        return len({option.one.kind for option in self.options} & {"head", "head dimension"}) > 1
+        changed = self.beside[move.option]
+        self._moves = {key: m for key, m in self._moves.items() if key[0] not in changed}
 
     def _move(self, number: int, direction: int) -> Move:
-        """The next step down (-1) or up (1); it only changes with its own set, or with one that overlaps it."""
+        """The next step down (-1) or up (1); it only changes with its own set, or with one beside it."""
         if (number, direction) not in self._moves:
             allowed = self.options[number].allowed
             place = int(np.searchsorted(allowed, int(self.counts[number]))) + direction
@@ -177,8 +176,7 @@ class Walk:
         return found
 
     def _positions(self, structures: NDArray[np.int64]) -> NDArray[np.int64]:
-        start, members = self.meter.analysis.member_start, self.meter.analysis.member_position
-        return np.concatenate([np.zeros(0, np.int64), *(members[start[s] : start[s + 1]] for s in structures)])
+        return _positions(self.meter.analysis, structures)
 
 
 def start_walk(meter: Meter, options: list[Candidate], limits: Amounts, counts: Counts, removed: Mask) -> Walk:
@@ -189,4 +187,27 @@ def start_walk(meter: Meter, options: list[Candidate], limits: Amounts, counts: 
     gone = meter.blocks[removed[meter.blocks[:, 0]], 1]
     dead = np.bincount(gone, minlength=len(meter.constant)).astype(np.int64)
     kept, costs = kept_sizes(analysis, removed), meter.measure(removed)
-    return Walk(meter, options, limits, counts.copy(), removed.copy(), holders, kept, dead, costs)
+    beside = _beside(analysis, options)
+    return Walk(meter, options, limits, counts.copy(), removed.copy(), holders, kept, dead, costs, beside)
+
+
+def _positions(analysis: Analysis, structures: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[M] positions of some structures, one behind the other."""
+    first, count = analysis.member_start[structures], np.diff(analysis.member_start)[structures]
+    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return analysis.member_position[np.repeat(first, count) + place]
+
+
+def _beside(analysis: Analysis, options: list[Candidate]) -> list[frozenset[int]]:
+    """[C] candidates that share positions, directly or through others, each with itself."""
+    together = [{number} for number in range(len(options))]
+    owner = np.full(int(analysis.axis_start[-1]), -1)
+    for number, option in enumerate(options):
+        positions = _positions(analysis, option.order)
+        for other in np.unique(owner[positions]).tolist():
+            if other >= 0 and together[other] is not together[number]:
+                together[other] |= together[number]
+                for one in together[number]:
+                    together[one] = together[other]
+        owner[positions] = number
+    return [frozenset(group) for group in together]

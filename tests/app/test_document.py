@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from secateur.app.document import Aspect, Document, Goal, Selection
 from secateur.engine.errors import EngineLost, PlanError, TaskError
 from secateur.engine.jobs import Cancelled, Progress
+from secateur.engine.planning.classes import held_by_blocks
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.events import Progressed
@@ -274,6 +275,17 @@ def test_locked_structures_are_not_marked(desk: Desk):
     desk.document.lock([FIRST], True)
     desk.document.mark([FIRST, FIRST + 1], True)
     assert not desk.document.marked[FIRST] and desk.document.marked[FIRST + 1]
+
+
+def test_a_block_is_not_marked_over_what_is_locked_in_it(desk: Desk):
+    document = desk.document
+    block = next(one.first for one in ANALYSIS.sets if one.kind is Kind.BLOCK)
+    document.lock(held_by_blocks(ANALYSIS)[block][:1], True)
+    document.mark([block], True)
+    assert not document.marked[block] and "locked" in desk.sentences[-1]
+    document.lock(held_by_blocks(ANALYSIS)[block][:1], False)
+    document.mark([block], True)
+    assert document.marked[block]
 
 
 def test_progress_is_shown_and_recovery_points_become_a_curve(desk: Desk, qtbot):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.planning.depth import held_by_blocks
+from secateur.engine.planning.classes import held_by_blocks
 from secateur.engine.planning.goal import DEFAULT_KINDS, solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.structures.analyse import analyse
@@ -92,6 +92,15 @@ def test_a_block_with_a_locked_filter_stays(analysis: Analysis):
     locked[filters.first] = True
     plan = planned(analysis, scores, 0.7, locked)
     assert gone(analysis, plan) == [] and not plan[filters.first]
+
+
+def test_where_blocks_alone_are_planned_one_with_a_locked_filter_stays(analysis: Analysis):
+    scores = rated(analysis, (1.0, 0.01, 0.02, 1.0))
+    locked = analysis.empty()
+    locked[next(one.first for one in analysis.sets if one.kind is Kind.FILTER and one.module == "1.1.inner")] = True
+    goal = Goal((Limit(Cost.MACS, 0.8),), kinds=(Kind.BLOCK,))
+    assert gone(analysis, solve(analysis, scores, goal, analysis.empty(), analysis.empty()).removed) == ["1.1"]
+    assert gone(analysis, solve(analysis, scores, goal, analysis.empty(), locked).removed) == ["1.2"]
 
 
 def test_the_best_block_of_equal_ones_always_stays(analysis: Analysis):

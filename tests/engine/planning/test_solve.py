@@ -82,6 +82,34 @@ def test_got_lies_within_one_per_cent_of_asked(cost: Cost):
         assert 0.99 * reached.asked <= reached.got <= reached.asked
 
 
+class Grouped(nn.Module):
+    """Eight heads of queries, served by four groups of keys and values; before them a grouped convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.mix = nn.Conv1d(1, 16, 1), nn.Conv1d(16, 16, 3, padding=1, groups=4)
+        self.q, self.k, self.v, self.o = nn.Linear(16, 32), nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.mix(self.stem(x).relu()).relu().transpose(1, 2)
+        q, k, v = (layer(x).unflatten(-1, (-1, 4)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        k, v = (one.repeat_interleave(2, dim=1) for one in (k, v))
+        return self.o(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.75])
+def test_a_limit_holds_where_kinds_lie_on_the_same_weights(share: float):
+    """Heads go with the group that serves them, filters with their channel group."""
+    torch.manual_seed(0)
+    analysis = analyse(Grouped().eval(), (torch.randn(2, 1, 6),))
+    assert {Kind.HEAD, Kind.KV_GROUP, Kind.FILTER, Kind.GROUP} <= {one.kind for one in analysis.sets}
+    for seed in range(12):
+        scores = np.random.default_rng(seed).random(analysis.count)
+        planned = solve(analysis, scores, limited(Cost.MACS, share), analysis.empty(), analysis.empty())
+        (reached,) = planned.reached
+        assert reached.got == costs(analysis, planned.removed).macs <= reached.asked
+
+
 def test_two_limits_hold_together_and_one_of_them_closely():
     goal = Goal((Limit(Cost.PARAMETERS, 0.7), Limit(Cost.MACS, 0.5)))
     planned = solve(ANALYSIS, SCORES, goal, NONE, NONE)
@@ -154,6 +182,14 @@ def test_every_set_keeps_its_least():
         for one in ANALYSIS.sets:
             least = max(goal.least, int(np.ceil(goal.least_share * one.count)))
             assert one.kind not in DEFAULT_KINDS or kept(marks, one) >= min(least, one.count)
+
+
+@pytest.mark.parametrize(("share", "count", "kept_least"), [(0.07, 100, 7), (0.55, 100, 55), (0.071, 100, 8)])
+def test_a_share_to_keep_is_not_rounded_up_by_what_floats_are_off(share: float, count: int, kept_least: int):
+    analysis = stack(1, count)
+    goal = limited(Cost.MACS, kept_least / count, least_share=share)
+    planned = solve(analysis, np.arange(count, dtype=float), goal, analysis.empty(), analysis.empty())
+    assert kept(planned.removed, analysis.sets[0]) == kept_least
 
 
 def test_multiples_are_those_of_each_kind():
