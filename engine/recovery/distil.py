@@ -13,7 +13,12 @@ from ..tracing.reading import answers_of
 
 
 def distillation_loss(
-    student: Any, teacher: Any, temperature: float, chosen: Sequence[str] = (), counts: Tensor | None = None
+    student: Any,
+    teacher: Any,
+    temperature: float,
+    chosen: Sequence[str] = (),
+    counts: Tensor | None = None,
+    logits: bool | None = None,
 ) -> Tensor:
     """Scalar distance of a student's answer to its teacher's, averaged over the tensors of floats in it.
 
@@ -22,7 +27,12 @@ def distillation_loss(
 
     Logits are compared as softened distributions (Hinton et al. 2015): [N, C] as they are, those of a language model
     [N, T, V] at the positions [N, T] that count, each alike, so that padding teaches nothing. Any other tensor is
-    compared by its mean squared error over the variance of the teacher's, so that 1 is what a constant would score.
+    compared by its mean squared error over the variance of the teacher's, so that 1 is what a constant would score,
+    vectors of tokens [N, T, H] at the positions that count.
+
+    Whether answers [N, values] are `logits` is for the task to say: distributions forget what is added to all values of
+    a sample, which is nothing to a class and everything to a regression. Where nobody has said it (a `task.py` without
+    class numbers), both distances are added up: no answer but the teacher's own brings both to zero.
     """
     answers = ([t for t in answers_of(one, chosen) if t.is_floating_point()] for one in (student, teacher))
     pairs = list(zip(*answers, strict=True))
@@ -31,8 +41,8 @@ def distillation_loss(
             "recovery.outputs", "The model's outputs hold no tensor of floats, there is nothing to distil from."
         )
     main = main_output(teacher)
-    counted = [(_at(s, counts), _at(t, counts)) if t is main else (s, t) for s, t in pairs]
-    return torch.stack([_distance(s, t, temperature) for s, t in counted]).mean()
+    counted = [(_at(s, counts), _at(t, counts)) if t is main or logits is False else (s, t) for s, t in pairs]
+    return torch.stack([_distance(s, t, temperature, logits) for s, t in counted]).mean()
 
 
 def _at(answer: Tensor, counts: Tensor | None) -> Tensor:
@@ -40,10 +50,16 @@ def _at(answer: Tensor, counts: Tensor | None) -> Tensor:
     return answer[counts] if counts is not None and answer.ndim == 3 and answer.shape[:2] == counts.shape else answer
 
 
-def _distance(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    if student.ndim == 2 and student.shape[1] > 1:
-        soft = F.log_softmax(teacher / temperature, dim=1)
-        guess = F.log_softmax(student / temperature, dim=1)
-        return F.kl_div(guess, soft, reduction="sum", log_target=True) / max(len(soft), 1) * temperature**2
-    variance = teacher.var(unbiased=False).clamp_min(1e-12)
-    return F.mse_loss(student, teacher) / variance
+def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool | None) -> Tensor:
+    distributions = logits is not False and student.ndim == 2 and student.shape[1] > 1
+    if not distributions:
+        return _error(student, teacher)
+    soft = F.log_softmax(teacher / temperature, dim=1)
+    guess = F.log_softmax(student / temperature, dim=1)
+    distance = F.kl_div(guess, soft, reduction="sum", log_target=True) / max(len(soft), 1) * temperature**2
+    return distance if logits else distance + _error(student, teacher)
+
+
+def _error(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared error over the teacher's variance."""
+    return F.mse_loss(student, teacher) / teacher.var(unbiased=False).clamp_min(1e-12)

@@ -83,9 +83,10 @@ class DataTask:
         return inputs_of(batch[0])
 
     def lesson(self, batch: Any) -> Lesson:
-        """The outputs for the inputs of a batch, of a language model at the tokens that are asked for."""
-        positions = self.purpose.counts
-        return Lesson(self.inputs(batch), counts=None if positions is None else positions(batch[1]))
+        """The outputs for the inputs of a batch, of models of tokens at those that count."""
+        inputs, positions = self.inputs(batch), self.purpose.counts
+        counts = None if positions is None else positions(inputs, batch[1])
+        return Lesson(inputs, counts, self.purpose.logits)
 
     def loss(self, model: Any, batch: Any) -> torch.Tensor | None:
         """The purpose's loss of a batch; None without targets."""

@@ -14,7 +14,10 @@ class Lesson:
         inputs: The inputs that teacher and student get.
         counts: Tensor of bool [N, T], which positions of answers [N, T, values] count; None where all do, or where
             answers have no positions.
+        logits: Whether answers [N, values] are logits, of which only the differences within a sample count; None where
+            nobody has said what the model is for.
     """
 
     inputs: Inputs
     counts: Any = None
+    logits: bool | None = None

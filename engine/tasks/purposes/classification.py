@@ -64,5 +64,6 @@ PURPOSE = Purpose(
     rows=top1_rows,
     statistic=_mean,
     error=_binomial,
+    logits=True,
     percent=True,
 )

@@ -88,6 +88,7 @@ PERPLEXITY = Purpose(
     statistic=_perplexity,
     error=bootstrap,
     count=_tokens,
-    counts=_asked,
+    counts=lambda _inputs, targets: _asked(targets),
+    logits=True,
     higher_is_better=False,
 )

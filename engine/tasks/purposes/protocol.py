@@ -36,7 +36,9 @@ class Purpose:
         statistic: The metric of all rows.
         error: Its standard error.
         count: Its n.
-        counts: Which positions count [N, T] of answers [N, T, values], by the targets; None where answers have none.
+        counts: Which positions count [N, T] of answers [N, T, values], by inputs and targets; None where answers have
+            none, also as what it gives.
+        logits: Answers [N, values] are logits, and no numbers that count by themselves.
         percent: Shown as per cent.
         higher_is_better: Direction.
         together: The loss compares the samples of a batch with each other: one by itself has none.
@@ -51,7 +53,8 @@ class Purpose:
     statistic: Callable[[Rows], float]
     error: Callable[[Rows, Callable[[Rows], float]], float]
     count: Callable[[Rows], int] = len
-    counts: Callable[[Any], Any] | None = None
+    counts: Callable[[Inputs, Any], Any] | None = None
+    logits: bool = False
     percent: bool = False
     higher_is_better: bool = True
     together: bool = False

@@ -86,5 +86,6 @@ PURPOSE = Purpose(
     rows=_rows,
     statistic=_mean_iou,
     error=bootstrap,
+    logits=True,
     percent=True,
 )

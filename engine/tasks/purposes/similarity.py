@@ -45,11 +45,21 @@ def _vectors(outputs: Any, inputs: Inputs) -> torch.Tensor:
         raise TaskError("task.similarity.outputs", template, given=told(found))
     if found.ndim == 2:
         return found
-    mask = inputs.get(MASK) if isinstance(inputs, Mapping) else None
+    mask = _mask(inputs)
     if mask is None:
         return found.mean(1)
     weights = mask.to(found)[:, :, None]
     return (found * weights).sum(1) / weights.sum(1).clamp_min(1)
+
+
+def _mask(inputs: Inputs) -> torch.Tensor | None:
+    return inputs.get(MASK) if isinstance(inputs, Mapping) else None
+
+
+def _counts(inputs: Inputs, _targets: Any) -> torch.Tensor | None:
+    """Tokens [2n, T] that there are."""
+    mask = _mask(inputs)
+    return None if mask is None else mask.bool()
 
 
 def _loss(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
@@ -82,5 +92,6 @@ PURPOSE = Purpose(
     rows=_rows,
     statistic=_spearman,
     error=bootstrap,
+    counts=_counts,
     together=True,
 )

@@ -1,19 +1,32 @@
 """The distance to the teacher is what the papers say, whatever the outputs are."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from secateur.engine.errors import SecateurError
+from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery.distil import distillation_loss
+from secateur.engine.recovery.finetune import recover
+from secateur.engine.recovery.optimizers import optimizer_of
+from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.schedule import END, START, one_cycle
+from secateur.engine.recovery.training import Training
+from secateur.engine.tasks.open import open_task
+from secateur.engine.tasks.purposes.table import purpose_named
+from tests.engine.scoring.given_task import GivenTask
+from tests.engine.tasks.makers import spec, write_npz
 
 
 def test_logits_are_compared_as_softened_distributions() -> None:
     student, teacher = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
     p, q = (teacher / 3).softmax(1), (student / 3).softmax(1)
     expected = 9 * (p * (p / q).log()).sum(1).mean()
-    assert torch.isclose(distillation_loss(student, teacher, 3.0), expected)
+    assert torch.isclose(distillation_loss(student, teacher, 3.0, logits=True), expected)
 
 
 def test_a_constant_answer_to_anything_else_scores_one() -> None:
@@ -23,6 +36,54 @@ def test_a_constant_answer_to_anything_else_scores_one() -> None:
 
 def test_one_number_a_sample_is_no_distribution() -> None:
     assert distillation_loss(torch.zeros(8, 1), torch.arange(8.0)[:, None], 2.0) > 0
+
+
+def test_an_offset_is_nothing_to_classes_and_counts_for_numbers() -> None:
+    teacher = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
+    expected = 25 / teacher.var(unbiased=False)
+    assert distillation_loss(teacher + 5, teacher, 2.0, logits=True).abs() < 1e-6
+    for unsaid in (False, None):
+        assert torch.isclose(distillation_loss(teacher + 5, teacher, 2.0, logits=unsaid), expected)
+    student = teacher + torch.randn(16, 3)
+    both = sum(distillation_loss(student, teacher, 2.0, logits=said) for said in (True, False))
+    assert torch.isclose(distillation_loss(student, teacher, 2.0), torch.as_tensor(both))
+
+
+@pytest.mark.parametrize(("purpose", "far"), [("regression", 0.05), ("classification", 4.0)])
+def test_numbers_come_back_to_those_of_the_teacher_without_targets(tmp_path: Path, purpose: str, far: float) -> None:
+    x = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
+    task = open_task(spec("arrays", write_npz(tmp_path / "a.npz", x=x), batch=8, options=(("purpose", purpose),)))
+    torch.manual_seed(0)
+    teacher, student = nn.Linear(4, 3), nn.Linear(4, 3)
+    student.load_state_dict({"weight": teacher.weight, "bias": teacher.bias + 5})
+    task.info(teacher)  # whom the metric agrees with
+    settings = RecoverySettings(epochs=20, learning_rate=0.1, threads=1)
+    bias = finish(recover(student, teacher, task, settings)).state_dict["bias"]
+    assert (float((bias - teacher.bias).detach().abs().max()) < far) is (purpose == "regression")
+
+
+def test_batches_with_class_numbers_are_of_a_classification_whoever_gives_them() -> None:
+    x, labels = torch.randn(8, 4), torch.arange(8) % 3
+    teacher, student, settings = nn.Linear(4, 3), nn.Linear(4, 3), RecoverySettings()
+    student.load_state_dict({"weight": teacher.weight, "bias": teacher.bias + 5})
+    of_nothing_else = GivenTask(x, 3, has_loss=False), settings, optimizer_of(student, settings), NeverCancelled()
+    training = Training(student, teacher, *of_nothing_else)
+    assert training.train_on((x, labels)) < 1e-6
+    assert training.train_on((x, labels.float())) > 1.0
+
+
+def test_padded_tokens_of_sentences_teach_nothing() -> None:
+    states = torch.randn(4, 5, 8, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0]])
+    purpose = purpose_named("similarity")
+    assert purpose.counts is not None
+    counts = purpose.counts({"input_ids": mask, "attention_mask": mask}, torch.zeros(2))
+    student = states + 1 + 100 * torch.randn(4, 5, 8) * (mask == 0)[:, :, None]
+    for answer in (lambda one: one, lambda one: {"sentence_embedding": states[:, 0], "tokens": one}):
+        found = distillation_loss(answer(student), answer(states), 2.0, counts=counts, logits=purpose.logits)
+        expected = 1 / states[mask == 1].var(unbiased=False)
+        assert torch.isclose(found, expected / (1 if answer(states) is states else 2))
+    assert purpose.counts((mask,), torch.zeros(2)) is None
 
 
 def test_all_outputs_count() -> None:
@@ -38,10 +99,10 @@ def test_logits_of_tokens_are_compared_where_they_count() -> None:
     p, q = (teacher / 2).softmax(2), (student / 2).softmax(2)
     each = 4 * (p * (p / q).log()).sum(2)
     expected = (each[0, :3].sum() + each[1, 0]) / 4
-    assert torch.isclose(distillation_loss(student, teacher, 2.0, counts=counts), expected)
+    assert torch.isclose(distillation_loss(student, teacher, 2.0, counts=counts, logits=True), expected)
     student[~counts] += 100 * torch.randn(8, 9)  # padding teaches nothing
-    assert torch.isclose(distillation_loss(student, teacher, 2.0, counts=counts), expected)
-    assert distillation_loss(student, teacher, 2.0, counts=torch.zeros_like(counts)) == 0
+    assert torch.isclose(distillation_loss(student, teacher, 2.0, counts=counts, logits=True), expected)
+    assert distillation_loss(student, teacher, 2.0, counts=torch.zeros_like(counts), logits=True) == 0
 
 
 def test_only_the_logits_of_a_language_model_are_distributions() -> None:
@@ -49,7 +110,7 @@ def test_only_the_logits_of_a_language_model_are_distributions() -> None:
     counts = torch.ones(2, 5, dtype=torch.bool)
     student, teacher = ({"logits": logits, "more": hidden + shift} for shift in (1.0, 0.0))
     expected = F.mse_loss(hidden + 1, hidden) / hidden.var(unbiased=False) / 2
-    assert torch.isclose(distillation_loss(student, teacher, 1.0, counts=counts), expected)
+    assert torch.isclose(distillation_loss(student, teacher, 1.0, counts=counts, logits=True), expected)
 
 
 def test_outputs_without_floats_are_refused() -> None:
