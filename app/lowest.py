@@ -104,7 +104,9 @@ class Lowest:
         document.take_arrivals(found.states)
         limit = loss_words(tolerance.loss, self.in_percent)
         if not found.states:
-            words = say("No budget that was tried loses at most {limit}. Allow more, or give each trial more epochs.")
+            none = say("No budget that was tried loses at most {limit}. Allow more, or give each trial more epochs.")
+            stays = say("What is there is the lowest already: every smaller budget that was tried loses over {limit}.")
+            words = stays if found.stays else none
             return document.work.say(words.format(limit=limit))
         last = found.states[-1]
         if document.contents.present == began and not document.marked.any() and not document.busy:

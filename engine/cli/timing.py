@@ -157,7 +157,12 @@ def loss_lines(found: Found) -> list[str]:
 
 
 def none_holds(found: Found, loss: float) -> SecateurError:
-    """The error where every budget that was tried loses too much."""
+    """The error where every budget that was tried loses too much, or only what is there already does not."""
+    if found.stays:
+        template = (
+            "What is there is the lowest already: every smaller budget that was tried loses more than {loss:.2%}."
+        )
+        return SecateurError("loss.lowest", template, loss=loss)
     made = [one for one in found.trials if one.state]
     best = min(made, key=lambda one: one.loss, default=None)
     nearest = ""

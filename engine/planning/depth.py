@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.analysis import Kind, Mask
 from .classes import DEFAULT_KINDS, Candidate, candidates, held_by_blocks
 from .meter import Amounts, Meter, meter_of
 from .protocol import Cost, Goal

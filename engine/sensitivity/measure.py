@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..devices import CPU, placed
-from ..errors import Message, PlanError, VerificationError
+from ..errors import Message, PlanError, SecateurError, VerificationError
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..planning.marks import keep
 from ..structures.analysis import Analysis, Mask, identities
@@ -23,6 +23,9 @@ from ..tasks.protocol import Metric, Split, Task
 from ..tracing.reading import Inputs
 from .protocol import Points, Sensitivity, Trial
 from .trials import remaining, removals, trials
+
+NO_NUMBER = "task.not_finite"
+"""The error of a model whose answers are no numbers; one that was cut on trial is left out, the others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ def sensitivity(
         text = Message("progress.without", "Without {count} of {of} in {layer}", words)
         try:
             found[point] = yield from _known(subject, point, points, token, Progress(text, done, len(wanted)))
-        except (PlanError, VerificationError) as error:
+        except SecateurError as error:
+            if not isinstance(error, PlanError | VerificationError) and error.message.code != NO_NUMBER:
+                raise
             notes.append(Message("sensitivity.left_out", "{trial}: {reason}", {"trial": text, "reason": error.message}))
     pairs = [[(number, int(n)) for n in row] for number, row in zip(numbers, removed, strict=True)]
     values, errors = (

@@ -133,7 +133,8 @@ def prune(
 def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[State]:
     """Where a course starts on a session: the last state, or where a run of it started that was stopped half-way.
 
-    Such a run shows by its cuts: the last one was not recovered, or it was to be followed by another one.
+    Such a run shows by its cuts: the last one was not recovered, or it was to be followed by another one. Where the
+    latency is limited, cuts of one run differ in that limit: it began with the first one of those that lie together.
     """
     path = session.history.path_to(session.states()[-1].id)
     cuts = [one for one in path if one.kind is StateKind.CUT]
@@ -144,11 +145,29 @@ def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[Stat
     ):
         return path[-1]
     table = yield from table_for(session, course.goal, token)
+    begun = path[-1]
     for before, after in reversed([*pairwise(path)]):
         first, *_ = round_goals(session.analysis, course.goal, session.removed(before.id), course.rounds, table)
-        if after.plan == course.intent(first):
-            return before
-    return path[-1]
+        if _untimed(after.plan) == _untimed(course.intent(first)):
+            begun = before
+        elif after.kind is StateKind.CUT and begun is not path[-1]:
+            break
+        if begun is before and (table is None or reported(before)):
+            break
+    return begun
+
+
+def _untimed(plan: PlanIntent | None) -> PlanIntent | None:
+    """Without a limit of the latency, which is corrected by what was measured."""
+    if plan is None or plan.goal is None or not plan.goal.timed:
+        return plan
+    others = tuple(limit for limit in plan.goal.limits if limit.cost is not Cost.LATENCY)
+    return replace(plan, goal=replace(plan.goal, limits=others))
+
+
+def reported(state: State) -> bool:
+    """Whether a state was a result: it was judged on the report split."""
+    return any(metric.split is Split.REPORT for metric in state.metrics)
 
 
 def sweep(
@@ -238,5 +257,6 @@ def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token
 
 
 def _known(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
-    children = (one for one in session.history.states.values() if one.parent == parent.id)
+    """A state that was made of this one before, on the data of now."""
+    children = (one for one in session.history.states.values() if one.parent == parent.id and not one.former)
     return next((one for one in children if alike(one)), None)

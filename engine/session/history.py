@@ -163,8 +163,10 @@ class History:
         return (self.spec, self.task) != before
 
     def mark_stale(self) -> None:
-        """What was measured by now was measured on something else."""
-        self.states = {key: replace(one, stale=bool(one.metrics)) for key, one in self.states.items()}
+        """What was measured by now was measured on something else, and what was trained learned from that."""
+        changed = {key: replace(one, stale=bool(one.metrics)) for key, one in self.states.items()}
+        self.states = {key: replace(one, former=bool(one.parent)) for key, one in changed.items()}
+        self.baselines = {}
 
     def _leave_out(self, damaged: list[int]) -> None:
         """Forget states whose way to the original is lost, and say what was damaged."""
@@ -216,9 +218,12 @@ class History:
             case "opened":
                 self._begin(record)
             case "task":
+                before = self.task
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
                 self.seal = str(record.get("seal", ""))
-                self.states = {key: replace(state, metrics=(), stale=False) for key, state in self.states.items()}
+                none = {key: replace(one, metrics=(), stale=False) for key, one in self.states.items()}
+                parted = before is not None
+                self.states = {k: replace(one, former=bool(one.parent) and parted) for k, one in none.items()}
                 self.baselines = {}  # they were trained on the data before, and judged by it
             case "state":
                 state = from_plain(record["state"], State)

@@ -86,7 +86,10 @@ TEMPLATES: dict[Role, str] = {
 """What is said of a part that has changed."""
 STALE = frozenset({Role.MODEL, Role.TASK, Role.DATA, Role.TOKENIZER})
 """What measured metrics depend on."""
-TEMPLATE_STALE = "Metrics measured before that are marked as stale: evaluate again to judge by what is there now."
+TEMPLATE_STALE = (
+    "Metrics measured before that are marked as stale: evaluate again to judge by what is there now. Baselines of "
+    "before are gone; what is pruned from now on is made anew."
+)
 
 
 def parts_of(model: ModelSpec, task: TaskSpec | None) -> tuple[Part, ...]:

@@ -170,7 +170,8 @@ class Session(Handing):
 
     def judged(self, state: str, split: Split, token: CancelToken = NEVER) -> Job[Metric]:
         """A state's metric on a split, measured now unless it has been."""
-        known = next((one for one in self.history.state(state).metrics if one.split is split), None)
+        one = self.history.state(state)
+        known = next((metric for metric in one.metrics if metric.split is split and not one.stale), None)
         return (yield from self.evaluate(state, split, token)) if known is None else known
 
     def score(

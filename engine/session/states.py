@@ -104,6 +104,7 @@ class State:
         device: Where it was recovered.
         stopped: Why its recovery ended before its time, None where it did not.
         stale: What `metrics` were measured on, or by, has changed since.
+        former: It was made on data that the task no longer has: it stays, but is no step of what is made now.
     """
 
     id: str
@@ -125,6 +126,7 @@ class State:
     device: str = CPU
     stopped: Message | None = None
     stale: bool = False
+    former: bool = False
 
     def with_metric(self, metric: Metric) -> "State":
         """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""

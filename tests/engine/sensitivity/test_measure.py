@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, Progress, finish
@@ -116,6 +117,21 @@ def test_halves_of_an_equal_split_lose_as_many_in_one_cut(tmp_path: Path, monkey
     assert len(found.keys) == 2 and found.removed.tolist() == [[3, 5], [3, 5]] and found.notes == ()
     assert (found.values[0] == found.values[1]).all() and len(seen) == 1 + 2
     session.close()
+
+
+def test_a_trial_whose_answers_are_no_numbers_is_left_out(session: Session, monkeypatch: pytest.MonkeyPatch):
+    task = session._need_task()
+    evaluate, full = task.evaluate, session.history.state("s0").parameters
+
+    def failing(predict: nn.Module, split: Split, token: object):
+        if sum(p.numel() for p in predict.parameters()) < 0.7 * full:
+            raise TaskError("task.not_finite", "The answers hold NaN.")
+        return (yield from evaluate(predict, split, token))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(task, "evaluate", failing)
+    found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
+    assert np.isnan(found.values).any() and not np.isnan(found.values).all()
+    assert any("The answers hold NaN." in str(note) for note in found.notes)
 
 
 def test_a_scope_says_which_sets(session: Session):

@@ -140,6 +140,24 @@ def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
     assert len(again.states()) == 7
 
 
+def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Path):
+    course = Course(HALF.goal, "l1", ONE_EPOCH)
+    first = finish(session.prune("s0", course))
+    assert [one.id for one in finish(session.prune("s0", course))] == [one.id for one in first]
+    other = write_project(tmp_path / "other", count=36).task
+    assert other is not None
+    finish(session.attach_task(other))
+    assert finish(begun_at(session, course, NeverCancelled())).id == first[-1].id
+    second = finish(session.prune("s0", course))
+    assert not {one.id for one in second} & {one.id for one in first} and not second[-1].former
+    session.history.mark_stale()
+    third = finish(session.prune("s0", course))
+    assert not {one.id for one in third} & {one.id for one in second}
+    again = Session(session.folder)
+    finish(again.restore())
+    assert [one.id for one in again.states() if one.former] == [one.id for one in first]
+
+
 def test_a_course_that_was_stopped_is_told_from_one_that_is_done(session: Session):
     course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from secateur.engine.cli.timing import none_holds
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
@@ -71,6 +72,15 @@ def test_what_is_there_is_not_made_again(session: Session, judged):
 def test_where_no_budget_holds_there_is_no_result(session: Session, judged):
     found = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
     assert found.states == () and not any(one.holds for one in found.trials)
+
+
+def test_where_nothing_smaller_holds_what_is_there_is_the_lowest(session: Session, judged):
+    cut = finish(session.lowest("s0", COURSE, Tolerance(0.04))).states[-1]
+    found = finish(session.lowest(cut.id, COURSE, Tolerance(0.04)))
+    assert found.states == () and found.stays and found.trials[-1].state == cut.id
+    assert "the lowest already" in str(none_holds(found, 0.04).message)
+    none = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
+    assert not none.stays and "No budget that was tried" in str(none_holds(none, 1e-6).message)
 
 
 def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):

@@ -7,7 +7,8 @@ import pytest
 
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.session.courses import Course
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.courses import Course, begun_at
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import StateKind
 from secateur.engine.session.timed import latency_of, table_for
@@ -51,6 +52,24 @@ def test_a_cut_that_is_measured_to_be_too_slow_is_cut_deeper_before_it_is_recove
     assert len(cuts) > 1 and all(one.parent == "s0" for one in cuts)
     count = len(runtime.measured)
     assert finish(session.prune("s0", goal))[0].id == cut.id and len(runtime.measured) == count  # all that is known
+
+
+def test_a_course_that_was_stopped_behind_a_corrected_cut_goes_on_from_where_it_began(
+    session: Session, runtime: Weighed
+):
+    runtime.slower, task = 1.2, write_project(session.folder.parent / "user").task
+    assert task is not None
+    finish(session.attach_task(task))
+    limit = Limit(Cost.LATENCY, amount=round(0.7 * taken(session, runtime) * 1e9))
+    asked = replace(course(limit), recovery=RecoverySettings(epochs=1, threads=1))
+    for progress in session.prune("s0", asked):
+        if progress.text == "Cut":
+            break
+    left = session.states()[-1]
+    assert left.kind is StateKind.CUT and left.plan != asked.intent(asked.goal)  # the limit was corrected
+    assert finish(begun_at(session, asked, NeverCancelled())).id == "s0"
+    made = finish(session.prune("s0", asked))
+    assert [one.kind for one in made] == [StateKind.CUT, StateKind.RECOVERED] and made[0].id == left.id
 
 
 def test_what_was_asked_predicted_and_measured_is_told_and_a_slower_cut_is_called_slower(
