@@ -10,6 +10,7 @@ from ..errors import Message
 from ..jobs import Job, Progress
 from ..tasks.protocol import Metric, Split
 from .isolation import modes_kept
+from .single import as_given_back
 from .training import Training
 
 
@@ -37,14 +38,14 @@ class Recovered:
 def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
     """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
     copy, step = training.student, training.step
-    with modes_kept(copy), placed(training.device, copy):
+    with modes_kept(copy), placed(training.device, copy), as_given_back(copy, training.own_types):
         copy.eval()
         metric = yield from training.task.evaluate(copy, Split.CHOOSE, training.token)
-    shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
-    yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
-    if best is not None and not _as_good(metric, best.metric):
-        return best
-    state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}
+        shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
+        yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
+        if best is not None and not _as_good(metric, best.metric):
+            return best
+        state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}
     since = best.best_epoch if best is not None and metric.value == best.metric.value else epoch
     return Recovered(state, metric, epoch, step, since)
 

@@ -51,6 +51,7 @@ def _at(answer: Tensor, counts: Tensor | None) -> Tensor:
 
 
 def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool | None) -> Tensor:
+    teacher = teacher.to(student.dtype)  # a student that is trained in single precision has one in half
     distributions = logits is not False and student.ndim == 2 and student.shape[1] > 1
     if not distributions:
         return _error(student, teacher)

@@ -58,7 +58,8 @@ class Features:
     def distance(self) -> Tensor | None:
         """Mean squared error over the teacher's variance, averaged over blocks; None where none can be compared."""
         pairs = [self._pair(path) for path in self.paths]
-        found = [F.mse_loss(s, t) / t.var(unbiased=False).clamp_min(1e-12) for s, t in filter(None, pairs)]
+        alike = [(s, t.to(s.dtype)) for s, t in filter(None, pairs)]  # see `single.py`
+        found = [F.mse_loss(s, t) / t.var(unbiased=False).clamp_min(1e-12) for s, t in alike]
         return torch.stack(found).mean() if found else None
 
     def _pair(self, path: str) -> tuple[Tensor, Tensor] | None:

@@ -28,6 +28,7 @@ from .protocol import RecoverySettings, Repair
 from .reading_layers import Kept
 from .reconstruct import reconstruct
 from .resume import Checkpoint, Position, course_of, put_back
+from .single import in_single
 from .training import Training
 
 SPOKEN = 5
@@ -96,7 +97,8 @@ def recover(
 def _run(training: Training, reference: tuple[nn.Module, Kept], checkpoint: Checkpoint) -> Job[Recovered]:
     found = checkpoint.load()
     best = (yield from _first(training, *reference)) if found is None else None
-    with placed(training.device, training.student, training.teacher):
+    models = training.student, training.teacher
+    with placed(training.device, *models), in_single(training.student) as training.own_types:
         return (yield from _trained(training, best, found or {}, checkpoint))
 
 

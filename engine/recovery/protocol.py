@@ -39,7 +39,7 @@ class RecoverySettings:
         features: Weight of the distance between what blocks give in student and teacher, 0 for none.
         mirror: Mirror about half of the images of each batch, anew each time; the teacher answers for them, so its
             weight has to be 1.
-        half: Forward and loss in bfloat16 where torch thinks it safe; weights stay as they are.
+        half: Forward and loss in bfloat16 where torch thinks it safe; weights are trained in single precision anyway.
     """
 
     epochs: int = 5

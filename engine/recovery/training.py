@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from .isolation import modes_kept
 from .mirroring import mirrored
 from .protocol import RecoverySettings
 from .schedule import one_cycle
+from .single import Types
 
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm over all parameters."""
@@ -44,6 +45,7 @@ class Training:
         steps: Steps in all, for the schedule.
         step: Steps done.
         device: Where it is trained and judged.
+        own_types: Of the student's tensors that are trained in single precision instead.
     """
 
     student: nn.Module
@@ -57,6 +59,7 @@ class Training:
     steps: int = 0
     step: int = 0
     device: str = CPU
+    own_types: Types = field(default_factory=dict[str, torch.dtype])
 
     def train_on(self, batch: Any) -> float:
         """One update on a batch; returns its loss."""
