@@ -9,6 +9,7 @@ from ..jobs import CancelToken, Job
 from ..latency.protocol import LatencyTable
 from ..planning.goal import reached
 from ..planning.protocol import Cost, Goal, Limit
+from ..targets.measure import machine_of
 from ..targets.protocol import TargetSpec, Timing
 from .states import State
 
@@ -105,10 +106,10 @@ def latency_of(session: "Session", state: State, goal: Goal, table: LatencyTable
 
 
 def _timings(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[tuple[Timing, Timing]]:
-    """Of the original and of a state, in turns unless both are known."""
+    """Of the original and of a state, in turns unless both are known of this machine: the table is of it too."""
     pair = (session.states()[0].id, state.id)
-    timings = [session.history.state(one).timings for one in pair]
-    known = [one for own in timings for one in own if one.target.place == target.place]  # at most one of each
+    timings, here = [session.history.state(one).timings for one in pair], (target.place, machine_of(target))
+    known = [one for own in timings for one in own if (one.target.place, one.machine) == here]  # at most one of each
     if len(known) == len(pair):
         return known[0], known[1]
     original, timing = yield from session.measure(pair, target, token)

@@ -87,6 +87,19 @@ def test_what_was_asked_predicted_and_measured_is_told_and_a_slower_cut_is_calle
     assert found.measured.median == pytest.approx(1e3 * taken(session, runtime, cut.id))
 
 
+def test_what_another_machine_measured_is_not_held_against_the_table_of_this_one(session: Session, runtime: Weighed):
+    goal = course(Limit(Cost.LATENCY, 0.7)).goal
+    (cut,) = finish(session.prune("s0", course(Limit(Cost.LATENCY, 0.7))))
+    for state in session.states():  # as in a project that was carried here
+        away = (replace(one, median=99 * one.median, machine="an older computer") for one in state.timings)
+        session.history.put(replace(state, timings=tuple(away)))
+    table = finish(table_for(session, goal, NeverCancelled()))
+    assert table is not None
+    found = finish(latency_of(session, session.history.state(cut.id), goal, table, NeverCancelled()))
+    assert found.measured.median == pytest.approx(1e3 * taken(session, runtime, cut.id))
+    assert found.original.median == pytest.approx(1e3 * taken(session, runtime)) and found.met
+
+
 def test_without_a_limit_of_the_latency_nothing_is_measured(session: Session, runtime: Weighed):
     finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
     assert not runtime.measured

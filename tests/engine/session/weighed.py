@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 from secateur.engine.session import latencies
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
+from secateur.engine.targets.measure import machine_of
 from secateur.engine.targets.profile import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec, Timing
 
@@ -48,7 +49,7 @@ class Weighed:
         self.measured.append(states)
         timings: list[Timing] = []
         for one in map(session.history.state, states):
-            timings.append(Timing(target, 1e3 * self.seconds(one), 0, 0, 5, ""))
+            timings.append(Timing(target, 1e3 * self.seconds(one), 0, 0, 5, machine_of(target)))
             session.history.put(replace(one, timings=(timings[-1],)))
         return tuple(timings)
         yield
