@@ -30,8 +30,12 @@ MODELS = {
     "shufflenet_v2_x1_0": ModelSpec("torchvision:shufflenet_v2_x1_0", input_shape=(2, 3, 128, 128)),
     "mobilenet_v3_large": ModelSpec("torchvision:mobilenet_v3_large", input_shape=(2, 3, 128, 128)),
     "minilm": ModelSpec(f"{NETS}:minilm", input_shape=(2, 32, 384)),
+    "efficientnet_b0": ModelSpec("torchvision:efficientnet_b0", input_shape=(2, 3, 128, 128)),
+    "googlenet": ModelSpec("torchvision:googlenet", input_shape=(2, 3, 128, 128)),
 }
 """None was looked at while the prediction was designed (ResNet-18, MobileNetV2 and the two bundled ones were)."""
+UNTOUCHED = ("efficientnet_b0", "googlenet")
+"""Chosen after the errors of the others had been looked at and profiles and tables mended for it; these see no more."""
 PLANS, SEED = 30, 20
 MULTIPLE = 16
 AGAIN = 5

@@ -4,6 +4,7 @@ import pytest
 
 from secateur.engine.recovery.measured import POINTS
 from secateur.engine.scoring.criteria import CRITERIA
+from tests.benchmarks import tables
 from tests.benchmarks.choose import cifar, costs, expectations, fashion, harness, heads, language
 
 ALL = {"cifar": cifar, "fashion": fashion, "heads": heads, "language": language, "costs": costs}
@@ -19,7 +20,13 @@ def test_kept_results_are_of_known_cells_and_make_a_table(name: str) -> None:
         results = harness.read(harness.RESULTS / f"{name}-{protocol}.jsonl")
         assert set(results) <= set(ALL[name].cells(protocol))
         if results:
-            assert ALL[name].table(results).count("|") > 10 or len(results) == 1
+            assert ALL[name].table(results, protocol).count("|") > 10 or len(results) == 1
+
+
+def test_the_readmes_tables_are_those_of_the_kept_results() -> None:
+    text = tables.README.read_text(encoding="utf-8")
+    assert {name for _, name, _ in tables.PLACE.findall(text)} == set(tables.TABLES)
+    assert tables.filled(text) == text, "python -m tests.benchmarks.tables puts the new ones in"
 
 
 def test_what_ranks_parts_of_language_models_are_criteria() -> None:

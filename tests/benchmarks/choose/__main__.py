@@ -53,7 +53,7 @@ def main() -> None:
             harness.run_missing(name, BENCHMARKS[name].cells(protocol), file, tuple(options.only), protocol)
         results = harness.read(file)
         if results:
-            sys.stdout.write(f"\n{BENCHMARKS[name].table(results)}\n")
+            sys.stdout.write(f"\n{BENCHMARKS[name].table(results, protocol)}\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ share data, seed and epochs. Torch-Pruning 1.6.1: group Taylor, global and isomo
 are reached. Ours: Taylor. Widths are free for both. Our recovery learns from the original alone, at temperature 4, on
 images of which half are mirrored (settings found on training images that nothing else reads). Plain: SGD with momentum
 0.9, cross entropy, the same one-cycle schedule, best epoch by the choose split; `mirrored` is plain training that gets
-mirrored images too, with their labels. Short protocol: 12,500 training images, 4 epochs each; `--full`: 45,000, 30.
+mirrored images too, with their labels; `default` is what the program does when nobody says otherwise. Short protocol:
+12,500 training images, 4 epochs each; `--full`: 45,000, 30.
 """
 
 import copy
@@ -43,7 +44,8 @@ KEEP = {"-27.6 %": 0.724, "2.0x": 0.5, "2.5x": 0.4}
 EPOCHS = {"tiny": 1, "short": 4, "full": 30}
 IMAGES = {"tiny": (512, 256, 256), "short": (12_500, 2_500, 10_000), "full": (45_000, 5_000, 10_000)}
 SEEDS = 3
-WAYS = tuple((selection, recovery) for selection in ("ours", "theirs") for recovery in ("ours", "plain", "mirrored"))
+RECOVERIES = {"ours": ("ours", "plain", "default"), "theirs": ("ours", "plain", "mirrored")}
+WAYS = tuple((selection, recovery) for selection, some in RECOVERIES.items() for recovery in some)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SCORED = 20
 """Batches that Torch-Pruning's scores are from, as many as ours take."""
@@ -144,7 +146,7 @@ def _trained(
     settings = RecoverySettings(epochs=EPOCHS[protocol], seed=seed, threads=torch.get_num_threads())
     if recovery == "ours":
         settings = replace(settings, distillation=1.0, temperature=4.0, mirror=True)
-    else:
+    elif recovery != "default":
         settings = replace(settings, distillation=0.0, optimizer=Optimizer.SGD, learning_rate=0.02, weight_decay=5e-4)
     given: Any = Mirrored(task) if recovery == "mirrored" else task
     done = finish(recover(student, teacher, given, settings), harness.say)
@@ -217,45 +219,52 @@ def _read(name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(images), np.asarray(table["label"].to_pylist(), np.int64)
 
 
-def table(results: dict[str, harness.Result]) -> str:
+def table(results: dict[str, harness.Result], protocol: str) -> str:
     """A row a cut and a way: top-1 after recovery, and what was lost against the uncut network, seed by seed."""
+    head = ["selection", "recovery", "MACs kept", "after the cut, %", "recovered, %", "lost, points", "seeds"]
     parts: list[str] = []
     for net in NETS:
-        base = results.get(f"{net}/base")
-        uncut = {
-            c.split("/")[-1]: one["metric"]["value"] for c, one in results.items() if c.startswith(f"{net}/uncut/")
-        }
-        lines = [
-            [
-                f"{net}",
-                "selection",
-                "recovery",
-                "MACs kept",
-                "after the cut, %",
-                "recovered, %",
-                "lost, points",
-                "seeds",
-            ]
-        ]
-        for cut in KEEP:
-            for selection, recovery in WAYS:
-                name = f"{net}/{cut}/{selection}-{recovery}/"
-                some = {c.split("/")[-1]: one for c, one in results.items() if c.startswith(name)}
-                if some:
-                    lost = [uncut[s] - one["metric"]["value"] for s, one in some.items() if s in uncut]
-                    kept = f"{100 * next(iter(some.values()))['kept']:.1f} %"
-                    values = [
-                        harness.spread([one[k]["value"] for one in some.values()], 2, 100) for k in ("cut", "metric")
-                    ]
-                    lines.append(
-                        [cut, selection, recovery, kept, *values, harness.spread(lost, 2, 100), str(len(some))]
-                    )
-        if base:
-            before, after = (100 * base[key]["value"] for key in ("original", "metric"))
-            longer = harness.spread(list(uncut.values()), 2, 100)
-            words = (
-                f"published weights {before:.2f} %, tuned {after:.2f} %, uncut with the same extra epochs {longer} %"
-            )
-            parts.append(f"{net}: {words} (n = {base['metric']['n']:,})\n")
+        lines = [[net, *head]]
+        lines += [_row(results, net, cut, *way) for cut in KEEP for way in WAYS if _seeds(results, net, cut, *way)]
+        if f"{net}/base" in results:
+            parts.append(_words(results, net))
         parts += [harness.rows(lines) + "\n"] if lines[1:] else []
-    return "\n".join([*parts, harness.machines(results)])
+    return "\n".join([*parts, harness.machines(results, len(cells(protocol)))])
+
+
+def _words(results: dict[str, harness.Result], net: str) -> str:
+    base = results[f"{net}/base"]
+    before, after = (100 * base[key]["value"] for key in ("original", "metric"))
+    longer = harness.spread(list(_uncut(results, net).values()), 2, 100)
+    words = f"published weights {before:.2f} %, tuned {after:.2f} %, uncut with the same extra epochs {longer} %"
+    return f"{net}: {words} (n = {base['metric']['n']:,})\n"
+
+
+def _row(results: dict[str, harness.Result], net: str, cut: str, selection: str, recovery: str) -> list[str]:
+    """Means over seeds, with their spread; losses of those seeds whose uncut network is there."""
+    some, uncut = _seeds(results, net, cut, selection, recovery), _uncut(results, net)
+    kept = harness.spread([one["kept"] for one in some.values()], 1, 100)
+    values = [harness.spread([one[k]["value"] for one in some.values()], 2, 100) for k in ("cut", "metric")]
+    lost = [uncut[seed] - one["metric"]["value"] for seed, one in some.items() if seed in uncut]
+    return [
+        cut.replace("-", "−"),
+        selection,
+        recovery,
+        f"{kept} %",
+        *values,
+        harness.spread(lost, 2, 100),
+        str(len(some)),
+    ]
+
+
+def _seeds(results: dict[str, harness.Result], *way: str) -> dict[str, harness.Result]:
+    """Results of a way by seed."""
+    net, cut, selection, recovery = way
+    name = f"{net}/{cut}/{selection}-{recovery}/"
+    return {cell.split("/")[-1]: one for cell, one in results.items() if cell.startswith(name)}
+
+
+def _uncut(results: dict[str, harness.Result], net: str) -> dict[str, float]:
+    """Top-1 of the network with the same extra epochs, by seed."""
+    named = {c.split("/")[-1]: one for c, one in results.items() if c.startswith(f"{net}/uncut/")}
+    return {seed: one["metric"]["value"] for seed, one in named.items()}

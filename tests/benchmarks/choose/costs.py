@@ -105,16 +105,16 @@ def _kilobytes(what: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(what))
 
 
-def table(results: dict[str, harness.Result]) -> str:
+def table(results: dict[str, harness.Result], protocol: str) -> str:
     """A row a criterion; beside the time that passed, what the processor worked: on a busy machine the two differ."""
     first = results.get("resnet50")
     lines = [["criterion", "ResNet-50, s (of processor)"]]
     lines[0] += [f"Llama 1.1B {dtype}, s (of processor), above the weights" for dtype in ("float32", "bfloat16")]
     for name in WEIGHTS_ONLY:
-        cells = [f"{first['took'][name]:.2f} ({first['processor'][name]:.2f})" if first else ""]
+        found = [f"{first['took'][name]:.2f} ({first['processor'][name]:.2f})" if first else ""]
         for dtype in ("float32", "bfloat16"):
             one = results.get(f"llama/{dtype}/{name}")
             words = f"{one['took']:.1f} ({one['processor']:.1f}), {one['above GB']:.2f} GB" if one else ""
-            cells.append(words)
-        lines.append([name, *cells])
-    return "\n".join([harness.rows(lines), "", harness.machines(results)])
+            found.append(words)
+        lines.append([name, *found])
+    return "\n".join([harness.rows(lines), "", harness.machines(results, len(cells(protocol)))])

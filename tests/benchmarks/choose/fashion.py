@@ -107,7 +107,7 @@ def _plain(metric: Metric) -> dict[str, Any]:
     return {"value": metric.value, "error": metric.error, "n": metric.count}
 
 
-def table(results: dict[str, harness.Result]) -> str:
+def table(results: dict[str, harness.Result], protocol: str) -> str:
     """A table a network: the curve, then criteria and baselines at half of the MACs."""
     parts: list[str] = []
     for net in NETS:
@@ -124,7 +124,7 @@ def table(results: dict[str, harness.Result]) -> str:
         lines = [[f"{net}: top-1, %", "MACs", "parameters", "after the cut", "recovered"]]
         for what, some in found.items():
             first = some[0]
-            share = f"{first['macs'] / whole:.1%}" if whole else f"{first['macs']:,}"
+            share = harness.percent(first["macs"] / whole, 1) if whole else f"{first['macs']:,}"
             cut = harness.spread([one[k]["value"] for one in some for k in ("cut", "original") if k in one], 2, 100)
             metric = harness.spread([one["metric"]["value"] for one in some], 2, 100)
             lines.append(
@@ -137,12 +137,12 @@ def table(results: dict[str, harness.Result]) -> str:
                 ]
             )
         parts.append("\n\n".join([harness.rows(lines), *refused]) + "\n")
-    return "\n".join([*parts, harness.machines(results)])
+    return "\n".join([*parts, harness.machines(results, len(cells(protocol)))])
 
 
 def _title(what: str) -> str:
     if what.startswith("keep"):
-        return f"taylor, keep {float(what.removeprefix('keep')):.0%}"
+        return f"taylor, keep {harness.percent(float(what.removeprefix('keep')))}"
     if what.startswith("baseline-"):
         return f"baseline: {what.removeprefix('baseline-')}"
     return what.replace("by-", "half, by ")

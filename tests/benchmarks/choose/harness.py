@@ -107,6 +107,13 @@ def spread(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str:
     return text if len(scaled) < 2 else f"{text} ± {stdev(scaled):.{digits}f}"
 
 
-def machines(results: dict[str, Result]) -> str:
-    """The machines of some results, in a line."""
-    return "; ".join(sorted({one["machine"] for one in results.values() if "machine" in one}))
+def percent(share: float, digits: int = 0) -> str:
+    """27.6 %."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def machines(results: dict[str, Result], cells: int = 0) -> str:
+    """How many cells of all are there, and the machines that measured them, in a line."""
+    found = [one["machine"] for one in results.values() if "machine" in one]
+    each = "; ".join(f"{machine} ({found.count(machine)})" for machine in sorted(set(found)))
+    return f"Cells run: {len(results)} of {cells}, on {each}."

@@ -224,7 +224,7 @@ def _plain(metric: Metric) -> dict[str, Any]:
     return {"name": metric.name, "value": metric.value, "error": metric.error, "n": metric.count}
 
 
-def table(results: dict[str, harness.Result]) -> str:
+def table(results: dict[str, harness.Result], protocol: str) -> str:
     """For each task a row a way of choosing, a column a share."""
     lines: list[str] = []
     for task in ("stsb", "sentiment"):
@@ -236,14 +236,14 @@ def table(results: dict[str, harness.Result]) -> str:
         first = next(iter(found.values()))["original"]
         head = f"{first['name']} x 100 (n = {first['n']:,}, ± {100 * first['error']:.1f})"
         lines.append(
-            harness.rows([[f"{task}: {head}", "0 %", *(f"{s:.0%}" for s in SHARES)], *_rows(found, first)]) + "\n"
+            harness.rows([[f"{task}: {head}", "0 %", *map(harness.percent, SHARES)], *_rows(found, first)]) + "\n"
         )
         lines.append(_claim(task, found, first) + "\n")
     if "speed" in results:
         one = results["speed"]
         words = [f"batch {t['batch']}: {t['original']:.2f} to {t['pruned']:.2f} ms" for t in one["timings"]]
         lines.append(f"40 % of the heads less, {one['tokens']} tokens, onnxruntime, one thread: {'; '.join(words)}\n")
-    return "\n".join([*lines, harness.machines(results)])
+    return "\n".join([*lines, harness.machines(results, len(cells(protocol)))])
 
 
 def _rows(found: dict[str, harness.Result], first: dict[str, Any]) -> list[list[str]]:
@@ -268,5 +268,5 @@ def _claim(task: str, found: dict[str, harness.Result], first: dict[str, Any]) -
                 if first["value"] - point["metric"]["value"] > first["error"]:
                     break
                 free = point["share"]
-            words.append(f"{way} {free:.0%}")
+            words.append(f"{way} {harness.percent(free)}")
     return f"{task}: removable within one standard error, without training: {', '.join(words)}."

@@ -136,7 +136,7 @@ def _plain(metric: Metric) -> dict[str, Any]:
     return {"value": metric.value, "error": metric.error, "n": metric.count}
 
 
-def table(results: dict[str, harness.Result]) -> str:
+def table(results: dict[str, harness.Result], protocol: str) -> str:
     """A row a plan: parameters left, perplexity after the cut, after the repair, after recovery."""
     lines: list[list[str]] = []
     original = results.get("original")
@@ -146,9 +146,10 @@ def table(results: dict[str, harness.Result]) -> str:
             one = results.get(f"{kind}/{share}", {})
             more = results.get(f"{kind}/{share}/recovered", {})
             if one or more:
-                left = (one or more)["parameters"]
-                cells = [_words(one.get("cut")), _words(one.get("repaired")), _words(more.get("recovered"))]
-                lines.append([f"{kind}, {share:.0%}", f"{left / whole:.1%}" if whole else f"{left:,}", *cells])
+                count = (one or more)["parameters"]
+                left = harness.percent(count / whole, 1) if whole else f"{count:,}"
+                words = [_words(one.get("cut")), _words(one.get("repaired")), _words(more.get("recovered"))]
+                lines.append([f"{kind}, {harness.percent(share)}", left, *words])
     head = ["removed", "parameters left", "after the cut", "least squares, no training", "100 steps"]
     longer = _words(results.get("original/recovered", {}).get("recovered"))
     first = (
@@ -158,7 +159,7 @@ def table(results: dict[str, harness.Result]) -> str:
         if original
         else ""
     )
-    return "\n".join([first, harness.rows([head, *lines]), "", harness.machines(results)])
+    return "\n".join([first, harness.rows([head, *lines]), "", harness.machines(results, len(cells(protocol)))])
 
 
 def _words(metric: dict[str, Any] | None) -> str:
