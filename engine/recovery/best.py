@@ -25,6 +25,7 @@ class Recovered:
         steps: Updates made.
         best_epoch: Epoch after which the best metric was first seen, 0 for before the first.
         stopped: Why training ended before its time, None where it did not.
+        improved: The metric is better than that of the model as it was given.
     """
 
     state_dict: dict[str, Tensor]
@@ -33,6 +34,7 @@ class Recovered:
     steps: int
     best_epoch: int
     stopped: Message | None = None
+    improved: bool = False
 
 
 def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
@@ -46,8 +48,10 @@ def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recove
         if best is not None and not _as_good(metric, best.metric):
             return best
         state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}
-    since = best.best_epoch if best is not None and metric.value == best.metric.value else epoch
-    return Recovered(state, metric, epoch, step, since)
+    same = best is not None and metric.value == best.metric.value
+    since = best.best_epoch if best is not None and same else epoch
+    improved = best is not None and (best.improved or not same)
+    return Recovered(state, metric, epoch, step, since, improved=improved)
 
 
 def _as_good(metric: Metric, other: Metric) -> bool:

@@ -72,8 +72,8 @@ def recover(
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
 
     Raises:
-        SecateurError: The settings cannot be, the model or data failed, or the loss is no number before any epoch has
-            made the model better; later the best is given back.
+        SecateurError: The settings cannot be, the model or data failed, or the loss is no number before any repair or
+            epoch has made the model better; later the best is given back.
         Cancelled: The token was set.
     """
     _check(settings)
@@ -120,7 +120,7 @@ def _trained(
             yield from _epoch(training, position, best, checkpoint)
             best = yield from better(best, training, position.epoch)
         except SecateurError as error:
-            if error.message.code not in NO_NUMBERS or not best.best_epoch:
+            if error.message.code not in NO_NUMBERS or not best.improved:
                 raise
             return replace(best, epochs=position.epoch, steps=training.step, stopped=_stopped(error, position, best))
         position = Position(position.epoch + 1, 0, position.batches, torch.get_rng_state())
@@ -130,7 +130,11 @@ def _trained(
 
 
 def _stopped(error: SecateurError, position: Position, best: Recovered) -> Message:
-    template = "{reason} Training ended in epoch {epoch}; the weights after epoch {best}, the best so far, are kept."
+    template = (
+        "{reason} Training ended in epoch {epoch}; the weights after epoch {best}, the best so far, are kept."
+        if best.best_epoch
+        else "{reason} Training ended in epoch {epoch}; the best so far, the model as it was repaired before, is kept."
+    )
     fields = {"reason": error.message, "epoch": position.epoch, "best": best.best_epoch}
     return Message("recovery.stopped", template, fields)
 

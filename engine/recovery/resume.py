@@ -119,7 +119,12 @@ class Checkpoint:
             "random": torch.get_rng_state(),
             "position": asdict(position),
             "course": list(thinned(self.points)),
-            "best": {"state_dict": best.state_dict, "metric": metric, "best_epoch": best.best_epoch},
+            "best": {
+                "state_dict": best.state_dict,
+                "metric": metric,
+                "best_epoch": best.best_epoch,
+                "improved": best.improved,
+            },
         }
         with suppress(SecateurError, OSError, RuntimeError):
             with being_written(self.path) as staged:
@@ -158,5 +163,6 @@ def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Posi
     seen = found["best"]
     fields: dict[str, Any] = {**seen["metric"], "split": Split(seen["metric"]["split"])}
     metric = Metric(**fields)
-    best = Recovered(seen["state_dict"], metric, 0, training.step, seen["best_epoch"])
+    improved = seen.get("improved", bool(seen["best_epoch"]))
+    best = Recovered(seen["state_dict"], metric, 0, training.step, seen["best_epoch"], improved=improved)
     return best, Position(**found["position"])

@@ -1,6 +1,7 @@
 """A recovery learns, chooses by the metric, repeats itself, and leaves the models and the process as they were."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -215,6 +216,22 @@ def test_the_best_until_the_answers_became_no_numbers_is_kept() -> None:
 
     result = finish(recover(_student(), TEACHER, Lost(), _settings(epochs=4)))
     assert result.best_epoch == 1 and "no numbers. Training ended in epoch 2" in str(result.stopped)
+
+
+def test_what_a_repair_gained_is_kept_where_no_epoch_was_better() -> None:
+    class Told(ToyTask):
+        values = iter((0.3, 0.8, 0.7))  # as given, with new statistics, after epoch 1
+
+        def evaluate(self, predict: Any, split: Split, token: Any) -> Job[Metric]:
+            metric = yield from super().evaluate(predict, split, token)
+            value = next(self.values, None)
+            if value is None:
+                raise TaskError("task.not_finite", "The model answers with values that are no numbers.")
+            return replace(metric, value=value)
+
+    result = finish(recover(_student(), TEACHER, Told(), _settings(epochs=4)))
+    assert result.best_epoch == 0 and result.metric.value == 0.8
+    assert "ended in epoch 2; the best so far, the model as it was repaired before, is kept" in str(result.stopped)
 
 
 def test_a_model_or_loss_that_raises_is_told_in_a_sentence() -> None:
