@@ -4,7 +4,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal, Slot
 
-from secateur.engine.errors import SecateurError
+from secateur.engine.errors import SecateurError, unexpected
 
 from .contents import Contents
 
@@ -32,6 +32,8 @@ class _Search(QRunnable):
             self._bridge.done.emit(solve(*self._arguments).removed, None, self._revision)
         except SecateurError as error:
             self._bridge.done.emit(None, error, self._revision)
+        except Exception as error:  # else nobody would hear of it: the window waits for an answer
+            self._bridge.done.emit(None, unexpected(error), self._revision)
 
 
 class Suggestion(QObject):

@@ -3,6 +3,7 @@
 Everything the engine has to say to a person is a `Message`; what stops a job is a `SecateurError` that carries one.
 """
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Union
@@ -100,3 +101,10 @@ class ExportError(SecateurError):
 
 class EngineLost(SecateurError):
     """The engine process died; the document is intact."""
+
+
+def unexpected(error: BaseException) -> SecateurError:
+    """What is said of a fault of our own, where it is caught."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    template = "Something failed that Secateur did not expect: {error}. Nothing was changed; the details say where."
+    return SecateurError("engine.unexpected", template, traceback.format_exc(), error=text)

@@ -15,13 +15,12 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SecateurError
+from ..errors import SecateurError, unexpected
 from ..jobs import Cancelled, CancelToken, Job, check
 from ..lacking import lack_of_memory
 from .events import Failed, Finished, Ready
@@ -98,7 +97,7 @@ def _send(outbox: Outbox, event: Finished | Failed) -> None:
     try:
         outbox.send(event)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        outbox.send(Failed(event.call, _unexpected(error)))
+        outbox.send(Failed(event.call, unexpected(error)))
 
 
 def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
@@ -107,7 +106,7 @@ def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
     except SecateurError as error:
         return Failed(call.number, lack_of_memory(error) or error)
     except BaseException as error:  # Also the SystemExit of a user's code: it ends the call, not the engine.
-        return Failed(call.number, lack_of_memory(error) or _unexpected(error))
+        return Failed(call.number, lack_of_memory(error) or unexpected(error))
 
 
 def run(session: Any, call: Call, outbox: Outbox) -> Any:
@@ -131,12 +130,6 @@ def _run_job(job: Job[Any], token: CancelToken, number: int, outbox: Outbox) -> 
             outbox.progress(number, progress)
             if token.is_set():
                 raise Cancelled
-
-
-def _unexpected(error: BaseException) -> SecateurError:
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    template = "Something failed that Secateur did not expect: {error}. Nothing was changed; the details say where."
-    return SecateurError("engine.unexpected", template, traceback.format_exc(), error=text)
 
 
 def connect() -> Wire:

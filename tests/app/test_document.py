@@ -261,6 +261,16 @@ def test_a_suggestion_that_comes_after_an_edit_is_dropped(desk: Desk, qtbot):
     assert document.marked.sum() == 1
 
 
+def test_a_plan_that_fails_by_a_fault_of_ours_is_said(desk: Desk, qtbot, monkeypatch):
+    def failing(*_):
+        raise IndexError("out of bounds")
+
+    monkeypatch.setattr("secateur.engine.planning.goal.solve", failing)
+    desk.document.suggest_plan()
+    qtbot.waitUntil(lambda: bool(desk.failures), timeout=5000)
+    assert "IndexError: out of bounds" in str(desk.failures[0]) and "Traceback" in desk.failures[0].details
+
+
 def test_a_plan_asked_for_before_scores_are_there_follows_them(desk: Desk, qtbot):
     document = desk.document
     document.set_criterion("l2")
