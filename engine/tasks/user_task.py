@@ -6,6 +6,7 @@ batches of another form, and `classes` may hold the names of the classes. Inputs
 """
 
 from collections.abc import Iterator, Sequence, Sized
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,7 +85,8 @@ class UserTask:
         if split not in self._counts and self.file.defines("batches"):
             given = self.file.call("batches", split.value)
             if isinstance(given, Sized):
-                self._counts[split] = len(given)
+                with suppress(TypeError):  # a loader over a stream has a length, and refuses to say it
+                    self._counts[split] = len(given)
         return self._counts.get(split, 0)
 
     def inputs(self, batch: Any) -> Inputs:

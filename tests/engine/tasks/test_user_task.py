@@ -238,3 +238,14 @@ def test_batches_of_tokens_say_where_a_student_learns_from_its_teacher(tmp_path:
     assert lesson.counts.tolist() == [[True, False, True], [False, False, True]]
     task = written(tmp_path, BATCHES)
     assert task.lesson(next(task.batches(Split.CALIBRATE))).counts is None
+
+
+def test_a_loader_over_a_stream_is_opened_though_it_refuses_to_say_its_length(tmp_path: Path) -> None:
+    text = (
+        "import torch\nfrom torch.utils.data import DataLoader, IterableDataset\n"
+        "class Stream(IterableDataset):\n    def __iter__(self):\n        yield from torch.eye(6)\n"
+        "def batches(split):\n    return DataLoader(Stream(), batch_size=2)\n"
+    )
+    task = written(tmp_path, text)
+    assert task.batch_count(Split.CALIBRATE) == 0
+    assert len(list(task.batches(Split.CALIBRATE))) == task.batch_count(Split.CALIBRATE) == 3
