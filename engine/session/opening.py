@@ -143,7 +143,8 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     began = time.monotonic()
     shown = Message("progress.original", "Evaluating the original")
     metric = yield from judged(task, model, Split.REPORT, token, shown)
-    seconds = (time.monotonic() - began) / max(metric.count, 1)
+    samples = info.sizes.get(Split.REPORT, 0) or metric.count  # of a language model it counts tokens
+    seconds = (time.monotonic() - began) / max(samples, 1)
     remark = yield from better_prepared(task, model, token)
     if remark is None:
         return (metric,), replace(info, seconds=seconds)
