@@ -145,10 +145,11 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     metric = yield from judged(task, model, Split.REPORT, token, shown)
     samples = info.sizes.get(Split.REPORT, 0) or metric.count  # of a language model it counts tokens
     seconds = (time.monotonic() - began) / max(samples, 1)
+    info = replace(info, seconds=seconds, notes=getattr(task, "remarks", ()))
     remark = yield from better_prepared(task, model, token)
     if remark is None:
-        return (metric,), replace(info, seconds=seconds)
-    return (metric,), replace(info, seconds=seconds, notes=(remark.message,), better=remark.spec)
+        return (metric,), info
+    return (metric,), replace(info, notes=(*info.notes, remark.message), better=remark.spec)
 
 
 def described(task: Task, model: Any | None) -> TaskInfo:

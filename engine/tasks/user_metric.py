@@ -1,5 +1,6 @@
 """What the user's `evaluate(model) -> dict` gets and gives: a module that can be stopped, and a metric."""
 
+import re
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, cast
@@ -7,12 +8,21 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..errors import TaskError
+from ..errors import Message, TaskError
 from ..jobs import CancelToken, check
 from .protocol import Metric, Split
 
-SMALLER_IS_BETTER = ("loss", "error", "perplexity", "mae", "mse", "rmse", "wer", "distance")
-PERCENT = ("acc", "right", "correct", "top", "f1", "dice", "precision", "recall", "agreement", "iou", "auc", "map")
+SMALLER_IS_BETTER = {
+    "loss", "losses", "logloss", "error", "errors", "err", "perplexity", "ppl", "nll", "entropy", "bce", "ce", "kl",
+    "divergence", "bits", "bpb", "bpc", "bpd", "mae", "mse", "rmse", "nmse", "nrmse", "msle", "rmsle", "mape",
+    "smape", "wape", "mase", "medae", "crps", "brier", "ece", "distance", "chamfer", "hausdorff", "distortion",
+    "wer", "cer", "ter", "der", "eer", "fpr", "fnr", "epe", "ade", "fde", "fid", "kid", "fvd", "lpips",
+}  # fmt: skip
+PERCENT = {
+    "acc", "accuracy", "right", "correct", "top", "f1", "dice", "jaccard", "precision", "recall", "sensitivity",
+    "specificity", "agreement", "iou", "miou", "auc", "auroc", "auprc", "ap", "map",
+}  # fmt: skip
+"""Whole words of the names of metrics."""
 BESIDE = ("n", "count", "standard_error", "higher_is_better", "percent")
 """Entries that say more about the first one instead of being a metric."""
 
@@ -57,10 +67,10 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
     name = next((name for name in numbers if name not in BESIDE), None)
     if name is None:
         raise TaskError("task.file.evaluate", "The dict that evaluate in {file} returned holds no number.", file=file)
-    value, lower = numbers[name], name.lower()
+    value, words = numbers[name], _words(name)
     if value != value:
         raise TaskError("task.not_finite", "evaluate in {file}: {name} is not a number.", file=file, name=name)
-    is_share = 0 <= value <= 1 and any(part in lower for part in PERCENT)
+    is_share = 0 <= value <= 1 and not words.isdisjoint(PERCENT)
     return Metric(
         name=name,
         value=value,
@@ -68,8 +78,30 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
         error=numbers.get("standard_error", 0.0),
         split=split,
         percent=bool(entries.get("percent", is_share)),
-        higher_is_better=bool(entries.get("higher_is_better", not any(part in lower for part in SMALLER_IS_BETTER))),
+        higher_is_better=bool(entries.get("higher_is_better", words.isdisjoint(SMALLER_IS_BETTER))),
     )
+
+
+def assumed(metric: Metric, given: Any, file: str) -> tuple[Message, ...]:
+    """Which direction was read off the name of a metric; nothing where what was `given` says it."""
+    if isinstance(given, Mapping) and "higher_is_better" in given:
+        return ()
+    template = (
+        "A higher {name} counts as better, because its name does not say otherwise. Where that is wrong, let evaluate "
+        "in {file} return 'higher_is_better': False beside it."
+        if metric.higher_is_better
+        else "A lower {name} counts as better, because that is usual for its name. Where that is wrong, let evaluate "
+        "in {file} return 'higher_is_better': True beside it."
+    )
+    return (Message("task.file.direction", template, {"name": metric.name, "file": file}),)
+
+
+def _words(name: str) -> set[str]:
+    """Words of a name in lower case, also those in camel case, with and without the numbers at their ends."""
+    parts = re.findall(r"[A-Za-z0-9]+", name.replace("IoU", "Iou"))
+    inner = [word for part in parts for word in re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*", part)]
+    words = {word.lower() for word in (*parts, *inner)}
+    return words | {word.rstrip("0123456789") for word in words}
 
 
 def _is_number(value: Any) -> bool:

@@ -25,7 +25,7 @@ from .purposes.protocol import Rows
 from .tokens import in_words
 from .unasked import NOT_ASKED
 from .user_file import UserFile
-from .user_metric import Answering, to_metric
+from .user_metric import Answering, assumed, to_metric
 
 SHOWN = 5
 
@@ -41,12 +41,14 @@ class UserTask:
     Attributes:
         spec: Where it came from.
         file: The file's functions.
+        remarks: What to know of its metric, once it was evaluated.
     """
 
     def __init__(self, spec: TaskSpec, file: UserFile) -> None:
         """Judge and train by the functions of `file`."""
         self.spec = spec
         self.file = file
+        self.remarks: tuple[Message, ...] = ()
         self._original: Any = None
         self._counts: dict[Split, int] = {}
 
@@ -127,7 +129,10 @@ class UserTask:
                 yield Progress(
                     Message("progress.own_metric", "Evaluating by {file}", {"file": Path(self.spec.path).name})
                 )
-                return to_metric(self._own(predict, split, token), split, self.spec.path)
+                given = self._own(predict, split, token)
+                metric = to_metric(given, split, self.spec.path)
+                self.remarks = assumed(metric, given, Path(self.spec.path).name)
+                return metric
             with evaluating(self._original):
                 judged, agreement = self._judged(predict, split), not self._has_labels()
                 return (yield from measure(judged, CLASSIFICATION, 0, split, agreement, token))

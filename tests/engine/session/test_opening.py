@@ -1,4 +1,4 @@
-"""The first look at data: how long a sample takes."""
+"""The first look at data: how long a sample takes, which direction a metric has."""
 
 from pathlib import Path
 
@@ -35,3 +35,9 @@ def test_a_language_model_takes_its_time_by_the_sequence(tmp_path: Path, monkeyp
     monkeypatch.setattr("secateur.engine.session.opening.time.monotonic", lambda: clock[0])
     spec = TaskSpec("text", str(tmp_path / "a.txt"), options=(("tokenizer", "bytes"), ("length", "8")))
     assert looked_at(spec, Reader(clock)).seconds == pytest.approx(0.5)
+
+
+def test_the_direction_that_a_metric_is_taken_to_have_is_told(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text("def evaluate(model):\n    return {'nll': 0.5}\n")
+    (note,) = looked_at(TaskSpec("file", str(tmp_path / "task.py")), nn.Identity()).notes
+    assert str(note).startswith("A lower nll counts as better")

@@ -1,0 +1,42 @@
+"""What a user's metric is taken for by its name, where nothing else is said."""
+
+import pytest
+
+from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.tasks.user_metric import assumed, to_metric
+
+LOWER = "loss val_loss valLoss WER wer cer eer ppl nll mape MAPE fid fid50k bits_per_byte top1-error RMSE mean_error"
+HIGHER = "answer_accuracy power accuracy Top1Accuracy mAP map50 mIoU MeanIoU macroF1 bleu reward score lossless"
+SHARES = "answer_accuracy acc@5 top1 top-5 mAP mAP50 mIoU MeanIoU f1 F1Score macroF1 dice AUC exact_precision"
+NO_SHARES = "mape power landmarks stop bleu"
+
+
+def metric(name: str, **beside: object) -> Metric:
+    return to_metric({name: 0.5, **beside}, Split.REPORT, "task.py")
+
+
+@pytest.mark.parametrize("name", [*LOWER.split(), "word error rate"])
+def test_metrics_that_the_field_wants_small_are_better_when_lower(name: str) -> None:
+    assert not metric(name).higher_is_better
+
+
+@pytest.mark.parametrize("name", HIGHER.split())
+def test_letters_within_a_word_say_nothing_of_the_direction(name: str) -> None:
+    assert metric(name).higher_is_better
+
+
+def test_shares_are_told_by_whole_words() -> None:
+    assert [name for name in SHARES.split() if not metric(name).percent] == []
+    assert [name for name in NO_SHARES.split() if metric(name).percent] == []
+
+
+def test_what_is_said_beside_it_counts_more_than_its_name() -> None:
+    assert metric("loss", higher_is_better=True).higher_is_better
+    assert not metric("accuracy", percent=False).percent
+
+
+def test_a_direction_that_was_read_off_the_name_is_told() -> None:
+    for name, direction in (("nll", "A lower nll"), ("reward", "A higher reward")):
+        (remark,) = assumed(metric(name), {name: 0.5}, "task.py")
+        assert str(remark).startswith(direction) and "evaluate in task.py" in str(remark)
+    assert assumed(metric("nll"), {"nll": 0.5, "higher_is_better": False}, "task.py") == ()
