@@ -14,6 +14,8 @@ from .records import Records
 
 BYTES, HELD = 8, 2**28
 """Of a number in memory, and of all numbers of a file together at most."""
+LARGEST = 2.0**63
+"""Whole numbers of 64 bits are smaller; larger ones, hashes say, are numbers like any other."""
 
 
 class Delimited:
@@ -126,7 +128,7 @@ class _Seen:
         self.empty += len(cells) - len(given)
         self._given = self._given or bool(given)
         self._numbers = self._numbers and all(map(_is_number, given))
-        self._whole = self._whole and all(cell.strip().lstrip("+-").isdecimal() for cell in given)
+        self._whole = self._whole and all(map(_is_whole, given))
 
     @property
     def kind(self) -> Kind:
@@ -142,3 +144,7 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_whole(cell: str) -> bool:
+    return cell.strip().lstrip("+-").isdecimal() and _is_number(cell) and abs(float(cell)) < LARGEST

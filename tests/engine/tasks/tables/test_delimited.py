@@ -197,3 +197,14 @@ def test_numbers_are_parsed_once_for_all_epochs(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(records.Records, "take", lambda *_: pytest.fail("a record was parsed again"))
     again = [x for x, _ in task.batches(Split.CALIBRATE)]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_whole_numbers_beyond_64_bits_are_numbers_like_others(tmp_path: Path) -> None:
+    lines = [f"{2**63 + 4096 * n},{2**62 + n},{n / 4},{n % 2}" for n in range(30)]
+    path = write_csv(tmp_path / "a.csv", "hash,large,width,label", *lines)
+    kinds = Delimited(Path(path)).kinds
+    assert (kinds["hash"], kinds["large"], kinds["label"]) == (Kind.NUMBER, Kind.WHOLE, Kind.WHOLE)
+    x, y = next(opened(path, features="width").batches(Split.CALIBRATE))
+    assert torch.equal(y, (4 * x[:, 0]).long() % 2)
+    x, _ = next(opened(path, features="hash").batches(Split.CALIBRATE))
+    assert float(x.min()) >= 2.0**63
