@@ -37,6 +37,11 @@ def main_output(outputs: Any) -> Any:
     return main_output(several[0] if by_name is None else by_name)
 
 
+def precise(answers: torch.Tensor) -> torch.Tensor:
+    """The same answers in 32 bits at least: targets that are brought to fewer are no longer what was asked for."""
+    return answers if answers.dtype == torch.float64 else answers.float()
+
+
 def told(given: Any) -> Phrase:
     """What code has given in place of what was needed, for a sentence: a tensor by its shape, else the type."""
     if isinstance(given, torch.Tensor):

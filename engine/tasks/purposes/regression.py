@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...inputs import Inputs
-from ..answers import finite, main_output, told
+from ..answers import finite, main_output, precise, told
 from ..data import Data, every
 from ..protocol import Split
 from .protocol import Purpose, Rows, bootstrap
@@ -30,7 +30,7 @@ def _answer(outputs: Any, _inputs: Inputs) -> torch.Tensor:
     if not isinstance(answers, torch.Tensor) or answers.ndim not in (1, 2):
         template = "The model answers with {given}; a regression needs [N] or [N, values]."
         raise TaskError("task.regression.outputs", template, given=told(answers))
-    return answers.reshape(len(answers), -1)
+    return precise(answers).reshape(len(answers), -1)
 
 
 def _pair(outputs: Any, inputs: Inputs, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

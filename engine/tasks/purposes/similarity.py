@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ...errors import TaskError
 from ...inputs import Inputs
-from ..answers import finite, main_output, told
+from ..answers import finite, main_output, precise, told
 from ..data import Data
 from .protocol import Purpose, Rows, bootstrap
 from .regression import PURPOSE as REGRESSION
@@ -43,6 +43,7 @@ def _vectors(outputs: Any, inputs: Inputs) -> torch.Tensor:
     if not isinstance(found, torch.Tensor) or found.ndim not in (2, 3):
         template = "The model answers with {given}; vectors of sentences [N, H] or of tokens [N, T, H] are needed."
         raise TaskError("task.similarity.outputs", template, given=told(found))
+    found = precise(found)
     if found.ndim == 2:
         return found
     mask = _mask(inputs)

@@ -123,3 +123,19 @@ def test_answers_that_are_no_numbers_are_refused(name: str):
     with pytest.raises(TaskError) as caught:
         purpose_named(name).rows(outputs, (), wanted)
     assert caught.value.message.code == "task.not_finite"
+
+
+def test_answers_of_half_precision_are_compared_with_targets_that_are_not_rounded():
+    answers, vectors, targets = noise(9).bfloat16(), noise(18, 8).bfloat16(), noise(9)
+    squares = purpose_named("regression").rows(answers, (), targets)[:, 0]
+    assert squares == pytest.approx((answers.double() - targets.double()).square().numpy(), rel=1e-6)
+    first, second = vectors.double().chunk(2)
+    cosines = torch.nn.functional.cosine_similarity(first, second)
+    rows = purpose_named("similarity").rows(vectors, (), targets)
+    assert rows == pytest.approx(torch.stack([cosines, targets.double()], 1).numpy(), rel=1e-5)
+
+
+def test_answers_of_double_precision_keep_it():
+    answers, targets = noise(9).double() / 3, noise(9).double()
+    squares = purpose_named("regression").rows(answers, (), targets)[:, 0]
+    assert squares == pytest.approx((answers - targets).square().numpy(), rel=1e-14)
