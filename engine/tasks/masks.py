@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import Message, TaskError
+from ..phrases import all_of
 from .data_task import DataTask
 from .images import ImageReader, fitted
 from .protocol import Split, TaskSpec
@@ -53,7 +54,12 @@ class Masked:
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Classes [n, H, W]."""
-        return np.stack([self._mask(self._pairs[split][row][1]) for row in map(int, rows)])
+        masks = [self._mask(self._pairs[split][row][1]) for row in map(int, rows)]
+        sizes = sorted({f"{height} x {width}" for height, width in (mask.shape for mask in masks)})
+        if len(sizes) > 1:
+            template = "The masks have different sizes ({sizes}). Give the size that the model takes."
+            raise TaskError("task.masks.sizes", template, sizes=all_of(sizes[:3]))
+        return np.stack(masks)
 
     def _mask(self, file: Path) -> NDArray[np.int64]:
         """Classes [H, W], resized and cropped as the images are, without values between classes."""

@@ -61,3 +61,14 @@ def test_a_mask_in_colour_is_refused(tmp_path: Path) -> None:
         Image.open(file).convert("RGB").save(file)
     with pytest.raises(TaskError, match="several channels"):
         list(open_task(spec("masks", tmp_path)).batches(Split.REPORT))
+
+
+def test_masks_of_different_sizes_ask_for_one(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    for number in range(0, 20, 2):
+        file = tmp_path / "masks" / f"{number}.png"
+        Image.open(file).resize((4, 6)).save(file)
+    with pytest.raises(TaskError, match=r"different sizes \(6 x 4 and 8 x 12\). Give the size"):
+        list(open_task(spec("masks", tmp_path)).batches(Split.CALIBRATE))
+    (_, y), *_ = open_task(spec("masks", tmp_path, size=(4, 4))).batches(Split.CALIBRATE)
+    assert y.shape == (16, 4, 4)
