@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
 from secateur.engine.tasks.purposes.table import PURPOSES
 
-from ..widgets.fields import ComboBox
+from ..widgets.fields import ComboBox, SpinBox
+from ..widgets.labels import label
 from ..words import QT_TRANSLATE_NOOP, engine_words
 from .texts import is_valid, numbers, shape
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .form import FormDialog
 
 CONTEXT = "DataRows"
+LARGEST_BATCH = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ FORMS = (
     Form(QT_TRANSLATE_NOOP(CONTEXT, "My own task.py"), "file", ("path",)),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Bundled Fashion-MNIST"), "bundled"),
 )
+OWN_BATCHES = ("", "file")
+"""Kinds of data whose batches have a size that is not chosen here."""
 NOTHING = Form(QT_TRANSLATE_NOOP(CONTEXT, "none, or what the model brings along"), "")
 
 
@@ -63,6 +67,7 @@ class DataRows(QObject):
 
     Attributes:
         kind: Combo box of forms.
+        batch: Batch size for training and evaluation.
         path: Where the data lies.
         purpose: Combo box of purposes.
     """
@@ -73,7 +78,9 @@ class DataRows(QObject):
         self.kind = ComboBox(self.tr("Data"))
         for form in (*((NOTHING,) if optional else ()), *FORMS):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
-        dialog.add_row(self.tr("Data"), self.kind)
+        self.batch = SpinBox(self.tr("Batch size"), 1, LARGEST_BATCH)
+        self.batch.setToolTip(self.tr("Samples that are trained on and judged together; fewer need less memory"))
+        dialog.add_row(self.tr("Data"), self._with_batch())
         self.path = dialog.add_path(
             self.tr("Path of the data"),
             hint=self.tr("file, or folder with train, val and test"),
@@ -88,6 +95,18 @@ class DataRows(QObject):
         self._taken: TaskSpec | None = None
         self.kind.currentIndexChanged.connect(lambda _index: self._chosen(dialog))
         self._chosen(dialog)
+
+    def _with_batch(self) -> QWidget:
+        """Form and batch size in one row: as many rows as the longest form has fit into the smallest window."""
+        holder, self._batched = QWidget(), QWidget()
+        caption = label(self.batch.accessibleName())
+        caption.setBuddy(self.batch)
+        for parent, fields in ((self._batched, (caption, self.batch)), (holder, (self.kind, self._batched))):
+            row = QHBoxLayout(parent)
+            row.setContentsMargins(0, 0, 0, 0)
+            for field in fields:
+                row.addWidget(field, int(field is self.kind))
+        return holder
 
     def _lines(self, dialog: "FormDialog") -> dict[str, QLineEdit]:
         """The rows with a line of text, by name."""
@@ -122,7 +141,7 @@ class DataRows(QObject):
             numbers(self._text("mean")),
             numbers(self._text("std")),
             square,
-            BATCHES.get(form.kind, TaskSpec("").batch),
+            self.batch.value(),
             chosen,
         )
 
@@ -142,6 +161,7 @@ class DataRows(QObject):
         else:
             return
         self._taken = spec
+        self.batch.setValue(spec.batch)
         self.path.setText(spec.path)
         self.purpose.setCurrentIndex(max(self.purpose.findData(option(spec, "purpose")), 0))
         said = {"mean": _listed(spec.mean), "std": _listed(spec.std), "size": " x ".join(map(str, spec.size or ()))}
@@ -183,6 +203,8 @@ class DataRows(QObject):
         form: Form = self.kind.currentData()
         for name, field in {"path": self.path, "purpose": self.purpose, **self.lines}.items():
             dialog.show_row(field, name in form.rows)
+        self._batched.setVisible(form.kind not in OWN_BATCHES)
+        self.batch.setValue(BATCHES.get(form.kind, TaskSpec("").batch))
         dialog.check()
         dialog.adjustSize()
 

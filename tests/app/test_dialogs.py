@@ -119,6 +119,35 @@ def test_images_with_boxes_are_opened_in_small_batches(qtbot, window, tmp_path: 
     assert window.opened == [ModelSpec("torchvision:ssdlite320_mobilenet_v3_large", task=task)]
 
 
+def test_the_batch_is_that_of_the_data_and_can_be_lowered(qtbot, window, tmp_path: Path):
+    spec = TaskSpec("coco", str(tmp_path), batch=2)
+    window.document.contents.task = replace(window.document.task, spec=spec)
+    dialog = shown(qtbot, AttachData(window))
+    batch = dialog.data.batch
+    assert (batch.value(), batch.accessibleName()) == (2, "Batch size")
+    assert batch.isVisible() and "memory" in batch.toolTip()
+    batch.setFocus()
+    batch.selectAll()
+    qtbot.keyClicks(batch, "3")
+    qtbot.keyClick(batch, Qt.Key.Key_Down)
+    qtbot.keyClick(batch, Qt.Key.Key_Down)
+    press(qtbot, dialog)
+    assert window.asked.attached == [replace(spec, batch=1)]
+
+
+def test_each_form_of_data_has_its_usual_batch_and_a_task_of_ones_own_makes_its_batches(qtbot, window, tmp_path: Path):
+    spec = TaskSpec("file", str(tmp_path), batch=8)
+    window.document.contents.task = replace(window.document.task, spec=spec)
+    dialog = shown(qtbot, AttachData(window))
+    assert not dialog.data.batch.isVisible() and dialog.data.spec() == spec
+    choose(dialog.data.kind, "Images with boxes")
+    assert dialog.data.batch.value() == 4
+    choose(dialog.data.kind, "Bundled")
+    assert dialog.data.batch.isVisible() and dialog.data.batch.value() == 64
+    press(qtbot, dialog)
+    assert window.asked.attached == [TaskSpec("bundled")]
+
+
 def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
     dialog = shown(qtbot, OpenModel(window))
     choose(dialog.data.kind, "Parquet")
