@@ -92,9 +92,8 @@ def choices_of(arguments: argparse.Namespace) -> Choices:
 
 
 def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
-    default = RecoverySettings()
     return RecoverySettings(
-        learning_rate=arguments.learning_rate or default.learning_rate,
+        learning_rate=arguments.learning_rate,
         repair=Repair(arguments.repair.replace("-", " ")),
         optimizer=Optimizer(arguments.optimizer),
         patience=arguments.patience,

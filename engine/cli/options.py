@@ -93,10 +93,16 @@ def about_recovery(command: argparse.ArgumentParser) -> None:
         default=str(Repair.NONE),
         help="repair layers that lost inputs from calibration data before training, or with --no-recover instead of it",
     )
-    add("--learning-rate", type=float, metavar="0.002", help="peak of the schedule")
     add("--optimizer", choices=[*map(str, Optimizer)], default=str(Optimizer.ADAMW), help="default: adamw")
     add("--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default: never)")
     default = RecoverySettings()
+    add(
+        "--learning-rate",
+        type=float,
+        default=default.learning_rate,
+        metavar="RATE",
+        help=f"peak of the schedule (default: {default.learning_rate:g})",
+    )
     add(
         "--distillation",
         type=float,

@@ -144,3 +144,9 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
         3, 0.1, 1.0, 4.0, optimizer=Optimizer.SGD, patience=2, features=0.5, mirror=True, half=True
     )
     assert asked_of(given, limits_of(given)).course("l1", data=True).recovery == wanted
+
+
+@pytest.mark.parametrize(("words", "rate"), [([], RecoverySettings().learning_rate), (["--learning-rate", "0"], 0.0)])
+def test_a_learning_rate_of_0_is_not_taken_for_none(words: list[str], rate: float) -> None:
+    given = parser().parse_args(["prune", "bundled:vit", *words])
+    assert asked_of(given, limits_of(given)).recovery.learning_rate == rate
