@@ -4,6 +4,7 @@ The task comes before the analysis: wrong preprocessing or other classes are fou
 on them.
 """
 
+import json
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -24,15 +25,17 @@ from ..sources.protocol import ModelSpec, Opened
 from ..structures.analysis import Analysis
 from ..surgery.own_class import own_class
 from ..surgery.settle import settle
-from ..tasks.answers import ask, channels_taken, evaluating, tokens_taken
-from ..tasks.open import RESIZED, open_task
+from ..tasks.answers import ask, channels_taken, classes_of, evaluating, tokens_taken
+from ..tasks.open import RESIZED, TABLES, open_task
 from ..tasks.preparation import better_prepared
-from ..tasks.protocol import GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
+from ..tasks.protocol import CLASSES, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
 from ..tracing.reading import tensors_of
 
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
+CLASSES_NAMED = 8
+"""Classes that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,16 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
 def opened_task(spec: TaskSpec, model: Any) -> Task:
     """The task of a specification; images get as many channels as the model takes, where it refuses others.
 
-    Texts are no longer than its configuration allows.
+    Texts are no longer than its configuration allows, and classes that are words are numbered as it has them.
     """
     most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
     if most is not None and most < LENGTH:
         spec = replace(spec, options=(*spec.options, ("length", str(most))))
     task = open_task(spec)
+    if spec.kind in TABLES and _otherwise(task.info(None).classes, order := classes_of(model)):
+        others = tuple(one for one in spec.options if one[0] != CLASSES)
+        spec = replace(spec, options=(*others, (CLASSES, json.dumps(order))))
+        task = open_task(spec)
     other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")
     if spec.kind not in RESIZED or option(spec, GREY) or not other or (other == "yes") == one_mean(spec):
         return task
@@ -106,6 +113,11 @@ def opened_task(spec: TaskSpec, model: Any) -> Task:
         if error.message.code == "task.channels":
             return open_task(replace(spec, options=(*spec.options, (GREY, other))))
     return task
+
+
+def _otherwise(classes: tuple[str, ...], order: tuple[str, ...]) -> bool:
+    """Whether the classes of the data have other numbers in an order that has them all."""
+    return bool(classes) and classes != order and set(classes) <= set(order)
 
 
 def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
@@ -145,11 +157,23 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     metric = yield from judged(task, model, Split.REPORT, token, shown)
     samples = info.sizes.get(Split.REPORT, 0) or metric.count  # of a language model it counts tokens
     seconds = (time.monotonic() - began) / max(samples, 1)
-    info = replace(info, seconds=seconds, notes=getattr(task, "remarks", ()))
+    info = replace(info, seconds=seconds, notes=(*_numbering(info, model), *getattr(task, "remarks", ())))
     remark = yield from better_prepared(task, model, token)
     if remark is None:
         return (metric,), info
     return (metric,), replace(info, notes=(*info.notes, remark.message), better=remark.spec)
+
+
+def _numbering(info: TaskInfo, model: Any) -> tuple[Message, ...]:
+    """Which class has which number, where a table has words for them and the model does not say its own numbers."""
+    if info.spec is None or info.spec.kind not in TABLES or not info.classes or info.classes == classes_of(model):
+        return ()
+    template = (
+        "The classes are numbered so: {classes}. Where the model numbers them otherwise, write its numbers into the "
+        "column."
+    )
+    named = listed((f"{name} {number}" for number, name in enumerate(info.classes)), CLASSES_NAMED)
+    return (Message("open.numbering", template, {"classes": named}),)
 
 
 def described(task: Task, model: Any | None) -> TaskInfo:

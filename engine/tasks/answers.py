@@ -113,6 +113,14 @@ def channels_taken(predict: Any) -> int | None:
     return next((module.in_channels for module in modules if isinstance(module, nn.Conv2d)), None)
 
 
+def classes_of(model: Any) -> tuple[str, ...]:
+    """Names of the classes as the configuration of a Hugging Face model numbers them, () where it says nothing."""
+    found = getattr(getattr(model, "config", None), "label2id", None)
+    numbers = {str(name): number for name, number in cast("Mapping[Any, Any]", found or {}).items()}
+    whole = set(numbers.values()) == set(range(len(numbers)))
+    return tuple(sorted(numbers, key=numbers.__getitem__)) if whole else ()
+
+
 def tokens_taken(model: Any) -> int | None:
     """Tokens at a time that the configuration of a Hugging Face model allows, None where it says nothing."""
     most = getattr(getattr(model, "config", None), "max_position_embeddings", None)

@@ -24,6 +24,9 @@ KINDS = {
 RESIZED = ("folder", "masks", "parquet", "coco")
 """Kinds whose images are decoded, and resized where a size is given."""
 
+TABLES = ("csv", "parquet")
+"""Kinds whose classes may be words."""
+
 
 def open_task(spec: TaskSpec) -> Task:
     """Open what judges a model.

@@ -38,7 +38,8 @@ class TaskSpec:
         options: Further options: "purpose" (a key of `purposes.table.PURPOSES`; else it follows from the data),
             "seed" of the splits, "features" and "label" (names of columns, commas between them), "header" (of a table:
             "yes" or "no"), "tokenizer" (a tokenizer.json, its folder, or "bytes"), "length" (tokens of a sample),
-            "grey" ("yes": images are read as greys, "no": in colour; found by itself by what the model takes).
+            "grey" ("yes": images are read as greys, "no": in colour; found by itself by what the model takes),
+            "classes" (names in the order of the model's outputs, as JSON; found by itself in its configuration).
     """
 
     kind: str
@@ -55,6 +56,9 @@ OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "see
 
 GREY = "grey"
 """The option that images are read as greys, or in colour: not asked for, it follows from the model."""
+
+CLASSES = "classes"
+"""The option that numbers the classes of a table by their names: it follows from the model."""
 
 BATCHES = {"coco": 4}
 """Samples of a batch by kind of data, where they are larger than others."""

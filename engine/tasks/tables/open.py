@@ -1,5 +1,6 @@
 """Opens Parquet and CSV files, or a folder with one for each split, as a task."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ...errors import TaskError
 from ...phrases import title
 from ..data import Parts
 from ..data_task import DataTask
-from ..protocol import Split, TaskSpec, option
+from ..protocol import CLASSES, Split, TaskSpec, option
 from ..purposes.table import purpose_of
 from ..split_files import files_by_split
 from ..splitting import divide, seed_of
@@ -93,8 +94,11 @@ def _open(spec: TaskSpec, suffixes: tuple[str, ...], read: Callable[[Path], Tabl
         split: [whole(_column(some, name)) for name in roles.labels] for split, some in tables.items() if roles.labels
     }
     targets, names = _targets(labels, roles)
+    names = names or (first.classes(roles.labels[0]) if roles.labels else ())
+    if roles.purpose == "classification":
+        targets, names = _in_order(targets, names, json.loads(option(spec, CLASSES, "[]")))
     data = Columns(spec, features, targets, encoder(kind, spec))
-    data.classes = names or (first.classes(roles.labels[0]) if roles.labels else ())
+    data.classes = names
     return DataTask(spec, data, purpose_of(spec, *PURPOSES, default=roles.purpose))
 
 
@@ -127,6 +131,17 @@ def _targets(labels: dict[Split, list[Values]], roles: Roles) -> tuple[dict[Spli
     names, numbers = np.unique(np.concatenate(list(single.values())), return_inverse=True)
     ends = np.cumsum([len(column) for column in single.values()])[:-1]
     return dict(zip(single, np.split(numbers, ends), strict=True)), tuple(map(str, names))
+
+
+def _in_order(
+    targets: dict[Split, NDArray[Any]], names: tuple[str, ...], order: Sequence[str]
+) -> tuple[dict[Split, NDArray[Any]], tuple[str, ...]]:
+    """Class numbers and names in an order that has all of the names; as they are where it does not."""
+    numbers = np.array([order.index(name) for name in names if name in order], np.int64)
+    fit = all(column.dtype.kind in "iu" and np.isin(column, range(len(names))).all() for column in targets.values())
+    if not names or len(numbers) < len(names) or not fit:
+        return targets, names
+    return {split: numbers[column] for split, column in targets.items()}, tuple(order)
 
 
 def _side_by_side(columns: list[Values]) -> NDArray[Any]:

@@ -1,6 +1,7 @@
-"""The first look at data: how long a sample takes, which direction a metric has."""
+"""The first look at data: how long a sample takes, which direction a metric has, which class has which number."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,10 @@ from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.opening import first_look, opened_task
-from secateur.engine.tasks.protocol import TaskInfo, TaskSpec
+from secateur.engine.tasks.protocol import TaskInfo, TaskSpec, option
+from tests.engine.tasks.tables.makers import write_csv
+
+WORDS = ("low", "medium", "high")
 
 
 class Reader(nn.Module):
@@ -41,3 +45,39 @@ def test_the_direction_that_a_metric_is_taken_to_have_is_told(tmp_path: Path) ->
     (tmp_path / "task.py").write_text("def evaluate(model):\n    return {'nll': 0.5}\n")
     (note,) = looked_at(TaskSpec("file", str(tmp_path / "task.py")), nn.Identity()).notes
     assert str(note).startswith("A lower nll counts as better")
+
+
+class Graded(nn.Module):
+    """Three classes, of the class that the first feature says; a configuration may number them."""
+
+    def __init__(self, **config: object) -> None:
+        """Hold what a Hugging Face model's configuration would."""
+        super().__init__()
+        self.config = SimpleNamespace(**config)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [N, 1] to [N, 3]."""
+        return nn.functional.one_hot(x[:, 0].long(), 3).float()
+
+
+@pytest.fixture
+def grades(tmp_path: Path) -> TaskSpec:
+    lines = (f"{n % 3},{WORDS[n % 3]}" for n in range(60))
+    return TaskSpec("csv", write_csv(tmp_path / "a.csv", "width,label", *lines))
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_classes_in_words_have_the_numbers_that_the_model_gives_them(grades: TaskSpec, stale: bool) -> None:
+    model = Graded(label2id={"medium": 1, "high": 2, "low": 0})
+    first = Graded(label2id={"high": 0, "medium": 1, "low": 2})
+    task = opened_task(opened_task(grades, first).spec if stale else grades, model)
+    (metric,), info = finish(first_look(task, model, NeverCancelled()))
+    assert (metric.value, info.classes, info.notes) == (1.0, WORDS, ())
+    assert option(task.spec, "classes") == '["low", "medium", "high"]'
+
+
+@pytest.mark.parametrize("config", [{}, {"label2id": {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}}])
+def test_numbers_that_the_model_does_not_give_are_told(grades: TaskSpec, config: dict[str, object]) -> None:
+    info = looked_at(grades, Graded(**config))
+    assert info.classes == ("high", "low", "medium") and info.spec == grades
+    assert "numbered so: high 0, low 1, medium 2." in str(info.notes[0])

@@ -208,3 +208,13 @@ def test_whole_numbers_beyond_64_bits_are_numbers_like_others(tmp_path: Path) ->
     assert torch.equal(y, (4 * x[:, 0]).long() % 2)
     x, _ = next(opened(path, features="hash").batches(Split.CALIBRATE))
     assert float(x.min()) >= 2.0**63
+
+
+def test_classes_in_words_are_numbered_in_an_order_that_is_given(tmp_path: Path) -> None:
+    words = ("low", "medium", "high")
+    path = write_csv(tmp_path / "a.csv", "width,label", *(f"{n % 3},{words[n % 3]}" for n in range(30)))
+    task = opened(path, classes='["none", "low", "medium", "high"]')
+    assert task.info(None).classes == ("none", *words)
+    for x, y in task.batches(Split.CALIBRATE):
+        assert torch.equal(y, x[:, 0].long() + 1)
+    assert opened(path, classes='["low", "medium"]').info(None).classes == ("high", "low", "medium")
