@@ -31,8 +31,8 @@ CONTEXT = "Studies"
 
 
 def there(spec: TargetSpec) -> TargetSpec:
-    """What is measured on another machine: ONNX files in float32; threads, batch and sizes as here."""
-    return replace(spec, runtime="onnxruntime", precision="fp32", machine="", device=CPU)
+    """What is measured on another machine: ONNX files; precision, threads, batch and sizes as here."""
+    return replace(spec, runtime="onnxruntime", machine="", device=CPU)
 
 
 def say(text: str) -> str:

@@ -5,9 +5,13 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFileDialog
 
+from secateur.engine.errors import SecateurError
+from secateur.engine.targets.elsewhere import check_bench
+
 from ..panels.measures import target_text
 from ..studies import there
 from ..widgets.labels import label
+from ..words import sentence
 from .folder import FolderDialog
 
 CONTEXT = "Bench"
@@ -19,16 +23,24 @@ class WriteBench(FolderDialog):
 
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
-        sentence = self.tr(
+        words = self.tr(
             "Writes a folder with bench.py, the ONNX files of the original and of the present state, and example "
             "inputs. Carry it to the other machine, run bench.py there (it needs onnxruntime and numpy, and says with "
             "-h how to use a GPU), and read its results.json here."
         )
-        super().__init__(window, self.tr("Measure elsewhere"), sentence, self.tr("Write the folder"), self.tr("bench"))
+        super().__init__(window, self.tr("Measure elsewhere"), words, self.tr("Write the folder"), self.tr("bench"))
         document = window.document
-        self.add_row(self.tr("Measured at"), label(target_text(there(document.target))))
+        self._target = document.target
+        self.add_row(self.tr("Measured at"), label(target_text(there(self._target))))
         self.act = lambda: document.studies.write_bench(self.path.text())
         self.check()
+
+    def _problem(self) -> str:
+        try:
+            check_bench(there(self._target))
+        except SecateurError as error:
+            return sentence(error.message)
+        return super()._problem()
 
 
 def ask_write(window: Any) -> None:

@@ -10,6 +10,7 @@ HINTS = {
     "open.no_input": "--input, --task",
     "project.moved": "--moved OLD=NEW",
     "session.no_task": "--task",
+    "target.bench_precision": "--precision",
     "task.tokens": "--length, --tokenizer",
     "task.table.purpose": "--label NAME, --purpose",
     "task.table.pairs": "--purpose similarity, --features NAME",

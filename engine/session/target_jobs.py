@@ -7,7 +7,7 @@ from ..inputs import Inputs
 from ..jobs import CancelToken, Job, NeverCancelled, Progress
 from ..latency.protocol import LatencyTable
 from ..latency.savings import Saving, savings
-from ..targets.elsewhere import refuse_prompt, write_bench
+from ..targets.elsewhere import check_bench, write_bench
 from ..targets.measure import measure as time_files
 from ..targets.measure import measure_steps
 from ..targets.protocol import TargetSpec, Timing
@@ -69,7 +69,7 @@ class TargetJobs(Opened):
         self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
     ) -> Job[tuple[str, str]]:
         """Write what another machine needs to measure states; returns the folder and the command to run there."""
-        refuse_prompt(target)
+        check_bench(target)
         files: dict[str, Path] = {}
         for state in states:
             one = self.history.state(state)

@@ -34,6 +34,10 @@ TYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": 
 }
 """What onnxruntime calls types that are called otherwise elsewhere."""
 CPU = "CPUExecutionProvider"
+INPUTS, ASKED = "inputs.npz", "asked.json"
+"""Files beside this one: the inputs, and what they were made for, so that the results say it."""
+PRECISION = "fp32"
+"""What files are written in: nothing here quantises them."""
 
 
 def warm(run: Run) -> tuple[Run, float]:
@@ -111,7 +115,7 @@ def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     sys.stderr.write("\n")
     models = [{"file": file.name, "sha256": _sha256(file)} | _summary(some) for file, some in zip(files, times)]
     target = {"runtime": "onnxruntime", "threads": options.threads, "batch": options.batch, "size": list(options.size)}
-    target |= {"provider": options.provider, "options": dict(options.option)}
+    target |= {"provider": options.provider, "options": dict(options.option), "precision": options.precision}
     return {"schema": SCHEMA, "machine": machine(), "target": target, "models": models}
 
 
@@ -160,6 +164,10 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def _asked(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
 def _size(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("x"))
 
@@ -175,14 +183,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the files that are named, or all beside this one."""
     parser = argparse.ArgumentParser(description="Latency of ONNX files on this machine, as JSON.")
     here = Path(__file__).parent
+    asked = _asked(here / ASKED)
+    parser.set_defaults(precision=asked.get("precision", PRECISION))
     parser.add_argument("files", nargs="*", type=Path, default=sorted(here.glob("*.onnx")), help="default: beside this")
     parser.add_argument(
         "--inputs",
         type=Path,
         help="an .npz with an array for each input (default: inputs.npz beside this, else random)",
     )
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=asked.get("threads", 1), help="default: %(default)s")
+    parser.add_argument("--batch", type=int, default=asked.get("batch", 1), help="default: %(default)s")
     parser.add_argument("--size", type=_size, default=(), metavar="224x224", help="free sizes behind the batch")
     parser.add_argument("--provider", default=CPU, help=f"what computes: CUDAExecutionProvider ... (default: {CPU})")
     parser.add_argument(
@@ -196,9 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each file")
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     options = parser.parse_args(arguments)
-    beside = here / "inputs.npz"
+    beside = here / INPUTS
     if options.inputs is None and not options.size and beside.is_file():
-        options.inputs = beside
+        options.inputs, options.size = beside, tuple(asked.get("size", ()))
     if not options.files:
         parser.error("there is no .onnx file beside this one; name some")
     text = json.dumps(bench(options.files, options), indent=2) + "\n"

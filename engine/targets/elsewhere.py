@@ -1,7 +1,7 @@
 """Another machine as a target: what is carried there, and the results that come back.
 
-A folder with `bench.py`, ONNX files and inputs is all that the other machine gets. Each file is named by its state and
-the content of its weights, so that the results find their states again.
+A folder with `bench.py`, ONNX files, inputs and what these were made for is all that the other machine gets. Each file
+is named by its state and the content of its weights, so that the results find their states again.
 """
 
 import shutil
@@ -39,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     size: tuple[int, ...] = ()
     provider: str = bench.CPU
     options: dict[str, str] = {}
+    precision: str = bench.PRECISION
 
     @property
     def device(self) -> str:
@@ -79,22 +80,27 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     """
     import onnx
 
-    refuse_prompt(target)
+    check_bench(target)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(bench.__file__, folder / "bench.py")
     for name, file in files.items():
         shutil.copyfile(file, folder / f"{name}.onnx")
     names = [one.name for one in onnx.load(str(next(iter(files.values()))), load_external_data=False).graph.input]
     feed = call(feed_by(names), at_batch(at_size(inputs, target.size), target.batch))
-    np.savez(folder / "inputs.npz", **feed)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
+    np.savez(folder / bench.INPUTS, **feed)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
+    asked = {name: getattr(target, name) for name in ("threads", "batch", "size", "precision")}
+    (folder / bench.ASKED).write_bytes(msgspec.json.encode(asked))
     return str(folder), f"python bench.py --threads {target.threads} --batch {target.batch} --out {RESULTS}"
 
 
-def refuse_prompt(target: TargetSpec) -> None:
-    """The bench feeds arrays to files: it knows nothing of a prompt and what comes behind it."""
+def check_bench(target: TargetSpec) -> None:
+    """Raise SecateurError for what `bench.py` cannot measure: it feeds arrays to files, and both stay as they are."""
     if target.tokens:
         template = "A prompt and its further token are measured on this machine only. Give the size {tokens} instead."
         raise SecateurError("target.bench_tokens", template, tokens=target.tokens)
+    if target.precision != bench.PRECISION:
+        template = "bench.py measures in {known} only, not in {given}. Choose {known} for the target."
+        raise SecateurError("target.bench_precision", template, known=bench.PRECISION, given=target.precision)
 
 
 def read_bench(path: Path) -> dict[str, Timing]:
@@ -110,6 +116,12 @@ def read_bench(path: Path) -> dict[str, Timing]:
     asked, there = results.target, results.machine
     words = f"{there.processor}, {there.cores} cores, onnxruntime {there.onnxruntime}"
     target = TargetSpec(
-        asked.runtime, asked.threads, asked.batch, size=asked.size, machine=there.name, device=asked.device
+        runtime=asked.runtime,
+        threads=asked.threads,
+        batch=asked.batch,
+        precision=asked.precision,
+        size=asked.size,
+        machine=there.name,
+        device=asked.device,
     )
     return {Path(m.file).stem: Timing(target, m.median, m.low, m.high, m.runs, words) for m in results.models}

@@ -15,7 +15,7 @@ from secateur.engine.targets.protocol import TargetSpec, Timing
 def test_the_folder_is_written_for_original_and_present_state_at_what_a_bench_can_measure(
     qtbot, player, window, tmp_path: Path
 ) -> None:
-    player.document.set_target(TargetSpec("torch", 2, 8, 4, precision="bf16"))
+    player.document.set_target(TargetSpec("torch", 2, 8, 4))
     dialog = WriteBench(window)
     qtbot.addWidget(dialog)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
@@ -29,6 +29,17 @@ def test_the_folder_is_written_for_original_and_present_state_at_what_a_bench_ca
     assert target == TargetSpec("onnxruntime", 2, 8, 4)
     player.answer("write_bench", (folder, "python bench.py --threads 2"))
     assert "run there: python bench.py --threads 2" in player.sentences[-1]
+
+
+def test_a_precision_that_a_bench_cannot_measure_is_refused(qtbot, player, window, tmp_path: Path) -> None:
+    player.document.set_target(TargetSpec("onnxruntime", 2, 8, 4, precision="int8"))
+    dialog = WriteBench(window)
+    qtbot.addWidget(dialog)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    dialog.show()
+    dialog.path.setText(str(tmp_path / "away"))
+    assert not dialog.accept_button.isEnabled()
+    assert "bench.py measures in fp32 only, not in int8" in dialog.missing.text()
 
 
 def test_results_become_latencies_of_a_target_that_is_not_measured_here(qtbot, player, window, tmp_path) -> None:

@@ -60,6 +60,8 @@ def test_what_cannot_be_measured_is_said_in_words(
 ) -> None:
     assert main(["measure", project, "--precision", "bf16"]) == 1
     assert "ONNX Runtime is measured in fp32 and int8 only" in capsys.readouterr().err
+    assert main(["measure", project, "--precision", "int8", "--bench", str(tmp_path / "away")]) == 1
+    assert "fp32 only, not in int8. Choose fp32 for the target. (--precision)" in capsys.readouterr().err
     results = {
         "schema": 1,
         "machine": {"name": "a", "processor": "b", "cores": 2, "onnxruntime": "1"},

@@ -5,10 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.inputs import at_size
@@ -54,6 +58,43 @@ def test_results_come_back_as_timings_of_another_machine(written: Path) -> None:
         assert timing.target.machine and timing.target.place != TargetSpec(threads=2, batch=3).place
         assert bench.processor() in timing.machine and "onnxruntime" in timing.machine
     assert timings["s0-abc"].median > timings["s2-def"].median
+
+
+def sums(path: Path, **shapes: list[int | str]) -> Path:
+    """A file that adds up its inputs."""
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    made = [helper.make_tensor_value_info("sum", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([helper.make_node("Sum", list(shapes), ["sum"])], "g", given, made)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+def test_results_say_the_size_and_the_batch_that_were_asked_for(tmp_path: Path) -> None:
+    files = {"s0-abc": sums(tmp_path / "free.onnx", x=["batch", "n"])}
+    asked = TargetSpec(threads=2, batch=3, size=(32,))
+    folder, command = write_bench(tmp_path / "away", files, (np.ones((2, 8), np.float32),), asked)
+
+    def place(*arguments: str) -> TargetSpec:
+        done = run(Path(folder), *arguments, "--out", RESULTS)
+        assert done.returncode == 0, done.stderr
+        return replace(read_bench(Path(folder) / RESULTS)["s0-abc"].target, machine="")
+
+    assert place(*command.split()[2:]).place == place().place == asked.place
+    assert place("--batch", "1").place == replace(asked, batch=1).place
+    assert place("--size", "16", "--batch", "2").place == replace(asked, batch=2, size=(16,)).place
+    assert place("--inputs", "inputs.npz").size == ()  # of one's own: nobody knows
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"precision": "int8"}, "bench.py measures in fp32 only, not in int8"), ({"tokens": 8}, "on this machine only")],
+)
+def test_what_a_bench_cannot_measure_is_refused_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SecateurError, match=sentence):
+        write_bench(tmp_path / "away", {}, (), replace(TargetSpec(), **changes))
+    assert not (tmp_path / "away").exists()
 
 
 def test_a_file_of_ones_own_is_measured_on_random_inputs_and_printed(tmp_path: Path) -> None:
