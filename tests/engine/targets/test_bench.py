@@ -85,6 +85,20 @@ def test_results_say_the_size_and_the_batch_that_were_asked_for(tmp_path: Path) 
     assert place("--inputs", "inputs.npz").size == ()  # of one's own: nobody knows
 
 
+@pytest.mark.parametrize("shared_first", [False, True])
+def test_an_input_without_a_batch_is_fed_as_it_is(tmp_path: Path, shared_first: bool) -> None:
+    shapes: dict[str, list[int | str]] = {"x": ["batch", 5], "shared": [5]}
+    names = sorted(shapes, reverse=not shared_first)
+    files = {"s0-abc": sums(tmp_path / "two.onnx", **{name: shapes[name] for name in names})}
+    inputs = {"x": np.ones((2, 5), np.float32), "shared": np.ones(5, np.float32)}
+    folder, command = write_bench(tmp_path / "away", files, inputs, TargetSpec(batch=3))
+    for further in ([], ["--batch", "8"]):
+        done = run(Path(folder), *command.split()[2:], *further)
+        assert done.returncode == 0, done.stderr
+    done = run(Path(folder), "--inputs", "inputs.npz", "--batch", "2")
+    assert shared_first or done.returncode == 0, done.stderr  # of one's own: the first array says how many samples
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [({"precision": "int8"}, "bench.py measures in fp32 only, not in int8"), ({"tokens": 8}, "on this machine only")],
