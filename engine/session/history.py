@@ -163,9 +163,14 @@ class History:
         return (self.spec, self.task) != before
 
     def mark_stale(self) -> None:
-        """What was measured by now was measured on something else, and what was trained learned from that."""
-        changed = {key: replace(one, stale=bool(one.metrics)) for key, one in self.states.items()}
-        self.states = {key: replace(one, former=bool(one.parent)) for key, one in changed.items()}
+        """What was measured by now was measured on something else, and what was trained learned from that.
+
+        A cut of which nothing was made yet is gone on with: its recovery may have waited for data to be mended.
+        """
+        used = {one.parent for one in self.states.values()}
+        for key, one in self.states.items():
+            former = bool(one.parent and (one.metrics or key in used))
+            self.states[key] = replace(one, stale=bool(one.metrics), former=former)
         self.baselines = {}
 
     def _leave_out(self, damaged: list[int]) -> None:
