@@ -125,7 +125,7 @@ def _at_batch(given: Mapping[str, Any], options: argparse.Namespace) -> dict[str
     N is the batch that the inputs were made for, of one's own the first dimension of the first array that has one.
     """
     count: int = options.made_for or next((len(one) for one in given.values() if one.ndim), 0)
-    rows = np.arange(options.batch) % max(count, 1)
+    rows = np.arange(int(options.batch)) % max(count, 1)
     return {name: one[rows] if one.ndim and len(one) == count else one for name, one in given.items()}
 
 
