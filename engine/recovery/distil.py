@@ -31,8 +31,9 @@ def distillation_loss(
     vectors of tokens [N, T, H] at the positions that count.
 
     Whether answers [N, values] are `logits` is for the task to say: distributions forget what is added to all values of
-    a sample, which is nothing to a class and everything to a regression. Where nobody has said it (a `task.py` without
-    class numbers), both distances are added up: no answer but the teacher's own brings both to zero.
+    a sample, which is nothing to a class and everything to a regression. Where nobody has said it (a `task.py` with a
+    metric of its own and no class numbers), both distances are added up: no answer but the teacher's own brings both to
+    zero.
     """
     answers = ([t for t in answers_of(one, chosen) if t.is_floating_point()] for one in (student, teacher))
     pairs = list(zip(*answers, strict=True))

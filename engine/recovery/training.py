@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,8 +109,6 @@ class Training:
     def _lesson(self, batch: Any) -> Lesson:
         """As the task says; of a detector the maps: it trains by losses, and boxes that were chosen teach little."""
         lesson = self.task.lesson(batch)
-        if lesson.logits is None and (lesson.counts is not None or _names_classes(batch)):
-            lesson = replace(lesson, logits=True)
         if self.settings.mirror:
             lesson = replace(lesson, inputs=mirrored(lesson.inputs))
         if not family(self.student):
@@ -130,10 +128,3 @@ class Training:
             raise TaskError(
                 "recovery.no_gradient", "The loss does not depend on the model: return a tensor of its outputs."
             )
-
-
-def _names_classes(batch: Any) -> bool:
-    """Whether a batch is (inputs, class numbers [N]): then the answers to it are logits, whoever gives it."""
-    members = tuple(cast("Sequence[Any]", batch)) if isinstance(batch, list | tuple) else ()
-    right = members[1] if len(members) == 2 else None
-    return isinstance(right, Tensor) and right.ndim == 1 and not right.is_floating_point()

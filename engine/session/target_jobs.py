@@ -68,8 +68,12 @@ class TargetJobs(Opened):
     def write_bench(
         self, states: tuple[str, ...], folder: str, target: TargetSpec, token: CancelToken = NEVER
     ) -> Job[tuple[str, str]]:
-        """Write what another machine needs to measure states; returns the folder and the command to run there."""
+        """Write what another machine needs to measure states; returns the folder and the command to run there.
+
+        It measures ONNX files in onnxruntime, whatever runtime is the target here.
+        """
         check_bench(target)
+        target = replace(target, runtime=TargetSpec().runtime)
         files: dict[str, Path] = {}
         for state in states:
             one = self.history.state(state)

@@ -105,11 +105,15 @@ class UserTask:
         raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
 
     def lesson(self, batch: Any) -> Lesson:
-        """The outputs for the inputs of a batch, at its tokens where it is (inputs, numbers of tokens [N, T])."""
+        """The outputs for the inputs of a batch, at its tokens where it is (inputs, numbers of tokens [N, T]).
+
+        They are logits where the batch or the metric says so: by class numbers, tokens, or what the largest answer is.
+        """
         members = _several(batch)
         right = members[1] if len(members) == 2 else None
         tokens = isinstance(right, torch.Tensor) and right.ndim == 2 and not right.is_floating_point()
-        return Lesson(self.inputs(batch), counts=right != NOT_ASKED if tokens else None)
+        logits = tokens or _labels(batch) is not None or not self.file.defines("evaluate")
+        return Lesson(self.inputs(batch), right != NOT_ASKED if tokens else None, logits or None)
 
     def loss(self, model: Any, batch: Any) -> Any | None:
         """The file's loss, a scalar; None where it has none."""

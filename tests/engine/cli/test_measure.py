@@ -42,7 +42,7 @@ def test_the_states_of_a_project_are_measured_here_and_elsewhere(
 ) -> None:
     here = measured(capsys, project, "--batch", "4", "--precision", "int8")
     assert set(here["timings"]) == {"s0", "s1"}
-    written = measured(capsys, project, "--batch", "2", "--bench", str(tmp_path / "away"))
+    written = measured(capsys, project, "--runtime", "torch", "--batch", "2", "--bench", str(tmp_path / "away"))
     command = [sys.executable, *written["run"].split()[1:], "--seconds", "0.05"]
     subprocess.run(command, cwd=tmp_path / "away", check=True, capture_output=True)
     there = measured(capsys, project, "--results", str(tmp_path / "away" / "results.json"))

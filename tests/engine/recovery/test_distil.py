@@ -9,16 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.recovery.distil import distillation_loss
 from secateur.engine.recovery.finetune import recover
-from secateur.engine.recovery.optimizers import optimizer_of
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.recovery.schedule import END, START, one_cycle
-from secateur.engine.recovery.training import Training
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.purposes.table import purpose_named
-from tests.engine.scoring.given_task import GivenTask
 from tests.engine.tasks.makers import spec, write_npz
 
 
@@ -60,16 +57,6 @@ def test_numbers_come_back_to_those_of_the_teacher_without_targets(tmp_path: Pat
     settings = RecoverySettings(epochs=20, learning_rate=0.1, threads=1)
     bias = finish(recover(student, teacher, task, settings)).state_dict["bias"]
     assert (float((bias - teacher.bias).detach().abs().max()) < far) is (purpose == "regression")
-
-
-def test_batches_with_class_numbers_are_of_a_classification_whoever_gives_them() -> None:
-    x, labels = torch.randn(8, 4), torch.arange(8) % 3
-    teacher, student, settings = nn.Linear(4, 3), nn.Linear(4, 3), RecoverySettings()
-    student.load_state_dict({"weight": teacher.weight, "bias": teacher.bias + 5})
-    of_nothing_else = GivenTask(x, 3, has_loss=False), settings, optimizer_of(student, settings), NeverCancelled()
-    training = Training(student, teacher, *of_nothing_else)
-    assert training.train_on((x, labels)) < 1e-6
-    assert training.train_on((x, labels.float())) > 1.0
 
 
 def test_padded_tokens_of_sentences_teach_nothing() -> None:

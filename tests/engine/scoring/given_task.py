@@ -48,8 +48,8 @@ class GivenTask:
         return (batch[0],)
 
     def lesson(self, batch: Any) -> Lesson:
-        """All of the outputs."""
-        return Lesson(self.inputs(batch))
+        """All of the outputs, which are logits."""
+        return Lesson(self.inputs(batch), logits=True)
 
     def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor | None:
         """Mean cross entropy."""

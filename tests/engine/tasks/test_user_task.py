@@ -240,6 +240,23 @@ def test_batches_of_tokens_say_where_a_student_learns_from_its_teacher(tmp_path:
     assert task.lesson(next(task.batches(Split.CALIBRATE))).counts is None
 
 
+EVALUATE = "\n\ndef evaluate(predict, split):\n    return 0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "logits"),
+    [
+        (BATCHES, True),
+        (BATCHES + EVALUATE, True),
+        (BATCHES.replace("x.argmax(1)", "x.sum(1)"), True),  # without a metric of its own: agreement of classes
+        (BATCHES.replace("x.argmax(1)", "x.sum(1)") + EVALUATE, None),
+    ],
+)
+def test_answers_are_logits_where_the_batch_or_the_metric_says_so(tmp_path: Path, text: str, logits: bool | None):
+    task = written(tmp_path, text)
+    assert task.lesson(next(task.batches(Split.CALIBRATE))).logits is logits
+
+
 def test_a_loader_over_a_stream_is_opened_though_it_refuses_to_say_its_length(tmp_path: Path) -> None:
     text = (
         "import torch\nfrom torch.utils.data import DataLoader, IterableDataset\n"
