@@ -98,10 +98,11 @@ def opened_task(spec: TaskSpec, model: Any) -> Task:
     most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
     if most is not None and most < LENGTH:
         spec = replace(spec, options=(*spec.options, ("length", str(most))))
+    if order := classes_of(model):  # the numbers of another model, whose recipe this is of, are none of this one's
+        spec = replace(spec, options=tuple(one for one in spec.options if one[0] != CLASSES))
     task = open_task(spec)
-    if spec.kind in TABLES and _otherwise(task.info(None).classes, order := classes_of(model)):
-        others = tuple(one for one in spec.options if one[0] != CLASSES)
-        spec = replace(spec, options=(*others, (CLASSES, json.dumps(order))))
+    if spec.kind in TABLES and _otherwise(task.info(None).classes, order):
+        spec = replace(spec, options=(*spec.options, (CLASSES, json.dumps(order))))
         task = open_task(spec)
     other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")
     if spec.kind not in RESIZED or option(spec, GREY) or not other or (other == "yes") == one_mean(spec):

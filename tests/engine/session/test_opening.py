@@ -1,5 +1,6 @@
 """The first look at data: how long a sample takes, which direction a metric has, which class has which number."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,6 +75,20 @@ def test_classes_in_words_have_the_numbers_that_the_model_gives_them(grades: Tas
     (metric,), info = finish(first_look(task, model, NeverCancelled()))
     assert (metric.value, info.classes, info.notes) == (1.0, WORDS, ())
     assert option(task.spec, "classes") == '["low", "medium", "high"]'
+
+
+@pytest.mark.parametrize(
+    ("words", "order"), [(WORDS, ("high", "low", "medium", "other")), (("low", "high"), ("high", "low"))]
+)
+def test_numbers_of_another_model_do_not_outlive_it(
+    tmp_path: Path, words: tuple[str, ...], order: tuple[str, ...]
+) -> None:
+    lines = (f"{n},{words[n % len(words)]}" for n in range(60))
+    task = TaskSpec("csv", write_csv(tmp_path / "a.csv", "width,label", *lines))
+    recipe = replace(task, options=(("classes", '["low", "medium", "high", "none"]'),))
+    model = Graded(label2id={name: number for number, name in enumerate(order)})
+    found, fresh = opened_task(recipe, model), opened_task(task, model)
+    assert found.spec == fresh.spec and found.info(None).classes == order
 
 
 @pytest.mark.parametrize("config", [{}, {"label2id": {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}}])
