@@ -13,16 +13,18 @@ from ..jobs import CancelToken, check
 from .protocol import Metric, Split
 
 SMALLER_IS_BETTER = {
-    "loss", "losses", "logloss", "error", "errors", "err", "perplexity", "ppl", "nll", "entropy", "bce", "ce", "kl",
-    "divergence", "bits", "bpb", "bpc", "bpd", "mae", "mse", "rmse", "nmse", "nrmse", "msle", "rmsle", "mape",
-    "smape", "wape", "mase", "medae", "crps", "brier", "ece", "distance", "chamfer", "hausdorff", "distortion",
+    "logloss", "err", "ppl", "bce", "ce", "kl", "divergence", "bits", "bpb", "bpc", "bpd", "nmse", "nrmse", "msle",
+    "rmsle", "mape", "smape", "wape", "mase", "medae", "crps", "brier", "ece", "chamfer", "hausdorff", "distortion",
     "wer", "cer", "ter", "der", "eer", "fpr", "fnr", "epe", "ade", "fde", "fid", "kid", "fvd", "lpips",
 }  # fmt: skip
 PERCENT = {
-    "acc", "accuracy", "right", "correct", "top", "f1", "dice", "jaccard", "precision", "recall", "sensitivity",
-    "specificity", "agreement", "iou", "miou", "auc", "auroc", "auprc", "ap", "map",
+    "right", "correct", "top", "f1", "jaccard", "precision", "recall", "sensitivity", "specificity", "agreement",
+    "auprc", "ap", "map",
 }  # fmt: skip
 """Whole words of the names of metrics."""
+SMALLER_AT_END = ("loss", "losses", "error", "errorrate", "perplexity", "nll", "entropy", "mae", "mse", "distance")
+PERCENT_AT_END = ("acc", "accuracy", "auc", "auroc", "iou", "dice", "dicescore")
+"""With what such words may end: "valloss", "rocauc". No usual word ends so, as "power" does in "wer"."""
 BESIDE = ("n", "count", "standard_error", "higher_is_better", "percent")
 """Entries that say more about the first one instead of being a metric."""
 
@@ -70,7 +72,8 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
     value, words = numbers[name], _words(name)
     if value != value:
         raise TaskError("task.not_finite", "evaluate in {file}: {name} is not a number.", file=file, name=name)
-    is_share = 0 <= value <= 1 and not words.isdisjoint(PERCENT)
+    is_share = 0 <= value <= 1 and _any(words, PERCENT, PERCENT_AT_END)
+    smaller = _any(words, SMALLER_IS_BETTER, SMALLER_AT_END)
     return Metric(
         name=name,
         value=value,
@@ -78,7 +81,7 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
         error=numbers.get("standard_error", 0.0),
         split=split,
         percent=bool(entries.get("percent", is_share)),
-        higher_is_better=bool(entries.get("higher_is_better", words.isdisjoint(SMALLER_IS_BETTER))),
+        higher_is_better=bool(entries.get("higher_is_better", not smaller)),
     )
 
 
@@ -97,11 +100,17 @@ def assumed(metric: Metric, given: Any, file: str) -> tuple[Message, ...]:
 
 
 def _words(name: str) -> set[str]:
-    """Words of a name in lower case, also those in camel case, with and without the numbers at their ends."""
+    """Words of a name in lower case, also those in camel case, with and without a plural or numbers at their ends."""
     parts = re.findall(r"[A-Za-z0-9]+", name.replace("IoU", "Iou"))
     inner = [word for part in parts for word in re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*", part)]
     words = {word.lower() for word in (*parts, *inner)}
-    return words | {word.rstrip("0123456789") for word in words}
+    words |= {word.rstrip("0123456789") for word in words}
+    return words | {re.sub("ies$", "y", word).removesuffix("s") for word in words}
+
+
+def _any(words: set[str], whole: set[str], ends: tuple[str, ...]) -> bool:
+    """Whether one of the words is one of `whole`, or ends with one of `ends`."""
+    return not words.isdisjoint(whole) or any(word.endswith(ends) for word in words)
 
 
 def _is_number(value: Any) -> bool:

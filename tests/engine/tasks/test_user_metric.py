@@ -6,16 +6,18 @@ from secateur.engine.tasks.protocol import Metric, Split
 from secateur.engine.tasks.user_metric import assumed, to_metric
 
 LOWER = "loss val_loss valLoss WER wer cer eer ppl nll mape MAPE fid fid50k bits_per_byte top1-error RMSE mean_error"
-HIGHER = "answer_accuracy power accuracy Top1Accuracy mAP map50 mIoU MeanIoU macroF1 bleu reward score lossless"
+COMPOUND = "valloss testloss mseloss bceloss crossentropyloss pixelerror errorrate distances MAEs perplexities"
+HIGHER = "answer_accuracy power terrain_iou accuracy Top1Accuracy mAP map50 mIoU MeanIoU macroF1 bleu reward lossless"
 SHARES = "answer_accuracy acc@5 top1 top-5 mAP mAP50 mIoU MeanIoU f1 F1Score macroF1 dice AUC exact_precision"
-NO_SHARES = "mape power landmarks stop bleu"
+COMPOUND_SHARES = "valacc testacc rocauc dicescore accuracies terrain_iou"
+NO_SHARES = "mape power landmarks stop bleu heatmap valloss"
 
 
 def metric(name: str, **beside: object) -> Metric:
     return to_metric({name: 0.5, **beside}, Split.REPORT, "task.py")
 
 
-@pytest.mark.parametrize("name", [*LOWER.split(), "word error rate"])
+@pytest.mark.parametrize("name", [*LOWER.split(), *COMPOUND.split(), "word error rate"])
 def test_metrics_that_the_field_wants_small_are_better_when_lower(name: str) -> None:
     assert not metric(name).higher_is_better
 
@@ -25,8 +27,8 @@ def test_letters_within_a_word_say_nothing_of_the_direction(name: str) -> None:
     assert metric(name).higher_is_better
 
 
-def test_shares_are_told_by_whole_words() -> None:
-    assert [name for name in SHARES.split() if not metric(name).percent] == []
+def test_shares_are_told_by_words() -> None:
+    assert [name for name in (*SHARES.split(), *COMPOUND_SHARES.split()) if not metric(name).percent] == []
     assert [name for name in NO_SHARES.split() if metric(name).percent] == []
 
 
