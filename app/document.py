@@ -160,13 +160,16 @@ class Document(Planned):
         self.enter(state.id, text)
 
     def take_task(self, task: TaskInfo) -> None:
-        """Another task is attached: metrics and scores of the old one no longer mean anything."""
+        """Another task is attached: metrics and scores of the old one no longer mean anything, of other data."""
+        before = None if self.contents.task is None else self.contents.task.spec
         self._tell_of(task)
         if self.contents.origin is not None:
             self.contents.origin = replace(self.contents.origin, task=task.spec)
-        self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
-        for known in (self.contents.scores, self.contents.curves, self.contents.baselines, self.contents.trials):
-            known.clear()
+        self.contents.scores.clear()
+        if task.spec is None or not task.spec.same_data(before):
+            self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
+            for known in (self.contents.curves, self.contents.baselines, self.contents.trials):
+                known.clear()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 

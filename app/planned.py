@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.classes import with_their_blocks
 from secateur.engine.structures.analysis import Mask
 
 from . import marking
@@ -34,7 +33,7 @@ class Planned(Shown):
         if self._refuses() or self.analysis is None:
             return
         asked = marking.as_mask(self.analysis, structures) & ~self.removed
-        locked = with_their_blocks(self.analysis, self.locked) if on else self.locked
+        locked = self.barred if on else self.locked
         touched = asked & ~locked
         if (asked & locked).any():
             self.announced.emit(self.tr("What is locked stays as it is. Unlock it first."))
@@ -51,13 +50,13 @@ class Planned(Shown):
     def invert(self, scope: Mask) -> None:
         """Mark in a scope what is not marked, and spare what is."""
         if self.analysis is not None:
-            given = (self.analysis, self.scores, self.marked, self.removed, self.locked, scope)
+            given = (self.analysis, self.scores, self.marked, self.removed, self.barred, scope)
             self.take_marks(self.tr("invert marks"), *marking.inverted(*given))
 
     def grow(self) -> None:
         """Grow marks to whole groups: to widths that the target likes."""
         if self.analysis is not None:
-            given = (self.analysis, self.scores, self.marked, self.removed, self.locked, self.target.multiple)
+            given = (self.analysis, self.scores, self.marked, self.removed, self.barred, self.target.multiple)
             after, touched = marking.grown(*given)
             if (after == self.marked).all():
                 self.announced.emit(self.tr("Every layer with marks keeps whole groups already."))
@@ -68,7 +67,7 @@ class Planned(Shown):
         if self._refuses() or self.analysis is None:
             return
         try:
-            after = marking.keep(self.analysis, self.scores, self.marked, self.removed, self.locked, set_number, count)
+            after = marking.keep(self.analysis, self.scores, self.marked, self.removed, self.barred, set_number, count)
         except PlanError as error:
             self.announce(Aspect.MARKS)
             self.fail(error)
@@ -176,7 +175,7 @@ class Planned(Shown):
         from secateur.engine.planning.goal import check_plan
 
         assert self.analysis is not None
-        even = marking.in_step(self.analysis, self.scores, marked, self.removed, self.locked, touched)
+        even = marking.in_step(self.analysis, self.scores, marked, self.removed, self.barred, touched)
         if (even & ~marked).any():
             words = self.tr("{0} more in step, so that counts stay equal.")
             self.announced.emit(words.format(self._counted(even & ~marked)))
@@ -224,7 +223,7 @@ class Planned(Shown):
     def _below(self, set_numbers: Iterable[int], threshold: float) -> Mask:
         assert self.analysis is not None and self.scores is not None
         return marking.below(
-            self.analysis, self.scores, self._base(), self.removed, self.locked, list(set_numbers), threshold
+            self.analysis, self.scores, self._base(), self.removed, self.barred, list(set_numbers), threshold
         )
 
     def _refuses(self) -> bool:

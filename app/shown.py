@@ -163,6 +163,13 @@ class Shown(QObject):
         return self.contents.locked
 
     @property
+    def barred(self) -> Mask:
+        """[S] what cannot be marked: it is locked, or a block around something that is."""
+        from secateur.engine.planning.classes import with_their_blocks
+
+        return self.locked if self.analysis is None else with_their_blocks(self.analysis, self.locked)
+
+    @property
     def by_hand(self) -> Mask:
         """[S] decided by hand: suggested plans leave these as they are."""
         return self.contents.by_hand

@@ -194,7 +194,7 @@ class MarkDialog(FormDialog):
         given = (document.analysis, document.scores)
         action = self.action(rule)
         if action == MARK:
-            return rules.marked_by(*given, document.marked, document.removed, document.locked, rule)
+            return rules.marked_by(*given, document.marked, document.removed, document.barred, rule)
         touched = rules.named(*given, document.removed, rule)
         if action == SPARE:
             touched &= ~document.locked

@@ -5,6 +5,7 @@ layers, but not a filter with a head. Each class loses the same share of its wea
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, gcd
 
@@ -81,9 +82,8 @@ def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
     """For each block [*] the structures that lie wholly in it."""
     touched = [(one, {t for t, _ in one.touches}) for one in analysis.sets if one.kind is not Kind.BLOCK]
     found: dict[int, NDArray[np.int64]] = {}
-    for block in np.unique(analysis.block_tensor[:, 0]).tolist():
-        inside = set(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
-        held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= inside]
+    for block, inside in _tensors_of_blocks(analysis):
+        held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= set(inside)]
         found[block] = np.concatenate([np.zeros(0, np.int64), *held])
     return found
 
@@ -91,9 +91,17 @@ def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
 def with_their_blocks(analysis: Analysis, locked: Mask) -> Mask:
     """[S] what is locked, and the blocks that cannot go because something in them is."""
     found = locked.copy()
-    for block, held in held_by_blocks(analysis).items() if locked.any() else ():
-        found[block] |= locked[held].any()
+    if not locked.any():
+        return found
+    inside = {block: set(tensors) for block, tensors in _tensors_of_blocks(analysis)}
+    for block, held in held_by_blocks(analysis).items():
+        found[block] |= locked[held].any() or any(locked[b] and inside[b] <= inside[block] for b in inside)
     return found
+
+
+def _tensors_of_blocks(analysis: Analysis) -> Iterator[tuple[int, list[int]]]:
+    for block in np.unique(analysis.block_tensor[:, 0]).tolist():
+        yield block, analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist()
 
 
 def ranking_class(analysis: Analysis, one: CoupledSet, ranking: Ranking) -> tuple[object, ...]:

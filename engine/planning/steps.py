@@ -194,7 +194,7 @@ def start_walk(meter: Meter, options: list[Candidate], limits: Amounts, counts: 
 def _positions(analysis: Analysis, structures: NDArray[np.int64]) -> NDArray[np.int64]:
     """[M] positions of some structures, one behind the other."""
     first, count = analysis.member_start[structures], np.diff(analysis.member_start)[structures]
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
     return analysis.member_position[np.repeat(first, count) + place]
 
 

@@ -134,7 +134,8 @@ def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[Stat
     """Where a course starts on a session: the last state, or where a run of it started that was stopped half-way.
 
     Such a run shows by its cuts: the last one was not recovered, or it was to be followed by another one. Where the
-    latency is limited, cuts of one run differ in that limit: it began with the first one of those that lie together.
+    latency is limited that limit is corrected by what was measured, and tells no run from another: this one began with
+    the first such cut behind the last result.
     """
     path = session.history.path_to(session.states()[-1].id)
     cuts = [one for one in path if one.kind is StateKind.CUT]
@@ -145,16 +146,14 @@ def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[Stat
     ):
         return path[-1]
     table = yield from table_for(session, course.goal, token)
-    begun = path[-1]
-    for before, after in reversed([*pairwise(path)]):
+    if table is not None:
+        path = path[max(n for n, one in enumerate(path) if n == 0 or one.former or reported(one)) :]
+    starts: list[State] = []
+    for before, after in pairwise(path):
         first, *_ = round_goals(session.analysis, course.goal, session.removed(before.id), course.rounds, table)
         if _untimed(after.plan) == _untimed(course.intent(first)):
-            begun = before
-        elif after.kind is StateKind.CUT and begun is not path[-1]:
-            break
-        if begun is before and (table is None or reported(before)):
-            break
-    return begun
+            starts.append(before)
+    return (starts[0] if table is not None else starts[-1]) if starts else path[-1]
 
 
 def _untimed(plan: PlanIntent | None) -> PlanIntent | None:

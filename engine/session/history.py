@@ -24,7 +24,7 @@ from .log import EventLog
 from .paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
 from .plain import from_plain, to_json, to_plain
 from .project import located
-from .states import State
+from .states import State, StateKind
 
 SCHEMA = 1
 LOG = "events.jsonl"
@@ -165,11 +165,14 @@ class History:
     def mark_stale(self) -> None:
         """What was measured by now was measured on something else, and what was trained learned from that.
 
-        A cut of which nothing was made yet is gone on with: its recovery may have waited for data to be mended.
+        A run that was stopped is gone on with, its last cut may have waited for data to be mended: what leads to a cut
+        of which nothing was made yet stays a step of what is made now.
         """
         used = {one.parent for one in self.states.values()}
+        waiting = [key for key, one in self.states.items() if key not in used and one.kind is StateKind.CUT]
+        steps = {one.id for key in waiting for one in self.path_to(key)}
         for key, one in self.states.items():
-            former = bool(one.parent and (one.metrics or key in used))
+            former = bool(one.parent) and key not in steps
             self.states[key] = replace(one, stale=bool(one.metrics), former=former)
         self.baselines = {}
 
@@ -226,10 +229,8 @@ class History:
                 before = self.task
                 self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
                 self.seal = str(record.get("seal", ""))
-                none = {key: replace(one, metrics=(), stale=False) for key, one in self.states.items()}
-                parted = before is not None
-                self.states = {k: replace(one, former=bool(one.parent) and parted) for k, one in none.items()}
-                self.baselines = {}  # they were trained on the data before, and judged by it
+                if not self.task.same_data(before):
+                    self._part_from_data(before)
             case "state":
                 state = from_plain(record["state"], State)
                 self.states[state.id] = state
@@ -238,6 +239,13 @@ class History:
                 self.baselines[one.id] = one
             case _:  # Written by a later version that added an event: nothing that this one needs.
                 pass
+
+    def _part_from_data(self, before: TaskSpec | None) -> None:
+        """Nothing was measured yet on the data of now; what was made on data before is no step of what is made now."""
+        for key, one in self.states.items():
+            former = bool(one.parent) and before is not None
+            self.states[key] = replace(one, metrics=(), stale=False, former=former)
+        self.baselines = {}  # they were trained on the data before, and judged by it
 
     def _begin(self, record: dict[str, Any]) -> None:
         if record["schema"] > SCHEMA:

@@ -87,8 +87,8 @@ TEMPLATES: dict[Role, str] = {
 STALE = frozenset({Role.MODEL, Role.TASK, Role.DATA, Role.TOKENIZER})
 """What measured metrics depend on."""
 TEMPLATE_STALE = (
-    "Metrics measured before that are marked as stale: evaluate again to judge by what is there now. Baselines of "
-    "before are gone; what is pruned from now on is made anew."
+    "What was measured before is marked as stale: evaluate again to judge by what is there now. Baselines of before "
+    "are gone, and what is asked for again is made anew."
 )
 
 

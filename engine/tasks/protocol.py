@@ -1,7 +1,7 @@
 """What a model is for, as plain data: the task's specification, its samples and its metrics (no torch)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -49,6 +49,10 @@ class TaskSpec:
     size: tuple[int, int] | None = None
     batch: int = 64
     options: tuple[tuple[str, str], ...] = ()
+
+    def same_data(self, other: "TaskSpec | None") -> bool:
+        """Whether the other one reads the same, whatever the size of its batches."""
+        return other is not None and replace(other, batch=self.batch) == self
 
 
 OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")

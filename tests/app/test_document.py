@@ -281,6 +281,16 @@ def test_a_plan_asked_for_before_scores_are_there_follows_them(desk: Desk, qtbot
     qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
 
 
+def test_metrics_stay_where_only_the_size_of_batches_changes(desk: Desk):
+    document, metric = desk.document, Metric("top-1", 0.9, 100, 0.01, Split.REPORT, percent=True)
+    document.take_task(replace(task_info(), spec=TaskSpec("bundled")))
+    document.contents.states["s0"] = replace(document.contents.states["s0"], metrics=(metric,))
+    document.take_task(replace(task_info(), spec=TaskSpec("bundled", batch=8)))
+    assert document.contents.states["s0"].metrics == (metric,)
+    document.take_task(replace(task_info(), spec=TaskSpec("arrays", "other.npz", batch=8)))
+    assert document.contents.states["s0"].metrics == ()
+
+
 def test_locked_structures_are_not_marked(desk: Desk):
     desk.document.lock([FIRST], True)
     desk.document.mark([FIRST, FIRST + 1], True)
@@ -293,6 +303,10 @@ def test_a_block_is_not_marked_over_what_is_locked_in_it(desk: Desk):
     document.lock(held_by_blocks(ANALYSIS)[block][:1], True)
     document.mark([block], True)
     assert not document.marked[block] and "locked" in desk.sentences[-1]
+    scope = ANALYSIS.empty()
+    scope[block] = True
+    document.invert(scope)
+    assert not document.marked[block]
     document.lock(held_by_blocks(ANALYSIS)[block][:1], False)
     document.mark([block], True)
     assert document.marked[block]

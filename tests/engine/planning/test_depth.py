@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.planning.classes import held_by_blocks
+from secateur.engine.planning.classes import held_by_blocks, with_their_blocks
 from secateur.engine.planning.goal import DEFAULT_KINDS, solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.structures.analyse import analyse
@@ -101,6 +101,28 @@ def test_where_blocks_alone_are_planned_one_with_a_locked_filter_stays(analysis:
     goal = Goal((Limit(Cost.MACS, 0.8),), kinds=(Kind.BLOCK,))
     assert gone(analysis, solve(analysis, scores, goal, analysis.empty(), analysis.empty()).removed) == ["1.1"]
     assert gone(analysis, solve(analysis, scores, goal, analysis.empty(), locked).removed) == ["1.2"]
+
+
+class Nested(nn.Module):
+    """Two residual steps, each a block of the same block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Block(), Block()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.second(self.first(x))
+
+
+def test_a_block_around_a_locked_block_stays():
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 8, 3), nn.Sequential(Nested(), Nested()), nn.Flatten(), nn.Linear(8 * 36, 3))
+    analysis = analyse(nn.Sequential(*layers).eval(), (torch.randn(2, 1, 8, 8),))
+    blocks = {one.module: one.first for one in analysis.sets if one.kind is Kind.BLOCK}
+    locked = analysis.empty()
+    locked[blocks["1.0.first.outer"]] = True
+    barred = with_their_blocks(analysis, locked)
+    assert {name for name, block in blocks.items() if barred[block]} == {"1", "1.0", "1.0.first.outer"}
 
 
 def test_the_best_block_of_equal_ones_always_stays(analysis: Analysis):

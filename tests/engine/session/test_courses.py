@@ -158,6 +158,28 @@ def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Pa
     assert [one.id for one in again.states() if one.former] == [one.id for one in first]
 
 
+def test_data_in_smaller_batches_are_the_same_data(session: Session):
+    made = finish(session.prune("s0", Course(HALF.goal, "l1", ONE_EPOCH)))
+    metrics = session.history.state(made[-1].id).metrics
+    task = session.history.task
+    assert task is not None and metrics
+    finish(session.attach_task(replace(task, batch=8)))
+    assert session.history.task is not None and session.history.task.batch == 8
+    assert session.history.state(made[-1].id).metrics == metrics
+    assert [one.id for one in finish(session.prune("s0", Course(HALF.goal, "l1", ONE_EPOCH)))] == [o.id for o in made]
+
+
+def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):
+    course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
+    for progress in session.prune("s0", course):
+        if progress.text == "Cut" and len(session.states()) == 4:
+            break
+    session.history.mark_stale()
+    assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
+    made = finish(session.prune("s0", course))
+    assert [one.id for one in made] == ["s1", "s2", "s3", "s4"]
+
+
 def test_a_course_that_was_stopped_is_told_from_one_that_is_done(session: Session):
     course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
 
