@@ -7,13 +7,18 @@ weight (itself, its gradient, two moments) in place of 8, and 2 more while it is
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from traceback import format_exc
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from ..errors import SecateurError, TaskError
+
 HALF = (torch.bfloat16, torch.float16)
+NAMED = ("BFloat16", "Half")
+"""As errors of torch name them."""
 
 Types = Mapping[str, torch.dtype]
 """Own types of a student's parameters and buffers in half precision, by name."""
@@ -21,24 +26,38 @@ Types = Mapping[str, torch.dtype]
 
 @contextmanager
 def in_single(model: nn.Module) -> Generator[Types]:
-    """Within this the model's tensors in half precision are float32, and so is what it is given; yields their types."""
-    found = _tensors(model)
-    own = {name: one.dtype for name, one in found.items() if one.dtype in HALF}
-    if not own:
-        yield own
-        return
-    witness = found[next(iter(own))]
-
-    def widen(_module: nn.Module, given: Any, named: Any) -> Any:
-        return tree_map_only(Tensor, _widened, (given, named)) if witness.dtype is torch.float32 else None
-
-    handle = model.register_forward_pre_hook(widen, with_kwargs=True)
+    """Within this the model's tensors in half precision are float32; yields their types."""
+    own = {name: one.dtype for name, one in _tensors(model).items() if one.dtype in HALF}
     _cast(model, dict.fromkeys(own, torch.float32))
     try:
         yield own
     finally:
-        handle.remove()
         _cast(model, own)
+
+
+@contextmanager
+def widening(model: nn.Module, own: Types) -> Generator[None]:
+    """Within this a model that trains in single precision, and each of its parts, takes half precision too.
+
+    Raises:
+        TaskError: A loss mixes both otherwise.
+    """
+    parts = [one for one in model.modules() if own and not isinstance(one, torch.jit.ScriptModule)]
+    handles = [one.register_forward_pre_hook(_widen, with_kwargs=True) for one in parts]  # a script takes no hook
+    try:
+        yield
+    except Exception as error:
+        if not (own and any(kind in str(error) for kind in NAMED)):
+            raise
+        template = (
+            "{error} A model in half precision is trained in float32: let what the loss makes itself, weights of the "
+            "classes for example, have the type of the model's answers."
+        )
+        said = error.message if isinstance(error, SecateurError) else f"{type(error).__name__}: {error}."
+        raise TaskError("recovery.single", template, details=format_exc(), error=said) from error
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -65,6 +84,10 @@ def _cast(model: nn.Module, types: Types) -> None:
     tensors = _tensors(model)
     for name, kind in types.items():
         tensors[name].data = tensors[name].data.to(kind)
+
+
+def _widen(_module: nn.Module, given: Any, named: Any) -> Any:
+    return tree_map_only(Tensor, _widened, (given, named))
 
 
 def _widened(given: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from .isolation import modes_kept
 from .mirroring import mirrored
 from .protocol import RecoverySettings
 from .schedule import one_cycle
-from .single import Types
+from .single import Types, widening
 
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm over all parameters."""
@@ -72,7 +72,8 @@ class Training:
             self.student.train()
             self.teacher.eval()
             device = parameters[0].device.type if parameters else "cpu"
-            with torch.autocast(device, torch.bfloat16, enabled=self.settings.half):
+            half = torch.autocast(device, torch.bfloat16, enabled=self.settings.half)
+            with half, widening(self.student, self.own_types):
                 loss = self._loss(batch)
             self._require_finite(loss)
             loss.backward()

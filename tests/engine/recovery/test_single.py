@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from secateur.engine.errors import TaskError
 from secateur.engine.jobs import finish
 from secateur.engine.recovery import resume
 from secateur.engine.recovery.finetune import Recovered, recover
@@ -94,6 +96,32 @@ def test_weights_are_judged_as_they_are_given_back() -> None:
     assert again == result.metric
 
 
+class Weighed(Halves):
+    """A loss that calls parts of the model, and may have weights in half precision."""
+
+    def __init__(self, weight: Tensor | None) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        within = model[1](batch[0].flatten(1)).bfloat16()
+        return functional.cross_entropy(model[4](model[3](model[2](within))), batch[1], self.weight)
+
+
+def test_a_loss_may_call_parts_of_the_model() -> None:
+    student = _mixed()
+    student[3] = torch.jit.script(nn.ReLU())
+    result = finish(recover(student, _mixed(), Weighed(None), replace(SETTINGS, distillation=0.0)))
+    assert not torch.equal(result.state_dict["1.weight"], _mixed().state_dict()["1.weight"])
+
+
+def test_a_loss_that_mixes_types_is_told_which_one_is_trained_in() -> None:
+    student = _mixed()
+    with pytest.raises(TaskError, match=r"BFloat16.*\. A model in half precision is trained in float32"):
+        finish(recover(student, _mixed(), Weighed(torch.ones(3).bfloat16()), replace(SETTINGS, distillation=0.0)))
+    assert not any(one._forward_pre_hooks for one in student.modules())
+
+
 def test_a_resumed_training_goes_on_with_what_rounding_would_lose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,4 +148,4 @@ def test_a_model_that_cannot_be_copied_gets_its_types_and_values_back() -> None:
     before = _mixed().state_dict()
     assert not torch.equal(result.state_dict["1.weight"], before["1.weight"])
     assert all(torch.equal(v, before[n]) and v.dtype is before[n].dtype for n, v in student.state_dict().items())
-    assert not student._forward_pre_hooks
+    assert not any(one._forward_pre_hooks for one in student.modules())
