@@ -5,7 +5,7 @@ where batches are (inputs, class numbers), and otherwise agreement with the orig
 batches of another form, and `classes` may hold the names of the classes. Inputs are a tuple, or a dict of names.
 """
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -105,15 +105,14 @@ class UserTask:
         raise TaskError("task.file.inputs", template, file=self.spec.path, kind=type(cast("Any", batch)).__name__)
 
     def lesson(self, batch: Any) -> Lesson:
-        """The outputs for the inputs of a batch, at its tokens where it is (inputs, numbers of tokens [N, T]).
+        """The outputs for the inputs of a batch, at its tokens where inputs and what is right are [N, T] numbers.
 
         They are logits where the batch or the metric says so: by class numbers, tokens, or what the largest answer is.
         """
-        members = _several(batch)
-        right = members[1] if len(members) == 2 else None
-        tokens = isinstance(right, torch.Tensor) and right.ndim == 2 and not right.is_floating_point()
-        logits = tokens or _labels(batch) is not None or not self.file.defines("evaluate")
-        return Lesson(self.inputs(batch), right != NOT_ASKED if tokens else None, logits or None)
+        inputs, right = self.inputs(batch), _right(batch)
+        tokens = right is not None and right.ndim == 2 and _reads(inputs, right)
+        chosen = tokens or (right is not None and right.ndim == 1) or not self.file.defines("evaluate")
+        return Lesson(inputs, right != NOT_ASKED if tokens else None, chosen or None)
 
     def loss(self, model: Any, batch: Any) -> Any | None:
         """The file's loss, a scalar; None where it has none."""
@@ -213,13 +212,27 @@ def _several(given: Any) -> tuple[Any, ...]:
     return tuple(cast("Sequence[Any]", given)) if isinstance(given, list | tuple) else (given,)
 
 
+def _right(batch: Any) -> torch.Tensor | None:
+    """Whole numbers of a batch (inputs, numbers), or under "labels" or "label" of its names; None for other batches."""
+    if isinstance(batch, Mapping):
+        named = cast("Mapping[Any, Any]", batch)
+        right = named.get("labels", named.get("label"))
+    else:
+        members = _several(batch)
+        right = members[1] if len(members) == 2 else None
+    return right if isinstance(right, torch.Tensor) and not right.is_floating_point() else None
+
+
+def _reads(inputs: Inputs, right: torch.Tensor) -> bool:
+    """Whether inputs hold whole numbers of the shape of what is right: several classes [N, C] are no tokens."""
+    given = (one for _, one in named_arrays(inputs) if isinstance(one, torch.Tensor) and one is not right)
+    return any(one.shape == right.shape and not one.is_floating_point() for one in given)
+
+
 def _labels(batch: Any) -> torch.Tensor | None:
     """Class numbers [N] of a batch (inputs, class numbers), None for other batches."""
-    members = _several(batch)
-    labels = members[1] if len(members) == 2 else None
-    if isinstance(labels, torch.Tensor) and labels.ndim == 1 and not labels.is_floating_point():
-        return labels
-    return None
+    right = None if isinstance(batch, Mapping) else _right(batch)
+    return right if right is not None and right.ndim == 1 else None
 
 
 def _words(outputs: Any) -> list[str]:

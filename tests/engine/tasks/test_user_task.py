@@ -231,7 +231,7 @@ def test_labels_that_the_model_has_no_output_for_are_refused(tmp_path: Path) -> 
 
 
 def test_batches_of_tokens_say_where_a_student_learns_from_its_teacher(tmp_path: Path) -> None:
-    tokens = "torch.ones(2, 3), torch.tensor([[4, -100, 5], [-100, -100, 6]])"
+    tokens = "torch.ones(2, 3).long(), torch.tensor([[4, -100, 5], [-100, -100, 6]])"
     text = f"import torch\n\ndef batches(split):\n    yield {tokens}\n"
     task = written(tmp_path, text)
     lesson = task.lesson(next(task.batches(Split.CALIBRATE)))
@@ -241,6 +241,15 @@ def test_batches_of_tokens_say_where_a_student_learns_from_its_teacher(tmp_path:
 
 
 EVALUATE = "\n\ndef evaluate(predict, split):\n    return 0.5\n"
+BY_NAME = """
+import torch
+
+def batches(split):
+    yield {"input_ids": torch.ones(4, 3).long(), "labels": LABELS}
+
+def inputs(batch):
+    return batch
+"""
 
 
 @pytest.mark.parametrize(
@@ -250,11 +259,18 @@ EVALUATE = "\n\ndef evaluate(predict, split):\n    return 0.5\n"
         (BATCHES + EVALUATE, True),
         (BATCHES.replace("x.argmax(1)", "x.sum(1)"), True),  # without a metric of its own: agreement of classes
         (BATCHES.replace("x.argmax(1)", "x.sum(1)") + EVALUATE, None),
+        (BATCHES.replace("x.argmax(1)", "x.long()") + EVALUATE, None),  # any of five classes
+        (BY_NAME.replace("LABELS", "torch.arange(4)") + EVALUATE, True),
+        (BY_NAME.replace("LABELS", "torch.ones(4, 3).long()") + EVALUATE, True),
+        (BY_NAME.replace("LABELS", "torch.ones(4, 5).long()") + EVALUATE, None),
+        (BY_NAME.replace("LABELS", "torch.ones(4, 3)") + EVALUATE, None),
     ],
 )
 def test_answers_are_logits_where_the_batch_or_the_metric_says_so(tmp_path: Path, text: str, logits: bool | None):
     task = written(tmp_path, text)
-    assert task.lesson(next(task.batches(Split.CALIBRATE))).logits is logits
+    lesson = task.lesson(next(task.batches(Split.CALIBRATE)))
+    assert lesson.logits is logits
+    assert (lesson.counts is not None) == ("ones(4, 3).long()}" in text)
 
 
 def test_a_loader_over_a_stream_is_opened_though_it_refuses_to_say_its_length(tmp_path: Path) -> None:
