@@ -107,7 +107,7 @@ def machine() -> dict[str, Any]:
 
 def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     """Measure files; the result is what JSON holds."""
-    given = _at_batch(dict(np.load(options.inputs, allow_pickle=False)), options) if options.inputs else {}
+    given = dict(np.load(options.inputs, allow_pickle=False)) if options.inputs else {}
     ready = [warm(_loaded(file, given, options)) for file in files]
     times: list[list[float]] = [[] for _ in files]
     for share in in_turns(ready, times, options.seconds):
@@ -115,18 +115,8 @@ def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     sys.stderr.write("\n")
     models = [{"file": file.name, "sha256": _sha256(file)} | _summary(some) for file, some in zip(files, times)]
     target = {"runtime": "onnxruntime", "threads": options.threads, "batch": options.batch, "size": list(options.size)}
-    target |= {"provider": options.provider, "options": dict(options.option), "precision": options.precision}
+    target |= {"provider": options.provider, "options": dict(options.option), "precision": PRECISION}
     return {"schema": SCHEMA, "machine": machine(), "target": target, "models": models}
-
-
-def _at_batch(given: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Arrays [N, ...] repeated or cut to the batch size; those without the batch dimension stay.
-
-    N is the batch that the inputs were made for, of one's own the first dimension of the first array that has one.
-    """
-    count: int = options.made_for or next((len(one) for one in given.values() if one.ndim), 0)
-    rows = np.arange(int(options.batch)) % max(count, 1)
-    return {name: one[rows] if one.ndim and len(one) == count else one for name, one in given.items()}
 
 
 def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> Run:
@@ -144,14 +134,18 @@ def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -
     session = library.InferenceSession(str(file), wanted, providers=providers)
     if options.provider not in session.get_providers():  # it goes on with the CPU and says nothing
         sys.exit(f"onnxruntime could not start {options.provider}; its own messages above say why.")
+    first = [one.shape[0] for one in session.get_inputs() if one.shape]
+    if all(isinstance(size, int) for size in first) and options.batch not in (first or [options.batch]):
+        sys.exit(f"{file.name} takes batches of {first[0]} only: give --batch {first[0]}.")
     feed = {one.name: _input(one, given.get(one.name), options) for one in session.get_inputs()}
     return lambda: session.run(None, feed)
 
 
 def _input(one: Any, given: Any, options: argparse.Namespace) -> Any:
-    """The given array, or a random one of the input's shape: free are the batch, then the sizes."""
-    if given is not None:
-        return given
+    """The given array at the batch size, or a random one of the input's shape: free are the batch, then the sizes."""
+    if given is not None:  # what is no batch, as all samples share it, has its own length in the file
+        shared = given.ndim == 0 or one.shape[:1] == [len(given)]
+        return given if shared else given[np.arange(int(options.batch)) % len(given)]
     sizes = iter((options.batch, *options.size))
     try:
         shape = [size if isinstance(size, int) else next(sizes) for size in one.shape]
@@ -194,7 +188,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Latency of ONNX files on this machine, as JSON.")
     here = Path(__file__).parent
     asked = _asked(here / ASKED)
-    parser.set_defaults(precision=asked.get("precision", PRECISION), made_for=0)
     parser.add_argument("files", nargs="*", type=Path, default=sorted(here.glob("*.onnx")), help="default: beside this")
     parser.add_argument(
         "--inputs",
@@ -219,7 +212,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     beside = here / INPUTS
     if options.inputs is None and not options.size and beside.is_file():
         options.inputs, options.size = beside, tuple(asked.get("size", ()))
-        options.made_for = asked.get("batch", 0)
     if not options.files:
         parser.error("there is no .onnx file beside this one; name some")
     text = json.dumps(bench(options.files, options), indent=2) + "\n"

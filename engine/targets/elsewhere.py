@@ -88,9 +88,9 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     names = [one.name for one in onnx.load(str(next(iter(files.values()))), load_external_data=False).graph.input]
     feed = call(feed_by(names), at_batch(at_size(inputs, target.size), target.batch))
     np.savez(folder / bench.INPUTS, **feed)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
-    asked = {name: getattr(target, name) for name in ("threads", "batch", "size", "precision")}
+    asked = {name: getattr(target, name) for name in ("threads", "batch", "size")}
     (folder / bench.ASKED).write_bytes(msgspec.json.encode(asked))
-    return str(folder), f"python bench.py --threads {target.threads} --batch {target.batch} --out {RESULTS}"
+    return str(folder), f"python bench.py --out {RESULTS}"
 
 
 def check_bench(target: TargetSpec) -> None:

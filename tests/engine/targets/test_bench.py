@@ -35,7 +35,7 @@ def written(tmp_path: Path) -> Path:
     files = {name: Path(matmuls(tmp_path / f"{name}.onnx", count)) for name, count in (("s0-abc", 20), ("s2-def", 2))}
     target = TargetSpec(batch=3, threads=2)
     folder, command = write_bench(tmp_path / "away", files, (np.ones((2, 256), np.float32),), target)
-    assert command == "python bench.py --threads 2 --batch 3 --out results.json"
+    assert command == "python bench.py --out results.json"
     return Path(folder)
 
 
@@ -49,7 +49,7 @@ def test_it_imports_nothing_but_numpy_and_onnxruntime() -> None:
 
 
 def test_results_come_back_as_timings_of_another_machine(written: Path) -> None:
-    assert run(written, "--threads", "2", "--batch", "3", "--out", RESULTS).returncode == 0
+    assert run(written, "--out", RESULTS).returncode == 0
     timings = read_bench(written / RESULTS)
     assert set(timings) == {"s0-abc", "s2-def"}
     for timing in timings.values():
@@ -86,17 +86,23 @@ def test_results_say_the_size_and_the_batch_that_were_asked_for(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("shared_first", [False, True])
-def test_an_input_without_a_batch_is_fed_as_it_is(tmp_path: Path, shared_first: bool) -> None:
-    shapes: dict[str, list[int | str]] = {"x": ["batch", 5], "shared": [5]}
+@pytest.mark.parametrize(("length", "batch"), [(5, 3), (1, 1)])
+def test_an_input_without_a_batch_is_fed_as_it_is(tmp_path: Path, shared_first: bool, length: int, batch: int) -> None:
+    shapes: dict[str, list[int | str]] = {"x": ["batch", 5], "shared": [length]}
     names = sorted(shapes, reverse=not shared_first)
     files = {"s0-abc": sums(tmp_path / "two.onnx", **{name: shapes[name] for name in names})}
-    inputs = {"x": np.ones((2, 5), np.float32), "shared": np.ones(5, np.float32)}
-    folder, command = write_bench(tmp_path / "away", files, inputs, TargetSpec(batch=3))
-    for further in ([], ["--batch", "8"]):
+    inputs = {"x": np.ones((2, 5), np.float32), "shared": np.ones(length, np.float32)}
+    folder, command = write_bench(tmp_path / "away", files, inputs, TargetSpec(batch=batch))
+    for further in ([], ["--batch", "8"], ["--inputs", "inputs.npz", "--batch", "2"]):
         done = run(Path(folder), *command.split()[2:], *further)
         assert done.returncode == 0, done.stderr
-    done = run(Path(folder), "--inputs", "inputs.npz", "--batch", "2")
-    assert shared_first or done.returncode == 0, done.stderr  # of one's own: the first array says how many samples
+
+
+def test_a_file_of_a_fixed_batch_is_not_measured_as_one_of_another(tmp_path: Path) -> None:
+    files = {"s0-abc": sums(tmp_path / "fixed.onnx", x=[1, 5])}
+    folder, _ = write_bench(tmp_path / "away", files, (np.ones((2, 5), np.float32),), TargetSpec())
+    assert run(Path(folder)).returncode == 0
+    assert "takes batches of 1 only: give --batch 1." in run(Path(folder), "--batch", "8").stderr
 
 
 @pytest.mark.parametrize(
