@@ -34,6 +34,8 @@ from ..tracing.reading import tensors_of
 
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
+FOUND = (CLASSES, GREY, "length", "tokenizer")
+"""Options of a task that are found by themselves where nobody gives them."""
 CLASSES_NAMED = 8
 """Classes that a sentence names."""
 
@@ -119,6 +121,15 @@ def opened_task(spec: TaskSpec, model: Any) -> Task:
 def _otherwise(classes: tuple[str, ...], order: tuple[str, ...]) -> bool:
     """Whether the classes of the data have other numbers in an order that has them all."""
     return bool(classes) and classes != order and set(classes) <= set(order)
+
+
+def asks_for(asked: TaskSpec, known: TaskSpec | None) -> bool:
+    """Whether a known task is what is asked for, where what was found by itself is not asked for otherwise."""
+    if known is None:
+        return False
+    found = {name: value for name, value in known.options if name in FOUND}
+    same = replace(asked, options=()) == replace(known, options=())
+    return same and found | dict(asked.options) == dict(known.options)
 
 
 def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:

@@ -54,6 +54,7 @@ from .losses import Found, Tolerance, lowest
 from .matching import Fit, Mode
 from .opening import (
     analysed,
+    asks_for,
     check_outputs,
     described,
     example_inputs,
@@ -409,7 +410,7 @@ class Session(Handing):
             self.history = project
         self.history.notes = project.notes
         self._live, self._shown = live, None
-        if spec.task is not None and spec.task != self.history.task:
+        if spec.task is not None and not asks_for(spec.task, self.history.task):
             yield from self.attach_task(spec.task, token)
         return self._opened()
 
