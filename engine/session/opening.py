@@ -184,8 +184,12 @@ def _numbering(info: TaskInfo, model: Any) -> tuple[Message, ...]:
         "The classes are numbered so: {classes}. Where the model numbers them otherwise, write its numbers into the "
         "column."
     )
-    named = listed((f"{name} {number}" for number, name in enumerate(info.classes)), CLASSES_NAMED)
-    return (Message("open.numbering", template, {"classes": named}),)
+    return (Message("open.numbering", template, {"classes": numbered(info.classes)}),)
+
+
+def numbered(classes: tuple[str, ...]) -> Phrase:
+    """Classes with their numbers: "high 0, low 1"."""
+    return listed((f"{name} {number}" for number, name in enumerate(classes)), CLASSES_NAMED)
 
 
 def described(task: Task, model: Any | None) -> TaskInfo:

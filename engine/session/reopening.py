@@ -10,9 +10,10 @@ from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, from_identities
+from ..tasks.protocol import CLASSES, TaskInfo, option
 from .history import History
 from .live import Live
-from .opening import analysed, described, prepare
+from .opening import analysed, described, numbered, prepare
 from .store import WeightStore
 
 
@@ -26,7 +27,25 @@ def reopened(history: History, store: WeightStore, trust_pickle: bool, token: Ca
     analysis = yield from analysed(prepared, token)
     check_structures(analysis, history)
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
+    if info is not None and (note := _renumbered(history, info)) is not None:
+        info = replace(info, notes=(*info.notes, note))
     return Live(prepared, analysis, prepared.task, info, opened)
+
+
+def _renumbered(history: History, info: TaskInfo) -> Message | None:
+    """Where classes have other numbers than when states were judged: take these, and mark what was measured as stale.
+
+    Versions before numbered words by the alphabet, whatever the model's configuration says.
+    """
+    if history.task is None or info.spec is None or option(info.spec, CLASSES) == option(history.task, CLASSES):
+        return None
+    history.task = info.spec
+    history.mark_stale()
+    template = (
+        "The classes are numbered as the model numbers them: {classes}. What was measured and trained before had other "
+        "numbers; it is marked as stale: evaluate again."
+    )
+    return Message("session.renumbered", template, {"classes": numbered(info.classes)})
 
 
 def check_kept(asked: ModelSpec, made: ModelSpec) -> None:

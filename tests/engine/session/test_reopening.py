@@ -1,5 +1,6 @@
 """A project whose classes are words: what was found of its data is not asked for again, and is what states mean."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.jobs import finish
+from secateur.engine.session.history import LOG
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Split, TaskSpec, option
@@ -70,3 +72,19 @@ def test_another_task_is_attached_to_a_project(session: Session, saved: ModelSpe
     for asked in (replace(task, batch=8), replace(task, options=(("features", "width,height"),))):
         done = [str(progress.text) for progress in session.open(replace(saved, task=asked))]
         assert "Evaluating the original" in done
+
+
+def test_states_that_were_judged_with_other_numbers_of_classes_are_stale(session: Session, saved: ModelSpec) -> None:
+    log = Path(saved.source) / LOG
+    first, *others = log.read_text().splitlines(keepends=True)
+    record = json.loads(first)
+    record["spec"]["task"]["options"] = []  # as versions wrote it that numbered words by the alphabet
+    log.write_text("".join([json.dumps(record) + "\n", *others]))
+    opened = finish(session.open(saved))
+    assert [state.stale for state in session.states()] == [True, True]
+    assert any("low 0, medium 1, high 2. What was measured" in str(note) for note in opened.notes)
+    finish(session.judged("s0", Split.REPORT))
+    finish(session.save(str(log.parent.parent / "again"), "s0"))
+    again = finish(session.open(replace(saved, source=str(log.parent.parent / "again"))))
+    assert [state.stale for state in session.states()] == [False, True]
+    assert not any("What was measured" in str(note) for note in again.notes)
