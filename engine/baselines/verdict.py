@@ -2,7 +2,8 @@
 
 A baseline is *better* when its metric is better by more than both standard errors together and it costs no more. It is
 *as good* when the metrics are apart by no more than that, at no more cost. Where both were timed at the same place, it
-costs more when even its 10th percentile is above the result's median; else when it has more MACs.
+costs more when even its 10th percentile is above the result's median; else when it has more MACs. Random removal was
+asked for the same budget and comes as near to it as whole steps allow: it may cost `STEP` more.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from ..phrases import listed, title
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric
 from .protocol import Baseline, BaselineKind
+
+STEP = 0.02
+"""Of the result's cost, by which random removal may end above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ AS_GOOD_TEMPLATES = {
 
 def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
     """Compare a result with its baselines."""
-    cheap = [one for one in _one_each(baselines) if no_dearer(one, result)]
+    cheap = _one_each([one for one in baselines if no_dearer(one, result)])
     better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
     as_good = [one for one in cheap if abs(gain(one.metric, result.metric)) <= _margin(one.metric, result.metric)]
     sentences = [_sentence(BETTER_TEMPLATES, "better", one, result) for one in better]
@@ -93,11 +97,12 @@ def gain(metric: Metric, other: Metric) -> float:
 
 
 def no_dearer(baseline: Baseline, result: Result) -> bool:
-    """Whether a baseline costs no more: time where both were timed at one place, else MACs."""
+    """Whether a baseline costs no more (random removal: no step more): time where both were timed, else MACs."""
+    allowed = 1 + STEP if baseline.asked.kind is BaselineKind.RANDOM else 1
     timed = both_timed(baseline.timings, result.timings)
     if timed is not None:
-        return timed[0].low <= timed[1].median
-    return baseline.macs <= result.macs
+        return timed[0].low <= allowed * timed[1].median
+    return baseline.macs <= allowed * result.macs
 
 
 def both_timed(its: Sequence[Timing], own: Sequence[Timing]) -> tuple[Timing, Timing] | None:

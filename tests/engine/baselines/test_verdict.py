@@ -66,3 +66,20 @@ def test_worth_it_only_beside_all_baselines_none_of_which_is_as_good() -> None:
 def test_of_several_seeds_the_one_in_the_middle_counts() -> None:
     seeds = [baseline(BaselineKind.RANDOM, value, name=f"b{n}") for n, value in enumerate((0.70, 0.95, 0.71))]
     assert verdict(RESULT, seeds).better == ()
+
+
+def test_random_removal_is_at_the_budget_within_a_step_and_no_other_baseline_is() -> None:
+    others = [baseline(kind, 0.70, name="b1") for kind in BaselineKind if kind is not BaselineKind.RANDOM]
+    said = verdict(RESULT, [baseline(BaselineKind.RANDOM, 0.95, macs=102), *others])
+    assert said.worth is False and "at 102 % of its MACs" in str(said.sentences[0])
+    assert verdict(RESULT, [baseline(BaselineKind.RANDOM, 0.95, macs=103), *others]).better == ()
+    result = replace(RESULT, timings=(timing(1.0),))
+    slower = replace(baseline(BaselineKind.RANDOM, 0.95), timings=(timing(1.035),))  # its 10th percentile: 1.014
+    assert verdict(result, [slower]).better == ("b0",)
+    assert verdict(result, [replace(slower, asked=BaselineSpec(BaselineKind.STOCK))]).better == ()
+
+
+def test_the_middle_one_is_taken_of_those_seeds_that_cost_no_more() -> None:
+    seeds = [(0.70, 100), (0.71, 150), (0.95, 100)]
+    made = [baseline(BaselineKind.RANDOM, value, macs, f"b{n}") for n, (value, macs) in enumerate(seeds)]
+    assert verdict(RESULT, made).better == ("b2",)  # by all three it would be b1, which costs more
