@@ -23,6 +23,7 @@ OBSTACLES = {
     "locks": "--lock",
     "minimum": "--min-keep",
     "multiple": "--multiple",
+    "scores": "--criterion",
     "scope": "--scope",
 }
 """What stands in the way of a goal (`planning.obstacles`) -> the argument that sets it."""

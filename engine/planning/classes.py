@@ -157,7 +157,10 @@ def _rank(
     values = scores[numbers]
     order = np.argsort(values, kind="stable")
     rank[numbers[order]] = np.arange(len(values)) / len(values)
-    value[numbers] = values / (float(np.abs(values).mean()) or 1.0)
+    worth = values
+    if values.min() < 0:  # nothing is worth less than nothing: a sum over a block would be noise, a share of it a gain
+        worth = values - values.min() if (values != values[0]).any() else np.ones(len(values))
+    value[numbers] = worth / (float(worth.mean()) or 1.0)
     if members[0].kind is Kind.BLOCK:
         rank[numbers[order[-1]]] = np.nan
 

@@ -87,8 +87,8 @@ def solve(
     if not (meter.measure(removed) <= limits).all():
         found = _plan(meter, scores, goal, removed, locked, limits)
         if found is None:
-            nearest = partial(_nearest, meter, scores, removed)
-            raise unreachable(analysis, goal, original, limits, nearest, locked, told)
+            nearest, unrated = partial(_nearest, meter, scores, removed), int((np.isnan(scores) & ~removed).sum())
+            raise unreachable(analysis, goal, original, limits, nearest, locked, told, unrated)
         plan = found
     return Planned(plan, reached(analysis, goal, plan, latencies))
 
@@ -129,8 +129,11 @@ def _plan(
     return finest(problem, *problem.bracket())
 
 
-def _nearest(meter: Meter, scores: NDArray[np.float64], removed: Mask, goal: Goal, locked: Mask) -> Amounts:
-    """[K] the lowest costs that a goal's freedom allows."""
+def _nearest(
+    meter: Meter, scores: NDArray[np.float64], removed: Mask, goal: Goal, locked: Mask, rated: bool = False
+) -> Amounts:
+    """[K] the lowest costs that a goal's freedom allows; `rated`: as if everything had a score."""
+    scores = np.nan_to_num(scores) if rated else scores
     barred, limits = locked | outside_scope(meter.analysis, goal), np.zeros(len(meter.costs), np.int64)
     if _blocks_compete(goal):
         problem = lowest(meter, scores, goal, removed, barred, limits)

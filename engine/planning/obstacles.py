@@ -13,8 +13,8 @@ from .classes import DEFAULT_KINDS
 from .meter import Amounts
 from .protocol import Cost, Goal
 
-Nearest = Callable[[Goal, Mask], Amounts]
-"""[K] the lowest costs that a goal and locks [S] allow."""
+Nearest = Callable[[Goal, Mask, bool], Amounts]
+"""[K] the lowest costs that a goal and locks [S] allow; true: as if everything had a score."""
 SHOWN = 3
 """Places named in a sentence."""
 COST_TEMPLATES = {
@@ -28,12 +28,16 @@ COST_TEMPLATES = {
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One condition less: what to do, what it stands for ("locks", "scope" ...), the goal and the locks then."""
+    """One condition less: what to do, what it stands for ("locks", "scope" ...), the goal and the locks then.
+
+    `rated` is as if everything had a score.
+    """
 
     advice: Message
     name: str
     goal: Goal
     locked: Mask
+    rated: bool = False
 
 
 def unreachable(
@@ -44,6 +48,7 @@ def unreachable(
     nearest: Nearest,
     locked: Mask,
     blocks: bool = True,
+    unrated: int = 0,
 ) -> PlanError:
     """The error for a goal that cannot be reached.
 
@@ -58,9 +63,11 @@ def unreachable(
         nearest: Finds how far one gets.
         locked: [S] what must not be marked.
         blocks: Whole blocks might be allowed: their costs are known.
+        unrated: How many structures have no score, and can therefore not go.
     """
-    lowest = nearest(goal, locked)
-    obstacles = list(_obstacles(analysis, goal, limits, nearest, locked, lowest, blocks))
+    lowest = nearest(goal, locked, False)
+    ways = _ways(goal, locked, blocks, unrated)
+    obstacles = list(_obstacles(analysis, goal, limits, nearest, locked, lowest, ways))
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
     words: dict[str, Any] = {
@@ -84,11 +91,11 @@ def _obstacles(
     nearest: Nearest,
     locked: Mask,
     lowest: Amounts,
-    blocks: bool,
+    ways: Iterator[Way],
 ) -> Iterator[tuple[str, Message, bool]]:
     """What helps when it is relaxed alone: (name, advice, whether it is enough)."""
-    for way in _ways(goal, locked, blocks):
-        found = nearest(way.goal, way.locked)
+    for way in ways:
+        found = nearest(way.goal, way.locked, way.rated)
         if ((found < lowest) & (lowest > limits)).any():
             enough = bool((found <= limits).all())
             advice = _unlock(way.advice, _locks(analysis, goal, nearest, locked, lowest) if way.name == "locks" else [])
@@ -110,12 +117,15 @@ def _locks(analysis: Analysis, goal: Goal, nearest: Nearest, locked: Mask, lowes
         if locked[one.structures].any():
             free = locked.copy()
             free[one.structures] = False
-            gains.append((float(((lowest - nearest(goal, free)) / np.maximum(lowest, 1)).max()), one.module))
+            gains.append((float(((lowest - nearest(goal, free, False)) / np.maximum(lowest, 1)).max()), one.module))
     blamed = [module for gain, module in sorted(gains, key=lambda pair: -pair[0]) if gain > 0]
     return list(dict.fromkeys(blamed[:SHOWN]))
 
 
-def _ways(goal: Goal, locked: Mask, blocks: bool) -> Iterator[Way]:
+def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]:
+    if unrated:
+        template = "choose a criterion that rates everything (without a score, and therefore kept: {count})"
+        yield Way(Message("advice.unrated", template, {"count": unrated}), "scores", goal, locked, True)
     if locked.any():
         yield Way(Message("advice.unlock", "unlock some structures"), "locks", goal, np.zeros_like(locked))
     if goal.scope:

@@ -4,7 +4,8 @@ A step takes the weakest structures of one set down to its next allowed count, o
 saves depends on every other set, so it is computed anew after each step, for all sets at once.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from ..structures.memory import memory, peaks
 from .classes import Candidate
 from .meter import Amounts, Meter
 
+CLOSE, EXCHANGES, TRIES = 0.01, 4, 6
+"""Of a limit, what a plan may be under it; how often, and giving back which steps, it is tried to come closer."""
 Counts = NDArray[np.int64]
 """[C] how many structures each candidate keeps."""
 
@@ -84,8 +87,7 @@ class Walk:
         """One step down: least score for most of the costs that are over their limit; returns whose it was."""
         moves = [self._move(int(c), -1) for c in np.flatnonzero(self.counts > below)]
         after = self._after(moves)
-        saved = np.maximum(self._weighed(np.where(self.costs > self.limits, self.costs - after, 0)), 1)
-        best = int(np.argmin(np.array([move.value for move in moves]) / saved))
+        best = int(np.argmin(np.array([move.value for move in moves]) / self._saved(after)))
         self._take(moves[best], after[best])
         return moves[best].option
 
@@ -104,6 +106,67 @@ class Walk:
             if self.meter.peak >= 0 and (after[best] == self.costs).all():
                 move = self._to(move.option, self._free(move))
             self._take(move, after[best])
+
+    def close_in(self) -> None:
+        """Exchange steps for smaller ones elsewhere, as long as the limits are further off than `CLOSE`."""
+        if self.meter.peak >= 0:
+            return
+        widths = [number for number, option in enumerate(self.options) if option.one.kind is not Kind.BLOCK]
+        for _ in range(EXCHANGES):
+            if self._gaps(self.costs) <= CLOSE or not self._exchange(widths):
+                return
+
+    def _exchange(self, widths: list[int]) -> bool:
+        """Give one or two steps back, the largest first, and take others until the limits hold; whether that is closer."""
+        ups = [self._move(n, 1) for n in widths if self.counts[n] < self.options[n].remaining]
+        if not ups:
+            return False
+        largest: list[int] = np.argsort(self._weighed(self.costs - self._after(ups)), kind="stable")[:TRIES].tolist()
+        options = [ups[number].option for number in largest]
+        for given in (*((one,) for one in options), *combinations_with_replacement(options, 2)):
+            other = replace(self, counts=self.counts.copy(), removed=self.removed.copy(), holders=self.holders.copy())
+            if not other._instead_of(given, widths):
+                continue
+            if other._gaps(other.costs) < self._gaps(self.costs):
+                for name in ("counts", "removed", "holders", "kept", "dead", "costs", "_moves"):
+                    setattr(self, name, getattr(other, name))
+                return True
+        return False
+
+    def _instead_of(self, given: tuple[int, ...], widths: list[int]) -> bool:
+        """With a step of these given back, and others taken until the limits hold; whether they do."""
+        for option in given:
+            if self.counts[option] == self.options[option].remaining:
+                return False
+            move = self._move(option, 1)
+            self._take(move, self._after([move])[0])
+        downs = [n for n in widths if not any(n in self.beside[option] for option in given)]
+        while not self.met and self._step_to(downs):
+            pass
+        if self.met:
+            self.up()
+        return self.met
+
+    def _step_to(self, widths: list[int]) -> bool:
+        """One step down of these that ends as close under the limits as one can, or else as `take_cheapest` does."""
+        moves = [self._move(n, -1) for n in widths if self.counts[n] > self.options[n].allowed[0]]
+        if not moves:
+            return False
+        after = self._after(moves)
+        gaps, saved = self._gaps(after), self._saved(after)
+        rank = np.array([move.value for move in moves]) / saved
+        best = int(np.argmin(np.where(gaps >= 0, gaps, np.inf))) if (gaps >= 0).any() else int(np.argmin(rank))
+        self._take(moves[best], after[best])
+        return True
+
+    def _saved(self, after: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[M] what moves take off the costs that are over their limit; what goes beyond that is no gain."""
+        wanted = np.maximum(self.costs - self.limits, 0)
+        return np.maximum(self._weighed(np.clip(self.costs - after, 0, wanted)), 1)
+
+    def _gaps(self, costs: Amounts) -> NDArray[np.float64]:
+        """[*] how far costs [*, K] are from the nearest limit, as a share of it; negative over one."""
+        return ((self.limits - costs) / np.maximum(self.limits, 1)).min(axis=-1)
 
     def savings(self) -> NDArray[np.int64]:
         """[C, K] what one step down of each candidate saves."""

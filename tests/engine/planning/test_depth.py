@@ -103,6 +103,13 @@ def test_where_blocks_alone_are_planned_one_with_a_locked_filter_stays(analysis:
     assert gone(analysis, solve(analysis, scores, goal, analysis.empty(), locked).removed) == ["1.2"]
 
 
+def test_scores_below_nothing_change_no_choice(analysis: Analysis):
+    """What is standardised within its set sums up to nothing there; a block is worth what it holds all the same."""
+    scores = rated(analysis, (1.0, 0.01, 1.0, 1.0))
+    below = scores - scores.max() - 1
+    assert gone(analysis, planned(analysis, below, 0.7)) == ["1.1"]
+
+
 class Nested(nn.Module):
     """Two residual steps, each a block of the same block."""
 
