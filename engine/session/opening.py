@@ -177,12 +177,12 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
 
 
 def _numbering(info: TaskInfo, model: Any) -> tuple[Message, ...]:
-    """Which class has which number, where a table has words for them and the model does not say its own numbers."""
+    """Which class has which number, where a table has names for them and the model does not say its own numbers."""
     if info.spec is None or info.spec.kind not in TABLES or not info.classes or info.classes == classes_of(model):
         return ()
     template = (
-        "The classes are numbered so: {classes}. Where the model numbers them otherwise, write its numbers into the "
-        "column."
+        "The classes are numbered so: {classes}. Where the model numbers them otherwise, let the column hold the "
+        "numbers of its outputs."
     )
     return (Message("open.numbering", template, {"classes": numbered(info.classes)}),)
 

@@ -1,5 +1,6 @@
 """The first look at data: how long a sample takes, which direction a metric has, which class has which number."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from torch import nn
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.opening import first_look, opened_task
 from secateur.engine.tasks.protocol import TaskInfo, TaskSpec, option
-from tests.engine.tasks.tables.makers import write_csv
+from tests.engine.tasks.tables.makers import write_csv, write_parquet
 
 WORDS = ("low", "medium", "high")
 
@@ -96,3 +97,11 @@ def test_numbers_that_the_model_does_not_give_are_told(grades: TaskSpec, config:
     info = looked_at(grades, Graded(**config))
     assert info.classes == ("high", "low", "medium") and info.spec == grades
     assert "numbered so: high 0, low 1, medium 2." in str(info.notes[0])
+
+
+def test_numbers_that_a_column_holds_with_names_are_told_as_such(tmp_path: Path) -> None:
+    noted = {"info": {"features": {"label": {"names": [*WORDS], "_type": "ClassLabel"}}}}
+    columns = {"width": [float(n % 3) for n in range(60)], "label": [n % 3 for n in range(60)]}
+    file = write_parquet(tmp_path / "a.parquet", columns, huggingface=json.dumps(noted))
+    (note,) = looked_at(TaskSpec("parquet", file), Graded()).notes
+    assert "so: low 0, medium 1, high 2. " in str(note) and str(note).endswith("hold the numbers of its outputs.")
