@@ -80,6 +80,8 @@ class DataRows(QObject):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
         self.batch = SpinBox(self.tr("Batch size"), 1, LARGEST_BATCH)
         self.batch.setToolTip(self.tr("Samples that are trained on and judged together; fewer need less memory"))
+        self._caption = label(self.batch.accessibleName())
+        self._caption.setBuddy(self.batch)
         dialog.add_row(self.tr("Data"), self._with_batch())
         self.path = dialog.add_path(
             self.tr("Path of the data"),
@@ -98,14 +100,12 @@ class DataRows(QObject):
 
     def _with_batch(self) -> QWidget:
         """Form and batch size in one row: as many rows as the longest form has fit into the smallest window."""
-        holder, self._batched = QWidget(), QWidget()
-        caption = label(self.batch.accessibleName())
-        caption.setBuddy(self.batch)
-        for parent, fields in ((self._batched, (caption, self.batch)), (holder, (self.kind, self._batched))):
-            row = QHBoxLayout(parent)
-            row.setContentsMargins(0, 0, 0, 0)
-            for field in fields:
-                row.addWidget(field, int(field is self.kind))
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.kind, 1)
+        row.addWidget(self._caption)
+        row.addWidget(self.batch)
         return holder
 
     def _lines(self, dialog: "FormDialog") -> dict[str, QLineEdit]:
@@ -203,7 +203,8 @@ class DataRows(QObject):
         form: Form = self.kind.currentData()
         for name, field in {"path": self.path, "purpose": self.purpose, **self.lines}.items():
             dialog.show_row(field, name in form.rows)
-        self._batched.setVisible(form.kind not in OWN_BATCHES)
+        for field in (self._caption, self.batch):
+            field.setVisible(form.kind not in OWN_BATCHES)
         self.batch.setValue(BATCHES.get(form.kind, TaskSpec("").batch))
         dialog.check()
         dialog.adjustSize()
