@@ -7,13 +7,14 @@ asked for the same budget and comes as near to it as whole steps allow: it may c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 
 from ..errors import Message
 from ..phrases import listed, title
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric
-from .protocol import Baseline, BaselineKind
+from .protocol import Baseline, BaselineKind, BaselineSpec
 
 STEP = 0.02
 """Of the result's cost, by which random removal may end above it."""
@@ -40,7 +41,7 @@ class Verdict:
 
     Attributes:
         worth: False when a baseline is better, True when there is one of every kind and none is as good, None when
-            nothing can be said: baselines are missing, or the data cannot tell.
+            nothing can be said: baselines are missing, the data cannot tell, or the result's metric is no number.
         better: Ids of baselines that are better.
         as_good: Ids of baselines that are as good.
         sentences: One for each of those, or one for all.
@@ -70,9 +71,11 @@ AS_GOOD_TEMPLATES = {
 
 def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
     """Compare a result with its baselines."""
+    if not (isfinite(result.metric.value) and isfinite(result.metric.error)):
+        return Verdict(None, (), (), (_no_number(result),))
     cheap = _one_each([one for one in baselines if no_dearer(one, result)])
     better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
-    as_good = [one for one in cheap if abs(gain(one.metric, result.metric)) <= _margin(one.metric, result.metric)]
+    as_good = [one for one in cheap if not abs(gain(one.metric, result.metric)) > _margin(one.metric, result.metric)]
     sentences = [_sentence(BETTER_TEMPLATES, "better", one, result) for one in better]
     sentences += [_sentence(AS_GOOD_TEMPLATES, "as_good", one, result) for one in as_good]
     missing = set(BaselineKind) - {one.asked.kind for one in baselines}
@@ -83,10 +86,14 @@ def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
 
 
 def _one_each(baselines: Sequence[Baseline]) -> list[Baseline]:
-    """Of several seeds of a baseline the one in the middle by its metric, the better one of two."""
-    groups: dict[tuple[BaselineKind, str], list[Baseline]] = {}
-    for one in baselines:
-        groups.setdefault((one.asked.kind, one.title), []).append(one)
+    """Of several seeds of a baseline the one in the middle by its metric, the better one of two.
+
+    Those whose metric is no number are not as good as anything, and stand in no middle.
+    """
+    groups: dict[tuple[BaselineSpec, str, int], list[Baseline]] = {}
+    for one in (one for one in baselines if isfinite(one.metric.value)):
+        alike = replace(one.asked, seed=0, epochs=None), one.title, one.epochs
+        groups.setdefault(alike, []).append(one)
     ranked = (sorted(group, key=lambda one: gain(one.metric, group[0].metric)) for group in groups.values())
     return [group[len(group) // 2] for group in ranked]
 
@@ -128,9 +135,14 @@ def _sentence(templates: dict[BaselineKind, str], code: str, one: Baseline, resu
     return Message(f"baselines.{kind}_{code}", templates[kind], words)
 
 
+def _no_number(result: Result) -> Message:
+    template = "{name} of the pruned model, or its standard error, is no number: nothing follows from its baselines."
+    return Message("baselines.no_number", template, {"name": result.metric.name})
+
+
 def _none_better(missing: set[BaselineKind], result: Result) -> Message:
     if missing:
-        template = "None of the baselines that were made is as good; not made: {missing}."
+        template = "None of the baselines that were made is as good at no more cost; not made: {missing}."
         return Message("baselines.incomplete", template, {"missing": listed(map(title, sorted(missing)))})
     template = "Worth pruning: no baseline is as good at no more cost ({own})."
     return Message("baselines.worth", template, {"own": _in_words(result.metric)})

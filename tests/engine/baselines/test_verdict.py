@@ -1,5 +1,6 @@
 """The verdict: a baseline counts where it is better beyond both standard errors and costs no more."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -83,3 +84,33 @@ def test_the_middle_one_is_taken_of_those_seeds_that_cost_no_more() -> None:
     seeds = [(0.70, 100), (0.71, 150), (0.95, 100)]
     made = [baseline(BaselineKind.RANDOM, value, macs, f"b{n}") for n, (value, macs) in enumerate(seeds)]
     assert verdict(RESULT, made).better == ("b2",)  # by all three it would be b1, which costs more
+
+
+def test_a_better_baseline_at_more_cost_is_not_denied() -> None:
+    said = verdict(RESULT, [baseline(BaselineKind.MAGNITUDE, 0.95, macs=200)])
+    assert said.worth is None
+    assert str(said.sentences[0]).startswith("None of the baselines that were made is as good at no more cost; not")
+
+
+@pytest.mark.parametrize(("value", "error"), [(math.nan, 0.01), (0.8, math.nan)])
+def test_nothing_follows_where_the_results_metric_is_no_number(value: float, error: float) -> None:
+    beside = [baseline(kind, 0.70) for kind in BaselineKind]
+    said = verdict(replace(RESULT, metric=metric(value, error)), beside)
+    assert said.worth is None and said.sentences[0].code == "baselines.no_number"
+
+
+def test_a_baseline_whose_metric_is_no_number_is_not_as_good_and_in_no_middle() -> None:
+    values = (0.70, math.nan, 0.95)
+    made = [baseline(BaselineKind.RANDOM, value, name=f"b{n}") for n, value in enumerate(values)]
+    assert verdict(RESULT, made).better == ("b2",)
+
+
+def test_a_baseline_without_a_standard_error_cannot_be_told_apart() -> None:
+    beside = [replace(baseline(kind, 0.70), metric=metric(0.70, math.nan)) for kind in BaselineKind]
+    assert verdict(RESULT, beside).worth is None
+
+
+def test_runs_of_other_epochs_are_no_seeds_of_each_other() -> None:
+    short = [baseline(BaselineKind.SCRATCH, value, name=f"b{n}") for n, value in enumerate((0.50, 0.55))]
+    long = replace(baseline(BaselineKind.SCRATCH, 0.95, name="b2"), epochs=100)
+    assert verdict(RESULT, [*short, long]).better == ("b2",)
