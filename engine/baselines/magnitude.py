@@ -4,6 +4,7 @@ The smallest weights of the whole model go (global L1, Han et al. 2015), chosen 
 zeros through the same recovery. The tensors keep their shapes: what a runtime makes of zeros is measured.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
     model, whole = copy_model(standing.original), costs(standing.analysis)
     set_zeros(model, whole.parameters - standing.parameters)
     settings, empty = standing.recovery(asked), standing.analysis.empty()
+    if asked.epochs is None:
+        settings = replace(settings, epochs=standing.trained)  # it keeps its weights, and is trained no more than those
     told, trained = tuple[Message, ...](), any(one.recoveries for one in standing.rounds) or asked.epochs is not None
     if trained:
         told = yield from train(model, standing, settings, token, standing.analysis.kept_indices(empty))

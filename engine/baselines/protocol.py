@@ -41,7 +41,7 @@ class BaselineSpec:
     Attributes:
         kind: Which.
         epochs: Of its training (random removal: of each recovery); None for as many as the state had on its way, or
-            for what `RecoverySettings` has where it had none.
+            for what `RecoverySettings` has where it was not trained.
         seed: Of what is random: draws, fresh weights, the order of the data.
         source: Of a stock model: what to open (`ModelSpec.source`), "" to look for one of the same family.
         weights: Of a stock model: a checkpoint to begin with, "" for the source's own or random ones.
@@ -146,8 +146,13 @@ class Standing:
         """The state's own recovery, all epochs on its way in one, or as many as asked for."""
         given = [settings for one in self.rounds for settings in one.recoveries]
         last = given[-1] if given else RecoverySettings()
-        epochs = sum(one.epochs for one in given) if given else last.epochs
+        epochs = self.trained or RecoverySettings().epochs
         return replace(last, epochs=epochs if asked.epochs is None else asked.epochs)
+
+    @property
+    def trained(self) -> int:
+        """Epochs on the way to the state, 0 where it was cut and at most repaired."""
+        return sum(settings.epochs for one in self.rounds for settings in one.recoveries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,14 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
     assert target == document.target and window.fronts == ["tradeoff"]
 
 
+def test_beside_a_state_that_was_only_repaired_weights_that_are_fresh_are_trained(player):
+    state = player.document.contents.states["s2"]
+    player.document.contents.states["s2"] = replace(state, recovery=RecoverySettings(epochs=0))
+    beside, judged = player.document.beside, player.document.work.pace.judging(Split.REPORT, 1.0)
+    assert beside.epochs() == RecoverySettings().epochs > 0
+    assert beside.seconds(BaselineKind.MAGNITUDE) < judged + beside.seconds(BaselineKind.SCRATCH) / 10
+
+
 def test_a_model_of_no_known_family_needs_its_stock_model_named(qtbot, player, window):
     dialog = dialog_over(qtbot, window)  # the sample has no family
     assert not dialog.boxes[BaselineKind.STOCK].isChecked() and dialog.accept_button.isEnabled()

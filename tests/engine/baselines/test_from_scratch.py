@@ -9,6 +9,7 @@ from torch import nn
 from secateur.engine.baselines.from_scratch import make, refresh
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.recovery.protocol import RecoverySettings
 from tests.engine.baselines.standing import half
 
 NEVER = NeverCancelled()
@@ -49,3 +50,9 @@ def test_the_training_is_the_states_own_recovery() -> None:
     standing = half(epochs=2)
     made = finish(make(standing, BaselineSpec(BaselineKind.SCRATCH), NEVER))
     assert made.epochs == 2 and "not counted" in str(made.notes[0])
+
+
+def test_beside_a_state_that_was_only_repaired_it_is_trained_all_the_same() -> None:
+    repaired = half(epochs=0)
+    assert repaired.recovery(BaselineSpec(BaselineKind.SCRATCH)).epochs == RecoverySettings().epochs > 0
+    assert repaired.recovery(BaselineSpec(BaselineKind.SCRATCH, epochs=0)).epochs == 0

@@ -47,6 +47,11 @@ def test_zeros_stay_zeros_through_the_recovery_and_count_as_many_as_the_state_ha
     assert made.macs == costs(standing.analysis).macs  # none is saved
 
 
+def test_beside_a_state_that_was_only_repaired_it_is_only_repaired() -> None:
+    made = finish(make(half(epochs=0), BaselineSpec(BaselineKind.MAGNITUDE), NEVER))
+    assert made.epochs == 0
+
+
 def test_tied_weights_stay_tied_and_count_once() -> None:
     model: Any = nn.ModuleDict({"embed": nn.Embedding(20, 8), "out": nn.Linear(8, 20, bias=False)})
     model["out"].weight = model["embed"].weight
