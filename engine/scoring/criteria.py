@@ -32,6 +32,7 @@ from .places import Kept, places_of
 from .protocol import Cost, Criterion, Needs, Setting, Subject
 from .random_draw import RANDOM
 from .taylor import TAYLOR
+from .untying import copies
 from .wanda import WANDA
 from .weights import parameters_of
 
@@ -123,6 +124,7 @@ def score(
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before
     parameters = parameters_of(model, analysis, kept)
     places = places_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
+    parameters |= copies(parameters, places)
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
     subject = Subject(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known)

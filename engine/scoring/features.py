@@ -53,8 +53,9 @@ def rate_by(
 def _run(subject: Subject, watching: Any, batch: Any, token: CancelToken) -> None:
     from ..tracing.quiet import quiet_forward
     from .interrupt import interruptible
+    from .untying import untied
 
     assert subject.task is not None
-    with quiet_forward(subject.model), interruptible(token), watching:
+    with untied(subject), quiet_forward(subject.model), interruptible(token), watching:
         call(subject.model, subject.task.inputs(batch))
     watching.forget()

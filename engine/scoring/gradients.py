@@ -99,10 +99,11 @@ def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:
     import torch
 
     from .interrupt import interruptible
+    from .untying import untied
 
     names = sorted({p.tensor for p in subject.places.places})
     weights = [subject.parameters[n] for n in names]
-    with torch.enable_grad(), interruptible(token, weights):
+    with torch.enable_grad(), untied(subject), interruptible(token, weights):
         gradients: tuple[Any, ...] = torch.autograd.grad(_loss(subject, batch), weights, allow_unused=True)
     return {n: _change(w, g) for n, w, g in zip(names, weights, gradients, strict=True)}
 

@@ -3,10 +3,11 @@
 *Producers* are the weights that compute a structure: the first parameter of its set always, and every weight of two or
 more dimensions that has the set on an output dimension. *Consumers* are those that read it, on their input dimension; a
 set without any (its readers have no weights) falls back to its producers. Vectors (biases, scales and shifts of norms)
-are on another scale and count in neither; buffers never do.
+are on another scale and count in neither; buffers never do. A tied tensor has a place in each of its uses, as if it
+were two tensors: the head reads a width that the embedding computes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CoupledSet
 from .choices import Slices
-from .roles import Roles, roles_of
+from .roles import Roles, Tied, roles_of
 
 Kept = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
 """What `Analysis.kept_indices` gives."""
+Spot = tuple[int, int, str]
+"""(tensor, dimension, name of its use)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Place:
     """A dimension of a tensor that counts, and who owns what of it.
 
     Attributes:
-        tensor: Name of the tensor.
+        tensor: Name of the tensor in the use that counts: its canonical one, or the first of a further use.
         dim: The dimension.
         size: How many indices it has left.
         structures: [n] numbers of structures, in order.
@@ -41,49 +44,71 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The slices that count for a score: places in the order of their tensors, and S, the number of structures."""
+    """The slices that count for a score.
+
+    Attributes:
+        places: In the order of their tensors.
+        structures: S, the number of structures.
+        tied: Further uses of tied tensors.
+    """
 
     places: tuple[Place, ...]
     structures: int
+    tied: tuple[Tied, ...] = ()
 
 
 def places_of(analysis: Analysis, kept: Kept, slices: Slices) -> Places:
     """The slices that count: of the weights that compute the structures, of those that read them, or of both."""
     roles = roles_of(analysis)
 
-    def counts(one: CoupledSet) -> set[tuple[int, int]]:
+    def counts(one: CoupledSet) -> set[Spot]:
         produced = _produced(analysis, roles, one.touches)
-        read = {(t, d) for t, d in one.touches if d in roles.inputs[t]}
+        read = {(t, d, name) for t, d in one.touches for name, _, inputs in _uses(analysis, roles, t) if d in inputs}
         if slices is Slices.CONSUMERS:
             return read or produced
         return produced if slices is Slices.PRODUCERS else produced | read
 
-    return _places(analysis, kept, counts)
+    return _places(analysis, kept, counts, tuple(roles.tied.values()))
 
 
 def axis_places(analysis: Analysis, kept: Kept, tensors: set[int]) -> Places:
     """Every dimension of these tensors that structures lie on."""
-    return _places(analysis, kept, lambda one: {(t, d) for t, d in one.touches if t in tensors})
+    return _places(
+        analysis, kept, lambda one: {(t, d, analysis.tensors[t].name) for t, d in one.touches if t in tensors}
+    )
 
 
-def _produced(analysis: Analysis, roles: Roles, touches: tuple[tuple[int, int], ...]) -> set[tuple[int, int]]:
-    first = [(t, d) for t, d in touches if analysis.tensors[t].parameter][:1]
-    return {*first, *((t, d) for t, d in touches if d in roles.outputs[t])}
+def _produced(analysis: Analysis, roles: Roles, touches: tuple[tuple[int, int], ...]) -> set[Spot]:
+    made = {(t, d, name) for t, d in touches for name, outputs, _ in _uses(analysis, roles, t) if d in outputs}
+    first = next(((t, d) for t, d in touches if analysis.tensors[t].parameter), None)
+    if first is not None and not any(spot[:2] == first for spot in made):
+        made.add((*first, analysis.tensors[first[0]].name))
+    return made
 
 
-def _places(analysis: Analysis, kept: Kept, counts: Callable[[CoupledSet], set[tuple[int, int]]]) -> Places:
-    """The places that count for each set, those of one dimension of a tensor together."""
-    owners: dict[tuple[int, int], list[CoupledSet]] = {}
+def _uses(analysis: Analysis, roles: Roles, tensor: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """(name, dimensions that it computes, dimensions that it reads) of each use of a tensor."""
+    yield analysis.tensors[tensor].name, roles.outputs[tensor], roles.inputs[tensor]
+    if tensor in roles.tied:
+        other = roles.tied[tensor]
+        yield other.names[0], other.outputs, other.inputs
+
+
+def _places(
+    analysis: Analysis, kept: Kept, counts: Callable[[CoupledSet], set[Spot]], tied: tuple[Tied, ...] = ()
+) -> Places:
+    """The places that count for each set, those of one dimension of a use together."""
+    owners: dict[Spot, list[CoupledSet]] = {}
     for one in analysis.sets:
-        for pair in counts(one):
-            owners.setdefault(pair, []).append(one)
-    found = (_place(analysis, kept, pair, owners[pair]) for pair in sorted(owners))
-    return Places(tuple(place for place in found if place is not None), analysis.count)
+        for spot in counts(one):
+            owners.setdefault(spot, []).append(one)
+    found = (_place(analysis, kept, spot, owners[spot]) for spot in sorted(owners))
+    return Places(tuple(place for place in found if place is not None), analysis.count, tied)
 
 
-def _place(analysis: Analysis, kept: Kept, pair: tuple[int, int], owners: list[CoupledSet]) -> Place | None:
+def _place(analysis: Analysis, kept: Kept, spot: Spot, owners: list[CoupledSet]) -> Place | None:
     """What sets own of a dimension; None where it lies on no axis or its tensor is gone."""
-    tensor, dim = analysis.tensors[pair[0]], pair[1]
+    tensor, dim = analysis.tensors[spot[0]], spot[1]
     dims, axis = kept.get(tensor.name, (None,) * len(tensor.shape)), tensor.axes[dim]
     if dims is None or axis < 0:
         return None
@@ -92,7 +117,7 @@ def _place(analysis: Analysis, kept: Kept, pair: tuple[int, int], owners: list[C
     now[slice(None) if left is None else left] = np.arange(tensor.shape[dim] if left is None else len(left))
     structures, indices = zip(*(_owned(analysis, one, axis) for one in owners), strict=True)
     structure, index = np.concatenate(structures), now[np.concatenate(indices)]
-    return Place(tensor.name, dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0])
+    return Place(spot[2], dim, int((now >= 0).sum()), structure[index >= 0], index[index >= 0])
 
 
 def _owned(analysis: Analysis, one: CoupledSet, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,11 +1,31 @@
-"""What the dimensions of a weight are for: which it computes, and which it reads."""
+"""What the dimensions of a weight are for: which it computes, and which it reads.
 
-from dataclasses import dataclass
+A tied tensor may be both: an embedding computes the width that the output head reads by the same numbers.
+"""
+
+from dataclasses import dataclass, field
 
 from ..structures.analysis import Analysis, TensorInfo
 
 REVERSED = frozenset({"ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Conv1D", "Embedding"})
 """Module types whose weight has its inputs on dimension 0 and its outputs on dimension 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tied:
+    """A further use of a tied tensor, in which its dimensions are for something else.
+
+    Attributes:
+        tensor: Canonical name of the tensor.
+        names: Its names in this use; the first one stands for the use.
+        outputs: Dimensions that it computes there.
+        inputs: Dimensions that it reads there.
+    """
+
+    tensor: str
+    names: tuple[str, ...]
+    outputs: tuple[int, ...]
+    inputs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +35,12 @@ class Roles:
     Attributes:
         outputs: [T] dimensions whose indices a weight computes, the last one its features; () for what is no weight.
         inputs: [T] dimensions that it reads.
+        tied: Number of a tied tensor -> its other use; `outputs` and `inputs` are those of its canonical name.
     """
 
     outputs: tuple[tuple[int, ...], ...]
     inputs: tuple[tuple[int, ...], ...]
+    tied: dict[int, Tied] = field(default_factory=dict[int, Tied])
 
 
 def roles_of(analysis: Analysis) -> Roles:
@@ -31,7 +53,9 @@ def roles_of(analysis: Analysis) -> Roles:
     begins = (one.touches[0] for one in analysis.sets if one.touches)
     computed = {analysis.tensors[t].module: d for t, d in begins if t in stacks and d > 0}
     pairs = [_roles(one, types, computed if n in stacks else {}) for n, one in enumerate(analysis.tensors)]
-    return Roles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs))
+    tied = {n: _tied(one, types) for n, one in enumerate(analysis.tensors) if one.aliases and n not in stacks}
+    others = {n: use for n, use in tied.items() if use is not None}
+    return Roles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs), others)
 
 
 def _roles(
@@ -42,8 +66,23 @@ def _roles(
     if tensor.module in computed:
         made = computed[tensor.module]
         return (0, made), (3 - made,)
-    made = int(types.get(tensor.module) in REVERSED)
+    made = _made(tensor, types.get(tensor.module, ""))
     return (made,), (1 - made,)
+
+
+def _tied(tensor: TensorInfo, types: dict[str, str]) -> Tied | None:
+    """The use of a tensor under those of its names whose modules have it the other way round; None without any."""
+    if not tensor.parameter or len(tensor.shape) < 2:
+        return None
+    modules = {name: types.get(name.rpartition(".")[0]) for name in (tensor.name, *tensor.aliases)}
+    made = {name: _made(tensor, type_name) for name, type_name in modules.items() if type_name is not None}
+    names = tuple(name for name in made if made[name] != made.get(tensor.name, 0))
+    return Tied(tensor.name, names, (made[names[0]],), (1 - made[names[0]],)) if names else None
+
+
+def _made(tensor: TensorInfo, type_name: str) -> int:
+    """The dimension that a module computes; of tied tensors also an embedding of another class is told by its name."""
+    return int(type_name in REVERSED or (bool(tensor.aliases) and type_name.endswith("Embedding")))
 
 
 def _is_stack(tensor: TensorInfo, type_name: str) -> bool:
