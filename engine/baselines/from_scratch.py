@@ -32,7 +32,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
 
 @torch.no_grad()
 def refresh(model: nn.Module, fresh: nn.Module, seed: int) -> None:
-    """Give a cut model fresh weights, in place.
+    """Give a cut model fresh weights, in place: where it is trained, everywhere if all is frozen (`optimizer_of`).
 
     Args:
         model: The cut one.
@@ -41,8 +41,10 @@ def refresh(model: nn.Module, fresh: nn.Module, seed: int) -> None:
     """
     random = torch.Generator().manual_seed(seed)
     given = dict(fresh.named_parameters(remove_duplicate=False))
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and name in given:
+    floating = {name: parameter for name, parameter in model.named_parameters() if parameter.is_floating_point()}
+    trained = {name: parameter for name, parameter in floating.items() if parameter.requires_grad} or floating
+    for name, parameter in trained.items():
+        if name in given:
             pool = given[name].detach().flatten()
             drawn = pool[torch.randperm(len(pool), generator=random)[: parameter.numel()]]
             parameter.copy_(drawn.view_as(parameter))

@@ -35,6 +35,24 @@ def test_a_factory_that_hands_out_trained_weights_gives_nothing_learned_away() -
     assert abs(same) < 0.15
 
 
+def test_a_model_whose_weights_are_all_frozen_is_trained_and_so_begins_anew() -> None:
+    standing = half()
+    standing.model.requires_grad_(False)
+    made = finish(make(standing, BaselineSpec(BaselineKind.SCRATCH, epochs=0), NEVER))
+    own = dict(standing.model.named_parameters())
+    weights = [(name, one) for name, one in made.model.named_parameters() if one.ndim > 1]
+    assert weights and not any(torch.equal(own[name], one) for name, one in weights)
+
+
+def test_what_is_frozen_among_others_stays() -> None:
+    model, fresh = (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)) for _ in range(2))
+    model[0].requires_grad_(False)
+    before = [one.weight.detach().clone() for one in model if isinstance(one, nn.Linear)]
+    refresh(model, fresh, seed=0)
+    after = [one.weight for one in model if isinstance(one, nn.Linear)]
+    assert [torch.equal(a, b) for a, b in zip(after, before, strict=True)] == [True, False]
+
+
 def test_the_seed_draws_and_normalisation_begins_anew() -> None:
     norms: list[Any] = [nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)) for _ in range(3)]
     for one in norms:
