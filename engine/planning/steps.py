@@ -117,7 +117,7 @@ class Walk:
                 return
 
     def _exchange(self, widths: list[int]) -> bool:
-        """Give one or two steps back, the largest first, and take others until the limits hold; whether that is closer."""
+        """Give one or two steps back, the largest first, and take others until the limits hold; is that closer?"""
         ups = [self._move(n, 1) for n in widths if self.counts[n] < self.options[n].remaining]
         if not ups:
             return False

@@ -64,4 +64,10 @@ def _distance(student: Tensor, teacher: Tensor, temperature: float, logits: bool
 
 def _error(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared error over the teacher's variance."""
-    return F.mse_loss(student, teacher) / teacher.var(unbiased=False).clamp_min(1e-12)
+    return F.mse_loss(student, teacher) / variance_of(teacher)
+
+
+def variance_of(teacher: Tensor) -> Tensor:
+    """Scalar to compare squared errors with; of values that are all alike, or a single one, their mean square."""
+    variance, square = teacher.var(unbiased=False), teacher.square().mean()
+    return torch.where(variance > 0, variance, torch.where(square > 0, square, torch.ones_like(square)))

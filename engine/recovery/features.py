@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..tracing.reading import modules_of, tensors_of
+from .distil import variance_of
 from .reading_layers import Kept
 
 
@@ -59,7 +60,7 @@ class Features:
         """Mean squared error over the teacher's variance, averaged over blocks; None where none can be compared."""
         pairs = [self._pair(path) for path in self.paths]
         alike = [(s, t.to(s.dtype)) for s, t in filter(None, pairs)]  # see `single.py`
-        found = [F.mse_loss(s, t) / t.var(unbiased=False).clamp_min(1e-12) for s, t in alike]
+        found = [F.mse_loss(s, t) / variance_of(t) for s, t in alike]
         return torch.stack(found).mean() if found else None
 
     def _pair(self, path: str) -> tuple[Tensor, Tensor] | None:

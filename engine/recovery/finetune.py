@@ -7,7 +7,8 @@ choose split, so a recovery never returns something worse than it was given.
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from traceback import format_exc, format_exception
 from typing import Any
@@ -40,6 +41,11 @@ SILENCE = 0.3
 
 NO_NUMBERS = ("recovery.diverged", "task.not_finite")
 """Errors of a training that has become useless: what it was before that is kept."""
+
+DATA = Message("recovery.the_data", "data")
+LOSS = Message("recovery.the_loss", "loss or the model")
+METRIC = Message("recovery.the_metric", "metric")
+"""What of the user's may fail while a model is trained."""
 
 NOWHERE = Checkpoint(None)
 
@@ -118,7 +124,8 @@ def _trained(
     while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
         try:
             yield from _epoch(training, position, best, checkpoint)
-            best = yield from better(best, training, position.epoch)
+            with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
+                best = yield from better(best, training, position.epoch)
         except SecateurError as error:
             if error.message.code not in NO_NUMBERS or not best.improved:
                 raise
@@ -162,7 +169,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     text = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", numbers)
     resumed, random = position.done, torch.get_rng_state()
     torch.set_rng_state(position.random)
-    for number, batch in enumerate(_given(training, position, best, checkpoint, random), start=1):
+    for number, (drawn, batch) in enumerate(_given(training, position, best, checkpoint, random), start=1):
         if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
             check(training.token)
             if number == resumed:
@@ -171,22 +178,54 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
                 yield Progress("Going through the data to where it stopped", number, resumed)
                 spoken = time.monotonic()
             continue
-        losses.append(training.train_on(batch))
+        with _keeping(training, position, best, checkpoint, LOSS, drawn):
+            losses.append(training.train_on(batch))
         position.done = number
         if len(losses) >= SPOKEN or time.monotonic() - spoken > SILENCE:
-            values = {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
-            yield Progress(text, training.step, training.steps, values)
+            yield Progress(text, training.step, training.steps, _point(training, losses))
             losses, spoken = [], time.monotonic()
         if checkpoint.due():
             checkpoint.save(training, position, best)
+    if losses:
+        yield Progress(text, training.step, training.steps, _point(training, losses))
     if not training.step:
         raise TaskError("recovery.no_data", "The calibrate split has no batch to train on: give the task some data.")
 
 
+def _point(training: Training, losses: list[float]) -> dict[str, float]:
+    return {"step": float(training.step), "loss": math.fsum(losses) / len(losses)}
+
+
+@contextmanager
+def _keeping(
+    training: Training,
+    position: Position,
+    best: Recovered,
+    checkpoint: Checkpoint,
+    what: Message,
+    random: torch.Tensor,
+) -> Generator[None]:
+    """Where what the user gave fails in this, what was trained until then is kept before that is said.
+
+    `random` is the random state that training goes on with.
+    """
+    try:
+        yield
+    except Cancelled:
+        raise
+    except Exception as error:
+        if isinstance(error, SecateurError) and error.message.code in (*NO_NUMBERS, "recovery.no_gradient"):
+            raise
+        torch.set_rng_state(random)  # without what was drawn for what failed
+        raise _failed(what, error, position, checkpoint.save(training, position, best, failed=True)) from error
+
+
 def _given(
     training: Training, position: Position, best: Recovered, checkpoint: Checkpoint, student: torch.Tensor
-) -> Iterator[Any]:
-    """The batches of an epoch; where the data fails, what was trained until then is kept before that is said.
+) -> Iterator[tuple[torch.Tensor, Any]]:
+    """The batches of an epoch, each with the random state that it was drawn from.
+
+    Where the data fails, what was trained until then is kept before that is said.
 
     `student` is the random state that training goes on with, behind those batches that it was given before.
     """
@@ -201,24 +240,24 @@ def _given(
         except Exception as error:
             torch.set_rng_state(random)  # without what the failed batch has drawn
             kept = checkpoint.save(training, position, best, failed=True)
-            raise _data_failed(error, position, kept) from error
+            raise _failed(DATA, error, position, kept) from error
         if batch is None:
             return
-        yield batch
+        yield random, batch
 
 
-def _data_failed(error: Exception, position: Position, kept: bool) -> TaskError:
+def _failed(what: Message, error: Exception, position: Position, kept: bool) -> TaskError:
     said = isinstance(error, SecateurError)
     reason = error.message if said else f"{type(error).__name__}: {str(error).rstrip('.')}."
     template = (
-        "The data failed in epoch {epoch}, behind {done} batches of it: {reason} What was trained is kept: mend the "
-        "data, recover again with the same settings, and it goes on from there."
+        "The {what} failed in epoch {epoch}, behind {done} batches of it: {reason} What was trained is kept: mend the "
+        "{what}, recover again with the same settings, and it goes on from there."
         if kept
-        else "The data failed in epoch {epoch}, behind {done} batches of it: {reason} The model that was to be "
+        else "The {what} failed in epoch {epoch}, behind {done} batches of it: {reason} The model that was to be "
         "recovered is as it was."
     )
     details = error.details if said else "".join(format_exception(error))
-    fields: dict[str, Any] = {"epoch": position.epoch, "done": position.done, "reason": reason}
+    fields: dict[str, Any] = {"what": what, "epoch": position.epoch, "done": position.done, "reason": reason}
     return TaskError("recovery.data", template, details, **fields)
 
 

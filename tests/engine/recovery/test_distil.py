@@ -73,6 +73,12 @@ def test_padded_tokens_of_sentences_teach_nothing() -> None:
     assert purpose.counts((mask,), torch.zeros(2)) is None
 
 
+@pytest.mark.parametrize("teacher", [torch.tensor([[3.0]]), torch.full((4, 1), 3.0), torch.zeros(4, 1)])
+def test_answers_without_a_variance_are_compared_by_their_size(teacher: torch.Tensor) -> None:
+    expected = 1.0 / (9.0 if teacher.any() else 1.0)
+    assert torch.isclose(distillation_loss(teacher + 1, teacher, 2.0, logits=False), torch.tensor(expected))
+
+
 def test_all_outputs_count() -> None:
     a, b = torch.randn(2, 3, 4), torch.randn(3, 5)
     teacher, student = {"hidden": a, "more": [b, torch.arange(3)]}, {"hidden": a + 1, "more": (b, torch.arange(3))}

@@ -161,3 +161,43 @@ def test_patience_ends_a_training_that_gets_no_better() -> None:
     settings = RecoverySettings(epochs=9, learning_rate=1e-9, threads=1, patience=2)
     result = finish(recover(_net(), _net(), ToyTask(), settings))
     assert (result.epochs, result.best_epoch) == (2, 0)  # equal is no better
+
+
+class Broken(Augmented):
+    """A loss, or a metric, that fails at a call, until it is mended."""
+
+    def __init__(self, name: str, at: int) -> None:
+        super().__init__()
+        self.name, self.at, self.calls = name, at, {"loss": 0, "evaluate": 0}
+
+    def _count(self, name: str) -> None:
+        self.calls[name] += 1
+        if (name, self.calls[name]) == (self.name, self.at):
+            torch.rand(3)
+            raise OSError("the share is gone")
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        self._count("loss")
+        return super().loss(model, batch)
+
+    def evaluate(self, predict: Any, split: Any, token: Any) -> Any:
+        self._count("evaluate")
+        return super().evaluate(predict, split, token)
+
+
+@pytest.mark.parametrize(("name", "at", "what"), [("loss", 14, "loss or the model"), ("evaluate", 3, "metric")])
+def test_what_was_trained_is_kept_where_the_loss_or_the_metric_fails(tmp_path: Path, name: str, at: int, what: str):
+    whole = _recover(Checkpoint(None))
+    path = tmp_path / "s1.pt"
+    with pytest.raises(TaskError, match=rf"The {what} failed in epoch 2, behind \d batches.*mend the {what}, recover"):
+        job = recover(_net(), _net(), Broken(name, at), SETTINGS, checkpoint=Checkpoint(path, "k", "m"))
+        finish(job)
+    resumed = _recover(Checkpoint(path, "k2", "m"))
+    assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
+
+
+def test_short_epochs_have_a_curve_too() -> None:
+    said = []
+    job = recover(_net(), _net(), ToyTask(count=64), SETTINGS)
+    finish(job, lambda progress: said.append(progress.values) if "loss" in progress.values else None)
+    assert [values["step"] for values in said][:2] == [2, 4]
