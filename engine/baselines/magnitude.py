@@ -82,24 +82,33 @@ def set_zeros(model: nn.Module, count: int) -> None:
 
 
 def bake(model: nn.Module) -> None:
-    """Write the zeros into the weights; modules are again of their own classes."""
+    """Write the zeros into the weights; modules are again of their own classes, and what the user set on them stays."""
     for module in list(model.modules()):
         held: Any = getattr(module, "parametrizations", None)
         for name in list(held) if parametrize.is_parametrized(module) else ():
-            parametrize.remove_parametrizations(module, name)
+            if any(isinstance(one, Mask) for one in held[name]):
+                parametrize.remove_parametrizations(module, name)
 
 
 def _places(model: nn.Module) -> list[list[Place]]:
     """Where each weight is held; tied ones have several places.
 
-    Recurrent layers stay whole: they keep further references to their weights, past which no zero could be held.
+    Recurrent layers stay whole: they keep further references to their weights, past which no zero could be held. So do
+    the norms that a weight norm keeps beside the directions: they are factors of whole filters.
     """
     found: dict[int, list[Place]] = {}
     for module in (one for one in model.modules() if not isinstance(one, nn.RNNBase)):
         for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
-            if parameter.ndim >= LEAST_DIMENSIONS and parameter.is_floating_point():
+            own = parameter.ndim >= LEAST_DIMENSIONS and parameter.is_floating_point()
+            if own and not _is_norm(module, name):
                 found.setdefault(id(parameter), []).append((module, name))
     return list(found.values())
+
+
+def _is_norm(module: nn.Module, name: str) -> bool:
+    """Whether a parameter is the norm of a weight norm, as torch keeps it now or kept it in older versions."""
+    direction = "original1" if name == "original0" else f"{name[:-2]}_v" if name.endswith("_g") else ""
+    return isinstance(getattr(module, direction, None), nn.Parameter)
 
 
 RULE = Rule(

@@ -1,17 +1,22 @@
 """Unstructured magnitude pruning: the smallest weights of the whole model are zero, and stay it through training."""
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils.weight_norm import weight_norm as old_weight_norm
 
 from secateur.engine.baselines.magnitude import bake, make, set_zeros
 from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
+from secateur.engine.surgery.cut import rebuild
 from tests.engine.baselines.standing import half
 
 NEVER = NeverCancelled()
@@ -59,6 +64,40 @@ def test_tied_weights_stay_tied_and_count_once() -> None:
     bake(model)
     assert model["out"].weight is model["embed"].weight
     assert int((model["embed"].weight == 0).sum()) == 100
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+@pytest.mark.parametrize("norm", [parametrizations.weight_norm, old_weight_norm])
+def test_a_weight_norm_of_the_users_own_stays_and_its_norms_are_no_places_of_zeros(norm: Any) -> None:
+    model: Any = nn.Sequential(norm(nn.Conv2d(1, 8, 3)), nn.Flatten(), nn.Linear(8, 3))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    set_zeros(model, 72)
+    bake(model)
+    after = model.state_dict()
+    assert set(after) == set(before)
+    zeros = {name: int((one == 0).sum()) for name, one in after.items()}
+    assert sum(zeros.values()) == 72
+    norms = [name for name in after if name.endswith(("original0", "weight_g"))]
+    assert norms and not any(zeros[name] for name in norms)
+    weight = model(torch.randn(2, 1, 3, 3)).shape, model[0].weight
+    assert weight[0] == (2, 3) and int((weight[1] == 0).sum()) == 72 - zeros["2.weight"] > 0
+
+
+def test_a_model_with_a_weight_norm_is_built_again_from_what_is_kept() -> None:
+    def make_normed() -> Any:
+        return nn.Sequential(
+            parametrizations.weight_norm(nn.Conv2d(1, 12, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(432, 3)
+        )
+
+    standing = half(epochs=1)
+    net, analysis = make_normed(), analyse(make_normed(), standing.inputs)
+    costing = {"parameters": costs(analysis).parameters - 600, "rounds": ()}
+    given = replace(standing, original=net, analysis=analysis, factory=make_normed, **costing)
+    made = finish(make(given, BaselineSpec(BaselineKind.MAGNITUDE, epochs=1), NEVER))
+    assert made.parameters == pytest.approx(given.parameters, abs=8)
+    again = rebuild(make_normed, analysis, made.removed, made.edits, made.model.state_dict())
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(again.eval()(x), made.model.eval()(x))
 
 
 def test_more_zeros_than_weights_are_refused() -> None:
