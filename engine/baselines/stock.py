@@ -4,9 +4,10 @@ It is opened as any model, with the original's number of classes, and trained wi
 original as its teacher. Where its weights are random, it has to learn everything in those epochs, and a note says so.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
 from ..structures.analyse import analyse
 from ..structures.costs import costs
-from ..tasks.answers import ask, evaluating
+from ..tasks.answers import ask, evaluating, main_output
 from .families import distance, relatives
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train
@@ -116,9 +117,14 @@ def _require_same_answer(model: Any, standing: Standing) -> None:
 
 
 def _answer(model: Any, standing: Standing) -> list[int]:
+    """The shape of what counts of an answer; [] for detections, whose number is no part of the task."""
     with evaluating(model), torch.no_grad():
         found = ask(model, standing.inputs)
-    return list(found.shape) if isinstance(found, Tensor) else []
+    each = cast("Sequence[Any]", found if isinstance(found, list | tuple) else ())
+    if each and all(isinstance(one, Mapping) for one in each):
+        return []
+    main = main_output(found)
+    return list(main.shape) if isinstance(main, Tensor) else []
 
 
 RULE = Rule(

@@ -1,5 +1,6 @@
 """The stock smaller model: of the same family by name, or named by the user."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.baselines.stock import make
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.sources.open import open_model
+from secateur.engine.sources.protocol import ModelSpec
 from tests.engine.baselines.standing import half
 
 NEVER = NeverCancelled()
@@ -22,6 +25,28 @@ def small(outputs=3):
 
 def wrong():
     return small(5)
+
+
+class Named(nn.Module):
+    def __init__(self, outputs, several):
+        super().__init__()
+        self.net, self.several = small(outputs), several
+
+    def forward(self, x):
+        logits = self.net(x)
+        return (logits, x) if self.several else {"logits": logits, "images": x}
+
+
+def named():
+    return Named(3, False)
+
+
+def wrong_named():
+    return Named(5, False)
+
+
+def wrong_of_several():
+    return Named(5, True)
 """
 
 
@@ -56,8 +81,15 @@ def test_a_named_factory_is_opened_counted_and_trained(tmp_path: Path) -> None:
     assert made.epochs == 1 and made.title == "stock.py:small" and made.removed is None
 
 
-def test_another_number_of_outputs_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("stock", ["wrong", "wrong_named", "wrong_of_several"])
+def test_another_number_of_outputs_is_refused(tmp_path: Path, named: bool, stock: str) -> None:
     (tmp_path / "stock.py").write_text(CODE)
+    standing = half()
+    if named:  # the original answers with names too
+        own = open_model(ModelSpec(f"{tmp_path / 'stock.py'}:named", input_shape=(1, 8, 8)))
+        standing = replace(standing, original=own.model)
     with pytest.raises(SecateurError) as refused:
-        finish(make(half(), BaselineSpec(BaselineKind.STOCK, source=f"{tmp_path / 'stock.py'}:wrong"), NEVER))
+        finish(make(standing, BaselineSpec(BaselineKind.STOCK, source=f"{tmp_path / 'stock.py'}:{stock}"), NEVER))
     assert refused.value.message.code == "baselines.stock_outputs"
+    assert "[2, 5]" in str(refused.value) and "[2, 3]" in str(refused.value)
