@@ -21,7 +21,6 @@ from secateur.engine.session.replay import run_recipe
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
-from secateur.engine.tasks.protocol import TaskSpec
 from tests.engine.session.small import write_project
 
 COURSE = Course(Goal((Limit(Cost.MACS, 0.5),), multiple=4), "l1", RecoverySettings(epochs=1, threads=1))
@@ -142,5 +141,7 @@ def test_the_original_has_no_baselines(pruned: Session) -> None:
 
 def test_other_data_forgets_what_was_trained_on_the_data_before(pruned: Session, tmp_path: Path) -> None:
     finish(pruned.compare("s2", [BaselineSpec(BaselineKind.MAGNITUDE)]))
-    finish(pruned.attach_task(TaskSpec("arrays", str(tmp_path / "mine" / "data.npz"), batch=8)))
+    others = write_project(tmp_path / "others").task
+    assert others is not None
+    finish(pruned.attach_task(others))
     assert pruned.baselines("s2") == ()
