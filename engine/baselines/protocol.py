@@ -98,7 +98,7 @@ class Round:
     """A cut on the way to a state, and how it was recovered.
 
     Attributes:
-        goal: What its plan was to reach; where a hand marked it, the MACs that it came to.
+        goal: What its plan was to reach; where a hand or a latency made it, the MACs that it came to.
         locked: [S] what was not to be removed.
         recoveries: Settings of what followed it, () where nothing was recovered.
     """

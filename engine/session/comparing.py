@@ -12,14 +12,13 @@ from ..baselines.verdict import Result, Verdict, verdict
 from ..devices import placed
 from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
-from ..planning.goal import DEFAULT_KINDS
-from ..planning.protocol import Cost, Goal, Limit
 from ..sources.consent import require_consent, seal
 from ..sources.open import open_model
 from ..structures.analysis import from_identities, identities
 from ..surgery.cut import rebuild
 from ..targets.protocol import TargetSpec
 from ..tasks.protocol import Metric, Split
+from .budgets import budget_of
 from .states import State, StateKind
 
 if TYPE_CHECKING:
@@ -110,14 +109,12 @@ def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken
 
 
 def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[Round, ...]:
-    """How a state came about: its cuts with their goals, and what recovered them."""
+    """How a state came about: its cuts with what they took, and what recovered them."""
     rounds: list[Round] = []
     for one in path:
         if one.kind is StateKind.CUT:
-            asked = one.plan.asked if one.plan else None
             locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
-            own = asked is not None and not asked.timed  # a latency is the plan's own: as many MACs are asked of others
-            rounds.append(Round(asked if asked is not None and own else _as_much(session, one), locked))
+            rounds.append(Round(budget_of(session.analysis, one), locked))
         elif one.recovery is not None and rounds:
             rounds[-1] = replace(rounds[-1], recoveries=(*rounds[-1].recoveries, one.recovery))
     return tuple(rounds)
@@ -160,13 +157,6 @@ def _record(state: str, asked: BaselineSpec, made: Made, metric: Metric, standin
         seal="" if made.source is None else seal(replace(made.source, task=None)),
         notes=made.notes,
     )
-
-
-def _as_much(session: "Opened", cut: State) -> Goal:
-    """The goal that stands for marks by hand: the same MACs, of the kinds that went."""
-    gone, _ = from_identities(session.analysis, cut.removed)
-    kinds = {one.kind for one in session.analysis.sets if gone[one.structures].any()} | DEFAULT_KINDS
-    return Goal((Limit(Cost.MACS, amount=cut.macs),), kinds=tuple(sorted(kinds)))
 
 
 def _reported(session: "Session", state: str, token: CancelToken) -> Job[Metric]:
