@@ -28,9 +28,10 @@ from .l2 import L2
 from .lamp import LAMP
 from .normalising import normalised
 from .partial import finished
-from .places import Kept, places_of
+from .places import Kept, Places, places_of
 from .protocol import Cost, Criterion, Needs, Setting, Subject
 from .random_draw import RANDOM
+from .roles import factors_of
 from .taylor import TAYLOR
 from .untying import copies
 from .wanda import WANDA
@@ -127,7 +128,8 @@ def score(
     parameters |= copies(parameters, places)
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
-    subject = Subject(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known)
+    made = _running(model, analysis, parameters, places) if rule.reads_weights else {}
+    subject = Subject(model, analysis, removed, kept, parameters, places, combine, task, choices, seed, known, made)
     passes = rule.cost(Setting(analysis, removed), choices)
 
     def finish(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,6 +143,23 @@ def score(
             raise
         except Exception as error:
             raise _failed(error) from error
+
+
+def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places: Places) -> dict[str, Any]:
+    """The weights that run where layers make them; raises where a factor counts and nobody sees what is made of it."""
+    from .making import running
+
+    made = running(model, parameters)
+    counting = {one.tensor for one in places.places}
+    for weight, group in factors_of(analysis.tensors).items():
+        if any(analysis.tensors[n].name in counting and analysis.tensors[n].name not in made for n in group):
+            raise TaskError(
+                "scoring.factors",
+                "{weight} is made of other parameters in a way that cannot be followed here, and these alone do not "
+                "rate it. Make it one parameter first (remove_parametrizations), or choose measured ablation.",
+                weight=weight,
+            )
+    return made
 
 
 def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:

@@ -102,10 +102,25 @@ def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:
     from .untying import untied
 
     names = sorted({p.tensor for p in subject.places.places})
-    weights = [subject.parameters[n] for n in names]
-    with torch.enable_grad(), untied(subject), interruptible(token, weights):
-        gradients: tuple[Any, ...] = torch.autograd.grad(_loss(subject, batch), weights, allow_unused=True)
-    return {n: _change(w, g) for n, w, g in zip(names, weights, gradients, strict=True)}
+    with torch.enable_grad(), untied(subject), interruptible(token, [subject.parameters[n] for n in names]):
+        loss, weights = _loss_of(subject, batch, names)
+        gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
+    changes = {n: _change(subject.parameters[n], None) for n in names if n in subject.made}
+    for (n, w), g in zip(weights, gradients, strict=True):
+        changes[n] = changes[n] + _change(w, g) if n in subject.made else _change(w, g)
+    return changes
+
+
+def _loss_of(subject: Subject, batch: Any, names: list[str]) -> tuple[Any, list[tuple[str, Any]]]:
+    """(loss, names and weights to take gradients for): parameters, and what layers made of parameters in this pass."""
+    weights = [(n, subject.parameters[n]) for n in names if n not in subject.made]
+    if len(weights) == len(names):
+        return _loss(subject, batch), weights
+    from .making import making
+
+    with making(subject.model, {n: subject.parameters[n] for n in names if n in subject.made}) as found:
+        loss = _loss(subject, batch)
+    return loss, weights + [(n, one) for n, made in found.running.items() for one in made]
 
 
 def _change(weight: Any, gradient: Any | None) -> NDArray[np.float32]:

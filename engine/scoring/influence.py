@@ -80,7 +80,7 @@ def _channels(subject: Subject, block: int) -> tuple[int, bool]:
     shapes = [
         (shape_of(subject, analysis.tensors[t].name), outputs[t][-1])
         for t in held
-        if analysis.tensors[t].name in subject.parameters and len(analysis.tensors[t].shape) > 1
+        if analysis.tensors[t].name in subject.parameters and outputs[t]
     ]
     shape, dim = shapes[-1] if shapes else ((0, 0), 0)
     return shape[dim], len(shape) > 2

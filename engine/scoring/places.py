@@ -1,10 +1,10 @@
 """Which slices of the weights count for which structure, in the present shapes of the tensors.
 
-*Producers* are the weights that compute a structure: the first parameter of its set always, and every weight of two or
-more dimensions that has the set on an output dimension. *Consumers* are those that read it, on their input dimension; a
-set without any (its readers have no weights) falls back to its producers. Vectors (biases, scales and shifts of norms)
-are on another scale and count in neither; buffers never do. A tied tensor has a place in each of its uses, as if it
-were two tensors: the head reads a width that the embedding computes.
+*Producers* are the weights that compute a structure: the first parameter of its set (a bias makes way for the weight
+of its layer), and every weight of two or more dimensions that has the set on an output dimension. *Consumers* are those
+that read it, on their input dimension; a set without any (its readers have no weights) falls back to its producers.
+Vectors (biases, scales and shifts of norms) are on another scale and count in neither; buffers never do. A tied tensor
+has a place in each of its uses, as if it were two tensors: the head reads a width that the embedding computes.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, CoupledSet
 from .choices import Slices
-from .roles import Roles, Tied, roles_of
+from .roles import Roles, Tied, owner_of, roles_of
 
 Kept = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
 """What `Analysis.kept_indices` gives."""
@@ -80,10 +80,13 @@ def axis_places(analysis: Analysis, kept: Kept, tensors: set[int]) -> Places:
 
 def _produced(analysis: Analysis, roles: Roles, touches: tuple[tuple[int, int], ...]) -> set[Spot]:
     made = {(t, d, name) for t, d in touches for name, outputs, _ in _uses(analysis, roles, t) if d in outputs}
-    first = next(((t, d) for t, d in touches if analysis.tensors[t].parameter), None)
-    if first is not None and not any(spot[:2] == first for spot in made):
-        made.add((*first, analysis.tensors[first[0]].name))
-    return made
+    rated = ((t, d) for t, d in touches if len(analysis.tensors[t].shape) < 2 or roles.outputs[t])
+    first = next(((t, d) for t, d in rated if analysis.tensors[t].parameter), None)
+    if first is None or any(spot[:2] == first for spot in made):
+        return made
+    vector = analysis.tensors[first[0]]
+    beside = {owner_of(analysis.tensors[t].module) for t, _, _ in made} if len(vector.shape) < 2 else set[str]()
+    return made if vector.module in beside else {*made, (*first, vector.name)}
 
 
 def _uses(analysis: Analysis, roles: Roles, tensor: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:

@@ -5,7 +5,7 @@ window can list criteria.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -90,6 +90,7 @@ class Subject:
         choices: As they were made.
         seed: Of what is random.
         known: Structure -> what was measured before; what is measured now is added.
+        made: Name of a parameter -> the weight that runs in its place, where a layer makes one (`making.py`).
     """
 
     model: Any
@@ -103,6 +104,7 @@ class Subject:
     choices: Choices
     seed: int
     known: MutableMapping[int, float]
+    made: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 Rate = Callable[[Subject, CancelToken], Job[NDArray[np.float64]]]
@@ -153,3 +155,8 @@ class Criterion:
     def needs_data(self) -> bool:
         """Whether it needs a task with data."""
         return self.needs is not Needs.NOTHING
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether weights or their gradients make its scores."""
+        return self.slices is not None or self.needs is Needs.LOSS

@@ -4,11 +4,15 @@ A tied tensor may be both: an embedding computes the width that the output head 
 """
 
 from dataclasses import dataclass, field
+from math import prod
 
 from ..structures.analysis import Analysis, TensorInfo
 
 REVERSED = frozenset({"ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Conv1D", "Embedding"})
 """Module types whose weight has its inputs on dimension 0 and its outputs on dimension 1."""
+
+PARAMETRISED = ".parametrizations."
+"""Between the path of a module and the name of its weight, in the path of what holds the weight's factors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,11 @@ def roles_of(analysis: Analysis) -> Roles:
     stacks = {n for n, one in enumerate(analysis.tensors) if _is_stack(one, types.get(one.module, ""))}
     begins = (one.touches[0] for one in analysis.sets if one.touches)
     computed = {analysis.tensors[t].module: d for t, d in begins if t in stacks and d > 0}
-    pairs = [_roles(one, types, computed if n in stacks else {}) for n, one in enumerate(analysis.tensors)]
+    scales = {n for group in factors_of(analysis.tensors).values() for n in group[:-1]}
+    pairs = [
+        ((), ()) if n in scales else _roles(one, types, computed if n in stacks else {})
+        for n, one in enumerate(analysis.tensors)
+    ]
     tied = {n: _tied(one, types) for n, one in enumerate(analysis.tensors) if one.aliases and n not in stacks}
     others = {n: use for n, use in tied.items() if use is not None}
     return Roles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs), others)
@@ -66,8 +74,39 @@ def _roles(
     if tensor.module in computed:
         made = computed[tensor.module]
         return (0, made), (3 - made,)
-    made = _made(tensor, types.get(tensor.module, ""))
+    made = _made(tensor, types.get(owner_of(tensor.module), "").removeprefix("Parametrized"))
     return (made,), (1 - made,)
+
+
+def owner_of(module: str) -> str:
+    """Path of the module that runs the weight whose factors a module holds; any other module's own path."""
+    return module.partition(PARAMETRISED)[0]
+
+
+def factors_of(tensors: tuple[TensorInfo, ...]) -> dict[str, list[int]]:
+    """Name of a weight that is made of parameters -> numbers of these, the one that has the weight's shape last.
+
+    Factors are what a parametrisation holds, and the directions and lengths of weight norm.
+    """
+    found: dict[str, list[int]] = {}
+    for number, one in enumerate(tensors):
+        owner, parametrised, weight = one.module.partition(PARAMETRISED)
+        if one.parameter and parametrised:
+            found.setdefault(f"{owner}.{weight}", []).append(number)
+    numbers = {one.name: number for number, one in enumerate(tensors) if one.parameter}
+    for name, number in numbers.items():
+        lengths = numbers.get(f"{name[:-2]}_g") if name.endswith("_v") else None
+        if lengths is not None and _are_lengths(tensors[lengths].shape, tensors[number].shape):
+            found[name[:-2]] = [lengths, number]
+    return {
+        name: sorted(group, key=lambda n: (prod(tensors[n].shape), tensors[n].name)) for name, group in found.items()
+    }
+
+
+def _are_lengths(shape: tuple[int, ...], directions: tuple[int, ...]) -> bool:
+    """One number for each index of a dimension, or one for all."""
+    same = [n for n, size in zip(shape, directions, strict=False) if n == size and n > 1]
+    return not shape or (len(shape) == len(directions) and len(same) <= 1 and prod(shape) == prod(same))
 
 
 def _tied(tensor: TensorInfo, types: dict[str, str]) -> Tied | None:

@@ -31,8 +31,8 @@ def parameters_of(model: Any, analysis: Analysis, kept: Kept) -> dict[str, Any]:
 
 
 def as_array(subject: Subject, name: str) -> NDArray[np.float32]:
-    """A parameter as float32 (float64 stays), without a copy where possible."""
-    return to_array(subject.parameters[name])
+    """A weight as it runs, as float32 (float64 stays), without a copy where possible."""
+    return to_array(subject.made[name] if name in subject.made else subject.parameters[name])
 
 
 def shape_of(subject: Subject, name: str) -> tuple[int, ...]:
