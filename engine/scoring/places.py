@@ -21,6 +21,8 @@ Kept = dict[str, tuple[NDArray[np.int64] | None, ...] | None]
 """What `Analysis.kept_indices` gives."""
 Spot = tuple[int, int, str]
 """(tensor, dimension, name of its use)."""
+Use = tuple[str, tuple[int, ...], tuple[int, ...]]
+"""(name, dimensions that it computes, dimensions that it reads)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ def places_of(analysis: Analysis, kept: Kept, slices: Slices) -> Places:
     roles = roles_of(analysis)
 
     def counts(one: CoupledSet) -> set[Spot]:
-        produced = _produced(analysis, roles, one.touches)
-        read = {(t, d, name) for t, d in one.touches for name, _, inputs in _uses(analysis, roles, t) if d in inputs}
+        uses = {t: tuple(_uses(analysis, roles, one, t)) for t, _ in one.touches}
+        produced = _produced(analysis, uses, one.touches)
+        read = {(t, d, name) for t, d in one.touches for name, _, inputs in uses[t] if d in inputs}
         if slices is Slices.CONSUMERS:
             return read or produced
         return produced if slices is Slices.PRODUCERS else produced | read
@@ -78,9 +81,9 @@ def axis_places(analysis: Analysis, kept: Kept, tensors: set[int]) -> Places:
     )
 
 
-def _produced(analysis: Analysis, roles: Roles, touches: tuple[tuple[int, int], ...]) -> set[Spot]:
-    made = {(t, d, name) for t, d in touches for name, outputs, _ in _uses(analysis, roles, t) if d in outputs}
-    rated = ((t, d) for t, d in touches if len(analysis.tensors[t].shape) < 2 or roles.outputs[t])
+def _produced(analysis: Analysis, uses: dict[int, tuple[Use, ...]], touches: tuple[tuple[int, int], ...]) -> set[Spot]:
+    made = {(t, d, name) for t, d in touches for name, outputs, _ in uses[t] if d in outputs}
+    rated = ((t, d) for t, d in touches if len(analysis.tensors[t].shape) < 2 or uses[t][0][1])
     first = next(((t, d) for t, d in rated if analysis.tensors[t].parameter), None)
     if first is None or any(spot[:2] == first for spot in made):
         return made
@@ -89,8 +92,11 @@ def _produced(analysis: Analysis, roles: Roles, touches: tuple[tuple[int, int], 
     return made if vector.module in beside else {*made, (*first, vector.name)}
 
 
-def _uses(analysis: Analysis, roles: Roles, tensor: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-    """(name, dimensions that it computes, dimensions that it reads) of each use of a tensor."""
+def _uses(analysis: Analysis, roles: Roles, one: CoupledSet, tensor: int) -> Iterator[Use]:
+    """Each use of a tensor, as a set lies on it."""
+    if tensor in roles.grouped and roles.grouped[tensor] in analysis.axes_of(one):
+        yield analysis.tensors[tensor].name, (0,), ()
+        return
     yield analysis.tensors[tensor].name, roles.outputs[tensor], roles.inputs[tensor]
     if tensor in roles.tied:
         other = roles.tied[tensor]

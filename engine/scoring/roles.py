@@ -40,11 +40,14 @@ class Roles:
         outputs: [T] dimensions whose indices a weight computes, the last one its features; () for what is no weight.
         inputs: [T] dimensions that it reads.
         tied: Number of a tied tensor -> its other use; `outputs` and `inputs` are those of its canonical name.
+        grouped: Number of the weight of a grouped transposed convolution -> axis of its groups. Its inputs lie group by
+            group, and a group of outputs is computed by the same indices: along groups, they are outputs.
     """
 
     outputs: tuple[tuple[int, ...], ...]
     inputs: tuple[tuple[int, ...], ...]
     tied: dict[int, Tied] = field(default_factory=dict[int, Tied])
+    grouped: dict[int, int] = field(default_factory=dict[int, int])
 
 
 def roles_of(analysis: Analysis) -> Roles:
@@ -63,7 +66,10 @@ def roles_of(analysis: Analysis) -> Roles:
     ]
     tied = {n: _tied(one, types) for n, one in enumerate(analysis.tensors) if one.aliases and n not in stacks}
     others = {n: use for n, use in tied.items() if use is not None}
-    return Roles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs), others)
+    groups = {module: axis for module, what, axis, _ in analysis.sizes if what == "groups"}
+    owners = [owner_of(one.module) if inputs == (0,) else "" for one, (_, inputs) in zip(analysis.tensors, pairs)]
+    grouped = {n: groups[owner] for n, owner in enumerate(owners) if owner in groups}
+    return Roles(tuple(outputs for outputs, _ in pairs), tuple(inputs for _, inputs in pairs), others, grouped)
 
 
 def _roles(
