@@ -1,7 +1,7 @@
 """BatchNorm scale: the size of the factor by which a channel leaves its BatchNorm (network slimming, Liu et al. 2017).
 
-A BatchNorm is told by what it holds: a vector `weight` beside running statistics. Where it was folded into the layer
-before it, nothing of it is left to rate by.
+A BatchNorm is told by what it holds, a vector `weight` beside running statistics, or where it keeps none by its type.
+Where it was folded into the layer before it, nothing of it is left to rate by.
 """
 
 from typing import Any
@@ -42,6 +42,7 @@ def missing(setting: Setting) -> Message | None:
 def _scales(analysis: Analysis) -> set[int]:
     """Numbers of the tensors that scale the channels of a BatchNorm."""
     normal = {t.module for t in analysis.tensors if t.name.endswith("running_mean")}
+    normal |= {one.path for one in analysis.modules if "BatchNorm" in one.type_name}
     vectors = ((n, t) for n, t in enumerate(analysis.tensors) if len(t.shape) == 1 and t.module in normal)
     return {n for n, t in vectors if t.name.rpartition(".")[2] == "weight"}
 

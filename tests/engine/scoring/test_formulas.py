@@ -58,6 +58,15 @@ def test_a_frozen_batchnorm_counts_though_its_scale_is_a_buffer() -> None:
     assert np.allclose(scores, np.arange(6) + 1)
 
 
+def test_a_batchnorm_that_keeps_no_statistics_counts() -> None:
+    norm = nn.BatchNorm2d(6, track_running_stats=False)
+    norm.weight.data.copy_(torch.arange(6.0) - 2)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), norm, nn.ReLU(), nn.Conv2d(6, 2, 3)).eval()
+    analysis = analyse(net, (torch.randn(2, 1, 8, 8),))
+    scores = finish(score(net, analysis, analysis.empty(), "batchnorm"))
+    assert np.allclose(scores, [2, 1, 0, 1, 2, 3])
+
+
 def test_lamp_is_the_share_of_a_filter_in_the_energy_of_all_that_are_at_least_as_strong() -> None:
     net = tiny_net()
     energies = net.layer1[0].conv1.weight.detach().double().square().sum((1, 2, 3)).numpy()
