@@ -126,6 +126,8 @@ def _loss_of(subject: Subject, batch: Any, names: list[str]) -> tuple[Any, list[
 def _change(weight: Any, gradient: Any | None) -> NDArray[np.float32]:
     if gradient is None:
         return np.broadcast_to(np.float32(0), tuple(weight.shape))
+    if weight.element_size() < 4:  # a product in half precision is off by more than sums of many forgive
+        weight, gradient = weight.float(), gradient.float()
     return (weight.detach() * gradient).float().cpu().numpy()
 
 

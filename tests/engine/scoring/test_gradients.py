@@ -95,6 +95,19 @@ def test_fisher_information_is_that_of_single_samples(how: Combine) -> None:
     assert np.allclose(scores[neurons.structures], total.detach() / 6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision_are_multiplied_in_full_precision(precision: torch.dtype) -> None:
+    torch.manual_seed(0)
+    net: Any = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 3))
+    net, task = net.to(precision).eval(), GivenTask(torch.randn(256, 64).to(precision), 3, batch=256)
+    analysis = analyse(net, task.example_inputs())
+    weight, loss = net[2].weight, task.loss(net, task.given[0])
+    assert loss is not None
+    expected = (weight.double() * torch.autograd.grad(loss, weight)[0].double()).sum(0).abs().detach()
+    neurons = next(one for one in analysis.sets if one.module == "0").structures
+    assert np.allclose(finish(score(net, analysis, analysis.empty(), "taylor", task))[neurons], expected, rtol=1e-4)
+
+
 def test_a_batch_is_taken_apart_into_its_samples() -> None:
     images, labels = torch.randn(3, 2), torch.arange(3)
     one = next(iter(samples_of((images, labels), (images,))))
