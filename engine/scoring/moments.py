@@ -89,8 +89,11 @@ class Watching(TorchDispatchMode):
             for expert, (start, stop) in enumerate(zip([0, *ends], ends, strict=False)):
                 self._product(args[0][start:stop], args[1][expert])
         elif func is ATEN.mkldnn_rnn_layer.default:
+            states = result[0]  # [T, N, H]; each step reads the one before it, the first one what was given
+            first = args[5].reshape(1, *states.shape[1:])
+            before = (states[1:], first) if args[7] else (first, states[:-1])  # backwards the last step is the first
             self._product(args[0].flatten(0, 1), args[1].t())
-            self._product(result[0].flatten(0, 1), args[2].t())
+            self._product(torch.cat(before).flatten(0, 1), args[2].t())
         self._follow(args, result)
         return result
 

@@ -108,6 +108,39 @@ def test_the_second_layer_of_a_recurrent_module_reads_the_first(kind: Callable[.
     assert _equal(_moments(net, "weight_ih_l1", x), first(x)[0].flatten(0, 1), (1, 4))
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_a_recurrent_weight_reads_the_state_before_each_step(kind: Callable[..., nn.Module], batch_first: bool) -> None:
+    torch.manual_seed(0)
+    net, x = kind(5, 4, batch_first=batch_first, bidirectional=True).eval(), torch.randn(3, 7, 5)
+    cell: Any = getattr(nn, f"{type(net).__name__}Cell")(5, 4)
+    steps = list(x.unbind(1 if batch_first else 0))
+    for suffix, course in (("l0", steps), ("l0_reverse", steps[::-1])):
+        parts = {k.removesuffix(f"_{suffix}"): v for k, v in net.state_dict().items() if k.endswith(f"_{suffix}")}
+        cell.load_state_dict(parts)
+        state, read = None, [torch.zeros(len(steps[0]), 4)]
+        for step in course:
+            state = cell(step, state)
+            read.append((state[0] if kind is nn.LSTM else state).detach())
+        assert _equal(_moments(net, f"weight_hh_{suffix}", x), torch.cat(read[:-1]), (1, 4))
+
+
+def test_the_first_state_that_a_recurrent_module_is_given_is_read_too() -> None:
+    class Given(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.LSTM(5, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = torch.full((1, x.shape[1], 4), 3.0)
+            return self.net(x, (state, state))[0]
+
+    torch.manual_seed(0)
+    net, x = Given().eval(), torch.randn(7, 3, 5)
+    read = torch.cat([torch.full((1, 3, 4), 3.0), net(x).detach()[:-1]]).flatten(0, 1)
+    assert _equal(_moments(net, "net.weight_hh_l0", x), read, (1, 4))
+
+
 def test_wanda_of_a_neuron_is_its_readers_weights_times_the_size_of_its_activation() -> None:
     torch.manual_seed(0)
     net, task = _transformer(), GivenTask(IMAGES, 6)
