@@ -90,12 +90,13 @@ def _may_make(module: nn.Module) -> bool:
 
 
 def _zeros(module: nn.Module) -> torch.Tensor:
-    """The smallest input that a layer takes."""
-    first = next(module.parameters())
+    """The smallest input that a layer takes, by the shape of its weight: a cut layer may remember an older size."""
+    largest = max(module.parameters(), key=torch.numel)
     if isinstance(module, nn.Embedding):
-        return torch.zeros(1, dtype=torch.int64, device=first.device)
+        return torch.zeros(1, dtype=torch.int64, device=largest.device)
     if isinstance(module, nn.Linear):
-        return first.new_zeros(1, module.in_features)
+        return largest.new_zeros(1, largest.shape[1])
     layer = cast("nn.Conv2d", module)
+    channels = largest.shape[0] if layer.transposed else largest.shape[1] * layer.groups
     sizes = (d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True))
-    return first.new_zeros(1, layer.in_channels, *sizes)
+    return largest.new_zeros(1, channels, *sizes)

@@ -17,6 +17,8 @@ from secateur.engine.jobs import finish
 from secateur.engine.scoring.choices import Choices, Slices
 from secateur.engine.scoring.criteria import score
 from secateur.engine.structures.analyse import analyse
+from secateur.engine.surgery.cut import cut
+from secateur.engine.surgery.protocol import Edits
 from tests.engine.norm_nets import Standardised
 from tests.engine.scoring.given_task import GivenTask
 
@@ -105,6 +107,24 @@ def test_what_leaves_the_output_as_it_is_leaves_scores_as_they_are() -> None:
         net[0].parametrizations.weight.original1[0] *= 100
     for criterion, scores in before.items():
         assert all(np.allclose(*pair, rtol=1e-3) for pair in zip(_filters(net, criterion), scores, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+@pytest.mark.parametrize("maker", list(MAKERS))
+def test_a_cut_model_is_rated_by_the_weights_that_run_in_it(maker: str) -> None:
+    net = _net(MAKERS[maker])
+    analysis = analyse(net, TASK.example_inputs())
+    first = next(one for one in analysis.sets if one.count == 6)
+    removed = analysis.empty()
+    removed[first.first + 1 : first.first + 3] = True
+    small: Any = cut(net, analysis, analysis.empty(), removed, Edits(), TASK.example_inputs()).model
+    gate, squares = torch.ones(4, requires_grad=True), torch.zeros(4)
+    for images, labels in TASK.given:
+        loss = nn.functional.cross_entropy(small[1:](small[0](images) * gate[:, None, None]), labels)
+        squares += torch.autograd.grad(loss, gate)[0].square()
+    scores = finish(score(small, analysis, removed, "taylor", TASK))[first.structures]
+    assert np.isnan(scores[1:3]).all()
+    assert np.allclose(scores[[0, 3, 4, 5]], (squares / len(TASK.given)).sqrt(), rtol=1e-3)
 
 
 def test_a_layer_that_runs_twice_counts_both_times() -> None:
