@@ -180,12 +180,13 @@ def _weights(net: str, protocol: str, rest: list[str]) -> Path:
         return next(harness.data("resnet-cifar10").glob(f"{net}-*.th"))
     path = _base_path(net, protocol)
     if not path.exists():
-        raise SystemExit(f"The tuned base of {net} lies on another machine: run {net}/base here first.")
+        raise SystemExit(f"The tuned base of {net} is not there: run {net}/base first.")
     return path
 
 
 def _base_path(net: str, protocol: str) -> Path:
-    return harness.work() / f"{net}-{protocol}.safetensors"
+    """Of the short protocol beside the results: two machines tune two bases, and pairs want one."""
+    return (harness.RESULTS if protocol == "short" else harness.work()) / f"{net}-{protocol}.safetensors"
 
 
 def _task(protocol: str) -> TaskSpec:

@@ -62,7 +62,7 @@ def run(cell: str, protocol: str) -> harness.Result:
     if cell == "speed":
         return speed()
     with closing(Session()) as session:
-        opened = finish(session.open(_spec(task, protocol), evaluate=False), harness.say)
+        opened = finish(session.open(_spec(task, protocol, way != "base"), evaluate=False), harness.say)
         if way == "base":
             return train(session, protocol)
         original = evaluated(session, "s0")
@@ -185,7 +185,7 @@ def speed() -> harness.Result:
     return {"share": 0.4, "tokens": LENGTH["stsb"], "timings": found}
 
 
-def _spec(task: str, protocol: str) -> ModelSpec:
+def _spec(task: str, protocol: str, trained: bool = True) -> ModelSpec:
     folder = packages.fetched(packages.MINILM).parent
     options = (("header", "no"), ("tokenizer", str(folder)), ("length", str(LENGTH[task])))
     if task == "stsb":
@@ -195,8 +195,9 @@ def _spec(task: str, protocol: str) -> ModelSpec:
     options = (*options[1:], ("features", "text"), ("label", "label"), ("purpose", "classification"))
     data = TaskSpec("csv", str(_sentences()), batch=32, options=options)
     weights = harness.work() / f"sentiment-{protocol}.safetensors"
-    given = str(weights) if weights.exists() else ""
-    return ModelSpec(f"{models.__file__}:sentiment", given, task=data)
+    if trained and not weights.exists():
+        raise SystemExit("The trained classifier lies on another machine: run sentiment/base here first.")
+    return ModelSpec(f"{models.__file__}:sentiment", str(weights) if trained else "", task=data)
 
 
 def _pairs(protocol: str) -> Path:
