@@ -147,7 +147,7 @@ def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[Stat
         return path[-1]
     table = yield from table_for(session, course.goal, token)
     if table is not None:
-        path = path[max(n for n, one in enumerate(path) if n == 0 or one.former or reported(one)) :]
+        path = path[max(n for n, one in enumerate(path) if n == 0 or one.former or one.reported) :]
     starts: list[State] = []
     for before, after in pairwise(path):
         first, *_ = round_goals(session.analysis, course.goal, session.removed(before.id), course.rounds, table)
@@ -162,11 +162,6 @@ def _untimed(plan: PlanIntent | None) -> PlanIntent | None:
         return plan
     others = tuple(limit for limit in plan.goal.limits if limit.cost is not Cost.LATENCY)
     return replace(plan, goal=replace(plan.goal, limits=others))
-
-
-def reported(state: State) -> bool:
-    """Whether a state was a result: it was judged on the report split."""
-    return any(metric.split is Split.REPORT for metric in state.metrics)
 
 
 def sweep(

@@ -31,7 +31,7 @@ from ..structures.analysis import Analysis, Mask
 from ..structures.costs import costs, kept_sizes
 from ..surgery.cut import cut
 from ..surgery.protocol import Edits
-from ..targets.measure import machine_of
+from ..targets.machine import machine_of
 from ..targets.profile import Profile, profile, usual_speed
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named

@@ -19,10 +19,10 @@ from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
 from ..planning.obstacles import cost_named
 from ..planning.protocol import Cost, Limit
 from ..tasks.protocol import Metric, Split
-from .courses import Course, prune, reported
 from .states import State, StateKind
 
 if TYPE_CHECKING:
+    from .courses import Course
     from .session import Session
 
 TRIALS = 6
@@ -99,7 +99,7 @@ class Found:
 def lowest(
     session: "Session",
     state: str,
-    course: Course,
+    course: "Course",
     tolerance: Tolerance,
     token: CancelToken,
     scores: NDArray[np.float64] | None = None,
@@ -140,7 +140,7 @@ def lowest(
     return Found(tuple(search.trials), original, ())
 
 
-def search_begun_at(session: "Session", course: Course, tolerance: Tolerance, token: CancelToken) -> Job[State]:
+def search_begun_at(session: "Session", course: "Course", tolerance: Tolerance, token: CancelToken) -> Job[State]:
     """Where a search starts on a session: the last state, or where a run of it started that was stopped half-way.
 
     Such a run shows by its cuts, and by a last state that is none of its results: these are recovered in full, judged
@@ -153,7 +153,7 @@ def search_begun_at(session: "Session", course: Course, tolerance: Tolerance, to
     brief, full = search.at(1.0, brief=True).recovery, course.recovery
     if begun is last or last.recovery not in (None, brief, full):
         return last
-    if last.recovery != full or not reported(last):
+    if last.recovery != full or not last.reported:
         return begun
     metric = yield from session.judged(last.id, Split.CHOOSE, token)
     return last if search.holds(lost(original, metric)[0]) else begun
@@ -165,7 +165,7 @@ class _Search:
 
     session: "Session"
     state: str
-    course: Course
+    course: "Course"
     tolerance: Tolerance
     original: Metric
     token: CancelToken
@@ -207,6 +207,8 @@ class _Search:
         return tuple(self.session.history.state(one.id) for one in reversed(states))
 
     def _made(self, share: float, brief: bool) -> Job[Trial]:
+        from .courses import prune  # the window reads trials, and starts without what prunes
+
         made = yield from prune(self.session, self.state, self.at(share, brief), self.token, self.scores, not brief)
         last = made[-1] if made else self.session.history.state(self.state)
         metric = yield from self.session.judged(last.id, Split.CHOOSE, self.token)
@@ -224,7 +226,7 @@ class _Search:
             if after.kind is StateKind.ATTACHED or (after.kind is StateKind.CUT and not self.made_as_here(after)):
                 break
             begun = before if after.kind is StateKind.CUT else begun
-            if reported(before):
+            if before.reported:
                 break
         return begun
 
@@ -237,7 +239,7 @@ class _Search:
         alike = replace(state.plan, goal=replace(goal, limits=())) == here.intent(replace(here.goal, limits=()))
         return alike and costs == {limit.cost for limit in here.goal.limits}
 
-    def at(self, share: float, brief: bool) -> Course:
+    def at(self, share: float, brief: bool) -> "Course":
         """The course to a budget."""
         course, cost = self.course, self.tolerance.cost
         others = tuple(limit for limit in course.goal.limits if limit.cost is not cost)

@@ -12,7 +12,7 @@ from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Kind
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
-from ..tasks.protocol import Metric, TaskInfo
+from ..tasks.protocol import Metric, Split, TaskInfo
 
 
 class StateKind(StrEnum):
@@ -127,6 +127,11 @@ class State:
     stopped: Message | None = None
     stale: bool = False
     former: bool = False
+
+    @property
+    def reported(self) -> bool:
+        """Whether it was a result: it was judged on the report split."""
+        return any(metric.split is Split.REPORT for metric in self.metrics)
 
     def with_metric(self, metric: Metric) -> "State":
         """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""

@@ -9,7 +9,7 @@ from ..jobs import CancelToken, Job
 from ..latency.protocol import LatencyTable
 from ..planning.goal import reached
 from ..planning.protocol import Cost, Goal, Limit
-from ..targets.measure import machine_of
+from ..targets.machine import machine_of
 from ..targets.protocol import TargetSpec, Timing
 from .states import State
 

@@ -3,7 +3,6 @@
 All models of one call are measured in turns, so that a machine that slows down slows all of them down.
 """
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..devices import CPU, device_named, kind_of, title_of
+from ..devices import CPU, device_named, kind_of
 from ..errors import Message, SecateurError
 from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..phrases import all_of
 from ..process import run_killable
-from .bench import processor
+from .machine import machine_of
 from .protocol import Latency, TargetSpec, Timing
 from .table import target_named
 
@@ -38,12 +37,6 @@ def measure(
     rows = yield from _times(models, [at_size(inputs, target.lengths)] * len(models), target, token, step=False)
     machine = machine_of(target)
     return tuple(_timing(target, times, own, machine) for times, own in rows)
-
-
-def machine_of(target: TargetSpec) -> str:
-    """What measures: processor, cores, device and runtime version in words."""
-    parts = [f"{processor()}, {os.cpu_count()} cores", target_named(target.runtime).version()]
-    return ", ".join(parts if target.device == CPU else [parts[0], title_of(target.device), parts[1]])
 
 
 def measure_steps(

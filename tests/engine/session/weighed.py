@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from secateur.engine.session import latencies
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
-from secateur.engine.targets.measure import machine_of
+from secateur.engine.targets.machine import machine_of
 from secateur.engine.targets.profile import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec, Timing
 

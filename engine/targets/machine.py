@@ -1,0 +1,14 @@
+"""What measures, in words: a latency of one machine says nothing about another."""
+
+import os
+
+from ..devices import CPU, title_of
+from .bench import processor
+from .protocol import TargetSpec
+from .table import target_named
+
+
+def machine_of(target: TargetSpec) -> str:
+    """Processor, cores, device and runtime version."""
+    parts = [f"{processor()}, {os.cpu_count()} cores", target_named(target.runtime).version()]
+    return ", ".join(parts if target.device == CPU else [parts[0], title_of(target.device), parts[1]])
