@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
-from secateur.engine.targets.measure import measure, processor
+from secateur.engine.targets.bench import processor
+from secateur.engine.targets.measure import measure
 from secateur.engine.targets.openvino_target import _core
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.targets.table import TARGETS
