@@ -83,25 +83,25 @@ def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
     touched = [(one, {t for t, _ in one.touches}) for one in analysis.sets if one.kind is not Kind.BLOCK]
     found: dict[int, NDArray[np.int64]] = {}
     for block, inside in _tensors_of_blocks(analysis):
-        held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= set(inside)]
+        held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= inside]
         found[block] = np.concatenate([np.zeros(0, np.int64), *held])
     return found
 
 
 def with_their_blocks(analysis: Analysis, locked: Mask) -> Mask:
     """[S] what is locked, and the blocks that cannot go because something in them is."""
-    found = locked.copy()
-    if not locked.any():
-        return found
-    inside = {block: set(tensors) for block, tensors in _tensors_of_blocks(analysis)}
-    for block, held in held_by_blocks(analysis).items():
-        found[block] |= locked[held].any() or any(locked[b] and inside[b] <= inside[block] for b in inside)
+    found, inside = locked.copy(), dict(_tensors_of_blocks(analysis))
+    shut = [
+        inside.get(one.first) or {t for t, _ in one.touches} for one in analysis.sets if locked[one.structures].any()
+    ]
+    for block, tensors in inside.items():
+        found[block] |= any(some and some <= tensors for some in shut)
     return found
 
 
-def _tensors_of_blocks(analysis: Analysis) -> Iterator[tuple[int, list[int]]]:
+def _tensors_of_blocks(analysis: Analysis) -> Iterator[tuple[int, set[int]]]:
     for block in np.unique(analysis.block_tensor[:, 0]).tolist():
-        yield block, analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist()
+        yield block, set(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
 
 
 def ranking_class(analysis: Analysis, one: CoupledSet, ranking: Ranking) -> tuple[object, ...]:

@@ -75,5 +75,4 @@ def finest(problem: Problem, above: Counts, below: Counts) -> Mask:
     walk = start_walk(problem.meter, problem.options, problem.limits, above, problem.mask(above))
     walk.down_to(below)
     walk.up()
-    walk.close_in()
-    return walk.removed
+    return walk.close_in().removed

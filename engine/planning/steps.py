@@ -107,31 +107,29 @@ class Walk:
                 move = self._to(move.option, self._free(move))
             self._take(move, after[best])
 
-    def close_in(self) -> None:
-        """Exchange steps for smaller ones elsewhere, as long as the limits are further off than `CLOSE`."""
-        if self.meter.peak >= 0:
-            return
+    def close_in(self) -> "Walk":
+        """The walk with steps exchanged for smaller ones elsewhere, as long as limits are further off than `CLOSE`."""
         widths = [number for number, option in enumerate(self.options) if option.one.kind is not Kind.BLOCK]
-        for _ in range(EXCHANGES):
-            if self._gaps(self.costs) <= CLOSE or not self._exchange(widths):
-                return
+        walk = self
+        for _ in range(EXCHANGES if self.meter.peak < 0 else 0):
+            other = walk._exchanged(widths) if walk._gaps(walk.costs) > CLOSE else None
+            if other is None:
+                break
+            walk = other
+        return walk
 
-    def _exchange(self, widths: list[int]) -> bool:
-        """Give one or two steps back, the largest first, and take others until the limits hold; is that closer?"""
+    def _exchanged(self, widths: list[int]) -> "Walk | None":
+        """With one or two steps given back, the largest first, and others taken; None where that comes no closer."""
         ups = [self._move(n, 1) for n in widths if self.counts[n] < self.options[n].remaining]
         if not ups:
-            return False
+            return None
         largest: list[int] = np.argsort(self._weighed(self.costs - self._after(ups)), kind="stable")[:TRIES].tolist()
         options = [ups[number].option for number in largest]
         for given in (*((one,) for one in options), *combinations_with_replacement(options, 2)):
             other = replace(self, counts=self.counts.copy(), removed=self.removed.copy(), holders=self.holders.copy())
-            if not other._instead_of(given, widths):
-                continue
-            if other._gaps(other.costs) < self._gaps(self.costs):
-                for name in ("counts", "removed", "holders", "kept", "dead", "costs", "_moves"):
-                    setattr(self, name, getattr(other, name))
-                return True
-        return False
+            if other._instead_of(given, widths) and other._gaps(other.costs) < self._gaps(self.costs):
+                return other
+        return None
 
     def _instead_of(self, given: tuple[int, ...], widths: list[int]) -> bool:
         """With a step of these given back, and others taken until the limits hold; whether they do."""

@@ -233,14 +233,8 @@ def _given(
     batches, resumed = trainable_batches(training.student, training.task, seed=seed), position.done
     for given in itertools.count():
         random = torch.get_rng_state() if given >= resumed else student
-        try:
+        with _keeping(training, position, best, checkpoint, DATA, random):
             batch = next(batches, None)
-        except Cancelled:
-            raise
-        except Exception as error:
-            torch.set_rng_state(random)  # without what the failed batch has drawn
-            kept = checkpoint.save(training, position, best, failed=True)
-            raise _failed(DATA, error, position, kept) from error
         if batch is None:
             return
         yield random, batch

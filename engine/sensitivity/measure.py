@@ -80,7 +80,8 @@ def sensitivity(
         try:
             found[point] = yield from _known(subject, point, points, token, Progress(text, done, len(wanted)))
         except SecateurError as error:
-            if not isinstance(error, PlanError | VerificationError) and error.message.code != NO_NUMBER:
+            left_out = isinstance(error, PlanError | VerificationError) or error.message.code == NO_NUMBER
+            if not left_out:
                 raise
             notes.append(Message("sensitivity.left_out", "{trial}: {reason}", {"trial": text, "reason": error.message}))
     pairs = [[(number, int(n)) for n in row] for number, row in zip(numbers, removed, strict=True)]
