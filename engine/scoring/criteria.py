@@ -33,7 +33,7 @@ from .protocol import Cost, Criterion, Needs, Setting, Subject
 from .random_draw import RANDOM
 from .roles import factors_of
 from .taylor import TAYLOR
-from .untying import copies
+from .untying import further_uses
 from .wanda import WANDA
 from .weights import parameters_of
 
@@ -125,7 +125,7 @@ def score(
     kept = analysis.kept_indices(removed) if kept_before is None else kept_before
     parameters = parameters_of(model, analysis, kept)
     places = places_of(analysis, kept, choices.slices or rule.slices or Slices.CONSUMERS)
-    parameters |= copies(parameters, places)
+    parameters |= further_uses(parameters, places, rule.needs_data)
     combine = choices.combine or rule.combine or Combine.SUM
     known = {} if known is None else known
     made = _running(model, analysis, parameters, places) if rule.reads_weights else {}

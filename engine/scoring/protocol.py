@@ -82,8 +82,8 @@ class Subject:
         analysis: Of the original model.
         removed: [S] what the model no longer has.
         kept: `analysis.kept_indices(removed)`.
-        parameters: Canonical name -> the `torch.nn.Parameter` that the model still has; further uses of tied ones have
-            copies under their own names (`untying.py`).
+        parameters: Canonical name -> the `torch.nn.Parameter` that the model still has; further uses of tied ones stand
+            under their own names, as copies where data is measured (`untying.py`).
         places: Where the weights that count lie.
         combine: How they are combined.
         task: What the model is for; never None for a criterion that needs data.

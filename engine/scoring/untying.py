@@ -13,11 +13,13 @@ from .places import Places
 from .protocol import Subject
 
 
-def copies(parameters: dict[str, Any], places: Places) -> dict[str, Any]:
-    """Name of each further use -> a parameter of its own with the values of the tied one."""
+def further_uses(parameters: dict[str, Any], places: Places, measured: bool) -> dict[str, Any]:
+    """Name of each further use -> the tied parameter; where data is measured, one of its own with the same values."""
+    there = {one.names[0]: parameters[one.tensor] for one in places.tied if one.tensor in parameters}
+    if not measured:  # an embedding is the largest weight of many models
+        return there
     from torch import nn
 
-    there = {one.names[0]: parameters[one.tensor] for one in places.tied if one.tensor in parameters}
     return {name: nn.Parameter(one.detach().clone(), one.is_floating_point()) for name, one in there.items()}
 
 

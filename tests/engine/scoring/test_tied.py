@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from secateur.engine.jobs import finish
 from secateur.engine.scoring.choices import Choices, Slices
 from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.places import places_of
+from secateur.engine.scoring.untying import further_uses
+from secateur.engine.scoring.weights import parameters_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from tests.engine.scoring.given_task import GivenTask
@@ -83,3 +86,12 @@ def test_taylor_of_a_width_is_the_gradient_of_a_gate_on_all_that_reads_it() -> N
         loss = nn.functional.cross_entropy((h * gate @ tied.head.weight.T).mean(1), labels)
         squares += torch.autograd.grad(loss, gate)[0].square()
     assert np.allclose(_of_width(tied, "taylor"), (squares / len(TASK.given)).sqrt(), rtol=1e-4)
+
+
+def test_weights_that_are_only_read_are_not_copied() -> None:
+    tied, _ = _pair()
+    analysis = analyse(tied, (torch.zeros(2, 6, dtype=torch.int64),))
+    kept = analysis.kept_indices(analysis.empty())
+    parameters, places = parameters_of(tied, analysis, kept), places_of(analysis, kept, Slices.ALL)
+    read, measured = (further_uses(parameters, places, one) for one in (False, True))
+    assert [one is tied.embedding.weight for one in (*read.values(), *measured.values())] == [True, False]
