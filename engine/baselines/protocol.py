@@ -7,7 +7,7 @@ session: measured on the same data and the same target, and trained with the sam
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..devices import CPU
 from ..errors import Message
@@ -20,6 +20,9 @@ from ..structures.analysis import Analysis, Mask
 from ..surgery.protocol import Edits
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Task
+
+if TYPE_CHECKING:
+    from ..recovery.resume import Checkpoint
 
 LIBRARIES = ("torchvision:", "timm:")
 """Beginnings of the sources whose families `families.py` knows."""
@@ -126,6 +129,7 @@ class Standing:
         parameters: Of the state.
         macs: Of the state, one sample.
         device: Where to train and judge.
+        resumed: Where a training of a model with these settings keeps what it takes to go on after a kill.
     """
 
     original: Any
@@ -141,6 +145,7 @@ class Standing:
     parameters: int
     macs: int
     device: str = CPU
+    resumed: "Callable[[Any, RecoverySettings], Checkpoint | None]" = lambda model, settings: None
 
     def recovery(self, asked: BaselineSpec) -> RecoverySettings:
         """The state's own recovery, all epochs on its way in one, or as many as asked for."""

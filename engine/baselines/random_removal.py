@@ -6,9 +6,6 @@ from typing import Any
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress
 from ..planning.goal import solve
-from ..recovery.finetune import recover
-from ..recovery.protocol import RecoverySettings
-from ..recovery.reading_layers import Kept
 from ..scoring.criteria import score
 from ..structures.analysis import Mask
 from ..structures.costs import costs
@@ -17,12 +14,14 @@ from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..surgery.verify import require, verify
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
+from .training import train
 
 
 def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Made]:
     """Go the state's rounds again, each cut verified as any other."""
     analysis = standing.analysis
     model, removed, edits, epochs = standing.original, analysis.empty(), Edits(), 0
+    notes = [Message("baselines.drawn", "What goes was drawn with seed {seed}.", {"seed": asked.seed})]
     for one in standing.rounds:
         scores = yield from score(model, analysis, removed, "random", token=token, seed=asked.seed)
         after = solve(analysis, scores, one.goal, removed, one.locked).removed
@@ -32,12 +31,11 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
         model, edits = yield from _cut(standing, model, (removed, after), edits, token)
         for given in one.recoveries:
             settings = given if asked.epochs is None else replace(given, epochs=asked.epochs)
-            yield from _recovered(standing, model, reference, (settings, analysis.kept_indices(after)), token)
+            notes += yield from train(model, standing, settings, token, analysis.kept_indices(after), reference)
             epochs += settings.epochs
         removed = after
     left = costs(analysis, removed)
-    note = Message("baselines.drawn", "What goes was drawn with seed {seed}.", {"seed": asked.seed})
-    return Made(model, RULE.title, left.parameters, left.macs, epochs, removed, edits, notes=(note,))
+    return Made(model, RULE.title, left.parameters, left.macs, epochs, removed, edits, notes=tuple(notes))
 
 
 def _cut(
@@ -48,19 +46,6 @@ def _cut(
     proof = yield from verify(model, done.model, standing.analysis, *way, standing.inputs, token, done.factors)
     require(proof)
     return done.model, done.edits
-
-
-def _recovered(
-    standing: Standing,
-    model: Any,
-    reference: tuple[Any, Kept],
-    how: tuple[RecoverySettings, Kept],
-    token: CancelToken,
-) -> Job[None]:
-    """Train in place; a repair compares with the model that was cut."""
-    told = (standing.spec.outputs, how[1], reference)
-    done = yield from recover(model, standing.original, standing.task, how[0], token, *told, device=standing.device)
-    model.load_state_dict(done.state_dict)
 
 
 RULE = Rule(

@@ -11,9 +11,16 @@ from .protocol import Standing
 
 
 def train(
-    model: Any, standing: Standing, settings: RecoverySettings, token: CancelToken, kept: Kept | None = None
+    model: Any,
+    standing: Standing,
+    settings: RecoverySettings,
+    token: CancelToken,
+    kept: Kept | None = None,
+    reference: tuple[Any, Kept] | None = None,
 ) -> Job[tuple[Message, ...]]:
     """Train a model in place, the original as teacher; the best weights by the choose split are kept.
+
+    A training that was stopped or killed half-way is gone on with, where the standing has a place for it.
 
     Args:
         model: A `torch.nn.Module` of the original's outputs.
@@ -22,11 +29,12 @@ def train(
         token: Cancels.
         kept: What the model keeps of each of the original's tensors (`Analysis.kept_indices`); None for a model with
             nothing in common, whose blocks are not compared.
+        reference: The model that it was cut from and what it keeps of its tensors, for a repair; None for no cut.
 
     Returns:
         What to know of the training: why it ended before its time, where it did.
     """
-    told = (standing.task, settings, token, standing.spec.outputs, kept)
+    told = (standing.task, settings, token, standing.spec.outputs, kept, reference, standing.resumed(model, settings))
     done = yield from recover(model, standing.original, *told, device=standing.device)
     model.load_state_dict(done.state_dict)
     return () if done.stopped is None else (done.stopped,)

@@ -47,8 +47,6 @@ LOSS = Message("recovery.the_loss", "loss or the model")
 METRIC = Message("recovery.the_metric", "metric")
 """What of the user's may fail while a model is trained."""
 
-NOWHERE = Checkpoint(None)
-
 
 def recover(
     student: nn.Module,
@@ -59,7 +57,7 @@ def recover(
     outputs: Sequence[str] = (),
     kept: Kept | None = None,
     reference: tuple[nn.Module, Kept] | None = None,
-    checkpoint: Checkpoint = NOWHERE,
+    checkpoint: Checkpoint | None = None,
     device: str = CPU,
 ) -> Job[Recovered]:
     """Repair layers, measure BatchNorm's statistics again, then fine-tune; the same seed and threads, the same weights.
@@ -74,7 +72,8 @@ def recover(
         kept: What the student keeps of each of the teacher's tensors (`Analysis.kept_indices`).
         reference: The model that the student was cut from and what it keeps of its tensors, for a repair; by default
             the teacher.
-        checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with.
+        checkpoint: Where to keep what it takes to go on after a kill; what lies there already is gone on with. None
+            for nowhere.
         device: Where models are trained and judged; layers are repaired on the CPU. Bit for bit the same holds there.
 
     Raises:
@@ -88,7 +87,7 @@ def recover(
             features = Features(copy, teacher, kept or {}) if settings.features else None
             own = (optimizer_of(copy, settings), token or NeverCancelled(), outputs, features)
             training = Training(copy, teacher, task, settings, *own, device=device)
-            return (yield from _run(training, reference or (teacher, kept or {}), checkpoint))
+            return (yield from _run(training, reference or (teacher, kept or {}), checkpoint or Checkpoint(None)))
         except (SecateurError, GeneratorExit):
             raise
         except Exception as error:

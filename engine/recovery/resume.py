@@ -5,6 +5,7 @@ one recovery (`key`) and is written every half minute, or less often where writi
 made again with the same batches and the same random numbers, so that the result is that of a run without a break.
 """
 
+import hashlib
 import sys
 import time
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import SecateurError
 from ..session.curve import thinned
@@ -138,6 +139,15 @@ class Checkpoint:
         """The recovery is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def content_of(model: nn.Module) -> str:
+    """sha256 of a model's tensors and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def let_go(folder: Path) -> None:

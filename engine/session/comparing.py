@@ -12,6 +12,8 @@ from ..baselines.verdict import Result, Verdict, verdict
 from ..devices import placed
 from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
+from ..recovery.protocol import RecoverySettings
+from ..recovery.resume import Checkpoint, content_of
 from ..sources.consent import require_consent, seal
 from ..sources.open import open_model
 from ..structures.analysis import from_identities, identities
@@ -95,17 +97,27 @@ def compare(
 
 
 def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken) -> Job[Baseline]:
-    """One baseline, made before or now; cancelled or failed, nothing is kept of it."""
+    """One baseline, made before or now; of one that is cancelled or fails only a training to go on with is kept."""
     known = next((one for one in session.baselines(state) if one.asked == asked), None)
     if known is not None:
         return known
-    standing = session.standing(state)
+    trainings: list[Checkpoint] = []
+
+    def resumed(model: nn.Module, settings: RecoverySettings) -> Checkpoint:
+        name = f"{state}-{asked.kind}-{len(trainings)}"
+        trainings.append(session.checkpoint(name, content_of(model), settings))
+        return trainings[-1]
+
+    standing = replace(session.standing(state), resumed=resumed)
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
     with placed(session.device, made.model):
         metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
     check(token)
-    return session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
+    kept = session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
+    for one in trainings:
+        one.forget()
+    return kept
 
 
 def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[Round, ...]:

@@ -140,21 +140,26 @@ class Opened(Place):
     def _artifacts(self) -> Artifacts:
         return Artifacts(self.folder / "artifacts", self._need().prepared)
 
-    def _checkpoint(self, parent: State, settings: RecoverySettings) -> Checkpoint:
-        """Where a recovery keeps what it needs to go on; of the same state, teacher, data and settings only.
+    def checkpoint(self, name: str, weights: str, settings: RecoverySettings) -> Checkpoint:
+        """Where a training keeps what it needs to go on; of the same weights, teacher, data and settings only.
 
         Of a temporary session that is among what is kept by content: the same steps in another one go on with it.
+
+        Args:
+            name: Of the file in a session's folder.
+            weights: Names the weights that it starts from, by what they are.
+            settings: How it is trained.
         """
         if self._temporary and self.cache == self.folder:
             return Checkpoint(None)  # nobody could go on with it
         task = self.history.task
-        what = [parent.weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
+        what = [weights, self.history.state("s0").weights, to_plain(settings), to_plain(task)]
         data = [fingerprint(task.path)] if task is not None else []
         key, mendable = (
             hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
         )
         if not self._temporary:
-            return Checkpoint(self.folder / "recovery" / f"{parent.id}.pt", key, mendable)
+            return Checkpoint(self.folder / "recovery" / f"{name}.pt", key, mendable)
         let_go(self.cache / "recovery")
         return Checkpoint(self.cache / "recovery" / f"{mendable}.pt", key, mendable)
 

@@ -224,7 +224,10 @@ class Session(Handing):
         live, task, parent = self._need(), self._need_task(), self.history.state(state)
         live.present = None  # Memory holds the original and one more model: now the student.
         student, teacher = self._fresh(parent), live.prepared.opened.model
-        kept, checkpoint = live.analysis.kept_indices(live.mask(parent)), self._checkpoint(parent, settings)
+        kept, checkpoint = (
+            live.analysis.kept_indices(live.mask(parent)),
+            self.checkpoint(parent.id, parent.weights, settings),
+        )
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
         told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
         result = yield from noted(fine_tune(student, teacher, task, settings, token, *told), checkpoint.points)

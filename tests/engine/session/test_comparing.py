@@ -1,6 +1,7 @@
 """Baselines beside the states: kept with the project, found again, replayed by a recipe, measured with the state."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery import resume
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.comparing import rounds_of
 from secateur.engine.session.courses import Course
@@ -145,3 +147,34 @@ def test_other_data_forgets_what_was_trained_on_the_data_before(pruned: Session,
     assert others is not None
     finish(pruned.attach_task(others))
     assert pruned.baselines("s2") == ()
+
+
+@pytest.mark.parametrize("kind", [BaselineKind.RANDOM, BaselineKind.SCRATCH])
+def test_a_baseline_whose_training_was_stopped_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: BaselineKind
+) -> None:
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", 0)
+    course, asked = replace(COURSE, recovery=RecoverySettings(epochs=2, threads=1), rounds=2), BaselineSpec(kind)
+    with closing(Session(tmp_path / "session")) as session:
+        finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
+        state = finish(session.prune("s0", course))[-1].id
+        job, measured = session.compare(state, [asked]), 0
+        while measured < 3:  # random: after the first epoch of the second round
+            values = next(job).values
+            measured += "metric" in values and bool(values["step"])
+        job.close()
+        kept = sorted(path.name for path in (session.folder / "recovery").iterdir())
+        rounds = range(2 if kind is BaselineKind.RANDOM else 1)
+        assert not session.baselines() and kept == [f"{state}-{kind}-{number}.pt" for number in rounds]
+        texts: list[str] = []
+        (resumed,) = finish(
+            session.compare(state, [asked]), lambda progress: texts.append(str(progress.message))
+        ).baselines
+        assert sum("Going on at step" in text for text in texts) >= 1
+        assert not [*(session.folder / "recovery").iterdir()]
+    with closing(Session(tmp_path / "other")) as session:
+        finish(session.open(write_project(tmp_path / "mine"), evaluate=False))
+        state = finish(session.prune("s0", course))[-1].id
+        (whole,) = finish(session.compare(state, [asked])).baselines
+    assert whole.weights == resumed.weights
