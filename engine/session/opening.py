@@ -26,7 +26,7 @@ from ..structures.analysis import Analysis
 from ..surgery.own_class import own_class
 from ..surgery.settle import settle
 from ..tasks.answers import ask, channels_taken, classes_of, evaluating, tokens_taken
-from ..tasks.open import RESIZED, TABLES, open_task
+from ..tasks.open import NAMED, RESIZED, TABLES, open_task
 from ..tasks.preparation import better_prepared
 from ..tasks.protocol import CLASSES, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
@@ -103,7 +103,7 @@ def opened_task(spec: TaskSpec, model: Any) -> Task:
     if order := classes_of(model):  # the numbers of another model, whose recipe this is of, are none of this one's
         spec = replace(spec, options=tuple(one for one in spec.options if one[0] != CLASSES))
     task = open_task(spec)
-    if spec.kind in TABLES and _otherwise(task.info(None).classes, order):
+    if spec.kind in NAMED and _otherwise(task.info(None).classes, order):
         spec = replace(spec, options=(*spec.options, (CLASSES, json.dumps(order))))
         task = open_task(spec)
     other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")

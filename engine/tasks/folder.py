@@ -1,5 +1,6 @@
 """A folder of images with one sub-folder a class, below `train`, `val` and `test` where the data is divided already."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torchvision.datasets import ImageFolder
 from ..errors import TaskError
 from .data_task import DataTask
 from .images import ImageReader
-from .protocol import Split, TaskSpec
+from .protocol import CLASSES, Split, TaskSpec, option
 from .purposes.table import purpose_of
 from .splitting import ALIASES, divide, seed_of
 
@@ -20,7 +21,7 @@ class Images:
 
     Attributes:
         title: Name of the folder.
-        classes: Names of the sub-folders, sorted.
+        classes: Names of the sub-folders, sorted; where the task knows the model's order, all names of that.
         labelled: Always: the folders are the labels.
     """
 
@@ -29,7 +30,10 @@ class Images:
     def __init__(self, title: str, found: dict[Split, ImageFolder], spec: TaskSpec) -> None:
         """Divide the images that were found."""
         self.title = title
-        self.classes = tuple(_names(next(iter(found.values()))))
+        names = _names(next(iter(found.values())))
+        order: list[str] = json.loads(option(spec, CLASSES, "[]"))
+        self.classes = tuple(order if set(names) <= set(order) else names)
+        self._numbers = np.array([self.classes.index(name) for name in names], np.int64)
         listed: dict[Split, list[tuple[str, int]]] = {split: images.samples for split, images in found.items()}
         divided = divide({split: len(files) for split, files in listed.items()}, seed_of(spec))
         self._files: dict[Split, list[tuple[str, int]]] = {}
@@ -42,8 +46,8 @@ class Images:
         return len(self._files[split])
 
     def targets(self, split: Split, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Class numbers [n], in the order of the sub-folders."""
-        return np.array([self._files[split][row][1] for row in map(int, rows)], np.int64)
+        """Class numbers [n]."""
+        return self._numbers[[self._files[split][row][1] for row in map(int, rows)]]
 
     def read(self, split: Split, rows: NDArray[np.int64]) -> torch.Tensor:
         """Preprocessed images [n, C, H, W] float32."""

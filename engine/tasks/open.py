@@ -25,6 +25,8 @@ RESIZED = ("folder", "masks", "parquet", "coco")
 """Kinds whose images are decoded, and resized where a size is given."""
 
 TABLES = ("csv", "parquet")
+NAMED = (*TABLES, "folder")
+"""Kinds whose classes may be words, which the model may number in an order of its own."""
 """Kinds whose classes may be words."""
 
 

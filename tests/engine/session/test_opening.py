@@ -4,14 +4,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.opening import first_look, opened_task
-from secateur.engine.tasks.protocol import TaskInfo, TaskSpec, option
+from secateur.engine.tasks.protocol import Split, TaskInfo, TaskSpec, option
+from tests.engine.tasks.makers import Brightest
 from tests.engine.tasks.tables.makers import write_csv, write_parquet
 
 WORDS = ("low", "medium", "high")
@@ -97,6 +101,30 @@ def test_numbers_that_the_model_does_not_give_are_told(grades: TaskSpec, config:
     info = looked_at(grades, Graded(**config))
     assert info.classes == ("high", "low", "medium") and info.spec == grades
     assert "numbered so: high 0, low 1, medium 2." in str(info.notes[0])
+
+
+@pytest.mark.parametrize(
+    ("label2id", "right", "classes"),
+    [
+        ({"top": 0, "bottom": 1}, 1.0, ("top", "bottom")),
+        ({"TOP": 0, "BOTTOM": 1}, 0.0, ("bottom", "top")),  # names of its own: by the alphabet, as torchvision
+        ({"top": 0, "left": 1, "bottom": 2, "right": 3}, 1.0, ("top", "left", "bottom", "right")),
+    ],
+)
+def test_folders_have_the_numbers_that_the_model_gives_their_names(
+    tmp_path: Path, label2id: dict[str, int], right: float, classes: tuple[str, ...]
+) -> None:
+    for place, name in enumerate(("top", "bottom")):
+        (tmp_path / name).mkdir()
+        for number in range(20):
+            image = np.full((8, 8, 3), number, np.uint8)
+            image[place * 4 : place * 4 + 4] += 100
+            Image.fromarray(image).save(tmp_path / name / f"{number}.png")
+    model: Any = Brightest(len(label2id), channels=3)
+    model.config = SimpleNamespace(label2id=label2id)
+    task = opened_task(TaskSpec("folder", str(tmp_path)), model)
+    metric = finish(task.evaluate(model, Split.REPORT, NeverCancelled()))
+    assert (metric.value, task.info(None).classes) == (right, classes)
 
 
 def test_numbers_that_a_column_holds_with_names_are_told_as_such(tmp_path: Path) -> None:
