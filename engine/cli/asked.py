@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from ..planning.classes import DEEP
 from ..planning.goal import touching
 from ..planning.protocol import Cost, Goal, Limit, Ranking
-from ..recovery.protocol import Optimizer, RecoverySettings, Repair
+from ..recovery.protocol import Optimizer, RecoverySettings, Repair, require_possible
 from ..scoring.choices import Choices, Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
 from ..session.courses import Course
@@ -68,7 +68,7 @@ class Asked:
 
 
 def asked_of(arguments: argparse.Namespace, limits: tuple[Limit, ...]) -> Asked:
-    """What the arguments ask for, with these limits."""
+    """What the arguments ask for, with these limits; raises SecateurError for a training that cannot be."""
     epochs = 0 if arguments.no_recover else arguments.epochs
     criterion, threads = arguments.criterion or "", arguments.threads or 0
     loss = getattr(arguments, "max_loss", None) or 0.0
@@ -92,7 +92,8 @@ def choices_of(arguments: argparse.Namespace) -> Choices:
 
 
 def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
-    return RecoverySettings(
+    """What to train with; raises SecateurError at once for what no training can have."""
+    settings = RecoverySettings(
         learning_rate=arguments.learning_rate,
         repair=Repair(arguments.repair.replace("-", " ")),
         optimizer=Optimizer(arguments.optimizer),
@@ -103,6 +104,8 @@ def _recovery(arguments: argparse.Namespace) -> RecoverySettings:
         features=arguments.distil_blocks,
         half=arguments.bfloat16,
     )
+    require_possible(settings)
+    return settings
 
 
 def limits_of(arguments: argparse.Namespace) -> tuple[Limit, ...]:

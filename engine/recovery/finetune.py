@@ -25,7 +25,7 @@ from .best import Recovered, better
 from .features import Features
 from .isolation import modes_kept, pinned, working_copy
 from .optimizers import optimizer_of
-from .protocol import RecoverySettings, Repair
+from .protocol import RecoverySettings, Repair, require_possible
 from .reading_layers import Kept
 from .reconstruct import reconstruct
 from .resume import Checkpoint, Position, course_of, put_back
@@ -81,7 +81,7 @@ def recover(
             epoch has made the model better; later the best is given back.
         Cancelled: The token was set.
     """
-    _check(settings)
+    require_possible(settings)
     with pinned(settings.seed, settings.threads), modes_kept(teacher), working_copy(student) as copy:
         try:
             features = Features(copy, teacher, kept or {}) if settings.features else None
@@ -269,32 +269,3 @@ def _count(training: Training) -> Job[int]:
         check(training.token)
         yield Progress("Counting batches", count)
     return count
-
-
-def _check(settings: RecoverySettings) -> None:
-    above = (settings.learning_rate, settings.temperature)
-    others = (settings.epochs, settings.weight_decay, settings.features, settings.patience, settings.warm_up)
-    shares = (settings.distillation, settings.warm_up)
-    if (
-        any(not n > 0 or math.isinf(n) for n in above)
-        or any(not n >= 0 or math.isinf(n) for n in others)
-        or any(not n <= 1 for n in shares)
-        or not settings.distillation >= 0
-    ):
-        raise SecateurError(
-            "recovery.settings",
-            "Fine-tuning needs 0 or more epochs, a learning rate and a temperature above 0, and a weight of the "
-            "teacher between 0 and 1; given were {epochs}, {rate}, {temperature} and {share}. Warm-up is a share of "
-            "0 to 1; weight decay, patience and the weight of blocks are 0 or more.",
-            epochs=settings.epochs,
-            rate=settings.learning_rate,
-            temperature=settings.temperature,
-            share=settings.distillation,
-        )
-    if settings.mirror and settings.distillation < 1:
-        raise SecateurError(
-            "recovery.mirror_weight",
-            "Mirrored images are answered by the teacher, the task's own loss knows nothing of them: give the teacher "
-            "a weight of 1 (it was {share}), or mirror no images.",
-            share=settings.distillation,
-        )

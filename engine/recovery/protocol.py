@@ -1,7 +1,10 @@
 """How a cut model is brought back, as plain data."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+from ..errors import SecateurError
 
 
 class Repair(StrEnum):
@@ -56,3 +59,33 @@ class RecoverySettings:
     features: float = 0.0
     mirror: bool = False
     half: bool = False
+
+
+def require_possible(settings: RecoverySettings) -> None:
+    """Raise SecateurError for settings that no training can have."""
+    above = (settings.learning_rate, settings.temperature)
+    others = (settings.epochs, settings.weight_decay, settings.features, settings.patience, settings.warm_up)
+    shares = (settings.distillation, settings.warm_up)
+    if (
+        any(not n > 0 or math.isinf(n) for n in above)
+        or any(not n >= 0 or math.isinf(n) for n in others)
+        or any(not n <= 1 for n in shares)
+        or not settings.distillation >= 0
+    ):
+        raise SecateurError(
+            "recovery.settings",
+            "Fine-tuning needs 0 or more epochs, a learning rate and a temperature above 0, and a weight of the "
+            "teacher between 0 and 1; given were {epochs}, {rate}, {temperature} and {share}. Warm-up is a share of "
+            "0 to 1; weight decay, patience and the weight of blocks are 0 or more.",
+            epochs=settings.epochs,
+            rate=settings.learning_rate,
+            temperature=settings.temperature,
+            share=settings.distillation,
+        )
+    if settings.mirror and settings.distillation < 1:
+        raise SecateurError(
+            "recovery.mirror_weight",
+            "Mirrored images are answered by the teacher, the task's own loss knows nothing of them: give the teacher "
+            "a weight of 1 (it was {share}), or mirror no images.",
+            share=settings.distillation,
+        )

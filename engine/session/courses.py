@@ -20,7 +20,7 @@ from ..latency.protocol import LatencyTable
 from ..planning.goal import solve
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.rounds import round_goals
-from ..recovery.protocol import RecoverySettings
+from ..recovery.protocol import RecoverySettings, require_possible
 from ..scoring.choices import Choices
 from ..structures.analysis import from_identities
 from ..tasks.protocol import Split
@@ -108,7 +108,10 @@ def prune(
 
     Raises:
         PlanError: The goal cannot be reached; nothing was cut then.
+        SecateurError: No training can have the settings of the recovery; nothing was scored or cut then.
     """
+    if course.recovery is not None:
+        require_possible(course.recovery)
     made, now = list[State](), session.history.state(state)
     rated = {} if scores is None else {state: scores}
     table = yield from table_for(session, course.goal, token)

@@ -10,7 +10,7 @@ from secateur.engine.cli.arguments import parser
 from secateur.engine.cli.asked import asked_of, limits_of
 from secateur.engine.cli.main import main
 from secateur.engine.cli.specs import task_spec
-from secateur.engine.errors import TaskError
+from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
 from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
@@ -146,7 +146,8 @@ def test_how_to_train_is_taken_into_the_settings() -> None:
     assert asked_of(given, limits_of(given)).course("l1", data=True).recovery == wanted
 
 
-@pytest.mark.parametrize(("words", "rate"), [([], RecoverySettings().learning_rate), (["--learning-rate", "0"], 0.0)])
-def test_a_learning_rate_of_0_is_not_taken_for_none(words: list[str], rate: float) -> None:
-    given = parser().parse_args(["prune", "bundled:vit", *words])
-    assert asked_of(given, limits_of(given)).recovery.learning_rate == rate
+@pytest.mark.parametrize("words", ["--learning-rate 0", "--temperature 0", "--distillation 2", "--mirror"])
+def test_a_training_that_cannot_be_is_refused_before_anything_is_opened(words: str) -> None:
+    given = parser().parse_args(["prune", "bundled:vit", *words.split()])
+    with pytest.raises(SecateurError, match=r"Fine-tuning needs|give the teacher a weight of 1"):
+        asked_of(given, limits_of(given))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secateur.engine.errors import PlanError
+from secateur.engine.errors import PlanError, SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
@@ -83,6 +83,15 @@ def test_an_unreachable_goal_is_refused_before_the_first_round_cuts(session: Ses
     with pytest.raises(PlanError, match="cannot be reached"):
         finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.001),)), "l1", rounds=4)))
     assert len(session.states()) == 1
+
+
+def test_a_training_that_cannot_be_is_refused_before_anything_is_scored(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+):
+    calls = counted(session, monkeypatch, "score", "cut")
+    with pytest.raises(SecateurError, match="a temperature above 0"):
+        finish(session.prune("s0", replace(HALF, recovery=replace(ONE_EPOCH, temperature=0.0))))
+    assert not any(calls.values()) and len(session.states()) == 1
 
 
 def test_what_a_hand_locked_stays_and_what_it_marked_goes_in_every_round(session: Session):
