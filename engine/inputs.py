@@ -12,6 +12,10 @@ Inputs: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
 """Inputs of a model: positional as a tuple, or by name as a mapping."""
 
 
+MASK = "attention_mask"
+"""Name by which models of text take which tokens are there, and which only fill up."""
+
+
 def inputs_of(given: Any) -> Inputs:
     """What a user calls inputs: a mapping of names, a list or tuple of positional ones, or one alone."""
     if isinstance(given, Mapping):
@@ -22,6 +26,13 @@ def inputs_of(given: Any) -> Inputs:
 def call(model: Callable[..., Any], inputs: Inputs) -> Any:
     """Call a model, or what stands for one, with its inputs."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
+
+
+def filled(inputs: Inputs) -> Any | None:
+    """[N, T] flags of the tokens that are text and no padding, by the attention mask; None where every token is."""
+    mask = inputs.get(MASK) if isinstance(inputs, Mapping) else None
+    present = None if mask is None or mask.ndim != 2 else mask != 0
+    return None if present is None or present.all() else present
 
 
 def named_arrays(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -42,12 +42,12 @@ def distillation_loss(
             "recovery.outputs", "The model's outputs hold no tensor of floats, there is nothing to distil from."
         )
     main = main_output(teacher)
-    counted = [(_at(s, counts), _at(t, counts)) if t is main or logits is False else (s, t) for s, t in pairs]
+    counted = [(at(s, counts), at(t, counts)) if t is main or logits is False else (s, t) for s, t in pairs]
     return torch.stack([_distance(s, t, temperature, logits) for s, t in counted]).mean()
 
 
-def _at(answer: Tensor, counts: Tensor | None) -> Tensor:
-    """[n, V] of [N, T, V], at the positions that count; what has no such positions stays."""
+def at(answer: Tensor, counts: Tensor | None) -> Tensor:
+    """[n, V] of [N, T, V], at the positions [N, T] that count; what has no such positions stays."""
     return answer[counts] if counts is not None and answer.ndim == 3 and answer.shape[:2] == counts.shape else answer
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..tracing.reading import modules_of, tensors_of
-from .distil import variance_of
+from .distil import at, variance_of
 from .reading_layers import Kept
 
 
@@ -56,10 +56,14 @@ class Features:
             for handle in handles:
                 handle.remove()
 
-    def distance(self) -> Tensor | None:
-        """Mean squared error over the teacher's variance, averaged over blocks; None where none can be compared."""
+    def distance(self, present: Tensor | None = None) -> Tensor | None:
+        """Mean squared error over the teacher's variance, averaged over blocks; None where none can be compared.
+
+        Args:
+            present: [N, T] flags of the tokens that count, None where all do.
+        """
         pairs = [self._pair(path) for path in self.paths]
-        alike = [(s, t.to(s.dtype)) for s, t in filter(None, pairs)]  # see `single.py`
+        alike = [(at(s, present), at(t.to(s.dtype), present)) for s, t in filter(None, pairs)]  # see `single.py`
         found = [F.mse_loss(s, t) / variance_of(t) for s, t in alike]
         return torch.stack(found).mean() if found else None
 

@@ -70,10 +70,18 @@ def layers_that_read_less(student: nn.Module, teacher: nn.Module, kept: Kept) ->
                 yield layer
 
 
-def drawn_columns(module: nn.Module, given: Tensor, share: int, random: torch.Generator) -> Tensor:
-    """[about share, n]: rows of `columns_of` drawn at random; of convolutions sample by sample, to spare memory."""
+def drawn_columns(
+    module: nn.Module, given: Tensor, share: int, random: torch.Generator, present: Tensor | None = None
+) -> Tensor:
+    """[about share, n]: rows of `columns_of` drawn at random; of convolutions sample by sample, to spare memory.
+
+    Of a linear layer that reads a row a token, only tokens that count, where `present` [N, T] says which do.
+    """
     if isinstance(module, nn.Linear):
-        return _some(columns_of(module, given), share, random)
+        rows = columns_of(module, given)
+        if present is not None and len(rows) == present.numel():
+            rows = rows[present.flatten()]
+        return _some(rows, share, random)
     samples = cast("Sequence[Tensor]", given.split(1)) if given.ndim == cast("Tensor", module.weight).ndim else [given]
     return torch.cat([_some(columns_of(module, one), -(-share // len(samples)), random) for one in samples])
 

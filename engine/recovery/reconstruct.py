@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..inputs import call
+from ..inputs import call, filled
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..scoring.interrupt import interruptible
 from ..tasks.protocol import Split, Task
@@ -49,11 +49,12 @@ class Moments:
         self.sums = torch.zeros(layer.inputs, dtype=torch.float64)
         self.products = torch.zeros(len(layer.left), layer.inputs) if products else None
 
-    def look(self, given: Tensor) -> None:
-        """Add the inputs of one forward, some of them where there are many."""
+    def look(self, given: Tensor, present: Tensor | None) -> None:
+        """Add the inputs of one forward, some of them where there are many; `present` [N, T]: tokens that count."""
         if self.rows >= self.wanted:
             return
-        columns = drawn_columns(self.layer.teacher, given.detach(), self._share, self._random).float().cpu()
+        drawn = drawn_columns(self.layer.teacher, given.detach(), self._share, self._random, present)
+        columns = drawn.float().cpu()
         self.rows += len(columns)
         self.sums += columns.sum(0, dtype=torch.float64)
         if self.products is not None:
@@ -122,21 +123,22 @@ def _gather(
     number, parts, total = place
     for done, batch in enumerate(islice(task.batches(Split.CALIBRATE, seed=0), BATCHES), start=1):
         check(token)
-        with modes_kept(teacher), torch.no_grad(), interruptible(token), _heard(moments):
+        inputs = task.inputs(batch)
+        with modes_kept(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):
             teacher.eval()
-            call(teacher, task.inputs(batch))
+            call(teacher, inputs)
         yield Progress("Looking at what layers read", number * total + done, parts * total)
         if all(one.rows >= one.wanted for one in moments):
             return
 
 
 @contextmanager
-def _heard(moments: Sequence[Moments]) -> Generator[None]:
-    """Within this, moments look at the inputs of their layers."""
+def _heard(moments: Sequence[Moments], present: Tensor | None) -> Generator[None]:
+    """Within this, moments look at the inputs of their layers, at the tokens that are present."""
 
     def listening(one: Moments) -> Any:
         def look(_module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            one.look(given[0] if given else named["input"])
+            one.look(given[0] if given else named["input"], present)
 
         return look
 

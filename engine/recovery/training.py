@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..detectors import asked_for_maps, family
 from ..devices import CPU
 from ..errors import SecateurError, TaskError
-from ..inputs import call
+from ..inputs import call, filled
 from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
 from ..tasks.lesson import Lesson
@@ -103,7 +103,7 @@ class Training:
             told = lesson.counts, lesson.logits
             distance = distillation_loss(outputs, taught, self.settings.temperature, self.chosen, *told)
             parts.append(distance if own is None else share * distance)
-        further = features.distance() if features is not None else None
+        further = features.distance(filled(lesson.inputs)) if features is not None else None
         parts += [] if further is None else [self.settings.features * further]
         return reduce(torch.add, parts)
 

@@ -1,6 +1,7 @@
 """What enters each weight on calibrate data, as importances of its elements: the part that Wanda and FLAP share.
 
-Forward passes only; the model runs in eval mode, without gradients, attention as plain products.
+Forward passes only; the model runs in eval mode, without gradients, attention as plain products. What stands at tokens
+that only fill up a batch does not count.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
-from ..inputs import call
+from ..inputs import call, filled
 from ..jobs import CancelToken, Job
 from .aggregate import combined
 from .gradients import each_batch
@@ -56,6 +57,8 @@ def _run(subject: Subject, watching: Any, batch: Any, token: CancelToken) -> Non
     from .untying import untied
 
     assert subject.task is not None
+    inputs = subject.task.inputs(batch)
+    watching.present = filled(inputs)
     with untied(subject), quiet_forward(subject.model), interruptible(token), watching:
-        call(subject.model, subject.task.inputs(batch))
+        call(subject.model, inputs)
     watching.forget()

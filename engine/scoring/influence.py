@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
-from ..inputs import call
+from ..inputs import call, filled
 from ..jobs import CancelToken, Job
 from ..structures.analysis import Kind, StandIn
 from .gradients import each_batch, forward_cost
@@ -30,7 +30,9 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     turning = Turning({one.structure: _channels(subject, one.structure) for one in blocks})
     for batch, progress in each_batch(subject, token, Message("progress.blocks", "Measuring what each block changes")):
         with _watched(subject, turning, blocks, token):
-            call(subject.model, subject.task.inputs(batch))
+            inputs = subject.task.inputs(batch)
+            turning.present = filled(inputs)
+            call(subject.model, inputs)
         yield progress
     scores = np.full(subject.analysis.count, np.nan)
     for block, (total, count) in turning.sums.items():

@@ -58,12 +58,14 @@ class Watching(TorchDispatchMode):
 
     Attributes:
         moments: By the name of the weight.
+        present: [N, T] flags of the tokens of this pass that count, None where all do.
     """
 
     def __init__(self, weights: dict[str, Any], others: list[Any]) -> None:
         """Watch weights by name; `others` are the model's further parameters and buffers."""
         super().__init__()
         self.moments: dict[str, Moments] = {}
+        self.present: Any | None = None
         self._weights = weights
         self._names: dict[int, str] = {_memory(one): "" for one in others}
         self._names |= {_memory(weight): name for name, weight in weights.items()}
@@ -104,6 +106,8 @@ class Watching(TorchDispatchMode):
             return
         if operand.ndim == 3 and operand.stride(0) == 0:  # one matrix for the whole batch
             features, operand = features.flatten(0, 1), operand[0]
+        if self.present is not None and features.shape[-2] == self.present.numel():
+            features = features[..., self.present.flatten(), :]
         places = _places(operand, self._weights[name])
         if places is not None:
             variance, mean = torch.var_mean(_wide(features), dim=-2, correction=0)

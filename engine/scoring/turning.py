@@ -24,12 +24,14 @@ class Turning(TorchDispatchMode):
 
     Attributes:
         sums: Block -> (sum of 1 - cos, number of vectors).
+        present: [N, T] flags of the tokens of this pass that count, None where all do.
     """
 
     def __init__(self, channels: dict[int, tuple[int, bool]]) -> None:
         """Take for each block how many features a vector has, and whether they lie on dimension 1."""
         super().__init__()
         self.sums: dict[int, tuple[float, int]] = {}
+        self.present: Any | None = None
         self._channels = channels
         self._branches: dict[int, tuple[int, Any]] = {}
 
@@ -91,6 +93,8 @@ class Turning(TorchDispatchMode):
         """(sum of 1 - cos, number of vectors) of values [N, ...] of equal shape."""
         dim = self._dim(block, after)
         apart = 1.0 - F.cosine_similarity(before.float(), after.float(), dim=dim)
+        if self.present is not None and apart.shape == self.present.shape:
+            apart = apart[self.present]
         return float(apart.sum(dtype=torch.float64)), apart.numel()
 
     def _dim(self, block: int, value: Any) -> int:

@@ -13,14 +13,11 @@ from scipy import stats
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...inputs import Inputs
+from ...inputs import MASK, Inputs
 from ..answers import finite, main_output, precise, told
 from ..data import Data
 from .protocol import Purpose, Rows, bootstrap
 from .regression import PURPOSE as REGRESSION
-
-MASK = "attention_mask"
-"""Input [2n, T] that says which tokens there are."""
 
 
 def _check(data: Data) -> int:
