@@ -34,7 +34,8 @@ class Baselines(FormDialog):
         """Ask in a window; `only` checks one kind, else all are that were not made."""
         sentence = self.tr(
             "What the present state has to be better than, to have been worth the pruning. Each is judged on the same "
-            "data and appears in the trade-off. What is finished stays when the rest is stopped."
+            "data and appears in the trade-off. What is finished stays when the rest is stopped, and "
+            "a training that was stopped goes on where it was."
         )
         super().__init__(window, self.tr("Baselines"), sentence, self.tr("Make them"))
         self._document, self._beside = window.document, window.document.beside
