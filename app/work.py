@@ -207,14 +207,14 @@ class Work(Runner):
 
     def recover(self, settings: RecoverySettings) -> None:
         """Fine-tune the present state."""
-        self.curve.clear()
-        self.document.announce(Aspect.CURVE)
         text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
         title = counted(settings.epochs, self.tr("Recover, {count} epoch"), self.tr("Recover, {count} epochs"))
         if not settings.epochs:
             text, title = self.tr("repair without training"), self.tr("Repair without training")
         state = self.document.contents.present
-        self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True, text=text)
+        if self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True, text=text):
+            self.curve.clear()
+            self.document.announce(Aspect.CURVE)
 
     def go_on(self, job: Job) -> None:
         """Go on with a recovery that was broken off, from where its last checkpoint stands."""
@@ -231,10 +231,10 @@ class Work(Runner):
         jobs, self.interrupted = self.interrupted, []
         for job in jobs:
             if not job.changes or job.arguments[0] == self.document.contents.present:
-                if job.changes:
-                    self.curve.clear()  # it comes whole, from its beginning
                 told = (job.title, job.apply, job.method, *job.arguments)
-                self._ask(*told, changes=job.changes, arrived=job.arrived, text=job.text, again=True)
+                begun = self._ask(*told, changes=job.changes, arrived=job.arrived, text=job.text, again=True)
+                if begun and job.changes:
+                    self.curve.clear()  # it comes whole, from its beginning
 
     def attach(self, path: str, trust_pickle: bool = False) -> None:
         """Take weights that were trained elsewhere; a pickle only with consent."""

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QS
 
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
+from ..commands import command_named
 from ..dialogs.recovery_settings import RecoveryDialog
 from ..document import Aspect, Document, JobView
 from ..drawing import Drawing, Table
@@ -19,10 +20,10 @@ from ..widgets.flow import FlowLayout
 from ..widgets.labels import label
 from ..widgets.numbers import about
 from .recovery_curves import Curves
-from .recovery_words import best_text, expect_text, progress_text, reason_not, recovery_job, repair_tip, repair_words
+from .recovery_words import best_text, expect_text, progress_text, recovery_job, repair_tip, repair_words
 from .tables import recovery_table
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS, Aspect.CURVE})
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS, Aspect.JOBS, Aspect.CURVE})
 ROOMY = 540
 """Width from which the place of the curves is kept free, in device-independent pixels."""
 
@@ -164,7 +165,7 @@ class Recovery(QWidget):
         self._left_side.setVisible(self.width() >= ROOMY or self._left.currentIndex() == 1)
 
     def _show_waiting(self) -> None:
-        reason = reason_not(self.document)
+        reason = command_named("run.recover").enabled(self.document)
         self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
         self._show_estimate(reason)
         self.start.setEnabled(not reason)

@@ -1,11 +1,10 @@
-"""What the recovery panel says: what to expect, why it cannot start, where it stands, what was best."""
+"""What the recovery panel says: what to expect, where it stands, what was best."""
 
 import math
 
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.recovery.protocol import Repair
-from secateur.engine.session.states import StateKind
 from secateur.engine.tasks.protocol import Metric
 
 from ..document import CurvePoint, Document, JobView
@@ -52,17 +51,6 @@ def expect_text(epochs: int, repair: Repair) -> str:
         "What to expect: most of what was lost usually comes back in the first epochs. Started again, a cancelled run "
         "goes on (it is kept every half minute).",
     )
-
-
-def reason_not(document: Document) -> str:
-    """Why a recovery cannot start, "" when it can."""
-    if document.state is None:
-        return say("recovery", "Open a model first.")
-    if document.task is None:
-        return say("recovery", "Attach data first: fine-tuning needs something to learn from.")
-    if document.state.kind is StateKind.ORIGINAL:
-        return say("recovery", "Cut first: there is nothing to recover from in the original.")
-    return say("recovery", "Another job runs; it changes states.") if document.busy else ""
 
 
 def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:

@@ -20,8 +20,9 @@ from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
+from secateur.engine.session.states import StateKind
 from secateur.engine.tasks.protocol import Sample, TaskSpec
-from tests.app.stand_in import StandIn, opened, task_info, travelled
+from tests.app.stand_in import StandIn, opened, state_of, task_info, travelled
 
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
 
@@ -141,9 +142,35 @@ def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> No
 
 
 def test_recovery_says_why_it_cannot_start(shown) -> None:
-    for document, words in ((opened(task=False), "Attach data"), (opened(), "Cut first"), (StandIn(), "Open a model")):
+    for document, words in (
+        (opened(task=False), "Attach data"),
+        (opened(), "Cut something first"),
+        (StandIn(), "Open a model"),
+    ):
         panel = shown(Recovery(document))
         assert not panel.start.isEnabled() and words in panel.text.text()
+
+
+def test_a_recovery_waits_for_what_the_command_waits_for(shown, qtbot, player) -> None:
+    document = player.document
+    gone = document.analysis.empty()
+    gone[document.analysis.sets[2].first] = True
+    document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, gone, 0.5), "cut")
+    player.settle()
+    panel = shown(Recovery(document), 640, 190)
+    assert panel.start.isEnabled()
+    document.mark([document.analysis.sets[3].first], True)
+    assert not panel.start.isEnabled() and "Cut what is marked first" in panel.text.text()
+    document.clear_marks()
+    document.work.curve.append(CurvePoint(1, 2.0, 0.5))
+    document.studies.sensitivity()
+    assert not panel.start.isEnabled() and panel.start.toolTip().startswith("Sensitivity is being measured.")
+    document.recover(document.recovery)  # as the session's own ways do: nothing is begun, and nothing is lost
+    assert "recover" not in [method for method, _ in player.link.calls.values()]
+    assert document.curve == (CurvePoint(1, 2.0, 0.5),)
+    player.stop("sensitivity")
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    assert player.link.asked("recover")[0] == "s1" and document.curve == ()
 
 
 def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
