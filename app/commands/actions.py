@@ -4,7 +4,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QMainWindow
 
 from ..aspects import Aspect
 from ..recent_menu import RecentMenu
@@ -57,7 +57,9 @@ class Actions(QObject):
             action.setToolTip(one.told(document))
 
     def run(self, command: Command) -> None:
-        """Run a command unless it cannot be done now; then say why."""
+        """Run a command unless it cannot be done now; then say why. What stands typed in a field counts by then."""
+        if isinstance(field := QApplication.focusWidget(), QAbstractSpinBox):
+            field.interpretText()
         reason = command.enabled(self._window.document)
         if reason:
             self._window.document.announced.emit(reason)

@@ -10,6 +10,7 @@ from secateur.app.commands.actions import Actions
 from secateur.app.commands.next_step import next_step
 from secateur.app.commands.palette import Palette, rank
 from secateur.app.commands.sheet import show_sheet
+from secateur.app.panels.recovery import Recovery
 
 from . import stand_in
 
@@ -64,6 +65,23 @@ def test_a_command_that_cannot_be_done_says_why_and_does_nothing(window):
     window.document.announced.connect(said.append)
     window.commands.run(command_named("run.cut"))
     assert window.document.calls == [] and "marked" in said[0]
+
+
+def test_a_number_that_was_typed_counts_when_a_shortcut_is_pressed(qtbot, dressed):
+    window = Window(stand_in.travelled())
+    qtbot.addWidget(window)
+    panel = Recovery(window.document)
+    window.setCentralWidget(panel)
+    window.show()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    panel.epochs.setFocus()
+    panel.epochs.selectAll()
+    qtbot.keyClicks(panel.epochs, "12")
+    assert window.document.recovery.epochs != 12
+    qtbot.keyClick(panel.epochs, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
+    (method, (settings,)) = window.document.calls[-1]
+    assert (method, settings.epochs) == ("recover", 12)
 
 
 def test_the_next_step_follows_the_road(qapp):
