@@ -34,6 +34,7 @@ class Running:
         arguments: Of the call.
         text: What the step that it leads to is called.
         otherwise: Called when it fails or is cancelled.
+        then: Called once its result was taken; None where nothing follows.
         again: It was asked for once more, because the engine was lost in it.
         stage: When its present stage began, where (what an earlier run had done is not this one's), and of how much.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
@@ -57,6 +58,7 @@ class Running:
     arguments: tuple[Any, ...] = ()
     text: str = ""
     otherwise: Callable[[], None] | None = None
+    then: Callable[[], None] | None = None
     again: bool = False
     stage: tuple[float, int, int] = (0.0, 0, 0)
     expected: float = math.nan
@@ -124,9 +126,13 @@ class Board:
             if progress.total != total or progress.done < first:  # another stage, or one that is gone on with
                 job.stage = (time.monotonic(), progress.done, progress.total)
 
-    def so_far(self, about: object) -> Any:
+    def about(self, what: object) -> Running | None:
+        """The job about something, None where none runs or waits."""
+        return next((job for job in self._running.values() if job.about == what), None)
+
+    def so_far(self, what: object) -> Any:
         """What the job about something has made of its result until now; None where none runs or tells it."""
-        return next((job.so_far for job in self._running.values() if job.about == about), None)
+        return None if (job := self.about(what)) is None else job.so_far
 
     def move(self, number: int, earlier: bool) -> int | None:
         """Let a job that waits change places with its neighbour.

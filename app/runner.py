@@ -203,9 +203,6 @@ class Runner(QObject):
     def leave(self) -> None:
         """It ends, for good."""
 
-    def failed(self) -> None:
-        """A job that was asked for has failed."""
-
     def broken_off(self, job: Running) -> None:
         """The engine was lost in a job, or while it waited."""
 
@@ -243,6 +240,8 @@ class Runner(QObject):
             took = time.monotonic() - job.turn
             self.pace.learn(job.method, job.work, took)
             job.apply(result)
+            if job.then is not None:
+                job.then()
             if not job.background:
                 self.ended.emit(self.tr("Finished: {job}").format(job=job.title), took)
         self._call_back()
@@ -269,7 +268,6 @@ class Runner(QObject):
             kept = self.tr("Cancelled: {job}. What was made stays.")
             words = self.tr("Cancelled: {job}. Nothing was changed.") if job.arrived is None else kept
             return self._say(words.format(job=job.title))
-        self.failed()
         self.document.fail(error)
         self.ended.emit(self.tr("Failed: {job}").format(job=job.title), time.monotonic() - job.turn)
 

@@ -55,7 +55,6 @@ class Work(Runner):
         self.weights = ""
         self.interrupted: list[Running] = []
         self.keeper = Keeper(self)
-        self._suggest_later = False
         self._suggestion = Suggestion(self)
         self._suggestion.ready.connect(self._suggested)
         self._suggestion.failed.connect(self._not_suggested)
@@ -141,16 +140,16 @@ class Work(Runner):
             state=state_called(self.document, state), criterion=criterion_called(criterion)
         )
         about = (state, rating)
-        known = about in self.document.contents.scores or any(job.about == about for job in self.board.running())
+        known = about in self.document.contents.scores or self.board.about(about) is not None
         if state and not known and self.link is not None:
-            asked = (state, criterion, choices)
-            self._ask(title, lambda scores: self._scored(state, rating, scores), "score", *asked, about=about)
+            asked, take = (state, criterion, choices), self.document.take_scores
+            self._ask(title, lambda scores: take(state, rating, scores), "score", *asked, about=about)
 
     def filters(self) -> None:
         """Bring the images of the first convolution's filters of the present state, where nobody has yet."""
         contents, state = self.document.contents, self.document.contents.present
         about = ("filters", state)
-        if state in contents.filters or any(job.about == about for job in self.board.running()) or self.link is None:
+        if state in contents.filters or self.board.about(about) is not None or self.link is None:
             return
 
         def apply(found: Filters | None) -> None:
@@ -281,34 +280,45 @@ class Work(Runner):
         self._ask(self.tr("Compute on {device}").format(device=device), lambda _: None, "use_device", device)
 
     def suggest(self) -> None:
-        """Plan for the goal; once scores are there."""
-        document = self.document
+        """Plan for the goal; once scores are there, and what predicts a latency that it limits."""
+        document, contents = self.document, self.document.contents
         if document.analysis is None:
             return
         if document.scores is None:
-            self._suggest_later = True
-            self._say(self.tr("Structures are being scored; the plan follows."))
-            return self.score()
-        if document.goal.cost is Cost.LATENCY and document.contents.table is None:
-            return self.tabulate(plan=True)
-        self._suggestion.start(document.contents, document.scores, document.revision)
+            self.score()
+            words = self.tr("Structures are being scored; the plan follows.")
+            return self._plan_after((contents.present, contents.rating), words)
+        if document.goal.cost is Cost.LATENCY and contents.table is None:
+            self.tabulate()
+            words = self.tr("Cut models are being measured on the target; the plan follows.")
+            return self._plan_after(("latencies", document.target), words)
+        self._suggestion.start(contents, document.scores, document.revision)
 
-    def tabulate(self, plan: bool = False) -> None:
-        """Measure what latencies are predicted with, then perhaps plan."""
+    def _plan_after(self, about: object, words: str) -> None:
+        """Plan once the job about something has brought its result, if the same state is present then."""
+        state, job = self.document.contents.present, self.board.about(about)
+
+        def follow() -> None:
+            if self.document.contents.present == state:
+                self.suggest()
+
+        if job is not None:
+            job.then = follow
+            self._say(words)
+
+    def tabulate(self) -> None:
+        """Measure what latencies on the target are predicted with, unless that is under way."""
         contents, target = self.document.contents, self.document.target
+        about = ("latencies", target)
 
         def apply(table: Any) -> None:
             contents.latencies[target] = table
             if contents is self.document.contents:
                 self.document.announce(Aspect.TARGET)
                 self.document.studies.savings()
-                if plan:
-                    self.suggest()
 
-        if not any(job.method == "latencies" for job in self.board.running()):
-            if plan:
-                self._say(self.tr("Cut models are being measured on the target; the plan follows."))
-            self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target)
+        if self.board.about(about) is None:
+            self._ask(self.tr("Measure what removal saves on the target"), apply, "latencies", target, about=about)
 
     def came_back(self) -> None:
         """Compute where the document says, go on with what was broken off, rate anew."""
@@ -320,7 +330,6 @@ class Work(Runner):
     # Results.
 
     def _opened(self, model: OpenedModel, spec: ModelSpec) -> None:
-        self._suggest_later = False
         self.take_model(model, spec)
         self._say(self.tr("{name} is open").format(name=model.name))
         if Path(spec.source).is_dir() or Path(spec.source).suffix == BUNDLE:
@@ -366,12 +375,6 @@ class Work(Runner):
         document.studies.savings()
         self.measure_if_cheap()
 
-    def _scored(self, state: str, criterion: str, scores: Any) -> None:
-        self.document.take_scores(state, criterion, scores)
-        if self._suggest_later and self.document.scores is not None:
-            self._suggest_later = False
-            self.suggest()
-
     def _made(self, state: State, text: str) -> None:
         self.document.add_state(state, text)
         if state.kind is StateKind.CUT and state.verification is not None:
@@ -380,10 +383,6 @@ class Work(Runner):
         if state.stopped is not None:
             self._say(sentence(state.stopped))
         self.look()
-
-    def failed(self) -> None:
-        """What was to be suggested once scores are there is no longer waited for."""
-        self._suggest_later = False
 
     @Slot(object, int)
     def _suggested(self, marked: Any, revision: int) -> None:
@@ -396,4 +395,5 @@ class Work(Runner):
 
     @Slot(object, int)
     def _not_suggested(self, error: SecateurError, revision: int) -> None:
-        self.document.fail(error)
+        if revision == self.document.revision:
+            self.document.fail(error)

@@ -271,6 +271,18 @@ def test_a_plan_that_fails_by_a_fault_of_ours_is_said(desk: Desk, qtbot, monkeyp
     assert "IndexError: out of bounds" in str(desk.failures[0]) and "Traceback" in desk.failures[0].details
 
 
+def test_why_a_plan_failed_is_not_said_once_something_else_is_asked(desk: Desk, qtbot, monkeypatch):
+    def failing(*_):
+        raise PlanError("plan.no", "No.")
+
+    monkeypatch.setattr("secateur.engine.planning.goal.solve", failing)
+    desk.document.suggest_plan()
+    desk.document.set_goal(Goal(0.9, 0.5))
+    desk.document.work._suggestion.close()
+    qtbot.wait(50)
+    assert desk.failures == []
+
+
 def test_a_plan_asked_for_before_scores_are_there_follows_them(desk: Desk, qtbot):
     document = desk.document
     document.set_criterion("l2")

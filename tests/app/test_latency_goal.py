@@ -69,6 +69,23 @@ def test_a_plan_for_a_latency_follows_the_measurement_that_is_made_once(document
     assert link.asked("cut")[2].goal.target == TARGET
 
 
+def test_a_plan_follows_a_measurement_that_was_asked_for_by_itself_and_says_so(document: Document, link, qtbot):
+    said: list[str] = []
+    document.announced.connect(said.append)
+    document.work.tabulate()
+    document.suggest_plan()
+    assert "the plan follows" in said[-1] and [name for name, _ in link.calls.values()].count("latencies") == 1
+    link.finished.emit(link.last("latencies"), table())
+    qtbot.waitUntil(lambda: bool(document.marked.any()), timeout=5000)
+
+
+def test_another_target_is_measured_though_one_is_being_measured(document: Document, link: FakeLink):
+    document.work.tabulate()
+    document.set_target(replace(TARGET, threads=1))
+    document.suggest_plan()
+    assert link.asked("latencies") == (replace(TARGET, threads=1),)
+
+
 def test_a_measurement_that_is_cancelled_leaves_no_plan(document: Document, link: FakeLink):
     document.suggest_plan()
     link.failed.emit(link.last("latencies"), Cancelled())

@@ -8,6 +8,7 @@ from secateur.app.panels.inspector.panel import Inspector
 from secateur.app.panels.layers.panel import Layers
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
+from secateur.engine.errors import TaskError
 from secateur.engine.scoring.choices import Choices, Slices
 from secateur.engine.scoring.partial import Partial
 from tests.app.demo_analysis import scores_of
@@ -82,6 +83,27 @@ def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
     player.answer("score", scores)
     qtbot.waitUntil(lambda: bool(document.marked.any()))
     assert document.scores is scores
+
+
+def test_a_plan_that_waits_for_scores_is_given_up_with_them(qtbot, player):
+    document = player.document
+    document.suggest_plan()
+    assert "the plan follows" in player.sentences[-1]
+    player.stop("score")
+    document.set_criterion("l2")
+    player.settle()
+    document.work._suggestion.close()
+    qtbot.wait(50)
+    assert document.scores is not None and not document.marked.any()
+
+
+def test_a_plan_that_waits_for_scores_comes_whatever_else_fails_meanwhile(qtbot, player):
+    document = player.document
+    document.suggest_plan()
+    document.evaluate()
+    player.link.failed.emit(player.link.last("evaluate"), TaskError("task.no", "It broke."))
+    player.settle()
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
 
 
 def test_cancelled_they_are_gone_and_so_it_says(player) -> None:
