@@ -75,7 +75,7 @@ def latency_met(session: Session, cut: State, goal: Goal, reporter: Reporter) ->
 
 def latency_lines(found: Latency) -> list[str]:
     """What was asked, predicted and measured, and how far the table is off."""
-    now, before = found.measured.undisturbed, found.original.undisturbed
+    now, before = found.measured.undisturbed, found.measured.beside
     numbers = f"asked for {found.asked:.3g} ms, predicted {found.predicted:.3g} ms, measured {now:.3g} ms"
     return [
         f"the latency ({where(found.table.target)}): {numbers}; the original {before:.3g} ms: {speed(before, now)}",
@@ -103,7 +103,7 @@ def latency_content(found: Latency | None) -> dict[str, Any] | None:
     if found is None:
         return None
     numbers = {"asked_ms": found.asked, "predicted_ms": found.predicted, "met": found.met, "slower": found.slower}
-    timings = {"measured": to_plain(found.measured), "original": to_plain(found.original)}
+    timings = {"measured": to_plain(found.measured), "original_ms": found.measured.beside}
     return numbers | timings | {"table": table_content(found.table)}
 
 
@@ -120,7 +120,7 @@ def shortfall(found: Latency | None) -> str:
         return ""
     now = found.measured.undisturbed
     if found.slower:
-        return f"The result is slower than the original: {now:.3g} against {found.original.undisturbed:.3g} ms."
+        return f"The result is slower than the original: {now:.3g} against {found.measured.beside:.3g} ms."
     return f"The result takes {now:.3g} ms, more than the {found.asked:.3g} ms that were asked for."
 
 

@@ -27,10 +27,12 @@ class Artifacts:
     Attributes:
         folder: Where they are kept.
         prepared: The opened model.
+        code: Names its code: files that were written by another one are not taken.
     """
 
     folder: Path
     prepared: Prepared
+    code: str
 
     def request(self, model: Any, state: State, path: str, size: tuple[int, ...] = ()) -> ExportRequest:
         """What an exporter needs to know of a state; `size` is that of a target."""
@@ -79,7 +81,7 @@ class Artifacts:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _onnx_path(self, state: State, size: tuple[int, ...] = ()) -> Path:
-        return self.folder / f"{'-'.join([state.weights, *map(str, size)])}.onnx"
+        return self.folder / f"{'-'.join([state.weights, self.code, *map(str, size)])}.onnx"
 
     def _onnx(self, model: Any, state: State, size: tuple[int, ...], token: CancelToken) -> Job[Path]:
         path = self._onnx_path(state, size)
@@ -88,9 +90,9 @@ class Artifacts:
         return path
 
     def _parcel(self, model: Any, state: State) -> Path:
-        path = self.folder / state.weights
+        path = self.folder / f"{state.weights}-{self.code}"
         if not path.exists():
-            unfinished = self.folder / f"{state.weights}.part"
+            unfinished = path.with_suffix(".part")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             pack(unfinished, model, state.edits, self.prepared.spec, input_shape(self.prepared.inputs))

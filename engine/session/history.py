@@ -162,8 +162,10 @@ class History:
         self.spec = replace(self.spec, task=self.task)
         return (self.spec, self.task) != before
 
-    def mark_stale(self) -> None:
+    def mark_stale(self, code: bool = False) -> None:
         """What was measured by now was measured on something else, and what was trained learned from that.
+
+        Where the model's code is what has changed, latencies of what is a step of what is made now are forgotten too.
 
         A run that was stopped is gone on with, its last cut may have waited for data to be mended: what leads to a cut
         of which nothing was made yet stays a step of what is made now.
@@ -173,7 +175,8 @@ class History:
         steps = {one.id for key in waiting for one in self.path_to(key)}
         for key, one in self.states.items():
             former = bool(one.parent) and key not in steps
-            self.states[key] = replace(one, stale=bool(one.metrics), former=former)
+            timings = () if code and not former else one.timings
+            self.states[key] = replace(one, stale=bool(one.metrics), former=former, timings=timings)
         self.baselines = {}
 
     def _leave_out(self, damaged: list[int]) -> None:

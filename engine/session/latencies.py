@@ -75,7 +75,7 @@ class Measuring:
         analysis = self.analysis
         content = {
             "tensors": [(one.name, one.shape, one.axes) for one in analysis.tensors],
-            "script": repr(analysis.script),
+            "recorded": analysis.recorded,
             "inputs": analysis.input_shapes,
             "outputs": analysis.outputs,
             "place": to_plain(self.target.place),

@@ -32,9 +32,12 @@ from .opening import (
 )
 from .place import Place
 from .plain import to_plain
-from .points import fingerprint
+from .points import file_of, fingerprint
 from .states import OpenedModel, State, StateKind
 from .store import GIGABYTE
+
+CODE = 12
+"""Characters by which a file tells what code wrote it."""
 
 
 class Opened(Place):
@@ -138,7 +141,8 @@ class Opened(Place):
         return OpenedModel(*told, devices=available(), folder=str(self.folder), changed=changed)
 
     def _artifacts(self) -> Artifacts:
-        return Artifacts(self.folder / "artifacts", self._need().prepared)
+        live = self._need()
+        return Artifacts(self.folder / "artifacts", live.prepared, live.analysis.recorded[:CODE])
 
     def checkpoint(self, name: str, weights: str, settings: RecoverySettings) -> Checkpoint:
         """Where a training keeps what it needs to go on; of the same weights, teacher, data and settings only.
@@ -207,10 +211,11 @@ class Opened(Place):
         beside = self.history.baselines.get(name)
         if beside is None:
             return self._artifacts(), self._model(name), self.history.state(name)
-        prepared, spec = self._need().prepared, self.history.spec
+        prepared, spec, code = self._need().prepared, self.history.spec, self.analysis.recorded
         factory, trusted = prepared.opened.factory, spec is not None and spec.trust_code
         if beside.source is not None:
             opened = replace(prepared.opened, name=beside.title)
             prepared = replace(prepared, spec=beside.source, opened=opened)
+            code = fingerprint(file_of(beside.source))[0]
         model = comparing.model_of(self, beside, factory, trusted)
-        return Artifacts(self.folder / "artifacts", prepared), model, comparing.as_state(beside)
+        return Artifacts(self.folder / "artifacts", prepared, code[:CODE]), model, comparing.as_state(beside)

@@ -16,11 +16,12 @@ from typing import Generic, TypeVar
 from ..errors import OpenError
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
+from .live import Live
 from .log import EventLog
 from .plain import from_plain, to_json, to_plain
 from .states import State
 
-SCHEMA = 2
+SCHEMA = 3
 """Of what is kept: files of another one are not read, they have other names."""
 Value = TypeVar("Value")
 
@@ -93,30 +94,33 @@ def named_by(folder: Path, content: object) -> Path:
     return folder / f"{hashlib.sha256(to_json([SCHEMA, content])).hexdigest()}.jsonl"
 
 
-def points_of(
-    folder: Path, state: State, spec: ModelSpec, task: TaskSpec, opened: float, how: tuple[object, ...] = ()
-) -> Path:
+def points_of(folder: Path, state: State, live: Live, task: TaskSpec, how: tuple[object, ...] = ()) -> Path:
     """The file of what is measured of a state on a task, in a folder of such files.
 
     Args:
         folder: Where the files lie.
         state: Which state.
-        spec: What was opened.
+        live: What was opened, and when: what changed later is not what is measured.
         task: What judges.
-        opened: Seconds since the epoch when model and task were read: what changed later is not what is measured.
         how: What else decides about the values.
     """
-    code, data = fingerprint(spec.source.rpartition(":")[0] or spec.source), fingerprint(task.path)
+    spec, opened = live.prepared.spec, live.opened
+    code, data = fingerprint(file_of(spec)), fingerprint(task.path)
     content = {
         "weights": state.weights,
         "removed": state.removed,
         "edits": to_plain(state.edits),
-        "source": [spec.source, code],
+        "source": [spec.source, code, live.analysis.recorded],
         "task": [to_plain(task), data],
         "before": opened if max(code[1], data[1]) > opened else 0.0,
         "how": how,
     }
     return named_by(folder, content)
+
+
+def file_of(spec: ModelSpec) -> str:
+    """The Python file or folder that a model is opened from, "" where a library has it."""
+    return spec.source.rpartition(":")[0] or spec.source
 
 
 def user_cache() -> Path:

@@ -76,8 +76,8 @@ class Project:
 
 
 TEMPLATES: dict[Role, str] = {
-    Role.MODEL: "{path} has changed since the project was saved. The weights are those of the project; metrics and "
-    "latencies were measured with the code as it was then.",
+    Role.MODEL: "{path} has changed since the project was saved. The weights are those of the project; what was "
+    "measured was measured with the code as it was then.",
     Role.WEIGHTS: "{path} has changed since the project was saved. The project goes on with the weights that it keeps.",
     Role.TASK: "{path} has changed since the project was saved: metrics may mean something else now.",
     Role.DATA: "{path} has changed since the project was saved: metrics were measured on the data as it was then.",
@@ -161,16 +161,17 @@ def located(
 
 def changes(
     project: Project | None, model: ModelSpec, task: TaskSpec | None, token: CancelToken
-) -> Job[tuple[tuple[Message, ...], bool]]:
-    """A sentence for each part that is no longer what it was, and whether metrics are stale by that."""
+) -> Job[tuple[tuple[Message, ...], frozenset[Role]]]:
+    """A sentence for each part that is no longer what it was, and those by which what was measured is stale."""
     if project is None:
-        return (), False
+        return (), frozenset()
     before = {part.role: part.digest for part in project.parts}
-    notes, stale = list[Message](), False
+    notes, found = list[Message](), set[Role]()
     for part in (yield from compared([one for one in parts_of(model, task) if before.get(one.role)], token)):
         if part.digest != before[part.role]:
             notes.append(Message(f"project.changed_{part.role.value}", TEMPLATES[part.role], {"path": part.path}))
-            stale = stale or part.role in STALE
+            found.add(part.role)
+    stale = STALE & found
     if stale:
         notes.append(Message("project.stale", TEMPLATE_STALE))
     return tuple(notes), stale

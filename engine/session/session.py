@@ -67,7 +67,7 @@ from .opening import (
 )
 from .paths import absolute_to, change_model, change_task
 from .points import Numbers, Stored, points_of
-from .project import changes, read_project
+from .project import Role, changes, read_project
 from .reopening import check_kept, reopened
 from .replay import Replay, fit_of, steps_again
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
@@ -192,7 +192,7 @@ class Session(Handing):
     def _ablation_file(self, one: State, choices: Choices, seed: int) -> Path:
         live, task = self._need(), self._need_task()
         how = (choices.batches, seed, torch.get_num_threads())
-        return points_of(self.cache / "ablation", one, live.prepared.spec, task.spec, live.opened, how)
+        return points_of(self.cache / "ablation", one, live, task.spec, how)
 
     def cut(self, state: str, removed: Mask, plan: PlanIntent | None = None, token: CancelToken = NEVER) -> Job[State]:
         """Remove structures from a state and verify the cut; raises and changes nothing when it does not hold.
@@ -295,7 +295,7 @@ class Session(Handing):
         inputs = live.prepared.inputs
         told = (one.edits, inputs, task, scores, criterion, self.device)
         subject = Subject(self._model(state), live.analysis, removed, *told)
-        file = points_of(self.cache / "sensitivity", one, live.prepared.spec, task.spec, live.opened)
+        file = points_of(self.cache / "sensitivity", one, live, task.spec)
         points = Stored(file, Metric)
         return (yield from sensitivity(subject, numbers, shares, points, token))
 
@@ -402,7 +402,7 @@ class Session(Handing):
         shown = Progress("Looking for what has changed")
         changed, stale = yield from part_of(shown, changes(file, project.spec, project.task, token))
         if stale:
-            project.mark_stale()
+            project.mark_stale(code=Role.MODEL in stale)
         project.notes = (*project.notes, *notes, *changed)
         live = yield from reopened(project, store, spec.trust_pickle, token)
         if project.folder.resolve() != self.folder.resolve():

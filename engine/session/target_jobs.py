@@ -41,6 +41,9 @@ class TargetJobs(Opened):
             paths, inputs = [path for path, _ in steps], [given for _, given in steps]
             found = yield from measure_steps(paths, inputs, target, token)
             timings = tuple(replace(timing, step=one) for timing, one in zip(timings, found, strict=True))
+        before = dict(zip(states, timings, strict=True)).get(self.states()[0].id)
+        if before is not None:
+            timings = tuple(replace(timing, beside=before.undisturbed) for timing in timings)
         for state, timing in zip(states, timings, strict=True):
             self.history.add_timing(state, timing)
         return timings

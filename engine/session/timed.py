@@ -27,15 +27,13 @@ class Latency:
     Attributes:
         asked: To stay at or under.
         predicted: By the table, for what was cut.
-        measured: Of the cut, in turns with the original.
-        original: Of the original.
+        measured: Of the cut, in turns with the original (`Timing.beside`).
         table: What predicted.
     """
 
     asked: float
     predicted: float
     measured: Timing
-    original: Timing
     table: LatencyTable
 
     @property
@@ -46,7 +44,7 @@ class Latency:
     @property
     def slower(self) -> bool:
         """Whether the cut is slower than the original: it was for nothing."""
-        return self.measured.undisturbed > self.original.undisturbed
+        return self.measured.undisturbed > self.measured.beside
 
 
 def target_for(goal: Goal) -> TargetSpec:
@@ -96,21 +94,19 @@ def in_time(
 
 def latency_of(session: "Session", state: State, goal: Goal, table: LatencyTable, token: CancelToken) -> Job[Latency]:
     """What became of the limit in a state of that shape; measured unless it has been."""
-    original, timing = yield from _timings(session, state, target_for(goal), token)
+    timing = yield from _timing(session, state, target_for(goal), token)
     predicted = next(
         one for one in reached(session.analysis, goal, session.removed(state.id), table) if one.cost is Cost.LATENCY
     )
     limit = next(limit for limit in goal.limits if limit.cost is Cost.LATENCY)
-    asked = limit.amount / 1e6 or limit.share * original.undisturbed
-    return Latency(asked, predicted.got / 1e6, timing, original, table)
+    asked = limit.amount / 1e6 or limit.share * timing.beside
+    return Latency(asked, predicted.got / 1e6, timing, table)
 
 
-def _timings(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[tuple[Timing, Timing]]:
-    """Of the original and of a state, in turns unless both are known of this machine: the table is of it too."""
-    pair = (session.states()[0].id, state.id)
-    timings, here = [session.history.state(one).timings for one in pair], (target.place, machine_of(target))
-    known = [one for own in timings for one in own if (one.target.place, one.machine) == here]  # at most one of each
-    if len(known) == len(pair):
-        return known[0], known[1]
-    original, timing = yield from session.measure(pair, target, token)
-    return original, timing
+def _timing(session: "Session", state: State, target: TargetSpec, token: CancelToken) -> Job[Timing]:
+    """Of a state, in turns with the original unless that is known of this machine: the table is of it too."""
+    here = (target.place, machine_of(target))
+    known = [one for one in session.history.state(state.id).timings if (one.target.place, one.machine) == here]
+    if known and known[0].beside:  # at most one
+        return known[0]
+    return (yield from session.measure((session.states()[0].id, state.id), target, token))[1]

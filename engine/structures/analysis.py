@@ -97,6 +97,8 @@ class Analysis:
         constraints: How many indices must stay, whichever: what every plan has to respect.
         bundles: Sets of which the constraints let only certain counts go; all others lose what they like but the last.
         known: What trial cuts have shown about the model's code.
+        recorded: Names what the code computes, by every operator of the run and its arguments (`script.digest`): the
+            same code on inputs of the same shapes, the same name.
     """
 
     model: str
@@ -126,6 +128,7 @@ class Analysis:
     constraints: tuple[Constraint, ...] = ()
     bundles: tuple[Bundle, ...] = ()
     known: Known = NOTHING_KNOWN
+    recorded: str = ""
 
     @property
     def count(self) -> int:

@@ -33,7 +33,7 @@ from .measured import is_audited, measured_values, measures, name_of, scalars
 from .naming import NamedSet, name_sets
 from .rules import Context
 from .rules.context import Cost
-from .script import operations
+from .script import digest, operations
 from .shares import unruled
 from .solve import Solution
 
@@ -93,6 +93,7 @@ def build(
         activations=held,
         constraints=tuple(one.told(set_numbers) for one in counts),
         bundles=tuple(one.renumbered(set_numbers) for one in together),
+        recorded=digest(record),
     )
 
 

@@ -4,11 +4,12 @@ A forward may divide by its width, branch on it, loop over it or make a constant
 sizes of results, so a cut model's operators and numbers are compared one by one with the record's.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from ..tracing.record import Call
+from ..tracing.record import Call, Record, Ref
 
 PASSING = frozenset(
     f"aten.{name}"
@@ -25,6 +26,8 @@ PRODUCTS = frozenset(
 """Products and sums, spelled in several ways; how many products there are is compared elsewhere."""
 CHOOSING = frozenset(f"aten.{name}" for name in ("nonzero", "_local_scalar_dense", "masked_select", "_unique2", "item"))
 """What comes after these may differ with the values, where weights made them."""
+TYPES = ("dtype", "device", "layout", "memory_format")
+"""Of torch's objects among arguments, those that are the same in every process."""
 FILLING = ("fill_value", "value", "s")
 
 
@@ -67,6 +70,28 @@ def operations(
         numbers = tuple(_numbers(call))
         if call.op not in PASSING and (numbers or call.op not in PRODUCTS):
             yield Operation(call.op, call.module, numbers, number, number in dead)
+
+
+def digest(record: Record) -> str:
+    """sha256 of a run: each operator with all of its arguments, whole numbers (strides) and types among them.
+
+    Of tensors it is told which values they are, with shape and type, but not their numbers.
+    """
+    told = hashlib.sha256(repr((record.shapes, record.dtypes, record.inputs, record.outputs)).encode())
+    for source in record.sources:
+        told.update(repr((source.name, source.aliases, source.value)).encode())
+    for call in record.calls:
+        given = sorted((name, _plain(value)) for name, value in call.arguments.items())
+        told.update(repr((call.op, call.overload, call.module, call.outputs, given)).encode())
+    return told.hexdigest()
+
+
+def _plain(value: Any) -> str:
+    """An argument in words that are the same in every process."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_plain, cast('Sequence[Any]', value)))}]"
+    known = isinstance(value, int | float | complex | str | Ref) or type(value).__name__ in TYPES
+    return repr(value) if known else type(value).__name__
 
 
 def _numbers(call: Call) -> Iterator[float]:

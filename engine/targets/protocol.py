@@ -82,6 +82,7 @@ class Timing:
         step: Of one further token behind the prompt, None where the target has none.
         own: Milliseconds of the processor that a batch takes of the process, all threads together, median; 0 where
             that is not known.
+        beside: Milliseconds a batch of the original in the same turns (`undisturbed`), 0 where it was not among them.
     """
 
     target: TargetSpec
@@ -92,6 +93,7 @@ class Timing:
     machine: str
     step: Latency | None = None
     own: float = 0.0
+    beside: float = 0.0
 
     @property
     def undisturbed(self) -> float:

@@ -67,6 +67,25 @@ def test_samples_are_measured_once_and_other_weights_do_not_matter(session, runt
         assert len(runtime) > before
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("self.stem = nn.Conv2d(1, 16, 3, padding=1)", "self.stem = nn.Conv2d(1, 16, 3, padding=1, stride=2)"),
+        ("conv1 = nn.Conv2d(width, 24, 3, padding=1", "conv1 = nn.Conv2d(width, 24, 3, padding=2, dilation=2"),
+        ("self.stem(x).relu()", "nn.functional.max_pool2d(self.stem(x).relu(), 2)"),
+    ],
+)
+def test_code_that_computes_something_else_has_samples_of_its_own(session, tmp_path, before, after):
+    spec = replace(write_project(tmp_path / "user"), task=None, input_shape=(2, 1, 8, 8))
+    code = tmp_path / "user" / "model.py"
+    for text in (code.read_text() + "\n# a comment\n", code.read_text().replace(before, after)):
+        code.write_text(text)
+        with closing(Session(tmp_path / "other", cache=tmp_path / "cache")) as other:
+            finish(other.open(spec))
+            same = other._measuring(TORCH).file == session._measuring(TORCH).file
+        assert same == (after not in text)
+
+
 def test_a_stop_keeps_what_was_measured(session, runtime, monkeypatch):
     stop, measured = threading.Event(), latencies.profile
 

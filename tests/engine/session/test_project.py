@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -13,12 +15,14 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
+from secateur.engine.scoring.choices import Choices
 from secateur.engine.session import files, place
 from secateur.engine.session.history import LOG, History
 from secateur.engine.session.project import PROJECT, WINDOW, Role, digest_of, read_project
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import OpenedModel
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.targets.protocol import TargetSpec
 
 from .small import write_project
 
@@ -91,6 +95,35 @@ def test_code_that_changed_is_named_and_another_comment_is_a_change_too(session:
     assert session.history.state("s0").stale
     another = finish(session.open(ModelSpec(f"{saved.parent / 'mine' / 'model.py'}:make", input_shape=(1, 1, 8, 8))))
     assert another.changed == ()  # nothing is said of it that was said of a project
+
+
+def test_latencies_of_code_that_changed_are_measured_anew_by_files_of_that_code(session: Session, saved: Path) -> None:
+    target = TargetSpec("torch", seconds=0.02)
+    finish(session.open(ModelSpec(str(saved)), evaluate=False))
+    finish(session.measure(("s0", "s1"), target))
+    finish(session.save(str(saved), "s1"))
+    before = {path.name for path in (session.folder / "artifacts").iterdir()}
+    code = saved.parent / "mine" / "model.py"
+    code.write_text(code.read_text().replace("(x + self.bn2", "(2 * x + self.bn2"))
+    finish(session.open(ModelSpec(str(saved)), evaluate=False))
+    assert not any(state.timings for state in session.states())
+    finish(session.measure(("s0",), target))
+    now = {path.name for path in (session.folder / "artifacts").iterdir()}
+    assert len(before) == 2 and len(now - before) == 1
+
+
+def test_points_of_a_module_that_changed_beside_the_file_are_not_taken(tmp_path: Path) -> None:
+    spec, names = write_project(tmp_path / "mine"), list[str]()
+    code = (tmp_path / "mine" / "model.py").read_text()
+    (tmp_path / "mine" / "model.py").write_text("from blocks_of_mine import make\n")
+    for text in (code, code, code.replace("(x + self.bn2", "(2 * x + self.bn2")):
+        (tmp_path / "mine" / "blocks_of_mine.py").write_text(text)
+        sys.modules.pop("blocks_of_mine", None)
+        with closing(Session(tmp_path / "session")) as session:
+            finish(session.open(spec, evaluate=False))
+            session._need().opened = 2e9  # nothing has changed since
+            names.append(session._ablation_file(session.history.state("s0"), Choices(), 0).name)
+    assert names[0] == names[1] != names[2]
 
 
 def test_a_file_that_moved_is_asked_for_and_what_lay_beside_it_is_found_with_it(session: Session, saved: Path) -> None:

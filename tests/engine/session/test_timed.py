@@ -10,7 +10,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course, begun_at
 from secateur.engine.session.session import Session
-from secateur.engine.session.states import StateKind
+from secateur.engine.session.states import State, StateKind
 from secateur.engine.session.timed import latency_of, table_for
 from tests.engine.session.small import write_project
 from tests.engine.session.weighed import TORCH, Weighed
@@ -99,7 +99,32 @@ def test_what_another_machine_measured_is_not_held_against_the_table_of_this_one
     assert table is not None
     found = finish(latency_of(session, session.history.state(cut.id), goal, table, NeverCancelled()))
     assert found.measured.median == pytest.approx(1e3 * taken(session, runtime, cut.id))
-    assert found.original.median == pytest.approx(1e3 * taken(session, runtime)) and found.met
+    assert found.measured.beside == pytest.approx(1e3 * taken(session, runtime)) and found.met
+
+
+def test_a_cut_is_held_against_the_original_of_the_same_turns(
+    session: Session, runtime: Weighed, monkeypatch: pytest.MonkeyPatch
+):
+    sweep = Course(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1")
+    fair = Weighed.seconds
+
+    def seconds(self: Weighed, state: State) -> float:  # the machine becomes faster behind the first measurement
+        return fair(self, state) * (1.0 if len(self.measured) == 1 else 0.94)
+
+    monkeypatch.setattr(Weighed, "seconds", seconds)
+    first = finish(session.sweep("s0", sweep, (0.8, 0.6)))
+    count, measured = len(session.states()), len(runtime.measured)
+    again = finish(session.sweep("s0", sweep, (0.8, 0.6)))
+    assert [one.states for one in again.points] == [one.states for one in first.points]
+    assert (len(session.states()), len(runtime.measured)) == (count, measured)
+
+
+def test_measured_turns_tell_the_time_of_the_original_among_them(session: Session):
+    (cut,) = finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
+    target = replace(TORCH, seconds=0.02)
+    original, timing = finish(session.measure(("s0", cut.id), target))
+    assert timing.beside == original.undisturbed == original.beside
+    assert finish(session.measure((cut.id,), target))[0].beside == 0.0
 
 
 def test_without_a_limit_of_the_latency_nothing_is_measured(session: Session, runtime: Weighed):

@@ -48,8 +48,9 @@ class Weighed:
     def _measure(self, session: Session, states: tuple[str, ...], target: TargetSpec, token):
         self.measured.append(states)
         timings: list[Timing] = []
+        before = 1e3 * self.seconds(session.history.state("s0")) if "s0" in states else 0.0
         for one in map(session.history.state, states):
-            timings.append(Timing(target, 1e3 * self.seconds(one), 0, 0, 5, machine_of(target)))
+            timings.append(Timing(target, 1e3 * self.seconds(one), 0, 0, 5, machine_of(target), beside=before))
             session.history.put(replace(one, timings=(timings[-1],)))
         return tuple(timings)
         yield
