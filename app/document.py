@@ -129,7 +129,7 @@ class Document(Planned):
         self.work.export(format, path)
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job; it leaves everything as it was."""
+        """Stop a job; what it has made stays, and nothing else is changed."""
         self.work.cancel(job_id)
 
     def move_job(self, job_id: int, earlier: bool) -> None:

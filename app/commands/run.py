@@ -205,7 +205,7 @@ RUN = (
         "run.cancel",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Cancel job"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Stop the running job. It leaves everything as it was."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Stop the running job. What it has made stays; nothing else is changed."),
         _cancel,
         "Esc",
         reasons.running,

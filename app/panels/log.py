@@ -4,13 +4,13 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
 
 from ..document import Aspect, Document
 from ..logbook import MOST, Level, Line
 from ..saver import Saver
 from ..widgets.buttons import button
-from ..widgets.fields import HEIGHT, ComboBox
+from ..widgets.fields import HEIGHT, ComboBox, FilterLine
 from ..widgets.flow import FlowLayout
 
 SHOWN = frozenset({Aspect.LOG})
@@ -54,9 +54,7 @@ class Log(QWidget):
             (self.tr("errors"), Level.ERROR),
         ):
             self.level.addItem(words, level)
-        self.search = QLineEdit(placeholderText=self.tr("Filter"))
-        self.search.setAccessibleName(self.tr("Words that a line must have"))
-        self.search.setClearButtonEnabled(True)
+        self.search = FilterLine(self.tr("Words that a line must have"), self.tr("Filter"))
         self.search.setMinimumWidth(80)
         self.copy = button(self.tr("Copy"), "link", self.tr("Copy the lines that are shown"))
         self.save = button(self.tr("Save..."), "link", self.tr("Write the lines that are shown into a file"))

@@ -1,8 +1,8 @@
-"""Fields whose arrows are drawn and whose text is never clipped: combo box and spin boxes."""
+"""Fields whose arrows are drawn and whose text is never clipped, and in which Escape is theirs, not the window's."""
 
-from PySide6.QtCore import QPointF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QSpinBox, QWidget
+from PySide6.QtCore import QEvent, QPointF, QSize, Qt
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
 
 from ..theme import tokens
 from .chevron import chevron
@@ -62,6 +62,19 @@ class SpinBox(QSpinBox):
         """The same."""
         return self.sizeHint()
 
+    def event(self, event: QEvent) -> bool:
+        """Escape takes back what was typed, before it is anybody's shortcut."""
+        return _claims_escape(event) or super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape shows the value that counts; where it is shown already, it is not for the field."""
+        if event.key() == Qt.Key.Key_Escape:
+            typed = self.text()
+            self.setValue(self.value())
+            if self.text() != typed:
+                return
+        super().keyPressEvent(event)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """The field as the style paints it, and the arrows."""
         super().paintEvent(event)
@@ -88,10 +101,56 @@ class DoubleSpinBox(QDoubleSpinBox):
         """The same."""
         return self.sizeHint()
 
+    def event(self, event: QEvent) -> bool:
+        """Escape takes back what was typed, before it is anybody's shortcut."""
+        return _claims_escape(event) or super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape shows the value that counts; where it is shown already, it is not for the field."""
+        if event.key() == Qt.Key.Key_Escape:
+            typed = self.text()
+            self.setValue(self.value())
+            if self.text() != typed:
+                return
+        super().keyPressEvent(event)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """The field as the style paints it, and the arrows."""
         super().paintEvent(event)
         _arrows(self)
+
+
+class FilterLine(QLineEdit):
+    """A line to type what is looked for."""
+
+    def __init__(self, name: str, hint: str = "", parent: QWidget | None = None) -> None:
+        """`name` is what a screen reader says; `hint` is shown while it is empty."""
+        super().__init__(parent, placeholderText=hint)
+        self.setAccessibleName(name)
+        self.setClearButtonEnabled(True)
+
+    def event(self, event: QEvent) -> bool:
+        """Escape empties it, before it is anybody's shortcut."""
+        return _claims_escape(event) or super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape empties it."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.clear()
+        else:
+            super().keyPressEvent(event)
+
+
+def _claims_escape(event: QEvent) -> bool:
+    """Whether a field was asked if Escape is its own, and said so."""
+    claims = (
+        event.type() is QEvent.Type.ShortcutOverride
+        and isinstance(event, QKeyEvent)
+        and event.key() == Qt.Key.Key_Escape
+    )
+    if claims:
+        event.accept()
+    return claims
 
 
 def _prepare(box: QSpinBox | QDoubleSpinBox, name: str, suffix: str) -> None:

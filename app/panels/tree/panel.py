@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
 from ...document import Aspect, Document
 from ...drawing import Drawing
@@ -12,6 +12,7 @@ from ...theme import px
 from ...widgets.buttons import Chip, button
 from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
+from ...widgets.fields import FilterLine
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.score_range import ScoreRange
@@ -56,10 +57,8 @@ class TreePanel(Card):
         self.document = document
         self.model = TreeModel(document, self)
         self.view = StructureTree(document, self.model, self)
-        self.search = QLineEdit()
+        self.search = FilterLine(self.tr("Filter the layers and structures"))
         self.search.setToolTip(self.tr("Filter by name, type, kind, marked, score < 0.1"))
-        self.search.setAccessibleName(self.tr("Filter the layers and structures"))
-        self.search.setClearButtonEnabled(True)
         self.criterion = CriterionBox(document)
         self.chips: dict[str, Chip] = {}
         self._popover: RatingOptions | None = None

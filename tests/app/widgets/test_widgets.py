@@ -3,13 +3,13 @@
 from typing import Any
 
 from PySide6.QtCore import QPoint, QPointF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QGuiApplication, QWheelEvent
-from PySide6.QtWidgets import QStyle, QStyleOptionComboBox, QWidget
+from PySide6.QtGui import QAction, QGuiApplication, QWheelEvent
+from PySide6.QtWidgets import QDialog, QMainWindow, QStyle, QStyleOptionComboBox, QVBoxLayout, QWidget
 
 from secateur.app.widgets.buttons import Chip
 from secateur.app.widgets.empty_state import EmptyState
 from secateur.app.widgets.error_bar import ErrorBar
-from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, SpinBox
+from secateur.app.widgets.fields import ComboBox, DoubleSpinBox, FilterLine, SpinBox
 from secateur.app.widgets.flow import FlowLayout
 from secateur.app.widgets.labels import ElidedLabel
 from secateur.app.widgets.spread_labels import spread
@@ -41,6 +41,51 @@ def test_spin_boxes_show_their_widest_value_whole(qtbot, dressed) -> None:
         margins = line.textMargins()
         room = line.width() - margins.left() - margins.right() - 4
         assert box.fontMetrics().horizontalAdvance(box.text()) <= room
+
+
+def test_escape_takes_back_what_was_typed_and_is_no_shortcut_of_the_window(qtbot, dressed) -> None:
+    window, pressed = QMainWindow(), []
+    qtbot.addWidget(window)
+    page = QWidget()
+    window.setCentralWidget(page)
+    fields: list[Any] = [SpinBox("Epochs", 0, 500), DoubleSpinBox("Keep", 1, 100, 0, " %"), FilterLine("Filter")]
+    layout = QVBoxLayout(page)
+    for field in fields:
+        layout.addWidget(field)
+    cancel = QAction("Cancel job", window)
+    cancel.setShortcut("Esc")
+    cancel.triggered.connect(lambda: pressed.append(1))
+    window.addAction(cancel)
+    window.show()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    for field in fields:
+        before = field.text()
+        field.setFocus()
+        qtbot.keyClicks(field, "4")
+        assert field.text() != before
+        for _ in range(2):
+            qtbot.keyClick(field, Qt.Key.Key_Escape)
+        assert field.text() == before and not pressed
+    fields[-1].clearFocus()
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    assert pressed
+
+
+def test_escape_closes_a_dialog_from_a_field_in_which_nothing_was_typed(qtbot, dressed) -> None:
+    dialog = QDialog()
+    qtbot.addWidget(dialog)
+    box = SpinBox("Epochs", 0, 500)
+    box.setSpecialValueText("as the state")
+    QVBoxLayout(dialog).addWidget(box)
+    dialog.show()
+    box.selectAll()
+    qtbot.keyClicks(box, "7")
+    assert box.text() == "7"
+    qtbot.keyClick(box, Qt.Key.Key_Escape)
+    assert dialog.isVisible() and box.text() == "as the state"
+    qtbot.keyClick(box, Qt.Key.Key_Escape)
+    assert not dialog.isVisible()
 
 
 def test_a_wheel_that_scrolls_past_changes_no_field(qtbot) -> None:
