@@ -9,6 +9,7 @@ from secateur.engine.planning.protocol import Cost
 from secateur.engine.structures.analysis import Mask
 from secateur.engine.structures.parts import Kind
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.tasks.protocol import Metric
 
 
 class Aspect(StrEnum):
@@ -60,7 +61,7 @@ class Goal:
 
     Attributes:
         keep: Share of the original's cost to keep at most.
-        lose: Points of the metric that may be lost.
+        lose: What of the metric may be lost: points of a fraction, else per cent of what the original has.
         cost: Which cost.
         depth: Whole blocks may go, where they are worth less than filters and heads.
     """
@@ -69,6 +70,11 @@ class Goal:
     lose: float = 0.5
     cost: Cost = Cost.MACS
     depth: bool = False
+
+    def accepted(self, original: Metric) -> float:
+        """The worst metric that is accepted, in the metric's own unit."""
+        unit = 1.0 if original.percent else abs(original.value)
+        return original.value - self.lose / 100 * unit * (1 if original.higher_is_better else -1)
 
     def asked(self, target: TargetSpec, kinds: tuple[Kind, ...] = ()) -> planning.Goal:
         """The goal as the engine takes it, with widths that the target likes and the kinds that the criterion rates."""

@@ -43,11 +43,6 @@ class Lowest:
         first = self._document.metric(self._document.original)
         return first is None or first.percent
 
-    def tolerance(self, points: float) -> float:
-        """Points of the metric, or what of its own unit may be lost, as the engine takes it."""
-        first = self._document.metric(self._document.original)
-        return points / 100 if first is None or first.percent else points / max(abs(first.value), 1e-12)
-
     def seconds(self, trials: int, brief: int, epochs: int) -> float:
         """About how long a search takes: trials of `brief` epochs and the result's `epochs`; 0 unknown."""
         pace, share = self._document.work.pace, 0.5
@@ -60,7 +55,7 @@ class Lowest:
         """Search the lowest cost that loses at most so much, from the present state on.
 
         Args:
-            points: Of the metric that may be lost, or in its own unit.
+            points: Of the metric that may be lost, or per cent of what the original has of it.
             cost: What shall be as low as possible.
             trials: Budgets that are tried at most.
             brief: Epochs of each trial's recovery; the result gets those of `recovery`.
@@ -73,7 +68,7 @@ class Lowest:
             contents.wanted, limits=(Limit(cost, most),), target=document.target if cost is Cost.LATENCY else None
         )
         course = Course(goal, document.criterion, recovery, locked=locked, marked=by_hand, choices=document.choices)
-        tolerance = Tolerance(self.tolerance(points), cost, trials, brief)
+        tolerance = Tolerance(points / 100, cost, trials, brief)
         began, self._tried = contents.present, []
 
         def arrived(made: tuple[Any, ...]) -> None:

@@ -42,7 +42,7 @@ class TopBar(QWidget):
         primary: The next step.
         keep: Share of the cost to keep at most, in per cent.
         cost: Which cost.
-        lose: Points of the metric that may be lost.
+        lose: What of the metric may be lost, in points or per cent.
     """
 
     def __init__(self, window: Any) -> None:
@@ -61,7 +61,7 @@ class TopBar(QWidget):
             "first plan for it measures a dozen cut models there"
         )
         self.cost.setToolTip(tip)
-        self.lose = DoubleSpinBox(self.tr("Lose at most, points"), 0, 100, 1, self.tr(" pt"))
+        self.lose = DoubleSpinBox(self.tr("Lose at most, of the metric"), 0, 100, 2, self.tr(" pt"))
         self.lose.setPrefix(self.tr("lose "))
         self.lose.setSingleStep(0.1)
         self.primary = PrimaryButton("")
@@ -183,7 +183,11 @@ class TopBar(QWidget):
                 box.setValue(value)
             box.setEnabled(not self._document.busy)
         metric = task.metric if task else self.tr("the metric")
-        self.lose.setToolTip(self.tr("Points of {metric} that may be lost at most").format(metric=metric))
+        points = self._document.lowest.in_percent
+        self.lose.setSuffix(self.tr(" pt") if points else self.tr(" %"))
+        words = self.tr("Points of {metric} that may be lost at most")
+        words = words if points else self.tr("Per cent of the original's {metric} that may be lost at most")
+        self.lose.setToolTip(words.format(metric=metric))
 
     def _show_next(self) -> None:
         document = self._document

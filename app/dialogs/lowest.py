@@ -44,7 +44,7 @@ class FindLowest(FormDialog):
         asked = document.goal.cost if document.goal.cost is not Cost.MACS else Cost.LATENCY
         self.cost.choose(Cost.MACS if document.target.machine and asked is Cost.LATENCY else asked)
         self.add_row(self.cost.accessibleName(), self.cost)
-        unit = self.tr(" points") if document.lowest.in_percent else ""
+        unit = self.tr(" points") if document.lowest.in_percent else self.tr(" %")
         metric = document.task.metric if document.task is not None else self.tr("the metric")
         self.lose = DoubleSpinBox(self.tr("Lose at most, of {0}").format(metric), 0.01, 99, 2, unit)
         self.lose.setSingleStep(0.1)
@@ -95,8 +95,6 @@ class FindLowest(FormDialog):
     def _problem(self) -> str:
         if self.cost.cost is Cost.LATENCY and self._document.target.machine:
             return self.tr("The target is another machine: choose another cost, or a target here.")
-        if self._document.lowest.tolerance(self.lose.value()) >= 1:
-            return self.tr("That is more than the metric has.")
         return ""
 
     def _start(self) -> None:

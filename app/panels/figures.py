@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.session.losses import lost
 from secateur.engine.session.states import State
 from secateur.engine.structures.costs import Costs
 from secateur.engine.targets.protocol import Latency
@@ -206,7 +207,7 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
     )
     if stale:
         tip += say("ledger", "; measured before the data or the code has changed: evaluate again")
-    lost = 0.0 if first is None else (now.value - first.value) * (1 if now.higher_is_better else -1)
+    points_lost = 0.0 if first is None else 100 * lost(first, now)[0]
     told = before and first is not None and not stale  # a stale one is first measured again, then compared
     points = difference_text(now.value - first.value, now.percent) if told and first is not None else ""
     return Figure(
@@ -218,7 +219,7 @@ def _metric(document: Document, where: str, state: State, planned: bool) -> Figu
         before,
         error_text(now),
         points,
-        good=round(100 * lost, 6) >= -document.goal.lose,
+        good=round(points_lost, 6) <= document.goal.lose,
         share=now.value if now.percent else UNKNOWN,
         tip=tip.format(metric_text(now), now.split),
         step=say("ledger", "Evaluate") if stale else "",

@@ -127,7 +127,7 @@ def trade_off(document: Document, cost: Cost) -> TradeOff | None:
     beside = document.beside.shown()
     found += [p for one in beside if (p := _baseline(document, one, first, cost, unit)) is not None]
     scale = 100.0 if first.percent else 1.0
-    goal_y = scale * first.value - document.goal.lose * (1 if first.higher_is_better else -1)
+    goal_y = scale * document.goal.accepted(first)
     whole = _value(document, original, cost) if cost.value == document.goal.cost.value else None
     goal_x = float("nan") if whole is None else document.goal.keep * whole / unit
     missing = _missing(document, cost, len(states) - shown, len(beside) - sum(p.mark in BASELINES for p in found))

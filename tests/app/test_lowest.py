@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from secateur.app.aspects import Goal
 from secateur.app.commands import command_named
 from secateur.app.dialogs.lowest import FindLowest
+from secateur.app.panels.figures import ledger_figures
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost as Axis
 from secateur.app.panels.tradeoff_points import trade_off
@@ -81,11 +82,26 @@ def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):
     assert player.document.goal.lose == 1.25  # the line in the trade-off, and the next question
 
 
-def test_what_has_another_unit_may_lose_a_share_of_it(player):
-    document = player.document
-    perplexity = Metric("perplexity", 20.0, 100, 0.5, Split.REPORT, percent=False, higher_is_better=False)
-    document.contents.states["s0"] = replace(document.original, metrics=(perplexity,))
-    assert document.lowest.tolerance(0.5) == pytest.approx(0.025)
+@pytest.mark.parametrize(("first", "higher"), [(20.0, False), (0.008, False), (40.0, True)])
+def test_what_has_another_unit_may_lose_per_cent_of_what_the_original_has_everywhere(
+    qtbot, player, window, first, higher
+):
+    def measured(value: float) -> Metric:
+        return Metric("score", value, 100, 0.0, Split.REPORT, percent=False, higher_is_better=higher)
+
+    document, worse = player.document, -1 if higher else 1
+    document.contents.states["s0"] = replace(document.original, metrics=(measured(first),))
+    document.set_goal(Goal(0.5, 1.5))
+    for state, lost in (("s1", 0.014), ("s2", 0.016)):
+        made = state_of(document.analysis, state, "s0", StateKind.RECOVERED, document.removed)
+        document.contents.states[state] = replace(made, metrics=(measured(first * (1 + worse * lost)),))
+        document.enter(state, "recover")
+        assert ledger_figures(document)["metric"].good is (state == "s1")
+    assert trade_off(document, Axis.MACS).goal_y == pytest.approx(first * (1 + worse * 0.015))
+    dialog = dialog_over(qtbot, window)
+    assert dialog.lose.text() == "1.50 %" and dialog.accept_button.isEnabled()
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    assert player.link.asked("lowest")[2].loss == pytest.approx(0.015)
 
 
 def test_trials_are_told_and_drawn_as_they_come(qtbot, player):

@@ -1,5 +1,7 @@
 """The goal in the top bar: a share of a cost that is chosen beside it."""
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtWidgets import QWidget
 
@@ -7,8 +9,12 @@ from secateur.app.aspects import Goal
 from secateur.app.document import Document
 from secateur.app.top_bar import TopBar
 from secateur.engine.planning.protocol import Cost
+from secateur.engine.session.states import OpenedModel, StateKind
+from secateur.engine.tasks.protocol import Metric, Split
 
+from .demo_analysis import small_resnet
 from .fake_link import FakeLink
+from .stand_in import SPEC, state_of, task_info
 
 
 @pytest.fixture
@@ -32,6 +38,21 @@ def test_the_cost_that_is_chosen_is_the_goals(bar):
     document.undo()
     bar.refresh()
     assert bar.cost.currentText() == "MACs" and bar.keep.value() == 50
+
+
+def test_what_may_lose_is_shown_in_its_unit_and_as_exactly_as_the_dialog_asks_for_it(bar):
+    document = bar._document
+    document.set_goal(Goal(0.5, 1.25))
+    bar.refresh()
+    assert bar.lose.text() == "lose 1.25 pt"
+    bar.keep.setValue(40)
+    assert document.goal == Goal(0.4, 1.25)
+    analysis = small_resnet()
+    perplexity = Metric("perplexity", 20.0, 100, 0.1, Split.REPORT, percent=False, higher_is_better=False)
+    state = replace(state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty()), metrics=(perplexity,))
+    document.adopt(OpenedModel("net", analysis, state, (), task_info(), SPEC), SPEC)
+    bar.refresh()
+    assert bar.lose.text() == "lose 1.25 %" and bar.lose.toolTip().startswith("Per cent of the original's")
 
 
 def test_a_bar_that_is_too_narrow_loses_its_captions_then_takes_two_rows_and_clips_nothing(bar, qtbot):
