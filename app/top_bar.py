@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from secateur.engine.targets.protocol import TargetSpec
 
-from .aspects import Aspect
+from .aspects import Aspect, Goal
 from .commands.command import say
 from .commands.next_step import next_step
 from .commands.table import command_named
@@ -50,6 +50,7 @@ class TopBar(QWidget):
         super().__init__(window)
         self._window, self._document = window, window.document
         self._laid_out = False
+        self._shown: tuple[Goal, bool] | None = None
         self.data = button("", tip=say(command_named("file.data").tooltip))
         self.target = ComboBox(self.tr("Target"))
         self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0, self.tr(" % of"))
@@ -178,13 +179,16 @@ class TopBar(QWidget):
         with QSignalBlocker(self.cost):
             self.cost.choose(goal.cost)
         self.cost.setEnabled(not self._document.busy)
-        for box, value in ((self.keep, goal.keep * 100), (self.lose, goal.lose)):
-            with QSignalBlocker(box):
-                box.setValue(value)
+        points = self._document.lowest.in_percent
+        if (goal, points) != self._shown:  # else what is being typed stays
+            self._shown = goal, points
+            self.lose.setSuffix(self.tr(" pt") if points else self.tr(" %"))
+            for box, value in ((self.keep, goal.keep * 100), (self.lose, goal.lose)):
+                with QSignalBlocker(box):
+                    box.setValue(value)
+        for box in (self.keep, self.lose):
             box.setEnabled(not self._document.busy)
         metric = task.metric if task else self.tr("the metric")
-        points = self._document.lowest.in_percent
-        self.lose.setSuffix(self.tr(" pt") if points else self.tr(" %"))
         words = self.tr("Points of {metric} that may be lost at most")
         words = words if points else self.tr("Per cent of the original's {metric} that may be lost at most")
         self.lose.setToolTip(words.format(metric=metric))

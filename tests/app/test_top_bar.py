@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
-from secateur.app.aspects import Goal
+from secateur.app.aspects import Aspect, Goal
 from secateur.app.document import Document
 from secateur.app.top_bar import TopBar
 from secateur.engine.planning.protocol import Cost
@@ -53,6 +54,17 @@ def test_what_may_lose_is_shown_in_its_unit_and_as_exactly_as_the_dialog_asks_fo
     document.adopt(OpenedModel("net", analysis, state, (), task_info(), SPEC), SPEC)
     bar.refresh()
     assert bar.lose.text() == "lose 1.25 %" and bar.lose.toolTip().startswith("Per cent of the original's")
+
+
+def test_what_is_being_typed_stays_while_a_job_tells_how_far_it_is(bar, qtbot):
+    bar.keep.selectAll()
+    qtbot.keyClicks(bar.keep, "3")
+    typed = bar.keep.text()
+    bar._document.announce(Aspect.JOBS)
+    bar._document.views.settle()
+    assert bar.keep.text() == typed != "keep 50 % of"
+    qtbot.keyClick(bar.keep, Qt.Key.Key_Return)
+    assert bar._document.goal.keep == 0.03
 
 
 def test_a_bar_that_is_too_narrow_loses_its_captions_then_takes_two_rows_and_clips_nothing(bar, qtbot):
