@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from secateur.engine.targets.protocol import TargetSpec
 
-from .aspects import Aspect, Goal
+from .aspects import Aspect
 from .commands.command import say
 from .commands.next_step import next_step
 from .commands.table import command_named
@@ -50,10 +50,9 @@ class TopBar(QWidget):
         super().__init__(window)
         self._window, self._document = window, window.document
         self._laid_out = False
-        self._shown: tuple[Goal, bool] | None = None
         self.data = button("", tip=say(command_named("file.data").tooltip))
         self.target = ComboBox(self.tr("Target"))
-        self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0, self.tr(" % of"))
+        self.keep = DoubleSpinBox(self.tr("Keep at most, per cent of the cost"), 1, 100, 0)
         self.keep.setPrefix(self.tr("keep "))
         self.keep.setSingleStep(5)
         self.cost = CostBox(self.tr("Cost that the goal limits"))
@@ -62,7 +61,7 @@ class TopBar(QWidget):
             "first plan for it measures a dozen cut models there"
         )
         self.cost.setToolTip(tip)
-        self.lose = DoubleSpinBox(self.tr("Lose at most, of the metric"), 0, 100, 2, self.tr(" pt"))
+        self.lose = DoubleSpinBox(self.tr("Lose at most, of the metric"), 0, 100, 2)
         self.lose.setPrefix(self.tr("lose "))
         self.lose.setSingleStep(0.1)
         self.primary = PrimaryButton("")
@@ -180,13 +179,15 @@ class TopBar(QWidget):
             self.cost.choose(goal.cost)
         self.cost.setEnabled(not self._document.busy)
         points = self._document.lowest.in_percent
-        if (goal, points) != self._shown:  # else what is being typed stays
-            self._shown = goal, points
-            self.lose.setSuffix(self.tr(" pt") if points else self.tr(" %"))
-            for box, value in ((self.keep, goal.keep * 100), (self.lose, goal.lose)):
+        fields = (
+            (self.keep, goal.keep * 100, self.tr(" % of")),
+            (self.lose, goal.lose, self.tr(" pt") if points else self.tr(" %")),
+        )
+        for box, value, unit in fields:
+            if (box.value(), box.suffix()) != (round(value, box.decimals()), unit):  # else what is being typed stays
                 with QSignalBlocker(box):
                     box.setValue(value)
-        for box in (self.keep, self.lose):
+                    box.setSuffix(unit)
             box.setEnabled(not self._document.busy)
         metric = task.metric if task else self.tr("the metric")
         words = self.tr("Points of {metric} that may be lost at most")
