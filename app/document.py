@@ -146,7 +146,7 @@ class Document(Planned):
         self.compared = (None, None)
         self._before_preview = None
         self.revision += 1
-        self.work.curve.clear()
+        self.work.begin_curve()
         self.note(self.tr("Opened {name}").format(name=model.name))
         for note in model.notes:
             self.note(sentence(note))
@@ -170,6 +170,7 @@ class Document(Planned):
             self.contents.states = {k: replace(s, metrics=(), stale=False) for k, s in self.contents.states.items()}
             for known in (self.contents.curves, self.contents.baselines, self.contents.trials):
                 known.clear()
+            self.work.begin_curve()
         self.revision += 1
         self.announce(Aspect.TASK, Aspect.STATES, Aspect.SCORES)
 

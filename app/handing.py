@@ -114,7 +114,8 @@ class Handing(QObject):
         document = self._document
         title = say("Apply the recipe")
         arrived = document.take_arrivals
-        document.work.run(title, self._applied, "apply_recipe", recipe, mode, changes=True, arrived=arrived)
+        if document.work.run(title, self._applied, "apply_recipe", recipe, mode, changes=True, arrived=arrived):
+            document.work.begin_curve()
 
     def _applied(self, done: "Replay") -> None:
         document = self._document

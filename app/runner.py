@@ -39,6 +39,7 @@ class Runner(QObject):
         board: Jobs in flight.
         pace: How long they took, and how long the next ones will.
         curve: Points of the running or last recovery.
+        curve_of: Id of the state that it recovers, "" where that is not one of them.
         folder: The session's folder, None before the engine was started.
         engine: What the engine does, in words, for the status bar.
         processor: What it computes with, in words, "" before that is known.
@@ -58,6 +59,7 @@ class Runner(QObject):
         self.board = Board()
         self.pace = Pace(document)
         self.curve: list[CurvePoint] = []
+        self.curve_of = ""
         self.folder: Path | None = None
         self.engine = self.tr("engine not started")
         self.processor = ""
@@ -118,8 +120,8 @@ class Runner(QObject):
         *arguments: Any,
         changes: bool = False,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
-    ) -> None:
-        """Run a job.
+    ) -> bool:
+        """Run a job; False, with the reason said, where that is not possible now.
 
         Args:
             title: What it does, in words.
@@ -129,7 +131,7 @@ class Runner(QObject):
             changes: It makes states, or opens another model: nothing can be edited meanwhile.
             arrived: Takes what it makes on the way.
         """
-        self._ask(title, apply, method, *arguments, changes=changes, arrived=arrived)
+        return self._ask(title, apply, method, *arguments, changes=changes, arrived=arrived)
 
     def cancel(self, number: int) -> None:
         """Stop a job."""
@@ -229,9 +231,20 @@ class Runner(QObject):
             self.document.announce(Aspect.SCORES)
         for point in event.points if job is not None and job.changes else ():
             if "step" in point and len(point) > 1:
-                self.curve.append(_curve_point(point))
+                self._draw(_curve_point(point))
         if not self._pulse.isActive():
             self._pulse.start()
+
+    def begin_curve(self, state: str = "") -> None:
+        """Forget the last recovery's points; those that come are of the recovery of a state."""
+        self.curve.clear()
+        self.curve_of = state
+        self.document.announce(Aspect.CURVE)
+
+    def _draw(self, point: CurvePoint) -> None:
+        if self.curve and point.step < self.curve[-1].step:  # the next recovery of a recipe
+            self.curve.clear()
+        self.curve.append(point)
 
     @Slot(object, object)
     def _finished(self, number: int, result: Any) -> None:

@@ -227,6 +227,11 @@ class Shown(QObject):
         return tuple(self.work.curve)
 
     @property
+    def curve_of(self) -> str:
+        """Id of the state that it recovers, "" where that is not one of them."""
+        return self.work.curve_of
+
+    @property
     def undo_text(self) -> str:
         """What undo takes back, "" for nothing."""
         return self.history.undo_text

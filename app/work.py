@@ -212,8 +212,7 @@ class Work(Runner):
             text, title = self.tr("repair without training"), self.tr("Repair without training")
         state = self.document.contents.present
         if self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True, text=text):
-            self.curve.clear()
-            self.document.announce(Aspect.CURVE)
+            self.begin_curve(state)
 
     def go_on(self, job: Job) -> None:
         """Go on with a recovery that was broken off, from where its last checkpoint stands."""
@@ -233,7 +232,7 @@ class Work(Runner):
                 told = (job.title, job.apply, job.method, *job.arguments)
                 begun = self._ask(*told, changes=job.changes, arrived=job.arrived, text=job.text, again=True)
                 if begun and job.changes:
-                    self.curve.clear()  # it comes whole, from its beginning
+                    self.begin_curve(job.arguments[0])  # it comes whole, from its beginning
 
     def attach(self, path: str, trust_pickle: bool = False) -> None:
         """Take weights that were trained elsewhere; a pickle only with consent."""

@@ -145,7 +145,7 @@ class Recovery(QWidget):
         self._left.setCurrentIndex(int(bool(points) or job is not None))
         self._share_room()
         self.curves.show_points(points, document.metric(document.original))
-        self.best.setText(best_text(points, document.metric(document.original)))
+        self.best.setText(best_text(document))
         self.best.setVisible(bool(self.best.text()))
         for each in (self._settings, self.start):
             each.setVisible(job is None)

@@ -5,8 +5,8 @@ import math
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.recovery.protocol import Repair
-from secateur.engine.tasks.protocol import Metric
 
+from ..called import state_called
 from ..document import CurvePoint, Document, JobView
 from ..widgets.numbers import duration, percent, three
 
@@ -63,8 +63,12 @@ def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:
     return ", ".join(parts)
 
 
-def best_text(points: tuple[CurvePoint, ...], original: Metric | None) -> str:
-    """The best metric so far, which is measured on the choose split, and at which step; "" before the first."""
+def best_text(document: Document) -> str:
+    """The best metric so far, which is measured on the choose split, at which step and of which state's recovery.
+
+    "" before the first.
+    """
+    points, original, recovered = document.curve, document.metric(document.original), document.curve_of
     known = [p for p in points if not math.isnan(p.metric)]
     if not known:
         return ""
@@ -72,6 +76,8 @@ def best_text(points: tuple[CurvePoint, ...], original: Metric | None) -> str:
     best = max(known, key=lambda p: p.metric if higher else -p.metric)
     value = percent(best.metric) if original is None or original.percent else three(best.metric)
     text = say("recovery", "best on the choose split: {0} at step {1}").format(value, f"{best.step:,}")
+    if recovered:
+        text = say("recovery", "Recovery of {0}: {1}").format(state_called(document, recovered), text)
     if original is None:
         return text
     before = percent(original.value) if original.percent else three(original.value)

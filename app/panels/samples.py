@@ -70,6 +70,7 @@ class Samples(QWidget):
         """Show the document's task."""
         super().__init__(parent)
         self.document = document
+        self._data = ("", "")
         self.scores = label(role="strong", wrap=True)
         self._ask = label(self.tr("What should it score?"), "caption")
         self.expected = DoubleSpinBox(self.tr("What the original should score, in per cent"), 0.0, 100.0, 1, " %")
@@ -128,8 +129,17 @@ class Samples(QWidget):
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
         if aspects & {Aspect.MODEL, Aspect.TASK}:
+            self._forget_expected(Aspect.MODEL in aspects)
             self._show_samples()
         self._compare()
+
+    def _forget_expected(self, other_model: bool) -> None:
+        """What one model should score on some data says nothing of another one, or of other data."""
+        task = self.document.task
+        data = ("", "") if task is None or task.spec is None else (task.spec.kind, task.spec.path)
+        if other_model or data != self._data:
+            self.expected.setValue(self.expected.minimum())
+        self._data = data
 
     def _show_samples(self) -> None:
         task = self.document.task
@@ -145,8 +155,7 @@ class Samples(QWidget):
         for sample in task.samples if task is not None else ():
             place = self._pictures if sample.image is not None else self._texts
             place.addWidget(_card(sample))
-        if task is not None and task.samples:
-            self._range.setText(self._values(task.samples))
+        self._range.setText(self._values(task.samples) if task is not None and task.samples else "")
 
     def _values(self, samples: tuple[Sample, ...]) -> str:
         shape = "x".join(map(str, samples[0].shape))

@@ -19,10 +19,13 @@ from secateur.app.panels.samples import Picture, Samples
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
+from secateur.engine.jobs import Progress
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
-from secateur.engine.session.states import StateKind
+from secateur.engine.session.events import Progressed
+from secateur.engine.session.matching import Mode
+from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.tasks.protocol import Sample, TaskSpec
-from tests.app.stand_in import StandIn, opened, state_of, task_info, travelled
+from tests.app.stand_in import SPEC, StandIn, opened, state_of, task_info, travelled
 
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
 
@@ -202,6 +205,33 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     qtbot.waitUntil(lambda: not panel.cancel.isEnabled(), timeout=1000)
 
 
+def test_the_curve_says_whose_recovery_it_is_and_is_gone_with_the_data_that_judged_it(shown, player) -> None:
+    document = player.document
+    for name in ("s1", "s2"):
+        document.add_state(state_of(document.analysis, name, "s0", StateKind.CUT, document.removed, 0.5), "cut")
+        player.settle()
+    panel = shown(Recovery(document), 640, 190)
+
+    def trains(method: str, *steps: float) -> None:
+        points = tuple({"step": step, "loss": 1.0, "top-1": 0.8} for step in steps)
+        player.link.progressed.emit(player.link.last(method), Progressed(1, Progress("on"), points))
+
+    document.recover(document.recovery)
+    trains("recover", 0, 1, 2)
+    player.stop("recover")
+    document.undo()
+    assert panel.best.text().startswith("Recovery of cut s2: best on the choose split: 80.0 %")
+    document.handing.apply("recipe.json", Mode.SAME_GOAL)
+    assert document.curve == () and panel.best.text() == ""
+    trains("apply_recipe", 0, 1, 2)
+    trains("apply_recipe", 0, 1)  # its next recovery
+    panel.refresh()
+    assert [point.step for point in document.curve] == [0, 1] and panel.best.text().startswith("best on")
+    player.stop("apply_recipe")
+    document.take_task(replace(task_info(), spec=TaskSpec("bundled")))
+    assert document.curve == () and panel.best.text() == ""
+
+
 def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
     panel = shown(Samples(opened()), 640, 190)
     assert panel.scores.text().replace("\u00a0", " ") == "The original scores 91.4 % \u00b1 0.63, n = 2,000."
@@ -226,6 +256,29 @@ def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_
     assert panel.hint.isVisible() and panel.hint.text() == sentence and sentence in document.log
     panel.expected.setValue(91.5)
     assert not panel.hint.isVisible()
+
+
+def test_what_was_expected_is_of_one_model_on_one_set_of_data_however_that_is_prepared(shown, player) -> None:
+    document = player.document
+    panel = shown(Samples(document), 640, 190)
+    spec = TaskSpec("folder", "images")
+    for other, kept in ((spec, False), (replace(spec, mean=(0.5,)), True), (replace(spec, path="others"), False)):
+        panel.expected.setValue(91.5)
+        document.take_task(replace(task_info(), spec=other))
+        assert (panel.expected.value() == 91.5) is kept
+    panel.expected.setValue(91.5)
+    analysis = document.analysis
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.8)
+    document.adopt(OpenedModel("other", analysis, state, (), document.task, SPEC), SPEC)
+    assert panel.expected.value() == 0
+
+
+def test_data_without_samples_says_nothing_of_the_former_ones(shown) -> None:
+    document = opened()
+    panel = shown(Samples(document), 640, 190)
+    assert panel._range.text()
+    document.take_task(replace(task_info(), samples=()))
+    assert panel._range.text() == ""
 
 
 def test_a_better_preparation_is_taken_over_by_a_button(shown, qtbot) -> None:
