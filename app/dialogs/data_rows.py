@@ -43,6 +43,8 @@ class Form:
 
 
 IMAGES = ("path", "mean", "std", "size")
+OPTIONS = ("features", "label", "tokenizer", "length")
+"""Options whose row is a line of text."""
 COLUMNS = ("path", "purpose", "features", "label", "tokenizer", "length", "mean", "std")
 FORMS = (
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one sub-folder a class"), "folder", IMAGES, "folder"),
@@ -132,8 +134,8 @@ class DataRows(QObject):
         path = self.path.text() if "path" in form.rows else ""
         size = shape(self._text("size"))
         square = (size[0], size[-1]) if size else None
-        options = {"purpose": self.purpose.currentData() if "purpose" in form.rows else ""}
-        options |= {name: self._text(name) for name in ("features", "label", "tokenizer", "length")}
+        options = {"purpose": self.purpose.currentData()} | {name: self._text(name) for name in OPTIONS}
+        options = {name: value for name, value in options.items() if name in form.rows}
         chosen = (*((name, value) for name, value in options.items() if value), *self._others(form.kind, path, options))
         return TaskSpec(
             form.kind,
@@ -146,7 +148,7 @@ class DataRows(QObject):
         )
 
     def _others(self, kind: str, path: str, asked: dict[str, str]) -> tuple[tuple[str, str], ...]:
-        """Options without a row (the seed of the splits ...) of the same data as it was taken over."""
+        """Options without a row in this form (the seed of the splits ...) of the same data as it was taken over."""
         taken = self._taken
         if taken is None or (taken.kind, taken.path) != (kind, path):
             return ()
@@ -211,4 +213,4 @@ class DataRows(QObject):
 
 
 def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+    return ", ".join(map(str, values))  # all digits: another mean is other data

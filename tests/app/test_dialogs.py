@@ -148,6 +148,18 @@ def test_each_form_of_data_has_its_usual_batch_and_a_task_of_ones_own_makes_its_
     assert window.asked.attached == [TaskSpec("bundled")]
 
 
+def test_data_of_which_only_the_batch_is_changed_stays_the_same_data(qtbot, window, tmp_path: Path):
+    options = (("purpose", "classification"), ("seed", "3"))
+    spec = TaskSpec(
+        "cifar", str(tmp_path), (0.49139968, 0.48215841, 1 / 3), (0.24703223, 0.2434, 1.0), None, 64, options
+    )
+    window.document.contents.task = replace(window.document.task, spec=spec)
+    dialog = shown(qtbot, AttachData(window))
+    dialog.data.batch.setValue(8)
+    press(qtbot, dialog)
+    assert window.asked.attached == [replace(spec, batch=8)] and window.asked.attached[0].same_data(spec)
+
+
 def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
     dialog = shown(qtbot, OpenModel(window))
     choose(dialog.data.kind, "Parquet")
