@@ -102,6 +102,7 @@ class JobView:
         earlier: It may come before the one before it.
         later: It may come after the one after it.
         rough: What is left is an estimate from other jobs, not from its own progress.
+        about: What it is for, None where that is not asked.
     """
 
     id: int
@@ -117,6 +118,7 @@ class JobView:
     earlier: bool = False
     later: bool = False
     rough: bool = False
+    about: object = None
 
 
 @dataclass(frozen=True, slots=True)

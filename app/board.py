@@ -85,6 +85,7 @@ class Running:
             earlier,
             later,
             rough,
+            self.about,
         )
 
 

@@ -119,6 +119,7 @@ class Runner(QObject):
         method: str,
         *arguments: Any,
         changes: bool = False,
+        about: object = None,
         arrived: Callable[[tuple[Any, ...]], None] | None = None,
     ) -> bool:
         """Run a job; False, with the reason said, where that is not possible now.
@@ -129,9 +130,10 @@ class Runner(QObject):
             method: Of the session.
             arguments: Of the call.
             changes: It makes states, or opens another model: nothing can be edited meanwhile.
+            about: What it is for: `Shown.job_about` finds it by that.
             arrived: Takes what it makes on the way.
         """
-        return self._ask(title, apply, method, *arguments, changes=changes, arrived=arrived)
+        return self._ask(title, apply, method, *arguments, changes=changes, about=about, arrived=arrived)
 
     def cancel(self, number: int) -> None:
         """Stop a job."""

@@ -216,6 +216,10 @@ class Shown(QObject):
         """Jobs that run or wait."""
         return self.work.board.views()
 
+    def job_about(self, what: object) -> JobView | None:
+        """The job about something, None where none runs or waits."""
+        return next((job for job in self.jobs if job.about == what), None)
+
     @property
     def busy(self) -> bool:
         """A job that changes states runs: the plan cannot be edited."""

@@ -104,10 +104,11 @@ class Studies:
                 document.note(sentence(note))
             document.announce(Aspect.SENSITIVITY)
 
+        about = ("sensitivity", *key)
         called = state_called(document, document.contents.present)
         title = say("Measure the sensitivity of {state}").format(state=called)
         arguments = (document.contents.present, document.criterion, SHARES, None, document.choices)
-        document.work.run(title, finished, "sensitivity", *arguments, arrived=arrived)
+        document.work.run(title, finished, "sensitivity", *arguments, about=about, arrived=arrived)
 
     # Sweeps.
 

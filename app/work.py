@@ -229,9 +229,9 @@ class Work(Runner):
         jobs, self.interrupted = self.interrupted, []
         for job in jobs:
             if not job.changes or job.arguments[0] == self.document.contents.present:
-                told = (job.title, job.apply, job.method, *job.arguments)
-                begun = self._ask(*told, changes=job.changes, arrived=job.arrived, text=job.text, again=True)
-                if begun and job.changes:
+                told, changes, about = (job.title, job.apply, job.method, *job.arguments), job.changes, job.about
+                begun = self._ask(*told, changes=changes, about=about, arrived=job.arrived, text=job.text, again=True)
+                if begun and changes:
                     self.begin_curve(job.arguments[0])  # it comes whole, from its beginning
 
     def attach(self, path: str, trust_pickle: bool = False) -> None:

@@ -90,7 +90,7 @@ def here(document: "Document") -> str:
 
 def unmeasured(document: "Document") -> str:
     """The sensitivity of the present state is neither known nor being measured."""
-    if any(job.method == "sensitivity" for job in document.jobs):
+    if document.job_about(("sensitivity", document.contents.present, document.rating)) is not None:
         return say("Sensitivity is being measured already.")
     known = document.curves
     return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
@@ -105,7 +105,7 @@ def has_blocks(document: "Document") -> str:
 
 def untabled(document: "Document") -> str:
     """What removal saves on the target is neither known nor being measured."""
-    if any(job.method == "latencies" for job in document.jobs):
+    if document.job_about(("latencies", document.target)) is not None:
         return say("It is being measured already.")
     return say("It was measured. The Layers tab shows it.") if document.contents.table is not None else ""
 

@@ -140,10 +140,10 @@ class SensitivityPanel(QWidget):
 
     def _shown(self, analysis: Analysis, metric: Metric) -> Shown:
         document, scale = self.document, 100.0 if metric.percent else 1.0
-        sign = 1.0 if metric.higher_is_better else -1.0
         chosen = document.selection.set_number
         planned = int(np.count_nonzero(document.marked[analysis.sets[chosen].structures])) if chosen >= 0 else 0
-        goal = scale * metric.value - sign * document.goal.lose if metric.percent else math.nan
+        first = self._original(metric)
+        goal = math.nan if first is None else scale * document.goal.accepted(first)
         return Shown(
             self._curves,
             self._names,
@@ -153,6 +153,14 @@ class SensitivityPanel(QWidget):
             planned,
             metric.higher_is_better,
         )
+
+    def _original(self, metric: Metric) -> Metric | None:
+        """The original by the metric and on the split of the curves: what may be lost counts from there."""
+        original, curves = self.document.original, self.document.contents.curves
+        if original is None:
+            return None
+        known = (*(one.metric for (state, _), one in curves.items() if state == original.id), *original.metrics)
+        return next((one for one in known if one is not None and one.like(metric)), None)
 
     def _say_empty(self) -> None:
         title = self.tr("What each layer can lose")
@@ -187,7 +195,8 @@ class SensitivityPanel(QWidget):
     # Words.
 
     def _job(self) -> JobView | None:
-        return next((job for job in self.document.jobs if job.method == "sensitivity"), None)
+        """That measures what is shown; another state's is not meant."""
+        return self.document.job_about(("sensitivity", self.document.contents.present, self.document.rating))
 
     def _tell(self) -> None:
         """How far it is, and what can be done."""

@@ -1,5 +1,8 @@
 """The Sensitivity tab: it says what it costs, shows points as they come, and a click on one plans it."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -12,9 +15,10 @@ from secateur.engine.errors import Message
 from secateur.engine.planning.goal import keep
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.sensitivity.protocol import SHARES, Sensitivity, Trial
+from secateur.engine.session.states import StateKind
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.app.playing import Player, top1
-from tests.app.stand_in import opened
+from tests.app.stand_in import opened, state_of
 
 FIRST, SECOND = 2, 4
 """Two sets of filters, of 32 each."""
@@ -151,6 +155,34 @@ def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, pla
     panel.plot.point_at((0, 1))
     assert panel.readout.text().endswith("perplexity 14.5 \u00b1 0.100, +2.50")
     assert layers._row(layers.layers.row_of["layer1.0.conv1"]).lost[0] == "+2.50"
+
+
+def test_what_is_measured_of_another_state_is_not_taken_for_that_of_the_present_one(qtbot, dressed, player) -> None:
+    document = player.document
+    panel = shown(qtbot, document)
+    document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, document.removed, 0.262), "cut")
+    player.settle()
+    document.studies.sensitivity()
+    assert "The first cuts are being tried." in panel._empty._sentence.text()
+    document.undo()
+    assert "81 cuts" in panel._empty._sentence.text() and not panel.cancel.isVisible()
+    assert not command_named("run.sensitivity").enabled(document)
+    qtbot.mouseClick(panel._empty.step, LEFT)
+    assert player.link.asked("sensitivity")[0] == "s0"
+    assert "already" in command_named("run.sensitivity").enabled(document)
+
+
+def test_what_may_be_lost_counts_from_the_original(qtbot, dressed, player) -> None:
+    document = player.document
+    panel = shown(qtbot, document)
+    document.contents.states["s0"] = replace(document.original, metrics=())
+    document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, document.removed, 0.262), "cut")
+    player.settle()
+    document.studies.sensitivity()
+    player.make("sensitivity", Trial(-1, 0, top1(0.262)), Trial(FIRST, 16, top1(0.2)))
+    assert math.isnan(panel.plot._shown.goal)  # nobody judged the original on that split
+    document.take_measurements("s0", metrics=(top1(0.914),))
+    assert panel.plot._shown.goal == pytest.approx(90.9)
 
 
 def test_without_data_it_says_what_is_missing(qtbot, dressed) -> None:
