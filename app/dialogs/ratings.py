@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractItemView, QDialog, QHBoxLayout, QHeaderVi
 
 from secateur.engine.scoring.criteria import Offer, offers
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.tasks.protocol import TaskInfo
 
 from ..agreement import Agreement, agreement, whole
 from ..document import Aspect, Document, Selection
@@ -26,7 +27,9 @@ from ..widgets.plot import Plot
 from ..widgets.score_range import ScoreRange
 from ..words import sentence
 
-SHOWN = frozenset({Aspect.MODEL, Aspect.SCORES, Aspect.STATES, Aspect.TASK, Aspect.SELECTION, Aspect.MARKS})
+SHOWN = frozenset(
+    {Aspect.MODEL, Aspect.SCORES, Aspect.STATES, Aspect.TASK, Aspect.SELECTION, Aspect.MARKS, Aspect.JOBS}
+)
 ALIKE, PARTLY = 0.8, 0.5
 """Rank correlations from which two ratings rank alike, and partly alike."""
 SET = Qt.ItemDataRole.UserRole + 1
@@ -65,10 +68,10 @@ class Ratings(QDialog):
         self.plot = _Scatter(self.tr("One rating against the other, a point for each structure"))
         self._of = label("", "heading", wrap=True)
         self._names = (label("", "caption"), label("", "caption"))
+        self._of_what: tuple[str, TaskInfo | None] = ("", None)
         self._lay_out()
         self._connect()
-        self._offer()
-        self.refresh()
+        self._begin()
 
     def _table(self) -> QTreeView:
         table = QTreeView()
@@ -131,13 +134,22 @@ class Ratings(QDialog):
             one.picked.connect(self._pick)
         self.document.views.watch(SHOWN, self._changed)
 
+    def _begin(self) -> None:
+        """Offer what rates the present state by the attached data, and ask for what is chosen of it."""
+        self._of_what = self.document.contents.present, self.document.task
+        self._offer()
+        self._ask()
+        self.refresh()
+
     def _offer(self) -> None:
         """All criteria; those that are not available greyed, with the reason."""
         document = self.document
         assert document.analysis is not None
         found = offers(document.analysis, document.removed, document.task, document.choices)
-        for box, chosen in zip(self.boxes, (document.criterion, self._other(found)), strict=True):
+        for box, first in zip(self.boxes, (document.criterion, self._other(found)), strict=True):
             with QSignalBlocker(box):
+                chosen = box.currentData() or first
+                box.clear()
                 for number, one in enumerate(found):
                     box.addItem(self.tr(one.criterion.title), one.criterion.name)
                     tip = one.criterion.formula if one.reason is None else sentence(one.reason)
@@ -155,25 +167,38 @@ class Ratings(QDialog):
         return next(iter(known or free), document.criterion)
 
     def _changed(self, aspects: frozenset[Aspect]) -> None:
-        if self.document.analysis is None or Aspect.MODEL in aspects:
+        document, (state, task) = self.document, self._of_what
+        if document.analysis is None or Aspect.MODEL in aspects:
             self.reject()  # another model has other layers
-        elif aspects & {Aspect.SCORES, Aspect.STATES, Aspect.TASK}:
+        elif state != document.contents.present or task is not document.task:
+            self._begin()
+        elif aspects & {Aspect.SCORES, Aspect.STATES}:
             self.refresh()
         else:
-            self._show_layer()
+            if aspects & {Aspect.SELECTION, Aspect.MARKS}:
+                self._show_layer()
+            self._tell()
 
     @Slot(int)
     def _chosen(self, _number: int) -> None:
+        self._ask()
         self.refresh()
 
-    def scores(self, side: int) -> NDArray[np.float64] | None:
-        """[S] the scores of one of the ratings in the present state; asked for where they are not known yet."""
+    def _about(self, side: int) -> tuple[str, str]:
+        """What one of the ratings is known by, and the job that makes it."""
         document, name = self.document, str(self.boxes[side].currentData())
-        rating = document.rating if name == document.criterion else name
-        found = document.contents.scores.get((document.contents.present, rating))
-        if found is None and name != document.criterion:
-            document.work.rate(name)
-        return found
+        return document.contents.present, document.rating if name == document.criterion else name
+
+    def _ask(self) -> None:
+        """Have the present state rated by what is chosen; what is known or under way is not made again."""
+        work = self.document.work
+        for box in self.boxes:
+            name = str(box.currentData())
+            work.score() if name == self.document.criterion else work.rate(name)
+
+    def scores(self, side: int) -> NDArray[np.float64] | None:
+        """[S] the scores of one of the ratings in the present state, None where they are not known."""
+        return self.document.contents.scores.get(self._about(side))
 
     def refresh(self) -> None:
         """Take both ratings anew."""
@@ -183,9 +208,19 @@ class Ratings(QDialog):
         self.found = None if one is None or other is None else agreement(analysis, one, other)
         self._fill()
         self._show_layer()
-        self.verdict.setText(self.tr("Structures are being rated; the comparison follows."))
+        self._tell()
         if self.found is not None:
             QTimer.singleShot(0, self._say)  # a turn of its own: a third of a million structures are ranked for it
+
+    def _tell(self) -> None:
+        """Why there is no comparison yet."""
+        missing = [side for side in range(2) if self.scores(side) is None]
+        stopped = [side for side in missing if self.document.job_about(self._about(side)) is None]
+        if stopped:
+            words = self.tr("The present state is not rated by {criterion}. Choose it again to have it rated.")
+            self.verdict.setText(words.format(criterion=self.boxes[stopped[0]].currentText()))
+        elif missing:
+            self.verdict.setText(self.tr("Structures are being rated; the comparison follows."))
 
     @Slot()
     def _say(self) -> None:

@@ -5,15 +5,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QMainWindow
 from scipy import stats
 from shiboken6 import isValid
 
 from secateur.app.dialogs.ratings import Ratings
-from secateur.app.document import Document
+from secateur.app.document import Document, Selection
+from secateur.engine.scoring.partial import Partial
+from secateur.engine.session.states import StateKind
 from tests.app.branches import begun
 from tests.app.demo_analysis import scores_of
 from tests.app.fake_link import FakeLink
+from tests.app.playing import top1
+from tests.app.stand_in import state_of
 
 
 class Window(QMainWindow):
@@ -100,6 +105,54 @@ def test_a_rating_that_is_not_known_is_asked_for_and_then_compared(qtbot, dresse
     qtbot.waitUntil(lambda: "rank correlation" in page.verdict.text())
     assert document.criterion == "l1"
     page.close()
+
+
+def test_a_rating_that_was_stopped_is_not_begun_again_and_says_so_until_it_is_chosen_again(qtbot, player, window):
+    document = player.document
+    page = Ratings(window)
+    qtbot.addWidget(page)
+    page.show()
+    name = page.boxes[1].currentData()
+    player.get_on("score", Partial(scores_of(document.analysis, seed=3), 8, 32, False), 8, 32)
+    assert "being rated" in page.verdict.text()
+    player.stop("score")
+    document.select(Selection(document.analysis.sets[1].module, 1))
+    document.take_measurements("s0", metrics=(top1(0.9),))
+    asked = [arguments[1] for method, arguments in player.link.calls.values() if method == "score"]
+    assert asked.count(name) == 1
+    assert page.verdict.text().startswith(f"The present state is not rated by {page.boxes[1].currentText()}.")
+    page.boxes[1].activated.emit(page.boxes[1].currentIndex())
+    assert player.link.asked("score")[1] == name and "being rated" in page.verdict.text()
+    player.settle()
+    qtbot.waitUntil(lambda: "rank correlation" in page.verdict.text())
+    page.close()
+
+
+def test_what_data_or_another_state_makes_possible_is_offered_and_rated(qtbot, player, window):
+    document = player.document
+    task, document.contents.task = document.task, None
+    document.set_criterion("l1")
+    player.settle()
+    page = Ratings(window)
+    qtbot.addWidget(page)
+    page.show()
+    taylor = page.boxes[1].findData("taylor")
+    model = page.boxes[1].model()
+    assert isinstance(model, QStandardItemModel)
+    assert not model.item(taylor).isEnabled()
+    chosen = page.boxes[1].currentData()
+    player.settle()
+    document.take_task(task)
+    assert model.item(taylor).isEnabled() and page.boxes[1].currentData() == chosen
+    assert _asked(player).count(("score", ("s0", chosen))) == 2
+    player.settle()
+    document.add_state(state_of(document.analysis, "s1", "s0", StateKind.CUT, document.removed, 0.5), "cut")
+    assert ("score", ("s1", chosen)) in _asked(player)
+    page.close()
+
+
+def _asked(player) -> list:
+    return [(method, arguments[:2]) for method, arguments in player.link.calls.values()]
 
 
 def test_another_model_closes_the_page(page) -> None:
