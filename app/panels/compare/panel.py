@@ -1,6 +1,6 @@
 """The Compare panel: which two models stand beside each other, their trees, and the table of all runs."""
 
-from PySide6.QtCore import QModelIndex, QSignalBlocker, Qt, Slot
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -21,7 +21,7 @@ from ...widgets.labels import label
 from ...widgets.numbers import change, scaled
 from ..measures import latency_text, target_text, timing_of, value_text
 from .model import CompareModel
-from .runs import MADE, PARAMETERS, SIZE, RunsModel, Sorted, as_csv, runs_of
+from .runs import MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
 from .view import TwoTrees
 from .words import summary
@@ -32,6 +32,7 @@ ROOM = {PARAMETERS: 660, SIZE: 540, MADE: 440}
 LOW = 300
 """Height from which sentence and costs above the rows are shown, in device-independent pixels."""
 MODELS, RUNS = "models", "runs"
+Flag = QItemSelectionModel.SelectionFlag
 
 
 class Compare(QWidget):
@@ -148,19 +149,34 @@ class Compare(QWidget):
         self._stack.setCurrentIndex(int(document.analysis is not None))
         if document.analysis is None:
             self.model.show_models(None, None, None)
-            self._source.show_runs([])
+            self._show_runs([])
             return
         self._fill()
         chosen = [self._sides[box.currentIndex()] for box in self.boxes]
         left, right = (self._models.of(side) for side in chosen)
         self.model.show_models(document.analysis, left, right)
-        self._source.show_runs(runs_of(document))
+        self._show_runs(runs_of(document))
         if left is not None and right is not None and self.model.difference is not None:
             costs = (self._costs(left, None), self._costs(right, left))
             self.trees.say(costs)
             for box, words in zip(self.boxes, costs, strict=True):
                 box.setToolTip(words)
         self._say()
+
+    def _show_runs(self, runs: list[Run]) -> None:
+        """Show other rows; the current one and those that are selected stay so."""
+        if runs == self._source.runs:
+            return
+        selection, before = self.table.selectionModel(), self.runs.runs()
+        selected = {before[index.row()].id for index in selection.selectedRows()}
+        current = self.table.currentIndex()
+        present = before[current.row()].id if current.isValid() else ""
+        self._source.show_runs(runs)
+        for row, run in enumerate(self.runs.runs()):
+            if run.id == present:
+                selection.setCurrentIndex(self.runs.index(row, current.column()), Flag.NoUpdate)
+            if run.id in selected:
+                selection.select(self.runs.index(row, 0), Flag.Select | Flag.Rows)
 
     def _costs(self, one: Model, other: Model | None) -> str:
         """What is measured of a model, and its exact costs with the change against another one."""

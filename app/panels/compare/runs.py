@@ -25,7 +25,7 @@ from ...document import Document
 from ...widgets.numbers import change, scaled, share, size
 from ...words import counted
 from ..figures import BYTES
-from ..measures import error_text, latency_text, value_text
+from ..measures import error_text, latency_text, metric_text, target_text, value_text
 from .sides import state_title
 
 say = QCoreApplication.translate
@@ -39,14 +39,16 @@ class Run:
     """A row.
 
     Attributes:
+        id: Of the state or the baseline.
         state: Id of the state, "" for a baseline.
         texts: Its cells.
         keys: What each of them sorts by.
-        plain: The same as plain numbers and words, for CSV: also error, n, unit of the metric.
+        plain: The same as plain numbers and words, for CSV: also error, n, unit of the metric, and if it is stale.
         present: The document is there.
         tip: All of it.
     """
 
+    id: str
     state: str
     texts: tuple[str, ...]
     keys: tuple[Any, ...]
@@ -56,7 +58,7 @@ class Run:
 
 
 TITLES = ("run", "made", "parameters", "MACs", "latency ms", "metric", "metric value", "standard error", "n", "split")
-PLAIN = (*TITLES, "size bytes", "size is", "target")
+PLAIN = (*TITLES, "metric is", "size bytes", "size is", "target")
 """Columns of the CSV; not translated, so that a script finds them."""
 
 
@@ -123,9 +125,9 @@ def _of_state(document: Document, state: State, original: State | None) -> Run:
         state.macs,
     )
     timing = _timing(state.timings, document.target)
-    row = (*facts, timing, document.metric(state), number_of_bytes, measured)
+    row = (*facts, timing, document.metric(state), state.stale, number_of_bytes, measured)
     present = state is document.state and not document.marked.any()
-    return _run(state.id, row, original, document.target, present)
+    return _run((state.id, state.id), row, original, document.target, present)
 
 
 def _of_baseline(document: Document, one: Baseline, original: State | None) -> Run:
@@ -133,29 +135,33 @@ def _of_baseline(document: Document, one: Baseline, original: State | None) -> R
     words = counted(one.epochs, say("compare", "{count} epoch"), say("compare", "{count} epochs"))
     facts = (one.title, f"{made}, {words}", one.parameters, one.macs)
     timing = _timing(one.timings, document.target)
-    return _run("", (*facts, timing, one.metric, BYTES * one.parameters, False), original, document.target, False)
+    row = (*facts, timing, one.metric, False, BYTES * one.parameters, False)
+    return _run((one.id, ""), row, original, document.target, False)
 
 
-def _run(state: str, row: tuple[Any, ...], original: State | None, target: TargetSpec, present: bool) -> Run:
-    name, made, parameters, macs, timing, metric, number_of_bytes, measured = row
+def _run(ids: tuple[str, str], row: tuple[Any, ...], original: State | None, target: TargetSpec, present: bool) -> Run:
+    name, made, parameters, macs, timing, metric, stale, number_of_bytes, measured = row
     nothing = say("compare", "not measured")
+    marked = say("compare", "{0}, stale") if stale else "{0}"
     texts = (
         name,
         made,
         scaled(parameters),
         _beside(scaled(macs), macs, original.macs if original else 0),
         nothing if timing is None else latency_text(timing),
-        nothing if metric is None else f"{value_text(metric)} {error_text(metric)}".strip(),
+        nothing if metric is None else marked.format(f"{value_text(metric)} {error_text(metric)}".strip()),
         size(number_of_bytes) if measured else f"\u2248 {size(number_of_bytes)}",
     )
     last = float("inf")
     keys = (name, made, parameters, macs, timing.median if timing else last, metric.value if metric else -last)
     told = (metric.name, repr(metric.value), repr(metric.error), str(metric.count), str(metric.split)) if metric else ()
     plain = (name, made, str(parameters), str(macs), repr(timing.median) if timing else "", *(told or ("",) * 5))
-    plain = (*plain, str(number_of_bytes), "measured" if measured else "predicted", _place(target))
-    lines = [f"{title}: {text}" for title, text in zip(titles(), texts, strict=True)]
+    plain = (*plain, ("stale" if stale else "measured") if metric else "")
+    plain = (*plain, str(number_of_bytes), "measured" if measured else "predicted", target_text(target))
+    whole = {METRIC: marked.format(metric_text(metric))} if metric else {}
+    lines = [f"{title}: {whole.get(at, texts[at])}" for at, title in enumerate(titles())]
     tip = "\n".join([*lines, *([] if measured else [say("compare", "The file is predicted: 4 bytes a parameter.")])])
-    return Run(state, texts, (*keys, number_of_bytes), plain, present, tip)
+    return Run(*ids, texts, (*keys, number_of_bytes), plain, present, tip)
 
 
 def _beside(text: str, value: int, original: int) -> str:
@@ -165,10 +171,6 @@ def _beside(text: str, value: int, original: int) -> str:
 
 def _timing(timings: tuple[Timing, ...], target: TargetSpec) -> Timing | None:
     return next((one for one in timings if one.target.place == target.place), None)
-
-
-def _place(target: TargetSpec) -> str:
-    return f"{target.runtime}, batch {target.batch}, {target.threads} threads, {target.precision}"
 
 
 def titles() -> tuple[str, ...]:

@@ -10,17 +10,18 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.document import Document, Selection, Side
+from secateur.app.document import Aspect, Document, Selection, Side
 from secateur.app.panels.compare import Compare, view
 from secateur.app.panels.compare.cells import Column
 from secateur.app.panels.compare.model import CompareModel, Role
-from secateur.app.panels.compare.runs import MACS, METRIC, NAME
+from secateur.app.panels.compare.runs import MACS, METRIC, NAME, as_csv
 from secateur.app.panels.compare.view import fitting
 from secateur.app.widgets.shortened import shortened
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
 from tests.app.branches import begun, branched
+from tests.app.playing import top1
 
 
 @pytest.fixture
@@ -184,6 +185,48 @@ def test_the_table_is_copied_as_csv_with_plain_numbers(panel, qtbot) -> None:
     assert float(rows[2]["metric value"]) == 0.905 and rows[2]["n"] == "2000"
     assert float(rows[1]["latency ms"]) == 0.44 and rows[4]["latency ms"] == ""
     assert "baseline of s3" in rows[4]["made"]
+
+
+def test_rows_stay_selected_and_current_when_something_is_measured_or_their_state_is_gone_to(panel, qtbot) -> None:
+    document, table = panel.document, panel.table
+    qtbot.mouseClick(panel.pages["runs"], Qt.MouseButton.LeftButton)
+    rows = table.selectionModel()
+    table.sortByColumn(MACS, Qt.SortOrder.AscendingOrder)
+    at = {run.state: row for row, run in enumerate(panel.runs.runs())}
+    table.setCurrentIndex(panel.runs.index(at["s1"], NAME))
+    rows.select(
+        panel.runs.index(at["s2"], NAME),
+        QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows,
+    )
+
+    def chosen() -> set[str]:
+        return {panel.runs.runs()[index.row()].state for index in rows.selectedRows()}
+
+    document.take_measurements("s3", metrics=(top1(0.9),))
+    document.views.settle()
+    assert chosen() == {"s1", "s2"} and panel.runs.runs()[table.currentIndex().row()].state == "s1"
+    table.setFocus()
+    qtbot.keyClick(table, Qt.Key.Key_Return)
+    document.views.settle()
+    assert document.state.id == "s1" and panel.runs.runs()[table.currentIndex().row()].state == "s1"
+    reset: list[int] = []
+    panel.runs.modelReset.connect(lambda: reset.append(1))
+    document.announce(Aspect.STATES)
+    document.views.settle()
+    assert not reset
+
+
+def test_a_stale_metric_says_so_in_cell_tip_and_csv_and_the_target_is_told_whole(panel) -> None:
+    document = panel.document
+    document.contents.states["s2"] = replace(document.contents.states["s2"], stale=True)
+    document.set_target(replace(document.target, machine="pi5", tokens=128))
+    document.views.settle()
+    runs = {run.state: run for run in panel.runs.runs()}
+    assert runs["s2"].texts[METRIC] == "90.5 % \u00b1 0.66, stale" and "stale" not in runs["s1"].texts[METRIC]
+    assert "n\u00a0=\u00a02,000, stale" in runs["s2"].tip and "n\u00a0=\u00a02,000\n" in runs["s1"].tip
+    rows = list(csv.DictReader(io.StringIO(as_csv(panel.runs.runs()))))
+    assert [row["metric is"] for row in rows] == ["measured", "measured", "stale", "measured"]
+    assert rows[0]["target"] == "onnxruntime, batch 1, 1 thread, prompt of 128 tokens, pi5"
 
 
 def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
