@@ -167,7 +167,8 @@ class MarkDialog(FormDialog):
             return sentence(error.message)
         if not touched.any():
             return self.tr("No structure is meant by this.")
-        self.told.setText(self._tell(after, touched, len(rules.sets_of(document.analysis, rule))))
+        layers = len(np.unique(document.analysis.set_numbers()[touched]))
+        self.told.setText(self._tell(after, touched, layers))
         return ""
 
     def _wrong(self) -> str:

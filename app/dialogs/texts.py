@@ -1,5 +1,7 @@
 """What people type into forms, as data: shapes, numbers, and the same in words."""
 
+import math
+
 
 def shape(text: str) -> tuple[int, ...]:
     """Read 1x3x224x224 (also with commas or spaces) as numbers; raises ValueError."""
@@ -11,8 +13,11 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Read 0.485, 0.456, 0.406 as numbers; raises ValueError."""
-    return tuple(float(part) for part in text.replace(",", " ").split())
+    """Read 0.485, 0.456, 0.406 as numbers; raises ValueError, also for what is not finite."""
+    found = tuple(float(part) for part in text.replace(",", " ").split())
+    if not all(map(math.isfinite, found)):
+        raise ValueError(text)
+    return found
 
 
 def shares(text: str) -> tuple[float, ...]:

@@ -195,7 +195,8 @@ class Samples(QWidget):
     def _judge(self, metric: Metric) -> tuple[str, bool]:
         difference = 100 * metric.value - self.expected.value()
         if abs(difference) <= max(200 * metric.error, 0.3):
-            return self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}"), True
+            words = self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}")
+            return words if metric.count else self.tr("As expected."), True
         words = self.tr("{0} points from what you expected. Look at mean, deviation, size and channel order first.")
         return words.format(signed(difference, 1)), False
 

@@ -221,6 +221,10 @@ class SensitivityPanel(QWidget):
         words = self.tr(
             "Each line is a layer, cut by {0} and not recovered; n = {1} of the {2} split. Click a point to plan it."
         )
+        if not metric.count:
+            words = self.tr(
+                "Each line is a layer, cut by {0} and not recovered, judged on the {2} split. Click a point to plan it."
+            )
         title = engine_words(CRITERIA[self.document.criterion].title)
         return words.format(title, f"{metric.count:,}", metric.split)
 

@@ -132,9 +132,11 @@ class SensitivityPlot(Plot):
         return place[0] < len(curves) and place[1] < len(curves[place[0]].removed)
 
     def _set_range(self, shown: Shown) -> None:
-        values = self._ys if len(self._ys) else np.array([shown.before])
+        values = np.append(self._ys, shown.before)
+        values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
         ends = np.percentile(values, (2, 98)) if not shown.higher or shown.scale == 1 else (values.min(), values.max())
-        low, high = min(float(ends[0]), shown.before), max(float(ends[1]), shown.before)
+        before = shown.before if np.isfinite(shown.before) else float(ends[0])
+        low, high = min(float(ends[0]), before), max(float(ends[1]), before)
         pad = max(high - low, 0.02 * abs(high), 1e-9) * 0.08
         box = self.getViewBox()
         box.setRange(xRange=(0.0, RIGHT), yRange=(low - pad, high + pad), padding=0)  # type: ignore[call-arg]

@@ -148,6 +148,13 @@ def test_each_form_of_data_has_its_usual_batch_and_a_task_of_ones_own_makes_its_
     assert window.asked.attached == [TaskSpec("bundled")]
 
 
+def test_what_is_no_finite_number_is_no_number(qtbot, window, tmp_path: Path):
+    assert numbers("0.5, 1e3") == (0.5, 1000.0)
+    for wrong in ("nan", "0.5, inf"):
+        with pytest.raises(ValueError):
+            numbers(wrong)
+
+
 def test_data_of_which_only_the_batch_is_changed_stays_the_same_data(qtbot, window, tmp_path: Path):
     options = (("purpose", "classification"), ("seed", "3"))
     spec = TaskSpec(

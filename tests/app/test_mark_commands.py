@@ -13,6 +13,7 @@ from secateur.app.dialogs.mark import MarkDialog
 from secateur.app.document import Selection
 from secateur.app.main_window import MainWindow
 from secateur.app.panels.tree.model import Column
+from secateur.app.rules import Which
 from secateur.engine.structures.analysis import Kind
 from tests.app.branches import begun
 
@@ -65,6 +66,27 @@ def test_mark_the_lowest(window, qtbot) -> None:
     assert scores[where][inside].max() < scores[where][~inside].min()
     document.undo()
     assert not document.marked.any()
+
+
+def test_layers_that_have_nothing_of_what_is_meant_are_not_counted(window, qtbot) -> None:
+    dialog = give(window, "mark.lowest")
+    dialog.which.setCurrentIndex(dialog.which.findData(str(Which.NUMBERS)))
+    dialog.which.activated.emit(dialog.which.currentIndex())
+    type_into(qtbot, dialog.value, "100-101")
+    layers = [one for one in window.document.analysis.sets if one.count > 100]
+    assert f"{2 * len(layers)} structures in {len(layers)} layers." in dialog.told.text()
+    dialog.reject()
+
+
+@pytest.mark.parametrize("which", [Which.LOWEST_EACH, Which.KEEP_COUNT])
+def test_what_is_no_finite_number_is_refused_in_words(window, qtbot, which) -> None:
+    dialog = give(window, "mark.lowest")
+    dialog.which.setCurrentIndex(dialog.which.findData(str(which)))
+    dialog.which.activated.emit(dialog.which.currentIndex())
+    for wrong in ("nan", "inf"):
+        type_into(qtbot, dialog.value, wrong)
+        assert dialog.missing.text().startswith("Write a") and not dialog.accept_button.isEnabled()
+    dialog.reject()
 
 
 def test_mark_below_a_score(window, qtbot) -> None:

@@ -133,6 +133,9 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
     )
     player.answer("sensitivity", found)
     assert "cut by Taylor, first order and not recovered; n = 2,000 of the choose split" in panel.note.text()
+    player.document.curves.metric = replace(top1(0.914), count=0)
+    panel.refresh()
+    assert "not recovered, judged on the choose split." in panel.note.text()
     assert document.log[-1] == "A cut." and "was measured" in command_named("run.sensitivity").enabled(document)
     document.set_criterion("l1")
     assert not panel.plot.isVisible() and panel._empty.step.text() == "Measure sensitivity"
@@ -183,6 +186,22 @@ def test_what_may_be_lost_counts_from_the_original(qtbot, dressed, player) -> No
     assert math.isnan(panel.plot._shown.goal)  # nobody judged the original on that split
     document.take_measurements("s0", metrics=(top1(0.914),))
     assert panel.plot._shown.goal == pytest.approx(90.9)
+
+
+def test_a_metric_that_is_beyond_all_numbers_leaves_the_others_to_be_seen(qtbot, dressed, player) -> None:
+    def perplexity(value: float) -> Metric:
+        return Metric("perplexity", value, 500, 0.1, Split.CHOOSE, percent=False, higher_is_better=False)
+
+    panel = shown(qtbot, player.document)
+    player.document.studies.sensitivity()
+    trials = (Trial(FIRST, 8, perplexity(14.5)), Trial(FIRST, 16, perplexity(math.inf)))
+    player.make("sensitivity", Trial(-1, 0, perplexity(12.0)), *trials)
+    low, high = panel.plot.viewRange()[1]
+    assert low < 12.0 and 14.0 < high < 20.0
+    player.document.select(Selection("layer1.0.conv1", FIRST))
+    qtbot.mouseMove(panel.plot.viewport(), panel.plot.pixel_of(0, 1).toPoint())
+    assert panel.plot.current == (0, 1) and "perplexity 14.5" in panel.readout.text()
+    panel.plot.grab()
 
 
 def test_without_data_it_says_what_is_missing(qtbot, dressed) -> None:

@@ -244,6 +244,14 @@ def test_the_baseline_is_compared_with_what_was_expected(shown, qtbot) -> None:
     assert panel.verdict.text().startswith("As expected")
 
 
+def test_where_nobody_said_on_how_many_samples_it_was_judged_none_are_told(shown) -> None:
+    document = opened()
+    panel = shown(Samples(document), 640, 190)
+    document.take_measurements("s0", metrics=(replace(document.original.metrics[0], count=0),))
+    panel.expected.setValue(91.5)
+    assert panel.verdict.text() == "As expected."
+
+
 def test_data_prepared_otherwise_than_in_training_is_said_until_the_score_is_as_expected(
     shown,
 ) -> None:
