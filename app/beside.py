@@ -75,7 +75,7 @@ class Beside:
 
     def epochs(self) -> int:
         """Epochs that a baseline is trained for unless told otherwise: all on the way of the present state."""
-        return self._trained() or RecoverySettings().epochs
+        return self.trained() or RecoverySettings().epochs
 
     def seconds(self, kind: BaselineKind, epochs: int | None = None) -> float:
         """About how long a baseline of the present state takes; 0 where that cannot be known."""
@@ -87,12 +87,12 @@ class Beside:
             rounds = [(one.macs / whole, s.epochs if epochs is None else epochs) for one, s in self._recoveries()]
         else:
             share = 1.0 if kind is BaselineKind.MAGNITUDE else share
-            untrained = kind is BaselineKind.MAGNITUDE and not self._trained() and epochs is None
+            untrained = kind is BaselineKind.MAGNITUDE and not self.trained() and epochs is None
             rounds = [(share, 0 if untrained else self.epochs() if epochs is None else epochs)]
         training = sum(pace.training(each, part) for part, each in rounds)
         return training + pace.judging(Split.REPORT, share)
 
-    def _trained(self) -> int:
+    def trained(self) -> int:
         """Epochs on the way to the present state, 0 where it was cut and at most repaired."""
         return sum(settings.epochs for _, settings in self._recoveries())
 

@@ -1,13 +1,14 @@
-"""What jobs call the states and criteria that they are about."""
+"""What jobs are called, and the states and criteria that they are about."""
 
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session.states import StateKind
 
 from .panels.measures import kind_text
-from .words import engine_words
+from .words import counted, engine_words
 
 if TYPE_CHECKING:
     from .document import Document
@@ -21,6 +22,14 @@ def state_called(document: "Document", state: str) -> str:
     if known is None:
         return state
     return say("Work", "the original") if known.kind is StateKind.ORIGINAL else f"{kind_text(known.kind)} {state}"
+
+
+def recovery_called(settings: RecoverySettings) -> str:
+    """A recovery by what it does: "Recover, 8 epochs"."""
+    if settings.epochs:
+        return counted(settings.epochs, say("Work", "Recover, {count} epoch"), say("Work", "Recover, {count} epochs"))
+    repairs = settings.repair is not Repair.NONE
+    return say("Work", "Repair without training") if repairs else say("Work", "Measure BatchNorm again")
 
 
 def criterion_called(name: str) -> str:

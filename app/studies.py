@@ -22,7 +22,7 @@ from secateur.engine.targets.protocol import TargetSpec
 from .aspects import Aspect
 from .called import state_called
 from .curves import Curves
-from .words import sentence
+from .words import counted, sentence
 
 if TYPE_CHECKING:
     from .document import Document
@@ -120,7 +120,7 @@ class Studies:
     ) -> None:
         """Prune the present state to several budgets, one after the other; what was made before is not made again."""
         document, contents, course = self._document, self._document.contents, self.course(cost, recovery)
-        title = say("Sweep over {count} budgets").format(count=len(shares))
+        title = counted(len(shares), say("Sweep over {count} budget"), say("Sweep over {count} budgets"))
         arguments = (contents.present, course, shares, document.scores)
         document.work.run(title, self._swept, "sweep", *arguments, arrived=document.take_arrivals)
 
@@ -180,7 +180,8 @@ class Studies:
             document.take_metrics(states)
             target = states[0].timings[-1].target
             document.set_target(replace(target, multiple=document.target.multiple))
-            words = say("Latencies of {count} states, measured on {machine}.")
-            document.work.say(words.format(count=len(states), machine=target.machine))
+            count = counted(len(states), say("{count} state"), say("{count} states"))
+            words = say("Latencies of {states}, measured on {machine}.")
+            document.work.say(words.format(states=count, machine=target.machine))
 
         document.work.run(say("Read results of a bench"), taken, "take_bench", path)

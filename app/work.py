@@ -19,7 +19,7 @@ from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 from .aspects import Aspect
 from .autosave.remembered import Job
 from .board import Running
-from .called import criterion_called, state_called
+from .called import criterion_called, recovery_called, state_called
 from .drops import BUNDLE
 from .folders import new_session_folder
 from .keeper import Keeper
@@ -207,9 +207,8 @@ class Work(Runner):
     def recover(self, settings: RecoverySettings) -> None:
         """Fine-tune the present state."""
         text = counted(settings.epochs, self.tr("recover, {count} epoch"), self.tr("recover, {count} epochs"))
-        title = counted(settings.epochs, self.tr("Recover, {count} epoch"), self.tr("Recover, {count} epochs"))
-        if not settings.epochs:
-            text, title = self.tr("repair without training"), self.tr("Repair without training")
+        text = text if settings.epochs else self.tr("repair without training")
+        title = recovery_called(settings)
         state = self.document.contents.present
         if self._ask(title, lambda s: self._made(s, text), "recover", state, settings, changes=True, text=text):
             self.begin_curve(state)

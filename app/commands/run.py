@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..called import recovery_called
 from ..words import QT_TRANSLATE_NOOP, counted
 from . import reasons
 from .command import CONTEXT, Command, say
@@ -60,8 +61,7 @@ def _cut_words(document: "Document") -> str:
 
 
 def _recover_words(document: "Document") -> str:
-    epochs = document.recovery.epochs
-    return counted(epochs, say("Recover, {count} epoch"), say("Recover, {count} epochs"))
+    return recovery_called(document.recovery)
 
 
 def _takes(method: str, *rest: Callable[["Document"], Any]) -> Callable[["Document"], str]:

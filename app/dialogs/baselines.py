@@ -58,9 +58,9 @@ class Baselines(FormDialog):
         self.check()
 
     def _add_how(self) -> None:
-        usual = self.tr("as the state ({0})").format(self._beside.epochs())
+        usual = self.tr("as the state ({0})") if self._beside.trained() else self.tr("{0} for fresh weights")
         self.epochs = SpinBox(self.tr("Epochs each"), 0, 500)
-        self.epochs.setSpecialValueText(usual)
+        self.epochs.setSpecialValueText(usual.format(self._beside.epochs()))
         self.epochs.setToolTip(self.tr("Of random removal: of each recovery on the way"))
         self.epochs.valueChanged.connect(self.check)
         self.add_row(self.epochs.accessibleName(), self.epochs)
@@ -99,9 +99,9 @@ class Baselines(FormDialog):
         seconds = sum(self._beside.seconds(one.kind, one.epochs) for one in asked)
         task = self._document.task
         sizes = {} if task is None else task.sizes
-        data = self.tr("Trained on {0} samples of the calibrate split, judged on {1} of the report split.").format(
-            f"{sizes.get('calibrate', 0):,}", f"{sizes.get('report', 0):,}"
-        )
+        counts = [sizes.get(split, 0) for split in ("calibrate", "report")]
+        data = self.tr("Trained on {0} samples of the calibrate split, judged on {1} of the report split.")
+        data = data.format(*(f"{count:,}" for count in counts)) if all(counts) else ""
         whole = self.tr("Together roughly {0}.").format(about(seconds)) if seconds else ""
         self.estimate.setText(" ".join(filter(None, (data, whole))))
 

@@ -86,10 +86,9 @@ class FindLowest(FormDialog):
         seconds = self._document.lowest.seconds(self.trials.value(), self.brief.value(), self.epochs.value())
         words = [self.tr("Roughly {0} where half of the model stays.").format(about(seconds))] if seconds else []
         if self.cost.cost is Cost.LATENCY:
-            where = target_text(self._document.target)
-            words.insert(
-                0, self.tr("Latency as measured on {0}; first a dozen cut models are measured there.").format(where)
-            )
+            first = self.tr("Latency as measured on {0}; first a dozen cut models are measured there.")
+            first = first if self._document.contents.table is None else self.tr("Latency as measured on {0}.")
+            words.insert(0, first.format(target_text(self._document.target)))
         self.estimate.setText(" ".join(words))
 
     def _problem(self) -> str:

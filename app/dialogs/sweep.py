@@ -10,6 +10,7 @@ from secateur.engine.session.courses import BUDGETS
 from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import label
+from ..words import counted
 from .form import FormDialog
 from .texts import is_valid, shares
 
@@ -75,12 +76,13 @@ class SweepDialog(FormDialog):
     def _estimate(self) -> str:
         """How many cuts, and about how long and how much memory they take where that can be known."""
         budgets = shares(self.budgets.text())
-        words = self.tr("{0} cuts").format(len(budgets)) if len(budgets) > 1 else self.tr("1 cut")
+        words = counted(len(budgets), self.tr("{count} cut"), self.tr("{count} cuts"))
         settings = self.settings()
         if settings is None or not settings.epochs or self._document.task is None:
             words = self.tr("{0}, each judged on the data.").format(words)
         else:
-            words = self.tr("{0}, {1} epochs in all.").format(words, len(budgets) * settings.epochs)
+            epochs = counted(len(budgets) * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
+            words = self.tr("{0}, {1} in all.").format(words, epochs)
         state, course = self._document.contents.present, self._document.studies.course(self.cost.cost, settings)
         return f"{words} {self._document.work.pace.words('sweep', state, course, budgets)}".rstrip()
 

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QS
 
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
+from ..called import recovery_called
 from ..commands import command_named
 from ..dialogs.recovery_settings import RecoveryDialog
 from ..document import Aspect, Document, JobView
@@ -169,11 +170,7 @@ class Recovery(QWidget):
         self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
         self._show_estimate(reason)
         self.start.setEnabled(not reason)
-        count = self.epochs.value()
-        words = self.tr("Recover, 1 epoch") if count == 1 else self.tr("Recover, {0} epochs").format(count)
-        if not count:
-            repair = self._repair() is not Repair.NONE
-            words = self.tr("Repair without training") if repair else self.tr("Measure BatchNorm again")
+        words = recovery_called(self._given())
         self.start.setText(words)
         self.start.setAccessibleName(words)
 

@@ -103,6 +103,21 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
     assert target == document.target and window.fronts == ["tradeoff"]
 
 
+def test_beside_a_state_that_was_never_trained_epochs_are_those_of_fresh_weights(qtbot, player, window):
+    document = player.document
+    dialog = dialog_over(qtbot, window)
+    assert dialog.epochs.text() == "as the state (4)"
+    document.go_to("s1")
+    player.settle()
+    assert dialog_over(qtbot, window).epochs.text() == f"{RecoverySettings().epochs} for fresh weights"
+
+
+def test_data_of_unknown_size_is_not_told_as_none(qtbot, player, window):
+    document = player.document
+    document.contents.task = replace(document.task, sizes={})
+    assert "samples" not in dialog_over(qtbot, window).estimate.text()
+
+
 def test_beside_a_state_that_was_only_repaired_weights_that_are_fresh_are_trained(player):
     state = player.document.contents.states["s2"]
     player.document.contents.states["s2"] = replace(state, recovery=RecoverySettings(epochs=0))

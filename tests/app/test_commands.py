@@ -11,6 +11,7 @@ from secateur.app.commands.next_step import next_step
 from secateur.app.commands.palette import Palette, rank
 from secateur.app.commands.sheet import show_sheet
 from secateur.app.panels.recovery import Recovery
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
 
 from . import stand_in
 
@@ -82,6 +83,20 @@ def test_a_number_that_was_typed_counts_when_a_shortcut_is_pressed(qtbot, dresse
     qtbot.keyClick(panel.epochs, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
     (method, (settings,)) = window.document.calls[-1]
     assert (method, settings.epochs) == ("recover", 12)
+
+
+def test_a_recovery_without_epochs_is_called_by_what_it_does_everywhere(player):
+    document, command = player.document, command_named("run.recover")
+    for epochs, repair, words in (
+        (1, Repair.NONE, "Recover, 1 epoch"),
+        (0, Repair.BIAS, "Repair without training"),
+        (0, Repair.NONE, "Measure BatchNorm again"),
+    ):
+        document.set_recovery(RecoverySettings(epochs=epochs, repair=repair))
+        assert command.shown(document) == words
+        document.recover(document.recovery)
+        assert document.jobs[-1].title == words
+        player.stop("recover")
 
 
 def test_the_next_step_follows_the_road(qapp):

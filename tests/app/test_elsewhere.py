@@ -56,7 +56,7 @@ def test_results_become_latencies_of_a_target_that_is_not_measured_here(qtbot, p
     assert document.target == replace(away, multiple=document.target.multiple)
     figure = ledger_figures(document)["latency"]
     assert figure.number == "2.50 ms" and "ARM, 6 cores" in figure.tip
-    assert "measured on jetson" in player.sentences[-1]
+    assert "Latencies of 1 state, measured on jetson" in player.sentences[-1]
     assert "The target is jetson" in command_named("run.measure").enabled(document)
     calls = [name for name, _ in player.link.calls.values()].count("measure")
     document.measure()

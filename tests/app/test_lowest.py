@@ -23,6 +23,7 @@ from secateur.engine.tasks.protocol import Metric, Split
 
 from .playing import Player, top1
 from .stand_in import state_of
+from .test_latency_goal import table
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -64,6 +65,14 @@ def test_the_usual_question_takes_no_field_to_be_filled(qtbot, player, window):
     assert course.goal.limits == (Limit(Cost.LATENCY, 1.0),) and course.goal.target == document.target
     assert course.recovery.epochs == document.recovery.epochs and window.fronts == ["tradeoff"]
     assert "A search runs" in command_named("run.lowest").enabled(document) and not document.busy
+
+
+def test_what_predicts_latencies_is_not_announced_where_it_is_there(qtbot, player, window):
+    dialog = dialog_over(qtbot, window)
+    assert "first a dozen cut models" in dialog.estimate.text()
+    player.document.contents.latencies[player.document.target] = table()
+    dialog.check()
+    assert "onnxruntime" in dialog.estimate.text() and "first" not in dialog.estimate.text()
 
 
 def test_at_most_so_much_and_lose_at_most_so_much(qtbot, player, window):

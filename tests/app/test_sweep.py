@@ -63,6 +63,14 @@ def test_the_dialog_says_what_it_costs_and_asks_the_engine_for_it(qtbot, player,
     assert window.fronts == ["tradeoff"]
 
 
+def test_one_budget_is_told_as_one(qtbot, player, window, dialog) -> None:
+    dialog.budgets.setText("50")
+    dialog.epochs.setValue(1)
+    assert dialog.estimate.text().startswith("1 cut, 1 epoch in all.")
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    assert player.document.jobs[0].title == "Sweep over 1 budget"
+
+
 def test_it_can_be_without_training(qtbot, player, dialog) -> None:
     dialog.recovery.setCurrentIndex(1)
     assert not dialog.epochs.isEnabled() and "epochs" not in dialog.estimate.text()

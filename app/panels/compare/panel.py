@@ -19,6 +19,7 @@ from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
 from ...widgets.numbers import change, scaled
+from ...words import counted
 from ..measures import latency_text, target_text, timing_of, value_text
 from .model import CompareModel
 from .runs import MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
@@ -260,4 +261,5 @@ class Compare(QWidget):
         rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
         chosen = [runs[row] for row in rows] if len(rows) > 1 else runs
         QGuiApplication.clipboard().setText(as_csv(chosen))
-        self.document.announced.emit(self.tr("{0} runs copied as CSV").format(len(chosen)))
+        words = counted(len(chosen), self.tr("{count} run copied as CSV"), self.tr("{count} runs copied as CSV"))
+        self.document.announced.emit(words)

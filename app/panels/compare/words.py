@@ -4,6 +4,7 @@ import numpy as np
 from PySide6.QtCore import QCoreApplication
 
 from ...widgets.numbers import MINUS, change, count
+from ...words import counted
 from .difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER, Difference
 
 say = QCoreApplication.translate
@@ -51,7 +52,8 @@ def summary(found: Difference, titles: tuple[str, str]) -> str:
         return say("compare", "Both keep the same structures; their weights may differ.")
     parts: list[str] = []
     if removed:
-        parts.append(say("compare", "{0} structures only in {1}").format(f"{removed:,}", titles[0]))
+        meant = counted(removed, say("compare", "{count} structure"), say("compare", "{count} structures"))
+        parts.append(say("compare", "{0} only in {1}").format(meant, titles[0]))
     if added:
         parts.append(say("compare", "{0} only in {1}").format(f"{added:,}", titles[1]))
     return ", ".join(parts) + "."

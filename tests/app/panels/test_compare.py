@@ -229,6 +229,21 @@ def test_a_stale_metric_says_so_in_cell_tip_and_csv_and_the_target_is_told_whole
     assert rows[0]["target"] == "onnxruntime, batch 1, 1 thread, prompt of 128 tokens, pi5"
 
 
+def test_one_is_told_as_one(qtbot, dressed) -> None:
+    document = begun()
+    one = next(s for s in document.analysis.sets if s.kind is Kind.FILTER)
+    gone = document.analysis.empty()
+    gone[one.first] = True
+    panel, said = Compare(document), []
+    qtbot.addWidget(panel)
+    document.compare(Side("s0"), Side("s0", gone))
+    document.views.settle()
+    assert panel._said.text() == f"1 structure only in {panel.model.titles[0]}."
+    document.announced.connect(said.append)
+    panel.copy_csv()
+    assert said == ["1 run copied as CSV"]
+
+
 def test_a_baseline_is_no_state_to_go_to(panel, qtbot) -> None:
     document = panel.document
     metric = document.contents.states["s3"].metrics[0]
