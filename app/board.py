@@ -11,6 +11,11 @@ from secateur.engine.jobs import Progress
 from .aspects import JobView
 from .words import sentence
 
+RECENT, FEWEST = 5.0, 4
+"""Seconds of a job's progress that tell how long a step takes, and of how many times it is told at least."""
+GOING_ON, TRAINING = "progress.going_on", "progress.fine_tuning"
+"""Codes of the progress that tells where training goes on from, and where it stands."""
+
 
 @dataclass(slots=True)
 class Running:
@@ -36,7 +41,10 @@ class Running:
         otherwise: Called when it fails or is cancelled.
         then: Called once its result was taken; None where nothing follows.
         again: It was asked for once more, because the engine was lost in it.
-        stage: When its present stage began, where (what an earlier run had done is not this one's), and of how much.
+        stage: Of how many steps its present stage is.
+        recent: (time, step) of its last progress; how long a step takes is told by them: steps of before may have been
+            known already, or done in an earlier run.
+        trained: Steps of training that an earlier run had done, that are done now, and all; (0, 0, 0) unknown.
         expected: Seconds that it takes as estimated when it was asked for, NaN unknown.
         work: How much it is, in the unit of `pace.py`: what its time teaches about the next one.
     """
@@ -60,17 +68,43 @@ class Running:
     otherwise: Callable[[], None] | None = None
     then: Callable[[], None] | None = None
     again: bool = False
-    stage: tuple[float, int, int] = (0.0, 0, 0)
+    stage: int = 0
+    recent: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    trained: tuple[int, int, int] = (0, 0, 0)
     expected: float = math.nan
     work: float = math.nan
+
+    @property
+    def part(self) -> float:
+        """What of its work was done in this run: training goes on from a checkpoint, and may end before its time."""
+        begun, done, total = self.trained
+        return (done - begun) / total if total else 1.0
+
+    def told(self, progress: Progress) -> None:
+        """Take where it stands."""
+        now, code = time.monotonic(), progress.message.code
+        self.started = self.started or now
+        self.progress = progress
+        self.so_far = self.so_far if progress.so_far is None else progress.so_far
+        if progress.total != self.stage or (self.recent and progress.done < self.recent[-1][1]):
+            self.stage = progress.total  # another one, or one that is gone on with
+            self.recent.clear()
+        if not self.recent or progress.done > self.recent[-1][1]:
+            self.recent.append((now, progress.done))
+        while len(self.recent) > FEWEST and self.recent[1][0] < now - RECENT:
+            del self.recent[0]
+        if code == GOING_ON:
+            self.trained = progress.done, progress.done, 0
+        if code == TRAINING:
+            self.trained = self.trained[0], progress.done, progress.total
 
     def view(self, place: int = 0, earlier: bool = False, later: bool = False) -> JobView:
         """As the window shows it, at a place of the queue."""
         elapsed = time.monotonic() - self.started if self.started else 0.0
         done, total = self.progress.done, self.progress.total
-        since, first, _ = self.stage
+        since, first = self.recent[0] if self.recent else (0.0, done)
         left = (time.monotonic() - since) / (done - first) * (total - done) if total and done > first else -1.0
-        rough = left < 0 and self.expected == self.expected
+        rough = left < 0 and elapsed < self.expected
         return JobView(
             self.id,
             self.title,
@@ -78,7 +112,7 @@ class Running:
             done,
             total,
             elapsed,
-            max(self.expected - elapsed, 0.0) if rough else left,
+            self.expected - elapsed if rough else left,
             self.cancelling,
             self.method,
             place,
@@ -120,12 +154,7 @@ class Board:
         if (job := self._running.get(number)) is not None:
             if next(iter(self._running)) != number:  # It was sent before it could be moved.
                 self._running = {number: job} | self._running
-            job.started = job.started or time.monotonic()
-            job.progress = progress
-            job.so_far = job.so_far if progress.so_far is None else progress.so_far
-            _, first, total = job.stage
-            if progress.total != total or progress.done < first:  # another stage, or one that is gone on with
-                job.stage = (time.monotonic(), progress.done, progress.total)
+            job.told(progress)
 
     def about(self, what: object) -> Running | None:
         """The job about something, None where none runs or waits."""

@@ -208,11 +208,12 @@ class Pace:
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 
     def _sensitivity(self, *_rest: Any) -> Estimate:
-        cost, state = self._document.studies.estimate(), self._document.state
+        cost, state, known = self._document.studies.estimate(), self._document.state, self._document.curves
         if state is None or not cost.trials:
             return Estimate()
+        left = 1.0 if known is None else 1 - known.tried / cost.trials  # what was measured is not measured again
         need = 2 * SINGLE * state.parameters + self._batch() * self._peak(state)
-        return Estimate(float(cost.trials), cost.seconds, need)
+        return Estimate(cost.trials * left, cost.seconds * left, need)
 
 
 def say(text: str) -> str:

@@ -253,7 +253,7 @@ class Runner(QObject):
         job = self._take(number)
         if job is not None:
             took = time.monotonic() - job.turn
-            self.pace.learn(job.method, job.work, took)
+            self.pace.learn(job.method, job.work * job.part, took)
             job.apply(result)
             if job.then is not None:
                 job.then()

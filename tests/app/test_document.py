@@ -355,6 +355,20 @@ def test_time_left_is_told_by_the_steps_of_this_run_alone(desk: Desk, monkeypatc
     assert left(10, 20, 1.0) == 1.0
 
 
+def test_time_left_is_told_by_the_last_steps_not_by_those_that_were_known_already(desk: Desk, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("secateur.app.board.time.monotonic", lambda: clock[0])
+    desk.document.studies.sensitivity()
+    number = desk.link.last("sensitivity")
+    for done in range(81):
+        desk.link.progressed.emit(number, Progressed(number, Progress("on", done, 81), ()))
+        if done == 65:
+            break
+        clock[0] += 0.002 if done < 60 else 2.0
+    view = next(job for job in desk.document.jobs if job.id == number)
+    assert view.left == pytest.approx(2.0 * (81 - 65))
+
+
 def test_what_was_measured_is_kept_with_its_state(desk: Desk):
     document = desk.document
     document.evaluate()

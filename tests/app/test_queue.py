@@ -12,14 +12,16 @@ from secateur.app.commands import command_named
 from secateur.app.document import Document
 from secateur.app.main_window import MainWindow
 from secateur.app.pace import Estimate, estimate_words, free_memory
-from secateur.app.panels.jobs import Jobs
+from secateur.app.panels.jobs import Jobs, job_words
 from secateur.app.status_line import StatusLine
+from secateur.engine.errors import Message
 from secateur.engine.jobs import Progress
+from secateur.engine.sensitivity.protocol import Trial
 from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import StateKind
 from tests.app.fake_link import FakeLink
 from tests.app.playing import Player, play, top1
-from tests.app.stand_in import state_of, weak
+from tests.app.stand_in import state_of, task_info, weak
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -121,6 +123,49 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
     assert found.seconds == pytest.approx(passes * task.seconds)
     parameters = document.original.parameters
     assert found.bytes >= 4 * 5 * parameters  # both models, gradients and moments, before any activation
+
+
+@pytest.mark.parametrize(("begun", "done", "share"), [(0, 100, 1.0), (90, 100, 0.1), (0, 25, 0.25)])
+def test_a_recovery_teaches_by_what_was_trained_in_this_run(player: Player, monkeypatch, begun, done, share) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("secateur.app.board.time.monotonic", lambda: clock[0])
+    document, settings = player.document, replace(player.document.recovery, epochs=10)
+    nothing = analysis_of(player).empty()
+    document.add_state(state_of(analysis_of(player), "s1", "s0", StateKind.CUT, nothing), "cut")
+    player.settle()
+    document.recover(settings)
+    number = player.link.last("recover")
+    told = [Progress(Message("progress.going_on", "Going on", {}), begun)] if begun else []
+    training = Message("progress.fine_tuning", "Fine-tuning", {})
+    for one in (*told, Progress(training, begun + 5, 100), Progress("judging", 1, 8), Progress(training, done, 100)):
+        player.link.progressed.emit(number, Progressed(1, one, (), ()))
+    clock[0] += 30.0
+    player.answer("recover", state_of(analysis_of(player), "s2", "s1", StateKind.RECOVERED, nothing))
+    assert document.work.pace.estimate("recover", "s1", settings).seconds == pytest.approx(30.0 / share)
+
+
+def test_sensitivity_that_is_gone_on_with_takes_what_its_rest_takes(player: Player) -> None:
+    document = player.document
+    document.contents.task = replace(task_info(), seconds=0.001)
+    whole = document.work.pace.estimate("sensitivity", "s0")
+    document.studies.sensitivity()
+    player.make("sensitivity", Trial(-1, 0, top1(0.914)), Trial(2, 8, top1(0.9)), Trial(2, 16, top1(0.8)))
+    player.stop("sensitivity")
+    rest = document.work.pace.estimate("sensitivity", "s0")
+    assert whole.work - rest.work == pytest.approx(2)
+    assert rest.seconds / whole.seconds == pytest.approx(rest.work / whole.work)
+
+
+def test_a_job_that_takes_longer_than_estimated_claims_nothing(player: Player, monkeypatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("secateur.app.board.time.monotonic", lambda: clock[0])
+    player.document.work.evaluate("s0")
+    running = player.document.work.board.running()[0]
+    running.expected = 2.0
+    player.link.progressed.emit(running.id, Progressed(1, Progress("on"), (), ()))
+    assert running.view().left == 2.0 and running.view().rough
+    clock[0] += 300.0
+    assert running.view().left == -1.0 and "left" not in job_words(running.view())
 
 
 def test_an_estimate_says_about_and_what_memory_is_free_but_refuses_nothing() -> None:
