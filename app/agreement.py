@@ -76,5 +76,5 @@ def _shared(one: Floats, other: Floats) -> float:
     most = round(LOWEST * len(one))
     if not most:
         return float("nan")
-    lowest = [np.argsort(values)[:most] for values in (one, other)]
+    lowest = [np.argpartition(values, most - 1)[:most] for values in (one, other)]
     return len(np.intersect1d(*lowest, assume_unique=True)) / most

@@ -30,6 +30,7 @@ from ..words import sentence
 SHOWN = frozenset(
     {Aspect.MODEL, Aspect.SCORES, Aspect.STATES, Aspect.TASK, Aspect.SELECTION, Aspect.MARKS, Aspect.JOBS}
 )
+Scores = NDArray[np.float64]
 ALIKE, PARTLY = 0.8, 0.5
 """Rank correlations from which two ratings rank alike, and partly alike."""
 SET = Qt.ItemDataRole.UserRole + 1
@@ -55,6 +56,7 @@ class Ratings(QDialog):
         self.document: Document = window.document
         self.found: Agreement | None = None
         self._shown = -1
+        self._compared: tuple[Scores | None, Scores | None] | None = None
         self.setWindowTitle(self.tr("Compare two ratings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(1080, 640)
@@ -205,10 +207,13 @@ class Ratings(QDialog):
         one, other = self.scores(0), self.scores(1)
         analysis = self.document.analysis
         assert analysis is not None
-        self.found = None if one is None or other is None else agreement(analysis, one, other)
-        self._fill()
         self._show_layer()
         self._tell()
+        if self._compared is not None and self._compared[0] is one and self._compared[1] is other:
+            return
+        self._compared = one, other
+        self.found = None if one is None or other is None else agreement(analysis, one, other)
+        self._fill()
         if self.found is not None:
             QTimer.singleShot(0, self._say)  # a turn of its own: a third of a million structures are ranked for it
 
@@ -302,34 +307,32 @@ class _Scatter(Plot):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """Start empty."""
-        self._marked: NDArray[np.bool_] = np.zeros(0, np.bool_)
-        super().__init__(name, parent)
         self._dots = pg.ScatterPlotItem(pxMode=True, size=6, pen=None)
-        self.addItem(self._dots)
+        self._crosses = pg.ScatterPlotItem(pxMode=True, size=6, pen=None, symbol="x")
+        super().__init__(name, parent)
+        for item in (self._dots, self._crosses):
+            self.addItem(item)
 
     def show_points(
         self, xs: NDArray[np.float64], ys: NDArray[np.float64], marked: NDArray[np.bool_], titles: tuple[str, str]
     ) -> None:
-        """Show structures: [n] by one rating and by the other, and which are marked."""
+        """Show structures: [n] by one rating and by the other, and which are marked: those are crosses."""
         self.label_axis("bottom", titles[0])
         self.label_axis("left", titles[1])
         both = np.isfinite(xs) & np.isfinite(ys) if len(xs) == len(ys) else np.zeros(0, np.bool_)
-        self._marked = marked[both] if len(both) else np.zeros(0, np.bool_)
-        self._dots.setData(xs[both] if len(both) else [], ys[both] if len(both) else [])
+        for item, shown in ((self._dots, both & ~marked[: len(both)]), (self._crosses, both & marked[: len(both)])):
+            item.setData(xs[: len(both)][shown], ys[: len(both)][shown])
         self._colour()
 
     def recolour(self) -> None:
         """Take the present colours."""
         super().recolour()
-        if hasattr(self, "_dots"):
-            self._colour()
+        self._colour()
 
     def _colour(self) -> None:
         look = tokens()
-        if len(self._marked):
-            brushes = [pg.mkBrush(QColor(look.marked)), pg.mkBrush(QColor(look.accent))]
-            self._dots.setBrush([brushes[0] if one else brushes[1] for one in self._marked])
-            self._dots.setSymbol(["x" if one else "o" for one in self._marked])
+        self._dots.setBrush(pg.mkBrush(QColor(look.accent)))
+        self._crosses.setBrush(pg.mkBrush(QColor(look.marked)))
 
 
 def _rho(value: float) -> str:

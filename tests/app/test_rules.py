@@ -61,6 +61,15 @@ def test_the_lowest_of_all_compete_across_layers(analysis, scores) -> None:
     assert np.flatnonzero(after).tolist() == sorted(expected)
 
 
+def test_of_equal_scores_the_first_are_the_lowest(analysis, scores) -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        values = draw.integers(0, 4, 30).astype(float)
+        most = int(draw.integers(0, 31))
+        expected = np.argsort(values, kind="stable")[:most]
+        assert np.flatnonzero(rules._lowest(values, most)).tolist() == sorted(expected.tolist())
+
+
 def test_scores_below_and_between(analysis, scores) -> None:
     below = marks(analysis, scores, Rule("layer3", which=Which.BELOW, low=0.2))
     between = marks(analysis, scores, Rule("layer3", which=Which.BETWEEN, low=0.1, high=0.2))

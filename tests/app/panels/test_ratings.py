@@ -11,7 +11,7 @@ from scipy import stats
 from shiboken6 import isValid
 
 from secateur.app.dialogs.ratings import Ratings
-from secateur.app.document import Document, Selection
+from secateur.app.document import Aspect, Document, Selection
 from secateur.engine.scoring.partial import Partial
 from secateur.engine.session.states import StateKind
 from tests.app.branches import begun
@@ -107,6 +107,26 @@ def test_a_rating_that_is_not_known_is_asked_for_and_then_compared(qtbot, dresse
     page.close()
 
 
+def test_what_was_compared_is_not_compared_again_when_something_else_changes(page, qtbot, monkeypatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr("secateur.app.dialogs.ratings.agreement", lambda *_: made.append(1))
+    page.table.setCurrentIndex(page.table.model().index(1, 0))
+    page.document.announce(Aspect.STATES)
+    page.document.views.settle()
+    assert not made and page.table.currentIndex().row() == 1
+
+
+def test_marked_structures_are_crosses(page) -> None:
+    document = page.document
+    one = document.analysis.sets[2]
+    document.select(Selection(one.module, 2))
+    document.mark([one.first, one.first + 1], True)
+    document.views.settle()
+    points = page.plot._dots.getData()[0], page.plot._crosses.getData()[0]
+    assert [len(each) for each in points] == [one.count - 2, 2]
+    assert points[1] == pytest.approx(document.contents.scores["s0", "l1"][one.first : one.first + 2])
+
+
 def test_a_rating_that_was_stopped_is_not_begun_again_and_says_so_until_it_is_chosen_again(qtbot, player, window):
     document = player.document
     page = Ratings(window)
@@ -156,8 +176,6 @@ def _asked(player) -> list:
 
 
 def test_another_model_closes_the_page(page) -> None:
-    from secateur.app.document import Aspect
-
     page.document.announce(Aspect.MODEL)
     page.document.views.settle()
     assert not page.isVisible()
