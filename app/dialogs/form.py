@@ -9,10 +9,13 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
+    QFrame,
     QHBoxLayout,
     QLayout,
     QLineEdit,
     QPushButton,
+    QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -23,6 +26,51 @@ from ..widgets.labels import label
 
 WIDE = 640
 """Width of a dialog at first, in device-independent pixels."""
+TITLE = 40
+"""Of a screen's height, what the frame that the system draws around a dialog may take."""
+
+
+class Rows(QScrollArea):
+    """The rows of a form: as high as they are where there is room for them, else scrolled."""
+
+    def __init__(self, form: QFormLayout) -> None:
+        """Show a form."""
+        super().__init__()
+        self.page = _Page()
+        self.page.setProperty("role", "page")
+        self.page.setLayout(form)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its fields have it, and are scrolled to
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setWidgetResizable(True)
+        self.setWidget(self.page)
+
+    def sizeHint(self) -> QSize:
+        """That of the rows."""
+        return self.page.sizeHint()
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the rows must be; some height."""
+        return QSize(self.page.minimumSizeHint().width(), 0)
+
+    def hasHeightForWidth(self) -> bool:
+        """Words wrap."""
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        """What the rows need."""
+        page = self.page
+        return page.heightForWidth(width) if page.hasHeightForWidth() else page.minimumSizeHint().height()
+
+
+class _Page(QWidget):
+    """What is scrolled."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Words need height for the width that they have, not for the least: Qt would scroll over that."""
+        least = super().minimumSizeHint()
+        return QSize(least.width(), 0) if self.hasHeightForWidth() else least
 
 
 class FormDialog(QDialog):
@@ -43,6 +91,7 @@ class FormDialog(QDialog):
         self.act: Callable[[], None] = lambda: None
         self._paths: list[QLineEdit] = []
         self.form = QFormLayout()
+        self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.form.setHorizontalSpacing(14)
@@ -56,7 +105,8 @@ class FormDialog(QDialog):
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
         layout.addWidget(label(sentence, "muted", wrap=True))
-        layout.addLayout(self.form)
+        self._rows = Rows(self.form)
+        layout.addWidget(self._rows)
         layout.addWidget(self.missing)
         layout.addStretch(1)
         layout.addLayout(self._buttons())
@@ -102,18 +152,20 @@ class FormDialog(QDialog):
 
     def _fit(self) -> None:
         """Be so high that no line of a sentence that wraps is cut off."""
+        self._rows.updateGeometry()
         least = self._outer.totalMinimumSize().width()
         needed = self._height_for(max(self.width(), least))
         if self.minimumWidth() != least or self.minimumHeight() != needed:
             self.setMinimumSize(least, needed)
 
     def _height_for(self, width: int) -> int:
-        """What all rows need at a width."""
-        return (
+        """What all rows need at a width, as far as the screen allows."""
+        needed = (
             self._outer.totalHeightForWidth(width)
             if self._outer.hasHeightForWidth()
             else self._outer.totalMinimumSize().height()
         )
+        return min(needed, self.screen().availableGeometry().height() - TITLE)
 
     def accept(self) -> None:
         """Act and close."""
@@ -131,7 +183,8 @@ class FormDialog(QDialog):
     def show_row(self, field: QWidget, on: bool) -> None:
         """Show or hide the row that a field of `add_line` or `add_path` stands in."""
         holder = field.parentWidget()
-        self.form.setRowVisible(field if holder is self or holder is None else holder, on)
+        self.form.setRowVisible(field if holder is self._rows.page or holder is None else holder, on)
+        self._fit()
 
     def show_browse(self, line: QLineEdit, on: bool) -> None:
         """Show or hide the button beside a path: not everything lies on disk."""

@@ -5,17 +5,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QPushButton
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QPushButton
 
 from secateur.app.dialogs.attach_data import AttachData
+from secateur.app.dialogs.baselines import Baselines
 from secateur.app.dialogs.consent import Consent, ask_code, ask_weights
 from secateur.app.dialogs.consent import ask as ask_consent
 from secateur.app.dialogs.export import Export
+from secateur.app.dialogs.form import FormDialog
 from secateur.app.dialogs.open_model import KINDS, OpenModel
 from secateur.app.dialogs.target import Target
 from secateur.app.dialogs.texts import numbers, shape
 from secateur.app.top_bar import target_words
+from secateur.engine.baselines.protocol import BaselineKind
 from secateur.engine.errors import OpenError
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec
@@ -146,6 +149,25 @@ def test_each_form_of_data_has_its_usual_batch_and_a_task_of_ones_own_makes_its_
     assert dialog.data.batch.isVisible() and dialog.data.batch.value() == 64
     press(qtbot, dialog)
     assert window.asked.attached == [TaskSpec("bundled")]
+
+
+def test_a_form_that_is_higher_than_the_screen_is_scrolled_to_the_field_that_has_the_focus(qtbot, window, monkeypatch):
+    dialog = shown(qtbot, Baselines(window))
+    for _ in range(2):
+        QApplication.processEvents()
+        assert dialog._rows.verticalScrollBar().maximum() == 0
+        dialog.boxes[BaselineKind.STOCK].click()  # adds rows
+    dialog.close()
+    screen = SimpleNamespace(availableGeometry=lambda: QRect(0, 0, 1024, 440))
+    monkeypatch.setattr(FormDialog, "screen", lambda _self: screen)
+    dialog = shown(qtbot, Baselines(window))
+    assert dialog.height() <= 440 and dialog.accept_button.geometry().bottom() < dialog.height()
+    field, rows = dialog.timed, dialog._rows.viewport()
+    assert not rows.rect().contains(field.mapTo(rows, field.rect().center()))
+    dialog.seed.setFocus()
+    while dialog.focusWidget() is not field:
+        qtbot.keyClick(dialog.focusWidget(), Qt.Key.Key_Tab)
+    assert rows.rect().contains(field.mapTo(rows, field.rect().center()))
 
 
 def test_what_is_no_finite_number_is_no_number(qtbot, window, tmp_path: Path):
