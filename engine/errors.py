@@ -99,8 +99,17 @@ class ExportError(SecateurError):
     """A file could not be written, or does not compute what the model computes."""
 
 
+NO_NUMBERS = ("recovery.diverged", "task.not_finite")
+"""Codes of a model or a training that has become useless; what it was before that is kept."""
+
+
 class EngineLost(SecateurError):
     """The engine process died; the document is intact."""
+
+
+def of_the_cut(error: SecateurError) -> bool:
+    """Whether an error says of a cut that is tried that it is no good; any other one would have met every cut."""
+    return isinstance(error, PlanError | VerificationError) or error.message.code in NO_NUMBERS
 
 
 def unexpected(error: BaseException) -> SecateurError:

@@ -165,7 +165,7 @@ def _baselines(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     kinds = [*map(str, BaselineKind)]
     add("--kind", choices=kinds, action="append", help="one of them, once for each (default: all)")
-    add("--state", metavar="s2", help="what they stand beside (default: the last state)")
+    add("--state", metavar="s2", help="what they stand beside (default: the result)")
     add("--epochs", type=natural, help="of each baseline's training (default: as many as the state was recovered for)")
     add("--seed", type=natural, default=0, help="of what is random (default: 0)")
     stock = "the stock model: torchvision:NAME, timm:NAME or path/to/file.py:callable (default: of the same family)"

@@ -31,7 +31,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
-        state = arguments.state or session.states()[-1].id
+        state = arguments.state or session.present.id
         try:
             target = None if arguments.no_timing else measured_target(arguments)
             done = reporter.finish(session.compare(state, _asked(arguments), target))

@@ -20,7 +20,7 @@ from .timing import measured_target, speed, where
 
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
-    """Measure the original and the last state, or write a bench, or read its results."""
+    """Measure the original and the result, or write a bench, or read its results."""
     if arguments.results:
         history = History(Path(arguments.project).absolute())
         history.read()
@@ -31,7 +31,7 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         use_device(session, arguments)
         spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
-        ids = tuple(dict.fromkeys((session.states()[0].id, session.states()[-1].id)))
+        ids = tuple(dict.fromkeys((session.states()[0].id, session.present.id)))
         if arguments.bench:
             return _written(*reporter.finish(session.write_bench(ids, arguments.bench, target)))
         reporter.finish(session.measure(ids, target))

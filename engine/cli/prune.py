@@ -26,7 +26,7 @@ from ..session.plain import to_plain
 from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
-from ..session.timed import Latency, table_for
+from ..session.timed import Latency, latency_in, table_for
 from ..structures.analysis import from_identities
 from .asked import Asked, asked_of, limits_of
 from .output import Outcome, Reporter
@@ -49,11 +49,9 @@ from .timing import (
     flat_note,
     latency_content,
     latency_lines,
-    latency_met,
     loss_lines,
     multiple_for,
     none_holds,
-    shortfall,
 )
 
 
@@ -111,8 +109,8 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
 def pruned(
     session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter, folder: str | None = None
 ) -> Pruned:
-    """Score, plan, cut, recover and evaluate from the last state of a session; each state gets into the folder."""
-    start, notes = session.states()[-1], list[str]()
+    """Score, plan, cut, recover and evaluate from the present state of a session; each state gets into the folder."""
+    start, notes = session.present, list[str]()
     for note in opened.notes:
         reporter.note(str(note))
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
@@ -134,7 +132,7 @@ def pruned(
         raise SecateurError("cli.nothing_to_do", template, asked=words)
     note_no_recovery(asked, opened, notes)
     cut = [state for state in made if state.kind is StateKind.CUT][-1]
-    latency = latency_met(session, cut, goal, reporter)
+    latency = reporter.finish(latency_in(session, made, goal, NeverCancelled()))
     notes += flat_note(opened.analysis, latency.table, cut) if latency else ()
     for note in notes:
         reporter.note(note)
@@ -164,7 +162,7 @@ def _tolerance(asked: Asked, course: Course) -> Tolerance:
 
 
 def _begun(session: Session, course: Course, tolerance: Tolerance | None) -> Job[State]:
-    """Where to start: the last state, or where a run of the same that was stopped half-way did."""
+    """Where to start: the present state, or where a run of the same that was stopped half-way did."""
     if tolerance is None:
         return begun_at(session, course, NeverCancelled())
     return search_begun_at(session, course, tolerance, NeverCancelled())
@@ -278,7 +276,7 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
         "notes": [*map(str, done.opened.notes), *done.notes, *stops_of(done.states)],
     }
-    short = " ".join(filter(None, (_shortfall(done.reached), shortfall(done.latency), *stops_of(done.states))))
+    short = " ".join(filter(None, (_shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states))))
     return Outcome(content, _text(done, result, exported, saved), short)
 
 
@@ -297,6 +295,10 @@ def _text(done: Pruned, result: State, exported: Exported | None, saved: str) ->
     lines += [wrote(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []
     return "\n".join(lines)
+
+
+def _too_slow(latency: Latency | None) -> str:
+    return "" if latency is None else str(latency.shortfall or "")
 
 
 def _shortfall(reached: tuple[Reached, ...]) -> str:

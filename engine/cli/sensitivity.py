@@ -26,7 +26,7 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
         if not session.has_task:
             raise TaskError("cli.no_data", "Sensitivity needs data: say which with --task.")
-        criterion, state = arguments.criterion or "taylor", session.states()[-1].id
+        criterion, state = arguments.criterion or "taylor", session.present.id
         job = session.sensitivity(state, criterion, tuple(arguments.shares), goal, choices=choices_of(arguments))
         found = reporter.finish(job)
     content = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..planning.goal import touching
 from ..planning.protocol import Cost, Limit
-from ..session.courses import Point
+from ..session.courses import MET, Point
 from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import State
@@ -53,7 +53,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         "notes": [*map(str, opened.notes), *notes],
     }
     text = "\n".join([opened.name, _table(states[start.id], rows), *notes])
-    missed = [point for point in done.points if not point.states]
+    missed = [point for point in done.points if point.note is not None and point.note.code != MET]
     shortfall = f"{len(missed)} of {len(rows)} budgets were not reached." if missed else ""
     return Outcome(content, text, shortfall)
 
@@ -70,7 +70,7 @@ def _metric(state: State) -> dict[str, Any]:
 
 def _table(original: State, rows: list[tuple[Point, State | None]]) -> str:
     first = reported(original)
-    lines = [["keep", "parameters", "MACs", first.name if first else ""]]
+    lines = [["keep", "parameters", "MACs", first.name if first else "", ""]]
     for point, state in [(None, original), *rows]:
         kept = percent(1.0) if point is None else percent(point.share)
         if state is None:
@@ -78,5 +78,5 @@ def _table(original: State, rows: list[tuple[Point, State | None]]) -> str:
         else:
             share = percent(state.macs / max(original.macs, 1))
             cells = [size(state.parameters), f"{size(state.macs)} ({share})", metric_value(reported(state))]
-            lines.append([kept, *cells])
+            lines.append([kept, *cells, str(point.note or "") if point else ""])
     return columns(lines)

@@ -6,15 +6,13 @@ from typing import Any
 
 from ..devices import CPU, kind_of
 from ..errors import SecateurError
-from ..jobs import NeverCancelled
 from ..latency.protocol import LatencyTable
 from ..latency.savings import Saving, savings
-from ..planning.protocol import Goal
 from ..session.losses import Found
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
-from ..session.timed import Latency, latency_of, table_for
+from ..session.timed import Latency
 from ..structures.analysis import Analysis
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
@@ -67,12 +65,6 @@ def where(target: TargetSpec) -> str:
     return ", ".join([*named, f"batch {target.batch}", target.precision, *map(str, target.size), *prompt])
 
 
-def latency_met(session: Session, cut: State, goal: Goal, reporter: Reporter) -> Latency | None:
-    """What became of the goal's limit of the latency in a cut; None without such a limit."""
-    table = reporter.finish(table_for(session, goal, NeverCancelled()))
-    return None if table is None else reporter.finish(latency_of(session, cut, goal, table, NeverCancelled()))
-
-
 def latency_lines(found: Latency) -> list[str]:
     """What was asked, predicted and measured, and how far the table is off."""
     now, before = found.measured.undisturbed, found.measured.beside
@@ -114,16 +106,6 @@ def table_content(table: LatencyTable) -> dict[str, Any]:
     return about | {"original_ms": table.original / 1e6, "blocks": len(table.blocks), "errors": trust}
 
 
-def shortfall(found: Latency | None) -> str:
-    """Why a limit of the latency was not met, "" where it was."""
-    if found is None or (found.met and not found.slower):
-        return ""
-    now = found.measured.undisturbed
-    if found.slower:
-        return f"The result is slower than the original: {now:.3g} against {found.measured.beside:.3g} ms."
-    return f"The result takes {now:.3g} ms, more than the {found.asked:.3g} ms that were asked for."
-
-
 def savings_rows(analysis: Analysis, table: LatencyTable) -> tuple[list[Saving], str]:
     """What half of each set is worth on the target, as data and as a table."""
     found = list(savings(analysis, table))
@@ -151,7 +133,8 @@ def loss_lines(found: Found) -> list[str]:
     rows = [[f"tried ({original.split} split, n = {original.count:,})", f"lost {original.name}", "standard error", ""]]
     for one in found.trials:
         cells = [f"{100 * one.loss:+.2f} {unit}", f"{100 * one.error:.2f}"] if one.state else ["", ""]
-        rows.append([f"{one.share:.1%}", *cells, "holds" if one.holds else str(one.note or "too much")])
+        got = f", {one.got:.1%} as measured" if one.state and one.got != one.share else ""
+        rows.append([f"{one.share:.1%}{got}", *cells, "holds" if one.holds else str(one.note or "too much")])
     rows[-1][-1] = f"the result: {rows[-1][-1]}"
     return columns(rows).splitlines()
 
@@ -165,7 +148,7 @@ def none_holds(found: Found, loss: float) -> SecateurError:
         return SecateurError("loss.lowest", template, loss=loss)
     made = [one for one in found.trials if one.state]
     best = min(made, key=lambda one: one.loss, default=None)
-    nearest = ""
+    nearest = f" {found.trials[-1].note}" if found.trials else ""
     if best is not None:
         nearest = f" The smallest loss was {best.loss:.2%} ± {best.error:.2%}, keeping {best.share:.1%}."
     template = "No budget that was tried loses at most {loss:.2%}.{nearest}"

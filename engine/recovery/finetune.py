@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ..devices import CPU, placed
-from ..errors import Message, SecateurError, TaskError
+from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..tasks.protocol import Split, Task
 from .batchnorm import calibrate_batchnorm, trainable_batches
@@ -38,9 +38,6 @@ SPOKEN = 5
 SILENCE = 0.3
 """Seconds after which a point is given anyway."""
 
-
-NO_NUMBERS = ("recovery.diverged", "task.not_finite")
-"""Errors of a training that has become useless: what it was before that is kept."""
 
 DATA = Message("recovery.the_data", "data")
 LOSS = Message("recovery.the_loss", "loss or the model")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..devices import CPU, placed
-from ..errors import Message, PlanError, SecateurError, VerificationError
+from ..errors import Message, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..planning.marks import keep
 from ..structures.analysis import Analysis, Mask, identities
@@ -24,7 +24,6 @@ from ..tracing.reading import Inputs
 from .protocol import Points, Sensitivity, Trial
 from .trials import remaining, removals, trials
 
-NO_NUMBER = "task.not_finite"
 """The error of a model whose answers are no numbers; one that was cut on trial is left out, the others go on."""
 
 
@@ -80,8 +79,7 @@ def sensitivity(
         try:
             found[point] = yield from _known(subject, point, points, token, Progress(text, done, len(wanted)))
         except SecateurError as error:
-            left_out = isinstance(error, PlanError | VerificationError) or error.message.code == NO_NUMBER
-            if not left_out:
+            if not of_the_cut(error):
                 raise
             notes.append(Message("sensitivity.left_out", "{trial}: {reason}", {"trial": text, "reason": error.message}))
     pairs = [[(number, int(n)) for n in row] for number, row in zip(numbers, removed, strict=True)]

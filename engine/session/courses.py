@@ -25,7 +25,7 @@ from ..scoring.choices import Choices
 from ..structures.analysis import from_identities
 from ..tasks.protocol import Split
 from .states import PlanIntent, State, StateKind
-from .timed import in_time, table_for
+from .timed import in_time, latency_in, table_for
 
 if TYPE_CHECKING:
     from .session import Session
@@ -65,6 +65,10 @@ class Course:
         )
 
 
+MET = "sweep.met"
+"""Of a budget that asks for nothing to be removed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One budget of a sweep.
@@ -72,7 +76,7 @@ class Point:
     Attributes:
         share: What was asked to be kept.
         states: Ids of the states on the way, the result last; () where there is none.
-        note: Why there is none; None where there is one.
+        note: Why there is none, or why it is not as fast as asked; None where it is what was asked.
     """
 
     share: float
@@ -134,13 +138,13 @@ def prune(
 
 
 def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[State]:
-    """Where a course starts on a session: the last state, or where a run of it started that was stopped half-way.
+    """Where a course starts on a session: the present state, or where a run of it started that was stopped half-way.
 
     Such a run shows by its cuts: the last one was not recovered, or it was to be followed by another one. Where the
     latency is limited that limit is corrected by what was measured, and tells no run from another: this one began with
     the first such cut behind the last result.
     """
-    path = session.history.path_to(session.states()[-1].id)
+    path = session.history.path_to(session.present.id)
     cuts = [one for one in path if one.kind is StateKind.CUT]
     if (
         course.recovery is None
@@ -215,8 +219,9 @@ def _point(
     except SecateurError as error:
         return Point(share, (), (lack_of_memory(error) or error).message)
     if not made:
-        return Point(share, (), Message("sweep.met", "The state meets this budget already."))
-    return Point(share, tuple(one.id for one in made))
+        return Point(share, (), Message(MET, "The state meets this budget already."))
+    timed = yield from latency_in(session, made, course.goal, token)
+    return Point(share, tuple(one.id for one in made), None if timed is None else timed.shortfall)
 
 
 def _cut(

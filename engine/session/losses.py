@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Message, PlanError, SecateurError
-from ..jobs import Cancelled, CancelToken, Job, Progress, part_of
+from ..errors import Message, PlanError, SecateurError, of_the_cut
+from ..jobs import CancelToken, Job, Progress, part_of
 from ..planning.obstacles import cost_named
 from ..planning.protocol import Cost, Limit
 from ..tasks.protocol import Metric, Split
 from .states import State, StateKind
+from .timed import latency_in
 
 if TYPE_CHECKING:
     from .courses import Course
@@ -58,13 +59,14 @@ class Trial:
     """A budget that was tried.
 
     Attributes:
-        share: Of the cost.
+        share: Of the cost, as asked.
         state: What it ended in, "" where it could not be made.
         loss: Of the metric on the choose split, as `Tolerance.loss` counts.
         error: Standard error of the loss, as if the two metrics had been measured on different samples.
-        holds: Whether the loss is at most what was asked.
-        note: Why there is no state; None where there is one.
+        holds: Whether the loss is at most what was asked, and the latency too where that is limited.
+        note: Why there is no state, or why it is too slow; else None.
         final: Made with all epochs, to be the result; else briefly.
+        got: Of the cost, 0 where there is no state: of the latency what was measured, which need not be what was asked.
     """
 
     share: float
@@ -74,6 +76,7 @@ class Trial:
     holds: bool = False
     note: Message | None = None
     final: bool = False
+    got: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +144,14 @@ def lowest(
 
 
 def search_begun_at(session: "Session", course: "Course", tolerance: Tolerance, token: CancelToken) -> Job[State]:
-    """Where a search starts on a session: the last state, or where a run of it started that was stopped half-way.
+    """Where a search starts on a session: the present state, or where a run of it started that was stopped half-way.
 
     Such a run shows by its cuts, and by a last state that is none of its results: these are recovered in full, judged
     on the report split, and lose no more than is tolerated.
     """
     original = yield from session.judged(session.states()[0].id, Split.CHOOSE, token)
     search = _Search(session, "", course, tolerance, original, token, None, [])
-    path = session.history.path_to(session.states()[-1].id)
+    path = session.history.path_to(session.present.id)
     begun, last = search.begun(path), path[-1]
     brief, full = search.at(1.0, brief=True).recovery, course.recovery
     if begun is last or last.recovery not in (None, brief, full):
@@ -173,16 +176,20 @@ class _Search:
     trials: list[Trial]
 
     def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
-        """Make, judge and tell a budget; a budget that cannot be made does not hold."""
+        """Make, judge and tell a budget; one that no plan reaches, or whose training ends in no numbers, does not hold.
+
+        Anything else that fails (data, disk, a process) says nothing of the budget: it ends the search, which goes on
+        from there when it is started again.
+        """
         numbers = {"number": number + 1, "share": share, "cost": cost_named(self.tolerance.cost)}
         words = Message("progress.trial", "Trial {number} ({share:.0%} of {cost})", numbers)
         result = Message("progress.result", "The result: {trial}", {"trial": words})
         shown = Progress(words, number, self.tolerance.trials) if brief else Progress(result)
         try:
             trial = yield from part_of(shown, self._made(share, brief))
-        except Cancelled:
-            raise
         except SecateurError as error:
+            if not of_the_cut(error):
+                raise
             trial = Trial(share, "", note=error.message, final=not brief)
         self.trials.append(trial)
         judged = Message("progress.judged", "{trial}: judged", {"trial": words})
@@ -209,11 +216,16 @@ class _Search:
     def _made(self, share: float, brief: bool) -> Job[Trial]:
         from .courses import prune  # the window reads trials, and starts without what prunes
 
-        made = yield from prune(self.session, self.state, self.at(share, brief), self.token, self.scores, not brief)
+        course = self.at(share, brief)
+        made = yield from prune(self.session, self.state, course, self.token, self.scores, not brief)
         last = made[-1] if made else self.session.history.state(self.state)
         metric = yield from self.session.judged(last.id, Split.CHOOSE, self.token)
         loss, error = lost(self.original, metric)
-        return Trial(share, last.id, loss, error, self.holds(loss), final=not brief)
+        timed = yield from latency_in(self.session, made, course.goal, self.token)
+        searched = self.tolerance.cost is Cost.LATENCY
+        got = share if timed is None or not searched else timed.share
+        slow = None if timed is None or (searched and not timed.slower) else timed.shortfall
+        return Trial(share, last.id, loss, error, self.holds(loss) and slow is None, slow, not brief, got)
 
     def holds(self, loss: float) -> bool:
         """Whether a loss is tolerated."""

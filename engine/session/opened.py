@@ -62,6 +62,7 @@ class Opened(Place):
         place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
         super().__init__(place, disk_bound, cache or place, exclusive)
         self.device: str = CPU
+        self._left = ("", 0)  # The state that the project was left at, and how many there were then.
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
     @property
@@ -91,6 +92,15 @@ class Opened(Place):
     def states(self) -> tuple[State, ...]:
         """All states in the order they were made, the original first."""
         return tuple(self._told().states.values())
+
+    @property
+    def present(self) -> State:
+        """The state that a project was left at, until there is a further one; else the last that was made.
+
+        After a search the result need not be the last: what was tried later may have lost too much.
+        """
+        states, (left, count) = self.states(), self._left
+        return self.history.state(left) if left in self.history.states and count == len(states) else states[-1]
 
     def baselines(self, state: str = "") -> tuple[Baseline, ...]:
         """The baselines that stand beside a state, or beside any, in the order they were made."""

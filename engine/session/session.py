@@ -412,6 +412,7 @@ class Session(Handing):
         else:
             self.history = project
         self.history.notes = project.notes
+        self._left = ("" if file is None else file.state, len(self.history.states))
         self._live, self._shown = live, None
         if spec.task is not None and not asks_for(spec.task, self.history.task):
             yield from self.attach_task(spec.task, token)

@@ -1,17 +1,17 @@
 """Courses whose goal limits the latency: the table that plans, and cuts that are measured before they recover."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..errors import PlanError
+from ..errors import Message, PlanError
 from ..jobs import CancelToken, Job
 from ..latency.protocol import LatencyTable
 from ..planning.goal import reached
 from ..planning.protocol import Cost, Goal, Limit
 from ..targets.machine import machine_of
 from ..targets.protocol import TargetSpec, Timing
-from .states import State
+from .states import State, StateKind
 
 if TYPE_CHECKING:
     from .session import Session
@@ -44,7 +44,22 @@ class Latency:
     @property
     def slower(self) -> bool:
         """Whether the cut is slower than the original: it was for nothing."""
-        return self.measured.undisturbed > self.measured.beside
+        return self.share > 1
+
+    @property
+    def share(self) -> float:
+        """What the cut takes of the original's time."""
+        return self.measured.undisturbed / self.measured.beside
+
+    @property
+    def shortfall(self) -> Message | None:
+        """Why the limit was not met, None where it was."""
+        now = self.measured.undisturbed
+        if self.slower:
+            template = "It is slower than the original: {now:.3g} against {before:.3g} ms."
+            return Message("latency.slower", template, {"now": now, "before": self.measured.beside})
+        template = "It takes {now:.3g} ms, more than the {asked:.3g} ms that were asked for."
+        return None if self.met else Message("latency.missed", template, {"now": now, "asked": self.asked})
 
 
 def target_for(goal: Goal) -> TargetSpec:
@@ -90,6 +105,15 @@ def in_time(
             return cut
         cut = other
     return cut
+
+
+def latency_in(session: "Session", made: Sequence[State], goal: Goal, token: CancelToken) -> Job[Latency | None]:
+    """What became of the limit in the last cut among states; None without a limit of the latency, or without a cut."""
+    table = yield from table_for(session, goal, token)
+    cuts = [state for state in made if state.kind is StateKind.CUT]
+    if table is None or not cuts:
+        return None
+    return (yield from latency_of(session, cuts[-1], goal, table, token))
 
 
 def latency_of(session: "Session", state: State, goal: Goal, table: LatencyTable, token: CancelToken) -> Job[Latency]:

@@ -1,5 +1,6 @@
 """The metric that may be lost as a limit: bisection on a metric that is a formula of what is left."""
 
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,14 +9,15 @@ from typing import Any
 import pytest
 
 from secateur.engine.cli.timing import none_holds
-from secateur.engine.errors import PlanError
+from secateur.engine.errors import Message, PlanError, TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course
-from secateur.engine.session.losses import CLOSE, Tolerance, Trial, brief_epochs, lost, search_begun_at
+from secateur.engine.session.losses import CLOSE, Found, Tolerance, Trial, brief_epochs, lost, search_begun_at
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State, StateKind
+from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.session.small import write_project
 
@@ -160,3 +162,39 @@ def test_a_tolerance_of_nothing_is_refused(session: Session):
 
 def test_trials_get_a_part_of_the_epochs_and_at_least_one():
     assert [brief_epochs(n) for n in (0, 1, 5, 10)] == [0, 1, 2, 4]
+
+
+def test_the_result_is_the_present_state_of_its_project_though_another_was_tried_last(
+    session: Session, judged, tmp_path: Path
+):
+    found = finish(session.lowest("s0", COURSE, Tolerance(0.0505)))
+    result = found.states[-1]
+    assert session.states()[-1].id != result.id  # a smaller budget was tried behind it, and lost too much
+    finish(session.save(str(tmp_path / "project"), result.id))
+    with closing(Session(tmp_path / "project")) as other:
+        finish(other.open(ModelSpec(str(tmp_path / "project")), evaluate=False))
+        assert other.present.id == result.id
+        further = finish(other.prune(result.id, replace(COURSE, goal=Goal((Limit(Cost.MACS, 0.2),)))))
+        assert other.present.id == further[-1].id
+    assert session.present.id == session.states()[-1].id  # nobody has said which
+
+
+def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: Session, judged, monkeypatch):
+    course = replace(COURSE, recovery=RecoverySettings(epochs=2, threads=1))
+
+    def recover(*arguments: object) -> Any:
+        raise TaskError("task.read", "The disk of the data is gone.")
+        yield
+
+    with monkeypatch.context() as broken, pytest.raises(TaskError, match="The disk of the data is gone"):
+        broken.setattr(session, "recover", recover)
+        finish(session.lowest("s0", course, Tolerance(0.9, trials=2, epochs=1)))
+    cuts = [one.id for one in session.states()]
+    found = finish(session.lowest("s0", course, Tolerance(0.9, trials=2, epochs=1)))
+    assert found.states and cuts[-1] in [one.id for one in session.states() if one.kind is StateKind.CUT]
+
+
+def test_where_nothing_could_be_tried_the_last_reason_is_told():
+    trial = Trial(0.5, "", note=Message("x", "No plan reaches it."))
+    found = Found((trial,), Metric("top-1", 0.9, 10, 0.1, Split.CHOOSE), ())
+    assert str(none_holds(found, 0.01)) == "No budget that was tried loses at most 1.00%. No plan reaches it."

@@ -9,6 +9,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course, begun_at
+from secateur.engine.session.losses import Tolerance
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.session.timed import latency_of, table_for
@@ -130,3 +131,27 @@ def test_measured_turns_tell_the_time_of_the_original_among_them(session: Sessio
 def test_without_a_limit_of_the_latency_nothing_is_measured(session: Session, runtime: Weighed):
     finish(session.prune("s0", Course(Goal((Limit(Cost.MACS, 0.5),)), "l1")))
     assert not runtime.measured
+
+
+def test_budgets_that_turn_out_slower_than_asked_say_so(session: Session, runtime: Weighed):
+    runtime.slower = 9.0
+    done = finish(session.sweep("s0", Course(Goal((Limit(Cost.LATENCY, 1.0),), target=TORCH), "l1"), (0.8, 0.6)))
+    assert all(one.states and "slower than the original" in str(one.note) for one in done.points)
+
+
+@pytest.mark.parametrize(("slower", "holds"), [(1.0, True), (1.1, True), (9.0, False)])
+def test_a_search_for_the_fastest_tells_the_measured_share_and_takes_nothing_slower(
+    session: Session, runtime: Weighed, slower: float, holds: bool
+):
+    runtime.slower, task = slower, write_project(session.folder.parent / "user").task
+    assert task is not None
+    finish(session.attach_task(task))
+    found = finish(session.lowest("s0", Course(Goal((), target=TORCH), "l1"), Tolerance(0.99, Cost.LATENCY, trials=2)))
+    whole = taken(session, runtime)
+    made = [one for one in found.trials if one.state]
+    cuts = {one.state: next(s for s in session.states() if s.id == one.state) for one in made}
+    assert made and all(
+        one.got == pytest.approx(runtime.seconds(cuts[one.state]) / whole) for one in made if one.state != "s0"
+    )
+    assert bool(found.states) == holds and any(one.holds for one in made) == holds
+    assert holds or all("slower than the original" in str(one.note) for one in made)
