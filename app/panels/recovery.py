@@ -133,10 +133,13 @@ class Recovery(QWidget):
     def _table(self) -> Table:
         return recovery_table(self.document.curve)
 
-    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
         if self.document.recovery != self._given():
             self._show_settings()
-        self.refresh()
+        if aspects != {Aspect.MARKS}:
+            self.refresh()
+        elif recovery_job(self.document) is None:  # marks change no curve: a dragged threshold draws none
+            self._show_waiting()
 
     @Slot()
     def refresh(self) -> None:

@@ -162,7 +162,9 @@ def test_a_recovery_waits_for_what_the_command_waits_for(shown, qtbot, player) -
     player.settle()
     panel = shown(Recovery(document), 640, 190)
     assert panel.start.isEnabled()
-    document.mark([document.analysis.sets[3].first], True)
+    drawn = panel.curves.loss.sigPlotChanged
+    with qtbot.assertNotEmitted(drawn):
+        document.mark([document.analysis.sets[3].first], True)
     assert not panel.start.isEnabled() and "Cut what is marked first" in panel.text.text()
     document.clear_marks()
     document.work.curve.append(CurvePoint(1, 2.0, 0.5))
