@@ -113,4 +113,6 @@ class Lowest:
         words = say("Found: {share:.0%} of the {cost}, {lost} lost on the choose split; {metric} on the test split.")
         lost, metric = loss_words(trial.loss, self.in_percent, trial.error), metric_of(last, Split.REPORT)
         told = say("not measured") if metric is None else metric_text(metric)
-        document.work.say(words.format(share=trial.share, cost=cost_words(tolerance.cost), lost=lost, metric=told))
+        document.work.say(
+            words.format(share=trial.got or trial.share, cost=cost_words(tolerance.cost), lost=lost, metric=told)
+        )

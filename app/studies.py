@@ -134,7 +134,7 @@ class Studies:
     def _swept(self, done: Sweep) -> None:
         document = self._document
         document.take_arrivals(done.states)
-        missed = [point for point in done.points if not point.states]
+        missed = [point for point in done.points if point.note is not None]
         for point in missed:
             document.note(f"{point.share:.0%}: {sentence(point.note or '')}")
         words = say("The sweep reached {done} of {all} budgets. Click a point of the trade-off to go to its state.")

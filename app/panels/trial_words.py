@@ -29,9 +29,9 @@ def told(one: Tried, in_percent: bool) -> str:
     head = say("trials", "Result, {0} of the {1}: ")
     if not one.trial.final:
         head = say("trials", "Trial {2}, {0} of the {1}: ")
-    head = head.format(percent(one.trial.share), cost_words(one.cost), one.number)
-    if not one.trial.state:
-        return head + sentence(one.trial.note or "")
+    head = head.format(percent(one.trial.got or one.trial.share), cost_words(one.cost), one.number)
+    if one.trial.note is not None:
+        return head + sentence(one.trial.note)
     lost, limit = loss_words(one.trial.loss, in_percent, one.trial.error), loss_words(one.limit, in_percent)
     words = (
         say("trials", "holds: {0} lost, {1} may be")
@@ -48,6 +48,7 @@ def trial_label(document: "Document", state: State) -> str:
     if one is None:
         return ""
     words = say("trials", "trial {0}, holds") if one.trial.holds else say("trials", "trial {0}, loses too much")
+    words = words if one.trial.note is None else say("trials", "trial {0}, too slow")
     words = say("trials", "recovered in full, holds") if one.trial.final and one.trial.holds else words
     return words.format(one.number)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..structures.costs import costs, kept_sizes
+from .homes import running
 from .protocol import LatencyTable
 
 HALF = 0.5
@@ -26,8 +27,8 @@ class Saving:
     Attributes:
         key: Of the set.
         nanoseconds: Predicted to be saved.
-        time: The same as a share of the original's latency.
-        macs: Share of the original's MACs that goes.
+        time: The same as a share of the latency before.
+        macs: Share of the MACs before that goes.
         flat: Removal there buys no time.
     """
 
@@ -39,7 +40,7 @@ class Saving:
 
 
 def savings(analysis: Analysis, table: LatencyTable, removed: Mask | None = None) -> tuple[Saving, ...]:
-    """What half of every set but blocks is worth, in the order of the model.
+    """What half of every set but blocks is worth, in the order of the model; sets without a half left have no line.
 
     Args:
         analysis: Of the original.
@@ -50,10 +51,14 @@ def savings(analysis: Analysis, table: LatencyTable, removed: Mask | None = None
     sets = [one for one in analysis.sets if one.kind is not Kind.BLOCK]
     plans = [_halved(removed, one) for one in sets]
     kept = np.stack([kept_sizes(analysis, plan) for plan in (removed, *plans)])
-    times, before = table.nanoseconds(kept), costs(analysis, removed).macs
+    alive = np.stack([running(analysis, table, plan) for plan in (removed, *plans)])
+    times, before = table.nanoseconds(kept, alive), costs(analysis, removed)
     found: list[Saving] = []
     for one, plan, time in zip(sets, plans, times[1:].tolist(), strict=True):
-        saved, macs = int(times[0]) - time, 1 - costs(analysis, plan).macs / max(before, 1)
+        after = costs(analysis, plan)
+        if (after.parameters, after.macs) == (before.parameters, before.macs):  # what is left went with a whole block
+            continue
+        saved, macs = int(times[0]) - time, 1 - after.macs / max(before.macs, 1)
         share = saved / max(int(times[0]), 1)
         found.append(Saving(one.key, saved, share, macs, macs > SEEN and share < FLAT * macs))
     return tuple(found)

@@ -12,6 +12,7 @@ from secateur.app.panels.figures import ledger_figures
 from secateur.app.panels.tradeoff import TradeOff
 from secateur.app.panels.tradeoff_points import Cost as Axis
 from secateur.app.panels.tradeoff_points import trade_off
+from secateur.app.panels.trial_words import trial_label
 from secateur.engine.errors import Message
 from secateur.engine.planning.classes import DEEP
 from secateur.engine.planning.goal import suggest
@@ -130,6 +131,10 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     assert "too much: 3.40" in player.sentences[-1] and "cannot tell" not in player.sentences[-1]
     player.make("lowest", Trial(0.1, "", note=Message("any", "It cannot be reached.")))
     assert player.sentences[-1] == "Trial 3, 10.0 % of the MACs: It cannot be reached."
+    slow = replace(lost, id="s3")
+    player.make("lowest", slow, Trial(0.2, "s3", note=Message("any", "It is slower than the original."), got=1.3))
+    assert player.sentences[-1] == "Trial 4, 130.0 % of the MACs: It is slower than the original."
+    assert trial_label(document, slow) == "trial 4, too slow"
     trade = trade_off(document, Axis.MACS)
     points = {p.state: p for p in trade.points}
     assert points["s1"].label == "trial 1, holds" and points["s2"].label == "trial 2, loses too much"
