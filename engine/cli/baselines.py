@@ -1,6 +1,7 @@
 """`secateur baselines`: put a project's result beside what it has to be better than; was it worth it?"""
 
 import argparse
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
 from .specs import project_spec
 from .threads import use_device, use_threads
-from .timing import measured_target
+from .timing import measured_target, where
 
 
 def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
@@ -96,14 +97,16 @@ def _verdict(done: Comparison) -> dict[str, Any]:
 def _text(original: State, done: Comparison) -> str:
     metric = reported(done.state)
     head = f"{metric.name} (n = {metric.count:,})" if metric else ""
-    rows = [["", "", "parameters", "MACs", "time", "epochs", head]]
+    time = _timed_alike([original.timings, done.state.timings, *(one.timings for one in done.baselines)])
+    rows = [["", "", "parameters", "MACs", "time" if time else "", "epochs", head]]
     for name, state in (("original", original), ("pruned", done.state)):
-        cells = [size(state.parameters), _share(state.macs, original.macs), _time(state.timings), ""]
+        cells = [size(state.parameters), _share(state.macs, original.macs), _time(state.timings, time), ""]
         rows.append([state.id, name, *cells, metric_value(reported(state))])
     for one in done.baselines:
-        cells = [size(one.parameters), _share(one.macs, original.macs), _time(one.timings), str(one.epochs)]
+        cells = [size(one.parameters), _share(one.macs, original.macs), _time(one.timings, time), str(one.epochs)]
         rows.append([one.id, one.title, *cells, metric_value(one.metric)])
-    notes = [f"{one.id}: {with_hint(note)}" for one in done.baselines for note in one.notes]
+    notes = [f"time: {where(time.target)}; {time.machine}"] if time else []
+    notes += [f"{one.id}: {with_hint(note)}" for one in done.baselines for note in one.notes]
     return "\n".join([columns(rows, left=2), *notes, *(str(one) for one in done.verdict.sentences)])
 
 
@@ -111,5 +114,20 @@ def _share(macs: int, original: int) -> str:
     return f"{size(macs)} ({percent(macs / max(original, 1))})"
 
 
-def _time(timings: tuple[Timing, ...]) -> str:
-    return f"{timings[-1].median:.3g} ms" if timings else ""
+def _timed_alike(rows: Sequence[tuple[Timing, ...]]) -> Timing | None:
+    """The last of the result's latencies whose place and machine all rows have one of; None where there is none."""
+    everywhere = set[object]().union(*map(_places, rows)).intersection(*map(_places, rows))
+    return next((one for one in reversed(rows[1]) if _place(one) in everywhere), None)
+
+
+def _places(timings: tuple[Timing, ...]) -> set[object]:
+    return set(map(_place, timings))
+
+
+def _place(one: Timing) -> object:
+    return one.target.place, one.machine
+
+
+def _time(timings: tuple[Timing, ...], like: Timing | None) -> str:
+    """The latency at that place."""
+    return next((f"{one.median:.3g} ms" for one in timings if like is not None and _place(one) == _place(like)), "")

@@ -8,18 +8,22 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ..errors import OpenError
+import msgspec
+
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
-from .live import Live
 from .log import EventLog
 from .plain import from_plain, to_json, to_plain
 from .states import State
+
+if TYPE_CHECKING:
+    from .live import Live  # brings torch
 
 SCHEMA = 3
 """Of what is kept: files of another one are not read, they have other names."""
@@ -34,14 +38,13 @@ class Stored(Generic[Value]):
     """
 
     def __init__(self, path: Path, kind: type[Value]) -> None:
-        """Read what is there; a damaged file is begun anew."""
+        """Read what is there; a damaged line is left out, and what it held is measured anew."""
         self.path = path
         self._log = EventLog(path)
-        try:
-            self._known = {str(one["key"]): from_plain(one["value"], kind) for one in self._log.read()}
-        except (OpenError, KeyError, ValueError):
-            path.unlink(missing_ok=True)
-            self._known = dict[str, Value]()
+        self._known = dict[str, Value]()
+        for one in self._log.salvaged()[0]:
+            with suppress(KeyError, msgspec.MsgspecError):
+                self._known[str(one["key"])] = from_plain(one["value"], kind)
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -94,7 +97,7 @@ def named_by(folder: Path, content: object) -> Path:
     return folder / f"{hashlib.sha256(to_json([SCHEMA, content])).hexdigest()}.jsonl"
 
 
-def points_of(folder: Path, state: State, live: Live, task: TaskSpec, how: tuple[object, ...] = ()) -> Path:
+def points_of(folder: Path, state: State, live: "Live", task: TaskSpec, how: tuple[object, ...] = ()) -> Path:
     """The file of what is measured of a state on a task, in a folder of such files.
 
     Args:

@@ -110,6 +110,9 @@ def read_bench(path: Path) -> dict[str, Timing]:
     except (OSError, msgspec.MsgspecError) as error:
         template = "{path} cannot be read, or is not what bench.py writes."
         raise SecateurError("target.results", template, details=str(error), path=str(path)) from error
+    if not results.machine.name or any(not model.median > 0 for model in results.models):
+        template = "{path} names no machine, or holds times that are none. Measure again."
+        raise SecateurError("target.no_times", template, path=str(path))
     if results.schema != bench.SCHEMA:
         template = "{path} was written by another version of bench.py ({given}, not {known}). Measure again."
         raise SecateurError("target.schema", template, path=str(path), given=results.schema, known=bench.SCHEMA)

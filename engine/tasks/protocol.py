@@ -52,7 +52,9 @@ class TaskSpec:
 
     def same_data(self, other: "TaskSpec | None") -> bool:
         """Whether the other one reads the same, whatever the size of its batches."""
-        return other is not None and replace(other, batch=self.batch) == self
+        if other is None or dict(other.options) != dict(self.options):
+            return False
+        return replace(other, batch=self.batch, options=self.options) == self
 
 
 OPTIONS = ("purpose", "features", "label", "header", "tokenizer", "length", "seed")

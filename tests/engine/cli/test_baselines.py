@@ -1,11 +1,14 @@
 """`secateur baselines`: a table and a verdict, kept in the project and in its recipe."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from secateur.engine.cli.baselines import _timed_alike
 from secateur.engine.cli.main import main
+from secateur.engine.targets.protocol import TargetSpec, Timing
 from tests.engine.session.small import write_project
 
 Capture = pytest.CaptureFixture[str]
@@ -45,3 +48,11 @@ def test_one_kind_reads_well_and_what_cannot_be_made_is_no_success(project: Path
 def test_a_stock_model_without_its_kind_is_refused(project: Path, capsys: Capture) -> None:
     assert main(["baselines", str(project), "--kind", "random", "--stock", "torchvision:resnet18"]) == 1
     assert "--kind stock" in capsys.readouterr().err
+
+
+def test_times_stand_beside_each_other_only_where_all_were_taken_alike() -> None:
+    here, away = Timing(TargetSpec(), 2.0, 1, 3, 9, "here"), Timing(TargetSpec(batch=64), 90.0, 1, 3, 9, "here")
+    assert _timed_alike([(here, away), (away, here), (here,)]) == here
+    assert _timed_alike([(here,), (away, here), (here, away)]) == here
+    assert _timed_alike([(away,), (here,)]) is None and _timed_alike([(), ()]) is None
+    assert _timed_alike([(here,), (replace(here, machine="there"),)]) is None

@@ -19,6 +19,7 @@ from secateur.engine.session.states import State, StateKind
 from secateur.engine.session.steps import Plan
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.costs import costs
+from secateur.engine.tasks.protocol import TaskSpec
 
 from .small import write_project
 
@@ -176,6 +177,12 @@ def test_data_in_smaller_batches_are_the_same_data(session: Session):
     assert session.history.task is not None and session.history.task.batch == 8
     assert session.history.state(made[-1].id).metrics == metrics
     assert [one.id for one in finish(session.prune("s0", Course(HALF.goal, "l1", ONE_EPOCH)))] == [o.id for o in made]
+
+
+def test_options_in_another_order_are_the_same_data():
+    one = TaskSpec("csv", "a.csv", options=(("label", "y"), ("header", "yes")))
+    assert one.same_data(replace(one, options=one.options[::-1], batch=3))
+    assert not one.same_data(replace(one, options=one.options[:1])) and not one.same_data(None)
 
 
 def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):

@@ -60,6 +60,17 @@ def test_results_come_back_as_timings_of_another_machine(written: Path) -> None:
     assert timings["s0-abc"].median > timings["s2-def"].median
 
 
+@pytest.mark.parametrize("wrong", [{"machine": {"name": ""}}, {"models": {"median": 0.0}}])
+def test_results_of_no_machine_or_of_no_time_are_refused(written: Path, wrong: dict[str, dict[str, Any]]) -> None:
+    assert run(written, "--out", RESULTS).returncode == 0
+    content = json.loads((written / RESULTS).read_text())
+    content["machine"] |= wrong.get("machine", {})
+    content["models"][0] |= wrong.get("models", {})
+    (written / RESULTS).write_text(json.dumps(content))
+    with pytest.raises(SecateurError, match="names no machine, or holds times that are none"):
+        read_bench(written / RESULTS)
+
+
 def sums(path: Path, **shapes: list[int | str]) -> Path:
     """A file that adds up its inputs."""
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
