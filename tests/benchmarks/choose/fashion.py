@@ -3,7 +3,7 @@
 The official 10,000 test images are read once a cell. Short protocol: 3 epochs of recovery on 10,000 training images
 (the first of a fixed shuffle), chosen on 2,000 others; `--full`: 10 epochs on 55,000, chosen on 5,000, three seeds.
 Defaults of the program (Taylor, multiples of 16). The networks come trained on all 55,000 images; `uncut` gives them
-the same extra epochs.
+the same extra epochs. `longer` gives the baselines that begin with fresh weights ten times as many.
 """
 
 from contextlib import closing
@@ -29,6 +29,8 @@ from . import harness, models
 NETS = ("resnet", "vit")
 KEEP = (0.8, 0.65, 0.5, 0.35, 0.2)
 EPOCHS = {"tiny": 1, "short": 3, "full": 10}
+LONGER, FRESH = 10, (BaselineKind.SCRATCH, BaselineKind.STOCK)
+"""How many times as many epochs baselines get that have everything to learn."""
 IMAGES = {"tiny": (256, 256, 256), "short": (10_000, 2_000, 10_000), "full": (55_000, 5_000, 10_000)}
 SEEDS = {"tiny": 1, "short": 1, "full": 3}
 SKIPPED = ("ablation",)
@@ -44,6 +46,7 @@ def cells(protocol: str) -> list[str]:
             found += [f"{net}/keep{keep}/{seed}" for keep in KEEP]
         for net in NETS:
             found += [f"{net}/baseline-{kind}/{seed}" for kind in BaselineKind]
+            found += [f"{net}/longer-{kind}/{seed}" for kind in FRESH]
         for net in NETS:
             found += [f"{net}/by-{name}/{seed}" for name in CRITERIA if name not in SKIPPED and name != "taylor"]
     return found
@@ -63,8 +66,9 @@ def run(cell: str, protocol: str) -> harness.Result:
         name, _, rest = what.partition("-")
         criterion = rest if name == "by" else "taylor"
         keep = float(what.removeprefix("keep")) if what.startswith("keep") else 0.5
-        if name == "baseline":
-            return _baseline(session, net, BaselineKind(rest), settings)
+        if name in ("baseline", "longer"):
+            epochs = settings.epochs * (LONGER if name == "longer" else 1)
+            return _baseline(session, net, BaselineKind(rest), replace(settings, epochs=epochs))
         kinds = CRITERIA[criterion].kinds
         goal = Goal((Limit(Cost.MACS, keep),), multiple=1 if kinds else 16, kinds=tuple(kinds))
         try:
@@ -145,4 +149,6 @@ def _title(what: str) -> str:
         return f"taylor, keep {harness.percent(float(what.removeprefix('keep')))}"
     if what.startswith("baseline-"):
         return f"baseline: {what.removeprefix('baseline-')}"
+    if what.startswith("longer-"):
+        return f"baseline: {what.removeprefix('longer-')}, {LONGER} times the epochs"
     return what.replace("by-", "half, by ")
