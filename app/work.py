@@ -55,6 +55,7 @@ class Work(Runner):
         self.weights = ""
         self.interrupted: list[Running] = []
         self.keeper = Keeper(self)
+        self._plan_again = False  # The engine was lost in a job that a plan waited for.
         self._suggestion = Suggestion(self)
         self._suggestion.ready.connect(self._suggested)
         self._suggestion.failed.connect(self._not_suggested)
@@ -220,6 +221,7 @@ class Work(Runner):
 
     def broken_off(self, job: Running) -> None:
         """What goes on where it stood is asked for once more; a job that ends the engine each time must not."""
+        self._plan_again = self._plan_again or job.then is not None
         if job.method in LASTING and not job.again:
             self.interrupted.append(job)
 
@@ -323,7 +325,11 @@ class Work(Runner):
         if self.document.contents.device != CPU:
             self.use_device()
         self._ask_again()
-        self.score()
+        if self._plan_again:
+            self._plan_again = False
+            self.suggest()
+        else:
+            self.score()
 
     # Results.
 

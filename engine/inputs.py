@@ -29,10 +29,20 @@ def call(model: Callable[..., Any], inputs: Inputs) -> Any:
 
 
 def filled(inputs: Inputs) -> Any | None:
-    """[N, T] flags of the tokens that are text and no padding, by the attention mask; None where every token is."""
+    """[N, T] flags of the tokens that are text and no padding, by the attention mask; None where every token counts.
+
+    That is so without a mask or padding, and where N = T: values [N, T, ...] and [T, N, ...] could not be told apart.
+    """
     mask = inputs.get(MASK) if isinstance(inputs, Mapping) else None
-    present = None if mask is None or mask.ndim != 2 else mask != 0
+    present = None if mask is None or mask.ndim != 2 or mask.shape[0] == mask.shape[1] else mask != 0
     return None if present is None or present.all() else present
+
+
+def rows_of(present: Any, sizes: tuple[int, ...]) -> Any | None:
+    """[N T] flags of the rows of values of sizes (N, T) or (T, N), in their order; None where they are of others."""
+    if sizes == tuple(present.shape):
+        return present.flatten()
+    return present.T.flatten() if sizes == tuple(present.T.shape) else None
 
 
 def named_arrays(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -31,11 +31,10 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
     try:
         yield
     except BaseException as error:
-        states = session.states()
-        if folder and len(states) > 1:
+        if folder and len(session.states()) > 1:
             words = f"What was done until then is saved in {folder}: open it, or name it in MODEL's place, to go on."
             try:
-                saved(session, folder, states[-1].id, reporter)
+                saved(session, folder, session.present.id, reporter)
             except SecateurError as second:  # what stopped the run is what is to be told
                 words = str(second)
             reporter.note(words)

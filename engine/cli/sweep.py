@@ -37,7 +37,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             scores, criterion = scored(session, start, asked, data, reporter, notes)
             course = asked.course_on(opened.analysis, criterion, data)
             done = kept(session, arguments.save, reporter, session.sweep(start.id, course, arguments.budgets, scores))
-        saved(session, arguments.save, session.states()[-1].id, reporter)
+        saved(session, arguments.save, session.present.id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
     notes += [f"{one.id}: {words}" for one in states.values() for words in stops_of([one])]

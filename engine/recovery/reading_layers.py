@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..inputs import rows_of
 from ..tracing.reading import modules_of
 
 Kept: TypeAlias = Mapping[str, tuple[NDArray[np.int64] | None, ...] | None]
@@ -78,10 +79,10 @@ def drawn_columns(
     Of a linear layer that reads a row a token, only tokens that count, where `present` [N, T] says which do.
     """
     if isinstance(module, nn.Linear):
-        rows = columns_of(module, given)
-        if present is not None and len(rows) == present.numel():
-            rows = rows[present.flatten()]
-        return _some(rows, share, random)
+        rows, flags = columns_of(module, given), None
+        if present is not None and given.ndim == 3:
+            flags = rows_of(present, tuple(given.shape[:2]))
+        return _some(rows if flags is None else rows[flags], share, random)
     samples = cast("Sequence[Tensor]", given.split(1)) if given.ndim == cast("Tensor", module.weight).ndim else [given]
     return torch.cat([_some(columns_of(module, one), -(-share // len(samples)), random) for one in samples])
 

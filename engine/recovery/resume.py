@@ -29,7 +29,7 @@ SHARE = 20
 """Writing takes at most one part in so many of the time."""
 VERSION = 1
 DAYS = 14
-"""After which a recovery that nobody went on with is let go, where all of a user's lie together."""
+"""After which a training that nobody went on with is let go."""
 
 
 @dataclass(slots=True)

@@ -13,11 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..inputs import rows_of
 from ..tracing.reading import tensors_of
 
 ATEN: Any = torch.ops.aten
 PRODUCTS: dict[Any, int] = {ATEN.mm.default: 0, ATEN.bmm.default: 0, ATEN.addmm.default: 1, ATEN.baddbmm.default: 1}
 """Operator -> place of its first operand; the second follows."""
+FLATTENS = (ATEN.view.default, ATEN._unsafe_view.default, ATEN._reshape_alias.default)
+TURNS = (ATEN.t.default, ATEN.transpose.int, ATEN.detach.default)
+"""Views that leave the rows of a matrix where they are."""
 
 
 @dataclass(slots=True)
@@ -70,12 +74,14 @@ class Watching(TorchDispatchMode):
         self._names: dict[int, str] = {_memory(one): "" for one in others}
         self._names |= {_memory(weight): name for name, weight in weights.items()}
         self._made: list[Any] = []
+        self._rows: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def forget(self) -> None:
-        """Let go of what was made of parameters in a pass."""
+        """Let go of what was made of parameters in a pass, and of what its rows were."""
         for one in self._made:
             del self._names[_memory(one)]
         self._made.clear()
+        self._rows.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and measure what enters a weight in it."""
@@ -94,20 +100,35 @@ class Watching(TorchDispatchMode):
             states = result[0]  # [T, N, H]; each step reads the one before it, the first one what was given
             first = args[5].reshape(1, *states.shape[1:])
             before = (states[1:], first) if args[7] else (first, states[:-1])  # backwards the last step is the first
-            self._product(args[0].flatten(0, 1), args[1].t())
-            self._product(torch.cat(before).flatten(0, 1), args[2].t())
+            self._product(args[0].flatten(0, 1), args[1].t(), tuple(args[0].shape[:2]))
+            self._product(torch.cat(before).flatten(0, 1), args[2].t(), tuple(args[0].shape[:2]))
+        self._flattened(func, args, result)
         self._follow(args, result)
         return result
 
-    def _product(self, features: Any, operand: Any) -> None:
-        """Features [(b), n, k] times an operand [(b), k, m]."""
+    def _flattened(self, func: Any, args: Any, result: Any) -> None:
+        """Remember of rows [a b, k] what a and b were."""
+        if self.present is None or not isinstance(result, torch.Tensor) or result.ndim != 2:
+            return
+        place = int(result.data_ptr()), int(result.shape[0])
+        given: Any = args[0] if args else None
+        if func in FLATTENS and given.ndim > 2 and given.shape[0] * given.shape[1] == result.shape[0]:
+            self._rows[place] = tuple(given.shape[:2])
+        elif func not in TURNS:
+            self._rows.pop(place, None)  # memory that is used again
+
+    def _product(self, features: Any, operand: Any, sizes: tuple[int, ...] = ()) -> None:
+        """Features [(b), n, k] times an operand [(b), k, m]; n may be made of several sizes."""
         name = self._names.get(_memory(operand), "")
         if not name or not features.numel():
             return
         if operand.ndim == 3 and operand.stride(0) == 0:  # one matrix for the whole batch
+            sizes = tuple(features.shape[:2])
             features, operand = features.flatten(0, 1), operand[0]
-        if self.present is not None and features.shape[-2] == self.present.numel():
-            features = features[..., self.present.flatten(), :]
+        if self.present is not None and features.ndim == 2:
+            sizes = sizes or self._rows.get((int(features.data_ptr()), int(features.shape[0])), ())
+            flags = rows_of(self.present, sizes)
+            features = features if flags is None else features[flags]
         places = _places(operand, self._weights[name])
         if places is not None:
             variance, mean = torch.var_mean(_wide(features), dim=-2, correction=0)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
+from ..inputs import rows_of
 from ..structures.analysis import StandIn
 from ..structures.branches import ADDS, KEEPS_ZERO
 from ..surgery.skipping import argument
@@ -93,8 +94,9 @@ class Turning(TorchDispatchMode):
         """(sum of 1 - cos, number of vectors) of values [N, ...] of equal shape."""
         dim = self._dim(block, after)
         apart = 1.0 - F.cosine_similarity(before.float(), after.float(), dim=dim)
-        if self.present is not None and apart.shape == self.present.shape:
-            apart = apart[self.present]
+        flags = None if self.present is None else rows_of(self.present, tuple(apart.shape))
+        if flags is not None:
+            apart = apart.flatten()[flags]
         return float(apart.sum(dtype=torch.float64)), apart.numel()
 
     def _dim(self, block: int, value: Any) -> int:

@@ -24,8 +24,6 @@ from ..tracing.reading import Inputs
 from .protocol import Points, Sensitivity, Trial
 from .trials import remaining, removals, trials
 
-"""The error of a model whose answers are no numbers; one that was cut on trial is left out, the others go on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:

@@ -104,8 +104,7 @@ def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken
     trainings: list[Checkpoint] = []
 
     def resumed(model: nn.Module, settings: RecoverySettings) -> Checkpoint:
-        name = f"{state}-{asked.kind}-{len(trainings)}"
-        trainings.append(session.checkpoint(name, content_of(model), settings))
+        trainings.append(session.checkpoint(content_of(model), settings))
         return trainings[-1]
 
     standing = replace(session.standing(state), resumed=resumed)

@@ -211,7 +211,7 @@ def at_share(course: Course, share: float) -> Course:
 def _point(
     session: "Session", state: str, course: Course, share: float, token: CancelToken, scores: NDArray[np.float64]
 ) -> Job[Point]:
-    """A budget that cannot be reached, or whose cut or recovery fails, is a point with a note: the others go on."""
+    """A budget that cannot be reached, or whose cut, recovery or timing fails, has a note: the others go on."""
     try:
         made = yield from prune(session, state, course, token, scores)
     except Cancelled:
@@ -220,7 +220,12 @@ def _point(
         return Point(share, (), (lack_of_memory(error) or error).message)
     if not made:
         return Point(share, (), Message(MET, "The state meets this budget already."))
-    timed = yield from latency_in(session, made, course.goal, token)
+    try:
+        timed = yield from latency_in(session, made, course.goal, token)
+    except Cancelled:
+        raise
+    except SecateurError as error:
+        return Point(share, tuple(one.id for one in made), error.message)
     return Point(share, tuple(one.id for one in made), None if timed is None else timed.shortfall)
 
 

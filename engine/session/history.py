@@ -54,10 +54,12 @@ class History:
         self.versions: dict[str, str] = {}
         self.seal = ""
         self.notes: tuple[Message, ...] = ()
+        self._left = ("", 0)  # A state, and how many there were when it was left at that.
         self._log = EventLog(folder / LOG)
 
     def open(self, spec: ModelSpec, task: TaskSpec | None, original: State) -> None:
         """Begin anew with a model."""
+        self.leave("")
         record, self.notes = _opened(spec, task, original, versions(), self.folder), ()
         self._log.append(record)
         self._apply(record)
@@ -97,6 +99,16 @@ class History:
     def weights(self) -> frozenset[str]:
         """sha256 of the weights of all states and baselines."""
         return frozenset(one.weights for one in (*self.states.values(), *self.baselines.values()))
+
+    @property
+    def present(self) -> State:
+        """The state that it was left at, until there is a further one; else the last."""
+        left, count = self._left
+        return self.states[left if left in self.states and count == len(self.states) else [*self.states][-1]]
+
+    def leave(self, state: str) -> None:
+        """It is left at a state, "" where nobody says at which: at the last."""
+        self._left = (state, len(self.states))
 
     def state(self, state: str) -> State:
         """A state by its id."""

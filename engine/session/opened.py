@@ -62,7 +62,6 @@ class Opened(Place):
         place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
         super().__init__(place, disk_bound, cache or place, exclusive)
         self.device: str = CPU
-        self._left = ("", 0)  # The state that the project was left at, and how many there were then.
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
     @property
@@ -99,8 +98,7 @@ class Opened(Place):
 
         After a search the result need not be the last: what was tried later may have lost too much.
         """
-        states, (left, count) = self.states(), self._left
-        return self.history.state(left) if left in self.history.states and count == len(states) else states[-1]
+        return self._told().present
 
     def baselines(self, state: str = "") -> tuple[Baseline, ...]:
         """The baselines that stand beside a state, or beside any, in the order they were made."""
@@ -154,13 +152,12 @@ class Opened(Place):
         live = self._need()
         return Artifacts(self.folder / "artifacts", live.prepared, live.analysis.recorded[:CODE])
 
-    def checkpoint(self, name: str, weights: str, settings: RecoverySettings) -> Checkpoint:
+    def checkpoint(self, weights: str, settings: RecoverySettings) -> Checkpoint:
         """Where a training keeps what it needs to go on; of the same weights, teacher, data and settings only.
 
         Of a temporary session that is among what is kept by content: the same steps in another one go on with it.
 
         Args:
-            name: Of the file in a session's folder.
             weights: Names the weights that it starts from, by what they are.
             settings: How it is trained.
         """
@@ -172,10 +169,9 @@ class Opened(Place):
         key, mendable = (
             hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in (what + data, what)
         )
-        if not self._temporary:
-            return Checkpoint(self.folder / "recovery" / f"{name}.pt", key, mendable)
-        let_go(self.cache / "recovery")
-        return Checkpoint(self.cache / "recovery" / f"{mendable}.pt", key, mendable)
+        folder = (self.cache if self._temporary else self.folder) / "recovery"
+        let_go(folder)
+        return Checkpoint(folder / f"{mendable}.pt", key, mendable)
 
     def _cut_from(self, state: State) -> tuple[nn.Module, Kept] | None:
         """The model that a state was cut from, and what the state keeps of it; None for no cut."""

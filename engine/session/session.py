@@ -226,7 +226,7 @@ class Session(Handing):
         student, teacher = self._fresh(parent), live.prepared.opened.model
         kept, checkpoint = (
             live.analysis.kept_indices(live.mask(parent)),
-            self.checkpoint(parent.id, parent.weights, settings),
+            self.checkpoint(parent.weights, settings),
         )
         reference = self._cut_from(parent) if settings.repair is not Repair.NONE else None
         told = (live.analysis.outputs, kept, reference or (teacher, {}), checkpoint, self.device)
@@ -412,7 +412,7 @@ class Session(Handing):
         else:
             self.history = project
         self.history.notes = project.notes
-        self._left = ("" if file is None else file.state, len(self.history.states))
+        self.history.leave("" if file is None else file.state)
         self._live, self._shown = live, None
         if spec.task is not None and not asks_for(spec.task, self.history.task):
             yield from self.attach_task(spec.task, token)
@@ -422,6 +422,7 @@ class Session(Handing):
         """Open a bundle with its states where their weights and the model's code are at hand, else only its numbers."""
         yield Progress("Reading the bundle")
         bundle = read_bundle(Path(spec.source))
+        bundle.history.leave(bundle.manifest.state)
         absent = bundle.absent
         try:
             if absent is None:
@@ -443,5 +444,6 @@ class Session(Handing):
         live = yield from reopened(history, self.store, spec.trust_pickle, token)
         history.write_to(self.folder)
         self.history.read()
+        self.history.leave(bundle.manifest.state)
         self._live, self._shown = live, None
         return self._opened()

@@ -25,9 +25,9 @@ RESIZED = ("folder", "masks", "parquet", "coco")
 """Kinds whose images are decoded, and resized where a size is given."""
 
 TABLES = ("csv", "parquet")
+"""Kinds that are tables: their classes may be words."""
 NAMED = (*TABLES, "folder")
-"""Kinds whose classes may be words, which the model may number in an order of its own."""
-"""Kinds whose classes may be words."""
+"""Kinds whose classes the model may number in an order of its own."""
 
 
 def open_task(spec: TaskSpec) -> Task:

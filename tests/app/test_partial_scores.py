@@ -8,7 +8,7 @@ from secateur.app.panels.inspector.panel import Inspector
 from secateur.app.panels.layers.panel import Layers
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.model import Column
-from secateur.engine.errors import TaskError
+from secateur.engine.errors import EngineLost, TaskError
 from secateur.engine.scoring.choices import Choices, Slices
 from secateur.engine.scoring.partial import Partial
 from tests.app.demo_analysis import scores_of
@@ -95,6 +95,16 @@ def test_a_plan_that_waits_for_scores_is_given_up_with_them(qtbot, player):
     document.work._suggestion.close()
     qtbot.wait(50)
     assert document.scores is not None and not document.marked.any()
+
+
+def test_a_plan_that_waits_for_scores_follows_them_though_the_engine_is_lost(qtbot, player):
+    document, lost = player.document, EngineLost("engine.lost", "It ended.")
+    document.suggest_plan()
+    player.link.lost.emit(lost, False, True)
+    player.link.failed.emit(player.link.last("score"), lost)
+    player.link.restored.emit()
+    player.settle()
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
 
 
 def test_a_plan_that_waits_for_scores_comes_whatever_else_fails_meanwhile(qtbot, player):

@@ -1,5 +1,6 @@
 """What stands at tokens that only fill up a batch changes no score, no repair and no distance between blocks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,53 @@ class Block(nn.Module):
         return x + self.down(torch.relu(self.up(x)))
 
 
+class Encoder(nn.Module):
+    """torch's own layer: within its attention time comes first."""
+
+    def __init__(self) -> None:
+        """Two heads."""
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 12, 0.0, batch_first=True)
+
+    def forward(self, x: Tensor, there: Tensor) -> Tensor:
+        """Map [N, T, 8] to the same."""
+        return self.layer(x, src_key_padding_mask=~there)
+
+
+class Recurrent(nn.Module):
+    """An LSTM, which runs over time."""
+
+    def __init__(self) -> None:
+        """As wide as the stream."""
+        super().__init__()
+        self.layer = nn.LSTM(8, 8, batch_first=True)
+
+    def forward(self, x: Tensor, _there: Tensor) -> Tensor:
+        """Map [N, T, 8] to the same."""
+        return self.layer(x)[0]
+
+
+class TimeFirst(nn.Module):
+    """A layer of two on [T, N, 8]."""
+
+    def __init__(self) -> None:
+        """As `Block`."""
+        super().__init__()
+        self.layer = Block()
+
+    def forward(self, x: Tensor, _there: Tensor) -> Tensor:
+        """Map [N, T, 8] to the same."""
+        return self.layer(x.transpose(0, 1)).transpose(0, 1)
+
+
 class Reader(nn.Module):
     """Classes of texts by the mean of their tokens; token 0 fills up."""
 
-    def __init__(self, padding: float) -> None:
+    def __init__(self, padding: float, middle: Callable[[], nn.Module] | None = None) -> None:
         """Fill up with vectors of this size."""
         super().__init__()
         torch.manual_seed(0)
+        self.middle = None if middle is None else middle()
         self.tokens, self.blocks, self.head = (
             nn.Embedding(9, 8),
             nn.ModuleList(Block() for _ in range(3)),
@@ -56,6 +97,7 @@ class Reader(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Map [N, T] to [N, 3]."""
         x = self.tokens(input_ids)
+        x = x if self.middle is None else self.middle(x, attention_mask != 0)
         for block in self.blocks:
             x = block(x)
         there = attention_mask[:, :, None].to(x)
@@ -83,11 +125,12 @@ class Texts(GivenTask):
         return nn.functional.cross_entropy(model(**self.inputs(batch)), batch[1])
 
 
+@pytest.mark.parametrize("middle", [None, Encoder, Recurrent, TimeFirst])
 @pytest.mark.parametrize("criterion", READING)
-def test_no_score_depends_on_what_fills_up(criterion: str) -> None:
+def test_no_score_depends_on_what_fills_up(criterion: str, middle: type[nn.Module] | None) -> None:
     found: list[Any] = []
     for padding in (0.1, 50.0):
-        model = Reader(padding).eval()
+        model = Reader(padding, middle).eval()
         analysis = analyse(model, Texts().example_inputs())
         scores = finish(score(model, analysis, analysis.empty(), criterion, Texts()))
         width = np.zeros(analysis.count, bool)  # their scores hold the embedding of the token itself
@@ -98,18 +141,21 @@ def test_no_score_depends_on_what_fills_up(criterion: str) -> None:
     assert np.allclose(*found, rtol=1e-4, equal_nan=True)
 
 
+@pytest.mark.parametrize("middle", [None, TimeFirst])
 @pytest.mark.parametrize("how", [Repair.BIAS, Repair.LEAST_SQUARES])
-def test_no_repair_depends_on_what_fills_up(how: Repair) -> None:
+def test_no_repair_depends_on_what_fills_up(how: Repair, middle: type[nn.Module] | None) -> None:
     found: list[dict[str, Tensor]] = []
     for padding in (0.1, 50.0):
-        model, inputs = Reader(padding).eval(), Texts().example_inputs()
+        model, inputs = Reader(padding, middle).eval(), Texts().example_inputs()
         analysis = analyse(model, inputs)
         mask = analysis.empty()
         for one in analysis.sets:
             if one.kind is Kind.NEURON:
                 mask[one.first : one.first + 6] = True
         student = cut(model, analysis, analysis.empty(), mask, Edits(), inputs).model
-        assert finish(reconstruct(student, model, analysis.kept_indices(mask), Texts(), how)) == 3
+        assert finish(reconstruct(student, model, analysis.kept_indices(mask), Texts(), how)) == (
+            3 if middle is None else 4
+        )
         found.append({name: one for name, one in student.state_dict().items() if name != "tokens.weight"})
     assert all(torch.allclose(one, found[1][name], atol=1e-5) for name, one in found[0].items())
 
@@ -133,4 +179,5 @@ def test_a_batch_without_filling_and_inputs_without_a_mask_count_whole() -> None
     whole = torch.ones(2, 3)
     assert filled({"attention_mask": whole}) is None and filled({"x": whole}) is None and filled((whole,)) is None
     assert filled({"attention_mask": torch.tensor([[1, 0]])}).tolist() == [[True, False]]
+    assert filled({"attention_mask": torch.tensor([[1, 0], [1, 1]])}) is None  # which size is which cannot be told
     assert filled({"attention_mask": torch.zeros(1, 1, 2, 2)}) is None  # a mask of its own kind

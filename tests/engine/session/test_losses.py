@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from secateur.engine.cli.output import Reporter
+from secateur.engine.cli.saving import saved_if_stopped
 from secateur.engine.cli.timing import none_holds
 from secateur.engine.errors import Message, PlanError, TaskError
 from secateur.engine.jobs import NeverCancelled, finish
@@ -15,6 +17,7 @@ from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course
 from secateur.engine.session.losses import CLOSE, Found, Tolerance, Trial, brief_epochs, lost, search_begun_at
+from secateur.engine.session.project import read_project
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
@@ -174,9 +177,19 @@ def test_the_result_is_the_present_state_of_its_project_though_another_was_tried
     with closing(Session(tmp_path / "project")) as other:
         finish(other.open(ModelSpec(str(tmp_path / "project")), evaluate=False))
         assert other.present.id == result.id
+        with pytest.raises(KeyboardInterrupt), saved_if_stopped(other, str(tmp_path / "project"), Reporter(quiet=True)):
+            raise KeyboardInterrupt  # nothing was made yet
+        kept, _ = read_project(tmp_path / "project")
+        assert kept is not None and kept.state == result.id
         further = finish(other.prune(result.id, replace(COURSE, goal=Goal((Limit(Cost.MACS, 0.2),)))))
         assert other.present.id == further[-1].id
     assert session.present.id == session.states()[-1].id  # nobody has said which
+    finish(session.write_bundle(result.id, str(tmp_path / "mine/shared.zip"), True))
+    with closing(Session(tmp_path / "shared")) as other:
+        finish(other.open(ModelSpec(str(tmp_path / "mine/shared.zip"), trust_code=True), evaluate=False))
+        assert other.present.id == result.id
+        finish(other.open(write_project(tmp_path / "mine"), evaluate=False))
+        assert other.present.id == "s0"
 
 
 def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: Session, judged, monkeypatch):
