@@ -35,7 +35,7 @@ def filled(inputs: Inputs) -> Any | None:
     """
     mask = inputs.get(MASK) if isinstance(inputs, Mapping) else None
     present = None if mask is None or mask.ndim != 2 or mask.shape[0] == mask.shape[1] else mask != 0
-    return None if present is None or present.all() else present
+    return None if present is None or present.all() or not present.any() else present
 
 
 def rows_of(present: Any, sizes: tuple[int, ...]) -> Any | None:

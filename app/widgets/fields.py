@@ -1,5 +1,7 @@
 """Fields whose arrows are drawn and whose text is never clipped, and in which Escape is theirs, not the window's."""
 
+from typing import Any
+
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
@@ -68,12 +70,8 @@ class SpinBox(QSpinBox):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape shows the value that counts; where it is shown already, it is not for the field."""
-        if event.key() == Qt.Key.Key_Escape:
-            typed = self.text()
-            self.setValue(self.value())
-            if self.text() != typed:
-                return
-        super().keyPressEvent(event)
+        if not _takes_back(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The field as the style paints it, and the arrows."""
@@ -107,12 +105,8 @@ class DoubleSpinBox(QDoubleSpinBox):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape shows the value that counts; where it is shown already, it is not for the field."""
-        if event.key() == Qt.Key.Key_Escape:
-            typed = self.text()
-            self.setValue(self.value())
-            if self.text() != typed:
-                return
-        super().keyPressEvent(event)
+        if not _takes_back(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The field as the style paints it, and the arrows."""
@@ -139,6 +133,15 @@ class FilterLine(QLineEdit):
             self.clear()
         else:
             super().keyPressEvent(event)
+
+
+def _takes_back(box: Any, event: QKeyEvent) -> bool:
+    """Whether Escape was pressed and a spin box showed something else than its value."""
+    if event.key() != Qt.Key.Key_Escape:
+        return False
+    typed = box.text()
+    box.setValue(box.value())
+    return box.text() != typed
 
 
 def _claims_escape(event: QEvent) -> bool:

@@ -180,4 +180,5 @@ def test_a_batch_without_filling_and_inputs_without_a_mask_count_whole() -> None
     assert filled({"attention_mask": whole}) is None and filled({"x": whole}) is None and filled((whole,)) is None
     assert filled({"attention_mask": torch.tensor([[1, 0]])}).tolist() == [[True, False]]
     assert filled({"attention_mask": torch.tensor([[1, 0], [1, 1]])}) is None  # which size is which cannot be told
+    assert filled({"attention_mask": torch.zeros(1, 2)}) is None  # no text at all: nothing would be left
     assert filled({"attention_mask": torch.zeros(1, 1, 2, 2)}) is None  # a mask of its own kind

@@ -6,16 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.opening import first_look, opened_task
 from secateur.engine.tasks.protocol import Split, TaskInfo, TaskSpec, option
-from tests.engine.tasks.makers import Brightest
+from tests.engine.tasks.makers import Brightest, write_halves
 from tests.engine.tasks.tables.makers import write_csv, write_parquet
 
 WORDS = ("low", "medium", "high")
@@ -114,12 +112,7 @@ def test_numbers_that_the_model_does_not_give_are_told(grades: TaskSpec, config:
 def test_folders_have_the_numbers_that_the_model_gives_their_names(
     tmp_path: Path, label2id: dict[str, int], right: float, classes: tuple[str, ...]
 ) -> None:
-    for place, name in enumerate(("top", "bottom")):
-        (tmp_path / name).mkdir()
-        for number in range(20):
-            image = np.full((8, 8, 3), number, np.uint8)
-            image[place * 4 : place * 4 + 4] += 100
-            Image.fromarray(image).save(tmp_path / name / f"{number}.png")
+    write_halves(tmp_path)
     model: Any = Brightest(len(label2id), channels=3)
     model.config = SimpleNamespace(label2id=label2id)
     task = opened_task(TaskSpec("folder", str(tmp_path)), model)

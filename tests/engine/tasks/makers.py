@@ -51,6 +51,16 @@ def write_folder(root: Path, classes: dict[str, int], size: tuple[int, int] = (8
             Image.fromarray(pixels).convert(mode).save(root / name / f"{number}.png")
 
 
+def write_halves(root: Path) -> None:
+    """Write images of 8 x 8 whose upper or lower half is bright, into folders of that name."""
+    for place, name in enumerate(("top", "bottom")):
+        (root / name).mkdir()
+        for number in range(20):
+            image = np.full((8, 8, 3), number, np.uint8)
+            image[place * 4 : place * 4 + 4] += 100
+            Image.fromarray(image).save(root / name / f"{number}.png")
+
+
 def rows_of(task: Task, split: str) -> set[bytes]:
     """The samples of a split as bytes, to compare splits."""
     return {row.numpy().tobytes() for x, _ in task.batches(split) for row in x}  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split
 from secateur.engine.tracing.reading import tensors_of
 
-from .makers import Brightest, rows_of, spec, write_folder
+from .makers import Brightest, rows_of, spec, write_folder, write_halves
 
 
 def test_an_undivided_folder_is_divided_without_overlap_and_always_alike(tmp_path: Path) -> None:
@@ -86,12 +86,7 @@ def test_a_size_resizes_the_shorter_side_and_takes_the_middle(tmp_path: Path) ->
 
 
 def test_a_model_is_judged_on_images(tmp_path: Path) -> None:
-    for label, name in enumerate(("top", "bottom")):
-        (tmp_path / name).mkdir()
-        for number in range(20):
-            image = np.full((8, 8, 3), number, np.uint8)
-            image[label * 4 : label * 4 + 4] += 100
-            Image.fromarray(image).save(tmp_path / name / f"{number}.png")
+    write_halves(tmp_path)
     task = open_task(spec("folder", tmp_path))
     metric = finish(task.evaluate(Brightest(2, channels=3), Split.REPORT, NeverCancelled()))
     assert (metric.value, metric.count) == (0.0, 4)  # the folders sort as bottom, top: the other way round
