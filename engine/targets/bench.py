@@ -35,7 +35,7 @@ TYPES = {"float": "float32", "float16": "float16", "double": "float64", "bool": 
 """What onnxruntime calls types that are called otherwise elsewhere."""
 CPU = "CPUExecutionProvider"
 INPUTS, ASKED = "inputs.npz", "asked.json"
-"""Files beside this one: the inputs, and what they were made for, so that the results say it."""
+"""Files beside this one: the inputs; what they were made for, so that the results say it, and the models to measure."""
 PRECISION = "fp32"
 """What files are written in: nothing here quantises them."""
 
@@ -96,11 +96,11 @@ def processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def machine() -> dict[str, Any]:
-    """What this machine is."""
+def machine(name: str) -> dict[str, Any]:
+    """What this machine is, under the name that its results get."""
     import onnxruntime
 
-    facts = {"name": platform.node(), "processor": processor(), "cores": os.cpu_count(), "system": platform.platform()}
+    facts = {"name": name, "processor": processor(), "cores": os.cpu_count(), "system": platform.platform()}
     versions = {"python": platform.python_version(), "numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
     return facts | versions
 
@@ -116,7 +116,7 @@ def bench(files: Sequence[Path], options: argparse.Namespace) -> dict[str, Any]:
     models = [{"file": file.name, "sha256": _sha256(file)} | _summary(some) for file, some in zip(files, times)]
     target = {"runtime": "onnxruntime", "threads": options.threads, "batch": options.batch, "size": list(options.size)}
     target |= {"provider": options.provider, "options": dict(options.option), "precision": PRECISION}
-    return {"schema": SCHEMA, "machine": machine(), "target": target, "models": models}
+    return {"schema": SCHEMA, "machine": machine(options.name), "target": target, "models": models}
 
 
 def _loaded(file: Path, given: Mapping[str, Any], options: argparse.Namespace) -> Run:
@@ -188,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Latency of ONNX files on this machine, as JSON.")
     here = Path(__file__).parent
     asked = _asked(here / ASKED)
-    parser.add_argument("files", nargs="*", type=Path, default=sorted(here.glob("*.onnx")), help="default: beside this")
+    beside = [here / one for one in asked["files"]] if "files" in asked else sorted(here.glob("*.onnx"))
+    parser.add_argument("files", nargs="*", type=Path, default=beside, help="default: what was put beside this")
     parser.add_argument(
         "--inputs",
         type=Path,
@@ -207,11 +208,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="of the provider: trt_fp16_enable=True with TensorrtExecutionProvider",
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="for each file")
+    machines = "of this machine in the results, where several have one host name (default: %(default)s)"
+    parser.add_argument("--name", default=platform.node(), help=machines)
     parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
     options = parser.parse_args(arguments)
-    beside = here / INPUTS
-    if options.inputs is None and not options.size and beside.is_file():
-        options.inputs, options.size = beside, tuple(asked.get("size", ()))
+    given = here / INPUTS
+    if options.inputs is None and not options.size and given.is_file():
+        options.inputs, options.size = given, tuple(asked.get("size", ()))
     if not options.files:
         parser.error("there is no .onnx file beside this one; name some")
     text = json.dumps(bench(options.files, options), indent=2) + "\n"

@@ -73,7 +73,7 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     """Write what another machine needs; returns the folder and the command to run there.
 
     Args:
-        folder: Made, or written into.
+        folder: Made, or written into; of the models in it those written now are measured.
         files: ONNX files by the names that they get.
         inputs: Example inputs of the models.
         target: Threads, batch and sizes to measure at.
@@ -89,6 +89,7 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     feed = call(feed_by(names), at_batch(at_size(inputs, target.size), target.batch))
     np.savez(folder / bench.INPUTS, **feed)  # pyright: ignore[reportArgumentType] - numpy reads its own flags into **
     asked = {name: getattr(target, name) for name in ("threads", "batch", "size")}
+    asked |= {"files": [f"{name}.onnx" for name in files]}
     (folder / bench.ASKED).write_bytes(msgspec.json.encode(asked))
     return str(folder), f"python bench.py --out {RESULTS}"
 

@@ -60,6 +60,18 @@ def test_results_come_back_as_timings_of_another_machine(written: Path) -> None:
     assert timings["s0-abc"].median > timings["s2-def"].median
 
 
+def test_models_that_an_earlier_bench_left_in_the_folder_are_not_measured(written: Path, tmp_path: Path) -> None:
+    files = {"s7-new": Path(matmuls(tmp_path / "s7-new.onnx", 3))}
+    write_bench(written, files, (np.ones((2, 256), np.float32),), TargetSpec())
+    assert run(written, "--out", RESULTS).returncode == 0
+    assert (written / "s0-abc.onnx").is_file() and set(read_bench(written / RESULTS)) == {"s7-new"}
+
+
+def test_machines_of_one_host_name_are_told_apart_by_the_names_given_to_them(written: Path) -> None:
+    assert run(written, "--name", "left board", "--out", RESULTS).returncode == 0
+    assert {timing.target.machine for timing in read_bench(written / RESULTS).values()} == {"left board"}
+
+
 @pytest.mark.parametrize("wrong", [{"machine": {"name": ""}}, {"models": {"median": 0.0}}])
 def test_results_of_no_machine_or_of_no_time_are_refused(written: Path, wrong: dict[str, dict[str, Any]]) -> None:
     assert run(written, "--out", RESULTS).returncode == 0
