@@ -54,6 +54,14 @@ def named_arrays(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from named_arrays(part, f"{path}.{key}" if path else str(key))
 
 
+def alike(given: Any, inputs: Inputs) -> bool:
+    """Whether a call with `given` tensors was one with these inputs, by their order; wherever either lies."""
+    pairs = [[one for _, one in named_arrays(tree)] for tree in (given, inputs)]
+    if len(pairs[0]) != len(pairs[1]):
+        return False
+    return all(a is b or (a.shape == b.shape and bool((a == b.to(a)).all())) for a, b in zip(*pairs, strict=True))
+
+
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     """The same nested value with every array or tensor in it changed."""
     if hasattr(value, "__array__"):

@@ -148,11 +148,12 @@ class Standing:
     resumed: "Callable[[Any, RecoverySettings], Checkpoint | None]" = lambda model, settings: None
 
     def recovery(self, asked: BaselineSpec) -> RecoverySettings:
-        """The state's own recovery, all epochs on its way in one, or as many as asked for."""
+        """The state's own recovery, all epochs on its way in one, or as many as asked for, in the order of a seed."""
         given = [settings for one in self.rounds for settings in one.recoveries]
         last = given[-1] if given else RecoverySettings()
         epochs = self.trained or RecoverySettings().epochs
-        return replace(last, epochs=epochs if asked.epochs is None else asked.epochs)
+        epochs = epochs if asked.epochs is None else asked.epochs
+        return replace(last, epochs=epochs, seed=last.seed + asked.seed)
 
     @property
     def trained(self) -> int:

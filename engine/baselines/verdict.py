@@ -41,7 +41,8 @@ class Verdict:
 
     Attributes:
         worth: False when a baseline is better, True when there is one of every kind and none is as good, None when
-            nothing can be said: baselines are missing, the data cannot tell, or the result's metric is no number.
+            nothing can be said: baselines are missing, the data cannot tell, or the result's metric is no number or has
+            no standard error.
         better: Ids of baselines that are better.
         as_good: Ids of baselines that are as good.
         sentences: One for each of those, or one for all.
@@ -73,6 +74,8 @@ def verdict(result: Result, baselines: Sequence[Baseline]) -> Verdict:
     """Compare a result with its baselines."""
     if not (isfinite(result.metric.value) and isfinite(result.metric.error)):
         return Verdict(None, (), (), (_no_number(result),))
+    if not result.metric.certain:
+        return Verdict(None, (), (), (_no_error(result),))
     cheap = _one_each([one for one in baselines if no_dearer(one, result)])
     better = [one for one in cheap if gain(one.metric, result.metric) > _margin(one.metric, result.metric)]
     as_good = [one for one in cheap if not abs(gain(one.metric, result.metric)) > _margin(one.metric, result.metric)]
@@ -138,6 +141,14 @@ def _sentence(templates: dict[BaselineKind, str], code: str, one: Baseline, resu
 def _no_number(result: Result) -> Message:
     template = "{name} of the pruned model, or its standard error, is no number: nothing follows from its baselines."
     return Message("baselines.no_number", template, {"name": result.metric.name})
+
+
+def _no_error(result: Result) -> Message:
+    template = (
+        "The standard error of {name} is not known, so that a difference to the baselines may be chance. Let evaluate "
+        "in the task.py return 'standard_error' too."
+    )
+    return Message("baselines.no_error", template, {"name": result.metric.name})
 
 
 def _none_better(missing: set[BaselineKind], result: Result) -> Message:

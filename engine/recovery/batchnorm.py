@@ -24,14 +24,16 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
 
 
 def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None = None) -> Job[int]:
-    """Recompute the running statistics of BatchNorm as the plain average over calibrate batches, in place.
+    """Recompute the running statistics of BatchNorm as the average over calibrate batches, in place.
+
+    Each batch counts by its samples: the last one is small.
 
     Everything else stays in eval mode and no weight is touched; cancelled or failed, the statistics are as they were.
 
     Returns:
         How many batches were used; 0 where the model has no such layer.
     """
-    norms, done = norms_of(model), 0
+    norms, done, seen = norms_of(model), 0, 0
     if not norms:
         return done
     before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
@@ -39,9 +41,13 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
     try:
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # a plain average, not an exponential one
         for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
-            _observe(model, norms, task.inputs(batch), token or NeverCancelled())
+            inputs = task.inputs(batch)
+            count = batch_size(inputs)
+            seen += count
+            for norm in norms:
+                norm.momentum = count / seen
+            _observe(model, norms, inputs, token or NeverCancelled())
             done += 1
             yield Progress("Measuring BatchNorm statistics", done, total)
     except BaseException:
@@ -55,10 +61,12 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
 
 
 def trainable_batches(model: nn.Module, task: Task, seed: int, limit: int | None = None) -> Iterator[Any]:
-    """Shuffled calibrate batches; for BatchNorm those of one sample are left out, they have no variance."""
-    alone = bool(norms_of(model))
+    """Shuffled calibrate batches; for BatchNorm the one sample that is left over is left out, it has no variance."""
+    normed, usual = bool(norms_of(model)), 0
     for batch in islice(task.batches(Split.CALIBRATE, seed=seed), limit):
-        if not alone or batch_size(task.inputs(batch)) != 1:
+        count = batch_size(task.inputs(batch)) if normed else 0
+        usual = usual or count
+        if not (count == 1 < usual):
             yield batch
 
 

@@ -23,7 +23,7 @@ from ..tasks.protocol import Split, Task
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best import Recovered, better
 from .features import Features
-from .isolation import modes_kept, pinned, working_copy
+from .isolation import modes_kept, pinned, seed_others, working_copy
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair, require_possible
 from .reading_layers import Kept
@@ -165,6 +165,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     text = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", numbers)
     resumed, random = position.done, torch.get_rng_state()
     torch.set_rng_state(position.random)
+    seed_others(settings.seed * 1000 + position.epoch)  # by the epoch, so that one that is gone on with draws the same
     for number, (drawn, batch) in enumerate(_given(training, position, best, checkpoint, random), start=1):
         if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
             check(training.token)
@@ -211,6 +212,8 @@ def _keeping(
         raise
     except Exception as error:
         if isinstance(error, SecateurError) and error.message.code in (*NO_NUMBERS, "recovery.no_gradient"):
+            raise
+        if isinstance(error, torch.OutOfMemoryError):  # the user's code is not to blame; `devices.placed` says what is
             raise
         torch.set_rng_state(random)  # without what was drawn for what failed
         raise _failed(what, error, position, checkpoint.save(training, position, best, failed=True)) from error

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..detectors import asked_for_maps, family
 from ..devices import CPU
 from ..errors import SecateurError, TaskError
-from ..inputs import call, filled
+from ..inputs import alike, call, filled
 from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
 from ..tasks.lesson import Lesson
@@ -85,15 +85,20 @@ class Training:
     def _loss(self, batch: Any) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student."""
         share, features, lesson = self.settings.distillation, self.features, self._lesson(batch)
-        heard: list[Any] = []
-        handle = self.student.register_forward_hook(lambda _module, _inputs, outputs: heard.append(outputs))
+        heard: list[tuple[Any, Any]] = []
+
+        def hear(_module: Any, given: Any, named: Any, outputs: Any) -> None:
+            heard.append(((given, named), outputs))
+
+        handle = self.student.register_forward_hook(hear, with_kwargs=True)
         with nullcontext() if features is None else features.listening():
             try:
                 own = self.task.loss(self.student, batch) if share < 1.0 else None
                 if share == 0.0 and own is not None and features is None:
                     return own
-                same = heard and not family(self.student)  # a detector's losses come of another run than its maps
-                outputs = heard[-1] if same else call(self.student, lesson.inputs)
+                # a detector's losses come of another run than its maps, a loss of one's own may have changed the inputs
+                same = heard and not family(self.student) and alike(heard[-1][0], lesson.inputs)
+                outputs = heard[-1][1] if same else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
             with torch.no_grad():

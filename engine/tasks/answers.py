@@ -75,8 +75,9 @@ def ask(predict: Any, inputs: Inputs) -> Any:
     """The outputs for a batch, without gradients.
 
     The mode is entered for this one call: a job is a generator, and a mode around a `yield` would leak to its caller.
+    It is not the inference mode: a table that a model makes in its first forward and keeps could not be trained with.
     """
-    with torch.inference_mode():
+    with torch.no_grad():
         try:
             return call(predict, inputs)
         except SecateurError:

@@ -62,7 +62,7 @@ def read_arrays(path: Path, spec: TaskSpec, title: str) -> Arrays:
     for split, samples in x.items():
         _check_split(split, samples, y.get(split))
     rows = divide({split: len(array) for split, array in x.items()}, seed_of(spec))
-    classes = tuple(str(name) for name in arrays.get("classes", ()))
+    classes = tuple(str(name) for name in np.ravel(arrays.get("classes", ())))
     x_of = {split: x[source][taken] for split, (source, taken) in rows.items()}
     y_of = {split: _plain(y[source])[taken] for split, (source, taken) in rows.items() if y}
     return Arrays(title, classes, x_of, y_of, spec)
@@ -99,8 +99,8 @@ def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
 
 
 def _plain(y: NDArray[Any]) -> NDArray[Any]:
-    """Labels in the types that losses take; whole numbers in a column [N, 1] are class numbers [N]."""
-    if np.issubdtype(y.dtype, np.integer) and y.shape[1:] == (1,):
+    """Labels in the types that losses take; whole numbers in a column [N, 1] are class numbers [N], masks likewise."""
+    kinds = ((np.bool_, np.int64), (np.integer, np.int64), (np.floating, np.float32))
+    if not np.issubdtype(y.dtype, np.floating) and y.ndim in (2, 4) and y.shape[1] == 1:
         y = y[:, 0]
-    kinds = ((np.integer, np.int64), (np.floating, np.float32))
     return next((y.astype(plain) for kind, plain in kinds if np.issubdtype(y.dtype, kind)), y)

@@ -1,6 +1,7 @@
 """Images in the binary files that MNIST and its kin (idx), and CIFAR (its binary version), are published as."""
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _idx(file: Path) -> NDArray[Any]:
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         shape = np.frombuffer(data, ">u4", count=data[3], offset=4).astype(int)
         content = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         template = "{path} is damaged. Download it again."
         raise TaskError("task.binary.damaged", template, details=str(error), path=str(file)) from error
     return content.astype(np.int64) if len(shape) == 1 else content

@@ -27,6 +27,7 @@ class Boxed:
         title: Name of the folder.
         classes: Names of the categories, in the order of their ids.
         categories: Ids of the categories, which need not follow one another.
+        used: Those of them that a box has.
         labelled: Always.
     """
 
@@ -37,6 +38,7 @@ class Boxed:
         self.title = Path(spec.path).name
         self.categories = tuple(sorted(names))
         self.classes = tuple(names[number] for number in self.categories)
+        self.used = {one for images in found.values() for image in images for one in image.categories}
         rows = divide({split: len(images) for split, images in found.items()}, seed_of(spec))
         self._images: dict[Split, list[Annotated]] = {}
         for split, (source, taken) in rows.items():

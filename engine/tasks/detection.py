@@ -48,9 +48,11 @@ class Annotated(Data, Protocol):
 
     Attributes:
         categories: Ids of the categories, sorted.
+        used: Those of them that a box has.
     """
 
     categories: tuple[int, ...]
+    used: set[int]
 
 
 class DetectionTask(DataTask):
@@ -127,7 +129,8 @@ class DetectionTask(DataTask):
                     "FCOS), and {given} is none. Give its loss and metric in a task.py."
                 )
                 raise TaskError("task.detection.model", template, given=type(model).__name__)
-            self._known = numbering(cast("Annotated", self._data).categories, *classes_of(model))
+            data = cast("Annotated", self._data)
+            self._known = numbering(data.categories, *classes_of(model), data.used)
         return self._known
 
     def _samples(self, model: Any | None) -> tuple[Sample, ...]:

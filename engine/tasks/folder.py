@@ -13,7 +13,7 @@ from .data_task import DataTask
 from .images import ImageReader
 from .protocol import CLASSES, Split, TaskSpec, option
 from .purposes.table import purpose_of
-from .splitting import ALIASES, divide, seed_of
+from .splitting import ALIASES, divide, seed_of, split_folders
 
 
 class Images:
@@ -67,7 +67,7 @@ def open_folder(spec: TaskSpec) -> DataTask:
 
 def _find(root: Path) -> dict[Split, ImageFolder]:
     """The images below `root` by split; CALIBRATE alone where the folder names none."""
-    named = {ALIASES[folder.name.lower()]: folder for folder in sorted(root.iterdir()) if _is_split(folder)}
+    named = split_folders(root, filter(_is_split, root.iterdir()))
     if not named:
         return {Split.CALIBRATE: _images(root)}
     return {split: _images(folder) for split, folder in named.items()}

@@ -14,6 +14,8 @@ from .pixels import standardise
 from .protocol import GREY, TaskSpec, one_mean, option
 
 CACHE_BYTES = 512 * 2**20
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for damaged files, and for those that would not fit into memory."""
 
 
 class ImageReader:
@@ -44,7 +46,7 @@ class ImageReader:
         try:
             with Image.open(Path(image) if isinstance(image, str) else BytesIO(image)) as opened:
                 pixels = self._decoded(opened.convert("L" if self._grey else "RGB"))
-        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+        except UNREADABLE as error:
             template = "{file} is no image that can be read. Remove it or replace it."
             raise TaskError("task.folder.unreadable", template, details=str(error), file=file) from error
         if pixels.numel() <= self._room:
@@ -63,7 +65,7 @@ def image_size(file: Path) -> tuple[int, int]:
     try:
         with Image.open(file) as opened:
             return opened.size
-    except (OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         template = "{file} is no image that can be read. Remove it or replace it."
         raise TaskError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
 

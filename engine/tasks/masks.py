@@ -14,10 +14,10 @@ from PIL import Image
 from ..errors import Message, TaskError
 from ..phrases import all_of
 from .data_task import DataTask
-from .images import ImageReader, fitted
+from .images import UNREADABLE, ImageReader, fitted
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
-from .splitting import ALIASES, divide, seed_of
+from .splitting import divide, seed_of, split_folders
 
 IMAGES, MASKS = "images", "masks"
 Pairs = list[tuple[Path, Path]]
@@ -66,7 +66,7 @@ class Masked:
         try:
             with Image.open(file) as opened:
                 classes: NDArray[Any] = np.array(opened)
-        except (OSError, ValueError, SyntaxError) as error:
+        except UNREADABLE as error:
             template = "{file} is no image that can be read. Remove it or replace it."
             raise TaskError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
         if classes.ndim != 2:
@@ -80,13 +80,13 @@ def open_masks(spec: TaskSpec) -> DataTask:
     """Open a folder of images and masks."""
     root = Path(spec.path)
     purpose = purpose_of(spec, "segmentation")
-    named = {ALIASES[one.name.lower()]: one for one in _folders(root) if one.name.lower() in ALIASES}
+    named = split_folders(root, _folders(root))
     found = {split: _pairs(folder) for split, folder in (named or {Split.CALIBRATE: root}).items()}
     return DataTask(spec, Masked(spec, found), purpose)
 
 
 def _folders(root: Path) -> list[Path]:
-    return [one for one in sorted(root.iterdir()) if one.is_dir()] if root.is_dir() else []
+    return [one for one in root.iterdir() if one.is_dir()] if root.is_dir() else []
 
 
 def _pairs(folder: Path) -> Pairs:

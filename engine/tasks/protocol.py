@@ -105,6 +105,11 @@ class Metric:
     percent: bool = True
     higher_is_better: bool = True
 
+    @property
+    def certain(self) -> bool:
+        """Its standard error is known; that of a share is 0 at its ends."""
+        return self.error > 0 or (self.percent and self.count > 0 and self.value in (0, 1))
+
     def like(self, other: "Metric | None") -> bool:
         """The same was measured on the same split: the two values compare."""
         return other is not None and (self.name, self.split) == (other.name, other.split)

@@ -4,7 +4,8 @@ Where only `train` and `val` are named, `val` is halved: the model was trained o
 original.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,20 @@ def seed_of(spec: TaskSpec) -> int:
     if not given.isdigit():
         raise TaskError("task.seed", "The seed of the splits must be a whole number, not {given}.", given=given)
     return int(given)
+
+
+def split_folders(root: Path, folders: Iterable[Path]) -> dict[Split, Path]:
+    """Folders that are called as splits are; raises TaskError where two mean the same."""
+    found: dict[Split, Path] = {}
+    for folder in sorted(folders):
+        split = ALIASES.get(folder.name.lower())
+        if split is None:
+            continue
+        if split in found:
+            template = "{path} has {first} and {second}, which mean the same split. Rename one of them."
+            raise TaskError("task.folder.splits", template, path=str(root), first=found[split].name, second=folder.name)
+        found[split] = folder
+    return found
 
 
 def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, NDArray[np.int64]]]:

@@ -1,5 +1,6 @@
 """What the user's `evaluate(model) -> dict` gets and gives: a module that can be stopped, and a metric."""
 
+import math
 import re
 from collections.abc import Mapping
 from numbers import Real
@@ -25,6 +26,10 @@ PERCENT = {
 SMALLER_AT_END = ("loss", "losses", "error", "errorrate", "perplexity", "nll", "entropy", "mae", "mse", "distance")
 PERCENT_AT_END = ("acc", "accuracy", "auc", "auroc", "iou", "dice", "dicescore")
 """With what such words may end: "valloss", "rocauc". No usual word ends so, as "power" does in "wer"."""
+OF_SAMPLES = re.compile(
+    "(calibrate|train|choose|val|valid|validation|eval|report|test)?(top[0-9]+|(top1)?(acc|accuracy))"
+)
+"""Names, by their letters, of shares of samples each of which is right or wrong."""
 BESIDE = ("n", "count", "standard_error", "higher_is_better", "percent")
 """Entries that say more about the first one instead of being a metric."""
 
@@ -57,7 +62,7 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
     """The first number of the dict as a metric.
 
     "n", "standard_error", "higher_is_better" and "percent" beside it say more about it; where they are absent, the last
-    two are read off its name.
+    two are read off its name, and an accuracy on n samples has the standard error of a binomial share.
     """
     if isinstance(given, Real | torch.Tensor):
         given = {"metric": given}
@@ -73,12 +78,15 @@ def to_metric(given: Any, split: Split, file: str) -> Metric:
     if value != value:
         raise TaskError("task.not_finite", "evaluate in {file}: {name} is not a number.", file=file, name=name)
     is_share = 0 <= value <= 1 and _any(words, PERCENT, PERCENT_AT_END)
+    count = int(numbers.get("n", numbers.get("count", 0)))
+    counted = is_share and count > 0 and OF_SAMPLES.fullmatch(re.sub(r"[\W_]", "", name.lower()))
+    error = numbers.get("standard_error", math.sqrt(value * (1 - value) / count) if counted else 0.0)
     smaller = _any(words, SMALLER_IS_BETTER, SMALLER_AT_END)
     return Metric(
         name=name,
         value=value,
-        count=int(numbers.get("n", numbers.get("count", 0))),
-        error=numbers.get("standard_error", 0.0),
+        count=count,
+        error=error,
         split=split,
         percent=bool(entries.get("percent", is_share)),
         higher_is_better=bool(entries.get("higher_is_better", not smaller)),

@@ -1,8 +1,9 @@
-"""The user's `task.py`: any of `model`, `example_inputs`, `batches(split)`, `loss(model, batch)`, `evaluate(model)`.
+"""The user's `task.py`: `model`, `example_inputs`, `batches(split)`, `loss(model, batch)`, `evaluate(model, split)`.
 
-What the file does not define has a default: without a loss recovery distils; without `evaluate` the metric is top-1
-where batches are (inputs, class numbers), and otherwise agreement with the original. A further `inputs(batch)` is for
-batches of another form, and `classes` may hold the names of the classes. Inputs are a tuple, or a dict of names.
+Any of them: what the file does not define has a default. Without a loss recovery distils; without `evaluate` the
+metric is top-1 where batches are (inputs, class numbers), and otherwise agreement with the original. A further
+`inputs(batch)` is for batches of another form, and `classes` may hold the names of the classes. Inputs are a tuple, or
+a dict of names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
@@ -134,7 +135,7 @@ class UserTask:
                 )
                 given = self._own(predict, split, token)
                 metric = to_metric(given, split, self.spec.path)
-                self.remarks = assumed(metric, given, Path(self.spec.path).name)
+                self.remarks = (*assumed(metric, given, Path(self.spec.path).name), *self._one_split())
                 return metric
             with evaluating(self._original):
                 judged, agreement = self._judged(predict, split), not self._has_labels()
@@ -146,6 +147,16 @@ class UserTask:
         accepted = {"split": split.value} if self.file.accepts("evaluate", "split") else {}
         with torch.no_grad():
             return self.file.call("evaluate", model, **accepted)
+
+    def _one_split(self) -> tuple[Message, ...]:
+        """What chooses is reported too, where the file does not let itself be told what to evaluate."""
+        if self.file.accepts("evaluate", "split"):
+            return ()
+        template = (
+            "evaluate in {file} takes no split: the samples that are reported have also chosen the weights, which "
+            "flatters them. Let it be evaluate(model, split), with split 'choose' or 'report'."
+        )
+        return (Message("task.file.split", template, {"file": Path(self.spec.path).name}),)
 
     def _judged(self, predict: Any, split: Split) -> Iterator[Rows]:
         labelled = self._has_labels()

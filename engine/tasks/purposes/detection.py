@@ -6,7 +6,7 @@ together, so that a bootstrap would rank all of them again for each of its draws
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -102,13 +102,14 @@ PURPOSE = Purpose(
 )
 
 
-def numbering(categories: Sequence[int], classes: int, background: bool) -> dict[int, int]:
+def numbering(categories: Sequence[int], classes: int, background: bool, used: Collection[int]) -> dict[int, int]:
     """Category ids to the numbers that a model gives classes.
 
     Args:
         categories: Ids, sorted; they need not follow one another.
         classes: How many classes the model tells apart, 0 where it does not say.
         background: Whether its class 0 stands for nothing at all.
+        used: Categories that a box has: some tools write one above all others as 0, and give it to none.
 
     Returns:
         The ids themselves where the model has a class for each number up to the highest (COCO's own models have 91 for
@@ -122,6 +123,8 @@ def numbering(categories: Sequence[int], classes: int, background: bool) -> dict
         return same
     if classes in (count + 1, count + (1 if background else 0)):
         return {one: place + classes - count for place, one in enumerate(categories)}
+    if background and 0 in same and 0 not in used and count > 1:
+        return numbering(categories[1:], classes, background, used)
     template = (
         "The data has {count} categories with ids up to {highest}, the model tells {classes} classes apart. Open the "
         "data that it was trained on."

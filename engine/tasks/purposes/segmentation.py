@@ -14,14 +14,37 @@ from torch.nn import functional as F
 from ...errors import TaskError
 from ...inputs import Inputs
 from ..answers import finite, main_output, told
-from ..data import Data
+from ..data import Data, every
+from ..protocol import Split
 from .protocol import Purpose, Rows, bootstrap
 
 IGNORED = 255
 """Class of a mask's pixels that do not count."""
+LOOKED_AT = 16
+"""Masks of each split, before anything is trained or judged by them."""
 
 
-def _check(_data: Data) -> int:
+def _check(data: Data) -> int:
+    """Looks at some masks of each split: whole numbers [N, H, W], from 0, and more than one class of them."""
+    if not data.labelled:
+        return 0
+    values = set[int]()
+    for split in Split:
+        masks = data.targets(split, every(data, split)[:LOOKED_AT])
+        if not np.issubdtype(masks.dtype, np.integer) or masks.ndim != 3:
+            template = (
+                "The split {split} has targets {shape} of type {dtype}; a segmentation needs masks [N, height, width] "
+                "of whole numbers."
+            )
+            shape, dtype = str(list(masks.shape)), str(masks.dtype)
+            raise TaskError("task.segmentation.masks", template, split=split.value, shape=shape, dtype=dtype)
+        values |= set(map(int, np.unique(masks)))
+    if min(values, default=0) < 0:
+        template = "The masks hold the number {lowest}. Classes are numbered from 0, and 255 marks what does not count."
+        raise TaskError("task.segmentation.negative", template, lowest=min(values))
+    if values == {0, IGNORED}:
+        template = "The masks hold 0 and 255 only, and 255 marks what does not count. Write the classes as 0 and 1."
+        raise TaskError("task.segmentation.binary", template)
     return 0
 
 
@@ -53,7 +76,9 @@ def _sized(outputs: Any, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _loss(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> torch.Tensor:
-    return F.cross_entropy(_sized(outputs, targets), targets, ignore_index=IGNORED)
+    """Of the mean pixel that counts; 0 where none does."""
+    counting = (targets != IGNORED).sum().clamp_min(1)
+    return F.cross_entropy(_sized(outputs, targets), targets, ignore_index=IGNORED, reduction="sum") / counting
 
 
 def _rows(outputs: Any, _inputs: Inputs, targets: torch.Tensor) -> Rows:

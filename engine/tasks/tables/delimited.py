@@ -31,17 +31,25 @@ class Delimited:
         self._path = path
         self._records = Records(path)
         first = self._records.first
-        self.named = header == "yes" if header in ("yes", "no") else not any(map(_is_number, first))
-        names = first if self.named else [str(number + 1) for number in range(len(first))]
+        below, seen = False, [_Seen() for _ in first]
+        for piece in self._records.pieces():
+            for one, cells in zip(seen, zip(*piece, strict=True), strict=True):
+                one.look(cells if below else cells[1:])
+            below = True
+        numbered = any(map(_is_number, first)) and not any(
+            one.kind is not Kind.TEXT and cell.strip() and not _is_number(cell)
+            for one, cell in zip(seen, first, strict=True)
+        )  # names may be numbers too, not all of them where a column of numbers is called by a word
+        self.named = header == "yes" if header in ("yes", "no") else not numbered
+        names = [cell.strip() for cell in first] if self.named else [str(1 + place) for place in range(len(first))]
         if self.named:
             self._records.leave_out_first()
+        else:
+            for one, cell in zip(seen, first, strict=True):
+                one.look([cell])
         if not len(self._records) or len(set(names)) < len(names):
             template = "{path} has no lines below its first one, or two columns of one name."
             raise TaskError("task.csv.empty", template, path=str(path))
-        seen = [_Seen() for _ in names]
-        for piece in self._records.pieces():
-            for one, cells in zip(seen, zip(*piece, strict=True), strict=True):
-                one.look(cells)
         self._names = {name: place for place, name in enumerate(names)}
         self._empty = {name: one.empty for name, one in zip(names, seen, strict=True)}
         self.kinds = {name: one.kind for name, one in zip(names, seen, strict=True)}

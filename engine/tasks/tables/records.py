@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ...errors import TaskError
 
-SEPARATORS = (",", ";", "\t")
+TAB = "\t"
+SEPARATORS = (",", ";", TAB)
 MARK = b"\xef\xbb\xbf"
 """What some programs write before UTF-8."""
 BLOCK = 8192
@@ -31,11 +32,12 @@ class Records:
         """Find where each begins; raises TaskError where they do not have the same number of cells."""
         self._path = path
         self._last: tuple[bytes, list[list[str]]] = b"", []
+        self._quoting: Any = csv.QUOTE_MINIMAL
         with self._reading() as file:
             self._seen = _state_of(file)
             self._ending = _ending(file)
             self._separator = _separator(file, self._ending)
-            places = [at for at, _ in self._checked(file)]
+            places = self._found(file)
         if not places:
             raise TaskError("task.csv.nothing", "{path} is empty.", path=str(path))
         self._places = np.array(places, np.int64)
@@ -74,18 +76,34 @@ class Records:
             template = "{path} was changed since it was opened. Open the data again."
             raise TaskError("task.csv.changed", template, path=str(self._path))
 
+    def _found(self, file: IO[bytes]) -> list[int]:
+        """Where each record begins; a TSV whose quotation marks enclose no cells is read with them as they stand."""
+        try:
+            return [at for at, _ in self._checked(file)]
+        except csv.Error:
+            if self._separator != TAB:
+                raise
+        self._quoting = csv.QUOTE_NONE
+        return [at for at, _ in self._checked(file)]
+
     def _at(self, file: IO[bytes], place: int) -> list[str]:
         file.seek(place)
-        lines = (line.decode("utf-8") for line in _lines_of(file, self._ending))
-        return next(csv.reader(lines, delimiter=self._separator))
+        return next(self._read(line.decode("utf-8") for line in _lines_of(file, self._ending)))
+
+    def _read(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """The records of lines. Strict: a lone quotation mark would take the lines behind it into its cell."""
+        return csv.reader(lines, delimiter=self._separator, quoting=self._quoting, strict=True)
 
     def _checked(self, file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
         """Where each record begins, and its cells; records are counted as a person sees them, without empty lines."""
         lines = _Lines(file, self._ending)
-        reader, width, number = csv.reader(lines, delimiter=self._separator), 0, 0
+        reader, width, number = self._read(lines), 0, 0
         while True:
             begin = lines.at
-            cells = next(reader, None)
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise csv.Error(f"record {number + 1}: {error}") from error
             if cells is None:
                 return
             if cells:
@@ -122,6 +140,13 @@ class _Reading:
             raise self._refused(error) from error
 
     def _refused(self, error: BaseException) -> TaskError:
+        named: dict[str, Any] = {"path": str(self._path), "error": str(error)}
+        if isinstance(error, csv.Error):
+            template = (
+                "{path} cannot be read as CSV ({error}). Where a cell holds quotation marks, put it into quotation "
+                "marks and double its own."
+            )
+            return TaskError("task.csv.quotes", template, details=str(error), **named)
         template = "{path} is no CSV file in UTF-8 that can be read."
         return TaskError("task.csv.damaged", template, details=str(error), path=str(self._path))
 

@@ -114,3 +114,12 @@ def test_runs_of_other_epochs_are_no_seeds_of_each_other() -> None:
     short = [baseline(BaselineKind.SCRATCH, value, name=f"b{n}") for n, value in enumerate((0.50, 0.55))]
     long = replace(baseline(BaselineKind.SCRATCH, 0.95, name="b2"), epochs=100)
     assert verdict(RESULT, [*short, long]).better == ("b2",)
+
+
+def test_nothing_is_said_of_a_metric_whose_error_nobody_knows() -> None:
+    unknown = replace(RESULT, metric=metric(0.80, error=0.0))
+    said = verdict(unknown, [replace(baseline(BaselineKind.STOCK, 0.83), metric=metric(0.83, error=0.0))])
+    assert (said.worth, said.better, said.as_good) == (None, (), ())
+    assert "return 'standard_error' too" in str(said.sentences[0])
+    perfect = replace(RESULT, metric=metric(1.0, error=0.0))
+    assert verdict(perfect, [baseline(BaselineKind.STOCK, 0.83)]).sentences[0].code == "baselines.incomplete"

@@ -1,4 +1,4 @@
-"""Recomputed BatchNorm statistics are the plain averages over batches, and nothing else changes."""
+"""Recomputed BatchNorm statistics are the averages over batches by their samples, and nothing else changes."""
 
 import threading
 
@@ -53,3 +53,17 @@ def test_a_batch_of_one_is_left_out_for_batchnorm_only() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.BatchNorm1d(3))
     assert finish(calibrate_batchnorm(net, ToyTask(33, 32))) == 1
     assert finish(calibrate_batchnorm(net[:2], ToyTask(33, 32))) == 0
+
+
+def test_batches_count_by_their_samples() -> None:
+    norm, task = nn.BatchNorm1d(64), ToyTask(34, 32)
+    assert finish(calibrate_batchnorm(nn.Sequential(nn.Flatten(), norm), task)) == 2
+    flows = [images.flatten(1) for images, _ in task.batches(Split.CALIBRATE, seed=0)]
+    assert [len(flow) for flow in flows] == [32, 2]
+    assert norm.running_mean is not None
+    assert torch.allclose(norm.running_mean, torch.cat(flows).mean(0), atol=1e-6)
+
+
+def test_batches_of_one_sample_are_taken_where_all_are() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+    assert finish(calibrate_batchnorm(net, ToyTask(5, 1))) == 5

@@ -117,3 +117,14 @@ def test_the_rate_rises_once_and_falls() -> None:
     assert rates[0] == pytest.approx(START) and rates[-1] == pytest.approx(END) and max(rates) == pytest.approx(1.0)
     assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(rates[peak:], reverse=True)
     assert one_cycle(500, 101) == pytest.approx(END) and one_cycle(0, 1) > 0
+
+
+def test_in_eight_bits_two_like_answers_differ_as_they_do_in_more() -> None:
+    teacher = torch.randn(32, 10, generator=torch.Generator().manual_seed(0)).bfloat16()
+    student = (teacher.float() + 0.02 * torch.randn(32, 10, generator=torch.Generator().manual_seed(1))).bfloat16()
+    given = student.clone().requires_grad_()
+    loss = distillation_loss(given, teacher, 4.0, logits=True)
+    exact = distillation_loss(student.double(), teacher.double(), 4.0, logits=True)
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-3) and exact > 0
+    loss.backward()
+    assert given.grad is not None and given.grad.dtype == torch.bfloat16

@@ -12,6 +12,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.finetune import Recovered, recover
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.tasks.answers import ask
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.tiny_net import TinyNet
 from tests.engine.toy_task import ToyTask
@@ -310,3 +311,49 @@ def test_every_way_of_training_learns(changes: dict[str, Any]) -> None:
     result = finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=4, **changes)))
     assert result.metric.value > 0.8
     assert all(v.dtype == TEACHER.state_dict()[name].dtype for name, v in result.state_dict.items())
+
+
+class _Table(nn.Module):
+    """A network that makes a table in its first forward, as caches of positions do, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 3)
+        self.scale: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.scale is None:
+            self.scale = torch.linspace(0.5, 1.5, 3)
+        return self.linear(x.flatten(1)) * self.scale
+
+
+def test_a_table_that_was_made_while_judging_can_be_trained_with() -> None:
+    model = _Table().eval()
+    ask(model, ToyTask().example_inputs())
+    model(*ToyTask().example_inputs()).sum().backward()
+    assert model.linear.weight.grad is not None
+
+
+def test_outputs_of_inputs_that_the_loss_has_changed_are_not_held_against_the_teachers() -> None:
+    class Flipping(ToyTask):
+        def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+            return 0.0 * nn.functional.cross_entropy(model(batch[0].flip(-1)), batch[1])
+
+    class Still(ToyTask):
+        def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+            return 0.0 * nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    settings, losses = RecoverySettings(epochs=1, threads=1, distillation=0.5, learning_rate=1e-9), []
+    for task in (Still(64), Flipping(64)):
+        given = recover(_student(), TEACHER, task, settings)
+        losses.append(sum(progress.values.get("loss", 0.0) for progress in given))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_gpu_without_memory_is_not_the_fault_of_the_users_loss() -> None:
+    class Full(ToyTask):
+        def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(SecateurError, match="has not enough memory for this"):
+        finish(recover(TEACHER, TEACHER, Full(64), RecoverySettings(epochs=1, threads=1)))

@@ -1,9 +1,11 @@
 """A recovery that was killed goes on where it stopped and ends with the weights of one that was not."""
 
+import random
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -201,3 +203,24 @@ def test_short_epochs_have_a_curve_too() -> None:
     job = recover(_net(), _net(), ToyTask(count=64), SETTINGS)
     finish(job, lambda progress: said.append(progress.values) if "loss" in progress.values else None)
     assert [values["step"] for values in said][:2] == [2, 4]
+
+
+def test_data_that_draws_from_numpy_and_python_draws_the_same_when_it_is_gone_on_with(tmp_path: Path) -> None:
+    class Drawn(ToyTask):
+        def batches(self, split: Any, seed: int | None = None) -> Any:
+            for images, labels in super().batches(split, seed):
+                noise = np.random.normal(size=images.shape).astype(np.float32) * random.random()
+                yield (images + torch.from_numpy(noise) if seed is not None else images), labels
+
+    def run(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
+        for progress in (job := recover(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint)):
+            if stop_at and progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
+                job.close()
+        return finish(recover(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint))
+
+    before = random.getstate(), str(np.random.get_state())
+    whole = run(Checkpoint(None)).state_dict
+    assert (random.getstate(), str(np.random.get_state())) == before
+    np.random.normal(size=7)
+    checkpoint = Checkpoint(tmp_path / "a.pt", "key", pause=0.0)
+    assert all(value.equal(whole[name]) for name, value in run(checkpoint, stop_at=11).state_dict.items())

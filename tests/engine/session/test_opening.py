@@ -46,7 +46,7 @@ def test_a_language_model_takes_its_time_by_the_sequence(tmp_path: Path, monkeyp
 
 
 def test_the_direction_that_a_metric_is_taken_to_have_is_told(tmp_path: Path) -> None:
-    (tmp_path / "task.py").write_text("def evaluate(model):\n    return {'nll': 0.5}\n")
+    (tmp_path / "task.py").write_text("def evaluate(model, split):\n    return {'nll': 0.5}\n")
     (note,) = looked_at(TaskSpec("file", str(tmp_path / "task.py")), nn.Identity()).notes
     assert str(note).startswith("A lower nll counts as better")
 

@@ -176,3 +176,28 @@ def test_wrong_means_and_seeds_are_refused(tmp_path: Path) -> None:
         open_task(spec("arrays", path, std=(0.0,))).info(None)
     with pytest.raises(TaskError, match="whole number"):
         open_task(spec("arrays", path, options=(("seed", "tomorrow"),)))
+
+
+@pytest.mark.parametrize("form", ["channel", "bool"])
+def test_masks_with_a_channel_or_of_truth_values_are_understood(tmp_path: Path, form: str) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 1, 4, 4)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(bool if form == "bool" else np.int64)
+    path = write_npz(tmp_path / "a.npz", x=x, y=y[:, None] if form == "channel" else y, classes="one")
+    task = open_task(spec("arrays", path, options=(("purpose", "segmentation"),)))
+    answer = lambda x: torch.cat([-x, x], 1)  # noqa: E731
+    assert finish(task.evaluate(answer, Split.REPORT, NeverCancelled())).value == 1.0
+    assert task.loss(answer, next(task.batches(Split.CALIBRATE))) is not None
+
+
+@pytest.mark.parametrize(
+    ("y", "sentence"),
+    [
+        (np.zeros((40, 4, 4), np.float32), "of type float32; a segmentation needs masks"),
+        (np.zeros(40, np.int64), r"has targets \[16\] of type int64"),
+        (np.full((40, 4, 4), -1), "The masks hold the number -1"),
+    ],
+)
+def test_what_is_no_mask_is_refused(tmp_path: Path, y: np.ndarray, sentence: str) -> None:
+    path = write_npz(tmp_path / "a.npz", x=np.zeros((40, 1, 4, 4), np.float32), y=y)
+    with pytest.raises(TaskError, match=sentence):
+        open_task(spec("arrays", path, options=(("purpose", "segmentation"),)))

@@ -63,3 +63,14 @@ def test_pickles_and_damaged_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(PIXELS[1:]))
     with pytest.raises(TaskError, match="more images than labels, or fewer"):
         open_task(spec("idx", tmp_path))
+
+
+def test_a_damaged_archive_is_refused_wherever_the_damage_is(tmp_path: Path) -> None:
+    whole = gzip.compress(idx(LABELS))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(PIXELS)))
+    for place in range(10, len(whole) - 8):
+        (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(
+            whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        )
+        with pytest.raises(TaskError):
+            open_task(spec("idx", tmp_path))

@@ -146,3 +146,17 @@ def test_a_purpose_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 9, "b": 9})
     with pytest.raises(TaskError, match="can be used for classification only, not for similarity"):
         open_task(spec("folder", tmp_path, options=(("purpose", "similarity"),)))
+
+
+def test_two_folders_that_mean_the_same_split_are_refused(tmp_path: Path) -> None:
+    for split in ("train", "training", "val", "test"):
+        write_folder(tmp_path / split, {"cat": 3, "dog": 3})
+    with pytest.raises(TaskError, match="has train and training, which mean the same split"):
+        open_task(spec("folder", tmp_path))
+
+
+def test_an_image_that_would_not_fit_into_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path, {"cat": 20, "dog": 20})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)
+    with pytest.raises(TaskError, match=r"\.png is no image that can be read"):
+        open_task(spec("folder", tmp_path)).info(None)

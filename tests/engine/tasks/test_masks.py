@@ -72,3 +72,22 @@ def test_masks_of_different_sizes_ask_for_one(tmp_path: Path) -> None:
         list(open_task(spec("masks", tmp_path)).batches(Split.CALIBRATE))
     (_, y), *_ = open_task(spec("masks", tmp_path, size=(4, 4))).batches(Split.CALIBRATE)
     assert y.shape == (16, 4, 4)
+
+
+def test_masks_of_0_and_255_alone_are_refused_because_255_does_not_count(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    for file in (tmp_path / "masks").iterdir():
+        Image.fromarray(np.asarray(Image.open(file)) * np.uint8(255)).save(file)
+    with pytest.raises(TaskError, match="0 and 255 only, and 255 marks what does not count"):
+        open_task(spec("masks", tmp_path))
+
+
+def test_an_image_of_which_no_pixel_counts_teaches_nothing(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    task = open_task(spec("masks", tmp_path))
+    x, y = next(task.batches(Split.CALIBRATE))
+    loss = task.loss(bright, (x, torch.full_like(y, 255)))
+    assert loss is not None and loss.item() == 0.0
+    mixed = torch.cat([y[:1], torch.full_like(y[:1], 255)])
+    parts = [task.loss(bright, given) for given in ((x[:2], mixed), (x[:1], y[:1]))]
+    assert parts[0] is not None and parts[0].item() == pytest.approx(float(parts[1]))  # type: ignore[arg-type]

@@ -42,3 +42,16 @@ def test_a_direction_that_was_read_off_the_name_is_told() -> None:
         (remark,) = assumed(metric(name), {name: 0.5}, "task.py")
         assert str(remark).startswith(direction) and "evaluate in task.py" in str(remark)
     assert assumed(metric("nll"), {"nll": 0.5, "higher_is_better": False}, "task.py") == ()
+
+
+@pytest.mark.parametrize("name", ["accuracy", "val_acc", "top-1", "top5", "Top1Accuracy", "test accuracy"])
+def test_an_accuracy_on_n_samples_has_the_error_of_a_share(name: str) -> None:
+    assert metric(name, n=400).error == pytest.approx(0.025) and metric(name, n=400).certain
+    assert metric(name, n=400, standard_error=0.1).error == 0.1
+    assert metric(name).error == 0 and not metric(name).certain
+
+
+@pytest.mark.parametrize("name", ["f1", "mIoU", "balanced_accuracy", "pixel_accuracy", "loss", "auc"])
+def test_other_metrics_have_an_error_where_it_is_said(name: str) -> None:
+    assert metric(name, n=400).error == 0 and not metric(name, n=400).certain
+    assert metric(name, n=400, standard_error=0.1).certain

@@ -282,3 +282,12 @@ def test_a_loader_over_a_stream_is_opened_though_it_refuses_to_say_its_length(tm
     task = written(tmp_path, text)
     assert task.batch_count(Split.CALIBRATE) == 0
     assert len(list(task.batches(Split.CALIBRATE))) == task.batch_count(Split.CALIBRATE) == 3
+
+
+@pytest.mark.parametrize(("arguments", "told"), [("model", True), ("model, split", False)])
+def test_a_metric_that_takes_no_split_is_told_to_choose_and_report_by_the_same(
+    tmp_path: Path, arguments: str, told: bool
+) -> None:
+    task = written(tmp_path, f"def evaluate({arguments}): return {{'accuracy': 0.5, 'n': 10}}")
+    finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+    assert any("takes no split" in str(one) for one in task.remarks) is told  # type: ignore[attr-defined]

@@ -62,18 +62,20 @@ def test_values_that_are_no_numbers_are_refused() -> None:
         ((0, 1), 2, False, {0: 0, 1: 1}),
         ((0, 1), 3, True, {0: 1, 1: 2}),
         ((5, 6), 0, True, {5: 5, 6: 6}),
+        ((0, 1, 2), 3, True, {1: 1, 2: 2}),  # 0 stands above the others, and no box has it
+        ((0, 1, 2), 4, True, {0: 1, 1: 2, 2: 3}),
     ],
 )
 def test_categories_become_the_models_numbers(
     ids: tuple[int, ...], classes: int, background: bool, expected: dict[int, int]
 ) -> None:
-    assert numbering(ids, classes, background) == expected
+    assert numbering(ids, classes, background, used=ids[1:]) == expected
 
 
 @pytest.mark.parametrize(("ids", "classes", "background"), [((0, 1), 2, True), ((1, 2, 4), 9, False)])
 def test_another_number_of_classes_is_refused(ids: tuple[int, ...], classes: int, background: bool) -> None:
     with pytest.raises(TaskError, match=f"tells {classes} classes apart"):
-        numbering(ids, classes, background)
+        numbering(ids, classes, background, used=ids)
 
 
 def _rows(images: list[tuple[Any, Any, list[float]]]) -> Any:

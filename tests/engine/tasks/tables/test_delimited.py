@@ -218,3 +218,20 @@ def test_classes_in_words_are_numbered_in_an_order_that_is_given(tmp_path: Path)
     for x, y in task.batches(Split.CALIBRATE):
         assert torch.equal(y, x[:, 0].long() + 1)
     assert opened(path, classes='["low", "medium"]').info(None).classes == ("high", "low", "medium")
+
+
+def test_quotation_marks_that_enclose_no_cell_stay_in_a_tsv_and_are_told_in_a_csv(tmp_path: Path) -> None:
+    texts = [f'"word {n}' if n % 10 == 0 else f'"So" it {n}' if n % 10 == 5 else f"word {n}" for n in range(40)]
+    lines = [f"{text}\t{n % 2}" for n, text in enumerate(texts)]
+    table = Delimited(Path(write_csv(tmp_path / "a.tsv", "text\tlabel", *lines)))
+    assert list(table.column("text").take(np.arange(40))) == texts
+    with pytest.raises(TaskError, match=r"record 2: .* Where a cell holds quotation marks, put it into"):
+        Delimited(Path(write_csv(tmp_path / "a.csv", "text,label", *(line.replace("\t", ",") for line in lines))))
+
+
+def test_names_may_be_numbers_and_have_spaces_around_them(tmp_path: Path) -> None:
+    rows = [f"{n / 4},{n / 7},{n}" for n in range(40)]
+    table = Delimited(Path(write_csv(tmp_path / "a.csv", "0,1, target", *rows)))
+    assert table.named and list(table.kinds) == ["0", "1", "target"] and len(table.column("target")) == 40
+    bare = Delimited(Path(write_csv(tmp_path / "b.csv", "0,1,word", *(f"{n},1,a" for n in range(40)))))
+    assert not bare.named and len(bare.column("1")) == 41
