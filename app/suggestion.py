@@ -61,6 +61,7 @@ class Suggestion(QObject):
         removed = contents.removed | (contents.marked & decided)
         locked = decided & ~contents.marked
         arguments = (contents.analysis, scores, contents.wanted, removed, locked, contents.table)
+        self._pool.clear()  # what waits was asked for before the goal was changed
         self._pool.start(_Search(self._bridge, arguments, revision))
 
     def close(self) -> None:

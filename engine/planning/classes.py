@@ -155,7 +155,8 @@ def _rank(
     """Fill in what `Candidate` says about the structures of one class; the strongest block of a class stays."""
     numbers = np.concatenate([one.first + np.flatnonzero(markable[one.structures]) for one in members])
     values = scores[numbers]
-    order = np.argsort(values, kind="stable")
+    within = np.concatenate([_shares(scores[one.structures], markable[one.structures]) for one in members])
+    order = np.lexsort((within, values))
     rank[numbers[order]] = np.arange(len(values)) / len(values)
     worth = values
     if values.min() < 0:  # nothing is worth less than nothing: a sum over a block would be noise, a share of it a gain
@@ -163,6 +164,14 @@ def _rank(
     value[numbers] = worth / (float(worth.mean()) or 1.0)
     if members[0].kind is Kind.BLOCK:
         rank[numbers[order[-1]]] = np.nan
+
+
+def _shares(scores: NDArray[np.float64], markable: Mask) -> NDArray[np.float64]:
+    """[markable] share of a set that is weaker, so that what is equal goes evenly from all sets of a class."""
+    values = scores[markable]
+    shares = np.empty(len(values))
+    shares[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / max(len(values), 1)
+    return shares
 
 
 def _candidate(

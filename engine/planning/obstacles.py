@@ -8,15 +8,15 @@ import numpy as np
 
 from ..errors import Message, PlanError
 from ..phrases import Phrase, all_of, any_of, listed
-from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from .classes import DEFAULT_KINDS
 from .meter import Amounts
 from .protocol import Cost, Goal
 
 Nearest = Callable[[Goal, Mask, bool], Amounts]
 """[K] the lowest costs that a goal and locks [S] allow; true: as if everything had a score."""
-SHOWN = 3
-"""Places named in a sentence."""
+SHOWN, TRIED = 3, 12
+"""Places named in a sentence, and looked at for that: each takes as long as finding the lowest costs once."""
 COST_TEMPLATES = {
     Cost.MACS: "the MACs",
     Cost.PARAMETERS: "the parameters",
@@ -98,28 +98,56 @@ def _obstacles(
         found = nearest(way.goal, way.locked, way.rated)
         if ((found < lowest) & (lowest > limits)).any():
             enough = bool((found <= limits).all())
-            advice = _unlock(way.advice, _locks(analysis, goal, nearest, locked, lowest) if way.name == "locks" else [])
+            advice = way.advice
+            if way.name == "locks":
+                advice = _unlock(analysis, goal, limits, nearest, locked, lowest, enough) or advice
             if enough:
                 advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
             yield way.name, advice, enough
 
 
-def _unlock(advice: Message, blamed: list[str]) -> Message:
-    """Advice with the places where it helps, as far as there are any."""
-    where = {"layers": listed(blamed)} if blamed else {}
-    return Message("advice.unlock_in", "unlock some structures of {layers}", where) if blamed else advice
+def _unlock(
+    analysis: Analysis,
+    goal: Goal,
+    limits: Amounts,
+    nearest: Nearest,
+    locked: Mask,
+    lowest: Amounts,
+    enough: bool,
+) -> Message | None:
+    """Advice that names where the locks lie that cost most; None where no set's own are to blame.
+
+    Where all locks gone are `enough`, and those that are named are not, it says that there are others.
+    """
+    gains = [(_gain(goal, nearest, locked, one, lowest), one) for one in _most_locked(analysis, locked)]
+    blamed = [one for gain, one in sorted(gains, key=lambda pair: -pair[0]) if gain > 0][:SHOWN]
+    if not blamed:
+        return None
+    layers = listed(dict.fromkeys(one.module for one in blamed))
+    free = locked.copy()
+    for one in blamed:
+        free[one.structures] = False
+    if enough and not (nearest(goal, free, False) <= limits).all():
+        template = "unlock some structures of {layers} and of others"
+        return Message("advice.unlock_also", template, {"layers": layers})
+    return Message("advice.unlock_in", "unlock some structures of {layers}", {"layers": layers})
 
 
-def _locks(analysis: Analysis, goal: Goal, nearest: Nearest, locked: Mask, lowest: Amounts) -> list[str]:
-    """Where the locks lie that cost most; none where no set's own are to blame."""
-    gains: list[tuple[float, str]] = []
-    for one in analysis.sets:
-        if locked[one.structures].any():
-            free = locked.copy()
-            free[one.structures] = False
-            gains.append((float(((lowest - nearest(goal, free, False)) / np.maximum(lowest, 1)).max()), one.module))
-    blamed = [module for gain, module in sorted(gains, key=lambda pair: -pair[0]) if gain > 0]
-    return list(dict.fromkeys(blamed[:SHOWN]))
+def _gain(goal: Goal, nearest: Nearest, locked: Mask, one: CoupledSet, lowest: Amounts) -> float:
+    """Share of the lowest costs that the locks of one set stand for."""
+    free = locked.copy()
+    free[one.structures] = False
+    return float(((lowest - nearest(goal, free, False)) / np.maximum(lowest, 1)).max())
+
+
+def _most_locked(analysis: Analysis, locked: Mask) -> list[CoupledSet]:
+    """Sets with locks, at most `TRIED` of them: those with most weights in what is locked."""
+    size = [float(np.prod(tensor.shape)) for tensor in analysis.tensors]
+    weights = [
+        (float(locked[one.structures].mean()) * sum(size[tensor] for tensor, _ in one.touches), one)
+        for one in analysis.sets
+    ]
+    return [one for held, one in sorted(weights, key=lambda pair: -pair[0])[:TRIED] if held > 0]
 
 
 def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]:
@@ -167,12 +195,15 @@ def _asked(goal: Goal, number: int) -> Message:
 def _got(goal: Goal, number: int, lowest: int, original: int) -> str:
     limit = goal.limits[number]
     if limit.amount:
-        return amount(limit.cost, lowest)
+        return amount(limit.cost, lowest, up=True)
     return f"{np.ceil(lowest / max(original, 1) * 1000) / 1000:.1%}"
 
 
-def amount(cost: Cost, value: int) -> str:
-    """An amount of a cost in words: 1,234 or 1.23 MB or 4.56 ms."""
+def amount(cost: Cost, value: int, up: bool = False) -> str:
+    """An amount of a cost in words: 1,234 or 1.23 MB or 4.56 ms; rounded `up`, the least can be asked for."""
+    if up and value and cost not in (Cost.PARAMETERS, Cost.MACS):
+        last = 10 ** max(len(str(value)) - 3, 0)
+        value = -(-value // last) * last
     if cost is Cost.LATENCY:
         return f"{value / 1e6:.3g} ms"
     if cost in (Cost.PARAMETERS, Cost.MACS):

@@ -103,7 +103,7 @@ class Walk:
             if not fits[best]:
                 return
             move = moves[best]
-            if self.meter.peak >= 0 and (after[best] == self.costs).all():
+            if (after[best] == self.costs).all():
                 move = self._to(move.option, self._free(move))
             self._take(move, after[best])
 

@@ -8,6 +8,7 @@ metric on the *choose* split takes its place, at a whole pass for each structure
 
 from contextlib import closing, nullcontext
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ BASELINE = -1
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
     """[S] loss without the structure minus loss with it (or what the metric loses); NaN for what is not measured."""
     chosen = structures_of(subject.analysis, subject.removed, subject.choices)
+    if not len(chosen):
+        template = "Of what was selected nothing is left that could be taken away. Select other structures."
+        raise TaskError("scoring.nothing_selected", template)
     batches = _batches(subject)
     losses = _loss(subject, batches[:1], BASELINE, token) is not None
     known = subject.known
@@ -107,6 +111,10 @@ def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelTok
             if loss is None:
                 return None
             total += float(loss)
+    if structure == BASELINE and not isfinite(total):
+        raise TaskError(
+            "scoring.loss", "The loss of a calibrate batch is not a number. Check the data and the preprocessing."
+        )
     return total / len(batches)
 
 

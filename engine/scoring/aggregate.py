@@ -24,9 +24,8 @@ def structure_sums(places: Places, elements: Elements) -> tuple[NDArray[np.float
     """([S] sums of importances, [S] number of weights they are sums of)."""
     sums, counts = np.zeros(places.structures), np.zeros(places.structures)
     for place, importance in _importances(places, elements):
-        total, number = _on_place(places, place, importance)
-        sums += total
-        counts += number
+        np.add.at(sums, place.structures, _along(place, importance)[place.indices])
+        np.add.at(counts, place.structures, _weights(place, importance))
     return sums, counts
 
 
@@ -56,23 +55,23 @@ def _importances(places: Places, elements: Elements) -> Iterator[tuple[Place, ND
             yield place, importance
 
 
-def _on_place(
-    places: Places, place: Place, importance: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """([S] sums of importances, [S] numbers of weights) on one place."""
+def _along(place: Place, importance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sums of importances at each index of a place."""
     others = tuple(d for d in range(importance.ndim) if d != place.dim)
-    along = importance.sum(axis=others, dtype=np.float64)
-    sums: NDArray[np.float64] = np.zeros(places.structures)
-    np.add.at(sums, place.structures, along[place.indices])
-    owned: NDArray[np.float64] = np.bincount(place.structures, minlength=places.structures).astype(np.float64)
-    return sums, owned * (importance.size / max(place.size, 1))
+    return importance.sum(axis=others, dtype=np.float64)
+
+
+def _weights(place: Place, importance: NDArray[np.floating]) -> float:
+    """How many weights lie at an index of a place."""
+    return importance.size / max(place.size, 1)
 
 
 def _largest(places: Places, elements: Elements) -> NDArray[np.float64]:
     largest = np.full(places.structures, np.nan)
     for place, importance in _importances(places, elements):
-        sums, counts = _on_place(places, place, importance)
-        largest = np.fmax(largest, sums / counts)
+        own, number = np.unique(place.structures, return_inverse=True)
+        sums = np.bincount(number, _along(place, importance)[place.indices])
+        largest[own] = np.fmax(largest[own], sums / (np.bincount(number) * _weights(place, importance)))
     return largest
 
 

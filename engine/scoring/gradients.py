@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, TaskError
+from ..inputs import call
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.protocol import Split
 from .choices import Choices
@@ -68,6 +69,23 @@ def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator
         raise TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
 
 
+def each_with_gradients(subject: Subject, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
+    """As `each_batch`; before the first, the model makes what it keeps for later runs, and makes it without a graph."""
+    for number, (batch, progress) in enumerate(each_batch(subject, token, shown)):
+        if not number:
+            _settle(subject, batch, token)
+        yield batch, progress
+
+
+def _settle(subject: Subject, batch: Any, token: CancelToken) -> None:
+    from ..tracing.quiet import quiet_forward
+    from .interrupt import interruptible
+
+    assert subject.task is not None
+    with quiet_forward(subject.model), interruptible(token):
+        call(subject.model, subject.task.inputs(batch))
+
+
 def over_samples(
     subject: Subject,
     token: CancelToken,
@@ -82,7 +100,7 @@ def over_samples(
     assert subject.task is not None
     together = getattr(subject.task, "together", False)
     count, most = 0, sys.maxsize if subject.choices.batches else SAMPLES
-    for batch, progress in each_batch(subject, token, shown):
+    for batch, progress in each_with_gradients(subject, token, shown):
         total = min(most, progress.total * (1 if together else subject.task.spec.batch))
         for sample in [batch] if together else samples_of(batch, subject.task.inputs(batch)):
             check(token)

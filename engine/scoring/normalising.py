@@ -32,5 +32,5 @@ RULES: dict[Normalise, Callable[[Floats], Floats]] = {
     Normalise.MEAN: lambda values: _over(values, float(np.abs(values).mean())),
     Normalise.MAX: lambda values: _over(values, float(np.abs(values).max())),
     Normalise.L2: lambda values: _over(values, float(np.sqrt(np.square(values).sum()))),
-    Normalise.STANDARD: lambda values: _over(values - values.mean(), float(values.std())),
+    Normalise.STANDARD: lambda values: _over(values - values.mean(), float(values.std()) if np.ptp(values) else 0.0),
 }

@@ -64,12 +64,17 @@ def sensitivity(
         points: What was measured before is taken from here, and every new point is kept here at once.
         token: Stops the job; what was measured stays in `points`.
     """
+    unrated = [number for number in numbers if not _rated(subject, number)]
+    numbers = tuple(number for number in numbers if number not in unrated)
     sets = [subject.analysis.sets[number] for number in numbers]
+    if not numbers:
+        template = "{criterion} has rated none of these layers: nothing says what would go first. Choose another one."
+        raise SecateurError("sensitivity.unrated", template, criterion=subject.criterion)
     removed = removals(subject.analysis, subject.removed, numbers, shares)
     wanted = trials(removed, numbers)
     baseline = yield from _known(subject, (-1, 0), points, token, Progress("Evaluating", 0, len(wanted)))
     found: dict[tuple[int, int], Metric] = {}
-    notes: list[Message] = []
+    notes = [_left_out(subject, number) for number in unrated]
     for done, point in enumerate(wanted):
         one = subject.analysis.sets[point[0]]
         words = {"count": point[1], "of": remaining(one, subject.removed), "layer": one.module or one.name}
@@ -87,6 +92,18 @@ def sensitivity(
     )
     keys = tuple(one.key for one in sets)
     return Sensitivity(subject.criterion, baseline, keys, np.array(shares), removed, values, errors, tuple(notes))
+
+
+def _rated(subject: Subject, number: int) -> bool:
+    """Whether all that a set still has has a score: else its order would be that of its numbers."""
+    there = subject.analysis.sets[number].structures
+    return bool(np.isfinite(subject.scores[there][~subject.removed[there]]).all())
+
+
+def _left_out(subject: Subject, number: int) -> Message:
+    one = subject.analysis.sets[number]
+    words = {"layer": one.module or one.name, "criterion": subject.criterion}
+    return Message("sensitivity.no_score", "{layer}: not rated by {criterion}, and therefore left out", words)
 
 
 def _number(found: Mapping[tuple[int, int], Metric], pair: tuple[int, int], baseline: Metric, name: str) -> float:

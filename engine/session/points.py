@@ -114,11 +114,17 @@ def points_of(folder: Path, state: State, live: "Live", task: TaskSpec, how: tup
         "removed": state.removed,
         "edits": to_plain(state.edits),
         "source": [spec.source, code, live.analysis.recorded],
-        "task": [to_plain(task), data],
+        "task": [to_plain(task), data, _given(live)],
         "before": opened if max(code[1], data[1]) > opened else 0.0,
         "how": how,
     }
     return named_by(folder, content)
+
+
+def _given(live: "Live") -> str:
+    """What tells the data of a task apart that no files tell apart; "" where files do."""
+    tell = getattr(live.task, "given", None)
+    return "" if tell is None else str(tell())
 
 
 def file_of(spec: ModelSpec) -> str:

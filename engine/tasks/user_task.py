@@ -6,6 +6,7 @@ metric is top-1 where batches are (inputs, class numbers), and otherwise agreeme
 a dict of names.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from ..errors import Message, TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
+from ..tracing.quiet import same_draws
 from .answers import ask, evaluating, logits, told
 from .lesson import Lesson
 from .measuring import measure
@@ -29,6 +31,8 @@ from .user_file import UserFile
 from .user_metric import Answering, assumed, to_metric
 
 SHOWN = 5
+FIRST = (Split.CALIBRATE, Split.CHOOSE)
+"""Whose first batches tell data apart: what is kept was measured on these."""
 
 
 def open_file(spec: TaskSpec) -> "UserTask":
@@ -91,6 +95,20 @@ class UserTask:
                 with suppress(TypeError):  # a loader over a stream has a length, and refuses to say it
                     self._counts[split] = len(given)
         return self._counts.get(split, 0)
+
+    def given(self) -> str:
+        """sha256 of what tells apart what the file reads: its first batches, and the Python files beside it."""
+        digest = hashlib.sha256()
+        for place in sorted(self.file.path.parent.glob("*.py")):
+            state = place.stat()
+            digest.update(f"{place.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+        with same_draws():
+            batches = [self._first(split) for split in FIRST] if self.file.defines("batches") else []
+        for path, one in named_arrays(batches):
+            tensor = torch.as_tensor(one).detach().cpu().contiguous()
+            digest.update(f"{path} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def inputs(self, batch: Any) -> Inputs:
         """The model's inputs: the file's `inputs(batch)`, a bare tensor, or the first of a pair."""

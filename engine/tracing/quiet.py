@@ -27,7 +27,7 @@ def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
-        stack.enter_context(_same_draws())
+        stack.enter_context(same_draws())
         stack.enter_context(making_anew(model))
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it was written
             stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -47,7 +47,7 @@ def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
 
 
 @contextmanager
-def _same_draws() -> Generator[None]:
+def same_draws() -> Generator[None]:
     """The same random numbers at every run; the global generators are as before afterwards."""
     own, arrays = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()

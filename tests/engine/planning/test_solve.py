@@ -13,6 +13,7 @@ from torch import nn
 from secateur.engine.errors import PlanError
 from secateur.engine.planning.classes import step
 from secateur.engine.planning.goal import DEFAULT_KINDS, in_scope, solve, suggest, touching
+from secateur.engine.planning.obstacles import amount
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.session.plain import from_json, to_json
 from secateur.engine.structures.analyse import analyse
@@ -282,3 +283,30 @@ def test_a_goal_without_limits_or_with_an_unknown_type_is_refused():
 def test_a_goal_comes_back_from_json():
     goal = Goal((Limit(Cost.SIZE, amount=7),), ("a", "*.b"), 2, 0.1, 8, {"head": 2}, (Kind.BLOCK, Kind.FILTER), "int8")
     assert from_json(to_json(goal), Goal) == goal
+
+
+@pytest.mark.parametrize("scores", ["ones", "zeros", "half"])
+def test_what_is_rated_alike_goes_evenly_from_all_layers(scores: str):
+    analysis = stack(8, 64)
+    noise = np.maximum(np.random.default_rng(0).normal(size=analysis.count), 0)
+    given = {"ones": np.ones(analysis.count), "zeros": np.zeros(analysis.count), "half": noise}[scores]
+    marks = solve(analysis, given, limited(Cost.MACS, 0.5), analysis.empty(), analysis.empty()).removed
+    left = [kept(marks, one) for one in analysis.sets]
+    assert max(left) - min(left) <= (8 if scores == "half" else 2)
+
+
+def test_locks_that_are_named_are_said_to_be_enough_only_where_they_are():
+    analysis = stack(8, 32)
+    none, rated = analysis.empty(), np.arange(analysis.count, dtype=float)
+    locked = np.arange(analysis.count) % 8 > 0
+    with pytest.raises(PlanError, match=r"of layer\d, layer\d, layer\d and of others \(that is enough\)"):
+        solve(analysis, rated, limited(Cost.MACS, 0.1), none, locked)
+    locked[3 * 32 :] = False
+    with pytest.raises(PlanError, match=r"unlock some structures of layer\d, layer\d, layer\d \(that is enough\)"):
+        solve(analysis, rated, limited(Cost.MACS, 0.05), none, locked)
+
+
+def test_the_least_that_is_told_can_be_asked_for():
+    assert amount(Cost.SIZE, 313_200) == "313 kB" and amount(Cost.SIZE, 313_200, up=True) == "314 kB"
+    assert amount(Cost.LATENCY, 1_234_000, up=True) == "1.24 ms" and amount(Cost.PEAK, 999_900, up=True) == "1 MB"
+    assert amount(Cost.MACS, 313_201, up=True) == "313,201" and amount(Cost.SIZE, 40, up=True) == "40 bytes"

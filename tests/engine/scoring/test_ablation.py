@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.scoring.ablation import BASELINE, structures_of
 from secateur.engine.scoring.choices import Choices
@@ -103,3 +104,13 @@ def test_the_last_structure_of_a_set_is_not_taken_away() -> None:
     heads = next(s for s in analysis.sets if s.kind is Kind.HEAD)
     removed[heads.first + 1 : heads.first + heads.count] = True
     assert heads.first not in structures_of(analysis, removed, Choices())
+
+
+def test_a_loss_that_is_no_number_and_a_selection_of_nothing_are_told() -> None:
+    net, task, analysis = _subject()
+    given = net, analysis, analysis.empty(), "ablation", task
+    with pytest.raises(TaskError, match="nothing is left that could be taken away"):
+        finish(score(*given, choices=Choices(selection={"nope": [0]})))
+    task.given = [(images * torch.nan, labels) for images, labels in task.given]
+    with pytest.raises(TaskError, match="The loss of a calibrate batch is not a number"):
+        finish(score(*given))

@@ -164,3 +164,27 @@ def test_pairs_whose_loss_compares_them_count_as_one_batch(tmp_path: Path) -> No
     expected = torch.stack(found).mean(0).detach()
     scores = finish(score(net, analysis, analysis.empty(), "gates", task, choices=PLAIN))[neurons]
     assert expected.max() > 0 and np.allclose(scores, expected, rtol=1e-4)
+
+
+class _Caching(nn.Module):
+    """Keeps what it makes of a parameter, in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.mix = nn.Linear(6, 8), nn.Linear(8, 5), nn.Parameter(torch.randn(5))
+        self.kept: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, 6] to [N, 5]."""
+        if self.kept is None:
+            self.kept = self.mix.softmax(0)
+        return self.last(self.first(x).relu()) * self.kept
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "gates", "fisher"])
+def test_what_a_model_keeps_of_a_pass_has_no_graph_of_it(criterion: str) -> None:
+    task = GivenTask(torch.randn(16, 6), 5, 4)
+    analysis = analyse(_Caching().eval(), task.example_inputs())
+    net = _Caching().eval()
+    finish(score(net, analysis, analysis.empty(), criterion, task))
+    assert net.kept is not None and not net.kept.requires_grad

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from torch import nn
 
-from secateur.engine.errors import TaskError
+from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Goal
+from secateur.engine.scoring.choices import Choices
 from secateur.engine.sensitivity.protocol import Sensitivity, Trial
 from secateur.engine.sensitivity.trials import removals, sets_of, trials
 from secateur.engine.session.client import SESSION
 from secateur.engine.session.session import Session
-from secateur.engine.structures.analysis import Kind
+from secateur.engine.structures.analysis import Kind, identities
 from secateur.engine.tasks.protocol import Split
 from tests.engine.session.small import write_project
 
@@ -201,3 +202,17 @@ def test_sensitivity_needs_data(tmp_path: Path):
     finish(session.open(replace(spec, task=None, input_shape=(1, 1, 8, 8)), evaluate=False))
     with pytest.raises(TaskError, match="needs data"):
         finish(session.sensitivity("s0", "l1"))
+
+
+def test_what_a_criterion_did_not_rate_is_left_out_and_said(session: Session):
+    sets = [one for one in session.analysis.sets if one.kind is Kind.FILTER]
+    chosen = session.analysis.empty()
+    chosen[sets[0].structures] = True
+    choices = Choices(selection=identities(session.analysis, chosen))
+    goal = Goal((), kinds=tuple(one.kind for one in session.analysis.sets if one.kind is not Kind.BLOCK))
+    found = finish(session.sensitivity("s0", "ablation", SHARES, goal, choices))
+    assert found.keys == (sets[0].key,)
+    assert any("not rated by ablation, and therefore left out" in str(note) for note in found.notes)
+    with pytest.raises(SecateurError, match="has rated none of these layers"):
+        others = tuple(kind for kind in goal.kinds if kind is not Kind.FILTER)
+        finish(session.sensitivity("s0", "ablation", SHARES, Goal((), kinds=others), choices))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -291,3 +292,25 @@ def test_a_metric_that_takes_no_split_is_told_to_choose_and_report_by_the_same(
     task = written(tmp_path, f"def evaluate({arguments}): return {{'accuracy': 0.5, 'n': 10}}")
     finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
     assert any("takes no split" in str(one) for one in task.remarks) is told  # type: ignore[attr-defined]
+
+
+READING = """
+import numpy, torch
+from torch.utils.data import DataLoader, TensorDataset
+
+def batches(split):
+    x = torch.from_numpy(numpy.load(__file__.replace("task.py", "x.npy")))
+    return DataLoader(TensorDataset(x, x.argmax(1)), 4, shuffle=True)
+"""
+
+
+def test_data_that_the_file_reads_and_files_beside_it_tell_measurements_apart(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32))
+    task = written(tmp_path, READING)
+    given = [task.given()]  # type: ignore[attr-defined]
+    assert task.given() == given[0]  # type: ignore[attr-defined]
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32))
+    given.append(task.given())  # type: ignore[attr-defined]
+    (tmp_path / "losses.py").write_text("")
+    given.append(task.given())  # type: ignore[attr-defined]
+    assert len(set(given)) == 3
