@@ -24,6 +24,7 @@ from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best import Recovered, better
 from .features import Features
 from .isolation import modes_kept, pinned, seed_others, working_copy
+from .layout import channels_last
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair, require_possible
 from .reading_layers import Kept
@@ -101,7 +102,9 @@ def _run(training: Training, reference: tuple[nn.Module, Kept], checkpoint: Chec
     best = (yield from _first(training, *reference)) if found is None else None
     models = training.student, training.teacher
     with placed(training.device, *models), in_single(training.student) as training.own_types:
-        return (yield from _trained(training, best, found or {}, checkpoint))
+        whole = () if training.own_types else models  # what is widened on the way is not tried by itself
+        with channels_last(whole, training.task.example_inputs, training.device):
+            return (yield from _trained(training, best, found or {}, checkpoint))
 
 
 def _trained(

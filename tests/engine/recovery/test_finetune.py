@@ -140,7 +140,7 @@ def test_a_cancel_stops_inside_a_batch() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             Slow.passed += 1
-            if torch.is_grad_enabled():
+            if torch.is_grad_enabled() and len(x) > 2:  # no trial of the layout
                 token.set()  # as a person would, in the middle of a long forward
             return x
 
