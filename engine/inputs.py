@@ -55,11 +55,18 @@ def named_arrays(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def alike(given: Any, inputs: Inputs) -> bool:
-    """Whether a call with `given` tensors was one with these inputs, by their order; wherever either lies."""
-    pairs = [[one for _, one in named_arrays(tree)] for tree in (given, inputs)]
-    if len(pairs[0]) != len(pairs[1]):
+    """Whether all of these inputs are among the tensors that a call was `given`, wherever either lies."""
+    there = [one for _, one in named_arrays(given)]
+    return all(any(_same(a, b) for a in there) for _, b in named_arrays(inputs))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if a.shape != b.shape:
         return False
-    return all(a is b or (a.shape == b.shape and bool((a == b.to(a)).all())) for a, b in zip(*pairs, strict=True))
+    b = b.to(a)
+    return bool(((a == b) | ((a != a) & (b != b))).all())  # what is no number is the same as itself
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:

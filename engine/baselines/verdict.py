@@ -145,8 +145,8 @@ def _no_number(result: Result) -> Message:
 
 def _no_error(result: Result) -> Message:
     template = (
-        "The standard error of {name} is not known, so that a difference to the baselines may be chance. Let evaluate "
-        "in the task.py return 'standard_error' too."
+        "The standard error of {name} is not known, so that a difference to the baselines may be chance. Report on "
+        "more samples, or let evaluate in a task.py return 'standard_error' too."
     )
     return Message("baselines.no_error", template, {"name": result.metric.name})
 

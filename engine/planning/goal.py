@@ -88,7 +88,7 @@ def solve(
         found = _plan(meter, scores, goal, removed, locked, limits)
         if found is None:
             nearest, unrated = partial(_nearest, meter, scores, removed), int((np.isnan(scores) & ~removed).sum())
-            raise unreachable(analysis, goal, original, limits, nearest, locked, told, unrated)
+            raise unreachable(analysis, goal, original, limits, nearest, locked, meter.measure, told, unrated)
         plan = found
     return Planned(plan, reached(analysis, goal, plan, latencies))
 

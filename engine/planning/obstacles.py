@@ -47,6 +47,7 @@ def unreachable(
     limits: Amounts,
     nearest: Nearest,
     locked: Mask,
+    measure: Callable[[Mask], Amounts],
     blocks: bool = True,
     unrated: int = 0,
 ) -> PlanError:
@@ -62,12 +63,13 @@ def unreachable(
         limits: [K] what was asked, as amounts.
         nearest: Finds how far one gets.
         locked: [S] what must not be marked.
+        measure: [K] what a plan [S] costs.
         blocks: Whole blocks might be allowed: their costs are known.
         unrated: How many structures have no score, and can therefore not go.
     """
     lowest = nearest(goal, locked, False)
     ways = _ways(goal, locked, blocks, unrated)
-    obstacles = list(_obstacles(analysis, goal, limits, nearest, locked, lowest, ways))
+    obstacles = list(_obstacles(analysis, goal, limits, nearest, measure, locked, lowest, ways))
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
     words: dict[str, Any] = {
@@ -89,6 +91,7 @@ def _obstacles(
     goal: Goal,
     limits: Amounts,
     nearest: Nearest,
+    measure: Callable[[Mask], Amounts],
     locked: Mask,
     lowest: Amounts,
     ways: Iterator[Way],
@@ -100,7 +103,7 @@ def _obstacles(
             enough = bool((found <= limits).all())
             advice = way.advice
             if way.name == "locks":
-                advice = _unlock(analysis, goal, limits, nearest, locked, lowest, enough) or advice
+                advice = _unlock(analysis, goal, limits, nearest, measure, locked, lowest, enough) or advice
             if enough:
                 advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
             yield way.name, advice, enough
@@ -111,6 +114,7 @@ def _unlock(
     goal: Goal,
     limits: Amounts,
     nearest: Nearest,
+    measure: Callable[[Mask], Amounts],
     locked: Mask,
     lowest: Amounts,
     enough: bool,
@@ -119,7 +123,7 @@ def _unlock(
 
     Where all locks gone are `enough`, and those that are named are not, it says that there are others.
     """
-    gains = [(_gain(goal, nearest, locked, one, lowest), one) for one in _most_locked(analysis, locked)]
+    gains = [(_gain(goal, nearest, locked, one, lowest), one) for one in _most_locked(analysis, measure, locked)]
     blamed = [one for gain, one in sorted(gains, key=lambda pair: -pair[0]) if gain > 0][:SHOWN]
     if not blamed:
         return None
@@ -140,14 +144,23 @@ def _gain(goal: Goal, nearest: Nearest, locked: Mask, one: CoupledSet, lowest: A
     return float(((lowest - nearest(goal, free, False)) / np.maximum(lowest, 1)).max())
 
 
-def _most_locked(analysis: Analysis, locked: Mask) -> list[CoupledSet]:
-    """Sets with locks, at most `TRIED` of them: those with most weights in what is locked."""
-    size = [float(np.prod(tensor.shape)) for tensor in analysis.tensors]
-    weights = [
-        (float(locked[one.structures].mean()) * sum(size[tensor] for tensor, _ in one.touches), one)
-        for one in analysis.sets
-    ]
-    return [one for held, one in sorted(weights, key=lambda pair: -pair[0])[:TRIED] if held > 0]
+def _most_locked(analysis: Analysis, measure: Callable[[Mask], Amounts], locked: Mask) -> list[CoupledSet]:
+    """Sets with locks, at most `TRIED` of them: those that save most beside the smallest plan that locks allow."""
+    smallest = ~locked
+    for one in analysis.sets:
+        if one.kind is Kind.BLOCK:
+            smallest[one.structures] = False
+        elif smallest[one.structures].all():
+            smallest[one.first] = False
+    costs = measure(smallest)
+    saved: list[tuple[float, CoupledSet]] = []
+    for one in analysis.sets:
+        if locked[one.structures].any():
+            without = smallest.copy()
+            without[one.structures] = True
+            without[one.first] = one.kind is Kind.BLOCK
+            saved.append((float(((costs - measure(without)) / np.maximum(costs, 1)).max()), one))
+    return [one for _, one in sorted(saved, key=lambda pair: -pair[0])[:TRIED]]
 
 
 def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]:

@@ -33,7 +33,7 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
     Returns:
         How many batches were used; 0 where the model has no such layer.
     """
-    norms, done, seen = norms_of(model), 0, 0
+    norms, done = norms_of(model), 0
     if not norms:
         return done
     before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
@@ -41,13 +41,9 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
     try:
         for norm in norms:
             norm.reset_running_stats()
+        seen = dict.fromkeys(norms, 0)
         for batch in trainable_batches(model, task, seed=0, limit=BATCHES):
-            inputs = task.inputs(batch)
-            count = batch_size(inputs)
-            seen += count
-            for norm in norms:
-                norm.momentum = count / seen
-            _observe(model, norms, inputs, token or NeverCancelled())
+            _observe(model, seen, task.inputs(batch), token or NeverCancelled())
             done += 1
             yield Progress("Measuring BatchNorm statistics", done, total)
     except BaseException:
@@ -70,14 +66,25 @@ def trainable_batches(model: nn.Module, task: Task, seed: int, limit: int | None
             yield batch
 
 
-def _observe(model: nn.Module, norms: list[_BatchNorm], inputs: Inputs, token: CancelToken) -> None:
-    """One forward in which only BatchNorm is in train mode."""
+def _observe(model: nn.Module, seen: dict[_BatchNorm, int], inputs: Inputs, token: CancelToken) -> None:
+    """One forward in which only BatchNorm is in train mode; `seen` counts the samples that each has had."""
     check(token)
-    with modes_kept(model), torch.no_grad(), interruptible(token):
-        model.eval()
-        for norm in norms:
-            norm.training = True
-        call(model, inputs)
+    count = batch_size(inputs)
+
+    def weigh(norm: _BatchNorm, _inputs: Any) -> None:
+        seen[norm] += count
+        norm.momentum = count / seen[norm]
+
+    handles = [norm.register_forward_pre_hook(weigh) for norm in seen]
+    try:
+        with modes_kept(model), torch.no_grad(), interruptible(token):
+            model.eval()
+            for norm in seen:
+                norm.training = True
+            call(model, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _restore(norm: _BatchNorm, buffers: list[torch.Tensor], counters_only: bool) -> None:

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..devices import CPU, placed
@@ -48,16 +47,11 @@ def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recove
         yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
         if best is not None and not _as_good(metric, best.metric):
             return best
-        state = {name: _taken(tensor) for name, tensor in copy.state_dict().items()}
+        state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}
     same = best is not None and metric.value == best.metric.value
     since = best.best_epoch if best is not None and same else epoch
     improved = best is not None and (best.improved or not same)
     return Recovered(state, metric, epoch, step, since, improved=improved)
-
-
-def _taken(tensor: Tensor) -> Tensor:
-    """A copy on the CPU, in the usual order."""
-    return tensor.detach().to(CPU, copy=True, memory_format=torch.contiguous_format)
 
 
 def _as_good(metric: Metric, other: Metric) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from traceback import format_exc, format_exception
 from typing import Any
 
@@ -20,11 +21,12 @@ from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..tasks.protocol import Split, Task
+from ..tracing.quiet import same_draws
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best import Recovered, better
 from .features import Features
 from .isolation import modes_kept, pinned, seed_others, working_copy
-from .layout import channels_last
+from .layout import layout_of
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair, require_possible
 from .reading_layers import Kept
@@ -38,6 +40,10 @@ SPOKEN = 5
 
 SILENCE = 0.3
 """Seconds after which a point is given anyway."""
+
+
+STEPS = 1_000_003
+"""More than an epoch has, so that each has a seed of its own."""
 
 
 DATA = Message("recovery.the_data", "data")
@@ -102,9 +108,7 @@ def _run(training: Training, reference: tuple[nn.Module, Kept], checkpoint: Chec
     best = (yield from _first(training, *reference)) if found is None else None
     models = training.student, training.teacher
     with placed(training.device, *models), in_single(training.student) as training.own_types:
-        whole = () if training.own_types else models  # what is widened on the way is not tried by itself
-        with channels_last(whole, training.task.example_inputs, training.device):
-            return (yield from _trained(training, best, found or {}, checkpoint))
+        return (yield from _trained(training, best, found or {}, checkpoint))
 
 
 def _trained(
@@ -120,9 +124,11 @@ def _trained(
         for point in course_of(found):  # the curve is that of the whole training
             yield Progress(text, training.step, values=point)
     training.steps = position.batches * training.settings.epochs
+    layout = layout_of(training.student, training.teacher, partial(_attempt, training))
     while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
         try:
-            yield from _epoch(training, position, best, checkpoint)
+            with layout.channels_last():
+                yield from _epoch(training, position, best, checkpoint)
             with _keeping(training, position, best, checkpoint, METRIC, torch.get_rng_state()):
                 best = yield from better(best, training, position.epoch)
         except SecateurError as error:
@@ -133,6 +139,14 @@ def _trained(
         if checkpoint.due():
             checkpoint.save(training, position, best)
     return replace(best, epochs=position.epoch - 1, steps=training.step)
+
+
+def _attempt(training: Training) -> None:
+    """A step on a batch of which nothing stays, not even what it draws."""
+    with same_draws():
+        batch = next(trainable_batches(training.student, training.task, seed=training.settings.seed), None)
+        if batch is not None:
+            training.attempt(batch)
 
 
 def _stopped(error: SecateurError, position: Position, best: Recovered) -> Message:
@@ -168,7 +182,6 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     text = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", numbers)
     resumed, random = position.done, torch.get_rng_state()
     torch.set_rng_state(position.random)
-    seed_others(settings.seed * 1000 + position.epoch)  # by the epoch, so that one that is gone on with draws the same
     for number, (drawn, batch) in enumerate(_given(training, position, best, checkpoint, random), start=1):
         if number <= resumed:  # done before the break; the data is gone through again, for what it draws at random
             check(training.token)
@@ -235,6 +248,7 @@ def _given(
     batches, resumed = trainable_batches(training.student, training.task, seed=seed), position.done
     for given in itertools.count():
         random = torch.get_rng_state() if given >= resumed else student
+        seed_others((seed * STEPS + given) % 2**32)  # by the step: one that is gone on with draws the same
         with _keeping(training, position, best, checkpoint, DATA, random):
             batch = next(batches, None)
         if batch is None:

@@ -2,19 +2,19 @@
 
 That is the order in which the CPU's kernels work; in the usual one they bring everything into it and back. Only the
 weights of convolutions are laid out so, the rest follows. Code that insists on the usual order (`view` behind a
-convolution) is found by a trial, and left as it is.
+convolution, in the model or in the loss) is found by a trial, and left as it is.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..devices import CPU
-from ..inputs import Inputs, call
-from ..tracing.quiet import quiet_forward
+from ..jobs import Cancelled
 from ..tracing.reading import tensors_of
 
 FEWEST = 2
@@ -23,72 +23,83 @@ CLOSE = 1e-3
 """Of the largest answer, by which those of the two orders may be apart."""
 
 
-@contextmanager
-def channels_last(models: Sequence[nn.Module], examples: Callable[[], Inputs], device: str = CPU) -> Generator[bool]:
-    """Models with the weights of their convolutions laid out so, all of them or none; as before afterwards.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Weights [out, in / groups, height, width] of convolutions that may lie in the other order."""
 
-    Yields whether they are.
+    weights: Sequence[nn.Parameter]
+
+    @contextmanager
+    def channels_last(self) -> Generator[None]:
+        """Within this they lie so; afterwards their values are where they were before, in the usual order."""
+        before = [(one, one.data) for one in self.weights]
+        try:
+            for one, data in before:
+                one.data = data.contiguous(memory_format=torch.channels_last)
+            yield
+        finally:
+            for one, data in before:
+                data.copy_(one.data)
+                one.data = data
+
+
+def layout_of(student: nn.Module, teacher: nn.Module, attempt: Callable[[], None]) -> Layout:
+    """The convolutions of both models on the CPU, if an attempt gives the same answers in either order.
 
     Args:
-        models: Run on examples for the trial, in eval and in train mode; their weights and buffers keep their values.
-        examples: Gives a few samples.
-        device: Where the models are; elsewhere than on the CPU nothing is done.
+        student: Its answers are compared.
+        teacher: Runs beside it.
+        attempt: A step of the training of which nothing stays.
+
+    Raises:
+        Cancelled: In the attempt; what else it raises is told where it is done in earnest.
     """
-    weights = list({id(one): one for model in models for one in _weights(model)}.values())
-    if device != CPU or len(weights) < FEWEST:
-        yield False
-        return
+    layout = Layout([*_weights(student, teacher)])
+    if len(layout.weights) < FEWEST:
+        return Layout(())
     try:
-        yield _laid_out(models, examples, weights)
-    finally:
-        _lay(weights, torch.contiguous_format)
-
-
-def _weights(model: nn.Module) -> list[nn.Parameter]:
-    """[out, in / groups, height, width] of each convolution that has them to itself, in the usual order."""
-    found = (module.weight for module in model.modules() if isinstance(module, nn.Conv2d))
-    return [one for one in found if type(one) is nn.Parameter and one.is_contiguous() and _alone(one)]
-
-
-def _alone(weight: Tensor) -> bool:
-    """Whether nothing else lies in its memory."""
-    return weight.untyped_storage().nbytes() == weight.numel() * weight.element_size()
-
-
-def _laid_out(models: Sequence[nn.Module], examples: Callable[[], Inputs], weights: list[nn.Parameter]) -> bool:
-    try:
-        inputs = examples()
-        before = [_answers(model, inputs) for model in models]
-        _lay(weights, torch.channels_last)
-        same = all(map(_alike, before, [_answers(model, inputs) for model in models]))
-        for model in models if same else ():
-            _train(model, inputs)
-    except Exception:  # whatever it is: it is told where the model really runs
+        before = _answers(student, attempt)
+        with layout.channels_last():
+            after = _answers(student, attempt)
+        same = all(map(_alike, before, after)) and len(before) == len(after)
+    except Cancelled:
+        raise
+    except Exception:
         same = False
-    if not same:
-        _lay(weights, torch.contiguous_format)
-    return same
+    return layout if same else Layout(())
 
 
-def _lay(weights: list[nn.Parameter], order: torch.memory_format) -> None:
-    for one in weights:
-        one.data = one.data.contiguous(memory_format=order)
+def _weights(*models: nn.Module) -> Iterator[nn.Parameter]:
+    """Those that nothing else shares the memory of."""
+    tensors = {id(one): one for model in models for one in (*model.parameters(), *model.buffers())}
+    owners = Counter(map(_memory, tensors.values()))
+    found: dict[int, Any] = {
+        id(m.weight): m.weight for model in models for m in model.modules() if isinstance(m, nn.Conv2d)
+    }
+    for one in found.values():
+        usual = type(one) is nn.Parameter and one.device.type == "cpu" and one.is_contiguous()
+        if usual and owners[_memory(one)] == 1 and not one.is_shared():
+            yield one
 
 
-def _answers(model: nn.Module, inputs: Inputs) -> list[Tensor]:
-    with quiet_forward(model):
-        return [one for one in tensors_of(call(model, inputs)) if one.is_floating_point()]
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
 
 
-def _alike(before: list[Tensor], after: list[Tensor]) -> bool:
-    return all(float((a - b).abs().max()) <= CLOSE * float(a.abs().max()) for a, b in zip(before, after, strict=True))
+def _answers(student: nn.Module, attempt: Callable[[], None]) -> list[Tensor]:
+    """[*] the tensors of floats that the student answers with in an attempt."""
+    heard: list[Tensor] = []
+
+    def hear(_module: Any, _inputs: Any, outputs: Any) -> None:
+        heard.extend(one.detach().clone() for one in tensors_of(outputs) if one.is_floating_point())
+
+    handle = student.register_forward_hook(hear)
+    try:
+        attempt()
+    finally:
+        handle.remove()
+    return heard
 
 
-def _train(model: nn.Module, inputs: Inputs) -> None:
-    """A forward and a backward in train mode, of which nothing stays."""
-    parameters = [one for one in model.parameters() if one.requires_grad]
-    with quiet_forward(model, training=True), torch.enable_grad():
-        answers = [one.float().sum() for one in tensors_of(call(model, inputs)) if one.requires_grad]
-        if answers and parameters:
-            gradients: Any = torch.autograd.grad(torch.stack(answers).sum(), parameters, allow_unused=True)
-            del gradients
+def _alike(before: Tensor, after: Tensor) -> bool:
+    return not before.numel() or float((before - after).abs().max()) <= CLOSE * float(before.abs().max())

@@ -17,6 +17,7 @@ from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
 from ..tasks.lesson import Lesson
 from ..tasks.protocol import Task
+from ..tracing.quiet import quiet_forward
 from .distil import distillation_loss
 from .features import Features
 from .isolation import modes_kept
@@ -69,18 +70,29 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         with modes_kept(self.student, self.teacher), torch.enable_grad(), interruptible(self.token, parameters):
-            self.student.train()
-            self.teacher.eval()
-            device = parameters[0].device.type if parameters else "cpu"
-            half = torch.autocast(device, torch.bfloat16, enabled=self.settings.half)
-            with half, widening(self.student, self.own_types):
-                loss = self._loss(batch)
+            loss = self._in_training(batch)
             self._require_finite(loss)
             loss.backward()
         nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         self.optimizer.step()
         self.step += 1
         return float(loss.detach())
+
+    def attempt(self, batch: Any) -> None:
+        """What `train_on` computes of a batch, and nothing of it stays."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        quiet = quiet_forward(self.student, training=True)
+        with modes_kept(self.teacher), quiet, torch.enable_grad(), interruptible(self.token, parameters):
+            torch.autograd.grad(self._in_training(batch), parameters, allow_unused=True)
+
+    def _in_training(self, batch: Any) -> Tensor:
+        """The loss, with the student in train mode."""
+        self.student.train()
+        self.teacher.eval()
+        device = next((p.device.type for group in self.optimizer.param_groups for p in group["params"]), "cpu")
+        half = torch.autocast(device, torch.bfloat16, enabled=self.settings.half)
+        with half, widening(self.student, self.own_types):
+            return self._loss(batch)
 
     def _loss(self, batch: Any) -> Tensor:
         """The task's own loss and the distance to the teacher, in one forward of the student."""

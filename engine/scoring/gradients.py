@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, TaskError
-from ..inputs import call
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.protocol import Split
 from .choices import Choices
@@ -83,7 +82,7 @@ def _settle(subject: Subject, batch: Any, token: CancelToken) -> None:
 
     assert subject.task is not None
     with quiet_forward(subject.model), interruptible(token):
-        call(subject.model, subject.task.inputs(batch))
+        subject.task.loss(subject.model, batch)
 
 
 def over_samples(

@@ -67,7 +67,7 @@ def sensitivity(
     unrated = [number for number in numbers if not _rated(subject, number)]
     numbers = tuple(number for number in numbers if number not in unrated)
     sets = [subject.analysis.sets[number] for number in numbers]
-    if not numbers:
+    if unrated and not numbers:
         template = "{criterion} has rated none of these layers: nothing says what would go first. Choose another one."
         raise SecateurError("sensitivity.unrated", template, criterion=subject.criterion)
     removed = removals(subject.analysis, subject.removed, numbers, shares)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from ..errors import Message, TaskError
@@ -97,18 +98,27 @@ class UserTask:
         return self._counts.get(split, 0)
 
     def given(self) -> str:
-        """sha256 of what tells apart what the file reads: its first batches, and the Python files beside it."""
+        """sha256 of what tells apart what the file reads: the Python files beside it, and its first batches.
+
+        Batches that are others each time, as a loader with a random state of its own gives them, tell nothing.
+        """
         digest = hashlib.sha256()
         for place in sorted(self.file.path.parent.glob("*.py")):
-            state = place.stat()
-            digest.update(f"{place.name} {state.st_size} {state.st_mtime_ns}\n".encode())
-        with same_draws():
-            batches = [self._first(split) for split in FIRST] if self.file.defines("batches") else []
-        for path, one in named_arrays(batches):
-            tensor = torch.as_tensor(one).detach().cpu().contiguous()
-            digest.update(f"{path} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+            with suppress(OSError):
+                state = place.stat()
+                digest.update(f"{place.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+        first, again = self._content(), self._content()
+        digest.update(first if first == again else b"")
         return digest.hexdigest()
+
+    def _content(self) -> bytes:
+        """sha256 of the first batches of the splits that measurements are of, as far as there are any."""
+        digest = hashlib.sha256()
+        for split in FIRST if self.file.defines("batches") else ():
+            with same_draws(), suppress(TaskError):
+                for path, one in named_arrays(self._first(split)):
+                    digest.update(f"{split} {path}\n".encode() + _bytes_of(one))
+        return digest.digest()
 
     def inputs(self, batch: Any) -> Inputs:
         """The model's inputs: the file's `inputs(batch)`, a bare tensor, or the first of a pair."""
@@ -234,6 +244,19 @@ class UserTask:
         said = [predicted[i] if i < len(predicted) else "" for i in range(count)]
         words = in_words([x[i : i + 1] for i in range(count)], self.spec)
         return tuple(sample(x[i], known[i], said[i], words[i]) for i in range(count))
+
+
+def _bytes_of(one: Any) -> bytes:
+    """What an array or tensor holds; what lies in no memory of numbers as it is written."""
+    try:
+        if isinstance(one, torch.Tensor):
+            one = one.detach().cpu().contiguous().view(torch.uint8) if one.ndim else one.detach().cpu().numpy()
+        array = np.asarray(one)
+        return (
+            repr(one).encode() if array.dtype.hasobject else f"{array.dtype} {array.shape}\n".encode() + array.tobytes()
+        )
+    except (TypeError, ValueError, RuntimeError):
+        return repr(one).encode()
 
 
 def _several(given: Any) -> tuple[Any, ...]:

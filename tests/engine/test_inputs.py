@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from secateur.engine.inputs import at_batch, batch_size, call, few, inputs_of, named_arrays, read, write
+from secateur.engine.inputs import alike, at_batch, batch_size, call, few, inputs_of, named_arrays, read, write
 
 
 def test_a_model_is_called_with_what_it_is_given() -> None:
@@ -46,3 +46,9 @@ def test_names_nesting_and_flags_come_back_from_a_file(tmp_path) -> None:
 def test_what_is_no_array_is_not_written(tmp_path) -> None:
     with pytest.raises(TypeError, match="object"):
         write(tmp_path / "a.npz", {"x": object()})
+
+
+def test_a_call_is_alike_where_all_inputs_were_given() -> None:
+    x, other = torch.tensor([1.0, torch.nan]), torch.ones(2)
+    assert alike(((x,), {}), (x.clone(),)) and alike(((), {"ids": x, "labels": other}), {"ids": x.double()})
+    assert not alike(((other,), {}), (x,)) and not alike(((x[:1],), {}), (x,)) and not alike(((x,), {}), (x, other))

@@ -4,6 +4,7 @@ Intersections and unions are summed over all images before they are divided, as 
 (Everingham et al. 2010). What a model answers at a lower resolution is enlarged to that of the masks.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,24 +29,38 @@ def _check(data: Data) -> int:
     """Looks at some masks of each split: whole numbers [N, H, W], from 0, and more than one class of them."""
     if not data.labelled:
         return 0
-    values = set[int]()
-    for split in Split:
-        masks = data.targets(split, every(data, split)[:LOOKED_AT])
-        if not np.issubdtype(masks.dtype, np.integer) or masks.ndim != 3:
-            template = (
-                "The split {split} has targets {shape} of type {dtype}; a segmentation needs masks [N, height, width] "
-                "of whole numbers."
-            )
-            shape, dtype = str(list(masks.shape)), str(masks.dtype)
-            raise TaskError("task.segmentation.masks", template, split=split.value, shape=shape, dtype=dtype)
-        values |= set(map(int, np.unique(masks)))
-    if min(values, default=0) < 0:
-        template = "The masks hold the number {lowest}. Classes are numbered from 0, and 255 marks what does not count."
-        raise TaskError("task.segmentation.negative", template, lowest=min(values))
-    if values == {0, IGNORED}:
+    looked_at = [(_has_class(mask), bool((mask == IGNORED).any())) for mask in _masks(data, LOOKED_AT)]
+    ignored = any(ignores for _, ignores in looked_at) and not any(classes for classes, _ in looked_at)
+    if ignored and not any(map(_has_class, _masks(data))):
         template = "The masks hold 0 and 255 only, and 255 marks what does not count. Write the classes as 0 and 1."
         raise TaskError("task.segmentation.binary", template)
     return 0
+
+
+def _masks(data: Data, most: int | None = None) -> Iterator[NDArray[Any]]:
+    """Masks [height, width] of each split, the first ones; raises TaskError for what is none."""
+    for split in Split:
+        for row in every(data, split)[:most]:
+            masks = data.targets(split, np.array([row]))
+            if not np.issubdtype(masks.dtype, np.integer) or masks.ndim != 3:
+                template = (
+                    "The split {split} has targets of shape {shape} and type {dtype}; a segmentation needs masks "
+                    "[height, width] of whole numbers."
+                )
+                shape, dtype = str(list(masks.shape[1:])), str(masks.dtype)
+                raise TaskError("task.segmentation.masks", template, split=split.value, shape=shape, dtype=dtype)
+            if int(masks.min(initial=0)) < 0:
+                template = (
+                    "The masks hold the number {lowest}. Classes are numbered from 0, and 255 marks what does not "
+                    "count."
+                )
+                raise TaskError("task.segmentation.negative", template, lowest=int(masks.min()))
+            yield masks[0]
+
+
+def _has_class(mask: NDArray[Any]) -> bool:
+    """Whether a mask holds a class besides 0."""
+    return bool(((mask != 0) & (mask != IGNORED)).any())
 
 
 def _logits(outputs: Any) -> torch.Tensor:

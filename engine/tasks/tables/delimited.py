@@ -14,6 +14,8 @@ from .records import Records
 
 BYTES, HELD = 8, 2**28
 """Of a number in memory, and of all numbers of a file together at most."""
+MISSING = ("", "na", "n/a", "null", "none", "-", "?")
+"""What is written where a number is not known, in lower case; "nan" is a number."""
 LARGEST = 2.0**63
 """Whole numbers of 64 bits are smaller; larger ones, hashes say, are numbers like any other."""
 
@@ -37,7 +39,7 @@ class Delimited:
                 one.look(cells if below else cells[1:])
             below = True
         numbered = any(map(_is_number, first)) and not any(
-            one.kind is not Kind.TEXT and cell.strip() and not _is_number(cell)
+            one.kind is not Kind.TEXT and cell.strip().lower() not in MISSING and not _is_number(cell)
             for one, cell in zip(seen, first, strict=True)
         )  # names may be numbers too, not all of them where a column of numbers is called by a word
         self.named = header == "yes" if header in ("yes", "no") else not numbered

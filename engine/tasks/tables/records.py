@@ -113,6 +113,8 @@ class Records:
                     template = "Record {number} of {path} has {count} cells, the first one {first}."
                     named: dict[str, Any] = {"number": number, "path": str(self._path)}
                     raise TaskError("task.csv.ragged", template, count=len(cells), first=width, **named)
+                if self._separator == TAB and self._quoting != csv.QUOTE_NONE and any(map(_swallowed, cells)):
+                    raise csv.Error(f"record {number}: a cell holds a tab and ends on another line")
                 yield begin, cells
 
     def _reading(self) -> "_Reading":
@@ -142,9 +144,12 @@ class _Reading:
     def _refused(self, error: BaseException) -> TaskError:
         named: dict[str, Any] = {"path": str(self._path), "error": str(error)}
         if isinstance(error, csv.Error):
+            quotes = any(sign in str(error) for sign in ("expected after", "end of data"))
             template = (
                 "{path} cannot be read as CSV ({error}). Where a cell holds quotation marks, put it into quotation "
                 "marks and double its own."
+                if quotes
+                else "{path} cannot be read as CSV ({error})."
             )
             return TaskError("task.csv.quotes", template, details=str(error), **named)
         template = "{path} is no CSV file in UTF-8 that can be read."
@@ -167,6 +172,11 @@ class _Lines:
         line = next(self._lines)
         self.at += len(line)
         return line.decode("utf-8")
+
+
+def _swallowed(cell: str) -> bool:
+    """Whether a cell of a TSV has cells of the next lines in it."""
+    return TAB in cell and "\n" in cell
 
 
 def _state_of(file: IO[bytes]) -> tuple[int, int]:

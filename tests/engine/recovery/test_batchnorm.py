@@ -67,3 +67,24 @@ def test_batches_count_by_their_samples() -> None:
 def test_batches_of_one_sample_are_taken_where_all_are() -> None:
     net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
     assert finish(calibrate_batchnorm(net, ToyTask(5, 1))) == 5
+
+
+class Twice(nn.Module):
+    """One norm for two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [N, 1, 8, 8] to [N, 64]."""
+        return self.norm(x.flatten(1)) + self.norm(x.flatten(1) + 10)
+
+
+def test_a_norm_that_runs_twice_has_the_average_of_both() -> None:
+    net, task = Twice(), ToyTask(34, 32)
+    finish(calibrate_batchnorm(net, task))
+    flow = torch.cat([images.flatten(1) for images, _ in task.batches(Split.CALIBRATE, seed=0)])
+    assert net.norm.running_mean is not None
+    assert torch.allclose(net.norm.running_mean, flow.mean(0) + 5, atol=1e-5)
+    assert not net.norm._forward_pre_hooks

@@ -189,11 +189,11 @@ def test_a_loss_that_is_no_number_is_told_with_what_to_do() -> None:
 
 
 def test_the_best_until_a_loss_became_no_number_is_kept() -> None:
-    seen: list[int] = []
+    seen: list[int] = []  # the first two are a trial of the layout
 
     def lost_late(outputs: Tensor, targets: Tensor) -> Tensor:
         seen.append(len(seen))
-        return nn.functional.cross_entropy(outputs, targets) * (float("nan") if len(seen) > 20 else 1.0)
+        return nn.functional.cross_entropy(outputs, targets) * (float("nan") if len(seen) > 22 else 1.0)
 
     student, before = _student(), _process()
     result = finish(recover(student, TEACHER, ToyTask(loss_of=lost_late), _settings(epochs=4)))

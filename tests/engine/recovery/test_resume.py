@@ -224,3 +224,19 @@ def test_data_that_draws_from_numpy_and_python_draws_the_same_when_it_is_gone_on
     np.random.normal(size=7)
     checkpoint = Checkpoint(tmp_path / "a.pt", "key", pause=0.0)
     assert all(value.equal(whole[name]) for name, value in run(checkpoint, stop_at=11).state_dict.items())
+
+
+def test_a_loss_that_draws_from_numpy_draws_the_same_when_it_is_gone_on_with(tmp_path: Path) -> None:
+    class Mixed(ToyTask):
+        def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+            return float(np.random.beta(0.4, 0.4) + random.random()) * nn.functional.cross_entropy(
+                model(batch[0]), batch[1]
+            )
+
+    whole = finish(recover(_net(), _net(), Mixed(), SETTINGS)).state_dict
+    checkpoint = Checkpoint(tmp_path / "a.pt", "key", pause=0.0)
+    for progress in (job := recover(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)):
+        if progress.values.get("step", 0) >= 11 and "loss" in progress.values:
+            job.close()
+    resumed = finish(recover(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)).state_dict
+    assert all(value.equal(whole[name]) for name, value in resumed.items())

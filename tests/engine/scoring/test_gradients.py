@@ -188,3 +188,13 @@ def test_what_a_model_keeps_of_a_pass_has_no_graph_of_it(criterion: str) -> None
     net = _Caching().eval()
     finish(score(net, analysis, analysis.empty(), criterion, task))
     assert net.kept is not None and not net.kept.requires_grad
+
+
+def test_only_the_loss_need_know_how_the_model_is_called() -> None:
+    class Pairs(GivenTask):
+        def inputs(self, batch: Any) -> Any:
+            raise AssertionError("the loss calls the model by itself")
+
+    net, task = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5)).eval(), Pairs(torch.randn(16, 6), 5, 4)
+    analysis = analyse(net, GivenTask(torch.randn(16, 6), 5, 4).example_inputs())
+    assert np.isfinite(finish(score(net, analysis, analysis.empty(), "taylor", task))).any()

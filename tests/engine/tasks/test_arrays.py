@@ -192,8 +192,8 @@ def test_masks_with_a_channel_or_of_truth_values_are_understood(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("y", "sentence"),
     [
-        (np.zeros((40, 4, 4), np.float32), "of type float32; a segmentation needs masks"),
-        (np.zeros(40, np.int64), r"has targets \[16\] of type int64"),
+        (np.zeros((40, 4, 4), np.float32), "and type float32; a segmentation needs masks"),
+        (np.zeros(40, np.int64), r"has targets of shape \[\] and type int64"),
         (np.full((40, 4, 4), -1), "The masks hold the number -1"),
     ],
 )

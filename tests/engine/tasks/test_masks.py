@@ -91,3 +91,18 @@ def test_an_image_of_which_no_pixel_counts_teaches_nothing(tmp_path: Path) -> No
     mixed = torch.cat([y[:1], torch.full_like(y[:1], 255)])
     parts = [task.loss(bright, given) for given in ((x[:2], mixed), (x[:1], y[:1]))]
     assert parts[0] is not None and parts[0].item() == pytest.approx(float(parts[1]))  # type: ignore[arg-type]
+
+
+def test_one_image_at_a_time_may_have_any_size_and_a_rare_class_is_found(tmp_path: Path) -> None:
+    for count, size in ((20, (8, 12)), (20, (12, 8))):
+        write_pairs(tmp_path / str(size[0]), count, size)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        for folder in ("8", "12"):
+            for file in (tmp_path / folder / name).iterdir():
+                file.rename(tmp_path / name / f"{folder}-{file.name}")
+    for number, file in enumerate(sorted((tmp_path / "masks").iterdir())):
+        mask = np.asarray(Image.open(file))
+        Image.fromarray(mask * np.uint8(255) if number < 39 else mask).save(file)  # one holds class 1
+    task = open_task(spec("masks", tmp_path, batch=1))
+    assert {tuple(y.shape[1:]) for _, y in task.batches(Split.CALIBRATE)} == {(8, 12), (12, 8)}

@@ -314,3 +314,20 @@ def test_data_that_the_file_reads_and_files_beside_it_tell_measurements_apart(tm
     (tmp_path / "losses.py").write_text("")
     given.append(task.given())  # type: ignore[attr-defined]
     assert len(set(given)) == 3
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        "numpy.array(['a', 'b']), torch.ones(2, dtype=torch.bfloat16)",
+        "numpy.array([{}, 2], dtype=object), numpy.ones((2, 2))[::-1]",
+        "torch.eye(2).to_sparse(), torch.tensor(3)",
+        "torch.rand(2, generator=RANDOM), torch.zeros(2)",
+    ],
+)
+def test_whatever_batches_hold_the_same_is_told_of_them(tmp_path: Path, batch: str) -> None:
+    text = "import numpy, torch\nRANDOM = torch.Generator()\ndef batches(split):\n"
+    text += f"    if split == 'choose': raise ValueError('none')\n    yield {batch}\n"
+    task = written(tmp_path, text)
+    (tmp_path / ".#task.py").symlink_to("nowhere")
+    assert task.given() == task.given()  # type: ignore[attr-defined]

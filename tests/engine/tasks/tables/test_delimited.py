@@ -235,3 +235,11 @@ def test_names_may_be_numbers_and_have_spaces_around_them(tmp_path: Path) -> Non
     assert table.named and list(table.kinds) == ["0", "1", "target"] and len(table.column("target")) == 40
     bare = Delimited(Path(write_csv(tmp_path / "b.csv", "0,1,word", *(f"{n},1,a" for n in range(40)))))
     assert not bare.named and len(bare.column("1")) == 41
+
+
+def test_a_mark_for_what_is_missing_is_no_name_and_quotes_around_several_lines_no_cell(tmp_path: Path) -> None:
+    bare = Delimited(Path(write_csv(tmp_path / "a.csv", "NA,1.5,0", *(f"{n},1,1" for n in range(40)))))
+    assert not bare.named and len(bare.column("2")) == 41
+    lines = ['"open', *(f"text {n}" for n in range(20)), 'closed"']
+    table = Delimited(Path(write_csv(tmp_path / "a.tsv", *(f"{text}\t{n}" for n, text in enumerate(lines)))))
+    assert len(table.column("1")) == 22
