@@ -123,8 +123,8 @@ def test_a_loss_that_becomes_no_number_keeps_the_best_and_says_where(
     tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, saved = Path(task.path), tmp_path / "project"
-    text = file.read_text().replace("EPOCH = 7", "EPOCH = -1\nsteps = 0")
-    lost = "global steps\n    steps += model.training\n    return (float('nan') if steps > 16 else 1.0) * torch.nn"
+    text = file.read_text().replace("EPOCH = 7", "EPOCH = -1\nsteps = 0")  # two of the steps are a trial of the layout
+    lost = "global steps\n    steps += model.training\n    return (float('nan') if steps > 18 else 1.0) * torch.nn"
     file.write_text(text.replace("return torch.nn", lost))
     argv = ["prune", f"{tmp_path / 'model.py'}:make", "--task", task.path, "--keep-params", "80%", "--epochs", "8"]
     assert main([*argv, "--multiple", "1", "--threads", "1", "--save", str(saved)]) == 1
