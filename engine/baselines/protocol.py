@@ -151,8 +151,7 @@ class Standing:
         """The state's own recovery, all epochs on its way in one, or as many as asked for, in the order of a seed."""
         given = [settings for one in self.rounds for settings in one.recoveries]
         last = given[-1] if given else RecoverySettings()
-        epochs = self.trained or RecoverySettings().epochs
-        epochs = epochs if asked.epochs is None else asked.epochs
+        epochs = (self.trained or RecoverySettings().epochs) if asked.epochs is None else asked.epochs
         return replace(last, epochs=epochs, seed=last.seed + asked.seed)
 
     @property

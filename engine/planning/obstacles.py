@@ -1,6 +1,6 @@
 """What stands in the way of a goal that cannot be reached: every condition is relaxed in turn. Numpy only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,8 +68,8 @@ def unreachable(
         unrated: How many structures have no score, and can therefore not go.
     """
     lowest = nearest(goal, locked, False)
-    ways = _ways(goal, locked, blocks, unrated)
-    obstacles = list(_obstacles(analysis, goal, limits, nearest, measure, locked, lowest, ways))
+    asked = _Missed(analysis, goal, limits, nearest, locked, measure, lowest)
+    obstacles = list(_obstacles(asked, _ways(goal, locked, blocks, unrated)))
     missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
     share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
     words: dict[str, Any] = {
@@ -86,81 +86,80 @@ def unreachable(
     return PlanError("plan.unreachable", template, **words, advice=any_of(advice for _, advice, _ in obstacles))
 
 
-def _obstacles(
-    analysis: Analysis,
-    goal: Goal,
-    limits: Amounts,
-    nearest: Nearest,
-    measure: Callable[[Mask], Amounts],
-    locked: Mask,
-    lowest: Amounts,
-    ways: Iterator[Way],
-) -> Iterator[tuple[str, Message, bool]]:
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """A goal that cannot be reached: what `unreachable` is told of it, and the lowest costs [K] of all plans."""
+
+    analysis: Analysis
+    goal: Goal
+    limits: Amounts
+    nearest: Nearest
+    locked: Mask
+    measure: Callable[[Mask], Amounts]
+    lowest: Amounts
+
+    def unlocked(self, sets: Iterable[CoupledSet]) -> Amounts:
+        """[K] the lowest costs without the locks of some sets."""
+        free = self.locked.copy()
+        for one in sets:
+            free[one.structures] = False
+        return self.nearest(self.goal, free, False)
+
+    def gain(self, one: CoupledSet) -> float:
+        """Share of the lowest costs that the locks of one set stand for."""
+        return _share(self.lowest, self.unlocked([one]))
+
+
+def _obstacles(missed: _Missed, ways: Iterator[Way]) -> Iterator[tuple[str, Message, bool]]:
     """What helps when it is relaxed alone: (name, advice, whether it is enough)."""
     for way in ways:
-        found = nearest(way.goal, way.locked, way.rated)
-        if ((found < lowest) & (lowest > limits)).any():
-            enough = bool((found <= limits).all())
-            advice = way.advice
-            if way.name == "locks":
-                advice = _unlock(analysis, goal, limits, nearest, measure, locked, lowest, enough) or advice
+        found = missed.nearest(way.goal, way.locked, way.rated)
+        if ((found < missed.lowest) & (missed.lowest > missed.limits)).any():
+            enough = bool((found <= missed.limits).all())
+            advice = (_unlock(missed, enough) if way.name == "locks" else None) or way.advice
             if enough:
                 advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
             yield way.name, advice, enough
 
 
-def _unlock(
-    analysis: Analysis,
-    goal: Goal,
-    limits: Amounts,
-    nearest: Nearest,
-    measure: Callable[[Mask], Amounts],
-    locked: Mask,
-    lowest: Amounts,
-    enough: bool,
-) -> Message | None:
+def _unlock(missed: _Missed, enough: bool) -> Message | None:
     """Advice that names where the locks lie that cost most; None where no set's own are to blame.
 
     Where all locks gone are `enough`, and those that are named are not, it says that there are others.
     """
-    gains = [(_gain(goal, nearest, locked, one, lowest), one) for one in _most_locked(analysis, measure, locked)]
+    gains = [(missed.gain(one), one) for one in _most_locked(missed)]
     blamed = [one for gain, one in sorted(gains, key=lambda pair: -pair[0]) if gain > 0][:SHOWN]
     if not blamed:
         return None
     layers = listed(dict.fromkeys(one.module for one in blamed))
-    free = locked.copy()
-    for one in blamed:
-        free[one.structures] = False
-    if enough and not (nearest(goal, free, False) <= limits).all():
+    if enough and not (missed.unlocked(blamed) <= missed.limits).all():
         template = "unlock some structures of {layers} and of others"
         return Message("advice.unlock_also", template, {"layers": layers})
     return Message("advice.unlock_in", "unlock some structures of {layers}", {"layers": layers})
 
 
-def _gain(goal: Goal, nearest: Nearest, locked: Mask, one: CoupledSet, lowest: Amounts) -> float:
-    """Share of the lowest costs that the locks of one set stand for."""
-    free = locked.copy()
-    free[one.structures] = False
-    return float(((lowest - nearest(goal, free, False)) / np.maximum(lowest, 1)).max())
-
-
-def _most_locked(analysis: Analysis, measure: Callable[[Mask], Amounts], locked: Mask) -> list[CoupledSet]:
+def _most_locked(missed: _Missed) -> list[CoupledSet]:
     """Sets with locks, at most `TRIED` of them: those that save most beside the smallest plan that locks allow."""
-    smallest = ~locked
-    for one in analysis.sets:
+    smallest = ~missed.locked
+    for one in missed.analysis.sets:
         if one.kind is Kind.BLOCK:
             smallest[one.structures] = False
         elif smallest[one.structures].all():
             smallest[one.first] = False
-    costs = measure(smallest)
+    costs, kinds = missed.measure(smallest), missed.goal.kinds or DEFAULT_KINDS
     saved: list[tuple[float, CoupledSet]] = []
-    for one in analysis.sets:
-        if locked[one.structures].any():
+    for one in missed.analysis.sets:
+        if one.kind in kinds and missed.locked[one.structures].any():
             without = smallest.copy()
             without[one.structures] = True
             without[one.first] = one.kind is Kind.BLOCK
-            saved.append((float(((costs - measure(without)) / np.maximum(costs, 1)).max()), one))
+            saved.append((_share(costs, missed.measure(without)), one))
     return [one for _, one in sorted(saved, key=lambda pair: -pair[0])[:TRIED]]
+
+
+def _share(before: Amounts, after: Amounts) -> float:
+    """The largest share of a cost that goes."""
+    return float(((before - after) / np.maximum(before, 1)).max())
 
 
 def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]:

@@ -21,12 +21,12 @@ from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..tasks.protocol import Split, Task
-from ..tracing.quiet import same_draws
+from ..tracing.quiet import same_draws, seed_others
 from .batchnorm import calibrate_batchnorm, trainable_batches
 from .best import Recovered, better
 from .features import Features
-from .isolation import modes_kept, pinned, seed_others, working_copy
-from .layout import layout_of
+from .isolation import modes_kept, pinned, working_copy
+from .layout import Layout, layout_of
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair, require_possible
 from .reading_layers import Kept
@@ -124,7 +124,8 @@ def _trained(
         for point in course_of(found):  # the curve is that of the whole training
             yield Progress(text, training.step, values=point)
     training.steps = position.batches * training.settings.epochs
-    layout = layout_of(training.student, training.teacher, partial(_attempt, training))
+    models = training.student, training.teacher
+    layout = layout_of(*models, partial(_attempt, training)) if training.settings.epochs else Layout(())
     while position.epoch <= training.settings.epochs and not _stalled(best, position, training.settings):
         try:
             with layout.channels_last():
@@ -248,7 +249,7 @@ def _given(
     batches, resumed = trainable_batches(training.student, training.task, seed=seed), position.done
     for given in itertools.count():
         random = torch.get_rng_state() if given >= resumed else student
-        seed_others((seed * STEPS + given) % 2**32)  # by the step: one that is gone on with draws the same
+        seed_others(seed * STEPS + given)  # by the step: one that is gone on with draws the same
         with _keeping(training, position, best, checkpoint, DATA, random):
             batch = next(batches, None)
         if batch is None:

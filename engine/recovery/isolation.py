@@ -1,14 +1,14 @@
 """What keeps a recovery from being noticed anywhere else: modes, flags, random state, threads, copies. Loads torch."""
 
 import os
-import random
 from collections.abc import Generator
 from contextlib import contextmanager
 from copy import deepcopy
 
-import numpy as np
 import torch
 from torch import nn
+
+from ..tracing.quiet import same_draws
 
 
 @contextmanager
@@ -25,24 +25,13 @@ def modes_kept(*models: nn.Module) -> Generator[None]:
 @contextmanager
 def pinned(seed: int, threads: int) -> Generator[None]:
     """Seed what draws at random and set torch's threads (0: one less than the machine has); as before afterwards."""
-    state, before = torch.get_rng_state(), torch.get_num_threads()
-    others = random.getstate(), np.random.get_state()
-    try:
-        torch.manual_seed(seed)
-        seed_others(seed)
-        torch.set_num_threads(threads or max((os.cpu_count() or 2) - 1, 1))
-        yield
-    finally:
-        torch.set_rng_state(state)
-        random.setstate(others[0])
-        np.random.set_state(others[1])
-        torch.set_num_threads(before)
-
-
-def seed_others(seed: int) -> None:
-    """Seed Python's and NumPy's random state, which the data of a user's file may draw from."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    before = torch.get_num_threads()
+    with same_draws(seed):
+        try:
+            torch.set_num_threads(threads or max((os.cpu_count() or 2) - 1, 1))
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @contextmanager

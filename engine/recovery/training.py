@@ -68,7 +68,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * one_cycle(self.step, self.steps, self.settings.warm_up)
         self.optimizer.zero_grad(set_to_none=True)
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        parameters = self._parameters()
         with modes_kept(self.student, self.teacher), torch.enable_grad(), interruptible(self.token, parameters):
             loss = self._in_training(batch)
             self._require_finite(loss)
@@ -80,16 +80,20 @@ class Training:
 
     def attempt(self, batch: Any) -> None:
         """What `train_on` computes of a batch, and nothing of it stays."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        parameters = self._parameters()
         quiet = quiet_forward(self.student, training=True)
         with modes_kept(self.teacher), quiet, torch.enable_grad(), interruptible(self.token, parameters):
             torch.autograd.grad(self._in_training(batch), parameters, allow_unused=True)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return [one for group in self.optimizer.param_groups for one in group["params"]]
 
     def _in_training(self, batch: Any) -> Tensor:
         """The loss, with the student in train mode."""
         self.student.train()
         self.teacher.eval()
-        device = next((p.device.type for group in self.optimizer.param_groups for p in group["params"]), "cpu")
+        device = next((one.device.type for one in self._parameters()), CPU)
         half = torch.autocast(device, torch.bfloat16, enabled=self.settings.half)
         with half, widening(self.student, self.own_types):
             return self._loss(batch)

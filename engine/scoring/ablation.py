@@ -19,6 +19,7 @@ from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis, Kind, Mask, from_identities
 from ..tasks.protocol import Metric, Split
 from .choices import Choices
+from .gradients import no_data, no_number
 from .protocol import Cost, Criterion, Needs, Setting, Subject
 
 BATCHES = 4
@@ -82,7 +83,7 @@ def _batches(subject: Subject) -> list[Any]:
     count = subject.choices.batches or BATCHES
     batches = list(islice(subject.task.batches(Split.CALIBRATE, seed=subject.seed), count))
     if not batches:
-        raise TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
+        raise no_data()
     return batches
 
 
@@ -112,9 +113,7 @@ def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelTok
                 return None
             total += float(loss)
     if structure == BASELINE and not isfinite(total):
-        raise TaskError(
-            "scoring.loss", "The loss of a calibrate batch is not a number. Check the data and the preprocessing."
-        )
+        raise no_number()
     return total / len(batches)
 
 

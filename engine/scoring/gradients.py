@@ -65,7 +65,18 @@ def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator
         check(token)
         yield batch, Progress(shown, number, total)
     if not number:
-        raise TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
+        raise no_data()
+
+
+def no_data() -> TaskError:
+    """The error for a task without a batch to calibrate with."""
+    return TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
+
+
+def no_number() -> TaskError:
+    """The error for a loss that is none."""
+    template = "The loss of a calibrate batch is not a number. Check the data and the preprocessing."
+    return TaskError("scoring.loss", template)
 
 
 def each_with_gradients(subject: Subject, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
@@ -157,7 +168,5 @@ def _loss(subject: Subject, batch: Any) -> Any:
             "This criterion needs a loss, and this task has none. Choose a magnitude, or give the task a loss.",
         )
     if not bool(loss.isfinite()):
-        raise TaskError(
-            "scoring.loss", "The loss of a calibrate batch is not a number. Check the data and the preprocessing."
-        )
+        raise no_number()
     return loss

@@ -250,11 +250,11 @@ def _bytes_of(one: Any) -> bytes:
     """What an array or tensor holds; what lies in no memory of numbers as it is written."""
     try:
         if isinstance(one, torch.Tensor):
-            one = one.detach().cpu().contiguous().view(torch.uint8) if one.ndim else one.detach().cpu().numpy()
-        array = np.asarray(one)
-        return (
-            repr(one).encode() if array.dtype.hasobject else f"{array.dtype} {array.shape}\n".encode() + array.tobytes()
-        )
+            kind, array = one.dtype, one.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy()
+        else:
+            array = np.asarray(one)
+            kind = array.dtype
+        return repr(one).encode() if array.dtype.hasobject else f"{kind} {one.shape}\n".encode() + array.tobytes()
     except (TypeError, ValueError, RuntimeError):
         return repr(one).encode()
 

@@ -47,20 +47,25 @@ def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
 
 
 @contextmanager
-def same_draws() -> Generator[None]:
+def same_draws(seed: int = 0) -> Generator[None]:
     """The same random numbers at every run; the global generators are as before afterwards."""
     own, arrays = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         # `manual_seed` is for all devices, which takes longer than some models.
-        torch.manual_seed(0) if torch.accelerator.is_available() else torch.default_generator.manual_seed(0)
-        random.seed(0)
-        np.random.seed(0)
+        torch.manual_seed(seed) if torch.accelerator.is_available() else torch.default_generator.manual_seed(seed)
+        seed_others(seed)
         try:
             yield
         finally:
             random.setstate(own)
             np.random.set_state(arrays)
+
+
+def seed_others(seed: int) -> None:
+    """Seed Python's and NumPy's random state, which a model's code or the data of a user's file may draw from."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 @contextmanager

@@ -51,4 +51,6 @@ def test_what_is_no_array_is_not_written(tmp_path) -> None:
 def test_a_call_is_alike_where_all_inputs_were_given() -> None:
     x, other = torch.tensor([1.0, torch.nan]), torch.ones(2)
     assert alike(((x,), {}), (x.clone(),)) and alike(((), {"ids": x, "labels": other}), {"ids": x.double()})
+    array = np.ones(2)
+    assert alike(((array.copy(),), {}), (array,)) and not alike(((x,), {}), (array,))
     assert not alike(((other,), {}), (x,)) and not alike(((x[:1],), {}), (x,)) and not alike(((x,), {}), (x, other))

@@ -38,11 +38,8 @@ class Delimited:
             for one, cells in zip(seen, zip(*piece, strict=True), strict=True):
                 one.look(cells if below else cells[1:])
             below = True
-        numbered = any(map(_is_number, first)) and not any(
-            one.kind is not Kind.TEXT and cell.strip().lower() not in MISSING and not _is_number(cell)
-            for one, cell in zip(seen, first, strict=True)
-        )  # names may be numbers too, not all of them where a column of numbers is called by a word
-        self.named = header == "yes" if header in ("yes", "no") else not numbered
+        kinds = [one.kind for one in seen]
+        self.named = header == "yes" if header in ("yes", "no") else _are_names(first, kinds)
         names = [cell.strip() for cell in first] if self.named else [str(1 + place) for place in range(len(first))]
         if self.named:
             self._records.leave_out_first()
@@ -146,6 +143,13 @@ class _Seen:
         if not (self._given and self._numbers):
             return Kind.TEXT
         return Kind.WHOLE if self._whole and not self.empty else Kind.NUMBER
+
+
+def _are_names(first: Sequence[str], kinds: Sequence[Kind]) -> bool:
+    """Whether a first line holds names: no number, or a word above a column of numbers (other names may be numbers)."""
+    words = [not _is_number(cell) and cell.strip().lower() not in MISSING for cell in first]
+    above = (word and kind is not Kind.TEXT for word, kind in zip(words, kinds, strict=True))
+    return not any(map(_is_number, first)) or any(above)
 
 
 def _is_number(cell: str) -> bool:

@@ -176,7 +176,7 @@ class _Lines:
 
 def _swallowed(cell: str) -> bool:
     """Whether a cell of a TSV has cells of the next lines in it."""
-    return TAB in cell and "\n" in cell
+    return TAB in cell and ("\n" in cell or "\r" in cell)
 
 
 def _state_of(file: IO[bytes]) -> tuple[int, int]:

@@ -97,3 +97,12 @@ def test_a_goal_with_its_target_survives_json_and_recipes_without_one_do_too():
     goal = Goal((Limit(Cost.LATENCY, amount=5_000_000),), target=TargetSpec("openvino", threads=2, size=(8, 8)))
     assert from_json(to_json(goal), Goal) == goal
     assert from_json(b'{"limits": [{"cost": "macs", "share": 0.5}]}', Goal) == Goal((Limit(Cost.MACS, 0.5),))
+
+
+def test_a_lock_on_a_block_that_could_not_go_anyway_is_not_blamed():
+    analysis = tiny_analysis()
+    made, locked = table(Invented(analysis)), ~analysis.empty()
+    assert any(one.kind is Kind.BLOCK for one in analysis.sets) and not made.homes
+    goal = Goal((Limit(Cost.LATENCY, 0.5),), multiple=8)
+    with pytest.raises(PlanError, match=r"cannot be reached: keeping 50\.0% of the latency.*unlock some structures of"):
+        solve(analysis, tiny_scores(analysis), goal, analysis.empty(), locked, made)
