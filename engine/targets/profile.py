@@ -12,6 +12,7 @@ from ..errors import Message
 from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
+from .calm import PATIENCE
 from .measure import check_target, require_inputs
 from .protocol import Kernel, TargetSpec
 from .table import target_named
@@ -44,6 +45,7 @@ def profile(
     token: CancelToken,
     usual: float = 0.0,
     blocks: bool = True,
+    patience: float = PATIENCE,
 ) -> Job[Profile]:
     """Time a model in turns with the original, then each of its fused blocks; again where the machine was slower.
 
@@ -55,6 +57,7 @@ def profile(
         token: Kills the process within a tenth of a second.
         usual: Seconds that the original usually takes here (`usual_speed`); 0 where that is not known.
         blocks: Also time fused blocks.
+        patience: Seconds that a machine which is slower than usual is waited for, with either of the two.
     """
     require_inputs(inputs)
     check_target((original, model), target)
@@ -63,7 +66,7 @@ def profile(
         write(path, at_size(inputs, target.lengths))
         files = [str(Path(one).absolute()) for one in (original, model)]
         job = {"models": files, "inputs": str(path), "target": asdict(target)}
-        job |= {"usual": usual, "blocks": blocks}
+        job |= {"usual": usual, "blocks": blocks, "patience": patience}
         what = Message(
             "process.measuring", "The measurement with {title}", {"title": target_named(target.runtime).title}
         )

@@ -33,9 +33,9 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
         yield Progress("Measuring fused blocks", 100, 100)
         return runtime.kernels(files[1], target, inputs), []
 
-    found = yield from calmest(in_turns, speed, usual)
+    found = yield from calmest(in_turns, speed, usual, job["patience"])
     del ready[1]  # the runtime loads it again
-    kernels = (yield from calmest(blocks, speed, usual)) if job["blocks"] else []
+    kernels = (yield from calmest(blocks, speed, usual, job["patience"])) if job["blocks"] else []
     return found | {"kernels": [_told(one) for one in kernels]}
 
 

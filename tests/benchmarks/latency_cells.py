@@ -38,6 +38,8 @@ UNTOUCHED = ("efficientnet_b0", "googlenet")
 """Chosen after the errors of the others had been looked at and profiles and tables mended for it; these see no more."""
 PLANS, SEED = 30, 20
 MULTIPLE = 16
+PATIENCE = 60.0
+"""Seconds that each measurement waits for the machine's usual speed, where a window would rather go on."""
 AGAIN = 5
 """How often the original, and a small cut model, are measured again, from the beginning of a cell to its end."""
 NEVER = NeverCancelled()
@@ -153,7 +155,7 @@ def _profiled(
     place.mkdir(parents=True, exist_ok=True)
     kept = place / f"{file.stem}{label}.json"
     if not kept.exists():
-        found = finish(profile(original, file, inputs, target, NEVER, usual, blocks))
+        found = finish(profile(original, file, inputs, target, NEVER, usual, blocks, PATIENCE))
         kept.with_suffix(".new").write_bytes(to_json(found))
         kept.with_suffix(".new").replace(kept)
     return from_json(kept.read_bytes(), Profile)
