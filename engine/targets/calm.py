@@ -8,25 +8,26 @@ the original tell at which speed it runs.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
 
 from ..jobs import Job, Progress
-from .bench import turn
+from .bench import LEAST, turn
 from .protocol import Run
+from .rounds import Round
 
-ATTEMPTS = 3
-"""How often a disturbed measurement is made, and further while patience lasts; the calmest counts."""
 CALM = 0.05
-"""By how much the original may be slower than usual in one that counts at once."""
+"""By how much the original may be slower than usual in what counts."""
+ATTEMPTS = 3
+"""How often what was disturbed is measured, and further while patience lasts; the calmest counts."""
+PATIENCE = 10.0
+"""Seconds from the beginning in which the usual speed is waited for."""
 BRIEF = 0.1
-"""Seconds in which its speed is seen, in two runs at least."""
+"""Seconds in which the original's speed is seen, in two runs at least."""
 LOOKS = 5
 """How often it is timed where nobody knows its usual speed: the fastest is taken for that."""
-PATIENCE = 10.0
-"""Seconds from the beginning in which it waits for the usual speed, before it measures anyway."""
 
 Found = TypeVar("Found")
 Speed = Callable[[], Job[float]]
@@ -50,13 +51,35 @@ def usual_of(speed: Speed) -> Job[float]:
     return min(seen)
 
 
-def calmest(
-    measure: Callable[[], Job[tuple[Found, Sequence[float]]]], speed: Speed, usual: float, patience: float = PATIENCE
-) -> Job[Found]:
+def calmest_rounds(
+    rounds: Iterable[Round], enough: float, usual: float, patience: float = PATIENCE
+) -> Job[list[Round]]:
+    """The rounds in which the original had its usual speed; the calmest where patience ends before there are enough.
+
+    Args:
+        rounds: As they are measured, without end; the original is the first model of each.
+        enough: Seconds that they take together, in `LEAST` rounds at least.
+        usual: Seconds of the original's run at the usual speed.
+        patience: Seconds that a slower machine is waited for.
+    """
+    end, seen, calm, spent, needed = time.monotonic() + patience, list[tuple[float, Round]](), 0, 0.0, LEAST
+    for one in rounds:
+        slower = float(np.median(one.times[0])) / usual - 1
+        seen.append((slower, one))
+        calm += slower <= CALM
+        spent += sum(map(sum, one.times))
+        needed = max(LEAST, math.ceil(enough * len(seen) / spent))
+        if calm >= needed or (len(seen) >= needed and time.monotonic() > end):
+            break
+        yield Progress("Measuring", round(100 * calm / needed), 100)
+    return [one for _, one in sorted(seen, key=lambda each: each[0])[:needed]]
+
+
+def calmest(measure: Callable[[], Job[Found]], speed: Speed, usual: float, patience: float = PATIENCE) -> Job[Found]:
     """What is measured while the original has its usual speed, or the closest to that of several attempts.
 
     Args:
-        measure: Measures once; also gives what the original took meanwhile, where that is known.
+        measure: Measures once, what cannot be measured in rounds.
         speed: Times the original, before and after.
         usual: Seconds of its run at the usual speed.
         patience: Seconds that a slower machine is waited for.
@@ -65,10 +88,10 @@ def calmest(
     best, least = None, math.inf
     while best is None or attempts < ATTEMPTS or time.monotonic() < end:
         before = yield from _waited(speed, usual, end)
-        found, meanwhile = yield from measure()
+        found = yield from measure()
         after = yield from speed()
         attempts += 1
-        slower = max(before, after, *meanwhile) / usual - 1
+        slower = max(before, after) / usual - 1
         if best is None or slower < least:
             best, least = found, slower
         if slower <= CALM:

@@ -1,16 +1,18 @@
 """What the profiling process does: time two models in turns, then the fused blocks of the second."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..inputs import at_batch, read
 from ..jobs import Job, Progress
-from .calm import calmest, speed_of, usual_of
+from .calm import calmest, calmest_rounds, speed_of, usual_of
 from .clocked import undisturbed
 from .protocol import Kernel
+from .rounds import joined, rounds
 from .table import target_named
-from .worker import load, target_of, timed, warmed
+from .worker import load, target_of, warmed
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
@@ -22,18 +24,17 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     speed = speed_of(*ready[0])
     usual = job["usual"] or (yield from usual_of(speed))
 
-    def in_turns() -> Job[tuple[dict[str, float], list[float]]]:
-        times, own = yield from timed(ready, target)
-        original, seconds = (undisturbed(*both) for both in zip(times, own, strict=True))
-        original_wall, wall = (float(np.median(some)) for some in times)
-        found = {"seconds": seconds, "original": original, "wall": wall, "original_wall": original_wall}
-        return found, [original_wall]
-
-    def blocks() -> Job[tuple[list[Kernel], list[float]]]:
+    def blocks() -> Job[list[Kernel]]:
         yield Progress("Measuring fused blocks", 100, 100)
-        return runtime.kernels(files[1], target, inputs), []
+        return runtime.kernels(files[1], target, inputs)
 
-    found = yield from calmest(in_turns, speed, usual, job["patience"])
+    turns = (one for _, one in rounds(ready, math.inf, target.device))
+    calm = yield from calmest_rounds(turns, len(ready) * target.seconds, usual, job["patience"])
+    turns.close()
+    seen = joined(calm)
+    original, seconds = (undisturbed(*both) for both in zip(seen.times, seen.own, strict=True))
+    original_wall, wall = (float(np.median(some)) for some in seen.times)
+    found = {"seconds": seconds, "original": original, "wall": wall, "original_wall": original_wall}
     del ready[1]  # the runtime loads it again
     kernels = (yield from calmest(blocks, speed, usual, job["patience"])) if job["blocks"] else []
     return found | {"kernels": [_told(one) for one in kernels]}

@@ -1,15 +1,13 @@
 """What the measuring process does: load every model, warm up, then time them in turns."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from ..devices import CPU
 from ..errors import SecateurError
 from ..inputs import Inputs, at_batch, batch_size, read
 from ..jobs import Job, Progress
-from .bench import in_turns, warm
-from .clocked import Clocked
+from .bench import warm
 from .protocol import Loaded, Run, Target, TargetSpec
+from .rounds import Round, joined, rounds
 from .table import target_named
 
 
@@ -21,25 +19,12 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
     loaded = [load(runtime, path, target, job["step"]) for path in job["models"]]
     given = [at_batch(read(path), target.batch) for path in job["inputs"]]
     ready = [warmed(*one) for one in zip(loaded, given, job["models"], strict=True)]
-    times, own = yield from timed(ready, target)
-    return {"times": times, "own": own}
-
-
-def timed(ready: Sequence[tuple[Run, float]], target: TargetSpec) -> Job[tuple[list[list[float]], list[list[float]]]]:
-    """Time runs in turns: seconds of each run, and of the processor, for each.
-
-    On another device than the CPU the processor only waits: what it takes says nothing, and the clock stands for it.
-
-    Args:
-        ready: Runs that are warm, with about how long one takes.
-        target: Says where, and how many seconds each is measured.
-    """
-    clocked = [Clocked(run) for run, _ in ready]
-    times: list[list[float]] = [[] for _ in ready]
-    turns = [(run, once) for run, (_, once) in zip(clocked, ready, strict=True)]
-    for share in in_turns(turns, times, target.seconds):
+    every = list[Round]()
+    for share, one in rounds(ready, target.seconds, target.device):
+        every.append(one)
         yield Progress("Measuring", round(100 * share), 100)
-    return times, [one.own for one in clocked] if target.device == CPU else times
+    found = joined(every)
+    return {"times": found.times, "own": found.own}
 
 
 def target_of(job: dict[str, Any]) -> TargetSpec:

@@ -3,7 +3,8 @@
 import pytest
 
 from secateur.engine.jobs import finish
-from secateur.engine.targets.calm import ATTEMPTS, calmest, usual_of
+from secateur.engine.targets.calm import ATTEMPTS, calmest, calmest_rounds, usual_of
+from secateur.engine.targets.rounds import Round
 
 IMPATIENT, PATIENT = -1.0, 60.0
 
@@ -19,16 +20,40 @@ def speeds(*seconds: float):
     return speed
 
 
-def attempts(*meanwhile: tuple[float, ...]):
-    """Measurements that give their number, and what the original took meanwhile."""
+def attempts():
+    """Measurements that give their number."""
     made: list[int] = []
 
     def measure():
         made.append(len(made))
-        return made[-1], meanwhile[made[-1]] if meanwhile else ()
+        return made[-1]
         yield
 
     return measure, made
+
+
+def told(*originals: float):
+    """Rounds in which the original and another model ran twice, a tenth of a second in all."""
+    for seconds in originals:
+        yield Round([[seconds, seconds], [0.05 - seconds] * 2], [[0.0], [0.0]])
+
+
+def seen(rounds, enough: float, patience: float) -> list[float]:
+    """What the original took in those that count."""
+    return [one.times[0][0] for one in finish(calmest_rounds(rounds, enough, usual=0.01, patience=patience))]
+
+
+def test_rounds_at_the_usual_speed_count():
+    slow, usual = [0.013, 0.02, 0.0107], [0.0104, 0.01, 0.0095, 0.0101, 0.0102]
+    assert sorted(seen(told(*slow, *usual), enough=0.4, patience=PATIENT)) == sorted(usual)
+    rounds = told(*usual * 3)
+    assert len(seen(rounds, enough=0.7, patience=PATIENT)) == 7 and len(list(rounds)) == 8  # no more than it takes
+
+
+def test_the_calmest_rounds_count_where_patience_ends():
+    rounds = told(0.013, 0.02, 0.01, 0.012, 0.015, 0.014, 0.03)
+    assert seen(rounds, enough=0.6, patience=IMPATIENT) == [0.01, 0.012, 0.013, 0.014, 0.015, 0.02]
+    assert next(rounds).times[0][0] == 0.03
 
 
 def test_one_at_the_usual_speed_counts_at_once():
@@ -36,17 +61,10 @@ def test_one_at_the_usual_speed_counts_at_once():
     assert finish(calmest(measure, speeds(1.0, 1.04), usual=1.0, patience=IMPATIENT)) == 0 and len(made) == 1
 
 
-@pytest.mark.parametrize(
-    ("seen", "meanwhile"),
-    [
-        ((1.4, 1.0, 1.0, 1.0), ((), ())),  # slower before it
-        ((1.0, 1.4, 1.4, 1.0, 1.0, 1.0), ((), (), ())),  # slower after it, and before the next
-        ((1.0, 1.0, 1.0, 1.0), ((1.4,), (1.0,))),  # slower meanwhile
-    ],
-)
-def test_one_while_the_original_was_slower_is_made_again(seen, meanwhile):
-    measure, made = attempts(*meanwhile)
-    assert finish(calmest(measure, speeds(*seen), usual=1.0, patience=IMPATIENT)) == len(meanwhile) - 1 == made[-1]
+@pytest.mark.parametrize("slow", [(1.4, 1.0), (1.0, 1.4)])  # before it, after it
+def test_one_while_the_original_was_slower_is_made_again(slow):
+    measure, made = attempts()
+    assert finish(calmest(measure, speeds(*slow, 1.0, 1.0), usual=1.0, patience=IMPATIENT)) == 1 == made[-1]
 
 
 def test_of_all_that_were_disturbed_the_calmest_counts():
