@@ -45,9 +45,9 @@ def name(cell: dict[str, Any]) -> str:
     return "/".join(str(cell[key]) for key in ("model", "runtime", "threads", "batch"))
 
 
-def in_a_process(cell: dict[str, Any], work: Path, anew: bool) -> dict[str, Any]:
+def in_a_process(cell: dict[str, Any], work: Path, anew: bool, patience: float) -> dict[str, Any]:
     """Run a cell; what an earlier run of it has measured counts, unless it is to be measured anew."""
-    job = cell | {"work": str(work), "anew": anew}
+    job = cell | {"work": str(work), "anew": anew, "patience": patience}
     command = [sys.executable, "-m", "tests.benchmarks.latency", "--cell", json.dumps(job)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -138,6 +138,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=work, help="cut models and what was measured of them")
     parser.add_argument("--table", action="store_true", help="only print what is there")
     parser.add_argument("--again", action="store_true", help="also cells that are void, or had a problem")
+    waits = "seconds that each measurement waits for a machine that is slower than usual (default: %(default)g)"
+    parser.add_argument("--patience", type=float, default=20.0, help=waits)
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
@@ -150,7 +152,8 @@ def main() -> None:
         settled = known is not None and not (options.again and ("problem" in known or is_void(known, "_wall")))
         if settled or (options.only and not any(part in name(cell) for part in options.only)):
             continue
-        done = {key: rounded(value) for key, value in in_a_process(cell, options.work, known is not None).items()}
+        found = in_a_process(cell, options.work, known is not None, options.patience)
+        done = {key: rounded(value) for key, value in found.items()}
         results[name(cell)] = done
         options.out.parent.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(one) + "\n" for one in results.values())

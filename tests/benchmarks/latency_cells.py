@@ -3,15 +3,16 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from secateur.engine.inputs import Inputs
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import Job, NeverCancelled, finish
 from secateur.engine.latency.fitting import fit
 from secateur.engine.latency.protocol import LatencyTable, Sample
 from secateur.engine.latency.sampling import SAMPLES, drawn, samples
@@ -38,8 +39,6 @@ UNTOUCHED = ("efficientnet_b0", "googlenet")
 """Chosen after the errors of the others had been looked at and profiles and tables mended for it; these see no more."""
 PLANS, SEED = 30, 20
 MULTIPLE = 16
-PATIENCE = 20.0
-"""Seconds that each measurement waits for the machine's usual speed, where a window would rather go on."""
 AGAIN = 5
 """How often the original, and a small cut model, are measured again, from the beginning of a cell to its end."""
 NEVER = NeverCancelled()
@@ -52,7 +51,7 @@ def plans(analysis: Analysis) -> Iterator[Mask]:
         yield drawn(analysis, MULTIPLE, random, float(random.uniform(0.25, 0.9)), (0.1, 0.4)[number % 2])
 
 
-def run(model: str, target: TargetSpec, work: Path, anew: bool) -> dict[str, Any]:
+def run(model: str, target: TargetSpec, work: Path, anew: bool, patience: float) -> dict[str, Any]:
     """Measure a cell; the cut models are written into `work` once for all targets of a model.
 
     Args:
@@ -60,6 +59,7 @@ def run(model: str, target: TargetSpec, work: Path, anew: bool) -> dict[str, Any
         target: What to measure on.
         work: Also gets what was measured, so that a cell that was stopped goes on.
         anew: Forget what was measured before.
+        patience: Seconds that each measurement waits for the machine's usual speed.
     """
     with closing(Session()) as session:
         opened = finish(session.open(MODELS[model], evaluate=False))
@@ -71,7 +71,7 @@ def run(model: str, target: TargetSpec, work: Path, anew: bool) -> dict[str, Any
     place = work / model / "-".join(map(str, target.place[:4]))
     if anew:
         shutil.rmtree(place, ignore_errors=True)
-    measured = _in_mixed_order(place, files, inputs, target)
+    measured = _in_mixed_order(place, files, inputs, target, patience)
     seen, itself, small = measured[: len(files)], measured[len(files) : -AGAIN], measured[-AGAIN:]
     rows = [
         Sample(kept_sizes(opened.analysis, p), s.seconds, s.original, s.wall, s.kernels) for p, s in zip(known, seen)
@@ -80,7 +80,9 @@ def run(model: str, target: TargetSpec, work: Path, anew: bool) -> dict[str, Any
     return _result(opened.analysis, table, tried, seen[len(known) :], itself) | _again(small)
 
 
-def _in_mixed_order(place: Path, files: list[Path], inputs: Inputs, target: TargetSpec) -> list[Profile]:
+def _in_mixed_order(
+    place: Path, files: list[Path], inputs: Inputs, target: TargetSpec, patience: float
+) -> list[Profile]:
     """Profiles of the files, of the original `AGAIN` times, and of a small sample as often.
 
     What a table is made of and what it predicts take turns, so that a machine that changes meanwhile bends neither.
@@ -94,8 +96,10 @@ def _in_mixed_order(place: Path, files: list[Path], inputs: Inputs, target: Targ
     found = dict[int, Profile]()
     for number in order:
         file, label = (each + again)[number]
-        known = usual_speed(found.values())
-        found[number] = _profiled(place, files[0], file, label, inputs, target, known, number < SAMPLES)
+        kept = place / f"{file.stem}{label}.json"
+        known, blocks = usual_speed(found.values()), number < SAMPLES
+        measure = partial(profile, files[0], file, inputs, target, NEVER, known, blocks, patience)
+        found[number] = _kept(kept, measure)
     return [found[number] for number in range(len(each) + len(again))]
 
 
@@ -146,23 +150,19 @@ def _named(analysis: Analysis, plan: Mask) -> str:
     return hashlib.sha256(kept_sizes(analysis, plan).tobytes()).hexdigest()[:16]
 
 
-def _profiled(
-    place: Path, original: Path, file: Path, label: str, inputs: Inputs, target: TargetSpec, usual: float, blocks: bool
-) -> Profile:
-    """Measured now, or by a run that was stopped; fused blocks only of what the table is made of."""
+def _kept(file: Path, measure: Callable[[], Job[Profile]]) -> Profile:
+    """Measured now, or by a run that was stopped."""
     from secateur.engine.session.plain import from_json, to_json
 
-    place.mkdir(parents=True, exist_ok=True)
-    kept = place / f"{file.stem}{label}.json"
-    if not kept.exists():
-        found = finish(profile(original, file, inputs, target, NEVER, usual, blocks, PATIENCE))
-        kept.with_suffix(".new").write_bytes(to_json(found))
-        kept.with_suffix(".new").replace(kept)
-    return from_json(kept.read_bytes(), Profile)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.with_suffix(".new").write_bytes(to_json(finish(measure())))
+        file.with_suffix(".new").replace(file)
+    return from_json(file.read_bytes(), Profile)
 
 
 def main(text: str) -> None:
     """Run the cell that a line of JSON names, and write its result as one."""
     job = json.loads(text)
     target = TargetSpec(job["runtime"], job["threads"], job["batch"], multiple=MULTIPLE, seconds=SECONDS)
-    print(json.dumps(run(job["model"], target, Path(job["work"]), job["anew"])), flush=True)
+    print(json.dumps(run(job["model"], target, Path(job["work"]), job["anew"], job["patience"])), flush=True)

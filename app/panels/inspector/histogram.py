@@ -37,6 +37,11 @@ class Spread:
         """Right end of the axis."""
         return max(float(self.scores.max()) * 1.04, 1e-12) if len(self.scores) else 1.0
 
+    @property
+    def alike(self) -> bool:
+        """Whether several are scored, all the same: no score tells which to take."""
+        return len(self.scores) > 1 and float(np.ptp(self.scores)) == 0
+
     def boundary(self) -> float:
         """Where a threshold would lie that marks as many as are marked: between two scores; 0 when none is."""
         if not self.marked.any():

@@ -296,10 +296,12 @@ class Inspector(Card):
         return list(range(one.first, one.first + one.count))
 
     def _say_below(self) -> None:
-        below = int(np.count_nonzero(self.histogram.spread.scores < self.histogram.threshold))
-        marked = int(np.count_nonzero(self.histogram.spread.marked))
-        text = self.tr("Mark all below {0}").format(self.histogram.spread.scale.text(self.histogram.threshold))
-        _name(self.below, text if below else self.tr("Drag the line to mark"))
+        spread = self.histogram.spread
+        below = int(np.count_nonzero(spread.scores < self.histogram.threshold))
+        marked = int(np.count_nonzero(spread.marked))
+        text = self.tr("Mark all below {0}").format(spread.scale.text(self.histogram.threshold))
+        hint = self.tr("All are rated alike") if spread.alike else self.tr("Drag the line to mark")
+        _name(self.below, text if below else hint)
         self.below.setEnabled(below not in (0, marked))
         self.below.setToolTip(self.tr("{0} of this set score below the line").format(below))
 

@@ -187,6 +187,16 @@ def test_mark_all_below_says_and_marks_what_lies_below(inspector, qtbot) -> None
     assert document.marked.nonzero()[0].tolist() == expected_below(document, 2, 0.25)
 
 
+def test_a_set_of_which_all_are_rated_alike_says_so(inspector) -> None:
+    document = inspector.document
+    scores = document.scores.copy()
+    scores[document.analysis.sets[2].structures] = 0.5
+    assert inspector.below.text() == "Drag the line to mark"
+    document.take_scores(document.contents.present, document.rating, scores)
+    inspector.refresh()
+    assert inspector.below.text() == "All are rated alike" and not inspector.below.isEnabled()
+
+
 def test_heads_go_with_sets_of_indices(qtbot) -> None:
     analysis = tiny_analysis()
     heads = next(s for s in analysis.sets if s.kind == "head")
