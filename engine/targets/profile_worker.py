@@ -30,7 +30,7 @@ def main(job: dict[str, Any]) -> Job[dict[str, Any]]:
 
     turns = (one for _, one in rounds(ready, math.inf, target.device))
     calm = yield from calmest_rounds(turns, len(ready) * target.seconds, usual, job["patience"])
-    turns.close()
+    turns.close()  # it holds the models
     seen = joined(calm)
     original, seconds = (undisturbed(*both) for both in zip(seen.times, seen.own, strict=True))
     original_wall, wall = (float(np.median(some)) for some in seen.times)
