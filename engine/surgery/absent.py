@@ -6,15 +6,16 @@ is present. A result of which nothing is present is absent. No labels are needed
 is a reference for both. Operators that are unknown here see zeros in place of what is absent.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from ..structures.rules import elementwise, embeddings, factories, joining, patches, pooling, slicing, views
-from ..tracing.reading import tensors_of
 
 Given: TypeAlias = dict[str, Any]
 Rule: TypeAlias = Callable[[Any, Given], Any]
@@ -23,17 +24,59 @@ NAN = float("nan")
 INFINITY = float("inf")
 
 
+class Matrix(NamedTuple):
+    """A weight whose absent entries are whole indices of its dimensions.
+
+    Attributes:
+        value: The weight; what stands at absent entries is of no meaning.
+        gone: By dimension, the indices that are absent.
+    """
+
+    value: torch.Tensor
+    gone: Mapping[int, NDArray[np.int64]]
+
+
+class Stored(Protocol):
+    """Weights that an operator is handed as a model stores them."""
+
+    def matrix(self, tensor: torch.Tensor) -> Matrix | None:
+        """A weight with what of it is absent; None for a tensor that is no weight, or another view of one."""
+        ...
+
+    def resolve(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What stands for a tensor, NaN at what is absent."""
+        ...
+
+
 class Absent(TorchDispatchMode):
     """Within it, operators leave out the entries that are NaN."""
 
+    def __init__(self, stored: Stored | None = None) -> None:
+        """Take the weights with which products are called as they are stored, None where they hold their NaN."""
+        super().__init__()
+        self._stored = stored
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as the recorder's
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator without what is absent."""
-        kwargs = kwargs or {}
+        return self.run(func, args, kwargs or {})
+
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of an operator on what is present."""
+        if self._stored is not None and func in KNOWN_PRODUCTS:
+            place, product = KNOWN_PRODUCTS[func]
+            weight = self._stored.matrix(args[place])
+            if weight is not None:
+                return product(func, args, kwargs, weight)
+            args = (*args[:place], self._stored.resolve(args[place]), *args[place + 1 :])
         rule = RULES.get(str(func.overloadpacket))
         if rule is None and _carries(func):
             return func(*args, **kwargs)
         # A sum is NaN where an entry is, and costs no memory.
-        if not any(t.sum().isnan() for t in tensors_of((args, kwargs)) if _holds_absent(t)):
+        if not any(t.sum().isnan() for t in _tensors((*args, *kwargs.values())) if _holds_absent(t)):
             return func(*args, **kwargs)
         given: Given = {a.name: a.default_value for a in func._schema.arguments}
         given.update(zip(given, args, strict=False))
@@ -56,6 +99,15 @@ MOVING = {
     "torchvision.roi_align",
     "torchvision.roi_pool",
 }
+
+
+def _tensors(values: Any) -> Iterator[torch.Tensor]:
+    """Tensors among an operator's arguments."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(cast("list[Any]", value))
 
 
 def _holds_absent(tensor: torch.Tensor) -> bool:
@@ -93,13 +145,35 @@ def _lossy(func: Any, given: Given) -> Any:
 
 def _product(first: str, second: str) -> Rule:
     def rule(func: Any, given: Given) -> Any:
-        absent = [_absent(given[n]) for n in (first, second)]
-        filled = {n: given[n].masked_fill(mask, 0) for n, mask in zip((first, second), absent, strict=True)}
-        result = _again(func, given, **filled)
-        terms = torch.matmul(*((~mask).float() for mask in absent))
-        return result.masked_fill(terms == 0, NAN)
+        left, right = given[first], given[second]
+        lines = [_lines(one) for one in (left, right) if one.dim() > 1]
+        if len(lines) == 2 and lines[0] is not None and lines[1] is not None:
+            (rows, terms), (others, columns) = lines
+            filled = {first: _without(left, rows, terms), second: _without(right, others, columns)}
+            result = _again(func, given, **filled)
+            none = (terms.squeeze(-2) | others.squeeze(-1)).all(-1)[..., None, None]
+            return result.masked_fill_(rows | none, NAN).masked_fill_(columns, NAN)
+        absent = [_absent(one) for one in (left, right)]
+        result = _again(func, given, **{first: left.masked_fill(absent[0], 0), second: right.masked_fill(absent[1], 0)})
+        counts = torch.matmul(*((~mask).float() for mask in absent))
+        return result.masked_fill(counts == 0, NAN)
 
     return rule
+
+
+def _lines(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """[..., M, 1] and [..., 1, N] which rows and columns are absent; None where others of their entries are not."""
+    rows, columns = matrix.sum(-1).isnan(), matrix.sum(-2).isnan()
+    every_row, every_column = rows.all(-1, keepdim=True), columns.all(-1, keepdim=True)
+    rows = torch.where(every_row, every_column, rows)  # where each has one: all of the matrix, or whole columns
+    columns = columns & ~every_column
+    covered = (matrix[rows], matrix.transpose(-1, -2)[columns])
+    return (rows.unsqueeze(-1), columns.unsqueeze(-2)) if all(bool(c.isnan().all()) for c in covered) else None
+
+
+def _without(matrix: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    matrix = matrix.masked_fill(rows, 0) if bool(rows.any()) else matrix
+    return matrix.masked_fill(columns, 0) if bool(columns.any()) else matrix
 
 
 def _convolution(func: Any, given: Given) -> Any:
@@ -116,6 +190,74 @@ def _convolution(func: Any, given: Given) -> Any:
     channels, taps = (~missing).float(), (~absent[1].all(space, keepdim=True)).float()
     terms = torch.convolution(channels, taps, None, one, none, one, given["transposed"], none, given["groups"])
     return result.masked_fill(terms == 0, NAN)
+
+
+def _rows_times(first: int) -> Callable[..., torch.Tensor]:
+    """Rows [M, K], the argument at that place, times a known weight [K, N]."""
+
+    def product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Matrix) -> torch.Tensor:
+        rows, gone, results = args[first], _index(weight, 0, args[first]), _index(weight, 1, args[first])
+        filled, absent = _present_of(rows, gone)
+        result = func(*args[:first], filled, weight.value, *args[first + 2 :], **kwargs)
+        if absent is not None:
+            none = absent.all(1, keepdim=True) if absent.dim() > 1 else absent.all()
+            if bool(none.any()):
+                result.masked_fill_(none, NAN)
+        return result if len(results) == 0 else result.index_fill_(1, results, NAN)
+
+    return product
+
+
+def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Matrix) -> torch.Tensor:
+    """As `_convolution`, by a known weight: [O, I / groups, ...], or [I, O / groups, ...] of a transposed one."""
+    source, bias, transposed, groups = args[0], args[2], args[6], args[8]
+    inputs, outputs = (0, 1) if transposed else (1, 0)
+    gone, results = _index(weight, inputs, source), _index(weight, outputs, source)
+    each = source.shape[1] // groups
+    if groups > 1:
+        offsets = torch.arange(groups, device=source.device).unsqueeze(1)
+        if transposed:
+            results = (results + offsets * weight.value.shape[1]).flatten()
+        else:
+            gone = (gone + offsets * each).flatten()
+    filled, absent = _present_of(source, gone)
+    result = func(filled, weight.value, bias, *args[3:], **kwargs)
+    if absent is not None:
+        if absent.dim() > 1:
+            space = tuple(range(2, source.dim()))
+            read = [n for n in space if result.shape[n] != source.shape[n] or weight.value.shape[n] > 1]
+            absent = absent.all(read, keepdim=True) if read else absent
+        else:
+            absent = absent.reshape(1, -1, *[1] * (source.dim() - 2))
+        none = absent.unflatten(1, (groups, each)).all(2)
+        if bool(none.any()):
+            result.masked_fill_(none.repeat_interleave(result.shape[1] // groups, 1), NAN)
+    return result if len(results) == 0 else result.index_fill_(1, results, NAN)
+
+
+def _index(weight: Matrix, dim: int, near: torch.Tensor) -> torch.Tensor:
+    """What of a weight's dimension is absent."""
+    return torch.from_numpy(weight.gone.get(dim, np.zeros(0, dtype=np.int64))).to(near.device)
+
+
+def _present_of(source: torch.Tensor, gone: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What a product takes of its operand [N, K, ...], zeros for the rest; and which entries it leaves out.
+
+    What the weight lacks is left out of the operand, which is smaller. Left out are [K] whole indices, or entries
+    [N, K, ...] where others are absent too; None where nothing is.
+    """
+    lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan()
+    if not bool(lost.any()):
+        if len(gone) == 0:
+            return source, None
+        return source.index_fill(1, gone, 0.0), lost.index_fill_(0, gone, True)
+    index = lost.nonzero().squeeze(1)
+    if bool(source.index_select(1, index).isnan().all()):
+        lost.index_fill_(0, gone, True)
+        return source.index_fill(1, lost.nonzero().squeeze(1), 0.0), lost
+    absent = _absent(source)
+    absent.index_fill_(1, gone, True)
+    return source.masked_fill(absent, 0.0), absent
 
 
 def _padded(func: Any, given: Given) -> Any:
@@ -297,3 +439,10 @@ RULES: dict[str, Rule] = {
     "aten._weight_norm_interface": _weight_norm,
     "aten.mkldnn_rnn_layer": _recurrent,
 }
+
+KNOWN_PRODUCTS: dict[Any, tuple[int, Callable[..., torch.Tensor]]] = {
+    torch.ops.aten.mm.default: (1, _rows_times(0)),
+    torch.ops.aten.addmm.default: (2, _rows_times(1)),
+    torch.ops.aten.convolution.default: (1, _known_convolution),
+}
+"""By product: the place of its weight, and how it is made where what the weight lacks is known."""

@@ -1,65 +1,89 @@
 """One forward with everything on the way, and how far another is apart from it."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 
 from ..errors import Message
+from ..jobs import CancelToken, check
 from ..phrases import Phrase
+from ..structures.analysis import StandIn as StandInFor
 from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.twin import isolated
-from .double import throughout
 from .drawing import SameDraws
+from .precision import AtLeast
 from .runtime import StandIn
+from .skipping import skip
+from .weights import Weights
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """What a difference must stay below."""
 NOISE = 50
 """Rounding on the way to a result, in units of the last place of the largest number there."""
+ENTRIES = 1 << 12
+"""How many entries of a result on the way are compared."""
+PRIMES = [n for n in range(2, 1 << 13) if all(n % d for d in range(2, math.isqrt(n) + 1))]
 Seen: TypeAlias = Callable[[str, list[torch.Tensor]], None]
 """Is told of each module's results as they come: its path, its tensors, which a later operator may change in place."""
 
 
 class Run:
-    """One forward and its outputs."""
+    """Calls of a model in a row, and their outputs."""
 
     def __init__(
         self,
-        model: nn.Module,
-        inputs: Inputs,
+        model: nn.Module | Weights,
+        calls: Sequence[Inputs],
         chosen: Sequence[str] = (),
         training: bool = False,
         seen: Seen | None = None,
         draws: bool = False,
+        skips: Iterable[StandInFor] = (),
+        within: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
+        token: CancelToken | None = None,
     ) -> None:
         """Run a model.
 
         Args:
-            model: Left as it is.
-            inputs: Its inputs.
+            model: Left as it is; or what its operators read in place of its weights.
+            calls: Its inputs, call by call; what a call leaves behind is there for the next one.
             chosen: Paths of the outputs that count.
             training: In training mode, nothing dropped.
             seen: Is told of the results of its modules.
             draws: It draws random numbers, which have to be the same ones in a smaller model.
+            skips: Blocks in whose place something else stands.
+            within: Is given the copy that runs; gives what else is to be entered around the calls.
+            token: Stops the run between two modules.
         """
-        model = isolated(model)  # what a forward does to its own state is not there for the next one
-        handles = [
-            module.register_forward_hook(_telling(seen, path))
-            for path, module in modules_of(model).items()
-            if seen is not None and path and not isinstance(module, StandIn)
-        ]
-        try:
-            with quiet_forward(model, training), throughout(model), SameDraws() if draws else nullcontext():
-                self.outputs = answers_of(call(model, copied(inputs)), chosen)
-        finally:
-            for handle in handles:
-                handle.remove()
+        weights = model if isinstance(model, Weights) else None
+        # What a forward does to its own state is not there for the next run.
+        own = isolated(model) if isinstance(model, nn.Module) else model.twin()
+        for one in skips:
+            skip(own, one)
+        for path, module in modules_of(own).items():
+            if token is not None:
+                module.register_forward_pre_hook(_stopping(token))
+            if seen is not None and path and not isinstance(module, StandIn):
+                module.register_forward_hook(_telling(seen, path))
+        with ExitStack() as stack:
+            stack.enter_context(quiet_forward(own, training))
+            if weights is not None:
+                stack.enter_context(weights.reading())
+            dtype = _dtype_of(own) if weights is None else weights.dtype
+            if dtype is torch.float64 or not (weights is None or weights.plain):
+                stack.enter_context(AtLeast(dtype))
+            stack.enter_context(SameDraws() if draws else nullcontext())
+            if within is not None:
+                stack.enter_context(within(own))
+            self.outputs = [one for inputs in calls for one in answers_of(call(own, copied(inputs)), chosen)]
 
     @property
     def finite(self) -> bool:
@@ -69,23 +93,93 @@ class Run:
         )
 
 
-class Trail:
-    """The results of every module of a run, in their order.
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    """Double precision where a model has weights of it; it may make less of its float64, as on the way to a table."""
+    return torch.float64 if any(p.dtype is torch.float64 for p in model.parameters()) else torch.float32
+
+
+class _Kept(NamedTuple):
+    """What is kept of a result.
 
     Attributes:
-        results: Path and results.
+        values: Of the entries that are present, all or evenly spread ones.
+        shape: Of the result without what is absent; () where absent entries lie anyhow.
+        step: How far apart in the flat order the values are.
+        whole: Shape with what is absent.
+        there: [...] which entries are present, where they lie anyhow.
+    """
+
+    values: torch.Tensor
+    shape: tuple[int, ...]
+    step: int
+    whole: torch.Size
+    there: torch.Tensor | None = None
+
+
+class Trail:
+    """The results of every module of a run, in their order: of each as many entries as tell how it went.
+
+    Attributes:
+        results: Path and what is kept of its results, None for one that has no numbers to compare.
     """
 
     def __init__(self) -> None:
         """Nothing was seen."""
-        self.results: list[tuple[str, list[torch.Tensor]]] = []
-        self._latest: list[tuple[torch.Tensor, int, torch.Tensor]] = []
+        self.results: list[tuple[str, list[_Kept | None]]] = []
+        self._latest: list[tuple[torch.Tensor, int, _Kept | None]] = []
 
     def keep(self, path: str, results: list[torch.Tensor]) -> None:
-        """Keep copies: a later operator may change a result in place. What a container passes on is kept once."""
-        known = {id(one): copy for one, version, copy in self._latest if one._version == version}
-        self._latest = [(one, one._version, known[id(one)] if id(one) in known else one.clone()) for one in results]
-        self.results.append((path, [copy for _, _, copy in self._latest]))
+        """Keep copies, as a later operator may change a result in place. What a container passes on is kept once."""
+        known = {id(one): kept for one, version, kept in self._latest if one._version == version}
+        self._latest = [
+            (one, one._version, known[id(one)] if id(one) in known else _kept(one) if _continuous(one) else None)
+            for one in results
+        ]
+        self.results.append((path, [kept for _, _, kept in self._latest]))
+
+
+def _kept(result: torch.Tensor) -> _Kept:
+    if result.numel() == 0 or not bool(result.sum().isnan()):
+        step = _step(result.numel())
+        return _Kept(_spread(result, tuple(result.shape), step), tuple(result.shape), step, result.shape)
+    for dim in _likely(result):
+        absent = result.sum([n for n in range(result.dim()) if n != dim]).isnan()
+        index = (~absent).nonzero().squeeze(1)
+        if len(index) > 0:
+            shape = (*result.shape[:dim], len(index), *result.shape[dim + 1 :])
+            step = _step(math.prod(shape))
+            return _Kept(_spread(result, shape, step, dim, index), shape, step, result.shape)
+    there = ~result.isnan()
+    values = result[there]
+    step = _step(values.numel())
+    return _Kept(values[::step].clone(), (), step, result.shape, there)
+
+
+def _likely(result: torch.Tensor) -> tuple[int, ...]:
+    """Dimensions of channels: behind the batch of an image, the last of a sequence."""
+    if result.dim() < 2:
+        return ()
+    return (1, result.dim() - 1) if result.dim() > 3 else (result.dim() - 1, 1)
+
+
+def _step(count: int) -> int:
+    """So far apart are the entries that are kept; of no use for hiding a channel, as hardly a size is a multiple."""
+    return 1 if count <= ENTRIES else next(step for step in PRIMES if step >= count / ENTRIES)
+
+
+def _spread(
+    result: torch.Tensor, shape: tuple[int, ...], step: int, dim: int = -1, index: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Every `step`-th entry of a result, of whose dimension only some indices are there."""
+    if index is None and (step == 1 or result.is_contiguous()):
+        return result.flatten()[::step].clone()
+    flat = torch.arange(0, math.prod(shape), step, device=result.device)
+    places: list[torch.Tensor] = []
+    for number in reversed(range(len(shape))):
+        place = flat % shape[number]
+        places.insert(0, place if index is None or number != dim else index[place])
+        flat = flat // shape[number]
+    return result[tuple(places)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +212,30 @@ class Beside:
     def __init__(self, trail: Trail) -> None:
         """Compare with a trail, in which NaN says that an index is absent (`absent.py`)."""
         self._trail = trail
-        self._known: dict[str, list[list[torch.Tensor]]] = {}
+        self._known: dict[str, list[list[_Kept | None]]] = {}
         for path, results in trail.results:
             self._known.setdefault(path, []).append(results)
         self._times: Counter[str] = Counter()
         self._gaps: dict[tuple[str, int], list[_Gap]] = {}
+        self._latest: list[tuple[torch.Tensor, int, _Kept | None, _Gap | None]] = []
 
     def see(self, path: str, results: list[torch.Tensor]) -> None:
         """A module gave results. What is present stands in them in the trail's order; what does not fit is left out."""
         number, known = self._times[path], self._known.get(path, [])
         self._times[path] += 1
         if number < len(known) and len(known[number]) == len(results):
-            pairs = (present(mine, its) for mine, its in zip(known[number], results, strict=True))
-            self._gaps[path, number] = [_gap(*pair) for pair in pairs if pair is not None]
+            pairs = zip(known[number], results, strict=True)
+            self._latest = [(its, its._version, mine, self._apart(mine, its)) for mine, its in pairs]
+            self._gaps[path, number] = [gap for *_, gap in self._latest if gap is not None]
+        else:
+            self._latest = []
+
+    def _apart(self, mine: _Kept | None, its: torch.Tensor) -> "_Gap | None":
+        for one, version, kept, gap in self._latest:  # what a container passes on
+            if one is its and version == its._version and kept is mine:
+                return gap
+        pair = _fitting(mine, its)
+        return None if pair is None else _gap(*pair)
 
     def worst(self, left_out: Collection[str] = ()) -> tuple[float, Phrase]:
         """The worst difference of a module's results, and the first that stands out in words, "" for none.
@@ -161,7 +266,32 @@ class Beside:
 
 
 def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    return lambda _module, _args, result: seen(path, tensors_of(result))
+    def told(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
+        with _disable_current_modes():  # what is computed here is no part of the run
+            seen(path, tensors_of(result))
+
+    return told
+
+
+def _stopping(token: CancelToken) -> Callable[..., None]:
+    return lambda *_: check(token)
+
+
+def _fitting(reference: _Kept | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The entries of a result that were kept, beside the cut model's; None where they do not fit."""
+    if reference is None or not _continuous(other):
+        return None
+    if reference.there is not None and other.shape == reference.whole:
+        there = reference.there
+        return (reference.values, other[there][:: reference.step]) if torch.equal(there, ~other.isnan()) else None
+    if reference.shape and tuple(other.shape) == reference.shape:
+        return reference.values, _spread(other, reference.shape, reference.step)
+    if reference.shape and other.shape == reference.whole:  # absent in both, as after a block that is gone
+        mine = _kept(other)
+        same = (mine.shape, mine.step) == (reference.shape, reference.step)
+        return (reference.values, mine.values) if same and len(mine.values) == len(reference.values) else None
+    count = math.prod(reference.shape) if reference.shape else int(reference.there.sum())  # type: ignore[union-attr]
+    return (reference.values, other.flatten()[:: reference.step]) if count == other.numel() else None
 
 
 def present(reference: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -60,10 +60,15 @@ def absent_state(model: nn.Module, gone: Gone) -> dict[str, torch.Tensor]:
     return found
 
 
+def vanishing(analysis: Analysis, before: Mask, after: Mask) -> frozenset[str]:
+    """The tensors that go with blocks between two states."""
+    had, has = analysis.kept_indices(before), analysis.kept_indices(after)
+    return frozenset(name for name, kept in has.items() if kept is None and had.get(name, ()) is not None)
+
+
 def vanishing_state(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> dict[str, torch.Tensor]:
     """NaN for every tensor that goes with a block: what is computed with it is nothing to compare with."""
-    had, has = analysis.kept_indices(before), analysis.kept_indices(after)
-    gone = {name for name, kept in has.items() if kept is None and had.get(name, ()) is not None}
+    gone = vanishing(analysis, before, after)
     return {
         name: torch.full_like(tensor, NAN)
         for name, tensor in _tensors(model).items()

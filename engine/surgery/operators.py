@@ -1,6 +1,6 @@
 """Which operator differs first: both runs once more, operator by operator, when a comparison has failed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import Message
 from ..phrases import module_named
+from ..structures.analysis import StandIn
 from ..structures.measured import AUDITED, SAME
-from ..tracing.quiet import quiet_forward
-from ..tracing.reading import Inputs, call, modules_of, tensors_of
-from ..tracing.twin import isolated
-from .compare import TOLERANCE, present, relative_difference
+from ..tracing.reading import Inputs, modules_of, tensors_of
+from .compare import TOLERANCE, Run, present, relative_difference
+from .weights import Weights
 
 
 @dataclass(slots=True)
@@ -49,27 +49,31 @@ class Operators(TorchDispatchMode):
             self.made += [Made(op, path, t.clone()) for t in tensors_of(result)[:1]]
         return result
 
-    def entering(self, path: str) -> Callable[..., None]:
-        """A hook for the begin of a module's forward."""
-        return lambda *_: self._stack.append(path)
+    def on(self, model: nn.Module) -> "Operators":
+        """Listen to the forwards of a model's modules; the context to run it in."""
+        for path, module in modules_of(model).items():
+            module.register_forward_pre_hook(lambda *_, path=path: self._stack.append(path))
+            module.register_forward_hook(self._left, always_call=True)
+        return self
 
-    def leaving(self, *_: Any) -> None:
-        """A hook for its end."""
+    def _left(self, *_: Any) -> None:
         self._stack.pop()
 
 
-def operators_of(model: nn.Module, inputs: Inputs, left_out: Sequence[str], training: bool) -> list[Made]:
+def operators_of(
+    weights: Weights,
+    calls: Sequence[Inputs],
+    left_out: Sequence[str],
+    training: bool,
+    draws: bool,
+    skips: Iterable[StandIn] = (),
+) -> list[Made]:
     """Run a model and keep the results of its operators; up to where it raises."""
-    model = isolated(model)
     seen = Operators(left_out)
-    for path, module in modules_of(model).items():
-        module.register_forward_pre_hook(seen.entering(path))
-        module.register_forward_hook(seen.leaving)
-    with quiet_forward(model, training), seen:
-        try:
-            call(model, inputs)
-        except Exception:  # what it did before that is still compared
-            return seen.made
+    try:
+        Run(weights, calls, training=training, draws=draws, skips=skips, within=seen.on)
+    except Exception:  # what it did before that is still compared
+        return seen.made
     return seen.made
 
 

@@ -4,31 +4,29 @@ It tests the analysis itself: no surgery, no zeros, and it goes through every no
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ..structures.analysis import Analysis, Kind, Mask
 
 
-def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> None:
-    """Shuffle, in place, the structures of every set of which one is chosen, over all tensors that they touch.
+def permuted(
+    analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator
+) -> dict[str, dict[int, NDArray[np.int64]]]:
+    """The structures of every set of which one is chosen shuffled, over all tensors that they touch.
 
     Args:
-        model: A private copy at state `before`.
         analysis: Of the original.
         before: What is gone already.
         chosen: Structures whose sets are shuffled.
         rng: Source of the order.
+
+    Returns:
+        By tensor and dimension: for each place the one whose values it takes, in the numbering of `before`.
     """
     order = _orders(analysis, before, chosen, rng)
     gone = analysis.removed_positions(before)
-    tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
-    tensors.update(model.named_buffers())
+    found: dict[str, dict[int, NDArray[np.int64]]] = {}
     for info in analysis.tensors:
-        tensor = tensors.get(info.name)
-        if tensor is None:
-            continue
         for dim, axis in enumerate(info.axes):
             if axis >= 0:
                 low, high = analysis.axis_start[axis], analysis.axis_start[axis + 1]
@@ -36,7 +34,8 @@ def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rn
                 taken: NDArray[np.int64] = order[low:high][kept] - low
                 places = np.searchsorted(kept, taken)
                 if (places != np.arange(len(places))).any():
-                    tensor.data = tensor.data.index_select(dim, torch.from_numpy(places).to(tensor.device))
+                    found.setdefault(info.name, {})[dim] = places
+    return found
 
 
 def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> NDArray[np.int64]:

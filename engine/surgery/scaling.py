@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..structures.analysis import Analysis, Mask
-from .slicing import relative_keeps, slice_tensor
 
 Factor: TypeAlias = tuple[str, int, tuple[int, ...] | None, float, tuple[str, ...]]
 """As in `Edits.weights`."""
@@ -32,33 +31,11 @@ def scale(model: nn.Module, analysis: Analysis, removed: Mask, factors: Factors)
         factors: Indices in the original's numbering.
     """
     own = dict(model.named_parameters())
-    for name, rate in _rates(analysis, removed, factors).items():
-        own[name].data = _times(own[name].data, rate)
+    for name, rate in rates_of(analysis, removed, factors).items():
+        own[name].data = times(own[name].data, rate)
 
 
-def unrounded(
-    before: nn.Module, after: nn.Module, cut_model: nn.Module, plan: tuple[Analysis, Mask, Mask], factors: Factors
-) -> None:
-    """Give a copy in a finer type the products that the cut model's weights are the roundings of.
-
-    A comparison in that type would show nothing but the rounding. A weight that is off by more stays as it is.
-
-    Args:
-        before: Copy of the model that was cut, in the finer type.
-        after: Copy of the cut model in the finer type; changed in place.
-        cut_model: The cut model itself.
-        plan: Analysis, what was gone before, what is gone after.
-        factors: What the cut multiplied.
-    """
-    whole, own, rounded = (dict(model.named_parameters()) for model in (before, after, cut_model))
-    keeps = relative_keeps(*plan)
-    for name, rate in _rates(plan[0], plan[2], factors).items():
-        exact = _times(slice_tensor(whole[name].data, keeps.get(name) or ()), rate)
-        near = (own[name].data - exact).abs() <= torch.finfo(rounded[name].dtype).eps * exact.abs()
-        own[name].data = torch.where(near, exact, own[name].data)
-
-
-def _rates(analysis: Analysis, removed: Mask, factors: Factors) -> dict[str, torch.Tensor]:
+def rates_of(analysis: Analysis, removed: Mask, factors: Factors) -> dict[str, torch.Tensor]:
     """By what each entry of a parameter is multiplied; of the parameter's shape, or one long in a dimension."""
     kept, tensors = analysis.kept_indices(removed), {one.name: one for one in analysis.tensors}
     rates: dict[str, NDArray[np.float64]] = {}
@@ -73,7 +50,7 @@ def _rates(analysis: Analysis, removed: Mask, factors: Factors) -> dict[str, tor
     return {name: torch.from_numpy(rate) for name, rate in rates.items()}
 
 
-def _times(tensor: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
+def times(tensor: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
     """Rounded once, to the tensor's own type."""
     wide = torch.complex128 if tensor.is_complex() else torch.float64
     return (tensor.to(wide) * rate.to(tensor.device)).to(tensor.dtype)

@@ -1,70 +1,76 @@
 """Other inputs and another precision for a model: what a verification runs besides the example."""
 
+from collections.abc import Callable, Iterator
+
 import torch
-from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from ..inputs import Inputs, batch_size
 from ..tracing.reading import tensors_of
-from ..tracing.twin import keeping_kind, twin
 
 COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 """The complex type of a floating one."""
 
 
-def converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy of a model in another floating type; complex tensors in the complex type that goes with it."""
-
-    def make(tensor: torch.Tensor) -> torch.Tensor:
-        return keeping_kind(tensor, _as(tensor.detach(), dtype, copy=True))
-
-    return twin(model, make)
-
-
 def cast_inputs(inputs: Inputs, dtype: torch.dtype) -> Inputs:
     """Inputs in another floating type."""
-    return tree_map_only(torch.Tensor, lambda t: _as(t, dtype), inputs)
+    return tree_map_only(torch.Tensor, lambda t: as_type(t, dtype), inputs)
 
 
-def _as(tensor: torch.Tensor, dtype: torch.dtype, copy: bool = False) -> torch.Tensor:
+def as_type(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor in another floating type; complex ones in the complex type that goes with it, others as they are."""
     own = COMPLEX[dtype] if tensor.is_complex() else dtype if tensor.is_floating_point() else tensor.dtype
-    return tensor.to(own, copy=copy)
+    return tensor.to(own)
 
 
-def another_batch(inputs: Inputs) -> Inputs:
-    """One sample more; fresh noise, whole numbers are repeated."""
+def with_batch(inputs: Inputs, count: int) -> Inputs:
+    """Inputs of `count` samples: fresh noise, whole numbers are repeated."""
     generator = torch.Generator().manual_seed(2)
     given = batch_size(inputs)
 
     def resize(one: torch.Tensor) -> torch.Tensor:
         if not one.dim():
             return one
-        shape = [given + 1 if one.shape[0] == given else one.shape[0], *one.shape[1:]]
+        shape = [count if one.shape[0] == given else one.shape[0], *one.shape[1:]]
         return _noise(one, shape, generator) if one.is_floating_point() else _repeated(one, shape[0])
 
     return tree_map_only(torch.Tensor, resize, inputs)
 
 
-def another_size(inputs: Inputs) -> Inputs | None:
-    """Smaller in space where there is space, else a shorter sequence; None where there is neither."""
+def rescaled(inputs: Inputs, factor: float) -> Inputs:
+    """Inputs whose floating numbers are multiplied."""
+    return tree_map_only(torch.Tensor, lambda t: t * factor if t.is_floating_point() else t, inputs)
+
+
+def other_sizes(inputs: Inputs) -> Iterator[Inputs]:
+    """Inputs that are smaller in space where there is space, or shorter sequences: the smallest first.
+
+    A model may not run on the smallest ones; one that runs at any size most likely runs on the last.
+    """
     tensors = tensors_of(inputs)
     if any(t.is_floating_point() and t.dim() >= 4 for t in tensors):
-        return _smaller(inputs)
+        sides = [s for t in tensors if t.is_floating_point() and t.dim() >= 4 for s in t.shape[2:]]
+        for side in (64, 128):
+            if max(sides) >= 2 * side:
+                yield _in_space(inputs, lambda s, side=side: min(s, side) if s >= side else s)
+        if max(sides) >= 16:
+            yield _in_space(inputs, lambda s: max(1, round(s * 0.75 / 8) * 8 if s >= 16 else s))
+        return
     lengths = {t.shape[1] for t in tensors if t.dim() >= 2}
     if len(lengths) != 1 or (length := lengths.pop()) < 4:
-        return None
-    kept = length - max(1, length // 4)
-    return tree_map_only(torch.Tensor, lambda t: t[:, :kept] if t.dim() >= 2 else t, inputs)
+        return
+    for kept in (16, length - max(1, length // 4)):
+        if kept < length and (kept != 16 or length >= 32):
+            yield tree_map_only(torch.Tensor, lambda t, kept=kept: t[:, :kept] if t.dim() >= 2 else t, inputs)
 
 
-def _smaller(inputs: Inputs) -> Inputs:
+def _in_space(inputs: Inputs, size: Callable[[int], int]) -> Inputs:
     generator = torch.Generator().manual_seed(2)
 
     def resize(one: torch.Tensor) -> torch.Tensor:
         if not one.is_floating_point() or one.dim() < 4:
             return one
-        space = [max(1, round(s * 0.75 / 8) * 8 if s >= 16 else s) for s in one.shape[2:]]
-        return _noise(one, [*one.shape[:2], *space], generator)
+        return _noise(one, [*one.shape[:2], *map(size, one.shape[2:])], generator)
 
     return tree_map_only(torch.Tensor, resize, inputs)
 

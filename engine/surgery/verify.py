@@ -1,59 +1,52 @@
 """Show that a cut did exactly what was planned, by comparisons that share no code with the cut.
 
-Removal (the cut model against the masked original), on the weights as they are and with everything randomised, at two
-batch sizes and two input sizes; permutation of the coupled sets; in float64 where it fits, and in float32. It says
-nothing about accuracy.
+Removal (the cut model against the masked original) on the weights as they are and with everything randomised, at
+batches of one and of more, at another size, on rescaled inputs and in a second call; permutation of the coupled sets.
+Large models are compared in float32, and in float64 where that leaves a doubt. It says nothing about accuracy.
+
+No model is copied: each operator is handed its own weight as the comparison wants it (`weights.py`).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import isfinite
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import Message, VerificationError
-from ..jobs import CancelToken, Job, Progress, check
+from ..inputs import Inputs, batch_size
+from ..jobs import Cancelled, CancelToken, Job, Progress, check
 from ..phrases import Phrase, title
-from ..structures.analysis import Analysis, Kind, Mask
-from ..tracing.reading import Inputs
+from ..structures.analysis import Analysis, Kind, Mask, StandIn
+from ..tracing.reading import tensors_of
 from .compare import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
 from .drawing import draws
-from .masking import masked
+from .masking import gone_slices, vanishing
 from .operators import first_difference, operators_of
-from .permuting import permute
-from .protocol import (
-    ANOTHER_BATCH,
-    ANOTHER_SIZE,
-    COARSE,
-    PERMUTATION,
-    REMOVAL,
-    THIS_BATCH,
-    TRAINING,
-    Check,
-    Verification,
-)
-from .randomise import LEVELS, randomise
-from .rounding import chaotic, rounds_off
-from .scaling import Factors, scale, unrounded
-from .slicing import give, relative_keeps
-from .variants import another_batch, another_size, cast_inputs, converted
+from .permuting import permuted
+from .protocol import COARSE, OTHER_INPUTS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
+from .randomise import ANEW, LEVELS
+from .rounding import chaotic, nudged
+from .scaling import Factors, rates_of
+from .skipping import skipped
+from .slicing import Keeps, relative_keeps
+from .variants import cast_inputs, other_sizes, rescaled, with_batch
+from .weights import Gone, Rates, WeightChanged, Weights
 
 Plan: TypeAlias = tuple[Analysis, Mask, Mask]
 """Analysis, what was gone before, what is gone after."""
-FITS = 400_000_000
-"""Parameters up to which four copies in float64 are made."""
-
-
-@dataclass(slots=True)
-class _Pair:
-    """Private copies of the model before and after the cut, in one dtype, holding matching weights."""
-
-    before: nn.Module
-    after: nn.Module
-    dtype: torch.dtype
+Calls: TypeAlias = list[Inputs]
+Orders: TypeAlias = Mapping[str, Mapping[int, NDArray[np.int64]]]
+SMALL = 2_000_000
+"""Elements of weights and inputs up to which all is compared in float64 at once: that takes no time."""
+ACCEPTED = {torch.float64: TOLERANCE[torch.float64], torch.float32: 1e-5}
+"""Differences below this decide; single precision leaves others to double precision."""
+LARGER = 4.0
+"""What the inputs of a second call are multiplied by."""
 
 
 def verify(
@@ -87,36 +80,22 @@ def verify(
             "The model is on the meta device, where weights have no values, so a cut of it cannot be verified. "
             "Nothing was changed. Give it weights first: move it with to_empty and load them.",
         )
-    checks: list[Check] = []
-    skipped: list[Phrase] = []
-    total = 5
-    plan = (analysis, before, after)
-
+    both = Comparison(original, cut_model, (analysis, before, after), inputs, token, factors)
+    total = 4
     yield Progress("Verifying: removal on the weights as they are", 0, total)
-    pair = _pair(original, cut_model, plan, inputs, skipped)
-    unrounded(pair.before, pair.after, cut_model, plan, factors)
-    given = cast_inputs(inputs, pair.dtype)
-    for training in (False, True)[: 1 + bool(analysis.trained)]:
-        name = TRAINING if training else REMOVAL
-        plain = _finite(name, _run(pair.before, given, plan, training), skipped)
-        if plain is not None:
-            checks.append(_removal(name, pair, plan, factors, given, plain, training))
+    both.removal()
     check(token)
     yield Progress("Verifying: removal with everything randomised", 1, total)
-    _removal_randomised(original, pair, plan, factors, inputs, checks, skipped)
+    both.other_inputs()
     check(token)
     yield Progress("Verifying: permutation of the coupled sets", 2, total)
-    plain = _finite(PERMUTATION, _run(pair.before, given, plan), skipped)
-    if plain is not None:
-        checks.append(_permutation(pair, plan, given, plain))
+    both.permutation()
     check(token)
     yield Progress("Verifying: another input size", 3, total)
-    finest = pair.dtype
-    del pair, given, plain  # permuted by now; of a large model memory holds one pair only
-    yield from _other_size((original, cut_model), finest, plan, factors, inputs, checks, skipped)
+    both.coarse()
     check(token)
     yield Progress("Verified", total, total)
-    return Verification(tuple(checks), tuple(skipped))
+    return Verification(tuple(both.checks), tuple(both.skipped))
 
 
 def require(verification: Verification) -> None:
@@ -144,189 +123,363 @@ def require(verification: Verification) -> None:
         )
 
 
-def _pair(original: nn.Module, cut_model: nn.Module, plan: Plan, inputs: Inputs, skipped: list[Phrase]) -> _Pair:
-    """Private copies in the finest floating type in which the original runs."""
-    fits = sum(p.numel() for p in original.parameters()) <= FITS
-    why = ""
-    for dtype in (torch.float64, torch.float32) if fits else (torch.float32,):
-        try:
-            before = _private(original, dtype)
-        except (TypeError, RuntimeError) as error:  # a device that lacks the type
-            why = _in_words(error)
-        else:
-            tried = _tried(before, cast_inputs(inputs, dtype), plan)
-            if isinstance(tried, Run):
-                return _Pair(before, _private(cut_model, dtype), dtype)
-            why = tried
-        words = {"type": _name(dtype), "reason": why}
-        skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
-    raise VerificationError(
-        "verify.precision",
-        "The original does not run in single or double precision ({text}), so a cut of it cannot be verified. "
-        "Nothing was changed.",
-        text=why,
-    )
+@dataclass(slots=True, kw_only=True)
+class _Case:
+    """What both models are run on.
 
-
-def _copies(models: tuple[nn.Module, nn.Module], dtype: torch.dtype) -> _Pair:
-    """Private copies of original and cut model in a type in which both run."""
-    return _Pair(_private(models[0], dtype), _private(models[1], dtype), dtype)
-
-
-def _private(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    return converted(model, dtype).eval()
-
-
-def _run(model: nn.Module, inputs: Inputs, plan: Plan, training: bool = False, seen: Seen | None = None) -> Run:
-    return Run(model, inputs, () if training else plan[0].outputs, training, seen, draws(plan[0].script))
-
-
-def _tried(model: nn.Module, inputs: Inputs, plan: Plan) -> Run | str:
-    """A run of the original, or why it does not run on these inputs."""
-    try:
-        return _run(model, inputs, plan)
-    except Exception as error:
-        return _in_words(error)
-
-
-def _finite(name: str, plain: Run, skipped: list[Phrase]) -> Run | None:
-    """The original's run if there is something to compare with, else a remark."""
-    if plain.finite:
-        return plain
-    template = "{name}: the original itself gives numbers that are not finite"
-    skipped.append(Message("verify.not_finite", template, {"name": title(name)}))
-    return None
-
-
-def _removal(
-    name: str, pair: _Pair, plan: Plan, factors: Factors, inputs: Inputs, plain: Run, training: bool = False
-) -> Check:
-    trail = Trail()
-    with masked(pair.before, *plan):
-        reference = _run(pair.before, inputs, plan, training, trail.keep)
-    effect = worst_difference(reference.outputs, plain.outputs)
-    tolerance = TOLERANCE[pair.dtype]
-    try:
-        beside, multiplied = Beside(trail), {path for *_, results in factors for path in results}
-        found = _run(pair.after, inputs, plan, training, beside.see)
-        on_the_way, detail = beside.worst(multiplied)
-        difference = max(worst_difference(reference.outputs, found.outputs), on_the_way)
-    except Exception as error:  # the original runs on these inputs, the cut model does not
-        difference = float("inf")
-        detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
-    if difference >= tolerance and not factors:  # operators after multiplied weights are meant to differ
-        detail = _first_operator(pair, plan, inputs, training) or detail
-    made = Check(name, difference, effect, tolerance, _name(pair.dtype), detail)
-    if made.passed and not made.conclusive:
-        template = "inconclusive: the removal changes the outputs by {effect:.1e} only"
-        return replace(made, detail=Message("verify.no_effect", template, {"effect": effect}))
-    return made
-
-
-def _first_operator(pair: _Pair, plan: Plan, inputs: Inputs, training: bool) -> Message | None:
-    analysis, _, after = plan
-    gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
-    with masked(pair.before, *plan):
-        reference = operators_of(pair.before, inputs, gone, training)
-    return first_difference(reference, operators_of(pair.after, inputs, gone, training), pair.dtype)
-
-
-def _removal_randomised(
-    original: nn.Module,
-    pair: _Pair,
-    plan: Plan,
-    factors: Factors,
-    inputs: Inputs,
-    checks: list[Check],
-    skipped: list[Phrase],
-) -> None:
-    """On other weights and another batch; on milder ones where the original gives nothing to compare."""
-    name = ANOTHER_BATCH
-    chosen = cast_inputs(another_batch(inputs), pair.dtype)
-    plain = _tried(pair.before, chosen, plan)
-    if isinstance(plain, str):
-        template = "another batch size: the original runs only at the given one ({reason})"
-        skipped.append(Message("verify.one_batch", template, {"reason": plain}))
-        chosen, name = cast_inputs(inputs, pair.dtype), THIS_BATCH
-    made: Check | None = None
-    for level in LEVELS:
-        if level != LEVELS[0]:
-            del pair.before  # before its successor is made
-            pair.before = _private(original, pair.dtype)
-        randomise(pair.before, level)
-        plain = _tried(pair.before, chosen, plan)
-        if isinstance(plain, str) or not plain.finite:
-            continue
-        if level != LEVELS[-1] and _magnifies(pair.before, chosen, plan, plain):
-            continue
-        give(pair.before, pair.after, plan[0], relative_keeps(*plan))
-        scale(pair.after, plan[0], plan[2], factors)
-        made = _removal(name if level == LEVELS[0] else f"{name} ({level} its own)", pair, plan, factors, chosen, plain)
-        if not made.passed and level != LEVELS[-1] and _magnifies(pair.after, chosen, plan):
-            continue  # the original is calm, what is left of it is not
-        if not made.passed or made.conclusive:
-            break
-    if made is None:
-        template = "randomised weights: the original gives numbers that are not finite on all of them"
-        skipped.append(Message("verify.never_finite", template))
-        del pair.before
-        pair.before = _private(original, pair.dtype)
-    else:
-        checks.append(made)
-
-
-def _magnifies(model: nn.Module, inputs: Inputs, plan: Plan, plain: Run | None = None) -> bool:
-    """Rounding alone would make this model differ; `plain` is its run, where it is known."""
-    found = plain or _tried(model, inputs, plan)
-    return isinstance(found, Run) and chaotic(model, inputs, found, lambda nudged: _run(model, nudged, plan))
-
-
-def _permutation(pair: _Pair, plan: Plan, inputs: Inputs, plain: Run) -> Check:
-    analysis, before, after = plan
-    permute(pair.before, analysis, before, after & ~before, np.random.default_rng(1))
-    difference = worst_difference(plain.outputs, _run(pair.before, inputs, plan).outputs)
-    return Check(PERMUTATION, difference, None, TOLERANCE[pair.dtype], _name(pair.dtype))
-
-
-def _other_size(
-    models: tuple[nn.Module, nn.Module],
-    finest: torch.dtype,
-    plan: Plan,
-    factors: Factors,
-    inputs: Inputs,
-    checks: list[Check],
-    skipped: list[Phrase],
-) -> Iterator[Progress]:
-    """In float32 on the weights as they are, at another input size if the original runs at one.
-
-    Where rounding alone would make as much of a difference, in the finest type instead.
+    Attributes:
+        dtype: float64 or float32.
+        calls: Inputs, call by call.
+        level: Which weights: "" for their own, or one of `LEVELS`.
+        training: In training mode.
     """
-    pair = _copies(models, torch.float32)
-    resized = another_size(inputs)
-    name = ANOTHER_SIZE
-    chosen = cast_inputs(inputs if resized is None else resized, torch.float32)
-    flat = Message("verify.no_space", "its inputs have no size in space")
-    plain = flat if resized is None else _tried(pair.before, chosen, plan)
-    if not isinstance(plain, Run):
-        template = "another input size: the original runs only at the given one ({reason})"
-        skipped.append(Message("verify.one_size", template, {"reason": plain}))
-        chosen, name = cast_inputs(inputs, torch.float32), COARSE
-        plain = _run(pair.before, chosen, plan)
-    yield Progress("Verifying: in float32" if resized is None else "Verifying: another input size", 4, 5)
-    if _finite(name, plain, skipped) is None:
-        return
-    made = _removal(name, pair, plan, factors, chosen, plain)
 
-    def noted(model: nn.Module, seen: Seen) -> Run:
-        return _run(model, chosen, plan, seen=seen)
+    dtype: torch.dtype
+    calls: Calls
+    level: str = ""
+    training: bool = False
 
-    off = not made.passed and isfinite(made.difference)
-    if off and finest != pair.dtype and (rounds_off(pair.before, noted) or rounds_off(pair.after, noted)):
-        del pair
-        pair, finer = _copies(models, finest), cast_inputs(chosen, finest)
-        unrounded(pair.before, pair.after, models[1], plan, factors)
-        made = _removal(name, pair, plan, factors, finer, _run(pair.before, finer, plan))
-    checks.append(made)
+
+@dataclass
+class Comparison:
+    """One cut, and what was found of it.
+
+    Attributes:
+        original: The model before.
+        cut_model: The model after.
+        plan: Analysis, what was gone before, what is gone after.
+        inputs: Example inputs.
+        token: Stops it.
+        factors: What the cut multiplied.
+        checks: Comparisons made.
+        skipped: Comparisons that could not be made, and why.
+    """
+
+    original: nn.Module
+    cut_model: nn.Module
+    plan: Plan
+    inputs: Inputs
+    token: CancelToken
+    factors: Factors = ()
+    checks: list[Check] = field(default_factory=list[Check])
+    skipped: list[Phrase] = field(default_factory=list[Phrase])
+    _copies: bool = False
+    """The original's code does not run on weights that are read in another type than they are stored in."""
+    _single: bool = False
+    """The original does not run in double precision."""
+    _given: Run | None = None
+    """The original's run on the given inputs, until it was compared with."""
+    _randomised: tuple[_Case, Run] | None = None
+    """The original's run on other weights and inputs, shared by two checks."""
+
+    @cached_property
+    def keeps(self) -> Keeps:
+        """What the cut model has of each tensor."""
+        return relative_keeps(*self.plan)
+
+    @cached_property
+    def gone(self) -> Gone:
+        """What of each tensor is absent."""
+        return gone_slices(*self.plan)
+
+    @cached_property
+    def vanished(self) -> frozenset[str]:
+        """Tensors that go with a block."""
+        return vanishing(*self.plan)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """By what the cut multiplied parameters."""
+        return rates_of(self.plan[0], self.plan[2], self.factors)
+
+    @cached_property
+    def skips(self) -> tuple[StandIn, ...]:
+        """What stands for the results of removed blocks."""
+        return tuple(skipped(*self.plan))
+
+    @cached_property
+    def draws(self) -> bool:
+        """The forward draws random numbers."""
+        return draws(self.plan[0].script)
+
+    @cached_property
+    def small(self) -> bool:
+        """Everything is compared in double precision: that costs nothing worth saving."""
+        tensors = [*self.original.parameters(), *tensors_of(self.inputs)]
+        return sum(t.numel() for t in tensors) <= SMALL or any(t.dtype is torch.float64 for t in tensors)
+
+    @cached_property
+    def base(self) -> torch.dtype:
+        """The type in which comparisons begin.
+
+        Raises:
+            VerificationError: The original runs neither in single nor in double precision.
+        """
+        why: Phrase = ""
+        for dtype in (torch.float64, torch.float32) if self.small else (torch.float32, torch.float64):
+            tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]))
+            if isinstance(tried, Run):
+                self._given = tried
+                return dtype
+            why = tried
+            words = {"type": _name(dtype), "reason": why}
+            self.skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
+        raise VerificationError(
+            "verify.precision",
+            "The original does not run in single or double precision ({text}), so a cut of it cannot be verified. "
+            "Nothing was changed.",
+            text=why,
+        )
+
+    def removal(self) -> None:
+        """The weights as they are, on the given inputs; in training mode too where that takes branches of its own."""
+        for training in (False, True)[: 1 + bool(self.plan[0].trained)]:
+            case = _Case(dtype=self.base, calls=[self.inputs], training=training)
+            plain, self._given = (self._run(case) if training or self._given is None else self._given), None
+            self._add(self._decided(TRAINING if training else REMOVAL, case, plain))
+
+    def other_inputs(self) -> None:
+        """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
+        calls = self._other_calls()
+        made: Check | None = None
+        for level in LEVELS:
+            name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
+            for factor in (LARGER, 1.0):
+                case = _Case(dtype=self.base, calls=[*calls[:-1], rescaled(calls[-1], factor)], level=level)
+                plain = self._tried(case)
+                if isinstance(plain, Run) and plain.finite:
+                    break
+            else:
+                continue
+            made = self._decided(name, case, plain)
+            if made is not None and made.passed and made.effect == 0 and level == ANEW and self._depends(case, plain):
+                made = replace(made, dead=True, detail=Message("verify.dead", "nothing depends on what is removed"))
+            if made is not None and not made.passed and level != LEVELS[-1] and self._magnifies(case):
+                continue
+            self._randomised = (case, plain)
+            if made is not None and (not made.passed or made.conclusive):
+                break
+        if made is None:
+            template = "randomised weights: the original gives numbers that are not finite on all of them"
+            self.skipped.append(Message("verify.never_finite", template))
+        self._add(made)
+
+    def permutation(self) -> None:
+        """Structures of a coupled set change places, on the weights on which most shows."""
+        analysis, before, after = self.plan
+        orders = permuted(analysis, before, after & ~before, np.random.default_rng(1))
+        if self._randomised is None:
+            case = _Case(dtype=self.base, calls=[self.inputs])
+            plain = self._run(case)
+        else:
+            case, plain = self._randomised
+            case = replace(case, calls=case.calls[:1])
+        if not plain.finite:
+            self._not_finite(PERMUTATION)
+            return
+
+        def difference(case: _Case, plain: Run) -> float:
+            found = self._run(case, orders=orders).outputs
+            return worst_difference(plain.outputs[: len(found)], found)
+
+        found = difference(case, plain)
+        if found >= ACCEPTED[case.dtype] and (finer := self._finer(case)) is not None:
+            case, plain = finer
+            found = difference(case, plain)
+        self._add(Check(PERMUTATION, found, None, TOLERANCE[case.dtype], _name(case.dtype)))
+
+    def coarse(self) -> None:
+        """A small model in single precision too, in which it is used, at another size if the original runs at one."""
+        if not self.small or self.base is torch.float32:
+            return
+        for calls in (*([one] for one in other_sizes(self.inputs)), [self.inputs]):
+            case = _Case(dtype=torch.float32, calls=calls)
+            plain = self._tried(case)
+            if isinstance(plain, Run):
+                self._add(self._decided(COARSE, case, plain))
+                return
+
+    def _add(self, made: Check | None) -> None:
+        if made is not None:
+            self.checks.append(made)
+
+    def _other_calls(self) -> Calls:
+        """One sample, then one more than are given; at another size than the given one if the original runs at one."""
+        counts = tuple(dict.fromkeys((1, batch_size(self.inputs) + 1)))
+        reasons: list[Phrase] = []
+        for chosen in (counts, counts[1:], counts[:1]):
+            sizes = [*other_sizes(self.inputs), self.inputs]
+            for number, base in enumerate(sizes):
+                calls = [with_batch(base, count) for count in chosen]
+                tried = self._tried(_Case(dtype=self.base, calls=calls))
+                if isinstance(tried, Run):
+                    self._tell_of(number == len(sizes) - 1, [n for n in counts if n not in chosen], reasons)
+                    return calls
+                reasons.append(tried)
+        self._tell_of(True, list(counts), reasons)
+        return [self.inputs]
+
+    def _tell_of(self, one_size: bool, missing: list[int], reasons: list[Phrase]) -> None:
+        """Say which inputs the original does not run on."""
+        reason = reasons[-1] if reasons else Message("verify.no_space", "its inputs have no size in space")
+        if one_size:
+            template = "another input size: the original runs only at the given one ({reason})"
+            words = {"reason": reasons[0] if reasons else reason}
+            self.skipped.append(Message("verify.one_size", template, words))
+        for count in missing:
+            template = "batch of {count}: the original does not run ({reason})"
+            self.skipped.append(Message("verify.batch", template, {"count": count, "reason": reason}))
+
+    def _decided(self, name: str, case: _Case, plain: Run) -> Check | None:
+        """A comparison, in double precision where single leaves a doubt; None where the original gives no numbers."""
+        if not plain.finite:
+            self._not_finite(name)
+            return None
+        made = self._compared(name, case, plain, ACCEPTED[case.dtype])
+        # An effect that is all rounding is none in double precision either.
+        small = made.effect is not None and not made.conclusive and made.effect > torch.finfo(torch.float32).eps
+        doubtful = not made.passed or (small and name != COARSE)
+        if case.dtype is torch.float32 and doubtful:
+            finer = self._finer(case)
+            if finer is not None and finer[1].finite:
+                case = finer[0]
+                made = self._compared(name, *finer, TOLERANCE[case.dtype])
+            else:
+                made = replace(made, tolerance=TOLERANCE[case.dtype])
+        if not made.passed and not self.factors:  # operators after multiplied weights are meant to differ
+            return replace(made, detail=self._first_operator(case) or made.detail)
+        if made.passed and not made.conclusive:
+            template = "inconclusive: the removal changes the outputs by {effect:.1e} only"
+            return replace(made, detail=Message("verify.no_effect", template, {"effect": made.effect}))
+        return made
+
+    def _depends(self, case: _Case, plain: Run) -> bool:
+        """The outputs depend on what stays, so that they would show it if something else had been removed."""
+        analysis, before, after = self.plan
+        other = before.copy()
+        for one in analysis.sets:
+            if one.kind is not Kind.BLOCK:
+                other[one.first + np.flatnonzero(~after[one.structures])[::2]] = True
+        subject = replace(self, plan=(analysis, before, other), checks=[], skipped=[])
+        change = worst_difference(subject._run(case, masked=True).outputs, plain.outputs)
+        return change >= 100 * TOLERANCE[case.dtype]
+
+    def _finer(self, case: _Case) -> tuple[_Case, Run] | None:
+        """The same in double precision with the original's run; None where it is already, or that does not run."""
+        if case.dtype is torch.float64 or self._single:
+            return None
+        finer = replace(case, dtype=torch.float64)
+        tried = self._tried(finer)
+        if isinstance(tried, Run):
+            return finer, tried
+        self._single = True
+        words = {"type": "float64", "reason": tried}
+        self.skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
+        return None
+
+    def _compared(self, name: str, case: _Case, plain: Run, tolerance: float) -> Check:
+        trail = Trail()
+        reference = self._run(case, masked=True, seen=trail.keep)
+        effect = worst_difference(reference.outputs, plain.outputs)
+        try:
+            beside, multiplied = Beside(trail), {path for *_, results in self.factors for path in results}
+            found = self._run(case, cut=True, seen=beside.see)
+            on_the_way, detail = beside.worst(multiplied)
+            difference = max(worst_difference(reference.outputs, found.outputs), on_the_way)
+        except Cancelled:
+            raise
+        except Exception as error:  # the original runs on these inputs, the cut model does not
+            difference = float("inf")
+            detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
+        return Check(name, difference, effect, tolerance, _name(case.dtype), detail)
+
+    def _magnifies(self, case: _Case) -> bool:
+        """Rounding alone would make one of the models differ."""
+        finer = self._finer(case)
+        case = case if finer is None else finer[0]
+
+        def magnifies(cut: bool) -> bool:
+            try:
+                plain = self._run(case, cut=cut)
+                return chaotic(case.dtype, plain, lambda share: self._run(case, cut=cut, nudge=share))
+            except Cancelled:
+                raise
+            except Exception:
+                return False
+
+        return magnifies(False) or magnifies(True)
+
+    def _first_operator(self, case: _Case) -> Message | None:
+        analysis, _, after = self.plan
+        gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
+        calls = [cast_inputs(one, case.dtype) for one in case.calls]
+        reference = operators_of(self._weights(case, masked=True), calls, gone, case.training, self.draws, self.skips)
+        other = operators_of(self._weights(case, cut=True), calls, gone, case.training, self.draws)
+        return first_difference(reference, other, case.dtype)
+
+    def _weights(
+        self, case: _Case, cut: bool = False, masked: bool = False, orders: Orders | None = None, nudge: float = 0.0
+    ) -> Weights:
+        whole = Weights(
+            self.original,
+            case.dtype,
+            case.level,
+            orders=orders or {},
+            gone=self.gone if masked else {},
+            vanished=self.vanished if masked else (),
+            nudge=nudge,
+            copies=self._copies,
+        )
+        if not cut:
+            return whole
+        return Weights(
+            self.cut_model, case.dtype, case.level, whole=whole, keeps=self.keeps, rates=self.rates, nudge=nudge,
+            copies=self._copies,
+        )  # fmt: skip
+
+    def _run(
+        self,
+        case: _Case,
+        cut: bool = False,
+        masked: bool = False,
+        orders: Orders | None = None,
+        nudge: float = 0.0,
+        seen: Seen | None = None,
+    ) -> Run:
+        """Run the original (masked, with structures in other places) or the cut model."""
+        calls = [cast_inputs(one, case.dtype) for one in case.calls]
+        calls = [nudged(one, nudge) for one in calls] if nudge else calls
+        chosen = () if case.training else self.plan[0].outputs
+        skips = self.skips if masked else ()
+        weights = self._weights(case, cut, masked, orders, nudge)
+        try:
+            return Run(weights, calls, chosen, case.training, seen, self.draws, skips, token=self.token)
+        except Cancelled:
+            raise
+        except Exception as error:
+            if self._copies or (not isinstance(error, WeightChanged) and weights.plain):
+                raise
+        # Code that asks its weights for their type, or that changes them, gets weights of its own.
+        self._copies = True
+        try:
+            weights = self._weights(case, cut, masked, orders, nudge)
+            return Run(weights, calls, chosen, case.training, seen, self.draws, skips, token=self.token)
+        except Exception:
+            self._copies = False
+            raise
+
+    def _tried(self, case: _Case) -> Run | Phrase:
+        """A run of the original, or why it does not run on these inputs."""
+        try:
+            return self._run(case)
+        except Cancelled:
+            raise
+        except Exception as error:
+            return _in_words(error)
+
+    def _not_finite(self, name: str) -> None:
+        template = "{name}: the original itself gives numbers that are not finite"
+        self.skipped.append(Message("verify.not_finite", template, {"name": title(name)}))
 
 
 def _in_words(error: Exception) -> str:

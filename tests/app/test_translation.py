@@ -43,7 +43,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course
 from secateur.engine.session.plain import from_json, to_json
 from secateur.engine.session.session import Session
-from secateur.engine.surgery.protocol import ANOTHER_BATCH, Check, Verification
+from secateur.engine.surgery.protocol import OTHER_INPUTS, Check, Verification
 from tests.app.demo_analysis import scores_of, small_resnet
 from tests.app.pseudo import Pseudo, pseudo
 from tests.app.stand_in import StandIn, task_info, travelled
@@ -343,7 +343,7 @@ def test_a_goal_out_of_reach_says_in_the_language_what_to_relax(translated):
 
 def test_what_a_verification_did_and_could_not_do_is_translated(translated):
     skipped = Message("verify.one_size", "another input size: only {reason}", {"reason": Message("a.b", "flat inputs")})
-    verification = Verification((Check(ANOTHER_BATCH, 1e-9, 0.1, 1e-7, "float64"),), (skipped, "as an old log has it"))
+    verification = Verification((Check(OTHER_INPUTS, 1e-9, 0.1, 1e-7, "float64"),), (skipped, "as an old log has it"))
     cut = replace(travelled().states[1], verification=verification)
     told = verified_tip((cut,), cut)
     assert "as an old log has it" in told

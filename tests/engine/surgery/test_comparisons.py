@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,14 +16,14 @@ from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.compare import Beside, Run, Trail, worst_difference
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.masking import absent_state, gone_slices
-from secateur.engine.surgery.permuting import permute
 from secateur.engine.surgery.protocol import Edits, Verification
-from secateur.engine.surgery.randomise import LEVELS, randomise
-from secateur.engine.surgery.rounding import chaotic
+from secateur.engine.surgery.randomise import LEVELS, randomised
+from secateur.engine.surgery.rounding import chaotic, nudged
 from secateur.engine.surgery.runtime import replace
 from secateur.engine.surgery.settle import trial_mask
-from secateur.engine.surgery.variants import another_batch, another_size, converted
+from secateur.engine.surgery.variants import other_sizes, rescaled, with_batch
 from secateur.engine.surgery.verify import require, verify
+from secateur.engine.surgery.weights import Weights
 from secateur.engine.tracing.reading import tensors_of
 from tests.engine.nets import Residual, TorchAttention, Transformer, image, rows, tokens
 from tests.engine.surgery.test_verification import exchange_one
@@ -178,23 +177,29 @@ def test_an_effect_too_small_to_measure_is_called_inconclusive() -> None:
 
 
 def test_randomised_weights_are_finite_positive_where_they_must_be_and_all_others() -> None:
+    model = Residual().eval()
+    before = {n: t.clone() for n, t in model.state_dict().items() if t.is_floating_point()}
     for level in LEVELS:
-        model = converted(Residual().eval(), torch.float64)
-        before = {n: t.clone() for n, t in model.state_dict().items() if t.is_floating_point()}
-        randomise(model, level)
-        after = model.state_dict()
+        weights = Weights(model, torch.float64, level)
+        after = {name: weights.value(name) for name in before}
         assert all((after[n] != t).all() for n, t in before.items() if t.numel())
         assert all((t > 0).all() for n, t in after.items() if n.endswith("running_var"))
-        assert Run(model, (image()[0].double(),)).finite
+        assert all(len(t.unique()) > 0.9 * t.numel() for n, t in after.items() if n in dict(model.named_parameters()))
+        assert Run(weights, [(image()[0].double(),)]).finite
+    assert all(torch.equal(model.state_dict()[n], t) for n, t in before.items())
 
 
 def test_other_batches_and_sizes_of_images_and_of_sequences() -> None:
-    assert another_batch(image())[0].shape == (3, 3, 32, 32)  # type: ignore[index]
-    assert another_size(image())[0].shape == (2, 3, 24, 24)  # type: ignore[index]
-    assert another_size(tokens())[0].shape == (2, 7)  # type: ignore[index]
-    named = another_size({"ids": tokens()[0], "mask": torch.ones(2, 9)})
+    assert with_batch(image(), 3)[0].shape == (3, 3, 32, 32)  # type: ignore[index]
+    assert with_batch(tokens(), 1)[0].shape == (1, 9)  # type: ignore[index]
+    assert [one[0].shape for one in other_sizes(image())] == [(2, 3, 24, 24)]  # type: ignore[index]
+    large = (torch.zeros(2, 3, 224, 224),)
+    assert [one[0].shape[-1] for one in other_sizes(large)] == [64, 168]  # type: ignore[index]
+    assert [one[0].shape for one in other_sizes(tokens())] == [(2, 7)]  # type: ignore[index]
+    named = next(other_sizes({"ids": tokens()[0], "mask": torch.ones(2, 9)}))
     assert {k: v.shape for k, v in named.items()} == {"ids": (2, 7), "mask": (2, 7)}  # type: ignore[union-attr]
-    assert another_size((torch.zeros(3),)) is None
+    assert not list(other_sizes((torch.zeros(3),)))
+    assert torch.equal(rescaled((x := torch.ones(2, 3),), 4.0)[0], 4 * x) and rescaled(tokens(), 4.0)[0] is tokens()[0]  # type: ignore[index]
 
 
 def test_attention_is_verified_on_a_shorter_sequence() -> None:
@@ -202,7 +207,11 @@ def test_attention_is_verified_on_a_shorter_sequence() -> None:
     model = TorchAttention().eval()
     analysis, mask, smaller = trial(model, tokens())
     result = verified(model, smaller, analysis, mask, tokens())
-    assert result.passed and not result.skipped and result.checks[-1].name == "removal, another input size"
+    assert (
+        result.passed
+        and not result.skipped
+        and [c.name for c in result.checks if c.dtype == "float32"] == ["removal in float32"]
+    )
 
 
 def test_the_measure_is_relative_and_sees_what_is_not_finite() -> None:
@@ -226,14 +235,13 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
         there |= {id(b): torch.empty(b.shape, dtype=b.dtype, device="cuda") for b in model.buffers()}
         replace(model, there)
         made = list(absent_state(model, gone_slices(analysis, analysis.empty(), mask)).values())
-        permute(model, analysis, analysis.empty(), mask, np.random.default_rng(0))
-        randomise(model, LEVELS[0])
-        made += [*converted(model, torch.float64).parameters(), *model.buffers()]
+        for name, tensor in model.named_parameters():
+            made += [randomised(name, tensor.detach(), level, parameter=True) for level in LEVELS[:1]]
         example = {
             "x": torch.empty(2, 3, 32, 32, device="cuda"),
             "ids": torch.zeros(2, 5, dtype=torch.int64, device="cuda"),
         }
-        for inputs in (another_batch(example), another_size(example)):
+        for inputs in (with_batch(example, 3), *other_sizes(example), nudged(example, 0.1)):
             made += tensors_of(inputs)
     assert {tensor.device.type for tensor in made} == {"cuda"}
 
@@ -252,7 +260,11 @@ def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
     inputs = (torch.rand(4, dtype=torch.float64) * 0.8 + 0.1,)
     for times, expected in ((2, False), (60, True)):
         model = Steep(times)
-        assert chaotic(model, inputs, Run(model, inputs), lambda given, m=model: Run(m, given)) is expected
+
+        def run(share: float, model: nn.Module = model) -> Run:
+            return Run(Weights(model, torch.float64, nudge=share), [nudged(inputs, share)])
+
+        assert chaotic(torch.float64, Run(model, [inputs]), run) is expected
         assert model.weight.item() == 3.9
 
 
@@ -295,18 +307,18 @@ class Precise(nn.Module):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_table_made_in_double_precision_may_become_single_in_a_single_model(dtype: torch.dtype) -> None:
     model, given = Precise().to(dtype).eval(), (torch.randn(2, 9, dtype=dtype),)
-    assert torch.equal(Run(model, given).outputs[0], model(*given))
+    assert torch.equal(Run(model, [given]).outputs[0], model(*given))
 
 
-def test_what_a_container_passes_on_is_kept_once_and_as_it_was() -> None:
+def test_what_a_container_passes_on_is_kept_as_it_was() -> None:
     inner = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True))
     model, trail = nn.Sequential(nn.Sequential(inner), nn.Linear(6, 3)), Trail()
     given = (torch.randn(4, 9),)
-    Run(model, given, seen=trail.keep)
-    kept = dict(trail.results)
-    assert torch.equal(kept["0.0.0"][0], inner[0](given[0])) and (kept["0.0.0"][0] < 0).any()
-    assert torch.equal(kept["0.0.1"][0], inner(given[0]))
-    assert kept["0"][0] is kept["0.0"][0] is kept["0.0.1"][0]
+    Run(model, [given], seen=trail.keep)
+    kept = {path: results[0].values for path, results in trail.results if results[0] is not None}
+    assert torch.equal(kept["0.0.0"], inner[0](given[0]).flatten()) and (kept["0.0.0"] < 0).any()
+    assert torch.equal(kept["0.0.1"], inner(given[0]).flatten())
+    assert torch.equal(kept["0"], kept["0.0.1"])
 
 
 @pytest.mark.parametrize("wrong", [False, True])
@@ -314,11 +326,11 @@ def test_a_result_on_the_way_is_compared_as_it_comes(wrong: bool) -> None:
     """The fault is taken back before the end: only what the module gave shows it."""
     model, given = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True), nn.Linear(6, 3)), (torch.randn(4, 9),)
     trail = Trail()
-    plain = Run(model, given, seen=trail.keep)
+    plain = Run(model, [given], seen=trail.keep)
     beside = Beside(trail)
     if wrong:
         model[0].register_forward_hook(lambda _module, _args, result: result - 2 * (result < 0))
-    again = Run(model, given, seen=beside.see)
+    again = Run(model, [given], seen=beside.see)
     assert torch.equal(plain.outputs[0], again.outputs[0])
     difference, detail = beside.worst()
     assert (difference > 0.1 and "result of 0 differs" in str(detail)) if wrong else (difference, detail) == (0.0, "")

@@ -118,6 +118,35 @@ def test_removing_what_has_no_effect_is_inconclusive() -> None:
     assert not result.checks[0].conclusive and result.checks[1].conclusive and result.passed
 
 
+class HalfUsed(nn.Module):
+    """Computes sixteen channels and uses eight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(8, 5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x))[:, :8])
+
+
+@pytest.mark.parametrize("count", [4, 8])
+def test_removing_what_nothing_depends_on_is_verified_as_that(count: int) -> None:
+    torch.manual_seed(0)
+    model = HalfUsed().eval()
+    analysis = analyse(model, image())
+    unused = next(s for s in analysis.sets if not s.along)
+    mask = analysis.empty()
+    mask[unused.first : unused.first + count] = True
+    smaller = cut(model, analysis, analysis.empty(), mask, Edits(), image()).model
+    assert smaller.get_parameter("first.weight").shape[0] == 16 - count
+    result = verified(model, smaller, analysis, mask, image())
+    assert result.passed and [c.name for c in result.checks if c.dead]
+    require(result)
+    with torch.no_grad():
+        smaller.get_parameter("first.weight")[0] = model.first.weight[9]
+    assert not verified(model, smaller, analysis, mask, image()).passed
+
+
 def test_verification_touches_neither_model() -> None:
     model = Transformer().train()
     analysis = analyse(model, image())

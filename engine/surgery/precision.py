@@ -1,0 +1,58 @@
+"""A forward in one precision throughout, whatever the model's own code converts to on the way."""
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+FACTORIES = frozenset(
+    f"aten.{name}"
+    for name in (
+        "zeros", "ones", "empty", "full", "new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like",
+        "empty_like", "full_like", "empty_strided", "new_empty_strided", "arange", "linspace", "eye", "scalar_tensor",
+    )
+)  # fmt: skip
+
+
+class AtLeast(TorchDispatchMode):
+    """Within it, a floating type is never made less; operators that do not know it are computed by others.
+
+    Models convert to float32 what they hold to be delicate (a softmax, a norm); in a comparison in float64 that would
+    be the least precise step. They also ask their weights for a type, which may be stored in less than they are read.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        """Take float32 or float64."""
+        super().__init__()
+        self._dtype, self._lower = dtype, LOWER[dtype]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as the recorder's
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator, in the finer type where it is given that."""
+        kwargs = kwargs or {}
+        wanted = kwargs.get("dtype")
+        if wanted in self._lower:
+            name = str(func.overloadpacket)
+            if name in FACTORIES or (name == "aten._to_copy" and args[0].dtype is self._dtype):
+                kwargs = {**kwargs, "dtype": self._dtype}
+        if func is torch.ops.aten._grouped_mm.default and args[0].dtype is torch.float64:
+            return _grouped_mm(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+HALF = (torch.float16, torch.bfloat16)
+LOWER = {torch.float32: HALF, torch.float64: (*HALF, torch.float32)}
+"""Types that are less than another."""
+
+
+def _grouped_mm(rows: torch.Tensor, stack: torch.Tensor, offs: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    """[s, k] times the [k, n] of the group that a row belongs to; rows behind the last group are zero."""
+    result = rows.new_zeros(rows.shape[0], stack.shape[-1])
+    start = 0
+    for number, end in enumerate(map(int, offs)):
+        torch.mm(rows[start:end], stack[number], out=result[start:end])
+        start = end
+    return result
