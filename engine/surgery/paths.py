@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
@@ -17,7 +18,7 @@ from torch.utils._pytree import tree_map_only
 
 from ..errors import Message
 from ..inputs import MASK, Inputs, batch_size
-from ..phrases import Phrase, any_of, listed
+from ..phrases import Phrase, all_of, listed
 from ..tracing.guards import COMPARISONS, Guard, GuardKind, Guards, Place, WatchedRun
 from ..tracing.reading import named_tensors, tensors_of
 
@@ -53,7 +54,7 @@ class Axis:
         size: Their size in the example.
         batch: They are the batch.
         space: They are dimensions of images.
-        whole: All of this size.
+        whole: All of this size, if they can be expected to be of another one.
     """
 
     places: frozenset[Place]
@@ -62,16 +63,19 @@ class Axis:
     space: bool = False
     whole: bool = False
 
-    def named(self, size: int) -> Phrase:
-        """In words, at another size."""
+    def named(self, size: int, alone: bool) -> Phrase:
+        """In words, at another size; `alone` where the model has one input only."""
         if self.batch:
             return Message("path.batch", "batch size {size}", {"size": size})
-        dims = [str(dim) for dim in sorted({dim for _, dim in self.places})]
-        return Message("path.size", "size {size} in dimension {dimension}", {"size": size, "dimension": any_of(dims)})
+        words: dict[str, Any] = {"size": size, "dimension": all_of(map(str, sorted({dim for _, dim in self.places})))}
+        if alone:
+            return Message("path.size", "size {size} in dimension {dimension}", words)
+        words["inputs"] = listed(sorted({path for path, _ in self.places}))
+        return Message("path.size_of", "size {size} in dimension {dimension} of {inputs}", words)
 
 
 Candidate: TypeAlias = tuple[Phrase, Callable[[], Inputs], int]
-"""Its name, what makes its inputs, and the seed."""
+"""Its name, which tells it from others, what makes its inputs, and the seed."""
 
 
 class PathSearch:
@@ -107,7 +111,7 @@ class PathSearch:
         self._axes = _axes(inputs)
         self._elements = sum(tensor.numel() for tensor in tensors_of(inputs))
         self._tried: set[str] = set()
-        self._refused: dict[Axis, list[int]] = {}
+        self._pace = 0.0
 
     def __iter__(self) -> Iterator[Path]:
         """Make the runs."""
@@ -116,14 +120,17 @@ class PathSearch:
             self._tried.add(str(_seeded(seed)))
             yield Path(_seeded(seed), self._inputs, seed)
         for _ in range(self._most):
-            path = self._next()
-            if path is None or time.monotonic() - began > self._seconds:
+            path = self._next(self._seconds - (time.monotonic() - began))
+            if path is None:
                 return
-            before = self._ways()
+            before, started = self._ways(), time.monotonic()
             try:
                 self._run(path)
             except Exception:  # the model does not go there
                 continue
+            finally:
+                elements = sum(tensor.numel() for tensor in tensors_of(path.inputs))
+                self._pace = max(self._pace, (time.monotonic() - started) * self._elements / max(elements, 1))
             if self._ways() - before:
                 yield path
 
@@ -139,40 +146,45 @@ class PathSearch:
     def _ways(self) -> set[tuple[int, bool]]:
         return {(one.number, side) for one in self._guards.found() for side in one.taken}
 
-    def _next(self) -> Path | None:
-        """The most promising path that was not tried."""
-        for name, make, seed in self._candidates([one for one in self._guards.found() if one.open]):
+    def _next(self, seconds: float) -> Path | None:
+        """The most promising path that was not tried and runs in that time, by the runs made so far."""
+        for name, make, seed in self._candidates([one for one in self._guards.found() if one.open], seconds):
             if str(name) not in self._tried:
                 self._tried.add(str(name))
                 return Path(name, make(), seed)
         return None
 
-    def _candidates(self, wanted: list[Guard]) -> Iterator[Candidate]:
+    def _candidates(self, wanted: list[Guard], seconds: float) -> Iterator[Candidate]:
+        if seconds < self._pace:
+            return
+        most = self._elements * min(LARGER, seconds / self._pace if self._pace else LARGER)
         numbers = [one for one in wanted if one.operator != "bool" and one.kind is not GuardKind.RANDOM]
         for guard in numbers:
             for axis in self._axes:
-                for size in self._aims(guard, axis):
-                    yield from self._at(axis, size)
-        sizes = [one for one in numbers if one.kind is not GuardKind.VALUE]
+                for size in (*self._aims(guard, axis), *self._guesses(guard, axis)):
+                    yield from self._at(axis, size, most)
+        # What the code reads of an input itself is known without another run.
+        sizes = [one for one in numbers if one.kind is not GuardKind.VALUE and not (len(one.places) == 1 and one.bound)]
         for axis in self._axes if sizes else ():
             direct = any(one.places & axis.places for one in sizes)
             if axis.batch:
                 if not self._known(axis):
-                    yield from self._at(axis, axis.size + 1)
+                    yield from self._at(axis, axis.size + 1, most)
             elif ((direct or axis.whole) and not self._known(axis)) or (
                 axis.space and any(self._compares_sizes(one, axis) for one in sizes)
             ):
-                yield from self._at(axis, axis.size - 1)
+                yield from self._at(axis, axis.size - 1, most)
         if any(one.kind is GuardKind.VALUE for one in wanted):
             yield from _other_values(self._inputs)
         if any(one.kind is GuardKind.RANDOM for one in wanted):
             yield from ((_seeded(seed), lambda: self._inputs, seed) for seed in SEEDS)
 
-    def _at(self, axis: Axis, size: int) -> Iterator[Candidate]:
+    def _at(self, axis: Axis, size: int, most: float) -> Iterator[Candidate]:
         """The example at another size, unless that is too large."""
         elements = sum(_elements(path, tensor, axis, size) for path, tensor in named_tensors(self._inputs))
-        if 1 <= size != axis.size and elements <= LARGER * max(self._elements, 1):
-            yield axis.named(size), lambda: resized(self._inputs, axis.places, size), 0
+        if 1 <= size != axis.size and elements <= max(most, 1):
+            alone = len(tensors_of(self._inputs)) == 1
+            yield axis.named(size, alone), lambda: resized(self._inputs, axis.places, size), 0
 
     def _runs_along(self, axis: Axis) -> list[tuple[int, WatchedRun]]:
         """Runs that differ from the first in the size of one axis alone, with that size; the first one is first."""
@@ -191,39 +203,46 @@ class PathSearch:
         changed = (self._guards.runs[0].changed(run) for run in self._guards.runs[1:])
         return any(one and one >= axis.places for one in changed)
 
-    def _slopes(self, guard: Guard, axis: Axis) -> list[tuple[int, float, float]]:
-        """(size, left - right there, how much that changes with one more) for each of its comparisons in a run."""
+    def _changes(self, guard: Guard, axis: Axis) -> list[tuple[int, float, float]]:
+        """(another size, left - right at the axis's own size, at that one) for each of its comparisons in a run."""
         (size, first), *others = self._runs_along(axis)
         here = _gaps(guard, first)
-        if not here:
-            return []
-        nearest = sorted(others, key=lambda one: abs(one[0] - size))
-        for other, run in nearest:
+        changes: list[tuple[int, float, float]] = []
+        for other, run in others:
             there = _gaps(guard, run)
-            if there:
-                pairs = zip(here, there, strict=True) if len(here) == len(there) else [(here[0], there[0])]
-                return [(size, a, (b - a) / (other - size)) for a, b in pairs]
-        if len(guard.places) == 1 and guard.places <= axis.places and not guard.modulus:
-            return [(size, gap, 1.0) for gap in here]
-        return []
+            pairs = zip(here, there, strict=True) if len(here) == len(there) else zip(here, there, strict=False)
+            changes += [(other, a, b) for a, b in pairs]
+        if not changes and guard.bound is not None and len(guard.places) == 1 and guard.places <= axis.places:
+            return [(size + 1, gap, gap + 1) for gap in here]
+        return changes
 
     def _aims(self, guard: Guard, axis: Axis) -> list[int]:
-        """Sizes at which the other side should be taken, the nearest first."""
-        slopes = self._slopes(guard, axis)
-        reads = bool(guard.places & axis.places)
-        if guard.modulus and (reads or any(slope for *_, slope in slopes)):
-            k, size = guard.modulus, axis.size
+        """Sizes at which the other side should be taken, the nearest first; some may be below one."""
+        changes, size = self._changes(guard, axis), axis.size
+        if guard.modulus and (guard.places & axis.places or any(a != b for _, a, b in changes)):
+            k = guard.modulus
             return [size + 1, (size // k + 1) * k, max(1, size // k) * k, size - 1, size + k, 2 * size, size + k // 2]
         if guard.operator not in COMPARISONS:
             return []
         aims: set[int] = set()
-        for size, gap, slope in slopes:
-            if slope:
-                there = math.floor(size - gap / slope)
-                near = sorted(range(max(1, there - 1), there + 3), key=lambda one, size=size: abs(one - size))
-                sides = {one: COMPARISONS[guard.operator](round(gap + slope * (one - size), 6), 0) for one in near}
-                aims |= set([one for one in near if sides[one] not in guard.taken][:2])
-        return sorted(aims, key=lambda one: abs(one - axis.size))
+        for other, a, b in changes:
+            for predicted, root in _predictions(size, other, a, b, guard.bound):
+                there = math.floor(min(root, 1e9))
+                near = sorted(range(there - 1, there + 3), key=lambda one: abs(one - size))
+                leading = (n for n in near if COMPARISONS[guard.operator](predicted(n), 0) not in guard.taken)
+                aims |= {*islice(leading, 2)}
+        return sorted(aims, key=lambda one: abs(one - size))
+
+    def _guesses(self, guard: Guard, axis: Axis) -> list[int]:
+        """Sizes in the direction of the aims, where a run at one of these came to the guard and went the old way.
+
+        What is rounded on the way makes predictions poor.
+        """
+        aims, size = self._aims(guard, axis), axis.size
+        there = {sight.run for sight in guard.sights}
+        if guard.modulus or not any(at in aims and run.number in there for at, run in self._runs_along(axis)):
+            return []
+        return [2 * size, 4 * size] if aims[0] > size else [size // 2, size // 4]
 
     def _compares_sizes(self, guard: Guard, axis: Axis) -> bool:
         """Both sides of a comparison change with the axis, and not their difference."""
@@ -239,10 +258,18 @@ class PathSearch:
         return reads or any(one != gaps[0] for one in gaps)
 
     def _leads_nowhere(self, guard: Guard) -> bool:
-        """The model raises, before it comes to the guard, on every input that should have led to the other side."""
-        aimed = [(axis, size) for axis in self._axes for size in self._aims(guard, axis)]
-        raised = {(axis, size) for axis in self._axes for size, run in self._runs_along(axis) if run.raised}
-        return bool(aimed) and all(one in raised for one in aimed)
+        """On every input that should lead to the other side, the model raises or does not come to the guard at all."""
+        aimed = {(axis, size) for axis in self._axes for size in self._aims(guard, axis) if size >= 1}
+        there = {sight.run for sight in guard.sights}
+        elsewhere = {
+            (axis, size)
+            for axis in self._axes
+            for size, run in self._runs_along(axis)
+            if run.raised or run.number not in there
+        }
+        if not aimed:  # nothing changes it, or only sizes below one would do
+            return any(self._aims(guard, axis) for axis in self._axes)
+        return aimed <= elsewhere
 
 
 def resized(inputs: Inputs, places: frozenset[Place], size: int) -> Inputs:
@@ -276,6 +303,7 @@ def _axes(inputs: Inputs) -> tuple[Axis, ...]:
     batch = batch_size(inputs)
     first = frozenset((path, 0) for path, tensor in named if tensor.dim() and tensor.shape[0] == batch)
     found = [Axis(first, batch, batch=True)] if first else []
+    tensors = dict(named)
     places: dict[int, set[Place]] = {}
     space: set[Place] = set()
     for path, tensor in named:
@@ -285,7 +313,8 @@ def _axes(inputs: Inputs) -> tuple[Axis, ...]:
             if dim > 1 and tensor.dim() > 3 and tensor.is_floating_point():
                 space.add((path, dim))
     for size, together in places.items():
-        found.append(Axis(frozenset(together), size, space=together <= space, whole=True))
+        own = all(dim == 1 and tensors[path].dim() > 3 for path, dim in together)  # channels of images
+        found.append(Axis(frozenset(together), size, space=together <= space, whole=not own))
     for size, together in places.items():
         for dim in sorted({dim for _, dim in together}):
             alone = frozenset(place for place in together if place[1] == dim)
@@ -303,6 +332,23 @@ def _gaps(guard: Guard, run: WatchedRun) -> list[float]:
     """The differences of what is compared in a run; none for those that are not numbers."""
     gaps = {s.left - s.right for s in guard.sights if s.run == run.number}
     return sorted(one for one in gaps if math.isfinite(one))
+
+
+def _predictions(
+    size: int, other: int, a: float, b: float, bound: float | None
+) -> Iterator[tuple[Callable[[int], float], float]]:
+    """The gap at any size, and where it is zero, as a line through two points, and as a power of the size."""
+    if a == b or size == other:
+        return
+    slope = (b - a) / (other - size)
+    yield lambda n: round(a + slope * (n - size), 6), size - a / slope
+    if bound is not None and min(size, other, bound, a + bound, b + bound) > 0:
+        power = math.log((b + bound) / (a + bound)) / math.log(other / size)
+        if abs(power - 1) > 0.2:
+            yield (
+                lambda n: round((a + bound) * (max(n, 0) / size) ** power - bound, 6),
+                size * (bound / (a + bound)) ** (1 / power),
+            )
 
 
 def _seeded(seed: int) -> Message:
@@ -372,27 +418,27 @@ def _sentence(guards: list[Guard]) -> Message:
     if sized and guard.operator in COMPARISONS and len(bounds) == 1 and lefts and len(guard.taken) == 1:
         words |= {"tried": _tried(lefts), "other": _side(guard, True not in guard.taken)}
         if guard.kind is GuardKind.BATCH:
-            template = "{file} line {line} branches on the batch size ({code}): {tried} was tried, {other} not"
+            template = "{file} line {line} branches on the batch size ({code}). Tried: {tried}. Not tried: {other}"
             return Message("path.batch_untried", template, words)
         if guard.dimension is not None and guard.places:
             words["dimension"] = guard.dimension
             template = (
-                "{file} line {line} branches on the size of dimension {dimension} ({code}): {tried} was tried, "
-                "{other} not"
+                "{file} line {line} branches on the size of dimension {dimension} ({code}). Tried: {tried}. "
+                "Not tried: {other}"
             )
             return Message("path.dimension_untried", template, words)
-        template = "{file} line {line} branches on a size ({code}): {tried} was tried, {other} not"
+        template = "{file} line {line} branches on a size ({code}). Tried: {tried}. Not tried: {other}"
         return Message("path.size_untried", template, words)
     if len(guard.taken) == 1:
-        words["side"] = str(*guard.taken)
+        words |= {"side": str(*guard.taken), "other": str(not {*guard.taken}.pop())}
         if sized:
-            template = "{file} line {line} branches on sizes ({code}): only its {side} side was tried"
+            template = "{file} line {line} branches on sizes ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.sizes_untried", template, words)
         elif guard.kind is GuardKind.RANDOM:
-            template = "{file} line {line} branches on a random number ({code}): only its {side} side was tried"
+            template = "{file} line {line} branches on a random number ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.random_untried", template, words)
         else:
-            template = "{file} line {line} branches on values of a tensor ({code}): only its {side} side was tried"
+            template = "{file} line {line} branches on values of a tensor ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.value_untried", template, words)
         return made
     template = "{file} line {line} reads values of a tensor ({code}): which branches follow from them is not known"

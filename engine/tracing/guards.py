@@ -80,7 +80,7 @@ class Guard:
         read: How the code got it ("shape", "len", "item", "bool", "float", "numpy").
         operator: "==", "!=", "<", "<=", ">", ">="; "bool" for the truth of a tensor; "" where it is not known what the
             code does with the number.
-        bound: What it is compared with, as last seen; None where that is not known.
+        bound: What it is compared with, as last seen; None where that is not known or is a size or value too.
         modulus: The k of the last `% k` on the way; 0 for none.
         branches: The comparison decides which code runs; False for one within `min`, `max` or `sorted`.
         taken: Ways it went in runs that came to their end.
@@ -144,13 +144,23 @@ SIZE, VALUE, RANDOM = 1, 2, 4
 
 
 class _Origin(NamedTuple):
-    """Where a number comes from: how it was read, bits of what it is, dimension or -1, inputs' dimensions, modulus."""
+    """Where a number comes from.
+
+    Attributes:
+        read: How it was read.
+        sort: Bits of what it is.
+        dimension: That of the tensor whose size it is, -1 for none or several.
+        places: The inputs' dimensions that it was computed from.
+        modulus: As in `Guard`.
+        both: Both of what is compared come from tensors.
+    """
 
     read: str
     sort: int
     dimension: int
     places: frozenset[Place]
     modulus: int
+    both: bool = False
 
 
 class _Key(NamedTuple):
@@ -253,7 +263,7 @@ class Guards:
             fine: {s.taken for s in entry.sights if (s.run not in raised) is fine} - {None} for fine in (True, False)
         }
         taken = frozenset(cast("set[bool]", ways[True]))
-        known = entry.operator not in ("", "bool") and not math.isnan(entry.sights[-1].right)
+        known = entry.operator in COMPARISONS and not entry.origin.both and not math.isnan(entry.sights[-1].right)
         file = key.code.co_filename
         return Guard(
             number=number,
@@ -476,7 +486,7 @@ class _Watch(TorchFunctionMode):
         """A number was compared."""
         origin: _Origin = left.origin
         if type(right) in WATCHED:
-            origin = _joined(origin, cast("Any", right).origin)
+            origin = _joined(origin, cast("Any", right).origin)._replace(both=True)
         if not _is_the_models(frame.f_code):
             return
         name = _operation(frame.f_code, frame.f_lasti)
@@ -775,6 +785,8 @@ def _parsed(file: str) -> tuple[dict[tuple[int, int, int, int], ast.expr], dict[
 
 PLAIN = (bool, int, float, str, type(None))
 SIZED = (list, dict, set, tuple)
+STORES = frozenset(name for name in vars(nn.Module()) if name.startswith("_"))
+"""Where every module keeps its parameters, modules and hooks."""
 
 
 class _State:
@@ -789,16 +801,23 @@ class _State:
         for path, module in modules_of(model).items():
             own = vars(module)
             self.modules[id(module)] = path
+            for value in (*own["_parameters"].values(), *own["_buffers"].values()):
+                self.tensors.add(id(value))
+                self._keep.append(value)
+            if own["_buffers"]:
+                self._owners.append((path, "", own["_buffers"]))
+            if type(module).__module__.startswith("torch.nn."):  # its forward changes nothing but buffers
+                continue
             self._owners.append((path, "", own))
-            self._owners.append((path, "", own["_buffers"]))
-            for store in (own["_parameters"], own["_buffers"], own):
-                for name, value in store.items():
-                    if isinstance(value, torch.Tensor):
-                        self.tensors.add(id(value))
-                        self._keep.append(value)
-                    elif type(value) not in PLAIN and store is own and id(value) not in seen and is_plain(value):
-                        seen.add(id(value))
-                        self._owners.append((path, f"{name}.", vars(value)))
+            for name, value in own.items():
+                if name in STORES or type(value) in PLAIN or type(value) in SIZED:
+                    continue
+                if isinstance(value, torch.Tensor):
+                    self.tensors.add(id(value))
+                    self._keep.append(value)
+                elif id(value) not in seen and is_plain(value):
+                    seen.add(id(value))
+                    self._owners.append((path, f"{name}.", vars(value)))
         self._before = [_snapshot(own) for _, _, own in self._owners]
         self._python = random.getstate()
         self._numpy = np.random.get_state(legacy=False)
@@ -833,9 +852,10 @@ def _snapshot(own: dict[str, Any]) -> dict[str, Any]:
         kind = cast("Any", type(value))
         if kind in PLAIN or kind in WATCHED:
             found[name] = value
+        elif name in STORES:
+            continue
         elif kind in SIZED:
-            if not name.startswith("_"):
-                found[name] = len(value)
+            found[name] = len(value)
         elif isinstance(value, torch.Tensor):
             found[name] = (id(value), value._version)
     return found
