@@ -146,9 +146,9 @@ def _lossy(func: Any, given: Given) -> Any:
 def _product(first: str, second: str) -> Rule:
     def rule(func: Any, given: Given) -> Any:
         left, right = given[first], given[second]
-        lines = [_lines(one) for one in (left, right) if one.dim() > 1]
-        if len(lines) == 2 and lines[0] is not None and lines[1] is not None:
-            (rows, terms), (others, columns) = lines
+        mine, its = _lines(left), _lines(right)
+        if mine is not None and its is not None:
+            rows, terms, others, columns = *mine, *its
             filled = {first: _without(left, rows, terms), second: _without(right, others, columns)}
             result = _again(func, given, **filled)
             none = (terms.squeeze(-2) | others.squeeze(-1)).all(-1)[..., None, None]
@@ -163,6 +163,8 @@ def _product(first: str, second: str) -> Rule:
 
 def _lines(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """[..., M, 1] and [..., 1, N] which rows and columns are absent; None where others of their entries are not."""
+    if matrix.dim() < 2:
+        return None
     rows, columns = matrix.sum(-1).isnan(), matrix.sum(-2).isnan()
     every_row, every_column = rows.all(-1, keepdim=True), columns.all(-1, keepdim=True)
     rows = torch.where(every_row, every_column, rows)  # where each has one: all of the matrix, or whole columns
@@ -229,7 +231,7 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
             absent = absent.all(read, keepdim=True) if read else absent
         else:
             absent = absent.reshape(1, -1, *[1] * (source.dim() - 2))
-        none = absent.unflatten(1, (groups, each)).all(2)
+        none: torch.Tensor = torch.unflatten(absent, 1, (groups, each)).all(2)
         if bool(none.any()):
             result.masked_fill_(none.repeat_interleave(result.shape[1] // groups, 1), NAN)
     return result if len(results) == 0 else result.index_fill_(1, results, NAN)

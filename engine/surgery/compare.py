@@ -15,6 +15,7 @@ from ..errors import Message
 from ..jobs import CancelToken, check
 from ..phrases import Phrase
 from ..structures.analysis import StandIn as StandInFor
+from ..tracing.guards import Guards
 from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
 from ..tracing.twin import isolated
@@ -49,6 +50,8 @@ class Run:
         skips: Iterable[StandInFor] = (),
         within: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
         token: CancelToken | None = None,
+        guards: Guards | None = None,
+        seed: int = 0,
     ) -> None:
         """Run a model.
 
@@ -62,6 +65,8 @@ class Run:
             skips: Blocks in whose place something else stands.
             within: Is given the copy that runs; gives what else is to be entered around the calls.
             token: Stops the run between two modules.
+            guards: Where to note the branches that the code takes.
+            seed: Of the random numbers.
         """
         weights = model if isinstance(model, Weights) else None
         # What a forward does to its own state is not there for the next run.
@@ -74,7 +79,7 @@ class Run:
             if seen is not None and path and not isinstance(module, StandIn):
                 module.register_forward_hook(_telling(seen, path))
         with ExitStack() as stack:
-            stack.enter_context(quiet_forward(own, training))
+            stack.enter_context(quiet_forward(own, training, seed))
             if weights is not None:
                 stack.enter_context(weights.reading())
             dtype = _dtype_of(own) if weights is None else weights.dtype
@@ -83,7 +88,11 @@ class Run:
             stack.enter_context(SameDraws() if draws else nullcontext())
             if within is not None:
                 stack.enter_context(within(own))
-            self.outputs = [one for inputs in calls for one in answers_of(call(own, copied(inputs)), chosen)]
+            self.outputs: list[torch.Tensor] = []
+            for inputs in map(copied, calls):
+                with nullcontext() if guards is None else guards.watching(own, inputs):
+                    result = call(own, inputs)
+                self.outputs += answers_of(result, chosen)
 
     @property
     def finite(self) -> bool:

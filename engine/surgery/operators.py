@@ -1,6 +1,6 @@
 """Which operator differs first: both runs once more, operator by operator, when a comparison has failed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,12 @@ class Operators(TorchDispatchMode):
     def on(self, model: nn.Module) -> "Operators":
         """Listen to the forwards of a model's modules; the context to run it in."""
         for path, module in modules_of(model).items():
-            module.register_forward_pre_hook(lambda *_, path=path: self._stack.append(path))
+            module.register_forward_pre_hook(self._entering(path))
             module.register_forward_hook(self._left, always_call=True)
         return self
+
+    def _entering(self, path: str) -> Callable[..., None]:
+        return lambda *_: self._stack.append(path)
 
     def _left(self, *_: Any) -> None:
         self._stack.pop()

@@ -54,11 +54,11 @@ def merged(kind: str, earlier: Iterable[Any], later: Iterable[Any]) -> list[Any]
 REMOVAL, TRAINING, PERMUTATION = "removal", "removal in training mode", "permutation, randomised weights"
 OTHER_INPUTS = "removal, randomised weights, other batches and sizes"
 COARSE = "removal in float32"
-OTHER_PATH = "removal, another path of the code"
+OTHER_PATHS, IN_A_ROW = "removal, other paths of the code", "removal, calls in a row"
 MILDER = ("near its own", "nearer its own")
 """What stands in brackets behind the name of a comparison on weights that are not wholly random."""
 CHECKS = (
-    *(REMOVAL, TRAINING, PERMUTATION, OTHER_INPUTS, COARSE, OTHER_PATH),
+    *(REMOVAL, TRAINING, PERMUTATION, OTHER_INPUTS, OTHER_PATHS, IN_A_ROW, COARSE),
     *(f"{OTHER_INPUTS} ({milder})" for milder in MILDER),
 )
 """What comparisons are called."""

@@ -7,10 +7,11 @@ Large models are compared in float32, and in float64 where that leaves a doubt. 
 No model is copied: each operator is handed its own weight as the comparison wants it (`weights.py`).
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,15 +21,19 @@ from torch import nn
 from ..errors import Message, VerificationError
 from ..inputs import Inputs, batch_size
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
-from ..phrases import Phrase, title
+from ..phrases import Phrase, listed, title
 from ..structures.analysis import Analysis, Kind, Mask, StandIn
+from ..tracing.guards import Guards, watched
 from ..tracing.reading import tensors_of
+from ..tracing.recorder import attempt
+from ..tracing.twin import weightless
 from .compare import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
 from .drawing import draws
 from .masking import gone_slices, vanishing
 from .operators import first_difference, operators_of
+from .paths import Path, PathSearch
 from .permuting import permuted
-from .protocol import COARSE, OTHER_INPUTS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
+from .protocol import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
 from .randomise import ANEW, LEVELS
 from .rounding import chaotic, nudged
 from .scaling import Factors, rates_of
@@ -45,6 +50,10 @@ SMALL = 2_000_000
 """Elements of weights and inputs up to which all is compared in float64 at once: that takes no time."""
 ACCEPTED = {torch.float64: TOLERANCE[torch.float64], torch.float32: 1e-5}
 """Differences below this decide; single precision leaves others to double precision."""
+RUNS = 24
+"""How many runs of the original look for other paths."""
+IN_TURN = 4
+"""Calls in a row of a model that remembers what it did."""
 LARGER = 4.0
 """What the inputs of a second call are multiplied by."""
 
@@ -81,7 +90,7 @@ def verify(
             "Nothing was changed. Give it weights first: move it with to_empty and load them.",
         )
     both = Comparison(original, cut_model, (analysis, before, after), inputs, token, factors)
-    total = 4
+    total = 5
     yield Progress("Verifying: removal on the weights as they are", 0, total)
     both.removal()
     check(token)
@@ -91,7 +100,10 @@ def verify(
     yield Progress("Verifying: permutation of the coupled sets", 2, total)
     both.permutation()
     check(token)
-    yield Progress("Verifying: another input size", 3, total)
+    yield Progress("Verifying: other paths of the code", 3, total)
+    yield from both.other_paths()
+    check(token)
+    yield Progress("Verifying: removal in float32", 4, total)
     both.coarse()
     check(token)
     yield Progress("Verified", total, total)
@@ -132,12 +144,14 @@ class _Case:
         calls: Inputs, call by call.
         level: Which weights: "" for their own, or one of `LEVELS`.
         training: In training mode.
+        seed: Of the random numbers that the forward draws.
     """
 
     dtype: torch.dtype
     calls: Calls
     level: str = ""
     training: bool = False
+    seed: int = 0
 
 
 @dataclass
@@ -171,6 +185,14 @@ class Comparison:
     """The original's run on the given inputs, until it was compared with."""
     _randomised: tuple[_Case, Run] | None = None
     """The original's run on other weights and inputs, shared by two checks."""
+    _base: Inputs = ()
+    """Inputs of the given batch, at the smallest size at which the original runs."""
+    _calls: Calls = field(default_factory=list[Inputs])
+    """Inputs of other batches."""
+
+    def __post_init__(self) -> None:
+        """Begin with the inputs that are given."""
+        self._base = self.inputs
 
     @cached_property
     def keeps(self) -> Keeps:
@@ -241,7 +263,9 @@ class Comparison:
     def other_inputs(self) -> None:
         """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
         calls = self._other_calls()
+        self._calls = calls
         made: Check | None = None
+        case = _Case(dtype=self.base, calls=calls)
         for level in LEVELS:
             name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
             for factor in (LARGER, 1.0):
@@ -262,7 +286,23 @@ class Comparison:
         if made is None:
             template = "randomised weights: the original gives numbers that are not finite on all of them"
             self.skipped.append(Message("verify.never_finite", template))
+        elif not made.passed:
+            made = replace(made, detail=self._which_call(made, case))
         self._add(made)
+
+    def _which_call(self, made: Check, case: _Case) -> Message:
+        """Which of several calls differs by itself."""
+        words: dict[str, Any] = {"detail": made.detail or Message("verify.outputs", "the outputs")}
+        for number, one in enumerate(case.calls):
+            alone = replace(case, calls=[one], dtype=getattr(torch, made.dtype))
+            plain = self._tried(alone)
+            if isinstance(plain, Run) and not self._compared(made.name, alone, plain, made.tolerance).passed:
+                words["count"] = batch_size(one)
+                if number == 0:
+                    return Message("verify.in_batch", "batch of {count}: {detail}", words)
+                template = "batch of {count} on larger inputs: {detail}"
+                return Message("verify.in_larger_batch", template, words)
+        return Message("verify.in_second_call", "in the second call in a row only: {detail}", words)
 
     def permutation(self) -> None:
         """Structures of a coupled set change places, on the weights on which most shows."""
@@ -287,6 +327,73 @@ class Comparison:
             case, plain = finer
             found = difference(case, plain)
         self._add(Check(PERMUTATION, found, None, TOLERANCE[case.dtype], _name(case.dtype)))
+
+    def other_paths(self) -> Iterator[Progress]:
+        """Ways through the code that no other comparison took: beyond a size, a value, in the third call."""
+        blank = self._blank()
+        guards, base = Guards(), self._base
+        level = self._randomised[0].level if self._randomised is not None and blank is not None else ""
+
+        def run(path: Path) -> None:
+            """Run for the shapes only where the code asks for no values: that costs nearly nothing."""
+            if blank is not None and not path.seed:
+                if attempt(blank, path.inputs, weightless=True, watched=False, guards=guards).error is None:
+                    return
+                guards.drop_last_run()
+            case = _Case(dtype=self.base, calls=[path.inputs], seed=path.seed)
+            watched(guards, lambda watch: self._run(case, guards=watch))
+
+        begin = time.monotonic()
+        for inputs in (base, *self._calls):
+            try:
+                run(Path("", inputs))
+            except Cancelled:
+                raise
+            except Exception:  # as its comparison has said
+                continue
+        pace = time.monotonic() - begin
+        if not guards.runs:
+            return
+        search = PathSearch(guards, base, run, most=RUNS, seconds=max(5.0, 2 * pace))
+        made: list[Check] = []
+        names: list[Phrase] = []
+        for path in search:
+            yield Progress(Message("progress.path", "Verifying: {path}", {"path": path.name}), 3, 5)
+            case = _Case(dtype=self.base, calls=[path.inputs], level=level, seed=path.seed)
+            plain = self._tried(case)
+            one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, Run) else None
+            if one is not None:
+                names.append(path.name)
+                words = {"path": path.name, "detail": one.detail or Message("verify.outputs", "the outputs")}
+                made.append(replace(one, detail=Message("verify.on_path", "{path}: {detail}", words)))
+            if one is not None and not one.passed:
+                break
+        if made:
+            worst = next((one for one in made if not one.passed), max(made, key=lambda one: one.difference))
+            self._add(worst if not worst.passed else replace(worst, detail=listed(names)))
+        self.skipped += search.untried
+        if guards.changed or guards.drawn & {"Python", "NumPy"}:
+            case = _Case(dtype=self.base, calls=[base] * IN_TURN, level=level)
+            plain = self._tried(case)
+            if isinstance(plain, Run):
+                self._add(self._decided(IN_A_ROW, case, plain))
+            self.skipped += self._later(guards)
+
+    def _later(self, guards: Guards) -> Iterator[Phrase]:
+        """What the forward leaves behind, on which a later call may depend."""
+        names = sorted(f"{module}.{name}" if module else name for module, name in guards.changed)
+        if names:
+            words = {"names": listed(names[:5]), "count": IN_TURN}
+            template = "the forward changes {names}: its first {count} calls were compared, later ones were not"
+            yield Message("verify.stateful", template, words)
+
+    def _blank(self) -> nn.Module | None:
+        """The original without weights, if it runs so on the base inputs: if its code asks for no values."""
+        try:
+            blank = weightless(self.original)
+        except Exception:  # tensors of kinds that have no stand-in
+            return None
+        return blank if attempt(blank, self._base, weightless=True, watched=False).error is None else None
 
     def coarse(self) -> None:
         """A small model in single precision too, in which it is used, at another size if the original runs at one."""
@@ -313,6 +420,7 @@ class Comparison:
                 calls = [with_batch(base, count) for count in chosen]
                 tried = self._tried(_Case(dtype=self.base, calls=calls))
                 if isinstance(tried, Run):
+                    self._base = base
                     self._tell_of(number == len(sizes) - 1, [n for n in counts if n not in chosen], reasons)
                     return calls
                 reasons.append(tried)
@@ -445,25 +553,38 @@ class Comparison:
         orders: Orders | None = None,
         nudge: float = 0.0,
         seen: Seen | None = None,
+        guards: Guards | None = None,
     ) -> Run:
         """Run the original (masked, with structures in other places) or the cut model."""
         calls = [cast_inputs(one, case.dtype) for one in case.calls]
         calls = [nudged(one, nudge) for one in calls] if nudge else calls
-        chosen = () if case.training else self.plan[0].outputs
-        skips = self.skips if masked else ()
-        weights = self._weights(case, cut, masked, orders, nudge)
+
+        def run() -> Run:
+            return Run(
+                self._weights(case, cut, masked, orders, nudge),
+                calls,
+                () if case.training else self.plan[0].outputs,
+                case.training,
+                seen,
+                self.draws,
+                self.skips if masked else (),
+                token=self.token,
+                guards=guards,
+                seed=case.seed,
+            )
+
         try:
-            return Run(weights, calls, chosen, case.training, seen, self.draws, skips, token=self.token)
+            return run()
         except Cancelled:
             raise
         except Exception as error:
-            if self._copies or (not isinstance(error, WeightChanged) and weights.plain):
+            plain = self._weights(case, cut, masked, orders, nudge).plain
+            if self._copies or (plain and not isinstance(error, WeightChanged)):
                 raise
         # Code that asks its weights for their type, or that changes them, gets weights of its own.
         self._copies = True
         try:
-            weights = self._weights(case, cut, masked, orders, nudge)
-            return Run(weights, calls, chosen, case.training, seen, self.draws, skips, token=self.token)
+            return run()
         except Exception:
             self._copies = False
             raise

@@ -64,7 +64,7 @@ class Weights:
     gone: Gone = field(default_factory=dict[str, dict[int, Indices]])
     vanished: Collection[str] = ()
     whole: "Weights | None" = None
-    keeps: Keeps = field(default_factory=dict)
+    keeps: Keeps = field(default_factory=Keeps)
     rates: Rates = field(default_factory=dict[str, torch.Tensor])
     nudge: float = 0.0
     copies: bool = False
@@ -79,8 +79,8 @@ class Weights:
         self._places = {}
         for name, one in parameters.items():
             if _continuous(one) and one.numel() and one.layout is torch.strided:
-                start = one.storage_offset()
-                end = start + sum((size - 1) * step for size, step in zip(one.shape, one.stride(), strict=True)) + 1
+                start = int(one.storage_offset())
+                end = start + 1 + sum(int((n - 1) * step) for n, step in zip(one.shape, one.stride(), strict=True))
                 self._places.setdefault(one.untyped_storage().data_ptr(), []).append((start, end, name))
         for places in self._places.values():
             places.sort()
@@ -277,7 +277,7 @@ class Reading(TorchDispatchMode):
         for place, one in enumerate(func._schema.arguments):
             if one.alias_info is not None and one.alias_info.is_write:
                 given = args[place] if place < len(args) else kwargs.get(one.name)
-                for tensor in given if isinstance(given, (list, tuple)) else (given,):
+                for tensor in cast("list[Any]", given) if isinstance(given, (list, tuple)) else (given,):
                     if isinstance(tensor, torch.Tensor) and self._weights.find(tensor) is not None:
                         raise WeightChanged
 

@@ -249,13 +249,12 @@ class Guards:
             entry.sights.append(sight)
 
     def drop_last_run(self) -> None:
-        """Forget a run that raised because it was watched."""
+        """Forget a run that raised for a reason of its own, not the model's."""
         gone = self.runs.pop().number
         for key, entry in list(self._entries.items()):
             entry.sights = [one for one in entry.sights if one.run != gone]
             if not entry.sights:
                 del self._entries[key]
-        self.unwatched = True
 
     def _guard(self, number: int, key: _Key, entry: _Entry) -> Guard:
         raised = {run.number for run in self.runs if run.raised}

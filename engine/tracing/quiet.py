@@ -17,8 +17,8 @@ from .reading import modules_of
 
 
 @contextmanager
-def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
-    """Eval mode, no gradients, attention as plain products; everything as before afterwards.
+def quiet_forward(model: nn.Module, training: bool = False, seed: int = 0) -> Generator[None]:
+    """Eval mode, no gradients, attention as plain products, random numbers by a seed; everything as before afterwards.
 
     In training mode nothing is dropped at random, and buffers (running statistics) are put back too.
     """
@@ -27,7 +27,7 @@ def quiet_forward(model: nn.Module, training: bool = False) -> Generator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
-        stack.enter_context(same_draws())
+        stack.enter_context(same_draws(seed))
         stack.enter_context(making_anew(model))
         if "torch._dynamo" in sys.modules:  # what is compiled runs as it was written
             stack.enter_context(torch.compiler.set_stance("force_eager"))

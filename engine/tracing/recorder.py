@@ -19,6 +19,7 @@ from ..errors import AnalysisError, Message
 from ..phrases import listed
 from .failure import failure, refuse
 from .functions import Functions
+from .guards import Guards
 from .noting import Recorder, listening
 from .quiet import quiet_forward
 from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
@@ -107,7 +108,12 @@ class Attempt:
 
 @uncollected()
 def attempt(
-    model: nn.Module, inputs: Inputs, weightless: bool = False, watched: bool = True, reading: bool = False
+    model: nn.Module,
+    inputs: Inputs,
+    weightless: bool = False,
+    watched: bool = True,
+    reading: bool = False,
+    guards: Guards | None = None,
 ) -> Attempt:
     """Run a model that may not work yet, and say how far it came.
 
@@ -117,12 +123,13 @@ def attempt(
         weightless: Run for the shapes only.
         watched: Note the calls with numbers in them.
         reading: Note which attributes are read.
+        guards: Where to note the branches that its code takes.
     """
     # A twin even where there are no weights: a forward may keep what it made (a bias table), and not make it again.
     own = _isolated(model)
     reads = Reads(own) if reading and own is not model else None
     with nullcontext() if reads is None else reads.noted():
-        run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched)
+        run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched, guards=guards)
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
     return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, recorder.weights, reads)
@@ -164,7 +171,7 @@ def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) 
 
 def _run(
     model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False,
-    watched: bool = True,
+    watched: bool = True, guards: Guards | None = None,
 ) -> _Run:  # fmt: skip
     """One run; the inputs are copied, as a forward may change them. A brief one notes no flops.
 
@@ -174,9 +181,11 @@ def _run(
     recorder = Recorder(weightless, briefly)
     (recorder.weigh if briefly else recorder.note_sources)(model)
     functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else None
+    branches = nullcontext() if guards is None else guards.watching(model, given)
     with quiet_forward(model, training), listening(model, recorder, functions), recorder, functions or nullcontext():
         try:
-            return _Run(recorder, given, call(model, given), None, weightless)
+            with branches:
+                return _Run(recorder, given, call(model, given), None, weightless)
         except Exception as error:  # whatever the model's own code raises
             return _Run(recorder, given, None, error, weightless)
 

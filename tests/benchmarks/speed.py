@@ -5,7 +5,9 @@ again): our analysis plus cut against Torch-Pruning's dependency graph plus prun
 every torchvision classification model, half of everything removed; beside them the floor (one plain forward and one
 copy of the weights) and what verification takes. Then Llama-2-7B's shape without weights, and ResNets of 18 to 1,202
 layers. Both get two images and run once before they are timed. Seconds are medians of interleaved runs; the spread is
-(max - min) / median of a run against itself.
+(max - min) / median of a run against itself. `verify` cells give a verification's CPU time in plain forwards and its
+memory; `road` cells one command from a name to a compared ONNX file beside Torch-Pruning, an export and a run by hand;
+`prune` cells what the command takes on large inputs and many operators.
 """
 
 import argparse
@@ -21,6 +23,9 @@ from .speed_cells import KINDS
 
 LIMIT = 240
 """Seconds a cell may take."""
+VERIFIED = ("resnet50", "vit_b_16", "efficientnet_b0", "densenet201", "llama-0.5b", "llama-1.1b")
+ROADS = ("resnet18", "resnet50", "efficientnet_b0", "vit_b_16")
+LARGE = ("mvit_v1_b", "s3d", "maxvit_t", "fasterrcnn_resnet50_fpn")
 DEPTHS = (18, 50, 110, 218, 434, 866, 1202)
 
 
@@ -29,7 +34,8 @@ def cells() -> list[str]:
     import torchvision
 
     names = torchvision.models.list_models(module=torchvision.models)
-    return [*(f"torchvision/{n}" for n in names), "llama", *(f"depth/{d}" for d in DEPTHS)]
+    kinds = {"torchvision": names, "depth": DEPTHS, "verify": VERIFIED, "road": ROADS, "prune": LARGE}
+    return ["llama", *(f"{kind}/{one}" for kind, all_ in kinds.items() for one in all_)]
 
 
 VERIFY = "--no-verification" not in sys.argv
@@ -94,6 +100,18 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         if name.startswith("depth/") and one.get("ours"):
             each = median(one["ours"]) / one["operators"] * 1e3
             lines.append(f"{name:12}{one['operators']:8} operators{median(one['ours']):9.3f} s{each:8.3f} ms each")
+    for name, one in results.items():
+        if name.startswith("verify/") and "forwards" in one:
+            extra = (one["peak GB"] - one["before GB"]) / one["weights GB"]
+            lines.append(
+                f"{name:28} verified in {one['verification']:.2f} CPU s, {one['forwards']:.1f} plain forwards (bar 6), "
+                f"peak {one['peak GB']:.2f} GB, {extra:.2f} times the weights above what was held (bar 0.3)"
+            )
+        if name.startswith("road/") and "ratio" in one:
+            mine, other = median(one["ours cpu"]), median(one["theirs cpu"])
+            lines.append(f"{name:28} {mine:.1f} CPU s, by hand {other:.1f}: {one['ratio']:.2f} times (bar 2)")
+        if name.startswith("prune/") and "cpu" in one:
+            lines.append(f"{name:28} {one['cpu']:.0f} CPU s (bar 120), {one['peak GB']:.2f} GB (bar 3)")
     return "\n".join([*lines, *failed])
 
 

@@ -2,6 +2,10 @@
 # pyright: reportMissingImports=false
 
 import copy
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -187,8 +191,126 @@ def depth_cell(depth: str, _verified: bool) -> Iterator[dict[str, Any]]:
     }
 
 
+def llama(size: str) -> Any:
+    """A Llama of a size, random weights: "0.5b" in float32, "1.1b" (TinyLlama's shape) in bfloat16."""
+    import torch
+    import transformers
+
+    shapes: dict[str, dict[str, Any]] = {
+        "0.5b": {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8}
+        | {"intermediate_size": 4096, "vocab_size": 32000},
+        "1.1b": {"hidden_size": 2048, "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4}
+        | {"intermediate_size": 5632, "vocab_size": 32000},
+    }
+    torch.set_default_dtype(torch.bfloat16 if size == "1.1b" else torch.float32)
+    try:
+        return transformers.LlamaForCausalLM(transformers.LlamaConfig(**shapes[size])).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def verify_cell(name: str, _verified: bool) -> Iterator[dict[str, Any]]:
+    """What verifying a cut of half of everything takes: CPU time in plain forwards of the example, and memory."""
+    import torch
+    import torchvision
+
+    from secateur.engine.jobs import NeverCancelled, finish
+    from secateur.engine.surgery.verify import verify
+
+    torch.manual_seed(0)
+    if name.startswith("llama-"):
+        model = llama(name.removeprefix("llama-"))
+        inputs: Any = {"input_ids": torch.randint(0, 32000, (2, 128)), "use_cache": False}
+    else:
+        model, inputs = torchvision.models.get_model(name).eval(), (torch.randn(2, 3, 224, 224),)
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+
+    forward()
+    plain = [_cpu(forward)[0] for _ in range(3)]
+    _, (analysis, mask, made) = _cpu(lambda: ours(model, inputs))
+    stored = sum(p.numel() * p.element_size() for one in (model, made.model) for p in one.parameters()) / 1e9
+    before = memory("VmRSS")
+    seconds, done = _cpu(
+        lambda: finish(
+            verify(model, made.model, analysis, analysis.empty(), mask, inputs, NeverCancelled(), made.factors)
+        )
+    )
+    checks = [(str(c.name), c.dtype, c.difference) for c in done.checks]
+    yield {
+        "forward": plain, "verification": seconds, "forwards": seconds / min(plain), "verified": done.passed,
+        "weights GB": stored, "before GB": before, "peak GB": memory("VmHWM"), "checks": checks,
+    }  # fmt: skip
+
+
+def _cpu(work: Callable[[], Any]) -> tuple[float, Any]:
+    """(CPU seconds, result)."""
+    begin = time.process_time()
+    result = work()
+    return time.process_time() - begin, result
+
+
+PRUNED = {"s3d": "1x3x16x224x224", "mvit_v1_b": "1x3x16x224x224", "fasterrcnn_resnet50_fpn": "1x3x320x320"}
+"""Inputs of the networks whose default is another one."""
+RIVAL = """
+import sys, torch, torchvision, torch_pruning as tp, numpy, onnxruntime
+torch.manual_seed(0)
+model = torchvision.models.get_model(sys.argv[1]).eval()
+image = torch.randn(1, 3, 224, 224)
+last = [m for m in model.modules() if getattr(m, "out_features", 0) == 1000]
+heads = {m: m.num_heads for m in model.modules() if isinstance(m, torch.nn.MultiheadAttention)}
+tp.pruner.BasePruner(model, image, importance=tp.importance.MagnitudeImportance(p=1), pruning_ratio=0.3,
+                     ignored_layers=last, num_heads=heads).step()
+torch.onnx.export(model, (image,), sys.argv[2], dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},))
+session = onnxruntime.InferenceSession(sys.argv[2])
+(found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+with torch.no_grad():
+    print(abs(found - model(image).numpy()).max())
+"""
+"""The road with Torch-Pruning: cut, `torch.onnx.export`, one run compared."""
+
+
+def _process(command: list[str], folder: str) -> tuple[float, float, float]:
+    """(CPU seconds, wall seconds, peak GB) of a command and its children; the peak is of the largest process."""
+    begin = time.perf_counter()
+    child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert child.stderr is not None
+    said = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode not in (0, 3):  # 3: a goal was not met
+        raise RuntimeError(said.decode()[-300:])
+    return usage.ru_utime + usage.ru_stime, time.perf_counter() - begin, usage.ru_maxrss / 1e6
+
+
+def road_cell(name: str, _verified: bool) -> Iterator[dict[str, Any]]:
+    """One command from the network's name to a verified, exported, compared file, beside the same by hand."""
+    mine: list[float] = []
+    other: list[float] = []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["-m", "secateur.app.main", "prune", f"torchvision:{name}", "--keep-macs", "50%"]
+            mine.append(_process([sys.executable, *command, "--no-recover", "--export", "out.onnx"], folder)[0])
+            other.append(_process([sys.executable, "-c", RIVAL, name, "theirs.onnx"], folder)[0])
+        yield {"ours cpu": mine, "theirs cpu": other, "ratio": median(mine) / median(other)}
+
+
+def prune_cell(name: str, _verified: bool) -> Iterator[dict[str, Any]]:
+    """`secateur prune` of a network with large inputs or many operators: CPU time and memory of the command."""
+    size = ["--input", PRUNED[name]] if name in PRUNED else []
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["-m", "secateur.app.main", "prune", f"torchvision:{name}", "--keep-macs", "50%", "--no-recover"]
+        cpu, wall, peak = _process([sys.executable, *command, *size], folder)
+    yield {"cpu": cpu, "wall": wall, "peak GB": peak}
+
+
 KINDS: dict[str, Callable[[str, bool], Iterator[dict[str, Any]]]] = {
     "torchvision": torchvision_cell,
     "llama": llama_cell,
     "depth": depth_cell,
+    "verify": verify_cell,
+    "road": road_cell,
+    "prune": prune_cell,
 }
