@@ -73,7 +73,7 @@ class Absent(TorchDispatchMode):
                 return product(func, args, kwargs, weight)
             args = (*args[:place], self._stored.resolve(args[place]), *args[place + 1 :])
         rule = RULES.get(str(func.overloadpacket))
-        if rule is None and _carries(func):
+        if (rule is None and _carries(func)) or (rule is _batch_norm and not args[5]):
             return func(*args, **kwargs)
         # A sum is NaN where an entry is, and costs no memory.
         if not any(t.sum().isnan() for t in _tensors((*args, *kwargs.values())) if _holds_absent(t)):
@@ -316,8 +316,12 @@ def _along(value: float) -> Rule:
     """An operator that runs over an axis and keeps its shape."""
 
     def rule(func: Any, given: Given) -> Any:
-        result = _again(func, given, self=_fill(given["self"], value))
-        return result.masked_fill(_absent(given["self"]), NAN)
+        source = given["self"]
+        lost = source.sum(given["dim"]).isnan()
+        if bool(source.movedim(given["dim"], -1)[lost].isnan().all()):
+            return _again(func, given)  # where something is absent, all of it is
+        result = _again(func, given, self=_fill(source, value))
+        return result.masked_fill(_absent(source), NAN)
 
     return rule
 
@@ -356,14 +360,32 @@ def _scaled(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tenso
     return result if bias is None else result + bias
 
 
-def _layer_norm(_func: Any, given: Given) -> Any:
+def _normed(func: Any, given: Given) -> Any:
+    """A norm over the last axes; over the last one by what is present of it, where that is the same everywhere."""
+    source, shape = given["input"], given["normalized_shape"]
+    if len(shape) == 1 and source.dim() > 1:
+        lost = source.sum(tuple(range(source.dim() - 1))).isnan()
+        index, gone = (~lost).nonzero().squeeze(1), lost.nonzero().squeeze(1)
+        if len(index) and bool(source.index_select(-1, gone).isnan().all()):
+            parts = {
+                n: None if given[n] is None else given[n].index_select(0, index)
+                for n in ("weight", "bias")
+                if n in given
+            }
+            found = _again(func, given, input=source.index_select(-1, index), normalized_shape=[len(index)], **parts)
+            whole = source.new_full(source.shape, NAN).index_copy_(-1, index, found[0])
+            return (whole, *found[1:])
+    return _layer_norm(given) if "bias" in given else _rms_norm(given)
+
+
+def _layer_norm(given: Given) -> Any:
     source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
     mean, variance = _variance(source, axes)
     rate = (variance + given["eps"]).rsqrt()
     return _scaled((source - mean) * rate, given["weight"], given["bias"]), mean, rate
 
 
-def _rms_norm(_func: Any, given: Given) -> Any:
+def _rms_norm(given: Given) -> Any:
     source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
     eps = torch.finfo(source.dtype).eps if given["eps"] is None else given["eps"]
     square = _fill(source**2).sum(axes, keepdim=True) / (~_absent(source)).sum(axes, keepdim=True)
@@ -434,8 +456,7 @@ RULES: dict[str, Rule] = {
     "aten.std": _spread(root=True, with_mean=False),
     "aten.var_mean": _spread(root=False, with_mean=True),
     "aten.std_mean": _spread(root=True, with_mean=True),
-    "aten.native_layer_norm": _layer_norm,
-    "aten._fused_rms_norm": _rms_norm,
+    **{f"aten.{n}": _normed for n in ("native_layer_norm", "_fused_rms_norm")},
     "aten.native_group_norm": _group_norm,
     **{f"aten.{n}": _batch_norm for n in ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm")},
     "aten._weight_norm_interface": _weight_norm,

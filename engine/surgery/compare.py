@@ -159,6 +159,9 @@ def _kept(result: torch.Tensor) -> _Kept:
             step = _step(math.prod(shape))
             return _Kept(_spread(result, shape, step, dim, index), shape, step, result.shape)
     there = ~result.isnan()
+    if bool(there.all()):
+        step = _step(result.numel())
+        return _Kept(_spread(result, tuple(result.shape), step), tuple(result.shape), step, result.shape)
     values = result[there]
     step = _step(values.numel())
     return _Kept(values[::step].clone(), (), step, result.shape, there)

@@ -231,6 +231,15 @@ class Comparison:
         return sum(t.numel() for t in tensors) <= SMALL or any(t.dtype is torch.float64 for t in tensors)
 
     @cached_property
+    def _blank(self) -> nn.Module | None:
+        """The original without weights, if it runs so on the given inputs: if its code asks for no values."""
+        try:
+            blank = weightless(self.original)
+        except Exception:  # tensors of kinds that have no stand-in
+            return None
+        return blank if self._attempt(blank, self.inputs) is None else None
+
+    @cached_property
     def base(self) -> torch.dtype:
         """The type in which comparisons begin.
 
@@ -262,26 +271,28 @@ class Comparison:
 
     def other_inputs(self) -> None:
         """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
-        calls = self._other_calls()
-        self._calls = calls
         made: Check | None = None
-        case = _Case(dtype=self.base, calls=calls)
+        case = self._other_case()
+        plain: Run | Phrase = ""
         for level in LEVELS:
             name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
             for factor in (LARGER, 1.0):
-                case = _Case(dtype=self.base, calls=[*calls[:-1], rescaled(calls[-1], factor)], level=level)
-                plain = self._tried(case)
+                case = replace(case, calls=[*self._calls[:-1], rescaled(self._calls[-1], factor)], level=level)
+                # What a removal changes shows in the first call; the masked run is of all of them.
+                plain = self._tried(replace(case, calls=case.calls[:1]))
                 if isinstance(plain, Run) and plain.finite:
-                    break
+                    made = self._decided(name, case, plain)
+                    if made is not None:
+                        break
             else:
                 continue
-            made = self._decided(name, case, plain)
-            if made is not None and made.passed and made.effect == 0 and level == ANEW and self._depends(case, plain):
+            assert made is not None and isinstance(plain, Run)
+            if made.passed and made.effect == 0 and level == ANEW and self._depends(case, plain):
                 made = replace(made, dead=True, detail=Message("verify.dead", "nothing depends on what is removed"))
-            if made is not None and not made.passed and level != LEVELS[-1] and self._magnifies(case):
+            if not made.passed and level != LEVELS[-1] and self._magnifies(case):
                 continue
             self._randomised = (case, plain)
-            if made is not None and (not made.passed or made.conclusive):
+            if not made.passed or made.conclusive:
                 break
         if made is None:
             template = "randomised weights: the original gives numbers that are not finite on all of them"
@@ -296,7 +307,8 @@ class Comparison:
         for number, one in enumerate(case.calls):
             alone = replace(case, calls=[one], dtype=getattr(torch, made.dtype))
             plain = self._tried(alone)
-            if isinstance(plain, Run) and not self._compared(made.name, alone, plain, made.tolerance).passed:
+            single = self._compared(made.name, alone, plain, made.tolerance) if isinstance(plain, Run) else None
+            if single is not None and not single.passed:
                 words["count"] = batch_size(one)
                 if number == 0:
                     return Message("verify.in_batch", "batch of {count}: {detail}", words)
@@ -330,14 +342,13 @@ class Comparison:
 
     def other_paths(self) -> Iterator[Progress]:
         """Ways through the code that no other comparison took: beyond a size, a value, in the third call."""
-        blank = self._blank()
         guards, base = Guards(), self._base
-        level = self._randomised[0].level if self._randomised is not None and blank is not None else ""
+        level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
 
         def run(path: Path) -> None:
             """Run for the shapes only where the code asks for no values: that costs nearly nothing."""
-            if blank is not None and not path.seed:
-                if attempt(blank, path.inputs, weightless=True, watched=False, guards=guards).error is None:
+            if self._blank is not None and not path.seed:
+                if self._attempt(self._blank, path.inputs, guards) is None:
                     return
                 guards.drop_last_run()
             case = _Case(dtype=self.base, calls=[path.inputs], seed=path.seed)
@@ -387,14 +398,6 @@ class Comparison:
             template = "the forward changes {names}: its first {count} calls were compared, later ones were not"
             yield Message("verify.stateful", template, words)
 
-    def _blank(self) -> nn.Module | None:
-        """The original without weights, if it runs so on the base inputs: if its code asks for no values."""
-        try:
-            blank = weightless(self.original)
-        except Exception:  # tensors of kinds that have no stand-in
-            return None
-        return blank if attempt(blank, self._base, weightless=True, watched=False).error is None else None
-
     def coarse(self) -> None:
         """A small model in single precision too, in which it is used, at another size if the original runs at one."""
         if not self.small or self.base is torch.float32:
@@ -410,22 +413,36 @@ class Comparison:
         if made is not None:
             self.checks.append(made)
 
-    def _other_calls(self) -> Calls:
+    def _other_case(self) -> _Case:
         """One sample, then one more than are given; at another size than the given one if the original runs at one."""
         counts = tuple(dict.fromkeys((1, batch_size(self.inputs) + 1)))
         reasons: list[Phrase] = []
+        sizes = [*other_sizes(self.inputs), self.inputs]
         for chosen in (counts, counts[1:], counts[:1]):
-            sizes = [*other_sizes(self.inputs), self.inputs]
             for number, base in enumerate(sizes):
                 calls = [with_batch(base, count) for count in chosen]
-                tried = self._tried(_Case(dtype=self.base, calls=calls))
-                if isinstance(tried, Run):
-                    self._base = base
+                reason = self._fails(calls)
+                if reason is None:
+                    self._base, self._calls = base, calls
                     self._tell_of(number == len(sizes) - 1, [n for n in counts if n not in chosen], reasons)
-                    return calls
-                reasons.append(tried)
+                    return _Case(dtype=self.base, calls=calls)
+                reasons.append(reason)
         self._tell_of(True, list(counts), reasons)
-        return [self.inputs]
+        self._calls = [self.inputs]
+        return _Case(dtype=self.base, calls=self._calls)
+
+    def _fails(self, calls: Calls) -> Phrase | None:
+        """Why the original does not run on inputs; None where it does. By shapes alone where it asks for no values."""
+        if self._blank is not None:
+            errors = (self._attempt(self._blank, one) for one in calls)
+            return next((_in_words(one) for one in errors if one is not None), None)
+        tried = self._tried(_Case(dtype=self.base, calls=calls))
+        return None if isinstance(tried, Run) else tried
+
+    def _attempt(self, blank: nn.Module, inputs: Inputs, guards: Guards | None = None) -> Exception | None:
+        """What a run for the shapes only raised; None where it came to its end."""
+        check(self.token)
+        return attempt(blank, inputs, weightless=True, watched=False, guards=guards).error
 
     def _tell_of(self, one_size: bool, missing: list[int], reasons: list[Phrase]) -> None:
         """Say which inputs the original does not run on."""
@@ -444,16 +461,18 @@ class Comparison:
             self._not_finite(name)
             return None
         made = self._compared(name, case, plain, ACCEPTED[case.dtype])
+        if made is None:
+            return None
         # An effect that is all rounding is none in double precision either.
         small = made.effect is not None and not made.conclusive and made.effect > torch.finfo(torch.float32).eps
         doubtful = not made.passed or (small and name != COARSE)
         if case.dtype is torch.float32 and doubtful:
             finer = self._finer(case)
+            again = None
             if finer is not None and finer[1].finite:
-                case = finer[0]
-                made = self._compared(name, *finer, TOLERANCE[case.dtype])
-            else:
-                made = replace(made, tolerance=TOLERANCE[case.dtype])
+                again = self._compared(name, *finer, TOLERANCE[torch.float64])
+            case = case if again is None or finer is None else finer[0]
+            made = again or replace(made, tolerance=TOLERANCE[torch.float32])
         if not made.passed and not self.factors:  # operators after multiplied weights are meant to differ
             return replace(made, detail=self._first_operator(case) or made.detail)
         if made.passed and not made.conclusive:
@@ -469,7 +488,8 @@ class Comparison:
             if one.kind is not Kind.BLOCK:
                 other[one.first + np.flatnonzero(~after[one.structures])[::2]] = True
         subject = replace(self, plan=(analysis, before, other), checks=[], skipped=[])
-        change = worst_difference(subject._run(case, masked=True).outputs, plain.outputs)
+        found = subject._run(replace(case, calls=case.calls[:1]), masked=True)
+        change = worst_difference(found.outputs, plain.outputs)
         return change >= 100 * TOLERANCE[case.dtype]
 
     def _finer(self, case: _Case) -> tuple[_Case, Run] | None:
@@ -485,10 +505,20 @@ class Comparison:
         self.skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
         return None
 
-    def _compared(self, name: str, case: _Case, plain: Run, tolerance: float) -> Check:
+    def _compared(self, name: str, case: _Case, plain: Run, tolerance: float) -> Check | None:
+        """Both models on a case; None where what is left of the original gives numbers that are not finite.
+
+        Args:
+            name: Of the comparison.
+            case: What they are run on.
+            plain: The original on the first of its calls.
+            tolerance: What the difference must stay below.
+        """
         trail = Trail()
         reference = self._run(case, masked=True, seen=trail.keep)
-        effect = worst_difference(reference.outputs, plain.outputs)
+        if not reference.finite:
+            return None
+        effect = worst_difference(reference.outputs[: len(plain.outputs)], plain.outputs)
         try:
             beside, multiplied = Beside(trail), {path for *_, results in self.factors for path in results}
             found = self._run(case, cut=True, seen=beside.see)

@@ -9,7 +9,7 @@ Buffers are small and forwards change them, so each run has copies of its own.
 """
 
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..tracing.twin import keeping_kind, twin
@@ -218,7 +219,12 @@ class Weights:
         masked = bool(self.gone or self.vanished)
         if self.copies:
             return Absent() if masked else nullcontext()
-        return nullcontext() if self.plain else Reading(self, Absent(self) if masked else None)
+        if self.plain:
+            return nullcontext()
+        stack = ExitStack()
+        stack.enter_context(Handing(self))
+        stack.enter_context(Reading(self, Absent(self) if masked else None))
+        return stack
 
 
 class Reading(TorchDispatchMode):
@@ -280,6 +286,31 @@ class Reading(TorchDispatchMode):
                 for tensor in cast("list[Any]", given) if isinstance(given, (list, tuple)) else (given,):
                     if isinstance(tensor, torch.Tensor) and self._weights.find(tensor) is not None:
                         raise WeightChanged
+
+
+class Handing(TorchFunctionMode):
+    """Within it, functions that compare the types of their arguments are called with weights as they should be."""
+
+    def __init__(self, weights: Weights) -> None:
+        """Take what they are called with."""
+        super().__init__()
+        self._weights = weights
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function."""
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in COMPARING and isinstance(args[0], torch.Tensor):
+            first, *others = args
+            if any(isinstance(one, torch.Tensor) and one.dtype != first.dtype for one in others):
+                args = (first, *(self._handed(one) for one in others))
+        return func(*args, **kwargs)
+
+    def _handed(self, value: Any) -> Any:
+        return self._weights.resolve(value) if isinstance(value, torch.Tensor) else value
+
+
+COMPARING = frozenset(f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3))
+"""Functions that refuse a weight of another type than their input's."""
 
 
 def _continuous(tensor: torch.Tensor) -> bool:
