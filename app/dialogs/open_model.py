@@ -61,6 +61,8 @@ class OpenModel(FormDialog):
         weights: Checkpoint file.
         input_shape: Example input shape.
         outputs: Names of the outputs that must stay.
+        own_class: Whether only plans count that leave the model's code as it is.
+        ignore_unused: Whether what modules may read that do not run may be pruned.
         data: The rows of the data.
     """
 
@@ -102,6 +104,15 @@ class OpenModel(FormDialog):
             )
         )
         self.add_row(self.tr("Plans"), self.own_class)
+        self.ignore_unused = CheckBox(self.tr("Ignore modules that do not run"))
+        self.ignore_unused.setToolTip(
+            self.tr(
+                "Modules that the example input does not reach (a branch not taken, an expert that gets no token) keep "
+                "every layer that they may read as it is; the log names them. Check this if they never run: those "
+                "layers can then be pruned, and such a module may fail in the pruned model."
+            )
+        )
+        self.add_row(self.tr("Unused modules"), self.ignore_unused)
         self.problem = self._problem
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
@@ -129,6 +140,7 @@ class OpenModel(FormDialog):
         self.input_shape.setText("x".join(map(str, spec.input_shape)))
         self.outputs.setText(", ".join(spec.outputs))
         self.own_class.setChecked(spec.own_class)
+        self.ignore_unused.setChecked(spec.ignore_unused)
         if spec.task is not None:
             self.data.take(spec.task)
 
@@ -179,6 +191,7 @@ class OpenModel(FormDialog):
         self.show_row(self.input_shape, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)
         self.show_row(self.own_class, kind is not FOLDER)
+        self.show_row(self.ignore_unused, kind is not FOLDER)
         self.check()
 
     def spec(self) -> ModelSpec:
@@ -192,8 +205,15 @@ class OpenModel(FormDialog):
             shape(self.input_shape.text()),
             words(self.outputs.text()),
         )
-        own = self.own_class.isChecked()
-        return ModelSpec(source, weights, given, task=self.data.spec(), outputs=outputs, own_class=own)
+        return ModelSpec(
+            source,
+            weights,
+            given,
+            task=self.data.spec(),
+            outputs=outputs,
+            own_class=self.own_class.isChecked(),
+            ignore_unused=self.ignore_unused.isChecked(),
+        )
 
     def _problem(self) -> str:
         kind, name = self.kind.currentData(), self.name.text().strip()

@@ -145,9 +145,9 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
 
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     """The analysis of a prepared model: what it offers has been cut on trial."""
-    opened, inputs = prepared.opened, prepared.inputs
-    analysis = yield from settle(opened.model, inputs, opened.name, token, prepared.spec.outputs)
-    return (yield from own_class(opened.model, analysis, inputs, token)) if prepared.spec.own_class else analysis
+    opened, inputs, spec = prepared.opened, prepared.inputs, prepared.spec
+    analysis = yield from settle(opened.model, inputs, opened.name, token, spec.outputs, spec.ignore_unused)
+    return (yield from own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:

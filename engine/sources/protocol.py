@@ -26,6 +26,8 @@ class ModelSpec:
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all but what was computed on the way.
         own_class: Only plans count that leave the model's code as it is: what modules remember is changed, no number in
             a forward and no forward is replaced. Sizes that the code takes for one then stay equal.
+        ignore_unused: What modules may read that do not run on the example inputs may go; they may fail then, where
+            they run after all.
         moved: Of a project: (where a file was, where it is now).
     """
 
@@ -38,6 +40,7 @@ class ModelSpec:
     trust_code: bool = False
     outputs: tuple[str, ...] = ()
     own_class: bool = False
+    ignore_unused: bool = False
     moved: tuple[tuple[str, str], ...] = ()
 
 
