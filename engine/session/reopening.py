@@ -4,8 +4,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
+from ..bfloat16 import in_bfloat16
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job
 from ..sources.protocol import ModelSpec
@@ -22,8 +24,11 @@ def reopened(history: History, store: WeightStore, trust_pickle: bool, token: Ca
     assert history.spec is not None
     opened = time.time()
     spec = replace(history.spec, task=history.task, trust_pickle=trust_pickle)
+    weights = store.get(history.state("s0").weights)
     prepared = yield from prepare(spec, token)
-    load_original(prepared.opened.model, store.get(history.state("s0").weights))
+    if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
+        prepared = yield from prepare(replace(spec, float32=True), token)  # as versions before opened every model
+    load_original(prepared.opened.model, weights)
     analysis = yield from analysed(prepared, token)
     if analysis.unused and not prepared.spec.ignore_unused and _missing(analysis, history):
         # Of a version that did not keep what modules may read that did not run.
