@@ -56,16 +56,16 @@ def unused_in(model: nn.Module, runs: Sequence[Record]) -> tuple[Unused, ...]:
         any(one.value in values for one, values in zip(same, read, strict=True))
         for same in zip(*(run.sources for run in runs), strict=True)
     ]
-    busy = {path for source, one in zip(sources, known, strict=True) if one for path in _around(source.module)}
+    owners = [tuple(dict.fromkeys(name.rpartition(".")[0] for name in (one.name, *one.aliases))) for one in sources]
+    busy = {path for some, one in zip(owners, known, strict=True) if one for owner in some for path in _around(owner)}
     found: list[Unused] = []
-    for source, one in zip(sources, known, strict=True):
+    for source, own, one in zip(sources, owners, known, strict=True):
         module = modules.get(source.module.partition(PARAMETRISED)[0])
         if one or not source.floating or not (source.parameter or isinstance(module, STATISTICS)):
             continue
         idle = [path for path in _around(source.module) if path and path not in busy]
-        owners = tuple(dict.fromkeys(name.rpartition(".")[0] for name in (source.name, *source.aliases)))
         reads, makes = _sizes(module, source.shape)
-        found.append(Unused(idle[-1] if idle else source.name, owners, reads, makes))
+        found.append(Unused(idle[-1] if idle else source.name, own, reads, makes))
     return tuple(found)
 
 
