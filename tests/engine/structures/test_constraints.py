@@ -103,7 +103,7 @@ def test_a_shorter_last_part_stays_and_is_never_the_longest() -> None:
             a, b, c = self.first(x).tanh().narrow(1, 0, 11).split(4, 1)
             return torch.cat([self.readers[0](a), self.readers[1](b), c], 1)
 
-    analysis = prove(Uneven(), ROWS, "readers.0.weight:1", "readers.1.weight:1")
+    analysis = prove(Uneven(readers=2), ROWS, "readers.0.weight:1", "readers.1.weight:1")
     assert counts(analysis) == [((4, 4), (1, 1), 1)]
 
 
