@@ -72,12 +72,15 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
     check(token)
     inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
     if not as_opened.float32 and in_bfloat16(opened.model):
-        inputs = inputs if _runs(opened.model, inputs) or task is not None else narrowed(inputs)
-        if not _runs(opened.model, inputs):
+        either = task is None or option(task.spec, DTYPE) == BFLOAT16
+        tried = (inputs, narrowed(inputs)) if either else (inputs,)
+        found = next((one for one in tried if _runs(opened.model, one)), None)
+        if found is None:
             wide = yield from prepare(replace(spec, float32=True), token)
             template = "The model's code or its data needs float32, so it was converted from bfloat16."
             notes = (*wide.opened.notes, Message("open.float32", template))
             return replace(wide, opened=replace(wide.opened, notes=notes))
+        inputs = found
     opened = _with_numbers(opened, inputs)
     if task is not None:
         check_outputs(opened.model, inputs, task)
@@ -109,7 +112,10 @@ def opened_task(spec: TaskSpec, model: Any) -> Task:
     """
     spec = replace(spec, options=tuple(one for one in spec.options if one[0] != DTYPE))  # that of another model
     task = _opened_task(spec, model)
-    if not in_bfloat16(model) or _runs(model, example_inputs((), task, (), model)):
+    if not in_bfloat16(model):
+        return task
+    given = example_inputs((), task, (), model)
+    if not any(one.is_floating_point() for one in tensors_of(given)) or _runs(model, given):
         return task
     half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))))
     return half if _runs(model, example_inputs((), half, (), model)) else task

@@ -154,6 +154,11 @@ def test_a_model_of_tokens_is_pruned_by_a_task_of_ones_own(tmp_path: Path, capsy
     assert types(load_file(out / "weights.safetensors")) == {torch.bfloat16}
 
 
+def test_an_input_shape_beside_data_is_of_the_models_type_too(tmp_path: Path) -> None:
+    prepared = finish(prepare(replace(project(tmp_path), input_shape=(1, 1, 8, 8)), NEVER))
+    assert in_bfloat16(prepared.opened.model) and prepared.inputs[0].dtype is torch.bfloat16
+
+
 def test_code_that_takes_float32_alone_is_opened_in_float32(tmp_path: Path) -> None:
     spec = project(tmp_path)
     with (tmp_path / "model.py").open("a") as file:
