@@ -21,6 +21,7 @@ from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.tasks.protocol import Split
+from secateur.engine.tracing.reading import tensors_of
 from tests.engine.session.small import write_project
 
 NEVER = NeverCancelled()
@@ -156,7 +157,8 @@ def test_a_model_of_tokens_is_pruned_by_a_task_of_ones_own(tmp_path: Path, capsy
 
 def test_an_input_shape_beside_data_is_of_the_models_type_too(tmp_path: Path) -> None:
     prepared = finish(prepare(replace(project(tmp_path), input_shape=(1, 1, 8, 8)), NEVER))
-    assert in_bfloat16(prepared.opened.model) and prepared.inputs[0].dtype is torch.bfloat16
+    assert in_bfloat16(prepared.opened.model)
+    assert all(one.dtype is torch.bfloat16 for one in tensors_of(prepared.inputs))
 
 
 def test_code_that_takes_float32_alone_is_opened_in_float32(tmp_path: Path) -> None:
