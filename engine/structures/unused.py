@@ -24,7 +24,8 @@ from .usage import innermost
 MODULES_NAMED = 4
 """Modules that a sentence names."""
 CONVOLUTIONS = nn.modules.conv._ConvNd  # pyright: ignore[reportPrivateUsage] - the common class of six
-STATISTICS = nn.modules.batchnorm._NormBase  # pyright: ignore[reportPrivateUsage] - that of eight
+NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)  # pyright: ignore[reportPrivateUsage]
+"""Of which some have no parameters, and take one size all the same."""
 PARAMETRISED = ".parametrizations."
 """Behind the path of a module: where torch keeps what a parameter of it is computed from."""
 Run: TypeAlias = tuple[Record, Mapping[int, Sequence[Dim]]]
@@ -49,7 +50,7 @@ class Unused:
 
 
 def unused_in(model: nn.Module, runs: Sequence[Record]) -> tuple[Unused, ...]:
-    """Parameters that none of these runs of a model read, and statistics of norms without parameters."""
+    """Parameters that none of these runs of a model read, and norms without any that did not run."""
     sources, modules = runs[0].sources, modules_of(model)
     read = [{value for call in run.calls for value in call.refs()} for run in runs]
     known = [
@@ -57,16 +58,28 @@ def unused_in(model: nn.Module, runs: Sequence[Record]) -> tuple[Unused, ...]:
         for same in zip(*(run.sources for run in runs), strict=True)
     ]
     owners = [tuple(dict.fromkeys(name.rpartition(".")[0] for name in (one.name, *one.aliases))) for one in sources]
-    busy = {path for some, one in zip(owners, known, strict=True) if one for owner in some for path in _around(owner)}
+    running = {call.path for run in runs for call in run.module_calls}
+    running.update(p for some, one in zip(owners, known, strict=True) if one for own in some for p in _around(own))
     found: list[Unused] = []
     for source, own, one in zip(sources, owners, known, strict=True):
         module = modules.get(source.module.partition(PARAMETRISED)[0])
-        if one or not source.floating or not (source.parameter or isinstance(module, STATISTICS)):
+        if one or not source.floating or not source.parameter:
             continue
-        idle = [path for path in _around(source.module) if path and path not in busy]
+        idle = [path for path in _around(source.module) if path and path not in running]
         reads, makes = _sizes(module, source.shape)
         found.append(Unused(idle[-1] if idle else source.name, own, reads, makes))
+    for path, module in modules.items():
+        if isinstance(module, NORMS) and path not in running and next(module.parameters(), None) is None:
+            idle = [one for one in _around(path) if one and one not in running]
+            found.append(Unused(idle[-1], (path,), _normalised(module)))
     return tuple(found)
+
+
+def _normalised(norm: Any) -> tuple[int, ...]:
+    """Sizes of what a norm takes."""
+    shape: tuple[int, ...] = getattr(norm, "normalized_shape", ())
+    size = getattr(norm, "num_channels", 0) or getattr(norm, "num_features", 0)
+    return tuple(int(one) for one in (*shape, size) if one > 1)
 
 
 def _around(path: str) -> Iterator[str]:

@@ -67,10 +67,11 @@ def test_what_did_not_run_is_ignored_on_the_users_word() -> None:
         nn.Sequential(nn.Linear(64, 99), nn.ReLU(), nn.Linear(99, 99), nn.ReLU(), nn.Linear(99, 64)),
         nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 64, bias=False)),
         nn.BatchNorm1d(64, affine=False),
+        nn.Sequential(nn.GroupNorm(4, 64, affine=False), nn.LayerNorm(64, elementwise_affine=False)),
         nn.utils.parametrizations.weight_norm(nn.Linear(64, 64)),
         nn.Bilinear(64, 64, 64),
     ],
-    ids=["bottleneck", "norm", "statistics", "parametrised", "bilinear"],
+    ids=["bottleneck", "norm", "statistics", "bare norms", "parametrised", "bilinear"],
 )
 def test_other_layers_that_did_not_run(other: nn.Module) -> None:
     class Twice(nn.Module):
