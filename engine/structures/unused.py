@@ -185,9 +185,9 @@ def keep_unused(labels: Labels, runs: Sequence[Run], unused: Sequence[Unused]) -
     found: dict[str, list[LabelArray]] = {}
     for one, paths in zip(unused, holders, strict=True):
         places = [seen[path] for path in paths]
-        fitting = [labels for place in places for labels in place.fitting((*one.reads, *one.makes))]
+        fitting = [axis for place in places for axis in place.fitting((*one.reads, *one.makes))]
         if one.reads and made[paths[0]].union(*(place.axes for place in places)).isdisjoint(one.reads):
-            related = [[labels for size in one.reads for labels in place.related(size)] for place in places]
+            related = [[axis for size in one.reads for axis in place.related(size)] for place in places]
             others = [axes for axes in (*related, *(place.every() for place in places)) if axes]
             fitting += others[0] if others else []
         found.setdefault(one.name, []).extend(fitting)
