@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Slot
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -103,16 +103,21 @@ class OpenModel(FormDialog):
                 "such as an attention's width and its heads together, then shrink in step."
             )
         )
-        self.add_row(self.tr("Plans"), self.own_class)
-        self.ignore_unused = CheckBox(self.tr("Ignore modules that do not run"))
+        self.ignore_unused = CheckBox(self.tr("Ignore unused modules"))
         self.ignore_unused.setToolTip(
             self.tr(
-                "Modules that the example input does not reach (a branch not taken, an expert that gets no token) keep "
-                "every layer that they may read as it is; the log names them. Check this if they never run: those "
-                "layers can then be pruned, and such a module may fail in the pruned model."
+                "Every layer stays as it is that a module may read which the example input does not reach (a branch "
+                "not taken, an expert without a token); the log names these modules. Check this if they never run: "
+                "the layers can then be pruned, and such a module may fail in the pruned model."
             )
         )
-        self.add_row(self.tr("Unused modules"), self.ignore_unused)
+        plans = QWidget()
+        row = QHBoxLayout(plans)
+        row.setContentsMargins(0, 0, 0, 0)
+        for box in (self.own_class, self.ignore_unused):
+            row.addWidget(box)
+        row.addStretch(1)
+        self.add_row(self.tr("Plans"), plans)
         self.problem = self._problem
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
@@ -191,7 +196,6 @@ class OpenModel(FormDialog):
         self.show_row(self.input_shape, kind is not FOLDER)
         self.show_row(self.outputs, kind is not FOLDER)
         self.show_row(self.own_class, kind is not FOLDER)
-        self.show_row(self.ignore_unused, kind is not FOLDER)
         self.check()
 
     def spec(self) -> ModelSpec:
