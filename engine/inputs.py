@@ -81,6 +81,15 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     return value
 
 
+def as_array(one: Any) -> NDArray[Any]:
+    """An array or tensor as an array; of bfloat16, which numpy does not know, as float32."""
+    return np.asarray(one.detach().cpu().float() if _is_bfloat16(one) else one)
+
+
+def _is_bfloat16(one: Any) -> bool:
+    return str(getattr(one, "dtype", "")) == "torch.bfloat16"
+
+
 def batch_size(inputs: Inputs) -> int:
     """Size of the first dimension of the first array or tensor that has one; 1 where none has."""
     return next((one.shape[0] for _, one in named_arrays(inputs) if one.ndim), 1)
@@ -125,7 +134,7 @@ def write(path: Path, value: Any) -> None:
 
 
 def read(path: str | Path) -> Any:
-    """What `write` wrote, tensors as arrays; nothing is unpickled."""
+    """What `write` wrote, tensors as arrays but for those in bfloat16; nothing is unpickled."""
     with np.load(path, allow_pickle=False) as content:
         return _made(json.loads(str(content["layout"])), content)
 
@@ -140,8 +149,8 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
 def _laid_out(value: Any, arrays: list[NDArray[Any]]) -> Any:
     """The value as JSON holds it, arrays by their number."""
     if hasattr(value, "__array__"):
-        arrays.append(np.ascontiguousarray(value).reshape(value.shape))
-        return {"array": len(arrays) - 1}
+        arrays.append(np.ascontiguousarray(as_array(value)).reshape(value.shape))
+        return {"bfloat16" if _is_bfloat16(value) else "array": len(arrays) - 1}
     if value is None or type(value) in (bool, int, float, str):
         return value
     parts = [(str(key), _laid_out(part, arrays)) for key, part in _parts(value)]
@@ -158,6 +167,10 @@ def _made(layout: Any, arrays: Any) -> Any:
     ((kind, content),) = cast("dict[str, Any]", layout).items()
     if kind == "array":
         return arrays[str(content)]
+    if kind == "bfloat16":
+        import torch
+
+        return torch.from_numpy(arrays[str(content)]).to(torch.bfloat16)
     if kind == "dict":
         return {key: _made(part, arrays) for key, part in content.items()}
     made = [_made(part, arrays) for part in content]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Slot
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -61,6 +61,8 @@ class OpenModel(FormDialog):
         weights: Checkpoint file.
         input_shape: Example input shape.
         outputs: Names of the outputs that must stay.
+        own_class: Whether only plans count that leave the model's code as it is.
+        ignore_unused: Whether what modules may read that do not run may be pruned.
         data: The rows of the data.
     """
 
@@ -101,7 +103,21 @@ class OpenModel(FormDialog):
                 "such as an attention's width and its heads together, then shrink in step."
             )
         )
-        self.add_row(self.tr("Plans"), self.own_class)
+        self.ignore_unused = CheckBox(self.tr("Ignore unused modules"))
+        self.ignore_unused.setToolTip(
+            self.tr(
+                "Every layer stays as it is that a module may read which the example input does not reach (a branch "
+                "not taken, an expert without a token); the log names these modules. Check this if they never run: "
+                "the layers can then be pruned, and such a module may fail in the pruned model."
+            )
+        )
+        plans = QWidget()
+        row = QHBoxLayout(plans)
+        row.setContentsMargins(0, 0, 0, 0)
+        for box in (self.own_class, self.ignore_unused):
+            row.addWidget(box)
+        row.addStretch(1)
+        self.add_row(self.tr("Plans"), plans)
         self.problem = self._problem
         self.act = lambda: window.open(self.spec())
         self.data = DataRows(self, optional=True)
@@ -129,6 +145,7 @@ class OpenModel(FormDialog):
         self.input_shape.setText("x".join(map(str, spec.input_shape)))
         self.outputs.setText(", ".join(spec.outputs))
         self.own_class.setChecked(spec.own_class)
+        self.ignore_unused.setChecked(spec.ignore_unused)
         if spec.task is not None:
             self.data.take(spec.task)
 
@@ -192,8 +209,15 @@ class OpenModel(FormDialog):
             shape(self.input_shape.text()),
             words(self.outputs.text()),
         )
-        own = self.own_class.isChecked()
-        return ModelSpec(source, weights, given, task=self.data.spec(), outputs=outputs, own_class=own)
+        return ModelSpec(
+            source,
+            weights,
+            given,
+            task=self.data.spec(),
+            outputs=outputs,
+            own_class=self.own_class.isChecked(),
+            ignore_unused=self.ignore_unused.isChecked(),
+        )
 
     def _problem(self) -> str:
         kind, name = self.kind.currentData(), self.name.text().strip()

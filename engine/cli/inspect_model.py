@@ -15,6 +15,7 @@ from ..session.session import Session
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
 from ..structures.memory import Memory, memory
+from .hints import with_hint
 from .output import Outcome, Reporter
 from .report import byte_size, columns, size, thousands
 from .specs import model_spec
@@ -42,7 +43,7 @@ def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         saved, rows = savings_rows(opened.analysis, table)
         content |= {"latency": table_content(table) | {"savings": to_plain(saved)}}
         text += f"\n\n{where(table.target)}: {table.original / 1e6:.3g} ms; {trusted(table)}\n\n{rows}"
-    return Outcome(content, "\n\n".join([text, *filter(None, ["\n".join(map(str, opened.notes))])]))
+    return Outcome(content, "\n\n".join([text, *filter(None, ["\n".join(map(with_hint, opened.notes))])]))
 
 
 def _latencies(session: Session, arguments: argparse.Namespace, reporter: Reporter) -> LatencyTable:
@@ -62,6 +63,7 @@ def _content(analysis: Analysis, total: Costs, held: Memory) -> dict[str, Any]:
         "peak_bytes": held.peak,
         "input_shapes": [list(shape) for shape in analysis.input_shapes],
         "outputs": list(analysis.outputs),
+        "unused": list(analysis.unused),
         "structures": analysis.count,
         "sets": [_set(one) for one in analysis.sets],
         "fixed": [

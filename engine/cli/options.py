@@ -174,6 +174,8 @@ def about_model(command: argparse.ArgumentParser) -> None:
     )
     words = "only plans that leave the model's code as it is: attributes change, no number in a forward"
     add("--own-class", action="store_true", help=words)
+    words = "prune also what modules may read that do not run on the example input; where they run, they may fail"
+    add("--ignore-unused", action="store_true", help=words)
     about_trust(command)
     about_data(command)
 

@@ -29,6 +29,7 @@ from ..session.states import Exported, OpenedModel, State, StateKind
 from ..session.timed import Latency, latency_in, table_for
 from ..structures.analysis import from_identities
 from .asked import Asked, asked_of, limits_of
+from .hints import with_hint
 from .output import Outcome, Reporter
 from .report import (
     asked_and_got,
@@ -112,7 +113,7 @@ def pruned(
     """Score, plan, cut, recover and evaluate from the present state of a session; each state gets into the folder."""
     start, notes = session.present, list[str]()
     for note in opened.notes:
-        reporter.note(str(note))
+        reporter.note(with_hint(note))
     scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
     course = asked.course_on(opened.analysis, criterion, opened.task is not None)
     tolerance = _tolerance(asked, course) if asked.loss else None
@@ -274,6 +275,7 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
         "search": [to_plain(one) | {"note": str(one.note or "")} for one in done.found.trials] if done.found else None,
         "export": export_of(exported),
         "files": list(exported.files if exported else ()) + ([saved] if saved else []),
+        "unused": list(done.opened.analysis.unused),
         "notes": [*map(str, done.opened.notes), *done.notes, *stops_of(done.states)],
     }
     short = " ".join(filter(None, (_shortfall(done.reached), _too_slow(done.latency), *stops_of(done.states))))

@@ -17,6 +17,7 @@ from ..sharing.bundle import is_bundle
 from ..sharing.recipes import recipe_at
 from ..sources.consent import require_consent
 from ..sources.protocol import ModelSpec
+from .hints import with_hint
 from .output import Outcome, Reporter
 from .prune import check_export, check_save
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
@@ -61,6 +62,7 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
         "outputs": tuple(arguments.output) if arguments.output else None,
         "trust_code": arguments.trust_code,
         "own_class": arguments.own_class or None,
+        "ignore_unused": arguments.ignore_unused or None,
     }
     if arguments.model:
         given["weights"] = arguments.weights or ""
@@ -97,6 +99,7 @@ def _outcome(done: Replay, path: Path, saved: str) -> Outcome:
     }
     lines = [done.opened.name, comparison(original, result), *(verified(state.verification) for state in cuts)]
     lines += [wrote(one) for one in done.exported]
-    lines += [*map(str, done.notes), *(f"not in this model: {name}" for name in done.missing)]
+    lines += [with_hint(note) for note in (*done.opened.notes, *done.notes)]
+    lines += [f"not in this model: {name}" for name in done.missing]
     shortfall = "" if done.complete else "Not all of the recipe could be done again; the notes say what was left out."
     return Outcome(content, "\n".join(lines), shortfall)

@@ -11,6 +11,7 @@ from ..session.points import user_cache
 from ..session.session import Session
 from ..structures.analysis import Analysis
 from .asked import choices_of, kinds_of
+from .hints import with_hint
 from .output import Outcome, Reporter
 from .report import columns, metric_of, metric_value, percent
 from .specs import model_spec
@@ -24,6 +25,8 @@ def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     with closing(Session(cache=arguments.cache or user_cache())) as session:
         use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments), evaluate=False))
+        for note in opened.notes:
+            reporter.note(with_hint(note))
         if not session.has_task:
             raise TaskError("cli.no_data", "Sensitivity needs data: say which with --task.")
         criterion, state = arguments.criterion or "taylor", session.present.id

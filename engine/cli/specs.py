@@ -18,6 +18,7 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         task=task_spec(arguments),
         outputs=tuple(arguments.output or ()),
         own_class=arguments.own_class,
+        ignore_unused=arguments.ignore_unused,
         moved=tuple(arguments.moved or ()),
     )
 

@@ -11,6 +11,7 @@ from ..session.points import user_cache
 from ..session.session import Session
 from ..session.states import State
 from .asked import asked_of
+from .hints import with_hint
 from .output import Outcome, Reporter
 from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
@@ -28,6 +29,8 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
         opened = reporter.finish(session.open(model_spec(arguments)))
+        for note in opened.notes:
+            reporter.note(with_hint(note))
         require_data(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)

@@ -9,9 +9,9 @@ from torch import nn
 
 from ..detectors import IMAGES, images_of, resized
 from ..errors import ExportError
-from ..inputs import Inputs, at_batch, batch_size, call, mapped, named_arrays
+from ..inputs import Inputs, as_array, at_batch, batch_size, call, named_arrays
 from ..tracing.reading import tensors_of
-from .compare import TOLERANCE, Case
+from .compare import COARSE, TOLERANCE, Case
 
 
 def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
@@ -23,7 +23,7 @@ def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
         raise ExportError("export.inputs", "Nothing to compare with: the model has no example inputs.")
     given = batch_size(inputs)
     looked_at = [at_batch(inputs, batch) for batch in (1, given if given > 2 else 3)]
-    return [(mapped(one, np.asarray), _outputs_of(model, one)) for one in looked_at]
+    return [(one, _outputs_of(model, one)) for one in looked_at]
 
 
 def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
@@ -51,19 +51,25 @@ def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
 
 
 def outputs(result: Any) -> list[NDArray[Any]]:
-    """All tensors in a model's output, in the order in which a file has them."""
-    return [np.asarray(one.detach().cpu()) for one in tensors_of(result)]
+    """All tensors in a model's output as arrays, in the order in which a file has them."""
+    return [as_array(one.detach().cpu()) for one in tensors_of(result)]
 
 
-def require_agreement(difference: float) -> float:
-    """The difference of a file or folder from the model; raises ExportError where it is too large."""
-    if not difference < TOLERANCE:
+def require_agreement(difference: float, coarse: bool = False) -> float:
+    """The difference of a file or folder from the model; raises ExportError where it is too large.
+
+    Args:
+        difference: The worst one over all outputs, relative to the largest value.
+        coarse: Both compute in bfloat16.
+    """
+    tolerance = COARSE if coarse else TOLERANCE
+    if not difference < tolerance:
         raise ExportError(
             "export.differs",
             "What was exported does not compute what the model computes: it differs by {difference:.1e} "
             "(at most {tolerance:.0e} is allowed). Nothing was written.",
             difference=difference,
-            tolerance=TOLERANCE,
+            tolerance=tolerance,
         )
     return difference
 

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from ..inputs import Inputs
 
-TOLERANCE = 1e-4
-"""Largest difference that an exported file may show."""
+TOLERANCE, COARSE = 1e-4, 2.0**-5
+"""Largest difference that an exported file may show; the second where both compute in bfloat16.
+
+That has 8 bits, and what is rounded after sums in another order differs in the last one in every layer.
+"""
 
 UNPAIRED = 0.02
 """Share of a detector's boxes, at least one box, that may have no partner; see `difference_of_boxes`."""

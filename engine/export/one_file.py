@@ -1,12 +1,15 @@
 """What the exporters of a single file share: written by a killable process, checked in a fresh one, put in place."""
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
+from ..bfloat16 import in_bfloat16, widened
 from ..errors import ExportError, Message
 from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
+from ..recovery.single import in_single
 from ..session.states import Exported
 from ..tracing.decoding import Decoding
 from .cases import cases, images_and_boxes, require_agreement
@@ -35,9 +38,15 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
     with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
         folder = Path(place)
         model = Decoding(request.model).eval() if request.step else request.model
-        write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, request.inputs))
+        coarse = in_bfloat16(model) and form == "program"
+        with nullcontext() if coarse else in_single(request.model):
+            inputs = request.inputs if coarse else widened(request.inputs)
+            write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, inputs))
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))
         notes: tuple[Message, ...] = ()
+        if in_bfloat16(model) and not coarse:
+            template = "The file computes in float32, in place of bfloat16, which ONNX Runtime does not run on CPUs."
+            notes = (Message("export.float32", template),)
         try:
             difference = yield from _made(request, folder, temporary, token, form, fixed=False)
         except ExportError as error:
@@ -45,7 +54,7 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
                 raise
             difference = yield from _made(request, folder, temporary, token, form, fixed=True)
             template = "The file takes one sample at a time, for its batch size could not be left free: {reason}"
-            notes = (Message("export.one_sample", template, {"reason": error.message}),)
+            notes = (*notes, Message("export.one_sample", template, {"reason": error.message}))
     return Exported(form, (str(path),), difference, None, path.stat().st_size, notes)
 
 
@@ -64,4 +73,4 @@ def _made(
     job = {"path": str(temporary), "cases": str(folder / "cases.npz")}
     what = Message("process.check", "The check of the file")
     result = yield from run_killable(checker, job, token, what, error=ExportError)
-    return require_agreement(result["difference"])
+    return require_agreement(result["difference"], coarse=in_bfloat16(request.model) and form == "program")

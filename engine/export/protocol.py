@@ -16,7 +16,7 @@ class ExportRequest:
     """A model to write to disk, in the engine's process.
 
     Attributes:
-        model: The live module, in eval mode, float32, on the CPU. It is not touched.
+        model: The live module, in eval mode, float32 or bfloat16, on the CPU. It is not touched.
         inputs: Real inputs [N, ...], positional or by name; the file is compared on these.
         path: File, or folder, to write.
         spec: Where the original came from, so that another process can build it; None when it was handed over as an

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..bfloat16 import in_bfloat16
 from ..detectors import plain
 from ..errors import ExportError, Message
 from ..inputs import Inputs, named_arrays, write
@@ -146,4 +147,4 @@ def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) 
         command = [sys.executable, "-P", "-B", str(CHECK)]
         what = Message("process.loading", "Loading the exported folder")
         result = yield from run_command(command, job, token, what, error=ExportError)
-    return require_agreement(result["difference"])
+    return require_agreement(result["difference"], coarse=in_bfloat16(request.model))

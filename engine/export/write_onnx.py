@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from ..bfloat16 import widened
 from ..errors import ExportError
 from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
+from ..recovery.single import in_single
 from ..tracing.decoding import Decoding
 from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
 from .exporting import first_line, free_batch, plain, quiet
@@ -49,6 +51,8 @@ def export_onnx_here(
 ) -> None:
     """Write `model` to an ONNX file with a free batch size, in this process; cannot be interrupted.
 
+    A model in half precision becomes a file that computes in float32.
+
     Args:
         model: In eval mode.
         inputs: Example inputs [N, ...], N of 2 or more; the file's inputs have their names, and what is no tensor
@@ -57,8 +61,10 @@ def export_onnx_here(
         properties: Stored as the file's metadata, beside the paths of the outputs.
         homes: Store the module of each node too, in order, for a file that is only measured.
     """
-    answers = _answers(model, inputs)
-    proto = _exported(model, inputs, answers)
+    with in_single(model):  # onnxruntime has no kernels for bfloat16 on CPUs
+        inputs = widened(inputs)
+        answers = _answers(model, inputs)
+        proto = _exported(model, inputs, answers)
     told = {"homes": json.dumps(_homes(model, proto.graph))} if homes else {}
     put(proto, path, {**(properties or {}), **told, "outputs": json.dumps(answers)})
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..bfloat16 import in_bfloat16, narrowed
 from ..detectors import looked_at
 from ..errors import Message, OpenError, SecateurError, TaskError
 from ..inputs import Inputs, few, named_arrays
@@ -28,13 +29,13 @@ from ..surgery.settle import settle
 from ..tasks.answers import ask, channels_taken, classes_of, evaluating, tokens_taken
 from ..tasks.open import NAMED, RESIZED, TABLES, open_task
 from ..tasks.preparation import better_prepared
-from ..tasks.protocol import CLASSES, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
+from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
-from ..tracing.reading import tensors_of
+from ..tracing.reading import copied, tensors_of
 
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
-FOUND = (CLASSES, GREY, "length", "tokenizer")
+FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer")
 """Options of a task that are found by themselves where nobody gives them."""
 CLASSES_NAMED = 8
 """Classes that a sentence names."""
@@ -70,6 +71,16 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
         as_opened = replace(as_opened, task=task.spec)
     check(token)
     inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
+    if not as_opened.float32 and in_bfloat16(opened.model):
+        either = task is None or option(task.spec, DTYPE) == BFLOAT16
+        tried = (inputs, narrowed(inputs)) if either else (inputs,)
+        found = next((one for one in tried if _runs(opened.model, one)), None)
+        if found is None:
+            wide = yield from prepare(replace(spec, float32=True), token)
+            template = "The model's code or its data needs float32, so it was converted from bfloat16."
+            notes = (*wide.opened.notes, Message("open.float32", template))
+            return replace(wide, opened=replace(wide.opened, notes=notes))
+        inputs = found
     opened = _with_numbers(opened, inputs)
     if task is not None:
         check_outputs(opened.model, inputs, task)
@@ -93,10 +104,34 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
 
 
 def opened_task(spec: TaskSpec, model: Any) -> Task:
-    """The task of a specification; images get as many channels as the model takes, where it refuses others.
+    """The task of a specification, with what it needs to know of the model that it is for.
 
-    Texts are no longer than its configuration allows, and classes that are words are numbered as it has them.
+    Images get as many channels as the model takes, where it refuses others. Texts are no longer than its configuration
+    allows, classes that are words are numbered as it has them, and a model in bfloat16 that takes no float32 gets
+    inputs of its own type.
     """
+    spec = replace(spec, options=tuple(one for one in spec.options if one[0] != DTYPE))  # that of another model
+    task = _opened_task(spec, model)
+    if not in_bfloat16(model):
+        return task
+    given = example_inputs((), task, (), model)
+    if not any(one.is_floating_point() for one in tensors_of(given)) or _runs(model, given):
+        return task
+    half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))))
+    return half if _runs(model, example_inputs((), half, (), model)) else task
+
+
+def _runs(model: Any, inputs: Inputs) -> bool:
+    """Whether a model takes these inputs."""
+    try:
+        with evaluating(model):
+            ask(model, copied(inputs))
+    except TaskError:
+        return False
+    return True
+
+
+def _opened_task(spec: TaskSpec, model: Any) -> Task:
     most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
     if most is not None and most < LENGTH:
         spec = replace(spec, options=(*spec.options, ("length", str(most))))
@@ -145,9 +180,9 @@ def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
 
 def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
     """The analysis of a prepared model: what it offers has been cut on trial."""
-    opened, inputs = prepared.opened, prepared.inputs
-    analysis = yield from settle(opened.model, inputs, opened.name, token, prepared.spec.outputs)
-    return (yield from own_class(opened.model, analysis, inputs, token)) if prepared.spec.own_class else analysis
+    opened, inputs, spec = prepared.opened, prepared.inputs, prepared.spec
+    analysis = yield from settle(opened.model, inputs, opened.name, token, spec.outputs, spec.ignore_unused)
+    return (yield from own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
 
 
 def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:

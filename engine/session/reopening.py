@@ -4,8 +4,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
+from ..bfloat16 import in_bfloat16
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job
 from ..sources.protocol import ModelSpec
@@ -22,9 +24,16 @@ def reopened(history: History, store: WeightStore, trust_pickle: bool, token: Ca
     assert history.spec is not None
     opened = time.time()
     spec = replace(history.spec, task=history.task, trust_pickle=trust_pickle)
+    weights = store.get(history.state("s0").weights)
     prepared = yield from prepare(spec, token)
-    load_original(prepared.opened.model, store.get(history.state("s0").weights))
+    if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
+        prepared = yield from prepare(replace(spec, float32=True), token)  # as versions before opened every model
+    load_original(prepared.opened.model, weights)
     analysis = yield from analysed(prepared, token)
+    if analysis.unused and not prepared.spec.ignore_unused and _missing(analysis, history):
+        # Of a version that did not keep what modules may read that did not run.
+        prepared = replace(prepared, spec=replace(prepared.spec, ignore_unused=True))
+        analysis = yield from analysed(prepared, token)
     check_structures(analysis, history)
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
     if info is not None and (note := _renumbered(history, info)) is not None:
@@ -53,6 +62,9 @@ def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
     if asked.own_class and not made.own_class:
         template = "A project's states may need other numbers in the code. Open its model to leave that as it is."
         raise OpenError("session.own_class", template)
+    if asked.ignore_unused and not made.ignore_unused:
+        template = "A project keeps what modules may read that did not run. Open its model to ignore them."
+        raise OpenError("session.ignore_unused", template)
     if asked.outputs not in ((), made.outputs):
         outputs = ", ".join(made.outputs) or Message("session.all_outputs", "all")
         template = "A project keeps the outputs that it was made for ({outputs}). Open its model to choose others."
@@ -69,11 +81,15 @@ def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 def check_structures(analysis: Analysis, history: History) -> None:
     """Raise OpenError when the model lacks structures that a state has removed."""
-    missing = {name for state in history.states.values() for name in from_identities(analysis, state.removed)[1]}
-    if missing:
+    if missing := _missing(analysis, history):
         template = "it lacks {count} of the structures that were removed"
         lacking = Message("session.lacks", template, {"count": len(missing)})
         raise _changed(lacking, "\n".join(sorted(missing)))
+
+
+def _missing(analysis: Analysis, history: History) -> set[str]:
+    """Structures that a state has removed and the model lacks."""
+    return {name for state in history.states.values() for name in from_identities(analysis, state.removed)[1]}
 
 
 def _changed(what: Message, details: str) -> OpenError:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..bfloat16 import settled
 from ..detectors import classes_of, family, with_maps
 from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, check
@@ -102,7 +103,7 @@ def _build(origin: Origin, spec: ModelSpec) -> nn.Module:
             name=origin.name,
             what=_kind(made),
         )
-    return _settled(made, origin.name)
+    return _settled(made, origin.name, spec.float32)
 
 
 def _make(origin: Origin, arguments: dict[str, Any]) -> Any:
@@ -155,10 +156,11 @@ def _copied(module: nn.Module, name: str) -> nn.Module:
         ) from error
 
 
-def _settled(model: nn.Module, name: str) -> nn.Module:
-    """Eval mode, float32, CPU; a detector can be asked for its maps."""
+def _settled(model: nn.Module, name: str, float32: bool) -> nn.Module:
+    """Eval mode, CPU, float32 or, unless all is to be that, bfloat16; a detector can be asked for its maps."""
     try:
-        return with_maps(model).eval().to(device="cpu").float()
+        model = with_maps(model).eval().to(device="cpu")
+        return model.float() if float32 else settled(model)
     except (NotImplementedError, RuntimeError) as error:
         raise OpenError(
             "source.device", "{name} cannot be brought to the CPU: {error}", name=name, error=str(error)

@@ -16,7 +16,10 @@ SOURCES: tuple[Source, ...] = (Bundled(), TorchvisionModels(), TimmModels(), Pyt
 
 
 def open_model(spec: ModelSpec, token: CancelToken | None = None) -> Opened:
-    """Open what `spec` names: in eval mode, float32, on the CPU, with its weights. Raises OpenError."""
+    """Open what `spec` names: in eval mode, on the CPU, with its weights; raises OpenError.
+
+    Floating tensors are in float32; those in bfloat16 stay so unless `spec.float32`.
+    """
     token = token or NeverCancelled()
     check(token)
     opened = source_of(spec.source).open(spec, token)

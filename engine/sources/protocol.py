@@ -26,6 +26,9 @@ class ModelSpec:
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all but what was computed on the way.
         own_class: Only plans count that leave the model's code as it is: what modules remember is changed, no number in
             a forward and no forward is replaced. Sizes that the code takes for one then stay equal.
+        ignore_unused: What modules may read that do not run on the example inputs may go; they may fail then, where
+            they run after all.
+        float32: A model in bfloat16 is converted to float32, for code or data that takes nothing else.
         moved: Of a project: (where a file was, where it is now).
     """
 
@@ -38,6 +41,8 @@ class ModelSpec:
     trust_code: bool = False
     outputs: tuple[str, ...] = ()
     own_class: bool = False
+    ignore_unused: bool = False
+    float32: bool = False
     moved: tuple[tuple[str, str], ...] = ()
 
 
@@ -46,7 +51,7 @@ class Opened:
     """An opened model, in the engine's process.
 
     Attributes:
-        model: The module with its weights, in eval mode, float32, on the CPU.
+        model: The module with its weights, in eval mode, float32 or as it is in bfloat16, on the CPU.
         factory: Makes a fresh module of the same class and shape (weights arbitrary).
         name: For a person.
         input_shape: Example input shape with batch (2 or more), () when unknown.

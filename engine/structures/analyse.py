@@ -1,6 +1,7 @@
 """From a live model to its `Analysis`: record once, walk, solve, build. Loads torch."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -18,6 +19,7 @@ from .build import build
 from .merging import merging_notes
 from .packed import packed_notes
 from .solve import solve
+from .unused import Unused, names_of, unused_in, unused_note
 from .walk import walk
 
 
@@ -28,6 +30,7 @@ def analyse(
     name: str = "model",
     token: CancelToken | None = None,
     outputs: Sequence[str] = (),
+    ignore_unused: bool = False,
 ) -> Analysis:
     """What can be removed from a model, what goes along, what is fixed and why, and what everything costs.
 
@@ -38,13 +41,14 @@ def analyse(
         name: The model's name for a person.
         token: Stops the analysis.
         outputs: Paths of the outputs that must stay ("logits", "0"); by default all that are not intermediate results.
+        ignore_unused: Let go what modules might read that did not run on the example inputs.
 
     Raises:
         AnalysisError: The forward raised or returned no tensor.
         Cancelled: The token was set.
     """
     token = NeverCancelled() if token is None else token
-    return understand(look(model, inputs, outputs), name, token)({})
+    return understand(look(model, inputs, outputs, ignore_unused), name, token)({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +59,44 @@ class Seen:
         run: In evaluation mode.
         training: In training mode, where only that reaches parameters.
         notes: Remarks on the model as it was given.
+        unused: Parameters that neither reached.
+        ignore_unused: What these may read is to go all the same.
     """
 
     run: Record
     training: Record | None = None
     notes: tuple[Message, ...] = ()
+    unused: tuple[Unused, ...] = ()
+    ignore_unused: bool = False
 
 
-def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Seen:
+def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), ignore_unused: bool = False) -> Seen:
     """Run a model as often as it takes to see all its parameters at work.
+
+    Args:
+        model: Any module; left as it was found.
+        inputs: Example inputs, positional or by name, batch first.
+        outputs: Paths of the outputs that must stay; see `analyse`.
+        ignore_unused: Whether what modules might read that did not run may go.
 
     Raises:
         AnalysisError: The forward raised or returned no tensor.
     """
-    run, notes = record(model, inputs, outputs), (*merging_notes(model), *packed_notes(model))
-    used = {value for call in run.calls for value in call.refs()}
-    if all(source.value in used for source in run.sources if source.parameter):
-        return Seen(run, notes=notes)
-    try:
-        return Seen(run, record(model, inputs, training=True), notes)
-    except AnalysisError:  # it trains on other inputs: what is unused in evaluation stays as it is
-        return Seen(run, notes=notes)
+    run, training = record(model, inputs, outputs), None
+    unused = unused_in(model, [run])
+    if unused:
+        with suppress(AnalysisError):  # it trains on other inputs: what is unused in evaluation stays so
+            training = record(model, inputs, training=True)
+            unused = unused_in(model, [run, training])
+    notes = (*merging_notes(model), *packed_notes(model), *unused_note(unused, ignore_unused))
+    return Seen(run, training, notes, unused, ignore_unused)
 
 
 @uncollected()
 def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[str, Message]], Analysis]:
     """Solve what was seen; the result makes the analysis without the sets that are refused (set key to reason)."""
     check(token)
-    context = walk(seen.run, token, seen.training)
+    context = walk(seen.run, token, seen.training, () if seen.ignore_unused else seen.unused)
     solution = solve(context.labels)
     check(token)
     held, blocks = kept(seen.run), find_blocks(context, solution)
@@ -90,6 +104,7 @@ def understand(seen: Seen, name: str, token: CancelToken) -> Callable[[Mapping[s
     @uncollected()
     def make(refused: Mapping[str, Message]) -> Analysis:
         made = build(context, solution, blocks, name, refused, held)
-        return replace(made, trained=seen.training is not None, notes=(*made.notes, *seen.notes))
+        notes = (*made.notes, *seen.notes)
+        return replace(made, trained=seen.training is not None, notes=notes, unused=names_of(seen.unused))
 
     return make

@@ -99,6 +99,7 @@ class Analysis:
         known: What trial cuts have shown about the model's code.
         recorded: Names what the code computes, by every operator of the run and its arguments (`script.digest`): the
             same code on inputs of the same shapes, the same name.
+        unused: Modules, and parameters of modules that ran, that no operator of the runs read.
     """
 
     model: str
@@ -129,6 +130,7 @@ class Analysis:
     bundles: tuple[Bundle, ...] = ()
     known: Known = NOTHING_KNOWN
     recorded: str = ""
+    unused: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:

@@ -125,6 +125,36 @@ def unused() -> Message:
     return Message("fixed.unused", "No output of the model depends on it for the example input.")
 
 
+def unused_reader(names: Phrase) -> Message:
+    """Code that did not run may read it."""
+    return Message(
+        "fixed.unused_reader",
+        "{names} did not run on the example input, and may read it when it does. Open the model with inputs that reach "
+        "it, or ignore unused modules.",
+        {"names": names},
+    )
+
+
+def unused_kept(names: Phrase) -> Message:
+    """Modules that did not run."""
+    return Message(
+        "note.unused",
+        "These did not run on the example input: {names}. What they may read stays as it is. To prune that too, open "
+        "the model with inputs that reach them, or ignore unused modules if they never run.",
+        {"names": names},
+    )
+
+
+def unused_ignored(names: Phrase) -> Message:
+    """Modules that did not run, and are ignored."""
+    return Message(
+        "note.unused_ignored",
+        "These did not run on the example input and are ignored: {names}. In a pruned model they may fail. Open the "
+        "model without ignoring them if they are needed.",
+        {"names": names},
+    )
+
+
 def kernel() -> Message:
     """Space, not structure."""
     return Message("fixed.kernel", "It is the extent of a kernel in space, not a channel.")

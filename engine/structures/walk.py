@@ -1,5 +1,7 @@
 """Walk over a record and let every operator's rule say which labels are equal."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..jobs import CancelToken, check
@@ -10,21 +12,24 @@ from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
 from .rules import RULES, Context, elementwise, routing
 from .rules.recurrent import tie_units
+from .unused import Run, Unused, keep_unused
 
 
-def walk(record: Record, token: CancelToken, training: Record | None = None) -> Context:
+def walk(record: Record, token: CancelToken, training: Record | None = None, unused: Sequence[Unused] = ()) -> Context:
     """All statements about labels that the record makes, with the labels of every value.
 
     Args:
         record: The run.
         token: Stops the walk.
         training: A run in training mode: what only that uses is understood from it.
+        unused: Parameters that no run read, and with which what they may read is to stay.
     """
     context = Context(record, Labels())
     for source in record.sources:
         context.dims[source.value] = _source_dims(context.labels, source.shape, source.floating)
         context.parameters.add(source.value)
     idle, alive = list[FixedLabels](), list[LabelArray]()
+    runs: list[Run] = [(record, context.dims)]
     used = _statements(context, token, idle, alive)
     if training is not None:
         # The same parameters, so the same labels; structures are named and costs are counted by the main run.
@@ -33,10 +38,12 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
             other.dims[same.value] = context.dims[source.value]
             other.parameters.add(same.value)
         used |= _statements(other, token, idle, alive)
+        runs.append((training, other.dims))
     for number, source in enumerate(record.sources):
         if number not in used:
             for dim in context.dims[source.value]:
                 context.labels.fix(dim, reasons.unused(), source.module)
+    keep_unused(context.labels, runs, unused)
     tie_units(context)
     keep_idle(context.labels, idle, alive)
     context.labels.settle()

@@ -56,6 +56,8 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     apply_edits(model, described["edits"])
     resize(model, described["shapes"])
     weights = load_file(weights_file or str(shapes.with_name("weights.safetensors")))
+    if not any(one.dtype is torch.bfloat16 for one in weights.values()):
+        model.float()  # as the model was when its weights were saved
     found = model.load_state_dict(weights, strict=False)
     missing = cast("list[str]", found.missing_keys)
     unexpected = cast("list[str]", found.unexpected_keys)

@@ -28,7 +28,12 @@ Sets = tuple[CoupledSet, ...]
 
 
 def settle(
-    model: nn.Module, inputs: Inputs, name: str, token: CancelToken, outputs: Sequence[str] = ()
+    model: nn.Module,
+    inputs: Inputs,
+    name: str,
+    token: CancelToken,
+    outputs: Sequence[str] = (),
+    ignore_unused: bool = False,
 ) -> Job[Analysis]:
     """Analyse a model and make sure that what it offers can be cut.
 
@@ -38,6 +43,7 @@ def settle(
         name: The model's name for a person.
         token: Stops the job.
         outputs: Paths of the outputs that must stay; see `analyse`.
+        ignore_unused: Let go what modules might read that did not run on the example inputs.
 
     Returns:
         The analysis; sets whose removal the model's code does not survive are fixed in it.
@@ -46,7 +52,7 @@ def settle(
         AnalysisError: The forward raised or returned no tensor.
     """
     yield Progress("Recording one run", 0, 3)
-    seen = look(model, inputs, outputs)
+    seen = look(model, inputs, outputs, ignore_unused)
     yield Progress("Working out what belongs together", 1, 3)
     make = understand(seen, name, token)
     analysis = make({})

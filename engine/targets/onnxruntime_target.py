@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..devices import CPU
-from ..inputs import Inputs, call, named_arrays
+from ..inputs import Inputs, as_array, call, named_arrays
 from .gathering import Gathered, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
@@ -98,7 +97,7 @@ def feed_by(names: Sequence[str]) -> Callable[..., dict[str, NDArray[Any]]]:
         if len(others) != len(positional) or not given.keys() <= set(names):
             raise TypeError(f"the file takes {', '.join(names)}")
         given |= zip(others, positional, strict=True)
-        return {name: np.asarray(given[name]) for name in names}
+        return {name: as_array(given[name]) for name in names}
 
     return feed
 

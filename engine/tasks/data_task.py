@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..bfloat16 import narrowed
 from ..errors import TaskError
 from ..inputs import Inputs, call, inputs_of, named_arrays
 from ..jobs import CancelToken, Job
@@ -18,7 +19,7 @@ from .data import Data, every, shuffled
 from .lesson import Lesson
 from .measuring import measure
 from .pixels import sample
-from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
+from .protocol import BFLOAT16, DTYPE, Metric, Sample, Split, TaskInfo, TaskSpec, option
 from .purposes.protocol import Purpose, Rows
 from .tokens import in_words
 
@@ -67,7 +68,7 @@ class DataTask:
     def example_inputs(self) -> Inputs:
         """Two calibrate samples (one twice where there is only one)."""
         rows = np.arange(2) % self._data.size(Split.CALIBRATE)
-        return inputs_of(self._data.read(Split.CALIBRATE, rows))
+        return self._taken(self._data.read(Split.CALIBRATE, rows))
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, torch.Tensor]]:
         """Inputs and targets, in order or shuffled by `seed`; targets are -1 where nothing is known."""
@@ -80,7 +81,7 @@ class DataTask:
 
     def inputs(self, batch: Any) -> Inputs:
         """The model's inputs in a batch."""
-        return inputs_of(batch[0])
+        return self._taken(batch[0])
 
     def lesson(self, batch: Any) -> Lesson:
         """The outputs for the inputs of a batch, of models of tokens at those that count."""
@@ -124,6 +125,11 @@ class DataTask:
                 targets = self.purpose.answer(ask(self._original, inputs), inputs)
             yield self.purpose.rows(outputs, inputs, targets)
 
+    def _taken(self, given: Any) -> Inputs:
+        """Inputs of the type that the model takes."""
+        inputs = inputs_of(given)
+        return narrowed(inputs) if option(self.spec, DTYPE) == BFLOAT16 else inputs
+
     def _check_classes(self, outputs: Any) -> None:
         """Refuse labels that the model has no output for."""
         answers = main_output(outputs)
@@ -142,7 +148,7 @@ class DataTask:
         said = [""] * len(rows)
         if model is not None:
             with evaluating(model):
-                outputs = ask(model, inputs)
+                outputs = ask(model, self._taken(inputs))
             if self._data.labelled:
                 self._check_classes(outputs)
             said = [self._word(one) for one in self.purpose.answer(outputs, inputs).cpu().numpy()]

@@ -88,8 +88,8 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | 
         check(token)
         if len(asked) >= FIRST:  # none that seems no better is tried further
             right = {name: found for name, found in right.items() if _lead(found, asked)[0] > 0}
-        asked = np.append(asked, _right(model, one, now))
-        right = {name: np.append(found, _right(model, one, ways[name])) for name, found in right.items()}
+        asked = np.append(asked, _right(task, model, one, now))
+        right = {name: np.append(found, _right(task, model, one, ways[name])) for name, found in right.items()}
         if not right:
             break
     leads = {name: _lead(found, asked) for name, found in right.items()}
@@ -139,11 +139,11 @@ def _is(x: Any, kind: torch.dtype, dims: int) -> bool:
     return isinstance(x, torch.Tensor) and x.dtype == kind and x.ndim == dims
 
 
-def _right(model: Any, seen: _Seen, way: Moments) -> NDArray[np.float64]:
+def _right(task: Task, model: Any, seen: _Seen, way: Moments) -> NDArray[np.float64]:
     """[N] 1 where the model answers with the right class."""
     x = (seen.pixels - per_channel(way[0], seen.pixels)) / per_channel(way[1], seen.pixels)
     with evaluating(model):
-        answer = logits(ask(model, (x,)))
+        answer = logits(ask(model, task.inputs((x, seen.labels))))
     return (answer.argmax(1).cpu() == seen.labels).double().numpy()
 
 

@@ -66,6 +66,9 @@ GREY = "grey"
 CLASSES = "classes"
 """The option that numbers the classes of a table by their names: it follows from the model."""
 
+DTYPE, BFLOAT16 = "dtype", "bfloat16"
+"""The option that a model takes its inputs in another type than float32, and the one that it may be."""
+
 BATCHES = {"coco": 4}
 """Samples of a batch by kind of data, where they are larger than others."""
 

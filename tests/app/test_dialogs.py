@@ -80,12 +80,19 @@ def test_a_model_of_ones_own_with_checkpoint_shape_and_data(qtbot, window, tmp_p
     qtbot.keyClicks(dialog.data.lines["mean"], "0.5, 0.5, 0.5")
     qtbot.keyClicks(dialog.data.lines["std"], "0.2 0.2 0.2")
     qtbot.keyClicks(dialog.data.lines["size"], "32x32")
-    qtbot.mouseClick(dialog.own_class, Qt.MouseButton.LeftButton, pos=QPoint(8, dialog.own_class.height() // 2))
+    for box in (dialog.own_class, dialog.ignore_unused):
+        qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
     press(qtbot, dialog)
     task = TaskSpec("folder", str(images), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), (32, 32))
     assert window.opened == [
         ModelSpec(
-            f"{code}:make", str(weights), (1, 3, 32, 32), task=task, outputs=("logits", "boxes.0"), own_class=True
+            f"{code}:make",
+            str(weights),
+            (1, 3, 32, 32),
+            task=task,
+            outputs=("logits", "boxes.0"),
+            own_class=True,
+            ignore_unused=True,
         )
     ]
 

@@ -19,6 +19,7 @@ from secateur.engine.session.events import Progressed
 from secateur.engine.session.states import OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind
+from secateur.engine.structures.reasons import unused_kept
 from secateur.engine.targets.protocol import Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 
@@ -110,6 +111,16 @@ def test_scores_come_before_the_metric_of_what_was_opened_and_both_are_shown(des
     assert document.metric(document.original) == metric and document.scores is not None
     assert document.task is not None and document.task.seconds == 0.1
     assert "Prepare it otherwise." in document.logbook.lines()
+
+
+def test_modules_that_did_not_run_are_named_once_in_the_log(desk: Desk):
+    document, note = desk.document, unused_kept("head.other")
+    document.open(RESNET)
+    original = state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty())
+    desk.answer("open", OpenedModel("resnet", ANALYSIS, original, (note,), task_info()))
+    desk.settle()
+    told = [line for line in document.logbook.lines() if "head.other" in line]
+    assert told == ["These did not run on the example input: head.other." + str(note).partition("head.other.")[2]]
 
 
 def test_an_original_that_was_judged_as_data_was_attached_is_not_judged_again(desk: Desk):

@@ -15,6 +15,7 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.session.history import is_project
 from tests.engine.session.small import write_project
+from tests.engine.structures.test_unused import Expert, Mixture
 from tests.engine.surgery.test_own_class import Attention, Encoder
 
 Capture = pytest.CaptureFixture[str]
@@ -249,3 +250,36 @@ def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Pa
     assert "are replaced" not in json.dumps(one_object(capsys)["repairs"])
     assert main(["inspect", str(tmp_path / "free"), "--own-class", "--json"]) == 1
     assert "Open its model to leave that as it is" in capsys.readouterr().err
+
+
+def test_modules_that_did_not_run_are_named_and_can_be_ignored(tmp_path: Path, capsys: Capture) -> None:
+    code = "\n\n".join(inspect.getsource(one) for one in (Expert, Mixture))
+    model = tmp_path / "net.py"
+    model.write_text(f"import torch\nfrom torch import nn\n\n{code}\nmake = Mixture\n")
+    asked = [f"{model}:make", "--input", "1x8"]
+    assert main(["inspect", *asked]) == 0
+    captured = capsys.readouterr()
+    assert "These did not run on the example input: experts.1." in captured.out and "(--ignore-unused)" in captured.out
+    assert "experts.1 did not run on the example input, and may read it when it does" in captured.out
+    pruning = ["prune", *asked, "--keep-params", "70%", "--no-recover"]
+    assert main(pruning) == 0
+    assert "experts.1. What they may read stays" in capsys.readouterr().err
+    assert main([*pruning, "--json", "--save", str(tmp_path / "kept")]) == 0
+    kept = one_object(capsys)
+    assert kept["unused"] == ["experts.1"] and not any("first.weight" in key for key in kept["got"]["removed"])
+    assert main(["inspect", str(tmp_path / "kept"), "--ignore-unused", "--json"]) == 1
+    assert "Open its model to ignore them" in capsys.readouterr().err
+    pruning[pruning.index("70%")] = "42%"
+    assert main([*pruning, "--ignore-unused", "--json", "--save", str(tmp_path / "ignored")]) == 0
+    ignored = one_object(capsys)
+    assert ignored["unused"] == ["experts.1"] and any("first.weight" in key for key in ignored["got"]["removed"])
+    assert main(["inspect", str(tmp_path / "ignored"), "--json"]) == 0
+    assert any("first.weight" in one["key"] for one in one_object(capsys)["sets"])
+    assert main(["run", str(tmp_path / "ignored"), "--json"]) == 0
+    assert one_object(capsys)["after"] == ignored["after"]
+    assert main(["run", str(tmp_path / "kept"), "--mode", "same-goal", "--ignore-unused", "--json"]) == 0
+    assert any("are ignored: experts.1" in note for note in one_object(capsys)["notes"])
+    log = tmp_path / "ignored" / "events.jsonl"  # as a version wrote it that knew no such choice
+    log.write_text(log.read_text().replace('"ignore_unused":true', '"ignore_unused":false'))
+    assert main(["inspect", str(tmp_path / "ignored"), "--json"]) == 0
+    assert any("first.weight" in one["key"] for one in one_object(capsys)["sets"])

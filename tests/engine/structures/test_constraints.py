@@ -27,10 +27,10 @@ ROWS = (torch.randn(3, 9, generator=torch.Generator().manual_seed(0)),)
 class Chunks(nn.Module):
     """Each of three parts of a layer has a reader of its own."""
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, count: int = 3, readers: int = 0) -> None:
         super().__init__()
         self.first = nn.Linear(9, 4 * count)
-        self.readers = nn.ModuleList(nn.Linear(4, 5) for _ in range(count))
+        self.readers = nn.ModuleList(nn.Linear(4, 5) for _ in range(readers or count))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         parts = self.first(x).tanh().chunk(len(self.readers), 1)
@@ -77,7 +77,7 @@ def test_parts_of_a_split_lose_as_many_but_not_the_same() -> None:
 
 
 def test_parts_that_meet_again_keep_their_pairs() -> None:
-    analysis = prove(Gated(), ROWS, "first.weight", "readers.0.weight:1", "readers.1.weight:1")
+    analysis = prove(Gated(readers=2), ROWS, "first.weight", "readers.0.weight:1", "readers.1.weight:1")
     assert counts(analysis) == [((4, 4), (1, 1), 3)]
     pair = analysis.sets[analysis.bundles[0].sets[0]]
     assert {s.tensor: s.indices.tolist() for s in analysis.slices(pair.first + 1)}["first.weight"] == [1, 5]
@@ -103,7 +103,7 @@ def test_a_shorter_last_part_stays_and_is_never_the_longest() -> None:
             a, b, c = self.first(x).tanh().narrow(1, 0, 11).split(4, 1)
             return torch.cat([self.readers[0](a), self.readers[1](b), c], 1)
 
-    analysis = prove(Uneven(), ROWS, "readers.0.weight:1", "readers.1.weight:1")
+    analysis = prove(Uneven(readers=2), ROWS, "readers.0.weight:1", "readers.1.weight:1")
     assert counts(analysis) == [((4, 4), (1, 1), 1)]
 
 
