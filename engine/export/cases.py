@@ -10,7 +10,7 @@ from torch import nn
 from ..detectors import IMAGES, images_of, resized
 from ..errors import ExportError
 from ..inputs import Inputs, at_batch, batch_size, call, mapped, named_arrays
-from ..tracing.reading import tensors_of
+from ..tracing.reading import exported_outputs
 from .compare import TOLERANCE, Case
 
 
@@ -52,7 +52,7 @@ def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
 
 def outputs(result: Any) -> list[NDArray[Any]]:
     """All tensors in a model's output, in the order in which a file has them."""
-    return [np.asarray(one.detach().cpu()) for one in tensors_of(result)]
+    return [np.asarray(one.tensor.detach().cpu()) for one in exported_outputs(result)]
 
 
 def require_agreement(difference: float) -> float:

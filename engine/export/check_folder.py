@@ -34,7 +34,7 @@ def main() -> None:
 
         with torch.no_grad():
             result = reading.call(model, reading.as_tensors(inputs))
-        return [one.numpy() for one in reading.tensors_of(result)]
+        return [one.tensor.numpy() for one in reading.exported_outputs(result)]
 
     worst = max(compare.difference(expected, run(inputs)) for inputs, expected in stored.read(job["cases"]))
     output.write(json.dumps({"result": {"difference": worst}}) + "\n")

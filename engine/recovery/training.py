@@ -41,7 +41,7 @@ class Training:
         settings: As asked.
         optimizer: Over the student's trainable parameters.
         token: Cancels.
-        chosen: Paths of the outputs that the student learns; () for the default (`tracing.reading.answers_of`).
+        chosen: Paths of the outputs that the student learns; () for the default (`tracing.reading.outputs_of`).
         features: Results of blocks to learn too, None for none.
         steps: Steps in all, for the schedule.
         step: Steps done.

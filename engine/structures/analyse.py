@@ -37,7 +37,8 @@ def analyse(
             tells batch from structure).
         name: The model's name for a person.
         token: Stops the analysis.
-        outputs: Paths of the outputs that must stay ("logits", "0"); by default all that are not intermediate results.
+        outputs: Paths of the outputs that must stay ("logits", "0"); by default all, except what
+            transformers' own models compute on the way.
 
     Raises:
         AnalysisError: The forward raised or returned no tensor.

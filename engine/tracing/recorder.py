@@ -21,9 +21,9 @@ from .failure import failure, refuse
 from .functions import Functions
 from .noting import Recorder, listening
 from .quiet import quiet_forward
-from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
+from .reading import Inputs, call, holds_numbers, modules_of, outputs_of, tensors_of
 from .reads import Reads
-from .record import Call, FunctionCall, Record
+from .record import Call, FunctionCall, Output, Record
 from .twin import isolated as isolated_twin
 from .twin import stand_in
 from .twin import weightless as weightless_twin
@@ -39,7 +39,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     Args:
         model: Any module.
         inputs: Positional as a tuple, by name as a mapping; first dimension the batch.
-        outputs: Paths of the outputs that count ("logits", "0"); see `answers_of` for the default.
+        outputs: Paths of the outputs that are preserved ("logits", "0"); see `outputs_of` for the default.
         training: In training mode, for branches that evaluation does not take.
 
     Raises:
@@ -50,20 +50,24 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     recorder, error = run.recorder, run.error
     if error is not None:
         raise failure(error, model, inputs) from error
-    answers = answers_of(run.result, outputs)
-    if outputs and not answers:
+    returned = outputs_of(run.result, outputs)
+    preserved = [one.tensor for one in returned if one.preserved]
+    if outputs and not preserved:
         tensor, none = Message("analysis.tensor", "one tensor"), Message("analysis.none", "none")
         raise AnalysisError(
             "analysis.outputs",
             "The model has no output {wanted}. It has {names}.",
             wanted=listed(outputs),
-            names=listed([name or tensor for name, _ in named_tensors(run.result)] or [none]),
+            names=listed([one.path or tensor for one in returned] or [none]),
         )
-    if not answers:
+    if not preserved:
         raise AnalysisError(
             "analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep."
         )
-    given = tensors_of(run.inputs)
+    given, values = tensors_of(run.inputs), tuple(recorder.number(t) for t in preserved)
+    handed = dict.fromkeys(recorder.handed)
+    if holds_numbers(run.result):  # as far as they were read off tensors
+        handed |= dict.fromkeys(c.reads[0] for c in recorder.calls if c.op == "aten._local_scalar_dense")
     return Record(
         calls=tuple(recorder.calls),
         module_calls=tuple(recorder.module_calls),
@@ -71,7 +75,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         modules=tuple(_modules(model)),
         shapes=tuple(recorder.shapes),
         inputs=tuple(recorder.number(t) for t in given),
-        outputs=tuple(recorder.number(t) for t in answers),
+        outputs=values,
         batch=given[0].shape[0] if given and given[0].ndim else 1,
         input_shapes=tuple(tuple(t.shape) for t in given),
         functions=tuple(recorder.functions),
@@ -79,6 +83,8 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         weightless=run.weightless,
         dtypes=tuple(recorder.dtypes),
         ends=tuple(recorder.ends),
+        returned=tuple(Output(one.path, tuple(one.tensor.shape), one.preserved) for one in returned),
+        handed=tuple(handed),
     )
 
 
@@ -147,7 +153,8 @@ def _first_run(model: nn.Module, inputs: Inputs, training: bool) -> _Run:
         run = None if blank is None else _run(blank, inputs, training, weightless=True)
         if run is not None and (run.error is None or on_meta):
             return run
-    return _run(_isolated(model), inputs, training)
+    own = _isolated(model)
+    return _run(own, inputs, training)
 
 
 def _isolated(model: nn.Module) -> nn.Module:
@@ -173,8 +180,13 @@ def _run(
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
     recorder = Recorder(weightless, briefly)
     (recorder.weigh if briefly else recorder.note_sources)(model)
-    functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else None
-    with quiet_forward(model, training), listening(model, recorder, functions), recorder, functions or nullcontext():
+    functions = Functions(recorder.stack, recorder.functions, recorder.handed, recorder.number) if watched else None
+    with (
+        quiet_forward(model, training),
+        listening(model, recorder, functions),
+        recorder,
+        functions or nullcontext(),
+    ):
         try:
             return _Run(recorder, given, call(model, given), None, weightless)
         except Exception as error:  # whatever the model's own code raises
