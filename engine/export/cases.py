@@ -10,6 +10,7 @@ from torch import nn
 from ..detectors import IMAGES, images_of, resized
 from ..errors import ExportError
 from ..inputs import Inputs, at_batch, batch_size, call, mapped, named_arrays
+from ..tasks.answers import evaluating
 from ..tracing.reading import exported_outputs
 from .compare import TOLERANCE, Case
 
@@ -70,10 +71,8 @@ def require_agreement(difference: float) -> float:
 
 def _outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
     """What the live model computes in evaluation mode; raises ExportError where it does not run."""
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             return outputs(call(model, inputs))
     except Exception as error:
         raise ExportError(
@@ -82,5 +81,3 @@ def _outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
             batch=batch_size(inputs),
             error=str(error),
         ) from error
-    finally:
-        model.train(was_training)

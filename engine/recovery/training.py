@@ -17,6 +17,7 @@ from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
 from ..tasks.lesson import Lesson
 from ..tasks.protocol import Task
+from ..tracing.model_state import state_put_back
 from ..tracing.quiet import quiet_forward
 from .distil import distillation_loss
 from .features import Features
@@ -117,7 +118,7 @@ class Training:
                 outputs = heard[-1][1] if same else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
-            with torch.no_grad():
+            with torch.no_grad(), state_put_back(self.teacher):
                 taught = call(self.teacher, lesson.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:

@@ -128,7 +128,7 @@ def attempt(
     own = _isolated(model)
     reads = Reads(own) if reading and own is not model else None
     with nullcontext() if reads is None else reads.noted():
-        run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched)
+        run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched, twin=own is not model)
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
     return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, recorder.weights, reads)
@@ -150,11 +150,11 @@ def _first_run(model: nn.Module, inputs: Inputs, training: bool) -> _Run:
     on_meta = any(p.is_meta for p in parameters)
     if size > SMALL or on_meta:
         blank = _twin_if_possible(weightless_twin, model)
-        run = None if blank is None else _run(blank, inputs, training, weightless=True)
+        run = None if blank is None else _run(blank, inputs, training, weightless=True, twin=True)
         if run is not None and (run.error is None or on_meta):
             return run
     own = _isolated(model)
-    return _run(own, inputs, training)
+    return _run(own, inputs, training, twin=own is not model)
 
 
 def _isolated(model: nn.Module) -> nn.Module:
@@ -171,7 +171,7 @@ def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) 
 
 def _run(
     model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False,
-    watched: bool = True,
+    watched: bool = True, twin: bool = False,
 ) -> _Run:  # fmt: skip
     """One run; the inputs are copied, as a forward may change them. A brief one notes no flops.
 
@@ -182,7 +182,7 @@ def _run(
     (recorder.weigh if briefly else recorder.note_sources)(model)
     functions = Functions(recorder.stack, recorder.functions, recorder.handed, recorder.number) if watched else None
     with (
-        quiet_forward(model, training),
+        quiet_forward(model, training, twin),
         listening(model, recorder, functions),
         recorder,
         functions or nullcontext(),
