@@ -1,8 +1,7 @@
 """All that a forward may change of a model, kept and put back: evaluation and scoring run on state that is put back.
 
-Buffers, tensors and arrays in attributes, counters, lists and dictionaries, random generators, modes, flags, and the
-objects of the model's own code that hold such. The objects stay the same ones; their content is that of before. Hooks
-are left alone: whoever registers one takes it away.
+Buffers, tensors and arrays in attributes, counters, lists and dictionaries, random generators, modes, flags, hooks, and
+the objects of the model's own code that hold such. The objects stay the same ones; their content is that of before.
 """
 
 import random
@@ -38,6 +37,7 @@ class ModelState:
     def __init__(self, model: nn.Module) -> None:
         """Keep it; tensors that may change are copied, other objects are kept by reference."""
         self._mappings: list[tuple[Any, dict[Any, Any]]] = []
+        self._empty: list[dict[Any, Any]] = []
         self._sequences: list[tuple[Any, list[Any]]] = []
         self._sets: list[tuple[Any, set[Any]]] = []
         self._tensors: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, bool, torch.Tensor | None]] = []
@@ -61,6 +61,11 @@ class ModelState:
             elif isinstance(value, nn.Module):
                 own = vars(value)
                 self._mappings.append((own, own.copy()))
+                for name in HOOKS:
+                    if hooks := own.get(name):
+                        self._mappings.append((hooks, dict(hooks)))
+                    elif hooks is not None:
+                        self._empty.append(hooks)
                 waiting += [one for name, one in own.items() if kind_of(one) not in ATOMS and name not in HOOKS]
                 if isinstance(value, torch.jit.ScriptModule):  # keeps its tensors elsewhere
                     waiting += [*value.parameters(), *value.buffers()]
@@ -122,6 +127,8 @@ class ModelState:
             if len(mapping) != len(held) or not all(map(_is, mapping.items(), held.items())):
                 mapping.clear()
                 mapping.update(held)
+        for mapping in self._empty:
+            mapping.clear()
         for sequence, entries in self._sequences:
             if len(sequence) != len(entries) or any(a is not b for a, b in zip(sequence, entries, strict=True)):
                 sequence.clear()

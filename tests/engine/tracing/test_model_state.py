@@ -102,7 +102,12 @@ def flags(m: Any, x: torch.Tensor) -> None:
     m.layer = nn.Linear(4, 4)
 
 
-CHANGES = [count, average, remember, rebind, write, clamp, draw, flags]
+def hook(m: Any, x: torch.Tensor) -> None:
+    m.layer.register_forward_hook(lambda *_: None)
+    m.hooked = True
+
+
+CHANGES = [hook, count, average, remember, rebind, write, clamp, draw, flags]
 
 
 def content(model: Any) -> list[Any]:
