@@ -195,8 +195,9 @@ def _failed(error: Exception) -> TaskError:
 def _undisturbed(model: Any) -> Generator[None]:
     """Eval mode and gradients for all parameters inside; the model as it was afterwards."""
     from ..tracing.model_state import state_put_back
+    from ..tracing.quiet import as_written
 
-    with state_put_back(model):
+    with as_written(), state_put_back(model):
         model.eval()
         for parameter in model.parameters():
             if parameter.is_floating_point():

@@ -15,6 +15,7 @@ from ..tracing.recorder import record
 from .analysis import Analysis
 from .blocks import find_blocks
 from .build import build
+from .compiled import compiled_notes
 from .merging import merging_notes
 from .packed import packed_notes
 from .solve import solve
@@ -69,7 +70,7 @@ def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = ()) -> Seen:
     Raises:
         AnalysisError: The forward raised or returned no tensor.
     """
-    run, notes = record(model, inputs, outputs), (*merging_notes(model), *packed_notes(model))
+    run, notes = record(model, inputs, outputs), (*merging_notes(model), *packed_notes(model), *compiled_notes(model))
     used = {value for call in run.calls for value in call.refs()}
     if all(source.value in used for source in run.sources if source.parameter):
         return Seen(run, notes=notes)

@@ -558,25 +558,61 @@ class _Replaced:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the class's own forward, or the one that was set on the instance."""
         own = cast("Any", self.__dict__.get("pruned_forward") or super().forward)  # type: ignore[misc]
-        with OwnCalls(*self.__dict__["pruned_literals"]):
-            return own(*args, **kwargs)
+        compiler = sys.modules.get("torch._dynamo")  # what it makes of a forward has no call sites any more
+        run = _with_other_numbers if compiler is None else compiler.disable(_with_other_numbers)
+        return run(own, self.__dict__["pruned_literals"], args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle by the user's own class, as nobody can import the one made here."""
         make, given, *rest = cast("tuple[Any, ...]", super().__reduce_ex__(protocol))
         if make is copyreg.__newobj__:  # type: ignore[attr-defined]
             make, given = _revive, (own_class(cast("nn.Module", self)), *given[1:])
+        elif "__reduce__" in _own_copying(own_class(cast("nn.Module", self))):
+            make, given = _remake, (make, given, *self.__dict__["pruned_literals"])
         return (make, given, *rest)
+
+
+def _with_other_numbers(forward: Any, literals: tuple[str, Sites], args: Any, kwargs: Any) -> Any:
+    with OwnCalls(*literals):
+        return forward(*args, **kwargs)
 
 
 def _revive(own: type, *given: Any) -> Any:
     return _replaced(own).__new__(_replaced(own), *given)
 
 
+def _remake(make: Callable[..., nn.Module], given: tuple[Any, ...], path: str, sites: Sites) -> nn.Module:
+    """What a class makes of its pickle, which knows of no other numbers."""
+    module = make(*given)
+    _replace_literals(module, path, sites)
+    return module
+
+
+def _deepcopy(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """As the user's class copies, which may make another class for each of its modules (GraphModule)."""
+    path, sites = self.__dict__["pruned_literals"]
+    restore_literals(self)
+    try:
+        module = copy.deepcopy(self, memo)
+    finally:
+        _replace_literals(self, path, sites)
+    _replace_literals(module, path, sites)
+    return module
+
+
+def _own_copying(own: type) -> set[str]:
+    """How a class says itself that its modules are copied and pickled."""
+    classes = own.__mro__[: own.__mro__.index(nn.Module)]
+    return {name for one in classes for name in ("__deepcopy__", "__reduce__") if name in vars(one)}
+
+
 @cache
 def _replaced(own: type) -> type:
     """The user's class with `_Replaced` before it."""
-    return type(own.__name__, (_Replaced, own), {"__module__": own.__module__, "__qualname__": own.__qualname__})
+    content: dict[str, Any] = {"__module__": own.__module__, "__qualname__": own.__qualname__}
+    if "__deepcopy__" in _own_copying(own):
+        content["__deepcopy__"] = _deepcopy
+    return type(own.__name__, (_Replaced, own), content)
 
 
 def _replace_literals(module: nn.Module, path: str, sites: Sites) -> None:

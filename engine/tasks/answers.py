@@ -13,7 +13,7 @@ from ..errors import Message, SecateurError, TaskError
 from ..inputs import Inputs, call, named_arrays
 from ..phrases import Phrase
 from ..tracing.model_state import state_put_back
-from ..tracing.quiet import draws_put_back
+from ..tracing.quiet import as_written, draws_put_back
 
 
 def logits(outputs: Any) -> torch.Tensor:
@@ -62,7 +62,7 @@ def finite(answers: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def evaluating(predict: Any) -> Generator[None]:
     """Put a module into evaluation mode; all of its state, and what draws at random, is as before afterwards."""
-    with draws_put_back(), state_put_back(*[predict] if isinstance(predict, nn.Module) else []):
+    with draws_put_back(), as_written(), state_put_back(*[predict] if isinstance(predict, nn.Module) else []):
         for module in predict.modules() if isinstance(predict, nn.Module) else ():
             if module.training:
                 module.training = False

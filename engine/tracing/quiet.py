@@ -3,7 +3,7 @@
 import random
 import sys
 from collections.abc import Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -35,8 +35,7 @@ def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False) 
         stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
         stack.enter_context(same_draws())
         stack.enter_context(making_anew(model))
-        if "torch._dynamo" in sys.modules:  # what is compiled runs as it was written
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(as_written())
         try:
             torch.backends.mha.set_fastpath_enabled(False)
             if any(flag != training for _, flag in modes):
@@ -49,6 +48,13 @@ def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False) 
             for module, flag in modes:
                 if module.training != flag:
                     module.training = flag
+
+
+@contextmanager
+def as_written() -> Generator[None]:
+    """What is compiled runs as it was written: each cut would be compiled anew, which takes longer than it saves."""
+    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+        yield
 
 
 @contextmanager
