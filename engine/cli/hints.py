@@ -7,6 +7,7 @@ HINTS = {
     "baselines.stock_random": "--stock-weights",
     "checkpoint.pickle": "--trust-pickle",
     "engine.memory": "--batch",
+    "open.lazy": "--input",
     "outputs.narrower": "--output",
     "open.no_input": "--input, --task",
     "project.moved": "--moved OLD=NEW",

@@ -14,7 +14,7 @@ import linecache
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from inspect import signature
@@ -25,6 +25,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.overrides import TorchFunctionMode
 
 SCHEMA = 1
@@ -53,6 +54,8 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     if described.get("schema") != SCHEMA:
         raise ValueError(f"{shapes_file} has schema {described.get('schema')}, this file reads {SCHEMA}.")
     model = model_factory()
+    if is_lazy(model):
+        initialize_lazy(model, model_factory(), described.get("input_shape", ()))
     apply_edits(model, described["edits"])
     resize(model, described["shapes"])
     weights = load_file(weights_file or str(shapes.with_name("weights.safetensors")))
@@ -64,6 +67,35 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     if lost or unexpected:
         raise ValueError(f"The weights do not fit: missing {lost[:5]}, unexpected {unexpected[:5]}.")
     return model.eval()
+
+
+def is_lazy(model: nn.Module) -> bool:
+    """Whether a parameter or buffer has no shape yet."""
+    return any(nn.parameter.is_lazy(one) for one in (*model.parameters(), *model.buffers()))
+
+
+def initialize_lazy(model: nn.Module, other: nn.Module, input_shape: Sequence[int]) -> None:
+    """Give the lazy layers of a model their sizes, as a run of another one finds them; the model itself does not run.
+
+    Args:
+        model: Its lazy layers are initialised, in the order in which they run.
+        other: Another one, which runs once on zeros.
+        input_shape: With batch.
+    """
+    met: list[tuple[str, Any, Any]] = []
+
+    def meeting(path: str) -> Callable[[Any, Any, Any], None]:
+        return lambda _module, args, kwargs: met.append((path, args, kwargs))
+
+    for path, module in cast("Iterable[tuple[str, nn.Module]]", other.named_modules()):
+        if isinstance(module, LazyModuleMixin):
+            module.register_forward_pre_hook(meeting(path), with_kwargs=True, prepend=True)
+    with torch.no_grad():
+        other.eval()(torch.zeros(max(2, input_shape[0]), *input_shape[1:]))
+    for path, args, kwargs in met:
+        layer = cast("Any", model.get_submodule(path))
+        if is_lazy(layer):
+            layer._infer_parameters(layer, args, kwargs)
 
 
 def resize(model: nn.Module, shapes: dict[str, Any]) -> None:

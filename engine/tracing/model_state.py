@@ -38,8 +38,7 @@ class ModelState:
         """Keep it; tensors that may change are copied, other objects are kept by reference."""
         self._mappings: list[tuple[Any, dict[Any, Any]]] = []
         self._empty: list[dict[Any, Any]] = []
-        self._sequences: list[tuple[Any, list[Any]]] = []
-        self._sets: list[tuple[Any, set[Any]]] = []
+        self._entries: list[tuple[Any, list[Any]]] = []
         self._tensors: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, bool, torch.Tensor | None]] = []
         self._arrays: list[tuple[Any, Any]] = []
         self._random: list[tuple[Callable[[Any], Any], Any]] = []
@@ -80,11 +79,11 @@ class ModelState:
         elif isinstance(value, list | deque):
             sequence = cast("list[Any]", value)
             entries = list(sequence)
-            self._sequences.append((sequence, entries))
+            self._entries.append((sequence, entries))
             waiting += entries if len(entries) < LONG else ()
         elif isinstance(value, set):
             members = cast("set[Any]", value)
-            self._sets.append((members, set(members)))
+            self._entries.append((members, list(members)))
         elif isinstance(value, np.ndarray):
             array = cast("NDArray[Any]", value)
             self._arrays.append((array, array.copy()))
@@ -129,14 +128,10 @@ class ModelState:
                 mapping.update(held)
         for mapping in self._empty:
             mapping.clear()
-        for sequence, entries in self._sequences:
-            if len(sequence) != len(entries) or any(a is not b for a, b in zip(sequence, entries, strict=True)):
-                sequence.clear()
-                sequence.extend(entries)
-        for one, members in self._sets:
-            if one != members:
+        for one, entries in self._entries:
+            if len(one) != len(entries) or any(a is not b for a, b in zip(one, entries, strict=True)):
                 one.clear()
-                one.update(members)
+                one.update(entries) if isinstance(one, set) else one.extend(entries)
         with torch.no_grad():
             for tensor, alias, values, flag, gradient in self._tensors:
                 _put_back(tensor, alias, values)
