@@ -610,7 +610,8 @@ def _with_other_numbers(forward: Any, literals: tuple[str, Sites], args: Any, kw
 
 
 def _revive(own: type, *given: Any) -> Any:
-    return _replaced(own).__new__(_replaced(own), *given)
+    kind: Any = _replaced(own)
+    return kind.__new__(kind, *given)
 
 
 def _remake(make: Callable[..., nn.Module], given: tuple[Any, ...], path: str, sites: Sites) -> nn.Module:
@@ -638,13 +639,18 @@ def _own_copying(own: type) -> set[str]:
     return {name for one in classes for name in ("__deepcopy__", "__reduce__") if name in vars(one)}
 
 
-@cache
 def _replaced(own: type) -> type:
     """The user's class with `_Replaced` before it."""
     content: dict[str, Any] = {"__module__": own.__module__, "__qualname__": own.__qualname__}
-    if "__deepcopy__" in _own_copying(own):
-        content["__deepcopy__"] = _deepcopy
-    return type(own.__name__, (_Replaced, own), content)
+    if "__deepcopy__" in _own_copying(own):  # it may be the class of one module alone, which nobody keeps
+        return type(own.__name__, (_Replaced, own), content | {"__deepcopy__": _deepcopy})
+    if own not in _KEPT:
+        _KEPT[own] = type(own.__name__, (_Replaced, own), content)
+    return _KEPT[own]
+
+
+_KEPT: dict[type, type] = {}
+"""A user's class to the one with `_Replaced`, so that two modules of a class still have one."""
 
 
 def _replace_literals(module: nn.Module, path: str, sites: Sites) -> None:

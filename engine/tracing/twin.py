@@ -6,9 +6,9 @@ A copy of everything but the weights costs milliseconds; whatever a forward does
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from types import MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -78,11 +78,18 @@ def compiled_method(value: Any) -> MethodType | None:
     return found if isinstance(found, MethodType) else None
 
 
-@cache
+_ORDINARY: "WeakKeyDictionary[type[nn.Module], bool]" = WeakKeyDictionary()
+"""What is known of classes; a GraphModule has one of its own, which ends with it."""
+
+
 def _is_ordinary(kind: type[nn.Module]) -> bool:
     """Its instances are their attributes and nothing else, so that no method of theirs is needed to copy them."""
-    between = kind.__mro__[: kind.__mro__.index(nn.Module)]
-    return not any(name in vars(one) for one in between if one not in PLAIN_MODULES for name in COPYING)
+    found = _ORDINARY.get(kind)
+    if found is None:
+        between = kind.__mro__[: kind.__mro__.index(nn.Module)]
+        found = not any(name in vars(one) for one in between if one not in PLAIN_MODULES for name in COPYING)
+        _ORDINARY[kind] = found
+    return found
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
