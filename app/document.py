@@ -17,6 +17,7 @@ from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.choices import Choices
 from secateur.engine.session.states import Exported, OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.outputs import outputs_in_words
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, TaskInfo, TaskSpec
 
@@ -148,7 +149,7 @@ class Document(Planned):
         self.revision += 1
         self.work.begin_curve()
         self.note(self.tr("Opened {name}").format(name=model.name))
-        for note in model.notes:
+        for note in (*outputs_in_words(model.analysis.returned), *model.notes):
             self.note(sentence(note))
         for change in model.changed:
             aside.tell(sentence(change))

@@ -93,7 +93,7 @@ class OpenModel(FormDialog):
         self.outputs.setToolTip(
             self.tr(
                 "Names or numbers of what the model returns, with commas between them. The others may become narrower. "
-                "Empty: all stay but hidden states and the like."
+                "Empty: all stay, but for what transformers' own models compute on the way. The inspector lists both."
             )
         )
         self.own_class = CheckBox(self.tr("Leave the model's code as it is"))

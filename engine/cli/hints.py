@@ -8,6 +8,8 @@ HINTS = {
     "checkpoint.pickle": "--trust-pickle",
     "engine.memory": "--batch",
     "note.unused": "--ignore-unused",
+    "open.lazy": "--input",
+    "outputs.narrower": "--output",
     "open.no_input": "--input, --task",
     "project.moved": "--moved OLD=NEW",
     "session.no_task": "--task",

@@ -17,7 +17,7 @@ from ..structures.costs import Costs, costs
 from ..structures.memory import Memory, memory
 from .hints import with_hint
 from .output import Outcome, Reporter
-from .report import byte_size, columns, size, thousands
+from .report import byte_size, columns, outputs_lines, outputs_of, size, thousands
 from .specs import model_spec
 from .threads import use_threads
 from .timing import multiple_for, savings_rows, table_content, target_of, trusted, where
@@ -64,6 +64,7 @@ def _content(analysis: Analysis, total: Costs, held: Memory) -> dict[str, Any]:
         "input_shapes": [list(shape) for shape in analysis.input_shapes],
         "outputs": list(analysis.outputs),
         "unused": list(analysis.unused),
+        **outputs_of(analysis),
         "structures": analysis.count,
         "sets": [_set(one) for one in analysis.sets],
         "fixed": [
@@ -100,6 +101,7 @@ def _text(name: str, analysis: Analysis, total: Costs, held: Memory, found: tupl
         f"\nwith an input of {given}: {size(total.macs)} MACs a sample, {byte_size(held.saved)} of activations saved "
         f"for training, {byte_size(held.peak)} at the peak of inference"
     )
+    head = "\n".join((head, *outputs_lines(analysis)))
     parts = [head, _sets(analysis), _fixed(analysis), _criteria(found)]
     return "\n\n".join(part for part in parts if part)
 

@@ -170,7 +170,8 @@ def about_model(command: argparse.ArgumentParser) -> None:
         "--output",
         action="append",
         metavar="PATH",
-        help="an output that must stay (logits, 0), once for each; without it, all but what was computed on the way",
+        help="an output that must stay (logits, 0), once for each; without it all but what transformers' own models "
+        "compute on the way; inspect lists both",
     )
     words = "only plans that leave the model's code as it is: attributes change, no number in a forward"
     add("--own-class", action="store_true", help=words)

@@ -37,6 +37,8 @@ from .report import (
     costs_of,
     export_of,
     metrics_of,
+    outputs_lines,
+    outputs_of,
     repairs_of,
     stops_of,
     verification_of,
@@ -261,6 +263,7 @@ def _outcome(done: Pruned, result: State, asked: Asked, exported: Exported | Non
     content = {
         "command": "prune",
         "model": done.opened.name,
+        **outputs_of(done.opened.analysis),
         "before": costs_of(original),
         "after": costs_of(result),
         "asked": asked_for(asked),
@@ -292,7 +295,7 @@ def _text(done: Pruned, result: State, exported: Exported | None, saved: str) ->
     lines = [done.opened.name, comparison(done.opened.state, result), *asked_and_got(exact)]
     lines += latency_lines(done.latency) if done.latency else []
     lines += loss_lines(done.found) if done.found else []
-    lines += [verified(done.cut.verification)]
+    lines += [verified(done.cut.verification), *(f"  {line}" for line in outputs_lines(done.opened.analysis))]
     lines += [f"  repaired: {repair}" for repair in done.cut.repairs]
     lines += [wrote(exported)] if exported else []
     lines += [f"saved {saved}"] if saved else []

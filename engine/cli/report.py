@@ -8,6 +8,8 @@ from ..planning.obstacles import amount, cost_named
 from ..planning.protocol import Reached
 from ..session.plain import to_plain
 from ..session.states import Exported, State
+from ..structures.analysis import Analysis
+from ..structures.outputs import outputs_in_words
 from ..surgery.protocol import Verification
 from ..tasks.protocol import Metric, Split
 from ..wording import byte_size as byte_size
@@ -15,6 +17,7 @@ from ..wording import metric_value as metric_value
 from ..wording import percent as percent
 from ..wording import size as size
 from ..wording import thousands as thousands
+from .hints import with_hint
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -90,6 +93,20 @@ def verification_of(verification: Verification | None) -> dict[str, Any] | None:
         return None
     numbers = {"passed": verification.passed, "difference": verification.difference}
     return numbers | to_plain(verification)
+
+
+def outputs_of(analysis: Analysis) -> dict[str, Any]:
+    """The model's outputs for JSON: what plans preserve and what they may make narrower."""
+    every = [(one.preserved, {"path": one.path, "shape": list(one.shape)}) for one in analysis.returned]
+    return {
+        "preserved_outputs": [one for preserved, one in every if preserved],
+        "narrower_outputs": [one for preserved, one in every if not preserved],
+    }
+
+
+def outputs_lines(analysis: Analysis) -> list[str]:
+    """The same in words."""
+    return [with_hint(one) for one in outputs_in_words(analysis.returned)]
 
 
 def repairs_of(repairs: Sequence[Message]) -> list[dict[str, Any]]:

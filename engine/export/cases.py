@@ -10,7 +10,8 @@ from torch import nn
 from ..detectors import IMAGES, images_of, resized
 from ..errors import ExportError
 from ..inputs import Inputs, as_array, at_batch, batch_size, call, named_arrays
-from ..tracing.reading import tensors_of
+from ..tasks.answers import evaluating
+from ..tracing.reading import exported_outputs
 from .compare import COARSE, TOLERANCE, Case
 
 
@@ -52,7 +53,7 @@ def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
 
 def outputs(result: Any) -> list[NDArray[Any]]:
     """All tensors in a model's output as arrays, in the order in which a file has them."""
-    return [as_array(one.detach().cpu()) for one in tensors_of(result)]
+    return [as_array(one.tensor.detach().cpu()) for one in exported_outputs(result)]
 
 
 def require_agreement(difference: float, coarse: bool = False) -> float:
@@ -76,10 +77,8 @@ def require_agreement(difference: float, coarse: bool = False) -> float:
 
 def _outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
     """What the live model computes in evaluation mode; raises ExportError where it does not run."""
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             return outputs(call(model, inputs))
     except Exception as error:
         raise ExportError(
@@ -88,5 +87,3 @@ def _outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
             batch=batch_size(inputs),
             error=str(error),
         ) from error
-    finally:
-        model.train(was_training)

@@ -34,7 +34,7 @@ def main() -> None:
 
         with torch.no_grad():
             result = reading.call(model, reading.as_tensors(inputs))
-        return [stored.as_array(one) for one in reading.tensors_of(result)]
+        return [stored.as_array(one.tensor) for one in reading.exported_outputs(result)]
 
     worst = max(compare.difference(expected, run(inputs)) for inputs, expected in stored.read(job["cases"]))
     output.write(json.dumps({"result": {"difference": worst}}) + "\n")

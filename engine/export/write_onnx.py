@@ -19,7 +19,7 @@ from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
 from ..recovery.single import in_single
 from ..tracing.decoding import Decoding
-from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
+from ..tracing.reading import as_tensors, copied, exported_outputs, named_tensors, tensors_of
 from .exporting import first_line, free_batch, plain, quiet
 from .parcel import unpack
 
@@ -94,14 +94,14 @@ class _Flat(nn.Module):
     def forward(self, *tensors: Tensor) -> list[Tensor]:
         given = iter(tensors)
         leaves = [next(given) if other is None else other[0] for other in self.others]
-        return tensors_of(call(self.model, tree_unflatten(leaves, self.layout)))
+        return [one.tensor for one in exported_outputs(call(self.model, tree_unflatten(leaves, self.layout)))]
 
 
 def _answers(model: nn.Module, inputs: Inputs) -> list[str]:
     """Paths of the tensors that the model answers with."""
     try:
         with torch.no_grad():
-            return [path for path, _ in named_tensors(call(model, copied(inputs)))]
+            return [one.path for one in exported_outputs(call(model, copied(inputs)))]
     except Exception as error:
         raise ExportError("export.forward", "The model does not run: {error}", error=first_line(error)) from error
 

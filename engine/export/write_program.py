@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import ExportError
 from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
-from ..tracing.reading import as_tensors, copied, named_tensors, tensors_of
+from ..tracing.reading import as_tensors, copied, exported_outputs
 from .exporting import first_line, free_batch, plain, quiet
 from .loaded_program import ABOUT
 from .parcel import unpack
@@ -63,7 +63,7 @@ def export_program_here(
     _forget_origins(program)
     about = dict(properties or {})
     if shown is not model:
-        about["outputs"] = json.dumps([path for path, _ in named_tensors(output)])
+        about["outputs"] = json.dumps([one.path for one in exported_outputs(output)])
     torch.export.save(program, path, extra_files={ABOUT: json.dumps(about)})
 
 
@@ -75,7 +75,7 @@ class _Flat(nn.Module):
         self.model = model
 
         def forward(*given: Any, **named: Any) -> tuple[Tensor, ...]:
-            return tuple(tensors_of(model(*given, **named)))
+            return tuple([one.tensor for one in exported_outputs(model(*given, **named))])
 
         if isinstance(inputs, Mapping):  # the exporter goes by the names that it finds in a signature
             own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in inputs]

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from ..tracing.quiet import same_draws
+from ..tracing.quiet import as_written, same_draws
 
 
 @contextmanager
@@ -24,9 +24,12 @@ def modes_kept(*models: nn.Module) -> Generator[None]:
 
 @contextmanager
 def pinned(seed: int, threads: int) -> Generator[None]:
-    """Seed what draws at random and set torch's threads (0: one less than the machine has); as before afterwards."""
+    """Seed what draws at random, set torch's threads (0: one less than the machine has), and compile nothing.
+
+    All is as before afterwards.
+    """
     before = torch.get_num_threads()
-    with same_draws(seed):
+    with same_draws(seed), as_written():
         try:
             torch.set_num_threads(threads or max((os.cpu_count() or 2) - 1, 1))
             yield

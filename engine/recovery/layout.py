@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..jobs import Cancelled
-from ..tracing.reading import tensors_of
+from ..tracing.reading import outputs_of
 
 FEWEST = 2
 """Convolutions for which it is worth a trial."""
@@ -91,7 +91,7 @@ def _answers(student: nn.Module, attempt: Callable[[], None]) -> list[Tensor]:
     heard: list[Tensor] = []
 
     def hear(_module: Any, _inputs: Any, outputs: Any) -> None:
-        heard.extend(one.detach().clone() for one in tensors_of(outputs) if one.is_floating_point())
+        heard.extend(one.tensor.detach().clone() for one in outputs_of(outputs) if one.tensor.is_floating_point())
 
     handle = student.register_forward_hook(hear)
     try:

@@ -22,7 +22,7 @@ from ..inputs import call, filled
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
 from ..scoring.interrupt import interruptible
 from ..tasks.protocol import Split, Task
-from .isolation import modes_kept
+from ..tracing.model_state import state_put_back
 from .protocol import Repair
 from .reading_layers import Kept, Layer, drawn_columns, layers_that_read_less
 
@@ -124,7 +124,7 @@ def _gather(
     for done, batch in enumerate(islice(task.batches(Split.CALIBRATE, seed=0), BATCHES), start=1):
         check(token)
         inputs = task.inputs(batch)
-        with modes_kept(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):
+        with state_put_back(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):
             teacher.eval()
             call(teacher, inputs)
         yield Progress("Looking at what layers read", number * total + done, parts * total)

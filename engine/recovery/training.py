@@ -17,6 +17,7 @@ from ..jobs import CancelToken, check
 from ..scoring.interrupt import interruptible
 from ..tasks.lesson import Lesson
 from ..tasks.protocol import Task
+from ..tracing.model_state import state_put_back
 from ..tracing.quiet import quiet_forward
 from .distil import distillation_loss
 from .features import Features
@@ -41,7 +42,7 @@ class Training:
         settings: As asked.
         optimizer: Over the student's trainable parameters.
         token: Cancels.
-        chosen: Paths of the outputs that the student learns; () for the default (`tracing.reading.answers_of`).
+        chosen: Paths of the outputs that the student learns; () for the default (`tracing.reading.outputs_of`).
         features: Results of blocks to learn too, None for none.
         steps: Steps in all, for the schedule.
         step: Steps done.
@@ -117,7 +118,7 @@ class Training:
                 outputs = heard[-1][1] if same else call(self.student, lesson.inputs)
             finally:
                 handle.remove()
-            with torch.no_grad():
+            with torch.no_grad(), state_put_back(self.teacher):
                 taught = call(self.teacher, lesson.inputs)
         parts = [] if own is None else [(1.0 - share) * own]
         if share > 0.0 or own is None:

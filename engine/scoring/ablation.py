@@ -100,6 +100,7 @@ def _without(subject: Subject, structure: int) -> Any:
 
 def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelToken) -> float | None:
     """Mean loss of the batches without a structure; None where the task has no loss."""
+    from ..tracing.model_state import state_put_back
     from ..tracing.quiet import quiet_forward
     from .interrupt import interruptible
 
@@ -108,7 +109,8 @@ def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelTok
     with quiet_forward(subject.model), interruptible(token), _without(subject, structure):
         for batch in batches:
             check(token)
-            loss = subject.task.loss(subject.model, batch)
+            with state_put_back(subject.model):
+                loss = subject.task.loss(subject.model, batch)
             if loss is None:
                 return None
             total += float(loss)

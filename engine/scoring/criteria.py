@@ -193,17 +193,13 @@ def _failed(error: Exception) -> TaskError:
 
 @contextmanager
 def _undisturbed(model: Any) -> Generator[None]:
-    """Eval mode and gradients for all parameters inside; every flag as it was afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
+    """Eval mode and gradients for all parameters inside; the model as it was afterwards."""
+    from ..tracing.model_state import state_put_back
+    from ..tracing.quiet import as_written
+
+    with as_written(), state_put_back(model):
         model.eval()
-        for parameter, _ in flags:
+        for parameter in model.parameters():
             if parameter.is_floating_point():
                 parameter.requires_grad_(True)
         yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)

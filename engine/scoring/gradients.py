@@ -79,23 +79,6 @@ def no_number() -> TaskError:
     return TaskError("scoring.loss", template)
 
 
-def each_with_gradients(subject: Subject, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
-    """As `each_batch`; before the first, the model makes what it keeps for later runs, and makes it without a graph."""
-    for number, (batch, progress) in enumerate(each_batch(subject, token, shown)):
-        if not number:
-            _settle(subject, batch, token)
-        yield batch, progress
-
-
-def _settle(subject: Subject, batch: Any, token: CancelToken) -> None:
-    from ..tracing.quiet import quiet_forward
-    from .interrupt import interruptible
-
-    assert subject.task is not None
-    with quiet_forward(subject.model), interruptible(token):
-        subject.task.loss(subject.model, batch)
-
-
 def over_samples(
     subject: Subject,
     token: CancelToken,
@@ -110,7 +93,7 @@ def over_samples(
     assert subject.task is not None
     together = getattr(subject.task, "together", False)
     count, most = 0, sys.maxsize if subject.choices.batches else SAMPLES
-    for batch, progress in each_with_gradients(subject, token, shown):
+    for batch, progress in each_batch(subject, token, shown):
         total = min(most, progress.total * (1 if together else subject.task.spec.batch))
         for sample in [batch] if together else samples_of(batch, subject.task.inputs(batch)):
             check(token)
@@ -126,11 +109,13 @@ def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:
     """Changes w g of each element of the weights that count, for one batch; 0 for what the batch did not use."""
     import torch
 
+    from ..tracing.model_state import state_put_back
     from .interrupt import interruptible
     from .untying import untied
 
     names = sorted({p.tensor for p in subject.places.places})
-    with torch.enable_grad(), untied(subject), interruptible(token, [subject.parameters[n] for n in names]):
+    interrupted = interruptible(token, [subject.parameters[n] for n in names])
+    with torch.enable_grad(), untied(subject), interrupted, state_put_back(subject.model):
         loss, weights = _loss_of(subject, batch, names)
         gradients: tuple[Any, ...] = torch.autograd.grad(loss, [w for _, w in weights], allow_unused=True)
     changes = {n: _change(subject.parameters[n], None) for n in names if n in subject.made}

@@ -11,7 +11,7 @@ from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
 from .choices import Slices
-from .gradients import batch_cost, changes_of, each_with_gradients
+from .gradients import batch_cost, changes_of, each_batch
 from .partial import so_far
 from .protocol import Criterion, Needs, Subject
 
@@ -24,7 +24,7 @@ def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
         return np.where(counted(subject.places), np.sqrt(squares / batches), np.nan)
 
     shown = Message("progress.taylor", "Measuring how the loss depends on each structure")
-    for batch, progress in each_with_gradients(subject, token, shown):
+    for batch, progress in each_batch(subject, token, shown):
         squares += np.square(structure_sums(subject.places, changes_of(subject, batch, token).get)[0])
         batches += 1
         yield so_far(progress, scores)

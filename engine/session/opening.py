@@ -31,7 +31,7 @@ from ..tasks.open import NAMED, RESIZED, TABLES, open_task
 from ..tasks.preparation import better_prepared
 from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
-from ..tracing.reading import copied, tensors_of
+from ..tracing.reading import copied, outputs_of, tensors_of
 
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
@@ -92,7 +92,7 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
     if not (named := no_numbers(opened.model)):
         return opened
     with evaluating(opened.model):
-        answers = [one for one in tensors_of(ask(opened.model, inputs)) if one.is_floating_point()]
+        answers = [one.tensor for one in outputs_of(ask(opened.model, inputs)) if one.tensor.is_floating_point()]
     if not all(bool(one.isfinite().all()) for one in answers):
         template = (
             "Weights of the model are no numbers, and so its answers are none: {weights}. Open a checkpoint from "

@@ -8,6 +8,7 @@ import inspect
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +18,10 @@ from ..bfloat16 import settled
 from ..detectors import classes_of, family, with_maps
 from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, check
+from ..surgery import runtime
 from ..tasks.protocol import TaskSpec
 from .checkpoint import read_checkpoint
+from .lazy_layers import finish_layers
 from .matching import apply, match, shapes_of
 from .protocol import ModelSpec, Opened
 
@@ -103,7 +106,25 @@ def _build(origin: Origin, spec: ModelSpec) -> nn.Module:
             name=origin.name,
             what=_kind(made),
         )
+    if _is_program(made):
+        raise OpenError(
+            "source.program",
+            "{name} holds a program of torch.export, which cannot be switched between training and evaluation. Open "
+            "the Python class that it was exported from.",
+            name=origin.name,
+        )
+    if runtime.is_lazy(made):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            again = partial(_make, origin, spec.arguments)
+            finish_layers(made, again, spec.input_shape or origin.input_shape, origin.name)
     return _settled(made, origin.name, spec.float32)
+
+
+def _is_program(model: nn.Module) -> bool:
+    """Whether a part of it is what `torch.export` made: such a graph refuses to be switched."""
+    graphs = (one for one in model.modules() if isinstance(one, torch.fx.GraphModule))
+    return any("train" in vars(one) for one in graphs)
 
 
 def _make(origin: Origin, arguments: dict[str, Any]) -> Any:

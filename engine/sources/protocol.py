@@ -23,7 +23,8 @@ class ModelSpec:
         trust_pickle: The user consented to run the checkpoint's pickle.
         trust_code: The user consented to run the Python files that an export or a project names.
         task: The task it is judged by, None for none.
-        outputs: Paths of the outputs that must stay ("logits", "0"), () for all but what was computed on the way.
+        outputs: Paths of the outputs that must stay ("logits", "0"), () for all, except what transformers' own models
+            compute on the way.
         own_class: Only plans count that leave the model's code as it is: what modules remember is changed, no number in
             a forward and no forward is replaced. Sizes that the code takes for one then stay equal.
         ignore_unused: What modules may read that do not run on the example inputs may go; they may fail then, where

@@ -16,6 +16,7 @@ from ..tracing.recorder import record
 from .analysis import Analysis
 from .blocks import find_blocks
 from .build import build
+from .compiled import compiled_notes
 from .merging import merging_notes
 from .packed import packed_notes
 from .solve import solve
@@ -40,7 +41,8 @@ def analyse(
             tells batch from structure).
         name: The model's name for a person.
         token: Stops the analysis.
-        outputs: Paths of the outputs that must stay ("logits", "0"); by default all that are not intermediate results.
+        outputs: Paths of the outputs that must stay ("logits", "0"); by default all, except what
+            transformers' own models compute on the way.
         ignore_unused: Let go what modules might read that did not run on the example inputs.
 
     Raises:
@@ -88,7 +90,7 @@ def look(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), ignore_u
         with suppress(AnalysisError):  # it trains on other inputs: what is unused in evaluation stays so
             training = record(model, inputs, training=True)
             unused = unused_in(model, [run, training])
-    notes = (*merging_notes(model), *packed_notes(model), *unused_note(unused, ignore_unused))
+    notes = (*merging_notes(model), *packed_notes(model), *compiled_notes(model), *unused_note(unused, ignore_unused))
     return Seen(run, training, notes, unused, ignore_unused)
 
 

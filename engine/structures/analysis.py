@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
+from ..tracing.record import Output
 from .parts import (
     NOTHING_HELD,
     NOTHING_KNOWN,
@@ -48,6 +49,7 @@ __all__ = [
     "Mask",
     "ModuleInfo",
     "Operators",
+    "Output",
     "Slice",
     "StandIn",
     "Step",
@@ -89,7 +91,8 @@ class Analysis:
         sizes: (module, "groups", "heads" or "repeats" (of a key), axis, repeats): counts that modules remember; the
             count is the kept size of the axis divided by repeats.
         literals: Sizes and scales written in forwards.
-        outputs: Paths of the outputs that count, () for the default (`tracing.reading.answers_of`).
+        outputs: Paths of the outputs that were chosen to be preserved, () for the default
+            (`tracing.reading.outputs_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
         weightless: The run knew shapes only, and so does the audit of a cut model.
         stand_ins: What stands in place of the modules of removed blocks; the first of a block is for its own module.
@@ -100,6 +103,7 @@ class Analysis:
         recorded: Names what the code computes, by every operator of the run and its arguments (`script.digest`): the
             same code on inputs of the same shapes, the same name.
         unused: Modules, and parameters of modules that ran, that no operator of the runs read.
+        returned: The model's outputs: those that every plan preserves, and those that may become narrower.
     """
 
     model: str
@@ -131,6 +135,7 @@ class Analysis:
     known: Known = NOTHING_KNOWN
     recorded: str = ""
     unused: tuple[str, ...] = ()
+    returned: tuple[Output, ...] = ()
 
     @property
     def count(self) -> int:

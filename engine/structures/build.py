@@ -94,6 +94,7 @@ def build(
         constraints=tuple(one.told(set_numbers) for one in counts),
         bundles=tuple(one.renumbered(set_numbers) for one in together),
         recorded=digest(record),
+        returned=record.returned,
     )
 
 

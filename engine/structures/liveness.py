@@ -28,7 +28,7 @@ class Liveness:
     Attributes:
         live: [calls] an output or the model's own state depends on it, through changes of shared memory in place too.
         idle: [calls] nothing depends on it, but it is a product or runs on weights, or leads to such a call.
-        read: Values that any of these calls reads, and the outputs.
+        read: Values that any of these calls reads, the outputs, and what is handed on beyond torch.
     """
 
     live: tuple[bool, ...]
@@ -50,7 +50,7 @@ def liveness(record: Record) -> Liveness:
     every = _needed(record, shared, changes, runs) if any(runs) else live
     read = {v for number, call in enumerate(record.calls) if every[number] for v in call.refs()}
     idle = tuple(one and not needed for one, needed in zip(every, live, strict=True))
-    return Liveness(tuple(live), idle, frozenset(read.union(record.outputs)))
+    return Liveness(tuple(live), idle, frozenset(read.union(record.outputs, record.handed)))
 
 
 def changed(call: Call) -> set[int]:
@@ -79,8 +79,8 @@ def _needed(record: Record, shared: "Shared", changes: list[list[int]], also: li
 
     `changes` are the classes of memory that each call changes.
     """
-    needed = set(record.outputs)
-    memory = {shared.of(v) for v in (*record.outputs, *(s.value for s in record.sources))}
+    needed = {*record.outputs, *record.handed}
+    memory = {shared.of(v) for v in (*needed, *(s.value for s in record.sources))}
     live = [False] * len(record.calls)
     for number in range(len(record.calls) - 1, -1, -1):
         call = record.calls[number]

@@ -9,6 +9,14 @@ def output() -> Message:
     return Message("fixed.output", "It is the model's output: removing an index would change what the model answers.")
 
 
+def handed() -> Message:
+    """Gone from torch."""
+    return Message(
+        "fixed.handed",
+        "The forward hands it to NumPy or to a Python list, and what is made of it there is not seen.",
+    )
+
+
 def model_input(op: str) -> Message:
     """Reads an axis that no parameter made."""
     return Message(

@@ -77,7 +77,9 @@ def digest(record: Record) -> str:
 
     Of tensors it is told which values they are, with shape and type, but not their numbers.
     """
-    told = hashlib.sha256(repr((record.shapes, record.dtypes, record.inputs, record.outputs)).encode())
+    told = hashlib.sha256(
+        repr((record.shapes, record.dtypes, record.inputs, (*record.outputs, *record.handed))).encode()
+    )
     for source in record.sources:
         told.update(repr((source.name, source.aliases, source.value)).encode())
     for call in record.calls:

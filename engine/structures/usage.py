@@ -15,7 +15,7 @@ class Usage:
         record: The run.
         uses: For each value the calls that read or change it, ascending.
         writes: For each value the calls that make it or change it in place, ascending.
-        answers: Values of the model's outputs.
+        answers: Values of the model's outputs, and of what is handed on beyond torch.
         makers: For each value the module calls that returned it without having been given it, inner before outer.
         times: For each module path how often it was called.
         tensors: For each module path the numbers of the sources at and below it.
@@ -31,7 +31,7 @@ class Usage:
                 self.uses[value].append(number)
             for value in dict.fromkeys(call.outputs):
                 self.writes[value].append(number)
-        self.answers = frozenset(record.outputs)
+        self.answers = frozenset((*record.outputs, *record.handed))
         self.makers: dict[int, list[ModuleCall]] = {}
         self.times: dict[str, int] = {}
         for call in record.module_calls:

@@ -80,10 +80,11 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
             idle += [FixedLabels(d.ravel(), reasons.unused(), call.module) for d in made]
     if idle:
         alive += [d for value in touched for d in context.dims[value] if d is not None]
-    for value in record.outputs:
-        context.labels.fix(context.points.get(value), reasons.output(), "")
-        for dim in context.dims.get(value, []):
-            context.labels.fix(dim, reasons.output(), "")
+    for values, reason in ((record.outputs, reasons.output()), (record.handed, reasons.handed())):
+        for value in values:
+            context.labels.fix(context.points.get(value), reason, "")
+            for dim in context.dims.get(value, []):
+                context.labels.fix(dim, reason, "")
     return {number for number, source in enumerate(record.sources) if source.value in context.used}
 
 

@@ -79,7 +79,7 @@ class Run:
             if seen is not None and path and not isinstance(module, StandIn):
                 module.register_forward_hook(_telling(seen, path))
         with ExitStack() as stack:
-            stack.enter_context(quiet_forward(own, training, seed))
+            stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
             if weights is not None:
                 stack.enter_context(weights.reading())
             dtype = _dtype_of(own) if weights is None else weights.dtype

@@ -14,7 +14,7 @@ import linecache
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from inspect import signature
@@ -25,6 +25,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.overrides import TorchFunctionMode
 
 SCHEMA = 1
@@ -53,6 +54,8 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     if described.get("schema") != SCHEMA:
         raise ValueError(f"{shapes_file} has schema {described.get('schema')}, this file reads {SCHEMA}.")
     model = model_factory()
+    if is_lazy(model):
+        initialize_lazy(model, model_factory(), described.get("input_shape", ()))
     apply_edits(model, described["edits"])
     resize(model, described["shapes"])
     weights = load_file(weights_file or str(shapes.with_name("weights.safetensors")))
@@ -66,6 +69,35 @@ def load_pruned(model_factory: Callable[[], nn.Module], shapes_file: str, weight
     if lost or unexpected:
         raise ValueError(f"The weights do not fit: missing {lost[:5]}, unexpected {unexpected[:5]}.")
     return model.eval()
+
+
+def is_lazy(model: nn.Module) -> bool:
+    """Whether a parameter or buffer has no shape yet."""
+    return any(nn.parameter.is_lazy(one) for one in (*model.parameters(), *model.buffers()))
+
+
+def initialize_lazy(model: nn.Module, other: nn.Module, input_shape: Sequence[int]) -> None:
+    """Give the lazy layers of a model their sizes, as a run of another one finds them; the model itself does not run.
+
+    Args:
+        model: Its lazy layers are initialised, in the order in which they run.
+        other: Another one, which runs once on zeros.
+        input_shape: With batch.
+    """
+    met: list[tuple[str, Any, Any]] = []
+
+    def meeting(path: str) -> Callable[[Any, Any, Any], None]:
+        return lambda _module, args, kwargs: met.append((path, args, kwargs))
+
+    for path, module in cast("Iterable[tuple[str, nn.Module]]", other.named_modules()):
+        if isinstance(module, LazyModuleMixin):
+            module.register_forward_pre_hook(meeting(path), with_kwargs=True, prepend=True)
+    with torch.no_grad():
+        other.eval()(torch.zeros(max(2, input_shape[0]), *input_shape[1:]))
+    for path, args, kwargs in met:
+        layer = cast("Any", model.get_submodule(path))
+        if is_lazy(layer):
+            layer._infer_parameters(layer, args, kwargs)
 
 
 def resize(model: nn.Module, shapes: dict[str, Any]) -> None:
@@ -560,25 +592,67 @@ class _Replaced:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the class's own forward, or the one that was set on the instance."""
         own = cast("Any", self.__dict__.get("pruned_forward") or super().forward)  # type: ignore[misc]
-        with OwnCalls(*self.__dict__["pruned_literals"]):
-            return own(*args, **kwargs)
+        compiler = sys.modules.get("torch._dynamo")  # what it makes of a forward has no call sites any more
+        run = _with_other_numbers if compiler is None else compiler.disable(_with_other_numbers)
+        return run(own, self.__dict__["pruned_literals"], args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle by the user's own class, as nobody can import the one made here."""
         make, given, *rest = cast("tuple[Any, ...]", super().__reduce_ex__(protocol))
         if make is copyreg.__newobj__:  # type: ignore[attr-defined]
             make, given = _revive, (own_class(cast("nn.Module", self)), *given[1:])
+        elif "__reduce__" in _own_copying(own_class(cast("nn.Module", self))):
+            make, given = _remake, (make, given, *self.__dict__["pruned_literals"])
         return (make, given, *rest)
 
 
+def _with_other_numbers(forward: Any, literals: tuple[str, Sites], args: Any, kwargs: Any) -> Any:
+    with OwnCalls(*literals):
+        return forward(*args, **kwargs)
+
+
 def _revive(own: type, *given: Any) -> Any:
-    return _replaced(own).__new__(_replaced(own), *given)
+    kind: Any = _replaced(own)
+    return kind.__new__(kind, *given)
 
 
-@cache
+def _remake(make: Callable[..., nn.Module], given: tuple[Any, ...], path: str, sites: Sites) -> nn.Module:
+    """What a class makes of its pickle, which knows of no other numbers."""
+    module = make(*given)
+    _replace_literals(module, path, sites)
+    return module
+
+
+def _deepcopy(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """As the user's class copies, which may make another class for each of its modules (GraphModule)."""
+    path, sites = self.__dict__["pruned_literals"]
+    restore_literals(self)
+    try:
+        module = copy.deepcopy(self, memo)
+    finally:
+        _replace_literals(self, path, sites)
+    _replace_literals(module, path, sites)
+    return module
+
+
+def _own_copying(own: type) -> set[str]:
+    """How a class says itself that its modules are copied and pickled."""
+    classes = own.__mro__[: own.__mro__.index(nn.Module)]
+    return {name for one in classes for name in ("__deepcopy__", "__reduce__") if name in vars(one)}
+
+
 def _replaced(own: type) -> type:
     """The user's class with `_Replaced` before it."""
-    return type(own.__name__, (_Replaced, own), {"__module__": own.__module__, "__qualname__": own.__qualname__})
+    content: dict[str, Any] = {"__module__": own.__module__, "__qualname__": own.__qualname__}
+    if "__deepcopy__" in _own_copying(own):  # it may be the class of one module alone, which nobody keeps
+        return type(own.__name__, (_Replaced, own), content | {"__deepcopy__": _deepcopy})
+    if own not in _KEPT:
+        _KEPT[own] = type(own.__name__, (_Replaced, own), content)
+    return _KEPT[own]
+
+
+_KEPT: dict[type, type] = {}
+"""A user's class to the one with `_Replaced`, so that two modules of a class still have one."""
 
 
 def _replace_literals(module: nn.Module, path: str, sites: Sites) -> None:

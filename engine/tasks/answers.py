@@ -12,6 +12,8 @@ from torch import nn
 from ..errors import Message, SecateurError, TaskError
 from ..inputs import Inputs, call, named_arrays
 from ..phrases import Phrase
+from ..tracing.model_state import state_put_back
+from ..tracing.quiet import as_written, draws_put_back
 
 
 def logits(outputs: Any) -> torch.Tensor:
@@ -59,16 +61,12 @@ def finite(answers: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def evaluating(predict: Any) -> Generator[None]:
-    """Put a module into evaluation mode, and every part of it back as it was afterwards."""
-    modules = list(predict.modules()) if isinstance(predict, nn.Module) else []
-    were_training = [module for module in modules if module.training]
-    for module in were_training:
-        module.training = False
-    try:
+    """Put a module into evaluation mode; all of its state, and what draws at random, is as before afterwards."""
+    with draws_put_back(), as_written(), state_put_back(*[predict] if isinstance(predict, nn.Module) else []):
+        for module in predict.modules() if isinstance(predict, nn.Module) else ():
+            if module.training:
+                module.training = False
         yield
-    finally:
-        for module in were_training:
-            module.training = True
 
 
 def ask(predict: Any, inputs: Inputs) -> Any:

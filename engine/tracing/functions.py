@@ -31,6 +31,10 @@ LAYERS = frozenset(
 CONVOLUTIONS = frozenset((nn.Conv1d, nn.Conv2d, nn.Conv3d))
 
 
+HANDING = frozenset(("numpy", "__array__", "tolist", "__dlpack__"))
+"""Functions that hand the values of a tensor to code which works without torch."""
+
+
 def says_nothing(module: nn.Module) -> bool:
     """A layer of torch that hands no number to torch which a cut could change: there is nothing to watch."""
     own = vars(module)
@@ -42,16 +46,25 @@ def says_nothing(module: nn.Module) -> bool:
 class Functions(TorchFunctionMode):
     """Notes the calls of functions with numbers among their arguments that each module's own forward makes."""
 
-    def __init__(self, stack: list[Frame], found: list[FunctionCall], number: Callable[[torch.Tensor], int]) -> None:
-        """Take the modules that run (the innermost last), where to note calls, and what numbers tensors."""
+    def __init__(
+        self,
+        stack: list[Frame],
+        found: list[FunctionCall],
+        handed: list[int],
+        number: Callable[[torch.Tensor], int],
+    ) -> None:
+        """Take the modules that run (the innermost last), where to note calls and values handed on, a numbering."""
         super().__init__()
         self._stack = stack
         self._found = found
+        self._handed = handed
         self._number = number
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name in HANDING and isinstance(args[0], torch.Tensor):
+            self._handed.append(self._number(args[0]))
         if name not in WATCHED or not self._stack:
             return func(*args, **kwargs)
         given = tuple(_given(name, args, kwargs))

@@ -32,6 +32,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.calls: list[Call] = []
         self.functions: list[FunctionCall] = []
+        self.handed: list[int] = []
         self.module_calls: list[ModuleCall] = []
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[str] = []

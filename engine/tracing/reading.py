@@ -1,11 +1,17 @@
-"""Modules and tensors that a model and its results hold."""
+"""Modules and tensors that a model and its results hold, and which of its outputs are preserved."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, cast
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from inspect import get_annotations
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, TypeGuard, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_map_only
 
@@ -13,13 +19,36 @@ from ..inputs import Inputs as Inputs  # what a run needs from one place
 from ..inputs import call as call
 from ..inputs import mapped
 
-ON_THE_WAY = re.compile(r"(^|_)(hidden_states|attentions|past_key_values|model_output|router_logits)$|^encoder_")
-"""Names of results that models give beside their answer: what they computed on the way to it."""
+ON_THE_WAY = re.compile(
+    r"(^|_)(hidden_states|attentions|past_key_values|cache|kv_states|buckets_states|model_output|router_logits)$"
+    r"|^encoder_"
+)
+"""Fields of a transformers `ModelOutput` that hold what was computed on the way to its outputs."""
 
 BESIDE_LOGITS = re.compile(
     r"(^|_)(last_hidden_state|embeds|mems|reference_points|(image|vision|text|audio)_outputs?)$|^(intermediate|init|enc)_"
 )
-"""Names of results that are answers where a model gives nothing else, but led to the logits where it gives those."""
+"""Fields that are outputs where such a model gives nothing else, but led to the logits where it gives those."""
+
+OPAQUE = (
+    str, bytes, int, type(None), nn.Module, type, ModuleType, FunctionType, MethodType, BuiltinFunctionType, Enum,
+)  # fmt: skip
+"""What a result may refer to without holding outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """A tensor among what a forward returned.
+
+    Attributes:
+        path: Where it stands ("logits", "boxes.1"), "" for a tensor alone.
+        tensor: The tensor; of a NumPy array one with its values.
+        preserved: A cut must not change it; else it may become narrower.
+    """
+
+    path: str
+    tensor: torch.Tensor
+    preserved: bool
 
 
 def as_tensors(inputs: Inputs) -> Inputs:
@@ -94,8 +123,10 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from cast("Mapping[Any, Any]", value).items()
     elif isinstance(value, tuple) and isinstance(names := getattr(cast("Any", value), "_fields", None), tuple):
         yield from zip(cast("tuple[str, ...]", names), cast("tuple[Any, ...]", value), strict=True)
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, (list, tuple, deque, Set)):
         yield from enumerate(cast("Sequence[Any]", value))
+    elif isinstance(value, np.ndarray):  # of objects
+        yield from enumerate(cast("NDArray[Any]", value).flat if value.dtype == np.object_ else ())
     elif is_dataclass(value) and not isinstance(value, type):
         yield from ((f.name, getattr(value, f.name)) for f in fields(value))
     else:
@@ -104,21 +135,126 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from enumerate(leaves)
 
 
-def answers_of(result: Any, chosen: Sequence[str] = ()) -> list[torch.Tensor]:
-    """The tensors of a result that are the model's answer.
+def outputs_of(result: Any, chosen: Sequence[str] = ()) -> list[OutputTensor]:
+    """All tensors and arrays in what a forward returned, in containers, dataclasses and plain objects, in order.
 
     Args:
         result: What the forward returned.
-        chosen: Paths of the outputs that count ("logits", "0"), with everything below them. Where nothing is chosen,
-            all count but those whose name says that they were computed on the way (`ON_THE_WAY`), unless no other is
-            left, and those that led to the logits (`BESIDE_LOGITS`) where there are logits.
+        chosen: Paths of the outputs that are preserved ("logits", "0"), with everything below them. Where nothing is
+            chosen, all are, whatever their names, but the fields that transformers itself defines for what was computed
+            on the way (`ON_THE_WAY`), unless no other is left, and for what led to the logits (`BESIDE_LOGITS`) where
+            there are logits.
     """
-    found = list(named_tensors(result))
+    if isinstance(result, torch.Tensor):
+        return [OutputTensor("", result, preserved=True)] if not chosen else [OutputTensor("", result, "" in chosen)]
+    found = [OutputTensor(path, one, not passed) for path, one, passed in _leaves(result, "", False, [], set())]
     if chosen:
-        return [t for path, t in found if any(path == c or path.startswith(f"{c}.") for c in chosen)]
-    named = [(path.split(".")[0], t) for path, t in found]
-    named = [(name, t) for name, t in named if not ON_THE_WAY.search(name)]
-    if any("logits" in name for name, _ in named):
-        named = [(name, t) for name, t in named if not BESIDE_LOGITS.search(name)]
-    main = [t for _, t in named]
-    return main or [t for _, t in found]
+        wanted = {path for path in (one.path for one in found) if any(_is_below(path, c) for c in chosen)}
+        return [OutputTensor(one.path, one.tensor, one.path in wanted) for one in found]
+    if not any(one.preserved for one in found):
+        return [OutputTensor(one.path, one.tensor, preserved=True) for one in found]
+    return found
+
+
+def answers_of(result: Any, chosen: Sequence[str] = ()) -> list[torch.Tensor]:
+    """The tensors of a result that are preserved; see `outputs_of`."""
+    return [one.tensor for one in outputs_of(result, chosen) if one.preserved]
+
+
+def exported_outputs(result: Any) -> list[OutputTensor]:
+    """The tensors of a result that a file gives: all in containers, of plain objects (a cache) those preserved."""
+    contained = {path for path, _ in named_tensors(result)}
+    return [one for one in outputs_of(result) if one.preserved or one.path in contained]
+
+
+def holds_numbers(result: Any) -> bool:
+    """Whether what a forward returned holds Python floats, which it may have read off tensors."""
+    numbers: list[Any] = []
+    for _ in _leaves(result, "", False, [], set(), numbers):
+        pass
+    return bool(numbers)
+
+
+def _is_below(path: str, chosen: str) -> bool:
+    return path == chosen or path.startswith(f"{chosen}.")
+
+
+def _leaves(
+    value: Any, path: str, passed: bool, around: list[int], seen: set[int], numbers: list[Any] | None = None
+) -> Iterator[tuple[str, torch.Tensor, bool]]:
+    """(path, tensor, it was computed on the way to others) below a value.
+
+    `around` are the ids of what holds it, since objects may refer to each other in circles; `seen` those of the plain
+    objects that were met. Python floats are added to `numbers`.
+    """
+    if isinstance(value, torch.Tensor):
+        yield path, value, passed
+    elif _is_array(value):
+        if (tensor := _as_tensor(np.asarray(value))) is not None:
+            yield path, tensor, passed
+    elif type(value) in (float, complex):
+        if numbers is not None:
+            numbers.append(value)
+    elif id(value) not in around and not isinstance(value, OPAQUE):
+        on_the_way = _fields_on_the_way(value) if _is_transformers_output(value) else frozenset[str]()
+        around.append(id(value))
+        for key, part in _held(value, seen):
+            below = f"{path}.{key}" if path else str(key)
+            yield from _leaves(part, below, passed or key in on_the_way, around, seen, numbers)
+        around.pop()
+
+
+def _held(value: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
+    """(key or attribute, what it holds) of a container, and of an object of a class that nobody registered."""
+    parts = list(_parts(value))
+    yield from parts
+    if type(value) in (tuple, list, dict) or id(value) in seen:
+        return
+    seen.add(id(value))
+    known = {id(part) for _, part in parts}
+    own: dict[str, Any] = dict(getattr(value, "__dict__", {}))
+    for name in (name for kind in type(value).__mro__ for name in _slots(kind)):
+        own[name] = getattr(value, name, None)
+    for name, held in own.items():
+        if id(held) not in known:  # a container may have its items as attributes too
+            yield name, held
+
+
+def _slots(kind: type) -> Sequence[str]:
+    names: Any = vars(kind).get("__slots__", ())
+    names = (names,) if isinstance(names, str) else tuple(names)
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
+
+
+def _is_array(value: Any) -> TypeGuard[NDArray[Any]]:
+    """An array or a number of NumPy's; those of objects hold others."""
+    return isinstance(value, np.ndarray | np.generic) and cast("NDArray[Any]", value).dtype != np.object_
+
+
+def _as_tensor(array: NDArray[Any]) -> torch.Tensor | None:
+    """A copy of an array; None for words, dates and the like."""
+    if array.dtype.kind not in "biufc":
+        return None
+    native = array.dtype.newbyteorder("=")
+    try:
+        return torch.from_numpy(array.astype(native, order="C", copy=True))
+    except TypeError:  # a type that torch has not (long doubles)
+        return torch.from_numpy(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
+
+
+def _is_transformers_output(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return any(one.__name__ == "ModelOutput" and _is_transformers(one) for one in type(value).__mro__)
+
+
+def _is_transformers(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "transformers"
+
+
+def _fields_on_the_way(output: Mapping[str, Any]) -> frozenset[str]:
+    """Fields of a transformers output that are known, by their definition there, to hold what led to the others."""
+    defined = {name for one in type(output).__mro__ if _is_transformers(one) for name in get_annotations(one)}
+    known = {name for name in output if name in defined}
+    on_the_way = {name for name in known if ON_THE_WAY.search(name)}
+    if any("logits" in name for name in known - on_the_way):
+        on_the_way |= {name for name in known if BESIDE_LOGITS.search(name)}
+    return frozenset(on_the_way)

@@ -109,6 +109,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """A tensor, or an array, that the model returned.
+
+    Attributes:
+        path: Where it stands in what the forward returned ("logits", "boxes.1"), "" for a tensor alone.
+        shape: Its shape, batch first.
+        preserved: A cut must not change it; else it may become narrower.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    preserved: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One run.
 
@@ -119,7 +134,7 @@ class Record:
         modules: (path, class name, detail, is a list of steps) in definition order, root first.
         shapes: Shape of each value, at its creation.
         inputs: Values of the tensor inputs.
-        outputs: Values of the tensor outputs.
+        outputs: Values of the outputs that are preserved.
         batch: Size of the inputs' first dimension.
         input_shapes: Shapes of the inputs.
         functions: Calls with numbers in them, which a repair may replace.
@@ -127,6 +142,8 @@ class Record:
         weightless: The run knew shapes only (`shapes.py`).
         dtypes: Type of each value's elements ("float32").
         ends: How many calls had been made when each value's tensor was freed, -1 where it outlived the run.
+        returned: All outputs, with whether they are preserved.
+        handed: Values that the forward handed on to NumPy, Python lists and the like: what is made of them is not seen.
     """
 
     calls: tuple[Call, ...]
@@ -143,6 +160,8 @@ class Record:
     weightless: bool = False
     dtypes: tuple[str, ...] = ()
     ends: tuple[int, ...] = ()
+    returned: tuple[Output, ...] = ()
+    handed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from .functions import Functions
 from .guards import Guards
 from .noting import Recorder, listening
 from .quiet import quiet_forward
-from .reading import Inputs, answers_of, call, modules_of, named_tensors, tensors_of
+from .reading import Inputs, call, holds_numbers, modules_of, outputs_of, tensors_of
 from .reads import Reads
-from .record import Call, FunctionCall, Record
+from .record import Call, FunctionCall, Output, Record
 from .twin import isolated as isolated_twin
 from .twin import stand_in
 from .twin import weightless as weightless_twin
@@ -40,7 +40,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     Args:
         model: Any module.
         inputs: Positional as a tuple, by name as a mapping; first dimension the batch.
-        outputs: Paths of the outputs that count ("logits", "0"); see `answers_of` for the default.
+        outputs: Paths of the outputs that are preserved ("logits", "0"); see `outputs_of` for the default.
         training: In training mode, for branches that evaluation does not take.
 
     Raises:
@@ -51,20 +51,24 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
     recorder, error = run.recorder, run.error
     if error is not None:
         raise failure(error, model, inputs) from error
-    answers = answers_of(run.result, outputs)
-    if outputs and not answers:
+    returned = outputs_of(run.result, outputs)
+    preserved = [one.tensor for one in returned if one.preserved]
+    if outputs and not preserved:
         tensor, none = Message("analysis.tensor", "one tensor"), Message("analysis.none", "none")
         raise AnalysisError(
             "analysis.outputs",
             "The model has no output {wanted}. It has {names}.",
             wanted=listed(outputs),
-            names=listed([name or tensor for name, _ in named_tensors(run.result)] or [none]),
+            names=listed([one.path or tensor for one in returned] or [none]),
         )
-    if not answers:
+    if not preserved:
         raise AnalysisError(
             "analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep."
         )
-    given = tensors_of(run.inputs)
+    given, values = tensors_of(run.inputs), tuple(recorder.number(t) for t in preserved)
+    handed = dict.fromkeys(recorder.handed)
+    if holds_numbers(run.result):  # as far as they were read off tensors
+        handed |= dict.fromkeys(c.reads[0] for c in recorder.calls if c.op == "aten._local_scalar_dense")
     return Record(
         calls=tuple(recorder.calls),
         module_calls=tuple(recorder.module_calls),
@@ -72,7 +76,7 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         modules=tuple(_modules(model)),
         shapes=tuple(recorder.shapes),
         inputs=tuple(recorder.number(t) for t in given),
-        outputs=tuple(recorder.number(t) for t in answers),
+        outputs=values,
         batch=given[0].shape[0] if given and given[0].ndim else 1,
         input_shapes=tuple(tuple(t.shape) for t in given),
         functions=tuple(recorder.functions),
@@ -80,6 +84,8 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         weightless=run.weightless,
         dtypes=tuple(recorder.dtypes),
         ends=tuple(recorder.ends),
+        returned=tuple(Output(one.path, tuple(one.tensor.shape), one.preserved) for one in returned),
+        handed=tuple(handed),
     )
 
 
@@ -129,7 +135,9 @@ def attempt(
     own = _isolated(model)
     reads = Reads(own) if reading and own is not model else None
     with nullcontext() if reads is None else reads.noted():
-        run = _run(own, inputs, weightless=weightless, briefly=True, watched=watched, guards=guards)
+        run = _run(
+            own, inputs, weightless=weightless, briefly=True, watched=watched, twin=own is not model, guards=guards
+        )
     recorder = run.recorder
     calls, functions = tuple(recorder.calls), tuple(recorder.functions)
     return Attempt(calls, tuple(recorder.shapes), run.error, recorder.raised, functions, recorder.weights, reads)
@@ -151,10 +159,11 @@ def _first_run(model: nn.Module, inputs: Inputs, training: bool) -> _Run:
     on_meta = any(p.is_meta for p in parameters)
     if size > SMALL or on_meta:
         blank = _twin_if_possible(weightless_twin, model)
-        run = None if blank is None else _run(blank, inputs, training, weightless=True)
+        run = None if blank is None else _run(blank, inputs, training, weightless=True, twin=True)
         if run is not None and (run.error is None or on_meta):
             return run
-    return _run(_isolated(model), inputs, training)
+    own = _isolated(model)
+    return _run(own, inputs, training, twin=own is not model)
 
 
 def _isolated(model: nn.Module) -> nn.Module:
@@ -171,7 +180,7 @@ def _twin_if_possible(make: Callable[[nn.Module], nn.Module], model: nn.Module) 
 
 def _run(
     model: nn.Module, inputs: Inputs, training: bool = False, weightless: bool = False, briefly: bool = False,
-    watched: bool = True, guards: Guards | None = None,
+    watched: bool = True, twin: bool = False, guards: Guards | None = None,
 ) -> _Run:  # fmt: skip
     """One run; the inputs are copied, as a forward may change them. A brief one notes no flops.
 
@@ -180,9 +189,14 @@ def _run(
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
     recorder = Recorder(weightless, briefly)
     (recorder.weigh if briefly else recorder.note_sources)(model)
-    functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else None
+    functions = Functions(recorder.stack, recorder.functions, recorder.handed, recorder.number) if watched else None
     branches = nullcontext() if guards is None else guards.watching(model, given)
-    with quiet_forward(model, training), listening(model, recorder, functions), recorder, functions or nullcontext():
+    with (
+        quiet_forward(model, training, twin),
+        listening(model, recorder, functions),
+        recorder,
+        functions or nullcontext(),
+    ):
         try:
             with branches:
                 return _Run(recorder, given, call(model, given), None, weightless)

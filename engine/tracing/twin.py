@@ -6,8 +6,9 @@ A copy of everything but the weights costs milliseconds; whatever a forward does
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from types import MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -48,10 +49,13 @@ def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.M
     for tensor in _held(modules):
         if id(tensor) not in memo:
             memo[id(tensor)] = make(tensor)
-    ordinary = [m for m in modules if _is_ordinary(type(m))]
+    ordinary = {module for module in modules if _is_ordinary(type(module))}
     for module in ordinary:
         memo[id(module)] = module.__new__(type(module))
-    for module in ordinary:
+    for module in reversed(modules):  # inner ones first: those that say themselves how they are copied run them
+        if module not in ordinary:
+            copy.deepcopy(module, memo)
+            continue
         own: dict[str, Any] = memo[id(module)].__dict__
         for name, value in vars(module).items():
             kind = kind_of(value)
@@ -61,15 +65,31 @@ def twin(model: nn.Module, make: Callable[[torch.Tensor], torch.Tensor]) -> nn.M
                 own[name] = kind()
             elif name != COMPILED:
                 known: Any = memo.get(id(value))
+                method = compiled_method(value) if known is None else None
+                if method is not None and (holder := memo.get(id(method.__self__))) is not None:
+                    known = MethodType(method.__func__, holder)
                 own[name] = _copied(value, memo) if known is None else known
     return copy.deepcopy(model, memo)
 
 
-@cache
+def compiled_method(value: Any) -> MethodType | None:
+    """The method that `torch.compile` was given, None for anything else; what it made of it belongs to its module."""
+    found = getattr(value, "_torchdynamo_orig_callable", None) if callable(value) else None
+    return found if isinstance(found, MethodType) else None
+
+
+_ORDINARY: "WeakKeyDictionary[type[nn.Module], bool]" = WeakKeyDictionary()
+"""What is known of classes; a GraphModule has one of its own, which ends with it."""
+
+
 def _is_ordinary(kind: type[nn.Module]) -> bool:
     """Its instances are their attributes and nothing else, so that no method of theirs is needed to copy them."""
-    between = kind.__mro__[: kind.__mro__.index(nn.Module)]
-    return not any(name in vars(one) for one in between if one not in PLAIN_MODULES for name in COPYING)
+    found = _ORDINARY.get(kind)
+    if found is None:
+        between = kind.__mro__[: kind.__mro__.index(nn.Module)]
+        found = not any(name in vars(one) for one in between if one not in PLAIN_MODULES for name in COPYING)
+        _ORDINARY[kind] = found
+    return found
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:

@@ -16,9 +16,11 @@ from torch import distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
+from secateur.engine.structures.analyse import analyse
 from secateur.engine.surgery.compare import Run
 from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
@@ -131,6 +133,40 @@ def compiled_in_place() -> nn.Module:
     return model
 
 
+class Holding(nn.Module):
+    """Has another module in it, and a head."""
+
+    def __init__(self, inner: Any, name: str = "") -> None:
+        super().__init__()
+        self.inner, self.out, self.name = inner, nn.Linear(5, 4), name
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.inner(x)
+        return self.out(found[self.name] if self.name else found)
+
+
+def features() -> nn.Module:
+    return create_feature_extractor(Base().eval(), {"head": "found"})
+
+
+class Heads(nn.Module):
+    """Attention on three features each, with numbers in its forward that a cut has to replace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(9, 12), nn.Linear(9, 12), nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key = self.first(x).view(-1, 4, 3), self.second(x).reshape(x.shape[0], 4, -1)
+        return self.head(((query @ key.transpose(1, 2)).softmax(-1) @ query).reshape(-1, 12))
+
+
+def compiled_forward() -> nn.Module:
+    model = Holding(Base())
+    model.inner.forward = torch.compile(model.inner.forward, backend="eager")
+    return model
+
+
 def with_nan() -> nn.Module:
     model = Base()
     with torch.no_grad():
@@ -158,6 +194,13 @@ WORKS: dict[str, tuple[Make, Any]] = {
     "compiled": (compiled, (rows(),)),
     "compiled in place": (compiled_in_place, (rows(),)),
     "not a number": (with_nan, (rows(),)),
+    "graph": (features, (rows(),)),
+    "graph within": (lambda: Holding(features(), "found"), (rows(),)),
+    "graph with sizes": (lambda: torch.fx.symbolic_trace(Heads()), (rows(),)),
+    "graph with sizes within": (lambda: Holding(torch.fx.symbolic_trace(Heads())), (rows(),)),
+    "compiled within": (lambda: Holding(torch.compile(Base(), backend="eager")), (rows(),)),
+    "compiled with sizes within": (lambda: Holding(torch.compile(Heads(), backend="eager")), (rows(),)),
+    "compiled forward": (compiled_forward, (rows(),)),
 }
 
 
@@ -172,6 +215,13 @@ def test_it_works_and_is_left_as_it_was(name: str) -> None:
     kept = inputs.values() if isinstance(inputs, dict) else inputs
     theirs = given.values() if isinstance(given, dict) else given
     assert all(torch.equal(a, b) for a, b in zip(kept, theirs, strict=True))
+
+
+@pytest.mark.parametrize(("make", "name"), [(compiled_in_place, "the model"), (compiled_forward, "inner")])
+def test_what_was_compiled_in_place_is_told(make: Make, name: str) -> None:
+    (note,) = analyse(make(), (rows(),)).notes
+    assert f"torch.compile: {name}. " in str(note) and str(note).endswith("Compile it again.")
+    assert not analyse(Base(), (rows(),)).notes
 
 
 def scripted() -> nn.Module:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, 
 from secateur.engine.planning.classes import step as planned_step
 from secateur.engine.session.filters import first_convolution
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
+from secateur.engine.structures.outputs import outputs_in_words
 
 from ...document import Aspect, Document, Selection
 from ...drawing import Drawing, Table, offer
@@ -19,6 +20,7 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.fields import SpinBox
 from ...widgets.labels import ElidedLabel, label
 from ...widgets.score_range import ScoreRange
+from ...words import sentence
 from ..kinds import many_of, structure_name
 from ..rated import highest
 from ..scale import ScoreScale
@@ -160,10 +162,9 @@ class Inspector(Card):
             self._empty.say(self.tr("Inspector"), self.tr("Open a model; what you select in it is explained here."))
             return
         if nothing:
-            self._empty.say(
-                self.tr("Nothing selected"),
-                self.tr("Select a layer or a filter: here stand its scores, what goes along with it, and why not."),
-            )
+            words = self.tr("Select a layer or a filter: here stand its scores, what goes along with it, and why not.")
+            outputs = map(sentence, outputs_in_words(analysis.returned))
+            self._empty.say(self.tr("Nothing selected"), "\n\n".join((words, *outputs)))
             return
         subject = subject_of(analysis, document.selection, document.removed, plan)
         self.title.setText(subject.title)

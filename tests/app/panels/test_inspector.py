@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QScrollArea
+from PySide6.QtWidgets import QLabel, QScrollArea
 
 from secateur.app.document import Aspect, Selection
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.inspector.patterns import indices_text, lines
 from secateur.engine.errors import Message
-from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Fixed
+from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Fixed, Output
 from secateur.engine.structures.costs import marginal
 from secateur.engine.structures.reasons import equal_parts
 from tests.app.stand_in import opened
@@ -323,6 +323,18 @@ def test_why_not_names_the_module_that_is_the_cause(qtbot, dressed) -> None:
     qtbot.addWidget(inspector)
     document.select(Selection("fc"))
     assert inspector.why.text() == "aten.topk runs over it. Caused in head.topk."
+
+
+def test_with_nothing_selected_it_lists_what_is_preserved_and_what_may_become_narrower(qtbot, dressed) -> None:
+    document = opened()
+    assert document.analysis is not None
+    returned = (Output("logits", (2, 10), True), *(Output(f"hidden_states.{n}", (2, 64), False) for n in range(3)))
+    document.contents.analysis = replace(document.analysis, returned=returned)
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    said = "\n".join(one.text() for one in inspector.findChildren(QLabel) if one.isVisibleTo(inspector))
+    assert "Preserved outputs: logits 2x10." in said
+    assert "Outputs that may become narrower: hidden_states (3 tensors)." in said
 
 
 def test_the_colours_have_a_legend_with_both_ends(inspector) -> None:

@@ -70,6 +70,45 @@ def test_inspect_reads_well(mine: Path, capsys: Capture) -> None:
     assert "Recording" not in captured.out and max(map(len, captured.out.splitlines())) < 160
 
 
+TWO_OUTPUTS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(6, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        hidden = torch.relu(self.first(x))
+        return {"logits": self.head(hidden), "hidden_states": hidden}
+
+def make():
+    return Net()
+"""
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["prune", "--keep-macs", "80%", "--multiple", "1"]])
+def test_outputs_that_are_preserved_and_those_that_may_become_narrower_are_listed(
+    tmp_path: Path, capsys: Capture, command: list[str]
+) -> None:
+    (tmp_path / "two.py").write_text(TWO_OUTPUTS)
+    source = [command[0], f"{tmp_path / 'two.py'}:make", "--input", "2x6", *command[1:]]
+    if command == ["inspect"]:
+        assert main([*source, "--json"]) == 0
+        both = [{"path": "logits", "shape": [2, 3]}, {"path": "hidden_states", "shape": [2, 12]}]
+        found = one_object(capsys)
+        assert (found["preserved_outputs"], found["narrower_outputs"]) == (both, [])
+    assert main([*source, "--output", "logits"]) == 0
+    out = capsys.readouterr().out
+    assert "Preserved outputs: logits 2x3." in out
+    assert "Outputs that may become narrower: hidden_states 2x12." in out and "(--output)" in out
+    assert main([*source, "--output", "logits", "--json"]) == 0
+    found = one_object(capsys)
+    assert [one["path"] for one in found["preserved_outputs"]] == ["logits"]
+    assert [one["path"] for one in found["narrower_outputs"]] == ["hidden_states"]
+
+
 def test_prune_does_what_was_asked_and_says_it_as_json(mine: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out.onnx"
     goal = ["--keep-macs", "60%", "--criterion", "l1", "--multiple", "4", "--epochs", "1", "--seed", "3"]

@@ -182,12 +182,12 @@ class _Caching(nn.Module):
 
 
 @pytest.mark.parametrize("criterion", ["taylor", "gates", "fisher"])
-def test_what_a_model_keeps_of_a_pass_has_no_graph_of_it(criterion: str) -> None:
+def test_what_a_model_keeps_of_a_pass_is_gone_after_it(criterion: str) -> None:
     task = GivenTask(torch.randn(16, 6), 5, 4)
     analysis = analyse(_Caching().eval(), task.example_inputs())
     net = _Caching().eval()
-    finish(score(net, analysis, analysis.empty(), criterion, task))
-    assert net.kept is not None and not net.kept.requires_grad
+    assert np.isfinite(finish(score(net, analysis, analysis.empty(), criterion, task))).any()
+    assert net.kept is None
 
 
 def test_only_the_loss_need_know_how_the_model_is_called() -> None:

@@ -1,0 +1,29 @@
+"""Modules that `torch.compile` changed in place: what it made of them cannot be cut, what it was made of is."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from ..errors import Message
+from ..phrases import listed, module_named
+from ..tracing.reading import modules_of
+from ..tracing.twin import COMPILED, compiled_method
+
+SHOWN = 4
+"""Modules that the sentence names."""
+
+
+def compiled_notes(model: nn.Module) -> Iterator[Message]:
+    """A remark where a cut model will lack what the original has compiled."""
+    found = [module_named(path) for path, module in modules_of(model).items() if _is_compiled(module)]
+    if found:
+        template = (
+            "Compiled in place with torch.compile: {modules}. The cut model has them as they were written. Compile it "
+            "again."
+        )
+        yield Message("analysis.compiled", template, {"modules": listed(found, SHOWN)})
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    own = vars(module)
+    return own.get(COMPILED) is not None or any(compiled_method(one) is not None for one in own.values())

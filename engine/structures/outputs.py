@@ -1,0 +1,42 @@
+"""Which of a model's outputs every plan preserves, and which may become narrower, in words."""
+
+from collections.abc import Iterable
+
+from ..errors import Message
+from ..phrases import Phrase, listed
+from ..tracing.record import Output
+
+SHOWN = 8
+"""Outputs that a sentence names."""
+
+
+def outputs_in_words(returned: Iterable[Output]) -> tuple[Message, ...]:
+    """A sentence on the outputs that are preserved, and one on the others where there are any."""
+    every = tuple(returned)
+    preserved, narrower = (_named(one for one in every if one.preserved is kept) for kept in (True, False))
+    found = [Message("outputs.preserved", "Preserved outputs: {names}.", {"names": preserved})] if preserved else []
+    if narrower:
+        template = (
+            "Outputs that may become narrower: {names}. If you use them, open the model with all the outputs that must "
+            "stay."
+        )
+        found.append(Message("outputs.narrower", template, {"names": narrower}))
+    return tuple(found)
+
+
+def _named(outputs: Iterable[Output]) -> Phrase:
+    """Names with shapes; tensors below one name together: "logits 2x1000, hidden_states (13 tensors)"."""
+    below: dict[str, list[Output]] = {}
+    for one in outputs:
+        below.setdefault(one.path.partition(".")[0], []).append(one)
+    return listed((_one(name, parts) for name, parts in below.items()), SHOWN)
+
+
+def _one(name: str, parts: list[Output]) -> Phrase:
+    if len(parts) > 1:
+        return Message("outputs.several", "{name} ({count} tensors)", {"name": name, "count": len(parts)})
+    shape = "x".join(map(str, parts[0].shape)) or Message("outputs.number", "one number")
+    words = {"name": parts[0].path, "shape": shape}
+    if not parts[0].path:
+        return Message("outputs.tensor", "one tensor {shape}", words)
+    return Message("outputs.named", "{name} {shape}", words)
