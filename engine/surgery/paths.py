@@ -7,6 +7,7 @@ watched run of the original. A side on which the original itself raises is no wa
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,12 +19,14 @@ from torch.utils._pytree import tree_map_only
 
 from ..errors import Message
 from ..inputs import MASK, Inputs, batch_size
-from ..phrases import Phrase, all_of, listed
+from ..phrases import Phrase, all_of, listed, module_named
 from ..tracing.guards import COMPARISONS, Guard, GuardKind, Guards, Place, WatchedRun
 from ..tracing.reading import named_tensors, tensors_of
 
 LARGER = 16
 """How many times as many elements as the example an input may have."""
+AIMS = 5
+"""How many runs at other sizes are made for one line of code."""
 SEEDS = (1, 2, 3)
 """Seeds under which a forward that draws in Python or NumPy is run besides the usual one, 0."""
 SCALES = (-1.0, 100.0, 0.01, 0.0, 10.0, 1000.0)
@@ -111,6 +114,7 @@ class PathSearch:
         self._axes = _axes(inputs)
         self._elements = sum(tensor.numel() for tensor in tensors_of(inputs))
         self._tried: set[str] = set()
+        self._aimed: Counter[tuple[str, int]] = Counter()
         self._pace = 0.0
 
     def __iter__(self) -> Iterator[Path]:
@@ -137,11 +141,21 @@ class PathSearch:
     @property
     def untried(self) -> tuple[Phrase, ...]:
         """A sentence for each line of code that branches, one side of which no run has taken."""
-        lines: dict[tuple[str, int], list[Guard]] = {}
+        lines: dict[tuple[Any, ...], list[Guard]] = {}
         for guard in self._guards.found():
             if guard.branches and guard.open and self._matters(guard) and not self._leads_nowhere(guard):
-                lines.setdefault((guard.file, guard.line), []).append(guard)
-        return tuple(map(_sentence, lines.values()))
+                lines.setdefault((guard.file, guard.line, guard.taken), []).append(guard)
+        return tuple(_sentence(guards, self._place(guards)) for guards in lines.values())
+
+    def _place(self, guards: list[Guard]) -> Message:
+        """The line, and whose it is where only some of the modules that have it left a side out."""
+        guard = guards[0]
+        words: dict[str, Any] = {"file": PurePath(guard.file).name, "line": guard.line}
+        lines = [one for one in self._guards.found() if (one.file, one.line) == (guard.file, guard.line)]
+        if all(len(one.taken) < 2 for one in lines) and len({one.taken for one in lines}) == 1:
+            return Message("path.line", "{file} line {line}", words)
+        words["modules"] = listed([*dict.fromkeys(module_named(one.module) for one in guards)], 2)
+        return Message("path.line_in", "{file} line {line} in {modules}", words)
 
     def _ways(self) -> set[tuple[int, bool]]:
         return {(one.number, side) for one in self._guards.found() for side in one.taken}
@@ -160,9 +174,13 @@ class PathSearch:
         most = self._elements * min(LARGER, seconds / self._pace if self._pace else LARGER)
         numbers = [one for one in wanted if one.operator != "bool" and one.kind is not GuardKind.RANDOM]
         for guard in numbers:
+            line = (guard.file, guard.line)
             for axis in self._axes:
                 for size in (*self._aims(guard, axis), *self._guesses(guard, axis)):
-                    yield from self._at(axis, size, most)
+                    for candidate in self._at(axis, size, most):
+                        if str(candidate[0]) not in self._tried and self._aimed[line] < (AIMS if guard.branches else 1):
+                            self._aimed[line] += 1
+                            yield candidate
         # What the code reads of an input itself is known without another run.
         sizes = [one for one in numbers if one.kind is not GuardKind.VALUE and not (len(one.places) == 1 and one.bound)]
         for axis in self._axes if sizes else ():
@@ -173,7 +191,7 @@ class PathSearch:
             elif ((direct or axis.whole) and not self._known(axis)) or (
                 axis.space and any(self._compares_sizes(one, axis) for one in sizes)
             ):
-                yield from self._at(axis, axis.size - 1, most)
+                yield from self._at(axis, axis.size - 1 or 2, most)
         if any(one.kind is GuardKind.VALUE for one in wanted):
             yield from _other_values(self._inputs)
         if any(one.kind is GuardKind.RANDOM for one in wanted):
@@ -191,7 +209,7 @@ class PathSearch:
         first = self._guards.runs[0]
         found = [(axis.size, first)]
         for run in self._guards.runs[1:]:
-            changed = first.changed(run)
+            changed = first.changed(run) or frozenset()
             if changed == axis.places or (axis.batch and changed and all(dim == 0 for _, dim in changed)):
                 sizes = {run.shapes[path][dim] for path, dim in changed}
                 if len(sizes) == 1:
@@ -255,7 +273,8 @@ class PathSearch:
             return True
         reads = len(guard.places) == 1 and guard.bound is not None
         gaps = [gaps for run in self._guards.runs if (gaps := _gaps(guard, run))]
-        return reads or any(one != gaps[0] for one in gaps)
+        unknown = any(not self._known(axis) for axis in self._axes if axis.batch or axis.whole)
+        return reads or any(one != gaps[0] for one in gaps) or unknown
 
     def _leads_nowhere(self, guard: Guard) -> bool:
         """On every input that should lead to the other side, the model raises or does not come to the guard at all."""
@@ -318,7 +337,7 @@ def _axes(inputs: Inputs) -> tuple[Axis, ...]:
     for size, together in places.items():
         for dim in sorted({dim for _, dim in together}):
             alone = frozenset(place for place in together if place[1] == dim)
-            if alone != together:
+            if len(alone) < len(together):
                 found.append(Axis(alone, size, space=alone <= space))
     return tuple(found)
 
@@ -408,40 +427,39 @@ def _end_masked(mask: torch.Tensor) -> torch.Tensor:
     return made
 
 
-def _sentence(guards: list[Guard]) -> Message:
+def _sentence(guards: list[Guard], place: Message) -> Message:
     """What is said of a line of code, of which guards were seen in one or several modules."""
     guard = guards[0]
-    words: dict[str, Any] = {"file": PurePath(guard.file).name, "line": guard.line, "code": guard.text}
+    words: dict[str, Any] = {"place": place, "code": guard.text}
     lefts = sorted({s.left for one in guards for s in one.sights if math.isfinite(s.left)})
     bounds = {s.right for one in guards for s in one.sights}
     sized = guard.kind in (GuardKind.BATCH, GuardKind.SIZE)
     if sized and guard.operator in COMPARISONS and len(bounds) == 1 and lefts and len(guard.taken) == 1:
         words |= {"tried": _tried(lefts), "other": _side(guard, True not in guard.taken)}
         if guard.kind is GuardKind.BATCH:
-            template = "{file} line {line} branches on the batch size ({code}). Tried: {tried}. Not tried: {other}"
+            template = "{place} branches on the batch size ({code}). Tried: {tried}. Not tried: {other}"
             return Message("path.batch_untried", template, words)
         if guard.dimension is not None and guard.places:
             words["dimension"] = guard.dimension
             template = (
-                "{file} line {line} branches on the size of dimension {dimension} ({code}). Tried: {tried}. "
-                "Not tried: {other}"
+                "{place} branches on the size of dimension {dimension} ({code}). Tried: {tried}. Not tried: {other}"
             )
             return Message("path.dimension_untried", template, words)
-        template = "{file} line {line} branches on a size ({code}). Tried: {tried}. Not tried: {other}"
+        template = "{place} branches on a size ({code}). Tried: {tried}. Not tried: {other}"
         return Message("path.size_untried", template, words)
     if len(guard.taken) == 1:
         words |= {"side": str(*guard.taken), "other": str(not {*guard.taken}.pop())}
         if sized:
-            template = "{file} line {line} branches on sizes ({code}). Tried: {side}. Not tried: {other}"
+            template = "{place} branches on sizes ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.sizes_untried", template, words)
         elif guard.kind is GuardKind.RANDOM:
-            template = "{file} line {line} branches on a random number ({code}). Tried: {side}. Not tried: {other}"
+            template = "{place} branches on a random number ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.random_untried", template, words)
         else:
-            template = "{file} line {line} branches on values of a tensor ({code}). Tried: {side}. Not tried: {other}"
+            template = "{place} branches on values of a tensor ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.value_untried", template, words)
         return made
-    template = "{file} line {line} reads values of a tensor ({code}): which branches follow from them is not known"
+    template = "{place} reads values of a tensor ({code}): which branches follow from them is not known"
     return Message("path.unknown", template, words)
 
 

@@ -87,6 +87,26 @@ def test_a_side_that_cannot_be_tried_is_told() -> None:
     ]
 
 
+def test_a_side_that_only_some_modules_took_is_told_with_the_others() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small, self.large = Branching(nets.wide), Branching(nets.wide)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.large(x.repeat(1, 1, 8, 8)).mean() + self.small(x)
+
+    line = nets.wide.__code__.co_firstlineno + 2
+    assert Searched(Two(), (torch.randn(1, 3, 8, 8),), most=0).told == [
+        f"branching_nets.py line {line} in large branches on a size (if x.shape[-1] > 16:). "
+        "Tried: 64. Not tried: 16 or less",
+        f"branching_nets.py line {line} in small branches on the size of dimension 3 (if x.shape[-1] > 16:). "
+        "Tried: 8. Not tried: above 16",
+    ]
+    found = Searched(Two(), (torch.randn(1, 3, 8, 8),))
+    assert found.told == [] and "size 2 in dimension 2 and 3" in found.names
+
+
 def test_values_that_nothing_reaches_are_told() -> None:
     found = searched(nets.impossible)
     assert found.paths == [] and [one.partition(" branches")[2] for one in found.told] == [
