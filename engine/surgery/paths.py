@@ -303,6 +303,7 @@ def resized(inputs: Inputs, places: frozenset[Place], size: int) -> Inputs:
     paths = {id(tensor): path for path, tensor in named_tensors(inputs)}
 
     def change(one: torch.Tensor) -> torch.Tensor:
+        """One tensor at the new size."""
         made = one
         for dim in sorted(dim for path, dim in places if path == paths.get(id(one))):
             kept = made.shape[dim]

@@ -430,7 +430,7 @@ class _Watch(TorchFunctionMode):
                     delattr(args[0], MARK)
             return
         for one in results:
-            if id(one) not in self._inputs:
+            if not any(one is given for given in args):  # what is only passed on may be the user's own
                 setattr(one, MARK, origin)
 
     def _origin(self, args: Any, kwargs: Any) -> int:
@@ -822,7 +822,6 @@ class _State:
                 continue
             self._owners.append((path, "", own))
             for name, value in own.items():
-                value: Any
                 if name in STORES or type(value) in PLAIN or type(value) in SIZED:
                     continue
                 if isinstance(value, torch.Tensor):
@@ -830,7 +829,7 @@ class _State:
                     self._keep.append(value)
                 elif id(value) not in seen and is_plain(value):
                     seen.add(id(value))
-                    self._owners.append((path, f"{name}.", vars(value)))
+                    self._owners.append((path, f"{name}.", value.__dict__))
         self._before = [_snapshot(own) for _, _, own in self._owners]
         self._python = random.getstate()
         self._numpy = np.random.get_state(legacy=False)
