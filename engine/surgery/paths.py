@@ -114,6 +114,7 @@ class PathSearch:
         self._axes = _axes(inputs)
         self._elements = sum(tensor.numel() for tensor in tensors_of(inputs))
         self._tried: set[str] = set()
+        self._beyond: dict[int, Path] = {}
         self._aimed: Counter[tuple[str, int]] = Counter()
         self._pace = 0.0
 
@@ -135,6 +136,9 @@ class PathSearch:
             finally:
                 elements = sum(tensor.numel() for tensor in tensors_of(path.inputs))
                 self._pace = max(self._pace, (time.monotonic() - started) * self._elements / max(elements, 1))
+            number = len(self._guards.runs) - 1
+            if any(one.sights[0].run > 0 and one.sights[-1].run == number for one in self._guards.found()):
+                self._beyond[number] = path  # from here it goes on to branches that the example does not come to
             if self._ways() - before:
                 yield path
 
@@ -177,7 +181,7 @@ class PathSearch:
             line = (guard.file, guard.line)
             for axis in self._axes:
                 for size in (*self._aims(guard, axis), *self._guesses(guard, axis)):
-                    for candidate in self._at(axis, size, most):
+                    for candidate in self._at(axis, size, most, self._base(guard)):
                         if str(candidate[0]) not in self._tried and self._aimed[line] < (AIMS if guard.branches else 1):
                             self._aimed[line] += 1
                             yield candidate
@@ -197,12 +201,19 @@ class PathSearch:
         if any(one.kind is GuardKind.RANDOM for one in wanted):
             yield from ((_seeded(seed), lambda: self._inputs, seed) for seed in SEEDS)
 
-    def _at(self, axis: Axis, size: int, most: float) -> Iterator[Candidate]:
-        """The example at another size, unless that is too large."""
-        elements = sum(_elements(path, tensor, axis, size) for path, tensor in named_tensors(self._inputs))
+    def _base(self, guard: Guard) -> Path | None:
+        """The path that leads to a guard to which the example does not."""
+        runs = [sight.run for sight in guard.sights]
+        return None if 0 in runs else next((self._beyond[run] for run in runs if run in self._beyond), None)
+
+    def _at(self, axis: Axis, size: int, most: float, base: Path | None = None) -> Iterator[Candidate]:
+        """The example, or what led to a branch, at another size, unless that is too large."""
+        inputs = self._inputs if base is None else base.inputs
+        elements = sum(_elements(path, tensor, axis, size) for path, tensor in named_tensors(inputs))
         if 1 <= size != axis.size and elements <= max(most, 1):
-            alone = len(tensors_of(self._inputs)) == 1
-            yield axis.named(size, alone), lambda: resized(self._inputs, axis.places, size), 0
+            name = axis.named(size, alone=len(tensors_of(inputs)) == 1)
+            name = name if base is None else listed([base.name, name])
+            yield name, lambda: resized(inputs, axis.places, size), 0 if base is None else base.seed
 
     def _runs_along(self, axis: Axis) -> list[tuple[int, WatchedRun]]:
         """Runs that differ from the first in the size of one axis alone, with that size; the first one is first."""
@@ -221,30 +232,32 @@ class PathSearch:
         changed = (self._guards.runs[0].changed(run) for run in self._guards.runs[1:])
         return any(one and one >= axis.places for one in changed)
 
-    def _changes(self, guard: Guard, axis: Axis) -> list[tuple[int, float, float]]:
-        """(another size, left - right at the axis's own size, at that one) for each of its comparisons in a run."""
-        (size, first), *others = self._runs_along(axis)
-        here = _gaps(guard, first)
-        changes: list[tuple[int, float, float]] = []
-        for other, run in others:
-            there = _gaps(guard, run)
-            pairs = zip(here, there, strict=True) if len(here) == len(there) else zip(here, there, strict=False)
-            changes += [(other, a, b) for a, b in pairs]
-        if not changes and guard.bound is not None and len(guard.places) == 1 and guard.places <= axis.places:
-            return [(size + 1, gap, gap + 1) for gap in here]
+    def _changes(self, guard: Guard, axis: Axis) -> list[tuple[int, int, float, float]]:
+        """(size, another size, left - right there and there) for each of a guard's comparisons in a run."""
+        runs = self._runs_along(axis)
+        if not _gaps(guard, runs[0][1]):  # other inputs led there: runs that differ in more have to do
+            known = ((_size_in(run, axis), run) for run in self._guards.runs if _gaps(guard, run))
+            runs = [(size, run) for size, run in known if size is not None]
+        changes: list[tuple[int, int, float, float]] = []
+        for other, run in runs[1:]:
+            here, there = _gaps(guard, runs[0][1]), _gaps(guard, run)
+            changes += [(runs[0][0], other, a, b) for a, b in zip(here, there, strict=False)]
+        if not changes and runs and guard.bound is not None and len(guard.places) == 1 and guard.places <= axis.places:
+            size, run = runs[0]
+            return [(size, size + 1, gap, gap + 1) for gap in _gaps(guard, run)]
         return changes
 
     def _aims(self, guard: Guard, axis: Axis) -> list[int]:
         """Sizes at which the other side should be taken, the nearest first; some may be below one."""
         changes, size = self._changes(guard, axis), axis.size
-        if guard.modulus and (guard.places & axis.places or any(a != b for _, a, b in changes)):
+        if guard.modulus and (guard.places & axis.places or any(a != b for *_, a, b in changes)):
             k = guard.modulus
             return [size + 1, (size // k + 1) * k, max(1, size // k) * k, size - 1, size + k, 2 * size, size + k // 2]
         if guard.operator not in COMPARISONS:
             return []
         aims: set[int] = set()
-        for other, a, b in changes:
-            for predicted, root in _predictions(size, other, a, b, guard.bound):
+        for here, other, a, b in changes:
+            for predicted, root in _predictions(here, other, a, b, guard.bound):
                 there = math.floor(min(root, 1e9))
                 near = sorted(range(there - 1, there + 3), key=lambda one: abs(one - size))
                 leading = (n for n in near if COMPARISONS[guard.operator](predicted(n), 0) not in guard.taken)
@@ -277,14 +290,17 @@ class PathSearch:
         return reads or any(one != gaps[0] for one in gaps) or unknown
 
     def _leads_nowhere(self, guard: Guard) -> bool:
-        """On every input that should lead to the other side, the model raises or does not come to the guard at all."""
+        """On every input that should lead to the other side, the model raises or does not come to the guard at all.
+
+        Of a guard to which the example does not lead either, the latter says nothing.
+        """
         aimed = {(axis, size) for axis in self._axes for size in self._aims(guard, axis) if size >= 1}
         there = {sight.run for sight in guard.sights}
         elsewhere = {
             (axis, size)
             for axis in self._axes
             for size, run in self._runs_along(axis)
-            if run.raised or run.number not in there
+            if run.raised or (0 in there and run.number not in there)
         }
         if not aimed:  # nothing changes it, or only sizes below one would do
             return any(self._aims(guard, axis) for axis in self._axes)
@@ -346,6 +362,11 @@ def _axes(inputs: Inputs) -> tuple[Axis, ...]:
 def _elements(path: str, tensor: torch.Tensor, axis: Axis, size: int) -> int:
     times = sum(place[0] == path for place in axis.places)
     return tensor.numel() * size**times // max(axis.size, 1) ** times
+
+
+def _size_in(run: WatchedRun, axis: Axis) -> int | None:
+    sizes = {run.shapes[path][dim] for path, dim in axis.places if dim < len(run.shapes.get(path, ()))}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _gaps(guard: Guard, run: WatchedRun) -> list[float]:

@@ -154,6 +154,25 @@ class Text(nn.Module):
         return self.out(h)
 
 
+class Behind(Text):
+    """A branch that only unpadded text comes to, and another way for one token."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        h = self.embed(input_ids)
+        if attention_mask.all() and input_ids.shape[1] > 30:
+            h = h.flip(-1)
+        return self.out(h)
+
+
+def test_a_branch_behind_another_is_found() -> None:
+    ids, mask = torch.arange(1, 21).view(2, 10), torch.ones(2, 10, dtype=torch.long)
+    mask[1, 7:] = 0
+    found = Searched(Behind(), {"input_ids": ids, "attention_mask": mask})
+    assert "full masks" in found.names
+    assert "full masks, size 31 in dimension 1 of attention_mask, input_ids" in found.names
+    assert found.told == []
+
+
 def test_text_is_made_longer_padded_and_of_other_ids() -> None:
     ids = torch.arange(1, 21).view(2, 10)
     found = Searched(Text(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
