@@ -235,9 +235,11 @@ class PathSearch:
     def _changes(self, guard: Guard, axis: Axis) -> list[tuple[int, int, float, float]]:
         """(size, another size, left - right there and there) for each of a guard's comparisons in a run."""
         runs = self._runs_along(axis)
-        if not _gaps(guard, runs[0][1]):  # other inputs led there: runs that differ in more have to do
-            known = ((_size_in(run, axis), run) for run in self._guards.runs if _gaps(guard, run))
-            runs = [(size, run) for size, run in known if size is not None]
+        if not _gaps(guard, runs[0][1]):  # other inputs led there, perhaps at another batch size
+            there = [run for run in self._guards.runs if _gaps(guard, run)]
+            free = axis.places | frozenset(place for one in self._axes if one.batch for place in one.places)
+            sizes = ((_size_in(run, axis), run) for run in there if (there[0].changed(run) or free) <= free)
+            runs = [(size, run) for size, run in sizes if size is not None]
         changes: list[tuple[int, int, float, float]] = []
         for other, run in runs[1:]:
             here, there = _gaps(guard, runs[0][1]), _gaps(guard, run)
