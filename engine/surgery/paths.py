@@ -7,6 +7,7 @@ watched run of the original. A side on which the original itself raises is no wa
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,12 +19,14 @@ from torch.utils._pytree import tree_map_only
 
 from ..errors import Message
 from ..inputs import MASK, Inputs, batch_size
-from ..phrases import Phrase, all_of, listed
+from ..phrases import Phrase, all_of, listed, module_named
 from ..tracing.guards import COMPARISONS, Guard, GuardKind, Guards, Place, WatchedRun
 from ..tracing.reading import named_tensors, tensors_of
 
 LARGER = 16
 """How many times as many elements as the example an input may have."""
+AIMS = 5
+"""How many runs at other sizes are made for one line of code."""
 SEEDS = (1, 2, 3)
 """Seeds under which a forward that draws in Python or NumPy is run besides the usual one, 0."""
 SCALES = (-1.0, 100.0, 0.01, 0.0, 10.0, 1000.0)
@@ -111,6 +114,8 @@ class PathSearch:
         self._axes = _axes(inputs)
         self._elements = sum(tensor.numel() for tensor in tensors_of(inputs))
         self._tried: set[str] = set()
+        self._beyond: dict[int, Path] = {}
+        self._aimed: Counter[tuple[str, int]] = Counter()
         self._pace = 0.0
 
     def __iter__(self) -> Iterator[Path]:
@@ -131,17 +136,30 @@ class PathSearch:
             finally:
                 elements = sum(tensor.numel() for tensor in tensors_of(path.inputs))
                 self._pace = max(self._pace, (time.monotonic() - started) * self._elements / max(elements, 1))
+            number = len(self._guards.runs) - 1
+            if any(one.sights[0].run > 0 and one.sights[-1].run == number for one in self._guards.found()):
+                self._beyond[number] = path  # from here it goes on to branches that the example does not come to
             if self._ways() - before:
                 yield path
 
     @property
     def untried(self) -> tuple[Phrase, ...]:
         """A sentence for each line of code that branches, one side of which no run has taken."""
-        lines: dict[tuple[str, int], list[Guard]] = {}
+        lines: dict[tuple[Any, ...], list[Guard]] = {}
         for guard in self._guards.found():
             if guard.branches and guard.open and self._matters(guard) and not self._leads_nowhere(guard):
-                lines.setdefault((guard.file, guard.line), []).append(guard)
-        return tuple(map(_sentence, lines.values()))
+                lines.setdefault((guard.file, guard.line, guard.taken), []).append(guard)
+        return tuple(_sentence(guards, self._place(guards)) for guards in lines.values())
+
+    def _place(self, guards: list[Guard]) -> Message:
+        """The line, and whose it is where only some of the modules that have it left a side out."""
+        guard = guards[0]
+        words: dict[str, Any] = {"file": PurePath(guard.file).name, "line": guard.line}
+        lines = [one for one in self._guards.found() if (one.file, one.line) == (guard.file, guard.line)]
+        if all(len(one.taken) < 2 for one in lines) and len({one.taken for one in lines}) == 1:
+            return Message("path.line", "{file} line {line}", words)
+        words["modules"] = listed([*dict.fromkeys(module_named(one.module) for one in guards)], 2)
+        return Message("path.line_in", "{file} line {line} in {modules}", words)
 
     def _ways(self) -> set[tuple[int, bool]]:
         return {(one.number, side) for one in self._guards.found() for side in one.taken}
@@ -160,9 +178,13 @@ class PathSearch:
         most = self._elements * min(LARGER, seconds / self._pace if self._pace else LARGER)
         numbers = [one for one in wanted if one.operator != "bool" and one.kind is not GuardKind.RANDOM]
         for guard in numbers:
+            line = (guard.file, guard.line)
             for axis in self._axes:
                 for size in (*self._aims(guard, axis), *self._guesses(guard, axis)):
-                    yield from self._at(axis, size, most)
+                    for candidate in self._at(axis, size, most, self._base(guard)):
+                        if str(candidate[0]) not in self._tried and self._aimed[line] < (AIMS if guard.branches else 1):
+                            self._aimed[line] += 1
+                            yield candidate
         # What the code reads of an input itself is known without another run.
         sizes = [one for one in numbers if one.kind is not GuardKind.VALUE and not (len(one.places) == 1 and one.bound)]
         for axis in self._axes if sizes else ():
@@ -173,25 +195,32 @@ class PathSearch:
             elif ((direct or axis.whole) and not self._known(axis)) or (
                 axis.space and any(self._compares_sizes(one, axis) for one in sizes)
             ):
-                yield from self._at(axis, axis.size - 1, most)
+                yield from self._at(axis, axis.size - 1 or 2, most)
         if any(one.kind is GuardKind.VALUE for one in wanted):
             yield from _other_values(self._inputs)
         if any(one.kind is GuardKind.RANDOM for one in wanted):
             yield from ((_seeded(seed), lambda: self._inputs, seed) for seed in SEEDS)
 
-    def _at(self, axis: Axis, size: int, most: float) -> Iterator[Candidate]:
-        """The example at another size, unless that is too large."""
-        elements = sum(_elements(path, tensor, axis, size) for path, tensor in named_tensors(self._inputs))
+    def _base(self, guard: Guard) -> Path | None:
+        """The path that leads to a guard to which the example does not."""
+        runs = [sight.run for sight in guard.sights]
+        return None if 0 in runs else next((self._beyond[run] for run in runs if run in self._beyond), None)
+
+    def _at(self, axis: Axis, size: int, most: float, base: Path | None = None) -> Iterator[Candidate]:
+        """The example, or what led to a branch, at another size, unless that is too large."""
+        inputs = self._inputs if base is None else base.inputs
+        elements = sum(_elements(path, tensor, axis, size) for path, tensor in named_tensors(inputs))
         if 1 <= size != axis.size and elements <= max(most, 1):
-            alone = len(tensors_of(self._inputs)) == 1
-            yield axis.named(size, alone), lambda: resized(self._inputs, axis.places, size), 0
+            name = axis.named(size, alone=len(tensors_of(inputs)) == 1)
+            name = name if base is None else listed([base.name, name])
+            yield name, lambda: resized(inputs, axis.places, size), 0 if base is None else base.seed
 
     def _runs_along(self, axis: Axis) -> list[tuple[int, WatchedRun]]:
         """Runs that differ from the first in the size of one axis alone, with that size; the first one is first."""
         first = self._guards.runs[0]
         found = [(axis.size, first)]
         for run in self._guards.runs[1:]:
-            changed = first.changed(run)
+            changed = first.changed(run) or frozenset()
             if changed == axis.places or (axis.batch and changed and all(dim == 0 for _, dim in changed)):
                 sizes = {run.shapes[path][dim] for path, dim in changed}
                 if len(sizes) == 1:
@@ -203,30 +232,34 @@ class PathSearch:
         changed = (self._guards.runs[0].changed(run) for run in self._guards.runs[1:])
         return any(one and one >= axis.places for one in changed)
 
-    def _changes(self, guard: Guard, axis: Axis) -> list[tuple[int, float, float]]:
-        """(another size, left - right at the axis's own size, at that one) for each of its comparisons in a run."""
-        (size, first), *others = self._runs_along(axis)
-        here = _gaps(guard, first)
-        changes: list[tuple[int, float, float]] = []
-        for other, run in others:
-            there = _gaps(guard, run)
-            pairs = zip(here, there, strict=True) if len(here) == len(there) else zip(here, there, strict=False)
-            changes += [(other, a, b) for a, b in pairs]
-        if not changes and guard.bound is not None and len(guard.places) == 1 and guard.places <= axis.places:
-            return [(size + 1, gap, gap + 1) for gap in here]
+    def _changes(self, guard: Guard, axis: Axis) -> list[tuple[int, int, float, float]]:
+        """(size, another size, left - right there and there) for each of a guard's comparisons in a run."""
+        runs = self._runs_along(axis)
+        if not _gaps(guard, runs[0][1]):  # other inputs led there, perhaps at another batch size
+            there = [run for run in self._guards.runs if _gaps(guard, run)]
+            free = axis.places | frozenset(place for one in self._axes if one.batch for place in one.places)
+            sizes = ((_size_in(run, axis), run) for run in there if (there[0].changed(run) or free) <= free)
+            runs = [(size, run) for size, run in sizes if size is not None]
+        changes: list[tuple[int, int, float, float]] = []
+        for other, run in runs[1:]:
+            here, there = _gaps(guard, runs[0][1]), _gaps(guard, run)
+            changes += [(runs[0][0], other, a, b) for a, b in zip(here, there, strict=False)]
+        if not changes and runs and guard.bound is not None and len(guard.places) == 1 and guard.places <= axis.places:
+            size, run = runs[0]
+            return [(size, size + 1, gap, gap + 1) for gap in _gaps(guard, run)]
         return changes
 
     def _aims(self, guard: Guard, axis: Axis) -> list[int]:
         """Sizes at which the other side should be taken, the nearest first; some may be below one."""
         changes, size = self._changes(guard, axis), axis.size
-        if guard.modulus and (guard.places & axis.places or any(a != b for _, a, b in changes)):
+        if guard.modulus and (guard.places & axis.places or any(a != b for *_, a, b in changes)):
             k = guard.modulus
             return [size + 1, (size // k + 1) * k, max(1, size // k) * k, size - 1, size + k, 2 * size, size + k // 2]
         if guard.operator not in COMPARISONS:
             return []
         aims: set[int] = set()
-        for other, a, b in changes:
-            for predicted, root in _predictions(size, other, a, b, guard.bound):
+        for here, other, a, b in changes:
+            for predicted, root in _predictions(here, other, a, b, guard.bound):
                 there = math.floor(min(root, 1e9))
                 near = sorted(range(there - 1, there + 3), key=lambda one: abs(one - size))
                 leading = (n for n in near if COMPARISONS[guard.operator](predicted(n), 0) not in guard.taken)
@@ -255,17 +288,21 @@ class PathSearch:
             return True
         reads = len(guard.places) == 1 and guard.bound is not None
         gaps = [gaps for run in self._guards.runs if (gaps := _gaps(guard, run))]
-        return reads or any(one != gaps[0] for one in gaps)
+        unknown = any(not self._known(axis) for axis in self._axes if axis.batch or axis.whole)
+        return reads or any(one != gaps[0] for one in gaps) or unknown
 
     def _leads_nowhere(self, guard: Guard) -> bool:
-        """On every input that should lead to the other side, the model raises or does not come to the guard at all."""
+        """On every input that should lead to the other side, the model raises or does not come to the guard at all.
+
+        Of a guard to which the example does not lead either, the latter says nothing.
+        """
         aimed = {(axis, size) for axis in self._axes for size in self._aims(guard, axis) if size >= 1}
         there = {sight.run for sight in guard.sights}
         elsewhere = {
             (axis, size)
             for axis in self._axes
             for size, run in self._runs_along(axis)
-            if run.raised or run.number not in there
+            if run.raised or (0 in there and run.number not in there)
         }
         if not aimed:  # nothing changes it, or only sizes below one would do
             return any(self._aims(guard, axis) for axis in self._axes)
@@ -284,6 +321,7 @@ def resized(inputs: Inputs, places: frozenset[Place], size: int) -> Inputs:
     paths = {id(tensor): path for path, tensor in named_tensors(inputs)}
 
     def change(one: torch.Tensor) -> torch.Tensor:
+        """One tensor at the new size."""
         made = one
         for dim in sorted(dim for path, dim in places if path == paths.get(id(one))):
             kept = made.shape[dim]
@@ -318,7 +356,7 @@ def _axes(inputs: Inputs) -> tuple[Axis, ...]:
     for size, together in places.items():
         for dim in sorted({dim for _, dim in together}):
             alone = frozenset(place for place in together if place[1] == dim)
-            if alone != together:
+            if len(alone) < len(together):
                 found.append(Axis(alone, size, space=alone <= space))
     return tuple(found)
 
@@ -326,6 +364,11 @@ def _axes(inputs: Inputs) -> tuple[Axis, ...]:
 def _elements(path: str, tensor: torch.Tensor, axis: Axis, size: int) -> int:
     times = sum(place[0] == path for place in axis.places)
     return tensor.numel() * size**times // max(axis.size, 1) ** times
+
+
+def _size_in(run: WatchedRun, axis: Axis) -> int | None:
+    sizes = {run.shapes[path][dim] for path, dim in axis.places if dim < len(run.shapes.get(path, ()))}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _gaps(guard: Guard, run: WatchedRun) -> list[float]:
@@ -408,40 +451,39 @@ def _end_masked(mask: torch.Tensor) -> torch.Tensor:
     return made
 
 
-def _sentence(guards: list[Guard]) -> Message:
+def _sentence(guards: list[Guard], place: Message) -> Message:
     """What is said of a line of code, of which guards were seen in one or several modules."""
     guard = guards[0]
-    words: dict[str, Any] = {"file": PurePath(guard.file).name, "line": guard.line, "code": guard.text}
+    words: dict[str, Any] = {"place": place, "code": guard.text}
     lefts = sorted({s.left for one in guards for s in one.sights if math.isfinite(s.left)})
     bounds = {s.right for one in guards for s in one.sights}
     sized = guard.kind in (GuardKind.BATCH, GuardKind.SIZE)
     if sized and guard.operator in COMPARISONS and len(bounds) == 1 and lefts and len(guard.taken) == 1:
         words |= {"tried": _tried(lefts), "other": _side(guard, True not in guard.taken)}
         if guard.kind is GuardKind.BATCH:
-            template = "{file} line {line} branches on the batch size ({code}). Tried: {tried}. Not tried: {other}"
+            template = "{place} branches on the batch size ({code}). Tried: {tried}. Not tried: {other}"
             return Message("path.batch_untried", template, words)
         if guard.dimension is not None and guard.places:
             words["dimension"] = guard.dimension
             template = (
-                "{file} line {line} branches on the size of dimension {dimension} ({code}). Tried: {tried}. "
-                "Not tried: {other}"
+                "{place} branches on the size of dimension {dimension} ({code}). Tried: {tried}. Not tried: {other}"
             )
             return Message("path.dimension_untried", template, words)
-        template = "{file} line {line} branches on a size ({code}). Tried: {tried}. Not tried: {other}"
+        template = "{place} branches on a size ({code}). Tried: {tried}. Not tried: {other}"
         return Message("path.size_untried", template, words)
     if len(guard.taken) == 1:
         words |= {"side": str(*guard.taken), "other": str(not {*guard.taken}.pop())}
         if sized:
-            template = "{file} line {line} branches on sizes ({code}). Tried: {side}. Not tried: {other}"
+            template = "{place} branches on sizes ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.sizes_untried", template, words)
         elif guard.kind is GuardKind.RANDOM:
-            template = "{file} line {line} branches on a random number ({code}). Tried: {side}. Not tried: {other}"
+            template = "{place} branches on a random number ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.random_untried", template, words)
         else:
-            template = "{file} line {line} branches on values of a tensor ({code}). Tried: {side}. Not tried: {other}"
+            template = "{place} branches on values of a tensor ({code}). Tried: {side}. Not tried: {other}"
             made = Message("path.value_untried", template, words)
         return made
-    template = "{file} line {line} reads values of a tensor ({code}): which branches follow from them is not known"
+    template = "{place} reads values of a tensor ({code}): which branches follow from them is not known"
     return Message("path.unknown", template, words)
 
 

@@ -329,6 +329,7 @@ def watched(guards: Guards | None, run: Callable[[Guards | None], Result]) -> Re
     return result
 
 
+frame_of_caller: Callable[[int], FrameType] = sys._getframe  # pyright: ignore[reportPrivateUsage]
 _watches: list["_Watch"] = []
 """The forwards that are watched; the innermost last."""
 
@@ -392,7 +393,7 @@ class _Watch(TorchFunctionMode):
         if isinstance(result, torch.Tensor):
             self._follow(name, args, kwargs, (result,))
         elif type(result) is torch.Size:
-            if _is_the_models(sys._getframe(1).f_code):
+            if _is_the_models(frame_of_caller(1).f_code):
                 return torch.Size(self._sized(args[0], number, size) for number, size in enumerate(result))
         elif result is None:
             if name == "__setitem__":
@@ -400,11 +401,11 @@ class _Watch(TorchFunctionMode):
         elif type(result) in (tuple, list) and result and isinstance(result[0], torch.Tensor):
             self._follow(name, args, kwargs, result)
         elif name in TRUTHS or name in CONVERSIONS:
-            frame = sys._getframe(1)
+            frame = frame_of_caller(1)
             while frame.f_code.co_filename in BETWEEN and frame.f_back is not None:
                 frame = frame.f_back
             self._told(name, args, result, frame)
-        elif name in ("size", "numel", "nelement", "item", "tolist") and _is_the_models(sys._getframe(1).f_code):
+        elif name in ("size", "numel", "nelement", "item", "tolist") and _is_the_models(frame_of_caller(1).f_code):
             if name in ("item", "tolist"):
                 return self._valued(args[0], name, result)
             dim = args[1] if len(args) > 1 else kwargs.get("dim", -1)
@@ -428,18 +429,17 @@ class _Watch(TorchFunctionMode):
                     delattr(args[0], MARK)
             return
         for one in results:
-            if id(one) not in self._inputs:
+            if not any(one is given for given in args):  # what is only passed on may be the user's own
                 setattr(one, MARK, origin)
 
     def _origin(self, args: Any, kwargs: Any) -> int:
         origin = CONSTANT
         for one in (*args, *kwargs.values()) if kwargs else args:
-            kind = type(one)
             if isinstance(one, torch.Tensor):
                 origin = max_origin(origin, self._origin_of(one))
-            elif kind in WATCHED or kind is np.ndarray:
+            elif type(one) in WATCHED or type(one) is np.ndarray:
                 return GIVEN
-            elif kind in (tuple, list):
+            elif type(one) in (tuple, list):
                 origin = max_origin(origin, self._origin(one, {}))
             if origin == GIVEN:
                 return origin
@@ -624,7 +624,7 @@ def _comparing(symbol: str, compare: Callable[[Any, Any], Any], own: Callable[[A
             return own(self, other)
         result = compare(_plain(self), _plain(other))
         if _watches:
-            _watches[-1].compared(self, symbol, other, result, sys._getframe(1))
+            _watches[-1].compared(self, symbol, other, result, frame_of_caller(1))
         return result
 
     return method
@@ -644,13 +644,25 @@ def _computing(name: str, compute: Callable[[Any, Any], Any], own: Callable[[Any
 
 
 def _changing(change: Callable[..., Any]) -> Any:
-    return lambda self, *rest: _as_watched(change(_plain(self), *rest), self.origin)
+    def method(self: Any, *rest: Any) -> Any:
+        return _as_watched(change(_plain(self), *rest), self.origin)
+
+    return method
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    plain = _plain(self)
+    return cast("type[Any]", type(plain)), (plain,)
+
+
+def _deeply(self: Any, _memo: Any) -> Any:
+    return _plain(self)
 
 
 def _converting(convert: Callable[[Any], Any]) -> Any:
     def method(self: Any) -> Any:
         result = convert(self)
-        if _watches and _is_the_models((frame := sys._getframe(1)).f_code):
+        if _watches and _is_the_models((frame := frame_of_caller(1)).f_code):
             _watches[-1].converted(result, self.origin, frame)
         return result
 
@@ -660,7 +672,7 @@ def _converting(convert: Callable[[Any], Any]) -> Any:
 def _truth(self: Any) -> bool:
     result = _plain(self) != 0
     if _watches:
-        _watches[-1].compared(self, "bool", 0, result, sys._getframe(1))
+        _watches[-1].compared(self, "bool", 0, result, frame_of_caller(1))
     return result
 
 
@@ -669,9 +681,9 @@ for kind, base in ((WatchedInt, int), (WatchedFloat, float)):
         "__bool__": _truth,
         "__hash__": base.__hash__,
         "__round__": _changing(round),
-        "__reduce__": lambda self: (type(_plain(self)), (_plain(self),)),
+        "__reduce__": _reduced,
         "__copy__": _plain,
-        "__deepcopy__": lambda self, _memo: _plain(self),
+        "__deepcopy__": _deeply,
         "__int__": _converting(base.__int__),
         "__float__": _converting(base.__float__),
     }
@@ -816,7 +828,7 @@ class _State:
                     self._keep.append(value)
                 elif id(value) not in seen and is_plain(value):
                     seen.add(id(value))
-                    self._owners.append((path, f"{name}.", vars(value)))
+                    self._owners.append((path, f"{name}.", value.__dict__))
         self._before = [_snapshot(own) for _, _, own in self._owners]
         self._python = random.getstate()
         self._numpy = np.random.get_state(legacy=False)

@@ -87,6 +87,26 @@ def test_a_side_that_cannot_be_tried_is_told() -> None:
     ]
 
 
+def test_a_side_that_only_some_modules_took_is_told_with_the_others() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small, self.large = Branching(nets.wide), Branching(nets.wide)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.large(x.repeat(1, 1, 8, 8)).mean() + self.small(x)
+
+    line = nets.wide.__code__.co_firstlineno + 2
+    assert Searched(Two(), (torch.randn(1, 3, 8, 8),), most=0).told == [
+        f"branching_nets.py line {line} in large branches on a size (if x.shape[-1] > 16:). "
+        "Tried: 64. Not tried: 16 or less",
+        f"branching_nets.py line {line} in small branches on the size of dimension 3 (if x.shape[-1] > 16:). "
+        "Tried: 8. Not tried: above 16",
+    ]
+    found = Searched(Two(), (torch.randn(1, 3, 8, 8),))
+    assert found.told == [] and "size 2 in dimension 2 and 3" in found.names
+
+
 def test_values_that_nothing_reaches_are_told() -> None:
     found = searched(nets.impossible)
     assert found.paths == [] and [one.partition(" branches")[2] for one in found.told] == [
@@ -132,6 +152,25 @@ class Text(nn.Module):
         if input_ids.max() < 1:
             h = h.roll(1, -1)
         return self.out(h)
+
+
+class Behind(Text):
+    """A branch that only unpadded text comes to, and another way for one token."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        h = self.embed(input_ids)
+        if attention_mask.all() and input_ids.shape[1] > 30:
+            h = h.flip(-1)
+        return self.out(h)
+
+
+def test_a_branch_behind_another_is_found() -> None:
+    ids, mask = torch.arange(1, 21).view(2, 10), torch.ones(2, 10, dtype=torch.long)
+    mask[1, 7:] = 0
+    found = Searched(Behind(), {"input_ids": ids, "attention_mask": mask})
+    assert "full masks" in found.names
+    assert "full masks, size 31 in dimension 1 of attention_mask, input_ids" in found.names
+    assert found.told == []
 
 
 def test_text_is_made_longer_padded_and_of_other_ids() -> None:

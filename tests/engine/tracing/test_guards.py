@@ -6,6 +6,7 @@ import math
 import pickle
 import random
 import sys
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -170,9 +171,12 @@ def struct_of(size: int) -> bool:
     return struct.pack("i", size) == struct.pack("i", 8)
 
 
-@torch.jit.script
-def scripted(x: torch.Tensor, size: int) -> torch.Tensor:
+def _larger(x: torch.Tensor, size: int) -> torch.Tensor:
     return x * size if size > 3 else x
+
+
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    scripted = torch.jit.script(_larger)
 
 
 def test_a_function_that_takes_no_other_ints_gets_plain_ones() -> None:
@@ -216,6 +220,12 @@ def test_nothing_stays_behind() -> None:
     assert not guards.found()
     assert torch.overrides._get_current_function_mode() is None
     assert sys.getrefcount(guards) < 4
+
+
+def test_what_is_passed_on_is_not_written_on() -> None:
+    model = Branching(lambda net, x: net.a(x.to(x.device)) + net.b.bias.to(x.device).contiguous()[:, None, None]).eval()
+    seen(model, X)
+    assert not any(vars(one) for one in (X, *model.parameters(), *model.buffers()))
 
 
 def test_a_value_in_a_list_and_a_constant_beside_it() -> None:
