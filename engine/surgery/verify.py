@@ -272,12 +272,12 @@ class Comparison:
     def other_inputs(self) -> None:
         """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
         made: Check | None = None
-        case = self._other_case()
-        plain: Run | Phrase = ""
+        case, plain = self._other_case(), None
         for level in LEVELS:
             name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
             for factor in (LARGER, 1.0):
-                case = replace(case, calls=[*self._calls[:-1], rescaled(self._calls[-1], factor)], level=level)
+                calls: Calls = [*self._calls[:-1], rescaled(self._calls[-1], factor)]
+                case = replace(case, calls=calls, level=level)
                 # What a removal changes shows in the first call; the masked run is of all of them.
                 plain = self._tried(replace(case, calls=case.calls[:1]))
                 if isinstance(plain, Run) and plain.finite:
@@ -506,7 +506,7 @@ class Comparison:
         return None
 
     def _compared(self, name: str, case: _Case, plain: Run, tolerance: float) -> Check | None:
-        """Both models on a case; None where what is left of the original gives numbers that are not finite.
+        """Both models on a case; None where the original gives numbers that are not finite in one of its calls.
 
         Args:
             name: Of the comparison.
@@ -516,7 +516,7 @@ class Comparison:
         """
         trail = Trail()
         reference = self._run(case, masked=True, seen=trail.keep)
-        if not reference.finite:
+        if not reference.finite and not self._run(case).finite:
             return None
         effect = worst_difference(reference.outputs[: len(plain.outputs)], plain.outputs)
         try:
