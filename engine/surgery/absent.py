@@ -126,6 +126,31 @@ def _padded(func: Any, given: Given) -> Any:
     return result.masked_fill(_absent(source).all(axes, keepdim=True), NAN) if axes else result
 
 
+def _unpooled(func: Any, given: Given) -> Any:
+    """What lies between the places of an absent channel is absent with it."""
+    source = given["self"]
+    space = tuple(range(source.dim() - len(given["output_size"]), source.dim()))
+    return _again(func, given).masked_fill(_absent(source).all(space, keepdim=True), NAN)
+
+
+def _scattered(func: Any, given: Given) -> Any:
+    """An absent slice that is written into a whole one leaves all of it absent."""
+    result, source, axis = _again(func, given), given.get("src"), given["dim"]
+    if source is None or not _holds_absent(source) or not 0 < source.dim() == result.dim():
+        return result
+    absent = _absent(source).all(axis, keepdim=True)
+    whole = list(result.shape)
+    whole[axis] = 1
+    return result.masked_fill_(absent, NAN) if list(absent.shape) == whole else result
+
+
+def _converted(func: Any, given: Given) -> Any:
+    """A whole number or a flag cannot say that it is absent; what it stands for is a place that exists."""
+    dtype = given["dtype"]
+    whole = dtype is not None and not (dtype.is_floating_point or dtype.is_complex)
+    return (_zeros if whole else _again)(func, given)
+
+
 def _grouped(func: Any, given: Given) -> Any:
     """As a product of each expert's rows."""
     rows, stack = given["self"], given["mat2"]
@@ -274,6 +299,9 @@ RULES: dict[str, Rule] = {
     "aten.addmv": _product("mat", "vec"),
     "aten.dot": _product("self", "tensor"),
     "aten.constant_pad_nd": _padded,
+    **{f"aten.max_unpool{n}d": _unpooled for n in (2, 3)},
+    **{f"aten.{n}{end}": _scattered for n in ("scatter", "scatter_add", "scatter_reduce") for end in ("", "_")},
+    "aten._to_copy": _converted,
     "aten._grouped_mm": _grouped,
     "aten.topk": _largest,
     **{f"aten.{n}": _convolution for n in ("convolution", "_convolution")},
