@@ -24,8 +24,9 @@ def randomise(model: nn.Module, level: str) -> None:
         if tensor.is_floating_point():
             # What a buffer holds (a variance, a frequency) keeps its sign; a mean of zeros becomes one that counts.
             factor = 1.0 + _reach(level) * _uniform(tensor, -1.0, 1.0, generator)
-            mean = factor - 1.0 if name.endswith("running_mean") else torch.zeros_like(factor)
-            tensor.data = (tensor.data.cpu() * factor + mean).to(tensor.device, tensor.dtype)
+            draw = tensor.data.cpu() * factor  # sparse where the buffer is
+            draw = draw + factor - 1.0 if name.endswith("running_mean") else draw
+            tensor.data = draw.to(tensor.device, tensor.dtype)
 
 
 def _reach(level: str) -> float:

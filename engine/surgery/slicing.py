@@ -56,7 +56,7 @@ def slice_tensor(tensor: torch.Tensor, keeps: Kept, blank: bool = False) -> torc
         if kept is not None:
             index = torch.from_numpy(kept)
             cut = cut.index_select(dim, index if cut.is_cpu else index.to(cut.device))
-    return cut.clone() if cut.data_ptr() == tensor.data_ptr() else cut
+    return cut.clone() if all(kept is None for kept in keeps) else cut
 
 
 def give(source: nn.Module, target: nn.Module, analysis: Analysis, keeps: Keeps) -> None:
