@@ -8,7 +8,7 @@ from . import reasons
 from .idle import keep_idle
 from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
-from .rules import RULES, Context, elementwise, routing
+from .rules import RULES, Context, elementwise, quantised, routing
 from .rules.recurrent import tie_units
 
 
@@ -21,8 +21,10 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
         training: A run in training mode: what only that uses is understood from it.
     """
     context = Context(record, Labels())
+    zero_points = quantised.zero_points(record)
     for source in record.sources:
-        context.dims[source.value] = _source_dims(context.labels, source.shape, source.floating)
+        numbers = source.floating or source.value in zero_points
+        context.dims[source.value] = _source_dims(context.labels, source.shape, numbers)
         context.parameters.add(source.value)
     idle, alive = list[FixedLabels](), list[LabelArray]()
     used = _statements(context, token, idle, alive)
@@ -111,9 +113,9 @@ def unknown(context: Context) -> None:
     labels.fix(np.concatenate([dim.ravel() for dim in touched]), reasons.no_rule(call.op), call.module)
 
 
-def _source_dims(labels: Labels, shape: tuple[int, ...], floating: bool) -> Dims:
+def _source_dims(labels: Labels, shape: tuple[int, ...], numbers: bool) -> Dims:
     dims: list[Dim] = [labels.new(size) if size > 1 else None for size in shape]
-    if not floating:
+    if not numbers:
         for dim in dims:
             labels.fix(dim, reasons.not_floating(), "")
     return dims

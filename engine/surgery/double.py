@@ -29,7 +29,15 @@ class Double(TorchDispatchMode):
                 kwargs["dtype"] = torch.float64
         if func is torch.ops.aten._grouped_mm.default and args[0].dtype is torch.float64:
             return _grouped_mm(*args, **kwargs)
+        if func in DISTANCES and args[0].dtype is torch.float64 and (len(args) < 3 or args[2] == 2.0):
+            return torch.ops.aten._cdist_forward.default(*args[:2], 2.0, WITHOUT_PRODUCTS)
         return func(*args, **kwargs)
+
+
+DISTANCES = (torch.ops.aten._euclidean_dist.default, torch.ops.aten._cdist_forward.default)
+"""Roots of differences of products, of which half the digits are left where a distance is near zero."""
+WITHOUT_PRODUCTS = 2
+"""The mode of `cdist` that subtracts first."""
 
 
 def _grouped_mm(rows: torch.Tensor, stack: torch.Tensor, offs: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:

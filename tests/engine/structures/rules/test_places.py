@@ -39,8 +39,8 @@ class SegNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x, first = F.max_pool2d(torch.tanh(self.down1(x)), 2, return_indices=True)
         x, second = F.max_pool2d(torch.tanh(self.down2(x)), 2, return_indices=True)
-        x = torch.tanh(self.up2(F.max_unpool2d(x, second, 2)))
-        return self.end(torch.tanh(self.up1(F.max_unpool2d(x, first, 2))))
+        x = torch.tanh(self.up2(F.max_unpool2d(x, second, [2, 2])))
+        return self.end(torch.tanh(self.up1(F.max_unpool2d(x, first, [2, 2]))))
 
 
 def normed(x: torch.Tensor) -> torch.Tensor:
@@ -50,12 +50,12 @@ def normed(x: torch.Tensor) -> torch.Tensor:
 
 def unpooled(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     _, where = F.max_pool2d(places.unflatten(2, (8, 8)), 2, return_indices=True)
-    return normed(F.max_unpool2d(F.avg_pool2d(values.unflatten(2, (8, 8)), 2), where, 2).flatten(2))
+    return normed(F.max_unpool2d(F.avg_pool2d(values.unflatten(2, (8, 8)), 2), where, [2, 2]).flatten(2))
 
 
 def unpooled_in_depth(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     _, where = F.adaptive_max_pool3d(places.unflatten(2, (4, 4, 4)), 2, return_indices=True)
-    return F.max_unpool3d(F.avg_pool3d(values.unflatten(2, (4, 4, 4)), 2), where, 2).flatten(2).cumsum(2)
+    return F.max_unpool3d(F.avg_pool3d(values.unflatten(2, (4, 4, 4)), 2), where, [2, 2, 2]).flatten(2).cumsum(2)
 
 
 def scattered(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
