@@ -290,7 +290,8 @@ def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
             counts = Counter(why.ravel().tolist())
             for reason in sorted(counts.keys() - {-1}):
                 known = reason < len(statements)
-                message = statements[reason].reason if known else reasons.conflict()
+                unsaid = reasons.conflict() if reason == len(statements) else reasons.all_or_none()
+                message = statements[reason].reason if known else unsaid
                 module = statements[reason].module if known else source.module
                 found.append(Fixed(number, dim, counts[reason], message, module))
     return found

@@ -26,6 +26,8 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
         numbers = source.floating or source.value in zero_points
         context.dims[source.value] = _source_dims(context.labels, source.shape, numbers)
         context.parameters.add(source.value)
+        if source.parameter:
+            context.labels.axes += [dim for dim in context.dims[source.value] if dim is not None]
     idle, alive = list[FixedLabels](), list[LabelArray]()
     used = _statements(context, token, idle, alive)
     if training is not None:

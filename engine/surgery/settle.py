@@ -1,8 +1,10 @@
-"""The analysis that holds: half of everything is cut on trial; what no repair brings to run is fixed, with the reason.
+"""The analysis that holds: half of everything is cut on trial, and half of each set of a kind alone.
 
 So that what the window offers can be cut. An analysis alone knows the operators; only a trial knows the model's code.
+What no repair brings to run is fixed, with the reason.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -24,6 +26,8 @@ from .protocol import Edits
 
 ROUNDS = 8
 """How often an analysis is made anew without what was refused, before all that is left is."""
+ENOUGH = 4
+"""Of how many sets that are alike none can go alone, before the others are taken to be so too."""
 Sets = tuple[CoupledSet, ...]
 
 
@@ -51,10 +55,13 @@ def settle(
     make = understand(seen, name, token)
     analysis = make({})
     refused: dict[str, Message] = {}
+    tried: set[str] = set()
     for _ in range(ROUNDS):
         yield Progress("Cutting half on trial", 2, 3)
         trials = _Trials(model, analysis, inputs)
         found = yield from _refused(trials, token)
+        if not found:
+            found = yield from _refused_alone(trials, tried, token)
         if not found:
             analysis = trials.analysis
             break
@@ -108,6 +115,13 @@ class _Trials:
         if keys not in self.made:
             self.made[keys] = self._fails(_half(self.analysis, chosen))
         return self.made[keys]
+
+    def fails_alone(self, one: CoupledSet) -> _Failure | None:
+        """None when any half of a set can go by itself: a random one, as plans know no order."""
+        mask = self.analysis.empty()
+        places = np.random.default_rng(0).permutation(one.count)[: max(one.count // 2, one.kind is Kind.BLOCK)]
+        mask[one.first + places] = True
+        return self._fails(balanced(self.analysis, mask))
 
     def _fails(self, mask: Mask) -> _Failure | None:
         """None when the cut runs as predicted, else where it does not."""
@@ -164,6 +178,50 @@ def _run_together(
     for part in trials.parts(others, failure):
         good = yield from _run_together(trials, good, part, refused, token)
     return good
+
+
+def _refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[dict[str, Message]]:
+    """What cannot go by itself though it can with all others: of sets that are alike one is tried, all where it fails.
+
+    Args:
+        trials: All together can go.
+        tried: Keys of sets that could go alone in an earlier analysis; gets those of this one.
+        token: Stops the job.
+    """
+    refused: dict[str, Message] = {}
+    alike: dict[tuple[Kind, frozenset[tuple[str, int]]], list[CoupledSet]] = {}
+    for one in trials.analysis.sets:
+        alike.setdefault(_likeness(trials.analysis, one), []).append(one)
+    for number, group in enumerate(alike.values()):
+        check(token)
+        progress = {"number": number + 1, "count": len(alike)}
+        yield Progress(
+            Message("progress.alone", "Cutting sets alone on trial: kind {number} of {count}", progress), 2, 3
+        )
+        failures = list[_Failure]()
+        for place, one in enumerate(group):
+            if place and not failures:
+                break  # the others are as the first, which can go
+            if place == len(failures) == ENOUGH:
+                refused |= {other.key: reasons.unrepaired(failures[0].text) for other in group[place:]}
+                break
+            failure = None if one.key in tried else trials.fails_alone(one)
+            if failure is None:
+                tried.add(one.key)
+            else:
+                failures.append(failure)
+                refused[one.key] = reasons.unrepaired(failure.text)
+    return refused
+
+
+def _likeness(analysis: Analysis, one: CoupledSet) -> tuple[Kind, frozenset[tuple[str, int]]]:
+    """What sets of repeated layers share: their kind, and names without the numbers in them."""
+    touched = ((analysis.tensors[tensor].name, dim) for tensor, dim in one.touches)
+    named = touched if one.touches else [(one.name, one.dim)]
+    return one.kind, frozenset((NUMBER.sub("#", name), dim) for name, dim in named)
+
+
+NUMBER = re.compile(r"\d+")
 
 
 def _by_kind(sets: Collection[CoupledSet]) -> tuple[Sets, Sets]:

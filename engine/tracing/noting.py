@@ -87,7 +87,8 @@ class Recorder(TorchDispatchMode):
         if known.name == "aten.lift_fresh":
             arguments["constant"] = _constant(args[0])
         if known.name in ("aten.as_strided", "aten.as_strided_"):
-            arguments["strides"] = list(args[0].stride())  # what the new ones mean depends on those before
+            # What the new ones mean depends on those before.
+            arguments["strides"], arguments["sizes"] = list(args[0].stride()), list(args[0].shape)
         result = func(*args, **kwargs) if self._execute is None else self._execute(func, args, kwargs)
         if isinstance(result, torch.Tensor):
             numbers: tuple[int, ...] = (self.number(result),)
