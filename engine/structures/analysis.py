@@ -16,6 +16,7 @@ from .parts import (
     NOTHING_KNOWN,
     Activations,
     Bundle,
+    Constant,
     Constraint,
     Counting,
     CoupledSet,
@@ -38,6 +39,7 @@ __all__ = [
     "Activations",
     "Analysis",
     "Bundle",
+    "Constant",
     "Constraint",
     "Counting",
     "CoupledSet",
@@ -89,6 +91,7 @@ class Analysis:
         sizes: (module, "groups", "heads" or "repeats" (of a key), axis, repeats): counts that modules remember; the
             count is the kept size of the axis divided by repeats.
         literals: Sizes and scales written in forwards.
+        constants: Tensors of the code's own, where forwards combine them with others.
         outputs: Paths of the outputs that count, () for the default (`tracing.reading.answers_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
         weightless: The run knew shapes only, and so does the audit of a cut model.
@@ -120,6 +123,7 @@ class Analysis:
     block_calls: tuple[tuple[int, int, int], ...] = ()
     sizes: tuple[tuple[str, str, int, int], ...] = ()
     literals: tuple[Literal, ...] = ()
+    constants: tuple[Constant, ...] = ()
     outputs: tuple[str, ...] = ()
     trained: bool = False
     weightless: bool = False

@@ -15,8 +15,8 @@ PASSING = frozenset(
     f"aten.{name}"
     for name in (
         "view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze",
-        "expand", "select", "slice", "split", "split_with_sizes", "unbind", "clone", "copy_", "detach", "alias",
-        "contiguous", "_to_copy", "empty", "empty_like", "new_empty", "empty_strided", "arange",
+        "expand", "select", "index_select", "slice", "split", "split_with_sizes", "unbind", "clone", "copy_", "detach",
+        "alias", "contiguous", "_to_copy", "empty", "empty_like", "new_empty", "empty_strided", "arange",
     )
 )  # fmt: skip
 """Operators that only pass numbers on: torch takes one or another of them by the layout of its operands."""

@@ -1,10 +1,13 @@
 """Walk over a record and let every operator's rule say which labels are equal."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..jobs import CancelToken, check
 from ..tracing.record import Record
 from . import reasons
+from .constants import Constants
 from .idle import keep_idle
 from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
@@ -32,6 +35,8 @@ def walk(record: Record, token: CancelToken, training: Record | None = None) -> 
     used = _statements(context, token, idle, alive)
     if training is not None:
         # The same parameters, so the same labels; structures are named and costs are counted by the main run.
+        # Constants that only training uses have no place in the analysis where they could be cut.
+        training = replace(training, handed=())
         other = Context(training, context.labels, producers=context.producers, sizes=context.sizes)
         for source, same in zip(record.sources, training.sources, strict=True):
             other.dims[same.value] = context.dims[source.value]
@@ -59,10 +64,12 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
         n for n, (live, runs) in enumerate(zip(matters.live, matters.idle, strict=True)) if not (live or runs)
     )
     touched = set[int]()
+    constants = Constants(context)
     for number, call in enumerate(record.calls):
         if number % 256 == 0:
             check(token)
         context.number = number
+        constants.before(number)
         for value in call.refs():
             context.dims.setdefault(value, [None] * len(record.shapes[value]))
         if matters.live[number] or matters.idle[number]:
@@ -75,6 +82,7 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
             spare = call.outputs if call.flops else set(call.outputs) - matters.read
             made = [d for value in spare for d in context.dims[value] if d is not None]
             idle += [FixedLabels(d.ravel(), reasons.unused(), call.module) for d in made]
+    constants.finish()
     if idle:
         alive += [d for value in touched for d in context.dims[value] if d is not None]
     for value in record.outputs:

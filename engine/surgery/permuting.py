@@ -3,12 +3,16 @@
 It tests the analysis itself: no surgery, no zeros, and it goes through every normalisation.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from ..structures.analysis import Analysis, Kind, Mask
+from . import runtime
+from .slicing import sliced_constants
 
 
 def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> None:
@@ -23,6 +27,9 @@ def permute(model: nn.Module, analysis: Analysis, before: Mask, chosen: Mask, rn
     """
     order = _orders(analysis, before, chosen, rng)
     gone = analysis.removed_positions(before)
+    start = analysis.axis_start
+    taken_of = [order[a:b][~gone[a:b]] - a for a, b in pairwise(start)]
+    runtime.apply_edits(model, {"constants": list(sliced_constants(analysis, taken_of))})
     tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
     tensors.update(model.named_buffers())
     for info in analysis.tensors:

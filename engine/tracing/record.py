@@ -96,6 +96,29 @@ class FunctionCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Handed:
+    """A constant that a module's own forward hands to a torch function together with other tensors.
+
+    Attributes:
+        module: Path of the module.
+        site: Where in the code (`surgery.runtime.call_site`).
+        number: It was the module's k-th call from there.
+        where: Place among the arguments ("1", "0.2", "other").
+        value: The constant.
+        first: First operator call inside.
+        last: Behind the last one.
+    """
+
+    module: str
+    site: str
+    number: int
+    where: str
+    value: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A parameter or buffer: canonical name, tied names, owner and what it is."""
 
@@ -127,6 +150,9 @@ class Record:
         weightless: The run knew shapes only (`shapes.py`).
         dtypes: Type of each value's elements ("float32").
         ends: How many calls had been made when each value's tensor was freed, -1 where it outlived the run.
+        constants: Values that depend on no input, parameter, buffer or random number: what the code makes of numbers,
+            plain tensors of modules, globals.
+        handed: Where these meet other tensors.
     """
 
     calls: tuple[Call, ...]
@@ -143,6 +169,8 @@ class Record:
     weightless: bool = False
     dtypes: tuple[str, ...] = ()
     ends: tuple[int, ...] = ()
+    constants: frozenset[int] = frozenset()
+    handed: tuple[Handed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

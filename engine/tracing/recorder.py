@@ -79,6 +79,8 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         weightless=run.weightless,
         dtypes=tuple(recorder.dtypes),
         ends=tuple(recorder.ends),
+        constants=frozenset(recorder.constants),
+        handed=tuple(recorder.handed),
     )
 
 
@@ -173,7 +175,8 @@ def _run(
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
     recorder = Recorder(weightless, briefly)
     (recorder.weigh if briefly else recorder.note_sources)(model)
-    functions = Functions(recorder.stack, recorder.functions, recorder.number) if watched else None
+    recorder.inputs = frozenset(id(t) for t in tensors_of(given))
+    functions = Functions(recorder, constants=not briefly) if watched else None
     with quiet_forward(model, training), listening(model, recorder, functions), recorder, functions or nullcontext():
         try:
             return _Run(recorder, given, call(model, given), None, weightless)

@@ -40,7 +40,7 @@ def test_the_folder_holds_weights_shapes_loader_and_readme(pytorch_export):
     assert exported.difference == 0.0 and exported.bytes == sum(p.stat().st_size for p in folder.iterdir())
     document = json.loads((folder / "shapes.json").read_text())
     assert document["schema"] == 1 and document["shapes"]["conv.weight"] == [6, 3, 3, 3]
-    assert set(document["edits"]) == {"blocks", "attributes", "attention", "literals", "slices"}
+    assert set(document["edits"]) == {"blocks", "attributes", "attention", "literals", "constants", "slices"}
 
 
 def test_the_code_of_the_readme_loads_the_model_without_secateur(pytorch_export):
