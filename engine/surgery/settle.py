@@ -1,9 +1,11 @@
-"""The analysis that holds: half of everything is cut on trial, and half of each set of a kind alone.
+"""The analysis that holds: half of everything is cut on trial, and half of some sets without the others.
 
 So that what the window offers can be cut. An analysis alone knows the operators; only a trial knows the model's code.
 What no repair brings to run is fixed, with the reason.
 """
 
+import itertools
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -116,11 +118,12 @@ class _Trials:
             self.made[keys] = self._fails(_half(self.analysis, chosen))
         return self.made[keys]
 
-    def fails_alone(self, one: CoupledSet) -> _Failure | None:
-        """None when any half of a set can go by itself: a random one, as plans know no order."""
-        mask = self.analysis.empty()
-        places = np.random.default_rng(0).permutation(one.count)[: max(one.count // 2, one.kind is Kind.BLOCK)]
-        mask[one.first + places] = True
+    def fails_at_random(self, *chosen: CoupledSet) -> _Failure | None:
+        """None when any half of each of these can go, as plans know no order, and all of the blocks."""
+        mask, rng = self.analysis.empty(), np.random.default_rng(0)
+        for one in chosen:
+            places = rng.permutation(one.count)[: max(one.count // 2, one.kind is Kind.BLOCK)]
+            mask[one.first + places] = True
         return self._fails(balanced(self.analysis, mask))
 
     def _fails(self, mask: Mask) -> _Failure | None:
@@ -181,36 +184,50 @@ def _run_together(
 
 
 def _refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[dict[str, Message]]:
-    """What cannot go by itself though it can with all others: of sets that are alike one is tried, all where it fails.
+    """What cannot go without all others.
+
+    Of sets that are alike one stands for all. Each is cut in half of a few trials, so that for any two of them there is
+    a trial of the one without the other; those of a trial that fails are tried alone, and the sets that are like them.
 
     Args:
         trials: All together can go.
-        tried: Keys of sets that could go alone in an earlier analysis; gets those of this one.
+        tried: Keys of sets that could go in an earlier analysis; gets those of this one.
         token: Stops the job.
     """
-    refused: dict[str, Message] = {}
     alike: dict[tuple[Kind, frozenset[tuple[str, int]]], list[CoupledSet]] = {}
     for one in trials.analysis.sets:
         alike.setdefault(_likeness(trials.analysis, one), []).append(one)
-    for number, group in enumerate(alike.values()):
+    groups = [group for group in alike.values() if group[0].key not in tried]
+    count = next(n for n in itertools.count(1) if math.comb(n, n // 2) >= len(groups))
+    codes = itertools.combinations(range(count), max(1, count // 2))
+    coded = list(zip(groups, codes, strict=False))
+    refused: dict[str, Message] = {}
+    for number in range(count if groups else 0):
         check(token)
-        progress = {"number": number + 1, "count": len(alike)}
-        yield Progress(
-            Message("progress.alone", "Cutting sets alone on trial: kind {number} of {count}", progress), 2, 3
-        )
-        failures = list[_Failure]()
-        for place, one in enumerate(group):
-            if place and not failures:
-                break  # the others are as the first, which can go
-            if place == len(failures) == ENOUGH:
-                refused |= {other.key: reasons.unrepaired(failures[0].text) for other in group[place:]}
-                break
-            failure = None if one.key in tried else trials.fails_alone(one)
-            if failure is None:
-                tried.add(one.key)
-            else:
-                failures.append(failure)
-                refused[one.key] = reasons.unrepaired(failure.text)
+        words = {"number": number + 1, "count": count}
+        told = Message("progress.alone", "Cutting some sets without others on trial: {number} of {count}", words)
+        yield Progress(told, 2, 3)
+        chosen = [group for group, code in coded if number in code]
+        if trials.fails_at_random(*(group[0] for group in chosen)) is not None:
+            for group in chosen:
+                check(token)
+                refused |= _refused_alike(trials, group)
+    if not refused:
+        tried.update(group[0].key for group in groups)
+    return refused
+
+
+def _refused_alike(trials: _Trials, group: Sequence[CoupledSet]) -> dict[str, Message]:
+    """Those of sets that are alike that cannot go alone: none if the first can, all if the first few cannot."""
+    refused: dict[str, Message] = {}
+    for number, one in enumerate(group):
+        if number == len(refused) == ENOUGH:
+            return dict.fromkeys((other.key for other in group), refused[group[0].key])
+        failure = trials.fails_at_random(one)
+        if failure is None and not number:
+            break
+        if failure is not None:
+            refused[one.key] = reasons.unrepaired(failure.text)
     return refused
 
 

@@ -182,7 +182,7 @@ def test_sets_that_are_alike_are_tried_one_by_one_where_the_first_cannot_go_alon
                 raise ValueError("layers 0 and 1 differ")
             return super().forward(x)
 
-    assert refused(Paired()) == names(0, 1) and len(trials) <= 2 + DEPTH
+    assert refused(Paired()) == names(0, 1) and len(trials) <= 6 + DEPTH
 
 
 def test_operators_that_only_change_the_layout_are_no_difference() -> None:
