@@ -90,8 +90,8 @@ class SegNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x, first = F.max_pool2d(F.gelu(self.down1(x)), 2, return_indices=True)
         x, second = F.max_pool2d(F.gelu(self.down2(x)), 2, return_indices=True)
-        x = F.gelu(self.up2(F.max_unpool2d(x, second, 2)))
-        return self.end(F.gelu(self.up1(F.max_unpool2d(x, first, 2))))
+        x = F.gelu(self.up2(F.max_unpool2d(x, second, [2, 2])))
+        return self.end(F.gelu(self.up1(F.max_unpool2d(x, first, [2, 2]))))
 
 
 @toy(image())
