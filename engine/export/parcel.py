@@ -6,6 +6,7 @@ came without a source is pickled instead; such a parcel never leaves this machin
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,25 @@ def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     """Repairs of two cuts, one after the other. What a slice keeps is numbered as the cut before left it."""
     before = {tuple(edit[:2]): edit[2] for edit in earlier.get("slices", ())}
     within = [(n, d, [before[n, d][i] for i in kept] if (n, d) in before else kept) for n, d, kept in later["slices"]]
-    later = later | {"slices": within}
+    later = later | {"slices": within, "constants": _constants(earlier.get("constants", ()), later["constants"])}
     return {kind: [list(one) for one in merged(kind, earlier.get(kind, ()), later[kind])] for kind in PLACES}
+
+
+def _constants(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
+    """What the later cut keeps of constants, in the numbering of the original: at each place where it cuts any."""
+    found: dict[tuple[Any, ...], list[Any]] = {tuple(one[:4]): list(one[4]) for one in earlier}
+    places = {(path, site, where) for path, site, _, where, _ in later}
+    made = {place: dims for place, dims in found.items() if (place[0], place[1], place[3]) in places}
+    for path, site, call, where, dims in later:
+        calls = {place[2] for place in found if (place[0], place[1], place[3]) == (path, site, where)}
+        for number in {call} if call in calls or call >= 0 else {call, *calls}:
+            before = found.get((path, site, number, where)) or found.get((path, site, -1, where)) or []
+            known = {dim: (dim, size, kept) for dim, size, kept in before}
+            for dim, size, kept in dims:
+                whole = known.get(dim)
+                known[dim] = (dim, size, kept) if whole is None else (*whole[:2], [whole[2][i] for i in kept])
+            made[path, site, number, where] = list(known.values())
+    return [[*place, dims] for place, dims in made.items()]
 
 
 def _portable(spec: ModelSpec) -> ModelSpec:

@@ -36,6 +36,7 @@ def analysis_to_json(analysis: Analysis) -> bytes:
         block_calls=nothing,
         sizes=nothing,
         literals=nothing,
+        constants=nothing,
         stand_ins=nothing,
         known=NOTHING_KNOWN,
         activations=NOTHING_HELD,

@@ -17,6 +17,7 @@ from .parts import (
     NOTHING_KNOWN,
     Activations,
     Bundle,
+    Constant,
     Constraint,
     Counting,
     CoupledSet,
@@ -39,6 +40,7 @@ __all__ = [
     "Activations",
     "Analysis",
     "Bundle",
+    "Constant",
     "Constraint",
     "Counting",
     "CoupledSet",
@@ -91,6 +93,7 @@ class Analysis:
         sizes: (module, "groups", "heads" or "repeats" (of a key), axis, repeats): counts that modules remember; the
             count is the kept size of the axis divided by repeats.
         literals: Sizes and scales written in forwards.
+        constants: Tensors of the code's own, where forwards combine them with others.
         outputs: Paths of the outputs that were chosen to be preserved, () for the default
             (`tracing.reading.outputs_of`).
         trained: Some parameters work in training mode alone (auxiliary heads): a cut is verified there too.
@@ -125,6 +128,7 @@ class Analysis:
     block_calls: tuple[tuple[int, int, int], ...] = ()
     sizes: tuple[tuple[str, str, int, int], ...] = ()
     literals: tuple[Literal, ...] = ()
+    constants: tuple[Constant, ...] = ()
     outputs: tuple[str, ...] = ()
     trained: bool = False
     weightless: bool = False

@@ -13,6 +13,7 @@ from ..tracing.record import Kept
 from . import reasons
 from .analysis import (
     Analysis,
+    Constant,
     CoupledSet,
     Fixed,
     Kind,
@@ -53,6 +54,7 @@ def build(
     operators, costing = _operators(context, axes)
     steps = tuple(_steps(context, axes))
     literals = tuple(find_literals(context, axes, steps))
+    constants = tuple(_constants(context, axes))
     sizes = tuple(sorted(set(_sizes(context, axes))))  # the last to number axes: what follows counts them
     named, left_out = _refuse(context, name_sets(context, solution, axes, tensor_axes), refused)
     named, stay, counts, together = countable(context.labels.counted, named, solution, axes)
@@ -87,6 +89,7 @@ def build(
         block_calls=tuple((first_of_block[b.path], *calls) for b in blocks for calls in b.ranges),
         sizes=sizes,
         literals=literals,
+        constants=constants,
         outputs=record.chosen,
         weightless=record.weightless,
         stand_ins=tuple(StandIn(first_of_block[b.path], *stand_in) for b in blocks for stand_in in b.stand_ins),
@@ -114,6 +117,14 @@ def _sizes(context: Context, axes: Axes) -> Iterator[tuple[str, str, int, int]]:
     for module, what, dim in context.sizes:
         axis, repeats = axes.counted(dim) if what == "heads" else (axes.number(dim), 1)
         yield module, what, axis, repeats
+
+
+def _constants(context: Context, axes: Axes) -> Iterator[Constant]:
+    """Where the code's own tensors are combined with what may shrink."""
+    for one, dims in context.constants:
+        numbers = tuple(axes.number(dim) for dim in dims)
+        if max(numbers, default=-1) >= 0:
+            yield Constant(one.module, one.site, one.number, one.where, context.record.shapes[one.value], numbers)
 
 
 def _inside(block: Block, costing: Sequence[int]) -> Iterator[int]:
@@ -291,7 +302,8 @@ def _fixed(context: Context, solution: Solution) -> Sequence[Fixed]:
             counts = Counter(why.ravel().tolist())
             for reason in sorted(counts.keys() - {-1}):
                 known = reason < len(statements)
-                message = statements[reason].reason if known else reasons.conflict()
+                unsaid = reasons.conflict() if reason == len(statements) else reasons.all_or_none()
+                message = statements[reason].reason if known else unsaid
                 module = statements[reason].module if known else source.module
                 found.append(Fixed(number, dim, counts[reason], message, module))
     return found

@@ -93,6 +93,7 @@ class Labels:
         shared: Labels of which every index stands for several of a flat axis (key/value heads with their query heads).
         refined: (relation, relation, shift) of relations that got common factors (`refining.py`).
         apart: What code that runs for nobody takes apart.
+        axes: Labels of the axes of parameters, of each of which something stays.
         position: Index that each label stands for on the axis for which it was made.
     """
 
@@ -107,6 +108,7 @@ class Labels:
         self.shared: list[LabelArray] = []
         self.refined: set[tuple[int, int, int]] = set()
         self.apart: list[Apart] = []
+        self.axes: list[LabelArray] = []
         self._positions: list[LabelArray] = []
         self._repeated: list[tuple[LabelArray, Dims, Dims]] = []
         self._for_nothing: str | None = None

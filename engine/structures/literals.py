@@ -33,6 +33,12 @@ def find_literals(context: Context, axes: Axes, steps: Iterable[Step]) -> Iterat
                 once = once if repeats > 1 else -1
                 alone = axis not in shown and used
                 yield Literal(call.module, call.site, call.number, where, value, axis, free, repeats, once, alone)
+        if call.outputs and context.record.constants.issuperset(call.outputs):
+            # A constant is cut where it is used, so the code makes it as before.
+            sizes = {where for (where, _, _), dim in counted if axes.number(dim) >= 0}
+            for where, value, _ in call.given:
+                if where not in sizes and (where, value) not in _factors(call):
+                    yield Literal(call.module, call.site, call.number, where, value, -1)
         # What is computed for a check only may be another number by then.
         for where, value in _factors(call) if used else ():
             yield Literal(call.module, call.site, call.number, where, value, -1)

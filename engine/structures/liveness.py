@@ -50,7 +50,7 @@ def liveness(record: Record) -> Liveness:
     every = _needed(record, shared, changes, runs) if any(runs) else live
     read = {v for number, call in enumerate(record.calls) if every[number] for v in call.refs()}
     idle = tuple(one and not needed for one, needed in zip(every, live, strict=True))
-    return Liveness(tuple(live), idle, frozenset(read.union(record.outputs, record.handed)))
+    return Liveness(tuple(live), idle, frozenset(read.union(record.outputs, record.exposed)))
 
 
 def changed(call: Call) -> set[int]:

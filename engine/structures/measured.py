@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from ..tracing.record import Call
 from .parts import Step
 from .rules import attention
+from .script import changes_layout_only
 
 SAME = {
     "aten.addmm": "aten.mm",
@@ -34,6 +35,8 @@ def name_of(call: Call) -> str:
 def is_audited(call: Call) -> bool:
     """A call of an operator that is compared; scaling only where it is by a literal number."""
     name = name_of(call)
+    if changes_layout_only(call):
+        return False
     return name in PARTS or (name in AUDITED and (name not in ("aten.mul", "aten.div") or bool(scalars(call))))
 
 

@@ -294,6 +294,27 @@ class Literal:
     alone: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A tensor that no parameter, buffer or input makes, where a forward combines it with others: cut at that place.
+
+    Attributes:
+        module: Path of the module.
+        site: Place in its code (`surgery.runtime.call_site`).
+        number: It is the module's k-th call from there.
+        where: Place among the arguments.
+        shape: Its size in the original.
+        axes: Axis of each dimension, -1 where its size stays.
+    """
+
+    module: str
+    site: str
+    number: int
+    where: str
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+
+
 def inside(path: str, module: str) -> bool:
     """Whether a path is a module's or lies below it; everything lies in the model itself, ""."""
     return not module or path == module or path.startswith(f"{module}.")

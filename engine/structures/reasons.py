@@ -173,6 +173,23 @@ def conflict() -> Message:
     return Message("fixed.conflict", "The model splits this axis in two ways that do not fit together.")
 
 
+def constant(op: str) -> Message:
+    """Code that makes a tensor of numbers, or holds one that is neither parameter nor buffer."""
+    return Message(
+        "fixed.constant",
+        "{op} reads it together with a constant of the code, which cannot shrink. Register the constant as a buffer.",
+        {"op": op},
+    )
+
+
+def all_or_none() -> Message:
+    """Every index is tied to the next."""
+    return Message(
+        "fixed.all_or_none",
+        "The forward combines neighbouring indices of this axis, so all of them could only be removed together.",
+    )
+
+
 def not_floating() -> Message:
     """Integer and boolean buffers."""
     return Message("fixed.integer", "It holds whole numbers or flags, which are positions rather than weights.")

@@ -15,8 +15,8 @@ PASSING = frozenset(
     f"aten.{name}"
     for name in (
         "view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze",
-        "expand", "select", "slice", "split", "split_with_sizes", "unbind", "clone", "copy_", "detach", "alias",
-        "contiguous", "_to_copy", "empty", "empty_like", "new_empty", "empty_strided", "arange",
+        "expand", "select", "index_select", "slice", "split", "split_with_sizes", "unbind", "clone", "copy_", "detach",
+        "alias", "contiguous", "_to_copy", "empty", "empty_like", "new_empty", "empty_strided", "arange",
     )
 )  # fmt: skip
 """Operators that only pass numbers on: torch takes one or another of them by the layout of its operands."""
@@ -68,8 +68,17 @@ def operations(
                 return
             weighted.update(call.outputs)
         numbers = tuple(_numbers(call))
-        if call.op not in PASSING and (numbers or call.op not in PRODUCTS):
+        if call.op not in PASSING and not changes_layout_only(call) and (numbers or call.op not in PRODUCTS):
             yield Operation(call.op, call.module, numbers, number, number in dead)
+
+
+def changes_layout_only(call: Call) -> bool:
+    """An `as_strided` that leaves every element at its index: torch gives sizes of one other strides in this way."""
+    if call.op not in ("aten.as_strided", "aten.as_strided_"):
+        return False
+    sizes, steps = call.arguments["sizes"], zip(call.arguments["stride"], call.arguments["strides"], strict=False)
+    same = all(size == 1 or after == before for size, (after, before) in zip(sizes, steps, strict=False))
+    return call.arguments["size"] == sizes and same and not call.arguments["storage_offset"]
 
 
 def digest(record: Record) -> str:

@@ -24,7 +24,7 @@ class Solution:
     Attributes:
         component: [labels] component of each label.
         reason: [components] number of the fixed statement that fixes it, -1 where it is free;
-            `len(labels.fixed)` for a conflict between relations.
+            `len(labels.fixed)` for a conflict between relations, one more for an axis that would go as a whole.
         base_start: [components + 1] CSR over the bases of each component.
         base: Components whose removal removes the component (itself, for a plain one); none for fixed ones.
     """
@@ -117,6 +117,8 @@ def _relate(
     """What the relations add, given what is known so far."""
     edges: list[NDArray[np.int64]] = []
     forced: list[tuple[LabelArray, NDArray[np.int64]]] = []
+    for axis in labels.axes:
+        _keep_one(axis, component, reason, len(labels.fixed) + 1, forced)
     for relation in labels.relations:
         _spread_fixed(relation, component, reason, forced)
         _refuse_squares(relation, component, reason, len(labels.fixed), forced)
@@ -125,6 +127,19 @@ def _relate(
     if not edges and not forced:
         agree(labels, component, reason, edges, forced)
     return edges, forced
+
+
+def _keep_one(
+    axis: LabelArray,
+    component: NDArray[np.int64],
+    reason: NDArray[np.int64],
+    whole: int,
+    forced: list[tuple[LabelArray, NDArray[np.int64]]],
+) -> None:
+    """An axis whose indices are all the same could only go as a whole (each is combined with the next one)."""
+    one = component[axis[0]]
+    if reason[one] < 0 and component[axis[-1]] == one and (component[axis] == one).all():
+        forced.append((axis[:1], np.full(1, whole, dtype=np.int64)))
 
 
 def _keep_whole(

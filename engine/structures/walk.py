@@ -1,16 +1,18 @@
 """Walk over a record and let every operator's rule say which labels are equal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..jobs import CancelToken, check
 from ..tracing.record import Record
 from . import reasons
+from .constants import Constants
 from .idle import keep_idle
 from .labels import Dim, Dims, FixedLabels, LabelArray, Labels
 from .liveness import liveness
-from .rules import RULES, Context, elementwise, routing
+from .rules import RULES, Context, elementwise, quantised, routing
 from .rules.recurrent import tie_units
 from .unused import Run, Unused, keep_unused
 
@@ -25,14 +27,20 @@ def walk(record: Record, token: CancelToken, training: Record | None = None, unu
         unused: Parameters that no run read, and with which what they may read is to stay.
     """
     context = Context(record, Labels())
+    zero_points = quantised.zero_points(record)
     for source in record.sources:
-        context.dims[source.value] = _source_dims(context.labels, source.shape, source.floating)
+        numbers = source.floating or source.value in zero_points
+        context.dims[source.value] = _source_dims(context.labels, source.shape, numbers)
         context.parameters.add(source.value)
+        if source.parameter:
+            context.labels.axes += [dim for dim in context.dims[source.value] if dim is not None]
     idle, alive = list[FixedLabels](), list[LabelArray]()
     runs: list[Run] = [(record, context.dims)]
     used = _statements(context, token, idle, alive)
     if training is not None:
         # The same parameters, so the same labels; structures are named and costs are counted by the main run.
+        # Constants that only training uses have no place in the analysis where they could be cut.
+        training = replace(training, handed=())
         other = Context(training, context.labels, producers=context.producers, sizes=context.sizes)
         for source, same in zip(record.sources, training.sources, strict=True):
             other.dims[same.value] = context.dims[source.value]
@@ -62,10 +70,12 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
         n for n, (live, runs) in enumerate(zip(matters.live, matters.idle, strict=True)) if not (live or runs)
     )
     touched = set[int]()
+    constants = Constants(context)
     for number, call in enumerate(record.calls):
         if number % 256 == 0:
             check(token)
         context.number = number
+        constants.before(number)
         for value in call.refs():
             context.dims.setdefault(value, [None] * len(record.shapes[value]))
         if matters.live[number] or matters.idle[number]:
@@ -78,9 +88,10 @@ def _statements(context: Context, token: CancelToken, idle: list[FixedLabels], a
             spare = call.outputs if call.flops else set(call.outputs) - matters.read
             made = [d for value in spare for d in context.dims[value] if d is not None]
             idle += [FixedLabels(d.ravel(), reasons.unused(), call.module) for d in made]
+    constants.finish()
     if idle:
         alive += [d for value in touched for d in context.dims[value] if d is not None]
-    for values, reason in ((record.outputs, reasons.output()), (record.handed, reasons.handed())):
+    for values, reason in ((record.outputs, reasons.output()), (record.exposed, reasons.handed())):
         for value in values:
             context.labels.fix(context.points.get(value), reason, "")
             for dim in context.dims.get(value, []):
@@ -119,9 +130,9 @@ def unknown(context: Context) -> None:
     labels.fix(np.concatenate([dim.ravel() for dim in touched]), reasons.no_rule(call.op), call.module)
 
 
-def _source_dims(labels: Labels, shape: tuple[int, ...], floating: bool) -> Dims:
+def _source_dims(labels: Labels, shape: tuple[int, ...], numbers: bool) -> Dims:
     dims: list[Dim] = [labels.new(size) if size > 1 else None for size in shape]
-    if not floating:
+    if not numbers:
         for dim in dims:
             labels.fix(dim, reasons.not_floating(), "")
     return dims

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from ..structures.rules import elementwise, embeddings, factories, joining, patches, pooling, slicing, views
+from ..structures.rules import (
+    elementwise,
+    embeddings,
+    factories,
+    joining,
+    losses,
+    patches,
+    pooling,
+    quantised,
+    slicing,
+    views,
+)
 
 Given: TypeAlias = dict[str, Any]
 Rule: TypeAlias = Callable[[Any, Given], Any]
@@ -81,6 +92,7 @@ class Absent(TorchDispatchMode):
         given: Given = {a.name: a.default_value for a in func._schema.arguments}
         given.update(zip(given, args, strict=False))
         given.update(kwargs)
+        given = tree_map_only(torch.Tensor, _dense, given)
         return (rule or _zeros)(func, given)
 
 
@@ -112,6 +124,10 @@ def _tensors(values: Any) -> Iterator[torch.Tensor]:
 
 def _holds_absent(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def _absent(tensor: torch.Tensor) -> torch.Tensor:
@@ -270,6 +286,76 @@ def _padded(func: Any, given: Given) -> Any:
     return result.masked_fill(_absent(source).all(axes, keepdim=True), NAN) if axes else result
 
 
+def _unpooled(func: Any, given: Given) -> Any:
+    """What lies between the places of an absent channel is absent with it."""
+    source = given["self"]
+    space = tuple(range(source.dim() - len(given["output_size"]), source.dim()))
+    return _again(func, given).masked_fill(_absent(source).all(space, keepdim=True), NAN)
+
+
+def _scattered(func: Any, given: Given) -> Any:
+    """An absent slice that is written into a whole one leaves all of it absent."""
+    result, source, axis = _again(func, given), given.get("src"), given["dim"]
+    if source is None or not _holds_absent(source) or not 0 < source.dim() == result.dim():
+        return result
+    absent = _absent(source).all(axis, keepdim=True)
+    whole = list(result.shape)
+    whole[axis] = 1
+    return result.masked_fill_(absent, NAN) if list(absent.shape) == whole else result
+
+
+def _converted(func: Any, given: Given) -> Any:
+    """A whole number or a flag cannot say that it is absent; what it stands for is a place that exists."""
+    dtype = given["dtype"]
+    whole = dtype is not None and not (dtype.is_floating_point or dtype.is_complex)
+    return (_zeros if whole else _again)(func, given)
+
+
+def _sparse_product(_func: Any, given: Given) -> Any:
+    """As the product of dense matrices, as which operands come here."""
+    return _product("mat1", "mat2")(torch.ops.aten.addmm.default, given)
+
+
+def _distances(func: Any, given: Given) -> Any:
+    """Over the coordinates that are present in both; none is absent."""
+    first, second = (_absent(given[n]) for n in ("x1", "x2"))
+    result = _again(func, given, x1=_fill(given["x1"]), x2=_fill(given["x2"]))
+    return result.masked_fill(torch.matmul((~first).float(), (~second).float().mT) == 0, NAN)
+
+
+def _loss(func: Any, given: Given) -> Any:
+    """Index by index, then a mean or a sum over what is present."""
+    each = _again(func, tree_map_only(torch.Tensor, _fill, given), reduction=0)
+    for one in (t for t in given.values() if isinstance(t, torch.Tensor)):
+        each = each.masked_fill(_absent(one), NAN)
+    return each if given["reduction"] == 0 else each.nanmean() if given["reduction"] == 1 else each.nansum()
+
+
+def _capped(func: Any, given: Given) -> Any:
+    """Scales in place, or not; what is absent remains so."""
+    source = given["self"]
+    absent, filled = _absent(source), _fill(source)
+    result = _again(func, given, self=filled).masked_fill(absent, NAN)
+    return source.copy_(result) if func._schema.is_mutable else result
+
+
+def _rounded(func: Any, given: Given) -> Any:
+    """Fake quantisation: by the scales that are present; running extremes are those of what is present."""
+    source, axis = given["self"], given.get("ch_axis") if given.get("per_row_fake_quant") else None
+    across = [n for n in range(source.dim()) if axis is None or n != axis % source.dim()]
+    middle = source.nanmean(across, keepdim=True)  # changes no extreme
+    absent = {n: _absent(t) for n, t in given.items() if isinstance(t, torch.Tensor) and _holds_absent(t)}
+    filled = {n: given[n].masked_fill(mask, 1.0) for n, mask in absent.items() if n != "self"}
+    filled["self"] = torch.where(absent["self"], middle.nan_to_num(), source)
+    results = _again(func, given, **filled)
+    for argument in func._schema.arguments:
+        if argument.alias_info is not None and argument.alias_info.is_write and argument.name in absent:
+            given[argument.name].copy_(filled[argument.name].masked_fill(absent[argument.name], NAN))
+    if isinstance(results, torch.Tensor):
+        return results.masked_fill(absent["self"], NAN)
+    return (results[0].masked_fill(absent["self"], NAN), *results[1:])
+
+
 def _grouped(func: Any, given: Given) -> Any:
     """As a product of each expert's rows."""
     rows, stack = given["self"], given["mat2"]
@@ -305,6 +391,8 @@ def _neutral(value: float) -> Rule:
             return _lossy(func, given)
         result = _again(func, given, self=_fill(given["self"], value))
         none = _present(given) == 0
+        if isinstance(result, torch.Tensor) and not _holds_absent(result):
+            return result  # a count
         if isinstance(result, torch.Tensor):
             return result.masked_fill(none, NAN)
         return type(result)((result[0].masked_fill(none, NAN), *result[1:]))
@@ -327,7 +415,15 @@ def _along(value: float) -> Rule:
 
 
 def _norm(func: Any, given: Given) -> Any:
-    return _neutral(INFINITY if given["ord"] < 0 else 0.0)(func, given)
+    order = given["ord"] if "ord" in given else given["p"]
+    return _neutral(INFINITY if order is not None and order < 0 else 0.0)(func, given)
+
+
+def _extremes(func: Any, given: Given) -> Any:
+    """The smallest and the largest of what is present."""
+    none = _present(given) == 0
+    ends = zip((INFINITY, -INFINITY), (0, 1), strict=True)
+    return tuple(_again(func, given, self=_fill(given["self"], v))[n].masked_fill(none, NAN) for v, n in ends)
 
 
 def _mean(_func: Any, given: Given) -> torch.Tensor:
@@ -440,6 +536,9 @@ RULES: dict[str, Rule] = {
     "aten.addmv": _product("mat", "vec"),
     "aten.dot": _product("self", "tensor"),
     "aten.constant_pad_nd": _padded,
+    **{f"aten.max_unpool{n}d": _unpooled for n in (2, 3)},
+    **{f"aten.{n}{end}": _scattered for n in ("scatter", "scatter_add", "scatter_reduce") for end in ("", "_")},
+    "aten._to_copy": _converted,
     "aten._grouped_mm": _grouped,
     "aten.topk": _largest,
     **{f"aten.{n}": _convolution for n in ("convolution", "_convolution")},
@@ -448,7 +547,14 @@ RULES: dict[str, Rule] = {
     **{f"aten.{n}": _neutral(-INFINITY) for n in ("amax", "max", "logsumexp")},
     **{f"aten.{n}": _neutral(INFINITY) for n in ("amin", "min")},
     "aten.prod": _neutral(1.0),
-    "aten.linalg_vector_norm": _norm,
+    **{f"aten.{n}": _norm for n in ("linalg_vector_norm", "norm")},
+    "aten.count_nonzero": _neutral(0.0),
+    "aten.aminmax": _extremes,
+    "aten._sparse_addmm": _sparse_product,
+    **{f"aten.{n}": _distances for n in ("_cdist_forward", "_euclidean_dist")},
+    **{f"aten.{n}": _capped for n in ("embedding_renorm_", "renorm")},
+    **dict.fromkeys(losses.RULES, _loss),
+    **dict.fromkeys(quantised.RULES, _rounded),
     **{f"aten.{n}": _along(-INFINITY) for n in ("_softmax", "_safe_softmax", "_log_softmax")},
     "aten.cumsum": _along(0.0),
     "aten.mean": _mean,

@@ -21,7 +21,7 @@ from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tens
 from ..tracing.twin import isolated
 from .drawing import SameDraws
 from .precision import AtLeast
-from .runtime import StandIn
+from .runtime import StandIn, apply_edits
 from .skipping import skip
 from .weights import Weights
 
@@ -52,6 +52,7 @@ class Run:
         token: CancelToken | None = None,
         guards: Guards | None = None,
         seed: int = 0,
+        edits: dict[str, Any] | None = None,
     ) -> None:
         """Run a model.
 
@@ -67,10 +68,12 @@ class Run:
             token: Stops the run between two modules.
             guards: Where to note the branches that the code takes.
             seed: Of the random numbers.
+            edits: Repairs for this run alone, as `runtime.apply_edits` takes them.
         """
         weights = model if isinstance(model, Weights) else None
         # What a forward does to its own state is not there for the next run.
         own = isolated(model) if isinstance(model, nn.Module) else model.twin()
+        apply_edits(own, edits or {})
         for one in skips:
             skip(own, one)
         for path, module in modules_of(own).items():

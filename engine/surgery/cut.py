@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -28,7 +29,7 @@ from .numbering import renumbered
 from .protocol import Edits
 from .repair import Repair, merge_attributes
 from .scaling import Factors, relative_factors, scale
-from .slicing import Keeps, relative_keeps, slice_tensor
+from .slicing import Keeps, relative_keeps, slice_tensor, sliced_constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +241,13 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     blocks = tuple((s.path, s.result) for s in analysis.stand_ins if removed[s.structure])
     kept = kept_sizes(analysis, removed)
     counts = {(m, what): int(kept[axis]) for m, what, axis, _ in analysis.sizes if axis >= 0}
-    edits = replace(edits, blocks=blocks, slices=tuple(_unsaved_slices(model, analysis, removed)))
-    runtime.apply_edits(model, {"blocks": blocks})
+    edits = replace(
+        edits,
+        blocks=blocks,
+        slices=tuple(_unsaved_slices(model, analysis, removed)),
+        constants=tuple(sliced_constants(analysis, _kept_of_axes(analysis, removed))),
+    )
+    runtime.apply_edits(model, {"blocks": blocks, "constants": edits.constants})
     attention = {a[0]: a for a in edits.attention}
     attributes: list[tuple[str, str, Any]] = []
     for path, module in modules_of(model).items():
@@ -263,6 +269,11 @@ def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edi
     )
     runtime.apply_edits(model, {"attention": edits.attention})
     return edits
+
+
+def _kept_of_axes(analysis: Analysis, removed: Mask) -> list[NDArray[np.int64]]:
+    stays, start = ~analysis.removed_positions(removed), analysis.axis_start
+    return [np.flatnonzero(stays[a:b]) for a, b in pairwise(start)]
 
 
 def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:

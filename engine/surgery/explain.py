@@ -42,6 +42,7 @@ def explain(edits: Edits, original: nn.Module) -> tuple[Message, ...]:
         *_weights(edits, original),
         *_attention(edits, original),
         *_numbers(edits, original),
+        *_constants(edits, original),
         *_buffers(edits),
     )
 
@@ -153,6 +154,20 @@ def _numbers(edits: Edits, original: nn.Module) -> Iterator[Message]:
                 "paths": _listed(paths),
                 "library": kind.__module__.partition(".")[0],
             },
+        )
+
+
+def _constants(edits: Edits, original: nn.Module) -> Iterator[Message]:
+    for kind, group in _grouped(edits.constants, lambda one: _class_of(original, one[0])):
+        places, paths = {(one[1], one[3]) for one in group}, list(dict.fromkeys(one[0] for one in group))
+        yield Message(
+            "repair.constants",
+            "{count} constants that the forward of {kind} combines with other tensors are cut at each use ({paths}). "
+            "Register them as buffers to store them cut."
+            if len(places) > 1
+            else "{count} constant that the forward of {kind} combines with other tensors is cut at each use "
+            "({paths}). Register it as a buffer to store it cut.",
+            {"count": len(places), "kind": kind.__name__, "paths": _listed(paths)},
         )
 
 

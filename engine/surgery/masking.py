@@ -52,7 +52,7 @@ def absent_state(model: nn.Module, gone: Gone) -> dict[str, torch.Tensor]:
     """Copies of the parameters and floating buffers, with NaN where a structure goes."""
     found: dict[str, torch.Tensor] = {}
     for name, tensor in _tensors(model).items():
-        if name in gone:
+        if name in gone and tensor.is_floating_point():
             copy = tensor.detach().clone()
             for dim, index in gone[name].items():
                 copy.index_fill_(dim, torch.from_numpy(index).to(copy.device), NAN)

@@ -80,7 +80,7 @@ def _of_attributes(known: Known) -> Known:
 
 def require_own_class(edits: Edits) -> None:
     """Raise VerificationError for repairs that go beyond what modules remember."""
-    foreign = {one[0] for one in (*edits.literals, *edits.attention)}
+    foreign = {one[0] for one in (*edits.literals, *edits.constants, *edits.attention)}
     if foreign:
         raise VerificationError(
             "own_class.foreign",
@@ -102,7 +102,7 @@ def _trial(model: nn.Module, analysis: Analysis, inputs: Inputs, number: int) ->
         return None
     given = _given(smaller, analysis, inputs, kept) if edits.literals else {}
     attention = tuple(one[0] for one in edits.attention)
-    return Shown(kept, known, bool(edits.literals or attention), given, attention)
+    return Shown(kept, known, bool(edits.literals or edits.constants or attention), given, attention)
 
 
 def _plan(analysis: Analysis, number: int) -> Mask:

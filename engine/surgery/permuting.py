@@ -3,15 +3,30 @@
 It tests the analysis itself: no surgery, no zeros, and it goes through every normalisation.
 """
 
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Kind, Mask
+from .slicing import sliced_constants
 
 
-def permuted(
-    analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator
-) -> dict[str, dict[int, NDArray[np.int64]]]:
+class Permutation(NamedTuple):
+    """Structures that change places.
+
+    Attributes:
+        orders: By tensor and dimension: for each place the one whose values it takes.
+        constants: The same for what the code makes itself, as in `Edits.constants`.
+    """
+
+    orders: Mapping[str, Mapping[int, NDArray[np.int64]]]
+    constants: tuple[Any, ...] = ()
+
+
+def permuted(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> Permutation:
     """The structures of every set of which one is chosen shuffled, over all tensors that they touch.
 
     Args:
@@ -21,10 +36,11 @@ def permuted(
         rng: Source of the order.
 
     Returns:
-        By tensor and dimension: for each place the one whose values it takes, in the numbering of `before`.
+        Places in the numbering of `before`.
     """
     order = _orders(analysis, before, chosen, rng)
     gone = analysis.removed_positions(before)
+    taken_of = [order[a:b][~gone[a:b]] - a for a, b in pairwise(analysis.axis_start)]
     found: dict[str, dict[int, NDArray[np.int64]]] = {}
     for info in analysis.tensors:
         for dim, axis in enumerate(info.axes):
@@ -35,7 +51,7 @@ def permuted(
                 places = np.searchsorted(kept, taken)
                 if (places != np.arange(len(places))).any():
                     found.setdefault(info.name, {})[dim] = places
-    return found
+    return Permutation(found, tuple(sliced_constants(analysis, taken_of)))
 
 
 def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Generator) -> NDArray[np.int64]:

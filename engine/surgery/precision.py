@@ -38,11 +38,17 @@ class AtLeast(TorchDispatchMode):
             name = str(func.overloadpacket)
             if name in FACTORIES or (name == "aten._to_copy" and args[0].dtype is self._dtype):
                 kwargs = {**kwargs, "dtype": self._dtype}
+        if func in DISTANCES and args[0].dtype is torch.float64 and (len(args) < 3 or args[2] == 2.0):
+            return torch.ops.aten._cdist_forward.default(*args[:2], 2.0, WITHOUT_PRODUCTS)
         if func is torch.ops.aten._grouped_mm.default and args[0].dtype is torch.float64:
             return _grouped_mm(*args, **kwargs)
         return func(*args, **kwargs)
 
 
+DISTANCES = (torch.ops.aten._euclidean_dist.default, torch.ops.aten._cdist_forward.default)
+"""Roots of differences of products, of which half the digits are left where a distance is near zero."""
+WITHOUT_PRODUCTS = 2
+"""The mode of `cdist` that subtracts first."""
 HALF = (torch.float16, torch.bfloat16)
 LOWER = {torch.float32: HALF, torch.float64: (*HALF, torch.float32)}
 """Types that are less than another."""

@@ -20,6 +20,9 @@ class Edits:
         literals: (module path, call site, k-th call from there or -1 for each, place among the arguments, number):
             numbers that a forward hands to torch functions (`runtime.OwnCalls`), and where the batch is a factor of
             one, (times, by): what the code gives is multiplied with the first and divided by the second.
+        constants: (module path, call site, k-th call from there or -1 for each, place among the arguments, (dimension,
+            size, kept original indices) of each that is cut): tensors of the code's own, which it makes, or holds, in
+            the original's size.
         slices: (buffer name, dimension, kept original indices): buffers that no checkpoint holds (not persistent),
             which a fresh model makes in the original's size.
         weights: (parameter, dimension, original indices there or None for all, factor, paths of the modules whose
@@ -32,11 +35,13 @@ class Edits:
     attributes: tuple[tuple[str, str, Any], ...] = ()
     attention: tuple[tuple[str, int, int], ...] = ()
     literals: tuple[tuple[str, str, int, str, Any], ...] = ()
+    constants: tuple[tuple[str, str, int, str, tuple[tuple[int, int, tuple[int, ...]], ...]], ...] = ()
     slices: tuple[tuple[str, int, tuple[int, ...]], ...] = ()
     weights: tuple[tuple[str, int, tuple[int, ...] | None, float, tuple[str, ...]], ...] = ()
 
 
-PLACES = {"blocks": (0,), "attributes": (0, 1), "attention": (0,), "literals": (0, 1, 3), "slices": (0, 1)}
+PLACES = {"blocks": (0,), "attributes": (0, 1), "attention": (0,), "literals": (0, 1, 3), "constants": (0, 1, 3),
+          "slices": (0, 1)}  # fmt: skip
 """Which fields of a repair say where it is; of a literal its k-th call does not: all calls are replaced together."""
 
 

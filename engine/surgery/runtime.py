@@ -136,6 +136,7 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
         edits: {"blocks": [[path, result]], "attributes": [[path, name, value]],
             "attention": [[path, heads, head dimension]],
             "literals": [[path, call site, k-th call or -1 for each, argument, value or [times, by]]],
+            "constants": [[path, call site, k-th call or -1 for each, argument, [[dimension, size, kept indices]]]],
             "slices": [[buffer, dimension, kept indices]]}
     """
     removed: tuple[str, ...] = ()
@@ -155,12 +156,21 @@ def apply_edits(model: nn.Module, edits: dict[str, Any]) -> None:
             owner, last = _owner(model, modules[path], name, owned)
             set_remembered(owner, last, value)
     _slice_buffers(model, edits.get("slices", ()))
-    literals: dict[str, Sites] = {}
-    for path, site, call, where, value in edits.get("literals", ()):
-        literals.setdefault(path, {}).setdefault(site, {}).setdefault(int(call), {})[where] = value
-    for path, sites in literals.items():
+    for path, sites in _by_module(edits.get("literals", ())).items():
         if not f"{path}.".startswith(removed):
             _replace_literals(model.get_submodule(path), path, sites)
+    kept = ((*place, Kept(dims)) for *place, dims in edits.get("constants", ()))
+    for path, sites in _by_module(kept).items():
+        if not f"{path}.".startswith(removed):
+            _slice_constants(model.get_submodule(path), path, sites)
+
+
+def _by_module(replaced: Iterable[Any]) -> dict[str, "Sites"]:
+    """Replacements (path, call site, k-th call, argument, by what) for each module."""
+    found: dict[str, Sites] = {}
+    for path, site, call, where, value in replaced:
+        found.setdefault(path, {}).setdefault(site, {}).setdefault(int(call), {})[where] = value
+    return found
 
 
 def _owner(model: nn.Module, module: nn.Module, name: str, owned: dict[int, tuple[Any, Any]]) -> tuple[Any, str]:
@@ -403,6 +413,26 @@ Sites: TypeAlias = dict[str, dict[int, dict[str, Any]]]
 """Numbers to put in: by call site, k-th call from there (-1: each), place among the arguments."""
 
 
+class Kept:
+    """What stays of a constant: [[dimension, its size, kept indices]]."""
+
+    def __init__(self, dims: Any) -> None:
+        """Take it as the repair has it."""
+        self.dims = [(int(dim), int(size), torch.tensor(list(kept))) for dim, size, kept in dims]
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor with these indices only.
+
+        Raises:
+            RuntimeError: The code made a constant of another size.
+        """
+        for dim, size, kept in self.dims:
+            if tensor.shape[dim] != size:
+                raise RuntimeError(f"a constant of the code has {tensor.shape[dim]} in place of {size}")
+            tensor = tensor.index_select(dim, kept.to(tensor.device))
+        return tensor
+
+
 class OwnCalls(TorchFunctionMode):
     """Runs one forward of a module with other numbers at some of the places where its code calls torch.
 
@@ -569,6 +599,8 @@ def with_numbers(args: Any, kwargs: Any, changes: dict[str, Any]) -> tuple[tuple
 
 
 def _with_number(old: Any, inside: str, value: Any) -> Any:
+    if not inside and isinstance(value, Kept):
+        return value.of(old)
     if not inside:
         return _part(old, *cast("tuple[int, int]", value)) if isinstance(value, (list, tuple)) else value
     step, _, inside = inside.partition(".")
@@ -592,9 +624,11 @@ class _Replaced:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the class's own forward, or the one that was set on the instance."""
         own = cast("Any", self.__dict__.get("pruned_forward") or super().forward)  # type: ignore[misc]
+        path, sites = self.__dict__["pruned_literals"]
+        joined = path, _joined(sites, self.__dict__.get("pruned_constants", {}))
         compiler = sys.modules.get("torch._dynamo")  # what it makes of a forward has no call sites any more
         run = _with_other_numbers if compiler is None else compiler.disable(_with_other_numbers)
-        return run(own, self.__dict__["pruned_literals"], args, kwargs)
+        return run(own, joined, args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle by the user's own class, as nobody can import the one made here."""
@@ -655,6 +689,25 @@ _KEPT: dict[type, type] = {}
 """A user's class to the one with `_Replaced`, so that two modules of a class still have one."""
 
 
+def _joined(sites: Sites, others: Sites) -> Sites:
+    """Both kinds of replacements at their sites."""
+    if not others:
+        return sites
+    return {
+        site: {
+            call: {**sites.get(site, {}).get(call, {}), **others.get(site, {}).get(call, {})}
+            for call in {*sites.get(site, {}), *others.get(site, {})}
+        }
+        for site in {*sites, *others}
+    }
+
+
+def _slice_constants(module: nn.Module, path: str, sites: Sites) -> None:
+    if not isinstance(module, _Replaced):
+        _replace_literals(module, path, {})
+    module.__dict__["pruned_constants"] = sites
+
+
 def _replace_literals(module: nn.Module, path: str, sites: Sites) -> None:
     if not isinstance(module, _Replaced):
         if "forward" in module.__dict__:
@@ -670,7 +723,9 @@ def own_class(module: nn.Module) -> type:
 
 def restore_literals(module: nn.Module) -> None:
     """Undo the replacement of numbers in a module's forward."""
-    if isinstance(module, _Replaced):
+    if isinstance(module, _Replaced) and "pruned_constants" in module.__dict__:
+        module.__dict__["pruned_literals"] = (module.__dict__["pruned_literals"][0], {})
+    elif isinstance(module, _Replaced):
         module.__class__ = own_class(module)
         del module.__dict__["pruned_literals"]
         if "pruned_forward" in module.__dict__:

@@ -1,8 +1,12 @@
-"""The analysis that holds: half of everything is cut on trial; what no repair brings to run is fixed, with the reason.
+"""The analysis that holds: half of everything is cut on trial, and half of some sets without the others.
 
 So that what the window offers can be cut. An analysis alone knows the operators; only a trial knows the model's code.
+What no repair brings to run is fixed, with the reason.
 """
 
+import itertools
+import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -24,6 +28,8 @@ from .protocol import Edits
 
 ROUNDS = 8
 """How often an analysis is made anew without what was refused, before all that is left is."""
+ENOUGH = 4
+"""Of how many sets that are alike none can go alone, before the others are taken to be so too."""
 Sets = tuple[CoupledSet, ...]
 
 
@@ -57,10 +63,13 @@ def settle(
     make = understand(seen, name, token)
     analysis = make({})
     refused: dict[str, Message] = {}
+    tried: set[str] = set()
     for _ in range(ROUNDS):
         yield Progress("Cutting half on trial", 2, 3)
         trials = _Trials(model, analysis, inputs)
         found = yield from _refused(trials, token)
+        if not found:
+            found = yield from _refused_alone(trials, tried, token)
         if not found:
             analysis = trials.analysis
             break
@@ -114,6 +123,14 @@ class _Trials:
         if keys not in self.made:
             self.made[keys] = self._fails(_half(self.analysis, chosen))
         return self.made[keys]
+
+    def fails_at_random(self, *chosen: CoupledSet) -> _Failure | None:
+        """None when any half of each of these can go, as plans know no order, and all of the blocks."""
+        mask, rng = self.analysis.empty(), np.random.default_rng(0)
+        for one in chosen:
+            places = rng.permutation(one.count)[: max(one.count // 2, one.kind is Kind.BLOCK)]
+            mask[one.first + places] = True
+        return self._fails(balanced(self.analysis, mask))
 
     def _fails(self, mask: Mask) -> _Failure | None:
         """None when the cut runs as predicted, else where it does not."""
@@ -170,6 +187,64 @@ def _run_together(
     for part in trials.parts(others, failure):
         good = yield from _run_together(trials, good, part, refused, token)
     return good
+
+
+def _refused_alone(trials: _Trials, tried: set[str], token: CancelToken) -> Job[dict[str, Message]]:
+    """What cannot go without all others.
+
+    Of sets that are alike one stands for all. Each is cut in half of a few trials, so that for any two of them there is
+    a trial of the one without the other; those of a trial that fails are tried alone, and the sets that are like them.
+
+    Args:
+        trials: All together can go.
+        tried: Keys of sets that could go in an earlier analysis; gets those of this one.
+        token: Stops the job.
+    """
+    alike: dict[tuple[Kind, frozenset[tuple[str, int]]], list[CoupledSet]] = {}
+    for one in trials.analysis.sets:
+        alike.setdefault(_likeness(trials.analysis, one), []).append(one)
+    groups = [group for group in alike.values() if group[0].key not in tried]
+    count = next(n for n in itertools.count(1) if math.comb(n, n // 2) >= len(groups))
+    codes = itertools.combinations(range(count), max(1, count // 2))
+    coded = list(zip(groups, codes, strict=False))
+    refused: dict[str, Message] = {}
+    for number in range(count if groups else 0):
+        check(token)
+        words = {"number": number + 1, "count": count}
+        told = Message("progress.alone", "Cutting some sets without others on trial: {number} of {count}", words)
+        yield Progress(told, 2, 3)
+        chosen = [group for group, code in coded if number in code]
+        if trials.fails_at_random(*(group[0] for group in chosen)) is not None:
+            for group in chosen:
+                check(token)
+                refused |= _refused_alike(trials, group)
+    if not refused:
+        tried.update(group[0].key for group in groups)
+    return refused
+
+
+def _refused_alike(trials: _Trials, group: Sequence[CoupledSet]) -> dict[str, Message]:
+    """Those of sets that are alike that cannot go alone: none if the first can, all if the first few cannot."""
+    refused: dict[str, Message] = {}
+    for number, one in enumerate(group):
+        if number == len(refused) == ENOUGH:
+            return dict.fromkeys((other.key for other in group), refused[group[0].key])
+        failure = trials.fails_at_random(one)
+        if failure is None and not number:
+            break
+        if failure is not None:
+            refused[one.key] = reasons.unrepaired(failure.text)
+    return refused
+
+
+def _likeness(analysis: Analysis, one: CoupledSet) -> tuple[Kind, frozenset[tuple[str, int]]]:
+    """What sets of repeated layers share: their kind, and names without the numbers in them."""
+    touched = ((analysis.tensors[tensor].name, dim) for tensor, dim in one.touches)
+    named = touched if one.touches else [(one.name, one.dim)]
+    return one.kind, frozenset((NUMBER.sub("#", name), dim) for name, dim in named)
+
+
+NUMBER = re.compile(r"\d+")
 
 
 def _by_kind(sets: Collection[CoupledSet]) -> tuple[Sets, Sets]:

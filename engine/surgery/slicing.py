@@ -1,5 +1,8 @@
 """Which indices each tensor of a state keeps when it is cut further, and the tensors cut by them."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -56,7 +59,27 @@ def slice_tensor(tensor: torch.Tensor, keeps: Kept, blank: bool = False) -> torc
         if kept is not None:
             index = torch.from_numpy(kept)
             cut = cut.index_select(dim, index if cut.is_cpu else index.to(cut.device))
-    return cut.clone() if cut.data_ptr() == tensor.data_ptr() else cut
+    return cut.clone() if all(kept is None for kept in keeps) else cut
+
+
+def sliced_constants(analysis: Analysis, indices: Sequence[NDArray[np.int64]]) -> Iterator[Any]:
+    """Constants of which the axes have these indices of the original's, in this order, where these are others.
+
+    Args:
+        analysis: Of the original.
+        indices: For each axis.
+    """
+    places: dict[tuple[str, str, str], dict[int, Any]] = {}
+    for one in analysis.constants:
+        dims = tuple(
+            (dim, one.shape[dim], tuple(indices[axis].tolist()))
+            for dim, axis in enumerate(one.axes)
+            if axis >= 0 and not np.array_equal(indices[axis], np.arange(one.shape[dim]))
+        )
+        places.setdefault((one.module, one.site, one.where), {})[one.number] = dims
+    for (module, site, where), calls in places.items():
+        each = {-1: next(iter(calls.values()))} if len(set(calls.values())) == 1 else calls
+        yield from ((module, site, number, where, dims) for number, dims in each.items() if dims)
 
 
 def give(source: nn.Module, target: nn.Module, analysis: Analysis, keeps: Keeps) -> None:

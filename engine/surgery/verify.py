@@ -8,14 +8,13 @@ No model is copied: each operator is handed its own weight as the comparison wan
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import Message, VerificationError
@@ -32,7 +31,7 @@ from .drawing import draws
 from .masking import gone_slices, vanishing
 from .operators import first_difference, operators_of
 from .paths import Path, PathSearch
-from .permuting import permuted
+from .permuting import Permutation, permuted
 from .protocol import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
 from .randomise import ANEW, LEVELS
 from .rounding import chaotic, nudged
@@ -45,7 +44,6 @@ from .weights import Gone, Rates, WeightChanged, Weights
 Plan: TypeAlias = tuple[Analysis, Mask, Mask]
 """Analysis, what was gone before, what is gone after."""
 Calls: TypeAlias = list[Inputs]
-Orders: TypeAlias = Mapping[str, Mapping[int, NDArray[np.int64]]]
 SMALL = 2_000_000
 """Elements of weights and inputs up to which all is compared in float64 at once: that takes no time."""
 ACCEPTED = {torch.float64: TOLERANCE[torch.float64], torch.float32: 1e-5}
@@ -272,12 +270,13 @@ class Comparison:
     def other_inputs(self) -> None:
         """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
         made: Check | None = None
-        case, plain = self._other_case(), None
+        base, plain = self._other_case(), None
+        case = base
         for level in LEVELS:
             name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
             for factor in (LARGER, 1.0):
                 calls: Calls = [*self._calls[:-1], rescaled(self._calls[-1], factor)]
-                case = replace(case, calls=calls, level=level)
+                case = replace(base, calls=calls, level=level)
                 # What a removal changes shows in the first call; the masked run is of all of them.
                 plain = self._tried(replace(case, calls=case.calls[:1]))
                 if isinstance(plain, Run) and plain.finite:
@@ -319,7 +318,7 @@ class Comparison:
     def permutation(self) -> None:
         """Structures of a coupled set change places, on the weights on which most shows."""
         analysis, before, after = self.plan
-        orders = permuted(analysis, before, after & ~before, np.random.default_rng(1))
+        moved = permuted(analysis, before, after & ~before, np.random.default_rng(1))
         if self._randomised is None:
             case = _Case(dtype=self.base, calls=[self.inputs])
             plain = self._run(case)
@@ -331,7 +330,7 @@ class Comparison:
             return
 
         def difference(case: _Case, plain: Run) -> float:
-            found = self._run(case, orders=orders).outputs
+            found = self._run(case, moved=moved).outputs
             return worst_difference(plain.outputs[: len(found)], found)
 
         found = difference(case, plain)
@@ -556,13 +555,13 @@ class Comparison:
         return first_difference(reference, other, case.dtype)
 
     def _weights(
-        self, case: _Case, cut: bool = False, masked: bool = False, orders: Orders | None = None, nudge: float = 0.0
+        self, case: _Case, cut: bool = False, masked: bool = False, moved: Permutation | None = None, nudge: float = 0.0
     ) -> Weights:
         whole = Weights(
             self.original,
             case.dtype,
             case.level,
-            orders=orders or {},
+            orders={} if moved is None else moved.orders,
             gone=self.gone if masked else {},
             vanished=self.vanished if masked else (),
             nudge=nudge,
@@ -580,7 +579,7 @@ class Comparison:
         case: _Case,
         cut: bool = False,
         masked: bool = False,
-        orders: Orders | None = None,
+        moved: Permutation | None = None,
         nudge: float = 0.0,
         seen: Seen | None = None,
         guards: Guards | None = None,
@@ -591,7 +590,7 @@ class Comparison:
 
         def run() -> Run:
             return Run(
-                self._weights(case, cut, masked, orders, nudge),
+                self._weights(case, cut, masked, moved, nudge),
                 calls,
                 () if case.training else self.plan[0].outputs,
                 case.training,
@@ -601,6 +600,7 @@ class Comparison:
                 token=self.token,
                 guards=guards,
                 seed=case.seed,
+                edits=None if moved is None else {"constants": moved.constants},
             )
 
         try:
@@ -608,7 +608,7 @@ class Comparison:
         except Cancelled:
             raise
         except Exception as error:
-            plain = self._weights(case, cut, masked, orders, nudge).plain
+            plain = self._weights(case, cut, masked, moved, nudge).plain
             if self._copies or (plain and not isinstance(error, WeightChanged)):
                 raise
         # Code that asks its weights for their type, or that changes them, gets weights of its own.

@@ -189,7 +189,7 @@ class Weights:
             return tensor
         own = self._own[name]
         value = self.masked(name, self.value(name))
-        if value is own or value.data_ptr() == own.data_ptr():
+        if value is own or _same_memory(value, own):
             return tensor
         if value.stride() != own.stride():
             laid_out = torch.empty_strided(own.size(), own.stride(), dtype=value.dtype, device=value.device)
@@ -210,7 +210,7 @@ class Weights:
                 return keeping_kind(tensor, own)  # another parameter, the same memory
             else:
                 made = self.masked(name, self.value(name))
-            return keeping_kind(tensor, own.clone() if made.data_ptr() == own.data_ptr() else made)
+            return keeping_kind(tensor, own.clone() if made is own or _same_memory(made, own) else made)
 
         return twin(self.model, make)
 
@@ -311,6 +311,11 @@ class Handing(TorchFunctionMode):
 
 COMPARING = frozenset(f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3))
 """Functions that refuse a weight of another type than their input's."""
+
+
+def _same_memory(first: torch.Tensor, second: torch.Tensor) -> bool:
+    strided = first.layout is torch.strided and second.layout is torch.strided
+    return strided and first.data_ptr() == second.data_ptr()
 
 
 def _continuous(tensor: torch.Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,10 @@ from torch.overrides import (
 
 from ..surgery.runtime import WATCHED, call_site, numbers
 from .reading import tensors_of
-from .record import FunctionCall, Given
+from .record import FunctionCall, Given, Handed
+
+if TYPE_CHECKING:
+    from .noting import Recorder
 
 Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
 """A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
@@ -31,7 +34,7 @@ LAYERS = frozenset(
 CONVOLUTIONS = frozenset((nn.Conv1d, nn.Conv2d, nn.Conv3d))
 
 
-HANDING = frozenset(("numpy", "__array__", "tolist", "__dlpack__"))
+EXPOSING = frozenset(("numpy", "__array__", "tolist", "__dlpack__"))
 """Functions that hand the values of a tensor to code which works without torch."""
 
 
@@ -46,26 +49,26 @@ def says_nothing(module: nn.Module) -> bool:
 class Functions(TorchFunctionMode):
     """Notes the calls of functions with numbers among their arguments that each module's own forward makes."""
 
-    def __init__(
-        self,
-        stack: list[Frame],
-        found: list[FunctionCall],
-        handed: list[int],
-        number: Callable[[torch.Tensor], int],
-    ) -> None:
-        """Take the modules that run (the innermost last), where to note calls and values handed on, a numbering."""
+    def __init__(self, recorder: "Recorder", constants: bool) -> None:
+        """Take who notes the operators; whether constants that are handed over are to be noted too."""
         super().__init__()
-        self._stack = stack
-        self._found = found
-        self._handed = handed
-        self._number = number
+        self._recorder = recorder
+        self._constants = constants
+        self._stack = recorder.stack
+        self._found = recorder.functions
+        self._number = recorder.number
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in HANDING and isinstance(args[0], torch.Tensor):
-            self._handed.append(self._number(args[0]))
-        if name not in WATCHED or not self._stack:
+        if name in EXPOSING and isinstance(args[0], torch.Tensor):
+            self._recorder.exposed.append(self._number(args[0]))
+        if not self._stack:
+            return func(*args, **kwargs)
+        handed = tuple(self._handed(args, kwargs)) if self._constants else ()
+        if handed:
+            return self._with_constants(func, name, args, kwargs, handed)
+        if name not in WATCHED:
             return func(*args, **kwargs)
         given = tuple(_given(name, args, kwargs))
         outputs: tuple[int, ...] = ()
@@ -75,6 +78,27 @@ class Functions(TorchFunctionMode):
         finally:  # a call that raises is noted too: it may be what has to be repaired
             if given:
                 self._note(name, call_site(name, sys._getframe(1)), args, given, outputs)  # pyright: ignore[reportPrivateUsage]
+        return result
+
+    def _handed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Constants among the arguments and where they stand, if other tensors are there too."""
+        given = [one for one in _tensors(args, kwargs) if one[1].dim()]
+        found = [one for one in given if self._recorder.is_constant(one[1])]
+        if len(found) < len(given):
+            yield from found
+
+    def _with_constants(
+        self, func: Any, name: str, args: Any, kwargs: Any, handed: tuple[tuple[str, torch.Tensor], ...]
+    ) -> Any:
+        first = len(self._recorder.calls)
+        values = [(where, self._number(tensor)) for where, tensor in handed]
+        self._recorder.constants.update(value for _, value in values)
+        result = func(*args, **kwargs)
+        site = call_site(name, sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
+        given = tuple(_given(name, args, kwargs)) if name in WATCHED else ()
+        number = self._note(name, site, args, given, tuple(self._number(t) for t in tensors_of(result)))
+        module, last = self._stack[-1][0], len(self._recorder.calls)
+        self._recorder.handed += [Handed(module, site, number, where, v, first, last) for where, v in values]
         return result
 
     def around(self, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,12 +115,24 @@ class Functions(TorchFunctionMode):
 
         return alone
 
-    def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> None:
+    def _note(self, name: str, site: str, args: tuple[Any, ...], given: tuple[Given, ...], outputs: Any) -> int:
         module, *_, counts = self._stack[-1]
         first = self._number(args[0]) if args and isinstance(args[0], torch.Tensor) else -1
         number = counts.get(site, 0)
         counts[site] = number + 1
-        self._found.append(FunctionCall(module, name, site, number, given, first, outputs))
+        if given:
+            self._found.append(FunctionCall(module, name, site, number, given, first, outputs))
+        return number
+
+
+def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors among arguments, and in lists among these."""
+    for where, value in (*enumerate(args), *kwargs.items()):
+        if isinstance(value, torch.Tensor):
+            yield str(where), value
+        elif isinstance(value, (list, tuple)):
+            parts = enumerate(cast("tuple[Any, ...]", value))
+            yield from ((f"{where}.{n}", one) for n, one in parts if isinstance(one, torch.Tensor))
 
 
 def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Given]:

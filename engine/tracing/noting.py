@@ -14,7 +14,7 @@ from ..errors import AnalysisError
 from . import shapes
 from .functions import Frame, Functions, says_nothing
 from .reading import modules_of, named_tensors, outline, tensors_of
-from .record import Call, FunctionCall, ModuleCall, Ref, Source
+from .record import Call, FunctionCall, Handed, ModuleCall, Ref, Source
 from .schema import ATOMS, literal, operator
 
 CALLED = "_compiled_call_impl"
@@ -32,7 +32,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.calls: list[Call] = []
         self.functions: list[FunctionCall] = []
-        self.handed: list[int] = []
+        self.exposed: list[int] = []
         self.module_calls: list[ModuleCall] = []
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[str] = []
@@ -40,6 +40,9 @@ class Recorder(TorchDispatchMode):
         self.sources: list[Source] = []
         self.stack: list[Frame] = []
         self.raised = ""
+        self.constants: set[int] = set()
+        self.handed: list[Handed] = []
+        self.inputs: frozenset[int] = frozenset()
         self._execute = shapes.run if weightless else None
         self._briefly = briefly
         self._numbers: dict[int, int] = {}
@@ -56,6 +59,11 @@ class Recorder(TorchDispatchMode):
         """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
         found = self._numbers.get(id(tensor))
         return found if found is not None and self.shapes[found] == tensor.shape else self._new(tensor)
+
+    def is_constant(self, tensor: torch.Tensor) -> bool:
+        """It depends on no input, parameter, buffer or random number; what nobody has made or given is a constant."""
+        found = self._numbers.get(id(tensor))
+        return id(tensor) not in self.inputs if found is None else found in self.constants
 
     def _new(self, tensor: torch.Tensor) -> int:
         key = id(tensor)
@@ -88,12 +96,19 @@ class Recorder(TorchDispatchMode):
         if known.name == "aten.lift_fresh":
             arguments["constant"] = _constant(args[0])
         if known.name in ("aten.as_strided", "aten.as_strided_"):
-            arguments["strides"] = list(args[0].stride())  # what the new ones mean depends on those before
+            # What the new ones mean depends on those before.
+            arguments["strides"], arguments["sizes"] = list(args[0].stride()), list(args[0].shape)
+        new = [] if self._briefly else [t for t in tensors_of((args, kwargs)) if self.is_constant(t)]
+        self.constants.update([self.number(t) for t in new])
         result = func(*args, **kwargs) if self._execute is None else self._execute(func, args, kwargs)
         if isinstance(result, torch.Tensor):
             numbers: tuple[int, ...] = (self.number(result),)
         else:
             numbers = tuple([self.number(t) for t in tensors_of(result)])
+        if not known.random and self.constants.issuperset(reads):
+            self.constants.update(numbers)
+        else:
+            self.constants.difference_update(numbers)
         count = None if self._briefly else known.flops
         flops = 0 if count is None else int(count(*args, **kwargs, out_val=result))
         module = self.stack[-1][0] if self.stack else ""

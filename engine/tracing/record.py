@@ -96,6 +96,29 @@ class FunctionCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Handed:
+    """A constant that a module's own forward hands to a torch function together with other tensors.
+
+    Attributes:
+        module: Path of the module.
+        site: Where in the code (`surgery.runtime.call_site`).
+        number: It was the module's k-th call from there.
+        where: Place among the arguments ("1", "0.2", "other").
+        value: The constant.
+        first: First operator call inside.
+        last: Behind the last one.
+    """
+
+    module: str
+    site: str
+    number: int
+    where: str
+    value: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A parameter or buffer: canonical name, tied names, owner and what it is."""
 
@@ -143,7 +166,11 @@ class Record:
         dtypes: Type of each value's elements ("float32").
         ends: How many calls had been made when each value's tensor was freed, -1 where it outlived the run.
         returned: All outputs, with whether they are preserved.
-        handed: Values that the forward handed on to NumPy, Python lists and the like: what is made of them is not seen.
+        exposed: Values that the forward handed on to NumPy, Python lists and the like: what becomes of them is not
+            seen.
+        constants: Values that depend on no input, parameter, buffer or random number: what the code makes of numbers,
+            plain tensors of modules, globals.
+        handed: Where these meet other tensors.
     """
 
     calls: tuple[Call, ...]
@@ -161,7 +188,9 @@ class Record:
     dtypes: tuple[str, ...] = ()
     ends: tuple[int, ...] = ()
     returned: tuple[Output, ...] = ()
-    handed: tuple[int, ...] = ()
+    exposed: tuple[int, ...] = ()
+    constants: frozenset[int] = frozenset()
+    handed: tuple[Handed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,9 +66,9 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
             "analysis.no_output", "The model's forward returned no tensor, so there is nothing to keep."
         )
     given, values = tensors_of(run.inputs), tuple(recorder.number(t) for t in preserved)
-    handed = dict.fromkeys(recorder.handed)
+    exposed = dict.fromkeys(recorder.exposed)
     if holds_numbers(run.result):  # as far as they were read off tensors
-        handed |= dict.fromkeys(c.reads[0] for c in recorder.calls if c.op == "aten._local_scalar_dense")
+        exposed |= dict.fromkeys(c.reads[0] for c in recorder.calls if c.op == "aten._local_scalar_dense")
     return Record(
         calls=tuple(recorder.calls),
         module_calls=tuple(recorder.module_calls),
@@ -85,7 +85,9 @@ def record(model: nn.Module, inputs: Inputs, outputs: Sequence[str] = (), traini
         dtypes=tuple(recorder.dtypes),
         ends=tuple(recorder.ends),
         returned=tuple(Output(one.path, tuple(one.tensor.shape), one.preserved) for one in returned),
-        handed=tuple(handed),
+        exposed=tuple(exposed),
+        constants=frozenset(recorder.constants),
+        handed=tuple(recorder.handed),
     )
 
 
@@ -189,7 +191,8 @@ def _run(
     given: Inputs = tree_map_only(torch.Tensor, stand_in if weightless else torch.clone, inputs)
     recorder = Recorder(weightless, briefly)
     (recorder.weigh if briefly else recorder.note_sources)(model)
-    functions = Functions(recorder.stack, recorder.functions, recorder.handed, recorder.number) if watched else None
+    recorder.inputs = frozenset(id(t) for t in tensors_of(given))
+    functions = Functions(recorder, constants=not briefly) if watched else None
     branches = nullcontext() if guards is None else guards.watching(model, given)
     with (
         quiet_forward(model, training, twin),

@@ -25,6 +25,7 @@ class Operator:
         defaults: Of those that have one.
         pointwise: It carries torch's `pointwise` tag.
         flops: Floating point operations of a call, from its arguments and `out_val`; None where nobody counts them.
+        random: It draws random numbers.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Operator:
     defaults: Mapping[str, Any]
     pointwise: bool
     flops: Callable[..., Any] | None
+    random: bool
 
 
 @cache
@@ -46,6 +48,7 @@ def operator(func: Any) -> Operator:
         {a.name: literal(a.default_value) for a in arguments if a.has_default_value()},
         torch.Tag.pointwise in func.tags,
         FORMULAS.get(str(func.overloadpacket)) or _formula(func),
+        torch.Tag.nondeterministic_seeded in func.tags,
     )
 
 

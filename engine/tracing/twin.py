@@ -7,7 +7,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from types import MethodType
-from typing import Any
+from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -135,8 +135,20 @@ def weightless(model: nn.Module) -> nn.Module:
 
 
 def isolated(model: nn.Module) -> nn.Module:
-    """A twin that has the model's own parameters, and copies of all else that a forward may change."""
-    return twin(model, lambda t: t if isinstance(t, nn.Parameter) else t.detach().clone())
+    """A twin that has the model's own parameters, and copies of all that a forward may change."""
+    changed = {id(module.weight) for module in modules_of(model).values() if _renorms(module)}
+
+    def make(tensor: torch.Tensor) -> torch.Tensor:
+        if isinstance(tensor, nn.Parameter) and id(tensor) not in changed:
+            return tensor
+        return keeping_kind(tensor, tensor.detach().clone())
+
+    return twin(model, make)
+
+
+def _renorms(module: nn.Module) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
+    """Its forward changes its weight: rows that are longer than they may be are scaled in place."""
+    return isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.max_norm is not None
 
 
 def stand_in(tensor: torch.Tensor) -> torch.Tensor:

@@ -96,7 +96,9 @@ def examine(name: str, net: nn.Module, inputs: Inputs, by_value: bool = False) -
             )
             tried, noticed = tried + 1, noticed + seen
             faults += [] if seen else [f"{title}: one wrong index goes unnoticed"]
-    repairs = {n: len(getattr(edits, n)) for n in ("attributes", "weights", "attention", "literals", "slices")}
+    repairs = {
+        n: len(getattr(edits, n)) for n in ("attributes", "weights", "attention", "literals", "constants", "slices")
+    }
     reasons: Counter[str] = Counter()
     for fixed in analysis.fixed:
         reasons[fixed.reason.code.removeprefix("fixed.")] += fixed.count

@@ -8,15 +8,18 @@ from collections.abc import Callable
 from . import (
     attention,
     convolution,
+    distances,
     elementwise,
     embeddings,
     factories,
     joining,
+    losses,
     norms,
     parametrised,
     patches,
     pooling,
     products,
+    quantised,
     recurrent,
     reductions,
     routing,
@@ -29,7 +32,7 @@ from .context import Context, Rule
 
 FAMILIES = (
     views, slicing, joining, factories, products, attention, convolution, norms, pooling, patches, reductions,
-    embeddings, routing, recurrent, parametrised, spectral, vision, elementwise,
+    embeddings, routing, recurrent, parametrised, spectral, vision, elementwise, distances, losses, quantised,
 )  # fmt: skip
 RULES: dict[str, Rule] = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 """Operator ("aten.view") to rule."""
@@ -59,4 +62,4 @@ def register_rule(operator: str) -> Callable[[Rule], Rule]:
     return register
 
 
-__all__ = ["RULES", "Context", "Rule", "attention", "elementwise", "register_rule", "routing"]
+__all__ = ["RULES", "Context", "Rule", "attention", "elementwise", "quantised", "register_rule", "routing"]

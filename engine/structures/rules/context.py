@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ...tracing.record import Call, Record, Ref
+from ...tracing.record import Call, Handed, Record, Ref
 from ..labels import Dim, Dims, LabelArray, Labels
 
 
@@ -41,6 +41,7 @@ class Context:
         points: For a value that holds numbers of an axis's indices, that axis's labels.
         used: Values that a live call reads or that are outputs.
         dead: Calls on which nothing depends.
+        constants: Constants that may be cut where they are handed over, with labels of their own.
         number: Number of the call at hand.
     """
 
@@ -56,6 +57,7 @@ class Context:
     points: dict[int, LabelArray] = field(default_factory=dict[int, LabelArray])
     used: frozenset[int] = frozenset()
     dead: frozenset[int] = frozenset()
+    constants: list[tuple[Handed, Dims]] = field(default_factory=list[tuple[Handed, Dims]])
     number: int = 0
 
     @property

@@ -21,8 +21,16 @@ def embedding_bag(context: Context) -> None:
     context.give_untracked(1)
 
 
+def renormed(context: Context) -> None:
+    """Rows of a weight [V, C] are scaled in place to a length that the columns that remain have."""
+    rows, _ = context.of("self")
+    context.labels.fix(rows, reasons.vocabulary(), context.call.module)
+    context.give(context.of("self"))
+
+
 RULES = {
     "aten.embedding": embedding,
+    "aten.embedding_renorm_": renormed,
     "aten._embedding_bag": embedding_bag,
     "aten._embedding_bag_forward_only": embedding_bag,
 }

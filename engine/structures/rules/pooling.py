@@ -10,11 +10,11 @@ DIMENSIONS = {
     1: ("avg_pool1d", "max_pool1d", "max_pool1d_with_indices", "adaptive_avg_pool1d", "upsample_nearest1d",
         "_upsample_nearest_exact1d", "upsample_linear1d", "reflection_pad1d", "replication_pad1d"),
     2: ("max_pool2d_with_indices", "max_pool2d", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d",
-        "fractional_max_pool2d", "max_unpool2d", "mkldnn_max_pool2d", "upsample_nearest2d",
+        "fractional_max_pool2d", "mkldnn_max_pool2d", "upsample_nearest2d",
         "_upsample_nearest_exact2d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d",
         "_upsample_bicubic2d_aa", "reflection_pad2d", "replication_pad2d"),
     3: ("max_pool3d_with_indices", "avg_pool3d", "_adaptive_avg_pool3d", "adaptive_max_pool3d",
-        "fractional_max_pool3d", "max_unpool3d", "upsample_nearest3d", "_upsample_nearest_exact3d",
+        "fractional_max_pool3d", "upsample_nearest3d", "_upsample_nearest_exact3d",
         "upsample_trilinear3d", "reflection_pad3d", "replication_pad3d"),
 }  # fmt: skip
 
@@ -36,6 +36,21 @@ def _spatial(count: int) -> Rule:
             context.give([*dims[:-count], *[None] * count], number)
 
     return rule
+
+
+def unpool(context: Context) -> None:
+    """Values [N, C, ...] are put at the places [N, C, ...] that a pooling gave: a channel has places of its own."""
+    values, places = context.of("self"), context.of("indices")
+    leading = len(values) - len(context.get("output_size"))
+    for dim in (*values[leading:], *places[leading:]):
+        context.labels.fix(dim, reasons.reduced(context.call.op), context.call.module)
+    context.give(
+        [
+            context.labels.meet([value, place], reasons.combined(context.call.op), context.call.module)
+            for value, place in zip(values[:leading], places[:leading], strict=True)
+        ]
+        + [None] * (len(values) - leading)
+    )
 
 
 def _each_alone(context: Context, axis: int) -> bool:
@@ -94,6 +109,8 @@ def glu(context: Context) -> None:
 
 RULES: dict[str, Rule] = {
     **{f"aten.{name}": _spatial(count) for count, names in DIMENSIONS.items() for name in names},
+    "aten.max_unpool2d": unpool,
+    "aten.max_unpool3d": unpool,
     "aten.constant_pad_nd": pad,
     "aten.grid_sampler_2d": grid_sample,
     "aten.grid_sampler_3d": grid_sample,

@@ -118,6 +118,7 @@ _ABSENT: Dim = np.zeros(0, dtype=np.int64)
 RULES = {
     "aten.mm": mm,
     "aten.addmm": addmm,
+    "aten._sparse_addmm": addmm,
     "aten.bmm": bmm,
     "aten.baddbmm": bmm,
     "aten.mv": mv,

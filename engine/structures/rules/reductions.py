@@ -13,6 +13,8 @@ from .context import Context
 def statistic(context: Context) -> None:
     """mean, sum, var, norm ... over the named axes (all where none is named): they may shrink."""
     _give_rest(context)
+    if context.value("self") in context.parameters:  # a norm of a weight belongs to it
+        context.parameters.update(context.call.outputs)
 
 
 def extreme(context: Context) -> None:
@@ -54,6 +56,11 @@ def among(context: Context) -> None:
         context.give(context.of("self"), number)
 
 
+def capped(context: Context) -> None:
+    """renorm: what stands at an index of one axis is scaled down to a length, whatever remains of it."""
+    context.give(context.of("self"))
+
+
 def along(context: Context) -> None:
     """sort: every result depends on the whole axis, the shape stays."""
     dims = list(context.of("self"))
@@ -71,11 +78,13 @@ def running(context: Context) -> None:
 
 RULES = {
     **{f"aten.{n}": statistic for n in ("mean", "sum", "amax", "amin", "prod", "var", "var_mean", "std", "std_mean",
-                                        "linalg_vector_norm", "nansum")},
+                                        "linalg_vector_norm", "norm", "nansum", "count_nonzero", "logsumexp",
+                                        "aminmax")},
     **{f"aten.{n}": extreme for n in ("max", "min")},
-    **{f"aten.{n}": reduction for n in ("argmax", "argmin", "any", "all", "logsumexp", "aminmax", "median",
-                                        "nanmedian", "kthvalue", "mode")},
+    **{f"aten.{n}": reduction for n in ("argmax", "argmin", "any", "all", "median", "nanmedian",
+                                        "kthvalue", "mode")},
     **{f"aten.{n}": among for n in ("_softmax", "_safe_softmax", "_log_softmax")},
+    "aten.renorm": capped,
     "aten.cumsum": running,
     **{f"aten.{n}": along for n in ("sort", "cumprod", "logcumsumexp", "cummax", "cummin")},
 }  # fmt: skip

@@ -138,6 +138,17 @@ def _passes(axis: tuple[int, int], outer: int, steps: list[tuple[int, int]]) -> 
     return len(others) == len(steps) - 1 and within
 
 
+def resize(context: Context) -> None:
+    """The size that a tensor is to have in place; mostly it has it."""
+    dims = context.of("self")
+    if context.out_shape() == context.shape("self"):
+        context.give(dims)
+        return
+    for dim in dims:
+        context.labels.fix(dim, reasons.sliced(context.call.op), context.call.module)
+    context.give_untracked()
+
+
 def view_as_real(context: Context) -> None:
     """A complex number becomes an axis of two."""
     context.give([*context.of("self"), None])
@@ -169,6 +180,7 @@ RULES = {
             (expand, ("expand",)),
             (repeat, ("repeat",)),
             (as_strided, ("as_strided", "as_strided_")),
+            (resize, ("resize_",)),
             (view_as_real, ("view_as_real",)),
             (view_as_complex, ("view_as_complex",)),
         )

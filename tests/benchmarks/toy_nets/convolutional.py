@@ -79,6 +79,22 @@ class UNet(nn.Module):
 
 
 @toy(image())
+class SegNet(nn.Module):
+    """Unpools values of one layer at the places that the pooling of another layer gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down1, self.down2, self.up2, self.up1 = conv(3, 8), conv(8, 12), conv(12, 8), conv(8, 10)
+        self.end = nn.Conv2d(10, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, first = F.max_pool2d(F.gelu(self.down1(x)), 2, return_indices=True)
+        x, second = F.max_pool2d(F.gelu(self.down2(x)), 2, return_indices=True)
+        x = F.gelu(self.up2(F.max_unpool2d(x, second, [2, 2])))
+        return self.end(F.gelu(self.up1(F.max_unpool2d(x, first, [2, 2]))))
+
+
+@toy(image())
 class WeightNorm(nn.Module):
     """The weight is made of a magnitude and a direction at every forward."""
 

@@ -280,6 +280,25 @@ def depth_by_groups(x: torch.Tensor) -> torch.Tensor:
     return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
 
 
+@on_rows
+def differences(x: torch.Tensor) -> torch.Tensor:
+    """Subtracts each channel from the next one, so that all of them hang together."""
+    return F.pad(x[:, 1:] - x[:, :-1], (0, 1))
+
+
+@on_rows
+def thirds(x: torch.Tensor) -> torch.Tensor:
+    """Three nearly equal parts, whose sizes torch works out."""
+    a, b, c = x.tensor_split(3, 1)
+    return torch.cat([a[:, :5] * b, c, b, a[:, 5:]], 1)
+
+
+@on_rows
+def rounded(x: torch.Tensor) -> torch.Tensor:
+    """Rounds as after quantisation, in training that knows of it."""
+    return torch.fake_quantize_per_tensor_affine(x, 0.01, 0, -128, 127)
+
+
 @on_channels
 def moved_axes(x: torch.Tensor) -> torch.Tensor:
     """Channels move last, are unflattened, and come back by another way."""

@@ -40,7 +40,7 @@ def test_the_folder_holds_weights_shapes_loader_and_readme(pytorch_export):
     assert exported.difference == 0.0 and exported.bytes == sum(p.stat().st_size for p in folder.iterdir())
     document = json.loads((folder / "shapes.json").read_text())
     assert document["schema"] == 1 and document["shapes"]["conv.weight"] == [6, 3, 3, 3]
-    assert set(document["edits"]) == {"blocks", "attributes", "attention", "literals", "slices"}
+    assert set(document["edits"]) == {"blocks", "attributes", "attention", "literals", "constants", "slices"}
 
 
 def test_the_code_of_the_readme_loads_the_model_without_secateur(pytorch_export):
@@ -141,12 +141,14 @@ def test_an_export_that_is_cut_and_exported_again_keeps_the_repairs_of_both(pyto
     asked, _ = pytorch_export
     first = Edits(attributes=(("conv", "out_channels", 6), ("bn", "num_features", 6)), attention=(("a", 4, 32),))
     first = dataclasses.replace(first, slices=(("positions", 1, (0, 2, 3, 7)), ("other", 0, (1,))))
+    first = dataclasses.replace(first, constants=(("fc", "add", -1, "1", ((0, 8, (0, 2, 3, 7)), (1, 5, (4,)))),))
     folder, again = tmp_path / "first", tmp_path / "second"
     folder.mkdir()
     again.mkdir()
     pack(folder, asked.model, first, asked.spec)
     second = Edits(attributes=(("conv", "out_channels", 3),), literals=(("fc", "view", 0, "1", 3),))
     second = dataclasses.replace(second, slices=(("positions", 1, (1, 3)),))
+    second = dataclasses.replace(second, constants=(("fc", "add", -1, "1", ((0, 4, (1, 3)),)),))
     pack(again, asked.model, second, ModelSpec(str(folder)))
     document = json.loads((again / "shapes.json").read_text())
     assert recorded_source(document, again).source == asked.spec.source
@@ -155,6 +157,7 @@ def test_an_export_that_is_cut_and_exported_again_keeps_the_repairs_of_both(pyto
         "attributes": [["conv", "out_channels", 3], ["bn", "num_features", 6]],
         "attention": [["a", 4, 32]],
         "literals": [["fc", "view", 0, "1", 3]],
+        "constants": [["fc", "add", -1, "1", [[0, 8, [2, 7]], [1, 5, [4]]]]],
         "slices": [["positions", 1, [2, 7]], ["other", 0, [1]]],
     }
 

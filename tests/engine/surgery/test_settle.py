@@ -1,5 +1,6 @@
 """What does not survive a trial cut is found with few trials, and nothing else is refused."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -68,8 +69,8 @@ def names(*layers: int) -> set[str]:
     return {f"layers.{n}.weight" for n in layers}
 
 
-def test_a_model_that_runs_takes_one_trial(trials: list[int]) -> None:
-    assert refused(Picky()) == set() and len(trials) == 1
+def test_a_model_that_runs_takes_a_trial_of_all_and_one_of_each_kind(trials: list[int]) -> None:
+    assert refused(Picky()) == set() and len(trials) == 3  # the last layer is read by another one
 
 
 @pytest.mark.parametrize("bad", [(0,), (11,), (5, 17), (3, 4, 20)])
@@ -110,3 +111,83 @@ def test_it_can_be_cancelled_between_trials() -> None:
     with pytest.raises(Cancelled):
         for progress in job:
             token.on = "sets on trial" in str(progress.message)
+
+
+class Between(nn.Module):
+    """Two layers and what a forward does between them."""
+
+    def __init__(self, between: Callable[[torch.Tensor], torch.Tensor], makes: int = 16, reads: int = 16) -> None:
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(6, makes), nn.Linear(reads, 8), nn.Linear(8, 3)
+        self.between = between
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.tanh(self.second(self.between(torch.tanh(self.first(x))))))
+
+
+def in_thirds(x: torch.Tensor) -> torch.Tensor:
+    """Two of three parts, of which the code works out the sizes, meet index by index."""
+    a, b, c = x.tensor_split(3, 1)
+    return torch.cat([a[:, :5] * b, c, b, a[:, 5:]], 1)
+
+
+@pytest.mark.parametrize(
+    ("between", "reads"), [(in_thirds, 16), (lambda x: x[:, 1:] - x[:, :-1], 15), (lambda x: x[:, 1:] * x[:, :-1], 15)]
+)
+def test_what_can_only_go_together_with_others_is_not_offered_alone(
+    between: Callable[[torch.Tensor], torch.Tensor], reads: int
+) -> None:
+    torch.manual_seed(0)
+    model = Between(between, reads=reads)
+    analysis = settled(model)
+    assert {s.name for s in analysis.sets} == {"second.weight"}
+    assert {
+        f.reason.code for f in analysis.fixed if analysis.tensors[f.tensor].name == "first.weight" and f.dim == 0
+    } & {
+        "fixed.all_or_none",
+        "fixed.unrepaired",
+    }
+
+
+class Iterated(nn.Module):
+    """Runs to a fixed point; the layer that ends it early is another one than the layer that it repeats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start, self.step = nn.Linear(6, 12), nn.Linear(12, 12)
+        self.gate, self.out = nn.Linear(6, 10), nn.Linear(22, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        start, gate = self.start(x), torch.tanh(self.gate(x))
+        found = start
+        for _ in range(4 - (found.shape[1] < 12) + (gate.shape[1] < 10)):  # as many as before, where both are cut
+            found = torch.tanh(self.step(found) + start)
+        return self.out(torch.cat([found, gate], 1))
+
+
+def test_two_sets_that_only_run_together_are_not_offered_alone() -> None:
+    analysis = settled(Iterated())
+    for one in analysis.sets:
+        cut(Iterated().eval(), analysis, analysis.empty(), trial_mask(analysis, (one,)), Edits(), INPUTS)
+    assert {s.name for s in analysis.sets} == set()
+
+
+def test_sets_that_are_alike_are_tried_one_by_one_where_the_first_cannot_go_alone(trials: list[int]) -> None:
+    class Paired(Picky):
+        """The first layer changes together with the second only."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            narrow = [layer.out_features != 8 + n for n, layer in enumerate(self.layers)]
+            if narrow[0] != narrow[1]:
+                raise ValueError("layers 0 and 1 differ")
+            return super().forward(x)
+
+    assert refused(Paired()) == names(0, 1) and len(trials) <= 6 + DEPTH
+
+
+def test_operators_that_only_change_the_layout_are_no_difference() -> None:
+    def laid_out(x: torch.Tensor) -> torch.Tensor:
+        """What torch does to sizes of one, here to any size that a cut makes."""
+        return x if x.shape[1] == 16 else x.as_strided(x.shape, x.stride())
+
+    assert {s.name for s in settled(Between(laid_out)).sets} == {"first.weight", "second.weight"}
