@@ -79,7 +79,7 @@ def _needed(record: Record, shared: "Shared", changes: list[list[int]], also: li
 
     `changes` are the classes of memory that each call changes.
     """
-    needed = {*record.outputs, *record.handed}
+    needed = {*record.outputs, *record.exposed}
     memory = {shared.of(v) for v in (*needed, *(s.value for s in record.sources))}
     live = [False] * len(record.calls)
     for number in range(len(record.calls) - 1, -1, -1):
