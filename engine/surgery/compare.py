@@ -48,7 +48,8 @@ class Run:
         seen: Seen | None = None,
         draws: bool = False,
         skips: Iterable[StandInFor] = (),
-        within: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
+        within: Callable[[], AbstractContextManager[Any]] | None = None,
+        on: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
         token: CancelToken | None = None,
         guards: Guards | None = None,
         seed: int = 0,
@@ -64,7 +65,8 @@ class Run:
             seen: Is told of the results of its modules.
             draws: It draws random numbers, which have to be the same ones in a smaller model.
             skips: Blocks in whose place something else stands.
-            within: Is given the copy that runs; gives what else is to be entered around the calls.
+            within: Makes what else is to be entered around the calls.
+            on: The same, of the copy that runs.
             token: Stops the run between two modules.
             guards: Where to note the branches that the code takes.
             seed: Of the random numbers.
@@ -90,7 +92,9 @@ class Run:
                 stack.enter_context(AtLeast(dtype))
             stack.enter_context(SameDraws() if draws else nullcontext())
             if within is not None:
-                stack.enter_context(within(own))
+                stack.enter_context(within())
+            if on is not None:
+                stack.enter_context(on(own))
             self.outputs: list[torch.Tensor] = []
             for inputs in map(copied, calls):
                 with nullcontext() if guards is None else guards.watching(own, inputs):
@@ -115,14 +119,14 @@ class _Kept(NamedTuple):
 
     Attributes:
         values: Of the entries that are present, all or evenly spread ones.
-        shape: Of the result without what is absent; () where absent entries lie anyhow.
+        shape: Of the result without what is absent; None where absent entries lie anyhow.
         step: How far apart in the flat order the values are.
         whole: Shape with what is absent.
         there: [...] which entries are present, where they lie anyhow.
     """
 
     values: torch.Tensor
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     step: int
     whole: torch.Size
     there: torch.Tensor | None = None
@@ -167,7 +171,7 @@ def _kept(result: torch.Tensor) -> _Kept:
         return _Kept(_spread(result, tuple(result.shape), step), tuple(result.shape), step, result.shape)
     values = result[there]
     step = _step(values.numel())
-    return _Kept(values[::step].clone(), (), step, result.shape, there)
+    return _Kept(values[::step].clone(), None, step, result.shape, there)
 
 
 def _likely(result: torch.Tensor) -> tuple[int, ...]:
@@ -296,16 +300,16 @@ def _fitting(reference: _Kept | None, other: torch.Tensor) -> tuple[torch.Tensor
     """The entries of a result that were kept, beside the cut model's; None where they do not fit."""
     if reference is None or not _continuous(other):
         return None
-    if reference.there is not None and other.shape == reference.whole:
-        there = reference.there
+    there, shape = reference.there, reference.shape
+    if there is not None and other.shape == reference.whole:
         return (reference.values, other[there][:: reference.step]) if torch.equal(there, ~other.isnan()) else None
-    if reference.shape and tuple(other.shape) == reference.shape:
-        return reference.values, _spread(other, reference.shape, reference.step)
-    if reference.shape and other.shape == reference.whole:  # absent in both, as after a block that is gone
+    if shape is not None and tuple(other.shape) == shape:
+        return reference.values, _spread(other, shape, reference.step)
+    if shape is not None and other.shape == reference.whole:  # absent in both, as after a block that is gone
         mine = _kept(other)
-        same = (mine.shape, mine.step) == (reference.shape, reference.step)
+        same = (mine.shape, mine.step) == (shape, reference.step)
         return (reference.values, mine.values) if same and len(mine.values) == len(reference.values) else None
-    count = math.prod(reference.shape) if reference.shape else int(reference.there.sum())  # type: ignore[union-attr]
+    count = math.prod(shape) if shape is not None else 0 if there is None else int(there.sum())
     return (reference.values, other.flatten()[:: reference.step]) if count == other.numel() else None
 
 

@@ -74,7 +74,7 @@ def operators_of(
     """Run a model and keep the results of its operators; up to where it raises."""
     seen = Operators(left_out)
     try:
-        Run(weights, calls, training=training, draws=draws, skips=skips, within=seen.on)
+        Run(weights, calls, training=training, draws=draws, skips=skips, on=seen.on)
     except Exception:  # what it did before that is still compared
         return seen.made
     return seen.made

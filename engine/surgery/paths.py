@@ -458,7 +458,14 @@ def _sentence(guards: list[Guard], place: Message) -> Message:
     lefts = sorted({s.left for one in guards for s in one.sights if math.isfinite(s.left)})
     bounds = {s.right for one in guards for s in one.sights}
     sized = guard.kind in (GuardKind.BATCH, GuardKind.SIZE)
-    if sized and guard.operator in COMPARISONS and len(bounds) == 1 and lefts and len(guard.taken) == 1:
+    if (
+        sized
+        and guard.bound is not None
+        and guard.operator in COMPARISONS
+        and len(bounds) == 1
+        and lefts
+        and len(guard.taken) == 1
+    ):
         words |= {"tried": _tried(lefts), "other": _side(guard, True not in guard.taken)}
         if guard.kind is GuardKind.BATCH:
             template = "{place} branches on the batch size ({code}). Tried: {tried}. Not tried: {other}"

@@ -24,22 +24,31 @@ def as_type(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def with_batch(inputs: Inputs, count: int) -> Inputs:
-    """Inputs of `count` samples: fresh noise, whole numbers are repeated."""
+    """Inputs of `count` samples: fresh noise for the largest of them, the others are repeated.
+
+    Those may be places, sizes or masks, which noise would make meaningless.
+    """
     generator = torch.Generator().manual_seed(2)
-    given = batch_size(inputs)
+    given, main = batch_size(inputs), _largest(inputs)
 
     def resize(one: torch.Tensor) -> torch.Tensor:
         if not one.dim():
             return one
         shape = [count if one.shape[0] == given else one.shape[0], *one.shape[1:]]
-        return _noise(one, shape, generator) if one.is_floating_point() else _repeated(one, shape[0])
+        return _noise(one, shape, generator) if one is main else _repeated(one, shape[0])
 
     return tree_map_only(torch.Tensor, resize, inputs)
 
 
 def rescaled(inputs: Inputs, factor: float) -> Inputs:
-    """Inputs whose floating numbers are multiplied."""
-    return tree_map_only(torch.Tensor, lambda t: t * factor if t.is_floating_point() else t, inputs)
+    """Inputs of which the largest one with floating numbers is multiplied."""
+    main = _largest(inputs)
+    return tree_map_only(torch.Tensor, lambda t: t * factor if t is main else t, inputs)
+
+
+def _largest(inputs: Inputs) -> torch.Tensor | None:
+    floating = [t for t in tensors_of(inputs) if t.is_floating_point()]
+    return max(floating, key=torch.Tensor.numel, default=None)
 
 
 def other_sizes(inputs: Inputs) -> Iterator[Inputs]:

@@ -28,6 +28,7 @@ from ..tracing.recorder import attempt
 from ..tracing.twin import weightless
 from .compare import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
 from .drawing import draws
+from .indexing import InRange, reads_regions
 from .masking import gone_slices, vanishing
 from .operators import first_difference, operators_of
 from .paths import Path, PathSearch
@@ -131,6 +132,14 @@ def require(verification: Verification) -> None:
             "The verification is inconclusive: removing these structures changes the outputs by less than could be "
             "measured. Nothing was changed.",
         )
+
+
+class _DoesNotRun(Exception):
+    """The original raises on inputs, for this reason."""
+
+    def __init__(self, reason: Phrase) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 @dataclass(slots=True, kw_only=True)
@@ -269,20 +278,49 @@ class Comparison:
 
     def other_inputs(self) -> None:
         """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
+        counts = tuple(dict.fromkeys((1, batch_size(self.inputs) + 1)))
+        sizes = [*other_sizes(self.inputs), self.inputs]
+        reasons: list[Phrase] = []
+        for chosen in (counts, counts[1:], counts[:1], ()):
+            for number, base in enumerate(sizes if chosen else (self.inputs,)):
+                calls = [with_batch(base, count) for count in chosen] or [base]
+                try:
+                    self._refuse_by_shape(calls)
+                    made = self._on_other_weights(_Case(dtype=self.base, calls=calls))
+                except _DoesNotRun as error:
+                    reasons.append(error.reason)
+                    continue
+                self._base, self._calls = base, calls
+                one_size = number == len(sizes) - 1 or not chosen
+                self._tell_of(one_size, [n for n in counts if n not in chosen], reasons)
+                if made is None:
+                    template = "randomised weights: the original gives numbers that are not finite on all of them"
+                    self.skipped.append(Message("verify.never_finite", template))
+                self._add(made)
+                return
+
+    def _on_other_weights(self, given: _Case) -> Check | None:
+        """The comparison on weights that the original survives; None where it gives no numbers on any of them.
+
+        Raises:
+            _DoesNotRun: The original raises on these inputs.
+        """
         made: Check | None = None
-        base, plain = self._other_case(), None
-        case = base
         for level in LEVELS:
             name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
+            plain, case = None, given
             for factor in (LARGER, 1.0):
-                calls: Calls = [*self._calls[:-1], rescaled(self._calls[-1], factor)]
-                case = replace(base, calls=calls, level=level)
+                calls: Calls = [*given.calls[:-1], rescaled(given.calls[-1], factor)]
+                case = replace(given, calls=calls, level=level)
                 # What a removal changes shows in the first call; the masked run is of all of them.
                 plain = self._tried(replace(case, calls=case.calls[:1]))
                 if isinstance(plain, Run) and plain.finite:
-                    made = self._decided(name, case, plain)
-                    if made is not None:
+                    found = self._decided(name, case, plain)
+                    if found is not None:
+                        made = found
                         break
+                elif not isinstance(plain, Run) and factor == 1.0:
+                    raise _DoesNotRun(plain)
             else:
                 continue
             assert made is not None and isinstance(plain, Run)
@@ -291,14 +329,11 @@ class Comparison:
             if not made.passed and level != LEVELS[-1] and self._magnifies(case):
                 continue
             self._randomised = (case, plain)
-            if not made.passed or made.conclusive:
-                break
-        if made is None:
-            template = "randomised weights: the original gives numbers that are not finite on all of them"
-            self.skipped.append(Message("verify.never_finite", template))
-        elif not made.passed:
-            made = replace(made, detail=self._which_call(made, case))
-        self._add(made)
+            if not made.passed:
+                return replace(made, detail=self._which_call(made, case))
+            if made.conclusive:
+                return made
+        return made
 
     def _which_call(self, made: Check, case: _Case) -> Message:
         """Which of several calls differs by itself."""
@@ -412,31 +447,12 @@ class Comparison:
         if made is not None:
             self.checks.append(made)
 
-    def _other_case(self) -> _Case:
-        """One sample, then one more than are given; at another size than the given one if the original runs at one."""
-        counts = tuple(dict.fromkeys((1, batch_size(self.inputs) + 1)))
-        reasons: list[Phrase] = []
-        sizes = [*other_sizes(self.inputs), self.inputs]
-        for chosen in (counts, counts[1:], counts[:1]):
-            for number, base in enumerate(sizes):
-                calls = [with_batch(base, count) for count in chosen]
-                reason = self._fails(calls)
-                if reason is None:
-                    self._base, self._calls = base, calls
-                    self._tell_of(number == len(sizes) - 1, [n for n in counts if n not in chosen], reasons)
-                    return _Case(dtype=self.base, calls=calls)
-                reasons.append(reason)
-        self._tell_of(True, list(counts), reasons)
-        self._calls = [self.inputs]
-        return _Case(dtype=self.base, calls=self._calls)
-
-    def _fails(self, calls: Calls) -> Phrase | None:
-        """Why the original does not run on inputs; None where it does. By shapes alone where it asks for no values."""
-        if self._blank is not None:
-            errors = (self._attempt(self._blank, one) for one in calls)
-            return next((_in_words(one) for one in errors if one is not None), None)
-        tried = self._tried(_Case(dtype=self.base, calls=calls))
-        return None if isinstance(tried, Run) else tried
+    def _refuse_by_shape(self, calls: Calls) -> None:
+        """Raise `_DoesNotRun` where the original does not run on inputs of these shapes, as far as these tell."""
+        for one in calls if self._blank is not None else ():
+            error = self._attempt(self._blank, one) if self._blank is not None else None
+            if error is not None:
+                raise _DoesNotRun(_in_words(error))
 
     def _attempt(self, blank: nn.Module, inputs: Inputs, guards: Guards | None = None) -> Exception | None:
         """What a run for the shapes only raised; None where it came to its end."""
@@ -512,9 +528,20 @@ class Comparison:
             case: What they are run on.
             plain: The original on the first of its calls.
             tolerance: What the difference must stay below.
+
+        Raises:
+            _DoesNotRun: The original raises in one of the others.
         """
         trail = Trail()
-        reference = self._run(case, masked=True, seen=trail.keep)
+        try:
+            reference = self._run(case, masked=True, seen=trail.keep)
+        except Cancelled:
+            raise
+        except Exception:
+            tried = self._tried(case)
+            if isinstance(tried, Run):
+                raise
+            raise _DoesNotRun(tried) from None
         if not reference.finite and not self._run(case).finite:
             return None
         effect = worst_difference(reference.outputs[: len(plain.outputs)], plain.outputs)
@@ -597,6 +624,7 @@ class Comparison:
                 seen,
                 self.draws,
                 self.skips if masked else (),
+                InRange if reads_regions(self.plan[0].script) else None,
                 token=self.token,
                 guards=guards,
                 seed=case.seed,

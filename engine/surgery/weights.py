@@ -19,7 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _disable_current_modes,  # pyright: ignore[reportPrivateUsage]
+)
 
 from ..tracing.twin import keeping_kind, twin
 from .absent import KNOWN_PRODUCTS, NAN, Absent, Matrix
@@ -306,7 +309,10 @@ class Handing(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _handed(self, value: Any) -> Any:
-        return self._weights.resolve(value) if isinstance(value, torch.Tensor) else value
+        if not isinstance(value, torch.Tensor):
+            return value
+        with _disable_current_modes():  # no operators of the model's
+            return self._weights.resolve(value)
 
 
 COMPARING = frozenset(f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3))

@@ -75,7 +75,7 @@ def test_a_subclass_of_attention_keeps_its_own_forward_and_its_heads() -> None:
 
 
 def test_a_large_model_is_verified_in_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "FITS", 0)
+    monkeypatch.setattr(verification, "SMALL", 0)
     model = Residual().eval()
     analysis = finish(settle(model, image(), "large", NEVER))
     mask, none = trial_mask(analysis), analysis.empty()

@@ -16,7 +16,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from secateur.engine.inputs import Inputs, call
-from secateur.engine.surgery import variants
 from secateur.engine.tracing.guards import Guard, GuardKind, Guards, watched
 from secateur.engine.tracing.quiet import quiet_forward
 from secateur.engine.tracing.twin import isolated
@@ -240,5 +239,5 @@ def test_a_value_in_a_list_and_a_constant_beside_it() -> None:
 
 
 def test_in_float64_too() -> None:
-    model = variants.converted(Branching(nets.mean_chooses).eval(), torch.float64)
+    model = Branching(nets.mean_chooses).eval().double()
     assert only(seen(model, X.double())).kind is VALUE
