@@ -234,9 +234,9 @@ def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     each = source.shape[1] // groups
     if groups > 1:
         offsets = torch.arange(groups, device=source.device).unsqueeze(1)
-        if transposed:
+        if transposed and len(results):
             results = (results + offsets * weight.value.shape[1]).flatten()
-        else:
+        if not transposed and len(gone):
             gone = (gone + offsets * each).flatten()
     filled, absent = _present_of(source, gone)
     result = func(filled, weight.value, bias, *args[3:], **kwargs)

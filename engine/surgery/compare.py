@@ -5,11 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import Message
 from ..jobs import CancelToken, check
@@ -62,7 +65,7 @@ class Run:
             calls: Its inputs, call by call; what a call leaves behind is there for the next one.
             chosen: Paths of the outputs that count.
             training: In training mode, nothing dropped.
-            seen: Is told of the results of its modules.
+            seen: Is told of the results of its modules in the first call.
             draws: It draws random numbers, which have to be the same ones in a smaller model.
             skips: Blocks in whose place something else stands.
             within: Makes what else is to be entered around the calls.
@@ -76,13 +79,14 @@ class Run:
         # What a forward does to its own state is not there for the next run.
         own = isolated(model) if isinstance(model, nn.Module) else model.twin()
         apply_edits(own, edits or {})
+        hooks: list[RemovableHandle] = []
         for one in skips:
             skip(own, one)
         for path, module in modules_of(own).items():
             if token is not None:
                 module.register_forward_pre_hook(_stopping(token))
             if seen is not None and path and not isinstance(module, StandIn):
-                module.register_forward_hook(_telling(seen, path))
+                hooks.append(module.register_forward_hook(_telling(seen, path)))
         with ExitStack() as stack:
             stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
             if weights is not None:
@@ -100,6 +104,8 @@ class Run:
                 with nullcontext() if guards is None else guards.watching(own, inputs):
                     result = call(own, inputs)
                 self.outputs += answers_of(result, chosen)
+                while hooks:  # further calls are there for their outputs
+                    hooks.pop().remove()
 
     @property
     def finite(self) -> bool:
@@ -159,12 +165,17 @@ def _kept(result: torch.Tensor) -> _Kept:
         step = _step(result.numel())
         return _Kept(_spread(result, tuple(result.shape), step), tuple(result.shape), step, result.shape)
     for dim in _likely(result):
-        absent = result.sum([n for n in range(result.dim()) if n != dim]).isnan()
-        index = (~absent).nonzero().squeeze(1)
-        if len(index) > 0:
-            shape = (*result.shape[:dim], len(index), *result.shape[dim + 1 :])
-            step = _step(math.prod(shape))
-            return _Kept(_spread(result, shape, step, dim, index), shape, step, result.shape)
+        # Where the first and the last entry of each channel agree, a look at those that are kept will do.
+        first, last = _ends(result, dim)
+        lost = first.isnan()
+        if not torch.equal(lost, last.isnan()) or bool(lost.all()):
+            continue
+        index = None if not bool(lost.any()) else (~lost).nonzero().squeeze(1)
+        shape = tuple(result.shape if index is None else (*result.shape[:dim], len(index), *result.shape[dim + 1 :]))
+        step = _step(math.prod(shape))
+        values = _spread(result, shape, step, dim, index)
+        if not bool(values.sum().isnan()):
+            return _Kept(values, shape, step, result.shape)
     there = ~result.isnan()
     if bool(there.all()):
         step = _step(result.numel())
@@ -174,9 +185,15 @@ def _kept(result: torch.Tensor) -> _Kept:
     return _Kept(values[::step].clone(), None, step, result.shape, there)
 
 
+def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first and the last entry of each index of a dimension."""
+    first, last = (tuple(slice(None) if n == dim else place for n in range(result.dim())) for place in (0, -1))
+    return result[first], result[last]
+
+
 def _likely(result: torch.Tensor) -> tuple[int, ...]:
     """Dimensions of channels: behind the batch of an image, the last of a sequence."""
-    if result.dim() < 2:
+    if result.dim() < 2 or result.numel() == 0:
         return ()
     return (1, result.dim() - 1) if result.dim() > 3 else (result.dim() - 1, 1)
 
@@ -192,13 +209,17 @@ def _spread(
     """Every `step`-th entry of a result, of whose dimension only some indices are there."""
     if index is None and (step == 1 or result.is_contiguous()):
         return result.flatten()[::step].clone()
-    flat = torch.arange(0, math.prod(shape), step, device=result.device)
-    places: list[torch.Tensor] = []
-    for number in reversed(range(len(shape))):
-        place = flat % shape[number]
-        places.insert(0, place if index is None or number != dim else index[place])
-        flat = flat // shape[number]
+    places = [one.to(result.device) for one in _places(shape, step)]
+    if index is not None:
+        places[dim] = index[places[dim]]
     return result[tuple(places)]
+
+
+@lru_cache(maxsize=64)
+def _places(shape: tuple[int, ...], step: int) -> tuple[torch.Tensor, ...]:
+    """By dimension, the indices of every `step`-th entry in the flat order; shapes of a network occur repeatedly."""
+    flat = np.arange(0, math.prod(shape), step)
+    return tuple(torch.from_numpy(one) for one in np.unravel_index(flat, shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +307,8 @@ class Beside:
 
 def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
     def told(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
-        with _disable_current_modes():  # what is computed here is no part of the run
+        # What is computed here is no part of the run.
+        with _disable_current_modes(), torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage]
             seen(path, tensors_of(result))
 
     return told

@@ -225,7 +225,8 @@ class Weights:
         if self.plain:
             return nullcontext()
         stack = ExitStack()
-        stack.enter_context(Handing(self))
+        if any(p.dtype != as_type(p.detach()[:0], self.dtype).dtype for p in self.model.parameters() if p.dim()):
+            stack.enter_context(Handing(self))
         stack.enter_context(Reading(self, Absent(self) if masked else None))
         return stack
 
