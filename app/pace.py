@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 UNKNOWN = math.nan
 BACKWARD = 2.0
 """A backward pass in forward passes."""
-SINGLE, DOUBLE = 4, 8
-"""Bytes of a weight: as it is trained, and as a cut is verified."""
+SINGLE = 4
+"""Bytes of a weight."""
 OPTIMISER = 4
 """Weights, gradients and the two moments of Adam, in weights."""
 COMPUTING = ("evaluate", "recover", "score")
@@ -173,7 +173,8 @@ class Pace:
         state, original = self._state(name), self._document.original
         if state is None or original is None:
             return Estimate()
-        need = DOUBLE * (original.parameters + 2 * state.parameters) + 2 * DOUBLE // SINGLE * self._peak(original)
+        both = original.parameters + state.parameters  # a verification holds a part of them in another form
+        need = SINGLE * (state.parameters + both // 3) + 2 * self._peak(original)
         return Estimate(float(original.macs + original.parameters), UNKNOWN, need)
 
     def _peak(self, state: State) -> int:
