@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
+from ..errors import Message, PlanError, SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
@@ -20,7 +20,6 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course, begun_at
-from ..session.history import is_project
 from ..session.losses import Found, Tolerance, brief_epochs, search_begun_at
 from ..session.plain import to_plain
 from ..session.points import user_cache
@@ -42,7 +41,7 @@ from .report import (
     verified,
     wrote,
 )
-from .saving import kept, saved, saved_if_stopped
+from .saving import check_save, kept, reserved, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 from .timing import (
@@ -94,6 +93,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
+        reserved(session, arguments.save, arguments.model, reporter)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
@@ -199,17 +199,6 @@ def at_liked_multiple(session: Session, asked: Asked, given: int | None, reporte
 def check_export(path: str) -> None:
     """Refuse a destination that cannot be written before the work, not after it."""
     check_destination(Path(path).expanduser().absolute(), 0, folder=not EXPORTERS[format_of(path)].suffix)
-
-
-def check_save(folder: str, model: str) -> None:
-    """Refuse a project folder that cannot be written, or is another project, before the work, not after it."""
-    path = Path(folder).expanduser().absolute()
-    if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
-        template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
-        raise ExportError("cli.project_there", template, folder=folder)
-    while not path.parent.exists():  # saving makes the folders above it too
-        path = path.parent
-    check_destination(path, 0, folder=True)
 
 
 def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:

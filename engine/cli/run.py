@@ -18,9 +18,9 @@ from ..sharing.recipes import recipe_at
 from ..sources.consent import require_consent
 from ..sources.protocol import ModelSpec
 from .output import Outcome, Reporter
-from .prune import check_export, check_save
+from .prune import check_export
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
-from .saving import saved
+from .saving import check_save, reserved, saved
 from .specs import task_spec
 from .threads import use_device, use_threads
 
@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments, first.device)
+        reserved(session, arguments.save, "", reporter)
         done = reporter.finish(replay(recipe, session, arguments.trust_pickle, mode=mode))
         project = saved(session, arguments.save, done.states[-1].id, reporter)
     return _outcome(done, path, project)

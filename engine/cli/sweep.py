@@ -12,9 +12,9 @@ from ..session.session import Session
 from ..session.states import State
 from .asked import asked_of
 from .output import Outcome, Reporter
-from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, scored
+from .prune import asked_for, at_liked_multiple, note_no_recovery, require_data, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
-from .saving import kept, saved, saved_if_stopped
+from .saving import check_save, kept, reserved, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 
@@ -27,6 +27,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
+        reserved(session, arguments.save, arguments.model, reporter)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work

@@ -105,7 +105,7 @@ def test_a_session_that_was_closed_is_gone_on_with_from_the_list_of_what_was_ope
     assert "open already" in again.document.log[-1]
     other = windows()
     other.open_source(folder)
-    qtbot.waitUntil(lambda: any("open in another window" in line for line in other.document.log), timeout=LONG)
+    qtbot.waitUntil(lambda: any("is in use by" in line for line in other.document.log), timeout=LONG)
 
 
 def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
     with pytest.raises(Cancelled):
         finish(session.sweep("s0", course, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
+    session.close()
     again = Session(session.folder)
     finish(again.restore())
     calls = counted(again, monkeypatch, "cut", "recover")
@@ -163,6 +164,7 @@ def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Pa
     session.history.mark_stale()
     third = finish(session.prune("s0", course))
     assert not {one.id for one in third} & {one.id for one in second}
+    session.close()
     again = Session(session.folder)
     finish(again.restore())
     assert [one.id for one in again.states() if one.former] == [one.id for one in first]
