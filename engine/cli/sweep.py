@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from ..planning.goal import touching
@@ -14,6 +15,7 @@ from .asked import asked_of
 from .output import Outcome, Reporter
 from .prune import asked_for, at_liked_multiple, note_no_recovery, require_data, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
+from .request import continued, request_of
 from .saving import check_save, kept, reserved, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
@@ -21,6 +23,7 @@ from .threads import use_device, use_threads
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Sweep as the arguments say; what is finished is saved also when the rest is stopped."""
+    arguments = continued(arguments, reporter)
     asked = asked_of(arguments, (Limit(Cost(arguments.cost), 1.0),))
     if arguments.save:
         check_save(arguments.save, arguments.model)
@@ -37,7 +40,10 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         with saved_if_stopped(session, arguments.save, reporter):
             scores, criterion = scored(session, start, asked, data, reporter, notes)
             course = asked.course_on(opened.analysis, criterion, data)
-            done = kept(session, arguments.save, reporter, session.sweep(start.id, course, arguments.budgets, scores))
+            session.history.ask(request := request_of(arguments, start))
+            job = session.sweep(start.id, course, tuple(arguments.budgets), scores)
+            done = kept(session, arguments.save, reporter, job)
+            session.history.ask(replace(request, result=session.present.id))
         saved(session, arguments.save, session.present.id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)

@@ -7,7 +7,6 @@ died, goes on where it stood when it is asked for once more. What was made befor
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,40 +134,6 @@ def prune(
         yield from session.judged(now.id, Split.REPORT, token)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
-
-
-def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[State]:
-    """Where a course starts on a session: the present state, or where a run of it started that was stopped half-way.
-
-    Such a run shows by its cuts: the last one was not recovered, or it was to be followed by another one. Where the
-    latency is limited that limit is corrected by what was measured, and tells no run from another: this one began with
-    the first such cut behind the last result.
-    """
-    path = session.history.path_to(session.present.id)
-    cuts = [one for one in path if one.kind is StateKind.CUT]
-    if (
-        course.recovery is None
-        or not cuts
-        or (cuts[-1] is not path[-1] and cuts[-1].plan == course.intent(course.goal))
-    ):
-        return path[-1]
-    table = yield from table_for(session, course.goal, token)
-    if table is not None:
-        path = path[max(n for n, one in enumerate(path) if n == 0 or one.former or one.reported) :]
-    starts: list[State] = []
-    for before, after in pairwise(path):
-        first, *_ = round_goals(session.analysis, course.goal, session.removed(before.id), course.rounds, table)
-        if _untimed(after.plan) == _untimed(course.intent(first)):
-            starts.append(before)
-    return (starts[0] if table is not None else starts[-1]) if starts else path[-1]
-
-
-def _untimed(plan: PlanIntent | None) -> PlanIntent | None:
-    """Without a limit of the latency, which is corrected by what was measured."""
-    if plan is None or plan.goal is None or not plan.goal.timed:
-        return plan
-    others = tuple(limit for limit in plan.goal.limits if limit.cost is not Cost.LATENCY)
-    return replace(plan, goal=replace(plan.goal, limits=others))
 
 
 def sweep(
