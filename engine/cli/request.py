@@ -2,6 +2,7 @@
 
 import argparse
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
     stricter = loss is not None and tolerated is not None and loss < tolerated
     same = asked == before and (loss == tolerated or stricter)
     return began if same and present.id == known.result else present
+
+
+def begun(asked: Request, folder: str | None) -> bool:
+    """Whether a project is what the same request has left behind, and nobody has worked on since."""
+    if not folder or not is_project(folder):
+        return False
+    history = History(Path(folder).absolute())
+    history.read()
+    known = history.request
+    return known is not None and not known.left and replace(known, result="") == asked
 
 
 def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Namespace:

@@ -8,19 +8,25 @@ from ..errors import ExportError, SecateurError
 from ..export.destination import check_destination
 from ..jobs import Job, Progress, Result, followed, part_of
 from ..session.history import is_project
+from ..session.request import Request
 from ..session.session import Session
 from ..session.states import State
 from .output import Reporter
 
 
-def kept(session: Session, folder: str | None, reporter: Reporter, job: Job[Result]) -> Result:
+def kept(
+    session: Session, folder: str | None, reporter: Reporter, job: Job[Result], asked: Request | None = None
+) -> Result:
     """Run a job; each state that it makes is in the project from then on, so that a kill takes only the step at work.
 
-    A project that cannot be written now is written at the end, or not: that will be said there.
+    A project that cannot be written now is written at the end, or not: that will be said there. `asked` is kept in it
+    where a command opens its model in the job, and could not say before what it was asked for.
     """
 
     def told(progress: Progress) -> Iterator[Progress]:
         if folder and isinstance(progress.made, State):
+            if asked is not None and (session.history.request != asked):
+                session.history.ask(asked)
             with suppress(SecateurError):
                 yield from part_of(Progress("Saving the project"), session.save(folder, progress.made.id), words=False)
         yield progress

@@ -208,9 +208,9 @@ def _cut(
     `rated` holds scores by state, and gets those of this one.
     """
     intent = course.intent(goal)
-    known = _known(session, now, lambda one: one.kind is StateKind.CUT and one.plan == intent)
-    if known is not None:
-        return known
+    before = known(session, now, lambda one: one.kind is StateKind.CUT and one.plan == intent)
+    if before is not None:
+        return before
     if now.id not in rated:
         rated[now.id] = yield from session.score(now.id, course.criterion, course.choices, course.seed, token)
     scores = rated[now.id]
@@ -224,11 +224,11 @@ def _cut(
 
 
 def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token: CancelToken) -> Job[State]:
-    known = _known(session, cut, lambda one: one.recovery == recovery)
-    return (yield from session.recover(cut.id, recovery, token)) if known is None else known
+    before = known(session, cut, lambda one: one.recovery == recovery)
+    return (yield from session.recover(cut.id, recovery, token)) if before is None else before
 
 
-def _known(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
-    """A state that was made of this one before, on the data of now."""
+def known(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
+    """A state that was made of this one before, on the data of now; None where there is none that is `alike`."""
     children = (one for one in session.history.states.values() if one.parent == parent.id and not one.former)
     return next((one for one in children if alike(one)), None)

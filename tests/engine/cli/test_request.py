@@ -178,6 +178,29 @@ def test_a_sweep_goes_on_as_it_was_begun_in_its_project(
     assert "no recovery" in capsys.readouterr().err and len(states(project)) == 7
 
 
+@pytest.mark.parametrize(("step", "number"), [("recover", 1), ("cut", 2), ("recover", 2), ("export", 1)])
+def test_a_recipe_that_was_stopped_goes_on_in_its_project(
+    mine: list[str], tmp_path: Path, killed, capsys: Capture, step: str, number: int
+) -> None:
+    goal = ["--keep-params", "50%", "--rounds", "2", *FAST, "--export", str(tmp_path / "out.pt2")]
+    assert main(["prune", *mine, *goal, "--save", str(tmp_path / "whole")]) == 0
+    recipe, project = str(tmp_path / "whole" / "recipe.json"), str(tmp_path / "project")
+    again = ["run", recipe, "--save", project]
+    killed(again, step, number)
+    made = len(states(project))
+    assert made > 1
+    assert main(again) == 0
+    assert [one.weights for one in states(project).values()] == [
+        one.weights for one in states(tmp_path / "whole").values()
+    ]
+    assert main(again) == 0 and len(states(project)) == 5
+    other = tmp_path / "other.json"
+    other.write_text(Path(recipe).read_text().replace('"epochs": 1', '"epochs": 2'))
+    capsys.readouterr()
+    assert main(["run", str(other), "--save", project]) == 1
+    assert "holds a project already" in capsys.readouterr().err
+
+
 def test_an_argument_is_given_also_where_it_is_as_by_default() -> None:
     for words, names in (
         (["sweep", "m"], {"model"}),
