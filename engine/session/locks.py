@@ -53,10 +53,10 @@ class Holder:
 
     @property
     def alive(self) -> bool:
-        """Whether another process than this one runs under that id, as far as can be seen from here."""
+        """Whether a process runs under that id, as far as can be seen from here."""
         if self.host != platform.node():
             return True
-        if self.pid == os.getpid() or sys.platform == "win32":  # there `os.kill` ends what it asks about
+        if sys.platform == "win32":  # there `os.kill` ends what it asks about
             return False
         try:
             os.kill(self.pid, 0)
@@ -175,8 +175,9 @@ class FolderLock:
         end = time.monotonic() + PATIENCE
         try:
             while not self.take():
-                holder = self.holder
-                if (holder is not None and holder.alive) or time.monotonic() > end:
+                holder, own = self.holder, self._holder or this_process()
+                ours = holder is not None and (holder.host, holder.pid) == (own.host, own.pid)  # an engine before
+                if (holder is not None and holder.alive and not ours) or time.monotonic() > end:
                     raise OpenError.saying(in_use(self.path.parent, holder))
                 yield Progress("Waiting for the engine of the window that was closed")
                 time.sleep(0.1)
