@@ -58,7 +58,7 @@ class Case:
 
 
 MODEL = ("{mine}/model.py:make", "--task", "{mine}/data.npz")
-SAVE = ("--save", "{project}")
+SAVE, TRUST = ("--save", "{project}"), ("--trust-code",)  # what was made elsewhere is copied here
 PRUNE = ("--keep-macs", "60%", "--epochs", "2", *GOAL, *SAVE)
 ROUNDS = ("--keep-params", "40%", "--rounds", "3", "--epochs", "1", *GOAL, *SAVE)
 SEARCH = ("--max-loss", "90%", "--epochs", "1", *GOAL, *SAVE)
@@ -70,10 +70,11 @@ CASES = {
     "search": Case(("prune", *MODEL, *SEARCH), ("prune", "{project}", *SEARCH)),
     "sweep": Case(("sweep", *MODEL, "--budgets", "80%,60%,40%", "--epochs", "1", *GOAL, *SAVE), ("sweep", "{project}")),
     "baselines": Case(
-        ("baselines", "{project}", "--kind", "random", "--kind", "scratch", "--epochs", "1", "--no-timing"), given=True
+        ("baselines", "{project}", "--kind", "random", "--kind", "scratch", "--epochs", "1", "--no-timing", *TRUST),
+        given=True,
     ),
     "sensitivity": Case(("sensitivity", *MODEL, *SHARES), files=("said",)),
-    "run": Case(("run", "{mine}/recipe.json", *SAVE)),
+    "run": Case(("run", "{mine}/recipe.json", *SAVE, *TRUST)),
     "export": Case(
         ("prune", *MODEL, *EXPORT), ("prune", "{project}", *EXPORT), files=("exported/weights.safetensors",)
     ),
