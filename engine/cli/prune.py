@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import Message, PlanError, SecateurError, TaskError
+from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
 from ..export.destination import check_destination
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
@@ -20,6 +20,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course
+from ..session.history import is_project
 from ..session.losses import Found, Tolerance, brief_epochs
 from ..session.plain import to_plain
 from ..session.points import user_cache
@@ -42,7 +43,7 @@ from .report import (
     wrote,
 )
 from .request import request_of, start_of
-from .saving import check_save, kept, reserved, saved, saved_if_stopped
+from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 from .timing import (
@@ -203,9 +204,27 @@ def check_export(path: str) -> None:
     check_destination(Path(path).expanduser().absolute(), 0, folder=not EXPORTERS[format_of(path)].suffix)
 
 
+def check_save(folder: str, model: str) -> None:
+    """Refuse a project folder that cannot be written, or is another project, before the work, not after it."""
+    path = Path(folder).expanduser().absolute()
+    if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
+        template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
+        raise ExportError("cli.project_there", template, folder=folder)
+    while not path.parent.exists():  # saving makes the folders above it too
+        path = path.parent
+    check_destination(path, 0, folder=True)
+
+
 def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:
     """Export a state, when a path was given."""
     return reporter.finish(session.export(state.id, format_of(path), path)) if path else None
+
+
+def reserved(session: Session, folder: str | None, model: str, reporter: Reporter) -> None:
+    """Let no other process write to the project until this one is done; refuse one that may not be written to."""
+    if folder:
+        reporter.finish(session.hold(folder))
+        check_save(folder, model)  # what another process made of it until now
 
 
 def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:

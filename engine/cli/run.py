@@ -20,10 +20,10 @@ from ..sharing.recipes import recipe_at
 from ..sources.consent import require_consent
 from ..sources.protocol import ModelSpec
 from .output import Outcome, Reporter
-from .prune import check_export
+from .prune import check_export, check_save, reserved
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 from .request import begun
-from .saving import check_save, kept, reserved, saved, saved_if_stopped
+from .saving import kept, saved, saved_if_stopped
 from .specs import task_spec
 from .threads import use_device, use_threads
 

@@ -2,12 +2,9 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from ..errors import ExportError, SecateurError
-from ..export.destination import check_destination
 from ..jobs import Job, Progress, Result, followed, part_of
-from ..session.history import is_project
 from ..session.request import Request
 from ..session.session import Session
 from ..session.states import State
@@ -32,24 +29,6 @@ def kept(
         yield progress
 
     return reporter.finish(followed(job, told))
-
-
-def check_save(folder: str, model: str) -> None:
-    """Refuse a project folder that cannot be written, or is another project, before the work, not after it."""
-    path = Path(folder).expanduser().absolute()
-    if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
-        template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
-        raise ExportError("cli.project_there", template, folder=folder)
-    while not path.parent.exists():  # saving makes the folders above it too
-        path = path.parent
-    check_destination(path, 0, folder=True)
-
-
-def reserved(session: Session, folder: str | None, model: str, reporter: Reporter) -> None:
-    """Let no other process write to the project until this one is done; refuse one that may not be written to."""
-    if folder:
-        reporter.finish(session.hold(folder))
-        check_save(folder, model)  # what another process made of it until now
 
 
 @contextmanager

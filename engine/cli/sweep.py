@@ -13,10 +13,10 @@ from ..session.session import Session
 from ..session.states import State
 from .asked import asked_of
 from .output import Outcome, Reporter
-from .prune import asked_for, at_liked_multiple, note_no_recovery, require_data, scored
+from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
 from .request import continued, request_of
-from .saving import check_save, kept, reserved, saved, saved_if_stopped
+from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
 

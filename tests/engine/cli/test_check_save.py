@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli.output import Reporter
-from secateur.engine.cli.saving import check_save, kept
+from secateur.engine.cli.prune import check_save
+from secateur.engine.cli.saving import kept
 from secateur.engine.errors import ExportError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit

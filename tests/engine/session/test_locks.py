@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ sys.stdin.read()
 
 
 @contextmanager
-def held(folder: Path, name: str = ENGINE) -> Iterator[subprocess.Popen[str]]:
+def held(folder: Path, name: str = ENGINE) -> Generator[subprocess.Popen[str]]:
     """Another process holds a folder, as `secateur sweep` does."""
     code = HOLDING.format(folder=str(folder), name=name)
     pipe = subprocess.PIPE
