@@ -118,7 +118,7 @@ def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(window
     qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
     command = [sys.executable, "-m", "secateur.app.main", "baselines", project, "--kind", "random", "--no-timing"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert refused.returncode == 1
+    assert refused.returncode != 0
     assert f"{project} is in use by the window of Secateur (process {os.getpid()} on " in refused.stderr
     window.close()
     with held(Path(project)):

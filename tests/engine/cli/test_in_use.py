@@ -39,7 +39,7 @@ def test_every_command_that_writes_is_refused(project: Path, capsys: pytest.Capt
             ["prune", name, "--save", name],
             ["prune", *model(project.parent), "--save", str(project.parent / "project")],
         ):
-            assert main(command) == 1
+            assert main(command) != 0
             said = capsys.readouterr().err
             assert "in use by secateur sweep (process" in said or "holds a project already" in said
         assert main(["report", name, "--out", str(project.parent / "report.html")]) == 0  # to read is no harm
@@ -53,7 +53,7 @@ def test_a_project_that_another_one_is_about_to_write_is_refused(
     write_project(tmp_path / "mine")
     with held(tmp_path / "new"):
         for command in (["prune", *FAST], ["sweep", *FAST, "--budgets", "80%"]):
-            assert main([command[0], *model(tmp_path), *command[1:], "--save", str(tmp_path / "new")]) == 1
+            assert main([command[0], *model(tmp_path), *command[1:], "--save", str(tmp_path / "new")]) != 0
             said = capsys.readouterr().err
             assert "in use by secateur sweep" in said and "Cutting" not in said
 
