@@ -42,7 +42,7 @@ from .report import (
     verified,
     wrote,
 )
-from .request import request_of, start_of
+from .request import request_of, resumed, start_of
 from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
@@ -87,6 +87,7 @@ class Pruned:
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
+    arguments = resumed(arguments)
     asked = asked_of(arguments, limits_of(arguments))
     if arguments.export:
         check_export(arguments.export)

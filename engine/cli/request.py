@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 
 from ..session.history import History, is_project
+from ..session.opening import asks_for
+from ..session.paths import absolute_to, change_model
 from ..session.plain import to_json
 from ..session.request import Request
 from ..session.session import Session
 from ..session.states import State
 from .options import about_choice, about_recovery, about_run, about_target
 from .output import Reporter
+from .specs import model_spec
 
 GOALS = frozenset({"budgets", "cost", "keep_macs", "keep_params", "max_size", "max_memory", "max_latency", "max_loss"})
 """Options that say how much goes."""
@@ -57,6 +60,26 @@ def begun(asked: Request, folder: str | None) -> bool:
     history.read()
     known = history.request
     return known is not None and not known.left and replace(known, result="") == asked
+
+
+def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
+    """Arguments that name the project in the model's place, where the same command on the same model left it."""
+    model, folder = arguments.model, arguments.save
+    if not folder or is_project(model) or not is_project(folder):
+        return arguments
+    history = History(Path(folder).absolute())
+    history.read()
+    known, spec = history.request, change_model(model_spec(arguments), absolute_to(Path.cwd()))
+    if known is None or known.left or history.spec is None:
+        return arguments
+    same_model = (spec.source, spec.weights) == (history.spec.source, history.spec.weights)
+    same_data = history.task is None if spec.task is None else asks_for(spec.task, history.task)
+    same = replace(known, result="") == request_of(arguments, history.state(known.state))
+    if not (same and same_model and same_data and known.state == next(iter(history.states))):
+        return arguments
+    found = copy(arguments)
+    found.model, found.weights = folder, None
+    return found
 
 
 def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Namespace:

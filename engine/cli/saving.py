@@ -38,7 +38,7 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
         yield
     except BaseException as error:
         if folder and len(session.states()) > 1:
-            words = f"What was done until then is saved in {folder}: open it, or name it in MODEL's place, to go on."
+            words = f"What was done until then is saved in {folder}: open it, or run the same command again, to go on."
             try:
                 saved(session, folder, session.present.id, reporter)
             except SecateurError as second:  # what stopped the run is what is to be told

@@ -15,7 +15,7 @@ from .asked import asked_of
 from .output import Outcome, Reporter
 from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
-from .request import continued, request_of
+from .request import continued, request_of, resumed
 from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
@@ -23,7 +23,7 @@ from .threads import use_device, use_threads
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Sweep as the arguments say; what is finished is saved also when the rest is stopped."""
-    arguments = continued(arguments, reporter)
+    arguments = continued(resumed(arguments), reporter)
     asked = asked_of(arguments, (Limit(Cost(arguments.cost), 1.0),))
     if arguments.save:
         check_save(arguments.save, arguments.model)

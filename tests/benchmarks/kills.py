@@ -66,8 +66,8 @@ EXPORT = ("--keep-macs", "60%", "--epochs", "1", *GOAL, *SAVE, "--export", "{her
 SHARES = ("--shares", "25%,50%", "--criterion", "l1", "--threads", "1", "--json", "--cache", "{here}/points")
 CASES = {
     "prune": Case(("prune", *MODEL, *PRUNE), ("prune", "{project}", *PRUNE)),
-    "rounds": Case(("prune", *MODEL, *ROUNDS), ("prune", "{project}", *ROUNDS)),
-    "search": Case(("prune", *MODEL, *SEARCH), ("prune", "{project}", *SEARCH)),
+    "rounds": Case(("prune", *MODEL, *ROUNDS)),
+    "search": Case(("prune", *MODEL, *SEARCH)),
     "sweep": Case(("sweep", *MODEL, "--budgets", "80%,60%,40%", "--epochs", "1", *GOAL, *SAVE), ("sweep", "{project}")),
     "baselines": Case(
         ("baselines", "{project}", "--kind", "random", "--kind", "scratch", "--epochs", "1", "--no-timing", *TRUST),

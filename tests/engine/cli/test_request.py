@@ -178,6 +178,24 @@ def test_a_sweep_goes_on_as_it_was_begun_in_its_project(
     assert "no recovery" in capsys.readouterr().err and len(states(project)) == 7
 
 
+@pytest.mark.parametrize("command", ["prune", "sweep"])
+def test_the_command_as_it_was_typed_goes_on_and_another_one_is_refused(
+    mine: list[str], tmp_path: Path, killed, capsys: Capture, command: str
+) -> None:
+    project = str(tmp_path / "project")
+    goal = ["--keep-macs", "60%"] if command == "prune" else ["--budgets", "80%,60%"]
+    typed = [command, *mine, *goal, *FAST, "--save", project]
+    killed(typed, "recover")
+    assert list(states(project)) == ["s0", "s1"]
+    capsys.readouterr()
+    assert main([*typed, "--rounds", "2"]) != 0 and "holds a project already" in capsys.readouterr().err
+    assert main([command, *mine[:1], *goal, *FAST, "--save", project]) != 0
+    assert "holds a project already" in capsys.readouterr().err
+    for _ in range(2):
+        assert main(typed) == 0
+        assert len(states(project)) == (3 if command == "prune" else 5)
+
+
 @pytest.mark.parametrize(("step", "number"), [("recover", 1), ("cut", 2), ("recover", 2), ("export", 1)])
 def test_a_recipe_that_was_stopped_goes_on_in_its_project(
     mine: list[str], tmp_path: Path, killed, capsys: Capture, step: str, number: int
