@@ -19,9 +19,10 @@ def kept(
     A project that cannot be written now is written at the end, or not: that will be said there. `asked` is kept in it
     where a command opens its model in the job, and could not say before what it was asked for.
     """
+    before = {one.id: one for one in session.states()}
 
     def told(progress: Progress) -> Iterator[Progress]:
-        if folder and isinstance(progress.made, State):
+        if folder and isinstance(progress.made, State) and before.get(progress.made.id) != progress.made:
             if asked is not None and (session.history.request != asked):
                 session.history.ask(asked)
             with suppress(SecateurError):

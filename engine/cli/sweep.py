@@ -43,8 +43,9 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             session.history.ask(request := request_of(arguments, start))
             job = session.sweep(start.id, course, tuple(arguments.budgets), scores)
             done = kept(session, arguments.save, reporter, job)
-            session.history.ask(replace(request, result=session.present.id))
-        saved(session, arguments.save, session.present.id, reporter)
+            last = done.states[-1] if done.states else start
+            session.history.ask(replace(request, result=last.id))
+        saved(session, arguments.save, last.id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
     notes += [f"{one.id}: {words}" for one in states.values() for words in stops_of([one])]

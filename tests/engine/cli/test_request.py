@@ -59,6 +59,10 @@ def states(project: Path | str) -> dict[str, State]:
     return history.states
 
 
+def left_at(project: Path | str) -> str:
+    return json.loads((Path(project) / "project.json").read_text())["state"]
+
+
 def result(capsys: Capture) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out)
 
@@ -168,6 +172,10 @@ def test_a_sweep_goes_on_as_it_was_begun_in_its_project(
     assert [one.weights for one in states(project).values()] == [
         one.weights for one in states(tmp_path / "whole").values()
     ]
+    file = Path(project) / "project.json"
+    file.write_text(file.read_text().replace('"s4"', '"s1"'))  # as a run leaves it that is killed when it goes on
+    assert main(["sweep", project]) == 0
+    assert left_at(project) == left_at(tmp_path / "whole") == "s4"
     assert main(["sweep", project, "--budgets", "80%,60%,40%"]) == 0
     said = capsys.readouterr().err
     assert "as it was begun: parameters 80%, 60%, 40%, 1 epochs" in said
