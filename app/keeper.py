@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from secateur.engine.session.locks import FolderLock
+from secateur.engine.session.locks import FolderLock, in_use
 from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -20,6 +20,7 @@ from .autosave.remembered import Job, Remembered
 from .autosave.sessions import Offer
 from .autosave.tape import read
 from .folders import sessions_folder
+from .words import sentence
 
 if TYPE_CHECKING:
     from .work import Work
@@ -126,13 +127,13 @@ class Keeper(QObject):
         if self._lock is not None and self._lock.path.parent == folder:
             return self._work.say(self.tr("This session is open already."))
         lock = FolderLock(folder)
-        closed = not lock.path.exists()
+        closed = not lock.left
         try:
             free = lock.take()
         except OSError:
             free = False
         if not free:
-            return self._work.say(self.tr("This session is open in another window. Close it there first."))
+            return self._work.say(sentence(in_use(folder, lock.holder)))
 
         def otherwise() -> None:
             lock.release(clean=closed)

@@ -3,6 +3,7 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class MainWindow(QMainWindow):
         document.failed.connect(self._failed)
         document.project.connect(self._remember_project)
         document.handing.fitted.connect(self._fitted)
+        document.requested.connect(self._serve)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
         document.views.settled.connect(self._show_told)
@@ -242,6 +244,11 @@ class MainWindow(QMainWindow):
             self.area.reset()
 
     # What the document says.
+
+    @Slot(object)
+    def _serve(self, request: Callable[[Any], None]) -> None:
+        """Do what a panel wants of the main window, whichever window the panel lies in."""
+        request(self)
 
     @Slot(object)
     def _failed(self, error: Any) -> None:

@@ -1,8 +1,9 @@
 """The arguments of the commands."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..baselines.protocol import BaselineKind
 from ..planning.protocol import Cost
@@ -56,6 +57,12 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     top = Parser(prog="secateur", description="Structured pruning: smaller dense models, verified.")
+    commands(top)
+    return top
+
+
+def commands(top: Parser) -> Any:
+    """Add all commands to a parser; returns the action that has their parsers, by name, as its `choices`."""
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
@@ -69,7 +76,24 @@ def parser() -> argparse.ArgumentParser:
     _script(commands.add_parser("script", help="what a recipe recorded as a Python script"))
     _report(commands.add_parser("report", help="what was done and what came out as one HTML file"))
     _bundle(commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file"))
-    return top
+    return commands
+
+
+class _Absent(list[object]):
+    """Stands for an argument until it is given."""
+
+
+def given(argv: Sequence[str], arguments: argparse.Namespace) -> frozenset[str]:
+    """Names of the arguments that were given, also those with the value that they have by default.
+
+    Args:
+        argv: A command, and what follows it.
+        arguments: What it was parsed to.
+    """
+    command, *rest = argv
+    marked = argparse.Namespace(**{name: _Absent() for name in vars(arguments)})
+    commands(Parser()).choices[command].parse_args(rest, marked)
+    return frozenset(name for name, value in vars(marked).items() if not isinstance(value, _Absent) or value)
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:

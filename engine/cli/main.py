@@ -10,7 +10,7 @@ from importlib import import_module
 from ..errors import SecateurError
 from ..lacking import lack_of_memory
 from ..session.plain import to_json
-from .arguments import WrongUsage, parser
+from .arguments import WrongUsage, given, parser
 from .hints import with_hint
 from .output import Outcome, Reporter, standard_output_kept
 
@@ -34,10 +34,12 @@ TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 only when what was asked was done, 1 when not, 2 for wrong usage, 130 after Ctrl-C."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
         arguments = parser().parse_args(argv)
+        arguments.given = given(argv, arguments)
     except SystemExit as stop:
-        if isinstance(stop, WrongUsage) and "--json" in (sys.argv if argv is None else argv):
+        if isinstance(stop, WrongUsage) and "--json" in argv:
             _print_error(SecateurError("cli.usage", "{message}", message=stop.message))
         return stop.code if isinstance(stop.code, int) else USAGE
     reporter = Reporter(quiet=arguments.json)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..session.benching import take_results
 from ..session.history import History
+from ..session.locks import ENGINE, FolderLock
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
@@ -22,10 +23,7 @@ from .timing import measured_target, speed, where
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
     if arguments.results:
-        history = History(Path(arguments.project).absolute())
-        history.read()
-        states = take_results(history, arguments.results)
-        return _outcome(states)
+        return _outcome(_taken(Path(arguments.project).absolute(), arguments.results, reporter))
     target = measured_target(arguments)
     with closing(Session(Path(arguments.project).absolute())) as session:
         use_device(session, arguments)
@@ -36,6 +34,18 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             return _written(*reporter.finish(session.write_bench(ids, arguments.bench, target)))
         reporter.finish(session.measure(ids, target))
         return _outcome([session.history.state(one) for one in ids])
+
+
+def _taken(folder: Path, results: Path, reporter: Reporter) -> tuple[State, ...]:
+    """The states of a project with what another machine measured of them."""
+    lock = FolderLock(folder, ENGINE)
+    reporter.finish(lock.wait())
+    try:
+        history = History(folder)
+        history.read()
+        return take_results(history, results)
+    finally:
+        lock.release()
 
 
 def _written(folder: str, command: str) -> Outcome:

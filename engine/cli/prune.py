@@ -19,9 +19,9 @@ from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
-from ..session.courses import Course, begun_at
+from ..session.courses import Course
 from ..session.history import is_project
-from ..session.losses import Found, Tolerance, brief_epochs, search_begun_at
+from ..session.losses import Found, Tolerance, brief_epochs
 from ..session.plain import to_plain
 from ..session.points import user_cache
 from ..session.session import Session
@@ -45,6 +45,7 @@ from .report import (
     verified,
     wrote,
 )
+from .request import request_of, resumed, start_of
 from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
@@ -89,6 +90,7 @@ class Pruned:
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
+    arguments = resumed(arguments)
     asked = asked_of(arguments, limits_of(arguments))
     if arguments.export:
         check_export(arguments.export)
@@ -97,38 +99,47 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
+        reserved(session, arguments.save, arguments.model, reporter)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
-        asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
+        asked, start = at_liked_multiple(session, asked, arguments.multiple, reporter), start_of(session, arguments)
         with saved_if_stopped(session, arguments.save, reporter):
-            done = pruned(session, opened, asked, reporter, arguments.save)
+            session.history.ask(request := request_of(arguments, start))
+            done = pruned(session, opened, asked, reporter, arguments.save, start)
             exported = write_export(session, done.result, arguments.export, reporter)
+            session.history.ask(replace(request, result=done.result.id))
         project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
     return _outcome(done, result, asked, exported, project)
 
 
 def pruned(
-    session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter, folder: str | None = None
+    session: Session,
+    opened: OpenedModel,
+    asked: Asked,
+    reporter: Reporter,
+    folder: str | None = None,
+    start: State | None = None,
 ) -> Pruned:
-    """Score, plan, cut, recover and evaluate from the present state of a session; each state gets into the folder."""
-    start, notes = session.present, list[str]()
+    """Score, plan, cut, recover and evaluate from a state of a session, the present one by default.
+
+    Each state gets into the folder; one that was made before is not made again.
+    """
+    begun, notes = start or session.present, list[str]()
     for note in opened.notes:
         reporter.note(with_hint(note))
-    scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
+    scores, criterion = scored(session, begun, asked, opened.task is not None, reporter, notes)
     course = asked.course_on(opened.analysis, criterion, opened.task is not None)
     tolerance = _tolerance(asked, course) if asked.loss else None
-    begun = reporter.finish(_begun(session, course, tolerance))
     expected = None
-    if begun is not start:
+    if begun is not session.present:
         reporter.note(f"Going on with an earlier run from {begun.id}: what it made is not made again.")
     elif not asked.loss:
-        expected = _expected(session, start, course, scores, opened, reporter)
+        expected = _expected(session, begun, course, scores, opened, reporter)
     if expected is not None:
         reporter.note(str(expected))
-    rated = scores if begun is start else None
-    goal, found, made = _made(session, begun, course, tolerance, rated, partial(kept, session, folder, reporter))
+    goal, found, made = _made(session, begun, course, tolerance, scores, partial(kept, session, folder, reporter))
     if not made:
         words = asked_in_words(asked.goal)
         template = "The model meets this goal already ({asked}); there is nothing to remove."
@@ -162,13 +173,6 @@ def _tolerance(asked: Asked, course: Course) -> Tolerance:
     return Tolerance(
         asked.loss, asked.lowered, epochs=brief_epochs(course.recovery.epochs) if course.recovery else None
     )
-
-
-def _begun(session: Session, course: Course, tolerance: Tolerance | None) -> Job[State]:
-    """Where to start: the present state, or where a run of the same that was stopped half-way did."""
-    if tolerance is None:
-        return begun_at(session, course, NeverCancelled())
-    return search_begun_at(session, course, tolerance, NeverCancelled())
 
 
 def _made(
@@ -218,6 +222,13 @@ def check_save(folder: str, model: str) -> None:
 def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:
     """Export a state, when a path was given."""
     return reporter.finish(session.export(state.id, format_of(path), path)) if path else None
+
+
+def reserved(session: Session, folder: str | None, model: str, reporter: Reporter) -> None:
+    """Let no other process write to the project until this one is done; refuse one that may not be written to."""
+    if folder:
+        reporter.finish(session.hold(folder))
+        check_save(folder, model)  # what another process made of it until now
 
 
 def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """`secateur run`: do again what a recipe recorded, on the same model or on its next version."""
 
 import argparse
+import hashlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 from ..session.matching import Mode
 from ..session.paths import absolute_to, change_model
 from ..session.points import user_cache
-from ..session.recipe import with_model
+from ..session.recipe import recipe_bytes, with_model
 from ..session.replay import Replay, replay
+from ..session.request import Request
 from ..session.session import Session
 from ..session.states import StateKind
 from ..session.steps import Export, Open, OpenIntent, Recipe
@@ -19,9 +21,10 @@ from ..sources.consent import require_consent
 from ..sources.protocol import ModelSpec
 from .hints import with_hint
 from .output import Outcome, Reporter
-from .prune import check_export, check_save
+from .prune import check_export, check_save, reserved
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
-from .saving import saved
+from .request import begun
+from .saving import kept, saved, saved_if_stopped
 from .specs import task_spec
 from .threads import use_device, use_threads
 
@@ -35,13 +38,20 @@ def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     for step in recipe.steps:
         if isinstance(step, Export) and mode is None:
             check_export(step.intent.path)
+    content = hashlib.sha256(recipe_bytes(recipe)).hexdigest()
+    asked = Request("run", {"recipe": content, "mode": str(mode or "")}, "s0")
+    there = arguments.save if begun(asked, arguments.save) else ""  # by the same run, which was stopped
     if arguments.save:
-        check_save(arguments.save, "")
+        check_save(arguments.save, there)
     first = _first(recipe)
     use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments, first.device)
-        done = reporter.finish(replay(recipe, session, arguments.trust_pickle, mode=mode))
+        reserved(session, arguments.save, there, reporter)
+        with saved_if_stopped(session, arguments.save, reporter):
+            job = replay(recipe, session, arguments.trust_pickle, mode=mode, project=there)
+            done = kept(session, arguments.save, reporter, job, asked)
+        session.history.ask(replace(asked, result=done.states[-1].id))
         project = saved(session, arguments.save, done.states[-1].id, reporter)
     return _outcome(done, path, project)
 

@@ -58,9 +58,19 @@ class Handing(TargetJobs):
         What takes long comes first and leaves nothing when it is cancelled; what says what the project is comes last.
 
         Raises:
-            OpenError: Another project lies there, and what it has would be lost.
+            OpenError: Another project lies there, and what it has would be lost; or another process works in it.
         """
-        target = Path(folder).expanduser().absolute()
+        target, held = Path(folder).expanduser().absolute(), self.holds(folder)
+        assert self.history.spec is not None
+        yield from self.hold(target)
+        try:
+            yield from self._save(target, state, token)
+        finally:
+            if not (held or self._exclusive):
+                self._let_go(self._locks.keys() - {target.resolve()})
+        return str(target)
+
+    def _save(self, target: Path, state: str, token: CancelToken) -> Job[None]:
         assert self.history.spec is not None
         self.history.require_room(target)
         parts = yield from compared(parts_of(self.history.spec, self.history.task), token)
@@ -75,4 +85,3 @@ class Handing(TargetJobs):
             write_project(target, parts, state)
             take_window(self.folder, target)
             self.history.write_to(target)
-        return str(target)

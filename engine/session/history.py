@@ -24,6 +24,7 @@ from .log import EventLog
 from .paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
 from .plain import from_plain, to_json, to_plain
 from .project import located
+from .request import Request
 from .states import State, StateKind
 
 SCHEMA = 1
@@ -40,6 +41,7 @@ class History:
         states: States by id, in the order they were made; "s0" is the original.
         baselines: Baselines by id, in the order they were made.
         versions: Versions of what the session was made with.
+        request: What a command was asked to do last, None where no command has worked here.
         seal: Vouches for the Python files that opening it runs, see `sources.consent`.
         notes: What of the log could not be read, in words.
     """
@@ -52,8 +54,10 @@ class History:
         self.states: dict[str, State] = {}
         self.baselines: dict[str, Baseline] = {}
         self.versions: dict[str, str] = {}
+        self.request: Request | None = None
         self.seal = ""
         self.notes: tuple[Message, ...] = ()
+        self._asking = False  # The command that the request is of is at work, in this process.
         self._left = ("", 0)  # A state, and how many there were when it was left at that.
         self._log = EventLog(folder / LOG)
 
@@ -71,8 +75,16 @@ class History:
         self._append({"event": "task", "task": written, "seal": seal(replace(self.spec, task=task))})
         self.put(original)
 
+    def ask(self, request: Request) -> None:
+        """Keep what a command is asked to do, or that it has done it; the states that follow are its own."""
+        self._append({"event": "request", "request": to_plain(request)})
+        self._asking = not request.result
+
     def put(self, state: State) -> State:
         """Add a state, or replace the one of the same id by what was measured of it."""
+        if self.request is not None and not self.request.left and not self._asking and state.id not in self.states:
+            self.ask(replace(self.request, left=True))
+            self._asking = False
         self._append({"event": "state", "state": to_plain(state)})
         return state
 
@@ -228,6 +240,7 @@ class History:
         spec = self.spec if consent else replace(self.spec, trust_pickle=False, trust_code=False)
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += [{"event": "state", "state": to_plain(state)} for state in others]
+        lines += [] if self.request is None else [{"event": "request", "request": to_plain(self.request)}]
         change = relative_to(folder)
         lines += [{"event": "baseline", "baseline": to_plain(_moved(b, change))} for b in self.baselines.values()]
         write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
@@ -252,6 +265,8 @@ class History:
             case "baseline":
                 one = _moved(from_plain(record["baseline"], Baseline), absolute_to(self.folder))
                 self.baselines[one.id] = one
+            case "request":
+                self.request = from_plain(record["request"], Request)
             case _:  # Written by a later version that added an event: nothing that this one needs.
                 pass
 
@@ -269,7 +284,7 @@ class History:
         spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
         original = from_plain(record["state"], State)
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
-        self.baselines = {}
+        self.baselines, self.request, self._asking = {}, None, False
         self.versions = cast("dict[str, str]", record["versions"])
         self.seal = str(record.get("seal", ""))
 

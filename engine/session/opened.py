@@ -27,6 +27,7 @@ from .artifacts import Artifacts
 from .filters import Filters, filters_of
 from .history import History
 from .live import Live
+from .locks import Holder
 from .opening import (
     Prepared,
 )
@@ -49,6 +50,7 @@ class Opened(Place):
         disk_bound: int = 4 * GIGABYTE,
         cache: Path | None = None,
         exclusive: bool = False,
+        holder: Holder | None = None,
     ) -> None:
         """Work in a folder, or in a temporary one that `close` removes.
 
@@ -56,11 +58,12 @@ class Opened(Place):
             folder: Where log and weights go.
             disk_bound: Bytes that the folder may take.
             cache: Where measurements by content go.
-            exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
+            exclusive: No other process may write to a project either that was opened or saved, until another one is.
+            holder: What other processes are told that may not write meanwhile; this process by default.
         """
-        self._temporary = folder is None
         place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
-        super().__init__(place, disk_bound, cache or place, exclusive)
+        super().__init__(place, disk_bound, cache or place, temporary=folder is None, holder=holder)
+        self._exclusive = exclusive
         self.device: str = CPU
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 

@@ -5,6 +5,7 @@ longer matches is listed, never passed over in silence (`matching.py`).
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,10 @@ from ..planning.marks import check_plan
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.reshape import reshaped
+from ..sources.protocol import ModelSpec
 from ..structures.analysis import Kind, Mask, from_identities
 from ..tasks.protocol import Split
+from .courses import known
 from .matching import Fit, Mode, fit, shown
 from .points import listing
 from .recipe import read_recipe, with_model
@@ -63,6 +66,7 @@ class _Run:
     mode: Mode | None
     made: list[str]
     marks: Mask
+    resumed: bool  # States that are there are those of a run that was stopped.
     plan: PlanIntent = field(default_factory=PlanIntent)
     exported: list[Exported] = field(default_factory=list[Exported])
     missing: list[str] = field(default_factory=list[str])
@@ -74,6 +78,10 @@ class _Run:
     @property
     def state(self) -> str:
         return self.made[-1]
+
+    def known(self, alike: Callable[[State], bool]) -> State | None:
+        """What the run that was stopped had made of the present state."""
+        return known(self.session, self.session.history.state(self.state), alike) if self.resumed else None
 
 
 def run_recipe(
@@ -106,13 +114,25 @@ def replay(
     trust_pickle: bool = False,
     token: CancelToken | None = None,
     mode: Mode | None = None,
+    project: str = "",
 ) -> Job[Replay]:
-    """Open what a recipe names, then run its steps."""
+    """Open what a recipe names, then run its steps.
+
+    Args:
+        recipe: What to run.
+        session: Gets the states.
+        trust_pickle: Consent to run a checkpoint's pickle; a recipe cannot give it.
+        token: Cancels.
+        mode: What is done again on another version of the model; None for what matches best.
+        project: Folder of a project that an earlier run of the same recipe left behind: what it has is not made again.
+    """
     first, token = recipe.steps[0], token or NeverCancelled()
     assert isinstance(first, Open)
-    opening = session.open(replace(first.intent.model, trust_pickle=trust_pickle), token=token)
+    model = first.intent.model
+    spec = ModelSpec(project, trust_code=model.trust_code) if project else model
+    opening = session.open(replace(spec, trust_pickle=trust_pickle), token=token)
     opened = yield from part_of(_shown(1, recipe), opening)
-    return (yield from steps_again(recipe, session, opened, mode, token))
+    return (yield from steps_again(recipe, session, opened, mode, token, bool(project)))
 
 
 def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
@@ -122,9 +142,14 @@ def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
 
 
 def steps_again(
-    recipe: Recipe, session: "Session", opened: OpenedModel, mode: Mode | None, token: CancelToken
+    recipe: Recipe,
+    session: "Session",
+    opened: OpenedModel,
+    mode: Mode | None,
+    token: CancelToken,
+    resumed: bool = False,
 ) -> Job[Replay]:
-    """Run the steps behind the first on an opened model, from its original on.
+    """Run the steps behind the first on an opened model, from its original on; where it is resumed, those not done yet.
 
     Raises:
         PlanError: The mode would do something else than it says; nothing was done.
@@ -132,7 +157,7 @@ def steps_again(
     found = fit_of(recipe, session, opened)
     if mode is not None and (why := found.refused.get(mode)) is not None:
         raise PlanError.saying(why)
-    run = _Run(session, opened, found, mode, [opened.state.id], opened.analysis.empty())
+    run = _Run(session, opened, found, mode, [opened.state.id], opened.analysis.empty(), resumed)
     run.notes += found.sentences
     if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
         template = "Its recoveries ran on {there}, here they run on {here}: weights may differ by rounding."
@@ -183,12 +208,15 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             template = "The model meets the goal of a plan already; nothing was cut for it."
             run.notes.append(Message("replay.met", template))
         case Cut():
-            yield from _made(run, (yield from session.cut(run.state, run.marks, run.plan, token)))
+            asked = run.marks | session.removed(run.state)
+            cut = run.known(lambda one: one.plan == run.plan and bool((session.removed(one.id) == asked).all()))
+            yield from _made(run, cut or (yield from session.cut(run.state, run.marks, run.plan, token)))
         case Recover():
-            recovered = yield from session.recover(run.state, step.intent, token)
+            recovered = run.known(lambda one: one.recovery == step.intent)
+            recovered = recovered or (yield from session.recover(run.state, step.intent, token))
             run.notes += [] if recovered.stopped is None else [recovered.stopped]
             yield from _made(run, recovered)
-            yield from session.evaluate(run.state, Split.REPORT, token)
+            yield from (session.judged if run.resumed else session.evaluate)(run.state, Split.REPORT, token)
             yield Progress("Evaluated", made=session.history.state(run.state))
         case Attach():
             yield from _made(run, (yield from session.attach(run.state, step.intent.weights, token=token)))

@@ -17,7 +17,7 @@ from torch import nn
 
 from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
-from ..errors import Message, OpenError
+from ..errors import Message, OpenError, SecateurError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..planning.protocol import Goal
@@ -391,6 +391,8 @@ class Session(Handing):
     def _open_project(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a project, then copy its states into this session's folder; another task may judge it."""
         project = History(Path(spec.source))
+        if self._exclusive:
+            yield from self._hold_to_write(project.folder)
         project.read()
         assert project.spec is not None
         check_kept(spec, project.spec)
@@ -417,6 +419,14 @@ class Session(Handing):
         if spec.task is not None and not asks_for(spec.task, self.history.task):
             yield from self.attach_task(spec.task, token)
         return self._opened()
+
+    def _hold_to_write(self, folder: Path) -> Job[None]:
+        """Hold a project that is to be worked on; one that cannot be written may be read all the same."""
+        try:
+            yield from self.hold(folder)
+        except SecateurError as error:
+            if error.message.code != "session.not_written":
+                raise
 
     def _open_bundle(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a bundle with its states where their weights and the model's code are at hand, else only its numbers."""
