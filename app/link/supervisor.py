@@ -209,4 +209,4 @@ class Supervisor:
         assert self.folder is not None
         self.client.start(self.folder)
         if self.opened:
-            self.flying[self.client.call("restore")] = -1  # what waits goes on after it
+            self.flying[self.client.call("restore", "", (), True)] = -1  # what waits goes on after it

@@ -103,7 +103,7 @@ def _spec(standing: Standing, source: str, weights: str) -> ModelSpec:
 
 
 def _opened(spec: ModelSpec, standing: Standing, token: CancelToken) -> Candidate:
-    opened = open_model(spec, token)
+    opened = open_model(spec, token, standing.consent)
     left = costs(analyse(opened.model, standing.inputs, opened.name, token, spec.outputs))
     return Candidate(opened, left.parameters, left.macs)
 

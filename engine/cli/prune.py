@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
-from ..export.destination import check_destination
+from ..export.destination import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve, touching
@@ -20,6 +20,7 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course, begun_at
+from ..session.handing import FILES
 from ..session.history import is_project
 from ..session.losses import Found, Tolerance, brief_epochs, search_begun_at
 from ..session.plain import to_plain
@@ -88,9 +89,9 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
     asked = asked_of(arguments, limits_of(arguments))
     if arguments.export:
-        check_export(arguments.export)
+        check_export(arguments.export, arguments.overwrite)
     if arguments.save:
-        check_save(arguments.save, arguments.model)
+        check_save(arguments.save, arguments.model, arguments.overwrite)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
@@ -100,7 +101,7 @@ def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
         with saved_if_stopped(session, arguments.save, reporter):
             done = pruned(session, opened, asked, reporter, arguments.save)
-            exported = write_export(session, done.result, arguments.export, reporter)
+            exported = write_export(session, done.result, arguments.export, reporter, arguments.overwrite)
         project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
     return _outcome(done, result, asked, exported, project)
@@ -196,25 +197,34 @@ def at_liked_multiple(session: Session, asked: Asked, given: int | None, reporte
     return replace(asked, goal=replace(goal, multiple=multiple))
 
 
-def check_export(path: str) -> None:
-    """Refuse a destination that cannot be written before the work, not after it."""
-    check_destination(Path(path).expanduser().absolute(), 0, folder=not EXPORTERS[format_of(path)].suffix)
+def check_export(path: str, overwrite: bool) -> None:
+    """Refuse a destination that cannot be written, or is taken, before the work, not after it."""
+    place, folder = Path(path).expanduser().absolute(), not EXPORTERS[format_of(path)].suffix
+    check_destination(place, 0, folder, overwrite)
 
 
-def check_save(folder: str, model: str) -> None:
-    """Refuse a project folder that cannot be written, or is another project, before the work, not after it."""
+def check_save(folder: str, model: str, overwrite: bool = False) -> None:
+    """Refuse a project folder that cannot be written, or holds something else, before the work, not after it."""
     path = Path(folder).expanduser().absolute()
     if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
         template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
         raise ExportError("cli.project_there", template, folder=folder)
+    if not is_project(str(path)):
+        for name in FILES:
+            require_free(path / name, overwrite)
     while not path.parent.exists():  # saving makes the folders above it too
         path = path.parent
     check_destination(path, 0, folder=True)
 
 
-def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:
-    """Export a state, when a path was given."""
-    return reporter.finish(session.export(state.id, format_of(path), path)) if path else None
+def write_export(
+    session: Session, state: State, path: str | None, reporter: Reporter, overwrite: bool = False
+) -> Exported | None:
+    """Export a state, when a path was given; what came to lie there during the work is not replaced either."""
+    if not path:
+        return None
+    check_export(path, overwrite)
+    return reporter.finish(session.export(state.id, format_of(path), path))
 
 
 def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Sweep as the arguments say; what is finished is saved also when the rest is stopped."""
     asked = asked_of(arguments, (Limit(Cost(arguments.cost), 1.0),))
     if arguments.save:
-        check_save(arguments.save, arguments.model)
+        check_save(arguments.save, arguments.model, arguments.overwrite)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)

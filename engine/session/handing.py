@@ -19,6 +19,8 @@ from .store import WeightStore
 from .target_jobs import TargetJobs
 
 NEVER = NeverCancelled()
+FILES = (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG)
+"""What a project is made of, beside its weights; the log comes last."""
 
 
 class Handing(TargetJobs):
@@ -26,7 +28,8 @@ class Handing(TargetJobs):
 
     def recipe(self, state: str) -> Recipe:
         """The steps from the original to a state."""
-        return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
+        live = self._need()
+        return recipe_of(self.history, state, live.analysis, torch.get_num_threads(), live.consent)
 
     def write_recipe(self, state: str, path: str) -> tuple[str, ...]:
         """Write the recipe of a state into a file; returns what was written."""
@@ -65,7 +68,7 @@ class Handing(TargetJobs):
         self.history.require_room(target)
         parts = yield from compared(parts_of(self.history.spec, self.history.task), token)
         store, digests = WeightStore(target / "weights"), self.history.weights
-        files = (target / name for name in (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG))
+        files = (target / name for name in FILES)
         with removed_unless_finished(target, store.folder, *map(store.path, digests), *files):
             yield from store.take(digests, self.store, token)
             recipe = self.recipe(state)

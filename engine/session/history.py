@@ -15,7 +15,7 @@ import msgspec
 from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError, PlanError
 from ..jobs import NeverCancelled, finish
-from ..sources.consent import seal
+from ..sources.consent import is_sealed, seal
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec
@@ -24,7 +24,7 @@ from .log import EventLog
 from .paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
 from .plain import from_plain, to_json, to_plain
 from .project import located
-from .states import State, StateKind
+from .states import DIGEST, IDENTITY, State, StateKind
 
 SCHEMA = 1
 LOG = "events.jsonl"
@@ -117,9 +117,9 @@ class History:
         return self.states[state]
 
     @property
-    def consent(self) -> bool:
-        """Whether the user allowed the checkpoint to run code."""
-        return self.spec is not None and self.spec.trust_pickle
+    def is_sealed(self) -> bool:
+        """Whether this user made it, with the code that it names."""
+        return self.spec is not None and is_sealed(self.seal, seal(replace(self.spec, task=self.task)))
 
     def next_id(self) -> str:
         """The id of the next state."""
@@ -148,6 +148,12 @@ class History:
         except (msgspec.ValidationError, KeyError, TypeError) as error:
             template = "The history in {folder} has a shape that this version does not know: {error}"
             raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
+        for one in (*self.states.values(), *self.baselines.values()):
+            if not DIGEST.fullmatch(one.weights) or not IDENTITY.fullmatch(one.id):
+                template = "The history in {folder} names weights {weights!r} of {id!r}, which no session does. "
+                template += "It was damaged or changed by hand. Take it from a backup."
+                names = {"weights": one.weights[:80], "id": one.id[:40]}
+                raise OpenError("session.weights_name", template, folder=str(self.folder), **names)
         if damaged:
             self._leave_out(damaged)
 
@@ -225,7 +231,7 @@ class History:
         """
         assert self.spec is not None
         original, *others = self.states.values()
-        spec = self.spec if consent else replace(self.spec, trust_pickle=False, trust_code=False)
+        spec = self.spec if consent else self.spec.without_consent
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += [{"event": "state", "state": to_plain(state)} for state in others]
         change = relative_to(folder)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job
+from ..sources.consent import Consent
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, from_identities
 from ..tasks.protocol import CLASSES, TaskInfo, option
@@ -17,19 +18,27 @@ from .opening import analysed, described, numbered, prepare
 from .store import WeightStore
 
 
-def reopened(history: History, store: WeightStore, trust_pickle: bool, token: CancelToken) -> Job[Live]:
-    """Open the model of a history again, with the weights that it had; nothing is trained or evaluated."""
+def reopened(history: History, store: WeightStore, asked: ModelSpec, token: CancelToken, consent: Consent) -> Job[Live]:
+    """Open the model of a history again, with the weights that it had; nothing is trained or evaluated.
+
+    Args:
+        history: Of the session or project.
+        store: Its weights.
+        asked: Says whether a pickle may run, and whether weights may be fetched.
+        token: Cancels.
+        consent: What code may run.
+    """
     assert history.spec is not None
     opened = time.time()
-    spec = replace(history.spec, task=history.task, trust_pickle=trust_pickle)
-    prepared = yield from prepare(spec, token)
+    allowed = {"trust_pickle": asked.trust_pickle, "download": asked.download}
+    prepared = yield from prepare(replace(history.spec, task=history.task, **allowed), token, consent)
     load_original(prepared.opened.model, store.get(history.state("s0").weights))
     analysis = yield from analysed(prepared, token)
     check_structures(analysis, history)
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
     if info is not None and (note := _renumbered(history, info)) is not None:
         info = replace(info, notes=(*info.notes, note))
-    return Live(prepared, analysis, prepared.task, info, opened)
+    return Live(prepared, analysis, prepared.task, info, opened, consent)
 
 
 def _renumbered(history: History, info: TaskInfo) -> Message | None:

@@ -13,13 +13,14 @@ from pathlib import Path
 from ..devices import CPU
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Goal
+from ..python_code import comment, quoted
 from ..structures.ranges import more_ranges_than, ranges_of
 from ..targets.protocol import TargetSpec
 from ..wording import counted, metric_words, percent, size, thousands
 from .files import write
 from .paths import Change, change_baseline, change_model, relative_to
 from .plain import to_json
-from .spelling import BESIDE, Spelling, quoted
+from .spelling import BESIDE, Spelling
 from .states import PlanIntent
 from .steps import Attach, Compare, Cut, Export, Numbers, Open, Plan, Recipe, Recover, Score, Step
 
@@ -137,7 +138,7 @@ def _baseline(step: Compare, writer: _Writer) -> list[str]:
 def _opening(step: Open, writer: _Writer) -> list[str]:
     writer.original = step.outcome
     writer.spelling.use("Session", "finish")
-    spec = change_model(replace(step.intent.model, trust_pickle=False, trust_code=False), writer.change)
+    spec = change_model(step.intent.model.without_consent, writer.change)
     weights = step.intent.model.weights
     consent = [f'trust_pickle="{PICKLE}" in sys.argv'] if weights and not weights.endswith(SAFE) else []
     if consent:
@@ -216,7 +217,7 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
     assert isinstance(first, Open)
     made = ", ".join(f"{name} {version}" for name, version in first.intent.versions.items())
     threads = counted(first.intent.threads, "thread")
-    shown = _line(Path(first.intent.model.source).name).replace("\\", "/").replace('"', "'")
+    shown = comment(Path(first.intent.model.source).name).replace("\\", "/").replace('"', "'")
     lines = [
         f'"""Makes {shown} smaller, step by step as it was recorded with Secateur.',
         "",
@@ -224,7 +225,7 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
         "",
         "On one machine it gives the same weights as its recipe, bit for bit. Numbers in comments are what came out",
         "when it was recorded, with:",
-        *textwrap.wrap(_line(f"{made}, {threads}.").replace("\\", "/").replace('"', "'"), 112),
+        *textwrap.wrap(comment(f"{made}, {threads}.").replace("\\", "/").replace('"', "'"), 112),
         '"""',
         "",
     ]
@@ -258,7 +259,7 @@ def _constants(writer: _Writer) -> list[str]:
 def _plan_words(intent: PlanIntent, goal: Goal | None, count: int) -> str:
     by = f", by scores of {intent.criterion}" if intent.criterion else ""
     how = f"planned for {asked_in_words(goal)}{by}" if goal is not None else "marked by hand"
-    return f"# Cut {counted(count, 'structure')}, {_line(how)}."
+    return f"# Cut {counted(count, 'structure')}, {comment(how)}."
 
 
 def _came_out(outcome: Numbers, writer: _Writer) -> list[str]:
@@ -277,9 +278,4 @@ def _costs(outcome: Numbers, original: Numbers | None) -> str:
 
 
 def _metrics(outcome: Numbers) -> list[str]:
-    return [f"# {_line(str(metric_words(metric)))}." for metric in outcome.metrics]
-
-
-def _line(text: str) -> str:
-    """One line: what stands in a comment must not end it."""
-    return " ".join(text.split())
+    return [f"# {comment(str(metric_words(metric)))}." for metric in outcome.metrics]
