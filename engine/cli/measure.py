@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ..export.destination import require_free
 from ..session.benching import take_results
 from ..session.history import History
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
+from ..targets.elsewhere import not_a_bench
 from ..targets.protocol import Latency, Timing
 from .output import Outcome, Reporter
 from .report import columns
@@ -27,6 +29,8 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         states = take_results(history, arguments.results)
         return _outcome(states)
     target = measured_target(arguments)
+    for folder in not_a_bench(Path(arguments.bench)) if arguments.bench else ():
+        require_free(folder, arguments.overwrite)
     with closing(Session(Path(arguments.project).absolute())) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)

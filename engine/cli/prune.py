@@ -20,11 +20,11 @@ from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
 from ..session.courses import Course, begun_at
-from ..session.handing import FILES
 from ..session.history import is_project
 from ..session.losses import Found, Tolerance, brief_epochs, search_begun_at
 from ..session.plain import to_plain
 from ..session.points import user_cache
+from ..session.project_files import in_the_way
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
 from ..session.timed import Latency, latency_in, table_for
@@ -209,9 +209,8 @@ def check_save(folder: str, model: str, overwrite: bool = False) -> None:
     if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
         template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
         raise ExportError("cli.project_there", template, folder=folder)
-    if not is_project(str(path)):
-        for name in FILES:
-            require_free(path / name, overwrite)
+    for file in in_the_way(path):
+        require_free(file, overwrite)
     while not path.parent.exists():  # saving makes the folders above it too
         path = path.parent
     check_destination(path, 0, folder=True)

@@ -9,9 +9,9 @@ from ..sharing.bundle import write_bundle
 from ..sharing.report import write_report
 from ..sharing.structures import STRUCTURES, analysis_to_json
 from .files import removed_unless_finished, write
-from .history import LOG
 from .paths import absolute_to
-from .project import PROJECT, WINDOW, compared, parts_of, take_window, write_project
+from .project import compared, parts_of, take_window, write_project
+from .project_files import FILES
 from .recipe import RECIPE, recipe_of, write_recipe
 from .script import SCRIPT, write_script
 from .steps import Recipe
@@ -19,8 +19,6 @@ from .store import WeightStore
 from .target_jobs import TargetJobs
 
 NEVER = NeverCancelled()
-FILES = (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG)
-"""What a project is made of, beside its weights; the log comes last."""
 
 
 class Handing(TargetJobs):

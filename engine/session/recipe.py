@@ -67,7 +67,11 @@ def recipe_of(
     path, task = history.path_to(state), history.task
     intent = OpenIntent(replace(history.spec, task=task), threads, versions=history.versions or versions())
     found = Found({one.key: one.count for one in analysis.sets}, "" if task is None else listing(task.path))
-    recipe = recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+    return sealed(recorded(path, intent, history.folder, tuple(history.baselines.values()), found), history, consent)
+
+
+def sealed(recipe: Recipe, history: History, consent: Consent) -> Recipe:
+    """A recipe with this user's seal, where consent, or seals in its history, cover all code that it names."""
     for one in history.baselines.values():
         if one.source is not None and is_sealed(one.seal, seal(source := replace(one.source, task=None))):
             consent |= by_hand(source)

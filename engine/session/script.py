@@ -20,6 +20,7 @@ from ..wording import counted, metric_words, percent, size, thousands
 from .files import write
 from .paths import Change, change_baseline, change_model, relative_to
 from .plain import to_json
+from .recipe import code_in, vouched
 from .spelling import BESIDE, Spelling
 from .states import PlanIntent
 from .steps import Attach, Compare, Cut, Export, Numbers, Open, Plan, Recipe, Recover, Score, Step
@@ -28,7 +29,7 @@ SCRIPT = "recipe.py"
 MANY = 2_000
 """Ranges of a plan above which a script that is written into a file has its marks in a file beside it."""
 AGAIN = "--plan-again"
-PICKLE = "--trust-pickle"
+PICKLE, TRUST = "--trust-pickle", "--trust-code"
 SAFE = (".safetensors",)
 """Checkpoints that cannot run code."""
 
@@ -42,6 +43,7 @@ class _Writer:
         change: What becomes of paths.
         marks: Of the plans, by name, as ranges.
         outside: The marks lie in a file of this name, "" where they stand in the script.
+        foreign: Python files that it runs, where this user has not named them.
         plan: The plan that the next cut carries out, and its name.
         original: What came out of opening.
         again: There is a goal that can be planned again.
@@ -53,6 +55,7 @@ class _Writer:
     change: Change
     marks: dict[str, dict[str, str]]
     outside: str
+    foreign: list[str]
     plan: tuple[Plan, str] | None = None
     original: Numbers = field(default_factory=Numbers)
     again: bool = False
@@ -69,7 +72,8 @@ def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> 
         outside: Name of the file beside it that holds the marks (`marks_of_plans`), "" to write them into the script.
     """
     change: Change = (lambda path: BESIDE + relative_to(folder)(path)) if folder else (lambda path: path)
-    writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside)
+    foreign = [] if vouched(recipe).files else code_in(recipe)
+    writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside, foreign)
     body = "\n\n".join(textwrap.indent(part, " " * 4) for part in _parts(recipe, writer))
     return f'{_head(recipe, writer)}\n\ndef main() -> None:\n{body}\n\n\nif __name__ == "__main__":\n    main()\n'
 
@@ -144,7 +148,12 @@ def _opening(step: Open, writer: _Writer) -> list[str]:
     if consent:
         writer.spelling.use("replace")
     spelled = writer.spelling.of(spec, 8)
-    lines = [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
+    lines: list[str] = []
+    if writer.foreign:
+        names = ", ".join(Path(file).name for file in writer.foreign)
+        told = f"This runs {names}. Read that first, then run this with {TRUST} to allow it."
+        lines += [f"if {quoted(TRUST)} not in sys.argv:", f"    sys.exit({quoted(told)})"]
+    lines += [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
     lines += [f"session.use_device({quoted(step.intent.device)})"] if step.intent.device != CPU else []
     lines += [""]
     lines += [f"# The model: {_costs(step.outcome, None)}.", *_metrics(step.outcome)]

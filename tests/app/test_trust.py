@@ -21,7 +21,7 @@ from secateur.engine.session.matching import Mode
 from tests.engine.session.small import write_project
 from tests.engine.test_trust import EVIL, ran, written
 
-LONG = 120_000
+LONG = 100_000
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -33,7 +33,6 @@ def window(qtbot, dressed, monkeypatch) -> Iterator[MainWindow]:
     window.show()
     qtbot.waitUntil(lambda: window.area is not None, timeout=LONG)
     yield window
-    qtbot.waitUntil(lambda: not window.document.jobs, timeout=LONG)
     window.close()
 
 
@@ -45,6 +44,10 @@ def question(qtbot) -> Consent:
 
     qtbot.waitUntil(lambda: found() is not None, timeout=LONG)
     return found()
+
+
+def quiet(qtbot, window: MainWindow) -> None:
+    qtbot.waitUntil(lambda: not window.document.jobs and not window.document.views.busy, timeout=LONG)
 
 
 def dropped(window: MainWindow, path: Path) -> None:
@@ -84,6 +87,7 @@ def test_projects_and_bundles_ask_before_their_code_runs(qtbot, window, foreign:
     qtbot.mouseClick(question(qtbot).accept_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.document.analysis is not None, timeout=LONG)
     assert ran(foreign)
+    quiet(qtbot, window)
 
 
 def test_recipes_ask_before_their_models_and_their_baselines_code_runs(qtbot, window, tmp_path: Path) -> None:
@@ -101,6 +105,7 @@ def test_recipes_ask_before_their_models_and_their_baselines_code_runs(qtbot, wi
     document.handing.apply(str(path), Mode.SAME_INDICES)
     qtbot.keyClick(question(qtbot).cancel_button, Qt.Key.Key_Return)
     assert not ran(tmp_path)
+    quiet(qtbot, window)
 
 
 def test_an_export_folder_asks_before_the_code_it_names_runs(qtbot, window, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import json
 import py_compile
 import shutil
 import socket
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -227,6 +229,18 @@ def test_a_session_journal_runs_code_by_its_seal_only(saved: Path, tmp_path: Pat
         finish(session.restore())
     assert not ran(tmp_path)
     session.close()
+
+
+def test_a_script_of_a_recipe_from_elsewhere_runs_its_file_with_consent_only(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "evil.py").write_text(EVIL)
+    script = tmp_path / "script.py"
+    assert main(["script", str(written(tmp_path)), "--out", str(script)]) == 0
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "evil.py" in done.stderr and "--trust-code" in done.stderr and not ran(tmp_path)
+    assert subprocess.run([sys.executable, str(script), "--trust-code"], timeout=120, check=False).returncode == 0
+    assert ran(tmp_path)
+    assert main(["script", str(saved), "--out", str(script), "--overwrite"]) == 0  # the user's own asks nothing
+    assert "--trust-code" not in script.read_text()
 
 
 # What becomes code.
