@@ -99,7 +99,9 @@ def _spec(standing: Standing, source: str, weights: str) -> ModelSpec:
     """A stock model to open; of the same library, with the arguments that the original was opened with."""
     library, own = source.partition(":")[0], standing.spec.source.partition(":")[0]
     arguments = standing.spec.arguments if library == own and not library.endswith(".py") else {}
-    return ModelSpec(source, weights, standing.spec.input_shape, dict(arguments), outputs=standing.spec.outputs)
+    original = standing.spec
+    given = {"outputs": original.outputs, "download": original.download}
+    return ModelSpec(source, weights, original.input_shape, dict(arguments), **given)
 
 
 def _opened(spec: ModelSpec, standing: Standing, token: CancelToken) -> Candidate:

@@ -149,7 +149,7 @@ def model_of(session: "Opened", one: Baseline, factory: Callable[[], nn.Module],
     if one.source is None:
         removed, _ = from_identities(session.analysis, one.removed)
         return rebuild(factory, session.analysis, removed, one.edits, weights).eval()
-    source = replace(one.source, task=None)
+    source = replace(one.source.without_consent, task=None)
     if not all(map(consent.covers, code_of(source))):
         consent = require_consent(source, one.seal, session.folder, trusted=False)
     model: nn.Module = open_model(replace(source, weights=""), consent=consent).factory()

@@ -298,7 +298,7 @@ def versions() -> dict[str, str]:
 
 def _moved(one: Baseline, change: Change) -> Baseline:
     """A baseline with its paths changed."""
-    source = None if one.source is None else change_model(one.source, change)
+    source = None if one.source is None else change_model(one.source.without_consent, change)
     return replace(one, asked=change_baseline(one.asked, change), source=source)
 
 

@@ -73,7 +73,10 @@ class Destination:
     def path(self, step: Export) -> Path:
         """Where an export goes; raises SecateurError where that is outside, or something is there already."""
         path = Path(step.intent.path)
-        path = self.folder / path.name if self.folder is not None else inside(path, self.inside or (Path.cwd(),))
+        if self.folder is None:
+            path = inside(path, self.inside or (Path.cwd(),))
+        else:
+            path = inside(self.folder / path.name, (self.folder,))
         require_free(path, self.overwrite)
         return path
 

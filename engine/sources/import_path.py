@@ -26,6 +26,8 @@ from types import CodeType, ModuleType
 ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".git")
 """What stands in the root of a project."""
 
+OWN = ("engine", "app", "resources")
+"""Our folders, where a clone of Secateur runs; elsewhere they are installed."""
 _inserted: list[str] = []
 """Folders of the present project; `sys.path` belongs to the process, this remembers what of it is ours."""
 
@@ -61,13 +63,18 @@ def enter(file: Path, afresh: bool) -> None:
     _take_off([entry for entry in first if entry in _inserted])
     _inserted[:0] = [*first, *last]
     sys.path[:] = [*first, *sys.path, *last]
-    if _from_source not in sys.path_hooks:
-        sys.path_hooks.insert(0, _from_source)
-    for entry in [one for one in sys.path_importer_cache if _is_users(one)]:
-        del sys.path_importer_cache[entry]  # whoever finds modules there now may take bytecode
+    take_source_only()
     importlib.invalidate_caches()
     for entry in first:
         _claim(Path(entry))
+
+
+def take_source_only() -> None:
+    """From now on this process takes source and extensions from users' folders, whatever bytecode lies there."""
+    if _from_source not in sys.path_hooks:
+        sys.path_hooks.insert(0, _from_source)
+        for entry in [one for one in sys.path_importer_cache if _is_users(one)]:
+            del sys.path_importer_cache[entry]  # whoever finds modules there now may take bytecode
 
 
 def import_places(file: Path) -> tuple[list[str], list[str]]:
@@ -158,16 +165,13 @@ def _claim(folder: Path) -> None:
 
 
 def _is_users(entry: str) -> bool:
-    """Whether modules of a folder are the present project's own, neither installed nor ours."""
-    folder = Path(entry)
-    own = Path(__file__).parents[2]
-    if _installed(folder) or any(folder.is_relative_to(own / name) for name in ("engine", "app", "resources")):
-        return False
-    return any(folder.is_relative_to(one) for one in _inserted)
+    """Whether modules of a folder are neither installed nor ours."""
+    folder, own = Path(entry), Path(__file__).parents[2]
+    return not _installed(folder) and not any(folder.is_relative_to(own / name) for name in OWN)
 
 
 def _from_source(entry: str) -> FileFinder:
-    """A hook of `sys.path_hooks`: in the project's folders, Python takes source and extensions, but no bytecode."""
+    """A hook of `sys.path_hooks` that finds no bytecode."""
     if not os.path.isdir(entry) or not _is_users(entry):
-        raise ImportError(f"{entry} is not of the present project", path=entry)
+        raise ImportError(f"{entry} is no folder of a user's", path=entry)
     return FileFinder(entry, (ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceLoader, SOURCE_SUFFIXES))

@@ -23,7 +23,6 @@ from secateur.engine.jobs import finish
 from secateur.engine.session.history import LOG
 from secateur.engine.session.recipe import read_recipe
 from secateur.engine.session.session import Session
-from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
 from tests.engine.session.small import CODE, write_project
@@ -158,7 +157,10 @@ def test_bytecode_beside_a_file_is_not_run_in_its_place(tmp_path: Path) -> None:
         cached = Path(bootstrap.cache_from_source(str(tmp_path / f"{name}.py")))
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         py_compile.compile(str(tmp_path / "evil.txt"), str(cached), str(tmp_path / f"{name}.py"), True, -1, mode)
-    open_model(ModelSpec(f"{tmp_path / 'model.py'}:make"))
+    session = Session()
+    finish(session.open(ModelSpec(f"{tmp_path / 'model.py'}:make", input_shape=(1, 1, 8, 8))))
+    finish(session.export("s0", "pytorch", str(tmp_path / "out")))  # its check imports the model in another process
+    session.close()
     assert not ran(tmp_path)
 
 
