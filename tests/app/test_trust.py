@@ -97,9 +97,7 @@ def test_recipes_ask_before_their_models_and_their_baselines_code_runs(qtbot, wi
     assert not ran(tmp_path)
     baseline = {"step": "baseline", "intent": {"kind": "stock", "source": "../evil.py:make", "epochs": 0}}
     path = written(tmp_path / "baseline", "bundled:resnet", baseline)
-    from secateur.engine.sources.protocol import ModelSpec
-
-    window.open(ModelSpec("bundled:resnet"))
+    window.open(write_project(tmp_path / "mine"))
     document = window.document
     qtbot.waitUntil(lambda: document.scores is not None and not document.jobs, timeout=LONG)
     document.handing.apply(str(path), Mode.SAME_INDICES)
