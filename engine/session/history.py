@@ -149,7 +149,7 @@ class History:
             template = "The history in {folder} has a shape that this version does not know: {error}"
             raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
         for one in (*self.states.values(), *self.baselines.values()):
-            if not DIGEST.fullmatch(one.weights) or not IDENTITY.fullmatch(one.id):
+            if (one.weights and not DIGEST.fullmatch(one.weights)) or not IDENTITY.fullmatch(one.id):
                 template = "The history in {folder} names weights {weights!r} of {id!r}, which no session does. "
                 template += "It was damaged or changed by hand. Take it from a backup."
                 names = {"weights": one.weights[:80], "id": one.id[:40]}
