@@ -126,7 +126,8 @@ class Session(Handing):
             sealed, known = history.is_sealed, by_hand(history.spec, history.task)
             elsewhere = history.relocate(moved)
             asked = history.spec if sealed else history.spec.without_consent
-            consent = FULL_CONSENT if trust_code else known if sealed else NO_CONSENT
+            named = by_hand(history.spec, history.task)
+            consent = named if trust_code else known if sealed else NO_CONSENT
             consent |= by_hand(*(new for _, new in moved))
             consent.require(code_of(history.spec, history.task), self.folder)
             self._live = yield from reopened(history, self.store, asked, token, consent)
