@@ -100,8 +100,8 @@ def _spec(standing: Standing, source: str, weights: str) -> ModelSpec:
     library, own = source.partition(":")[0], standing.spec.source.partition(":")[0]
     arguments = standing.spec.arguments if library == own and not library.endswith(".py") else {}
     original = standing.spec
-    given = {"outputs": original.outputs, "download": original.download}
-    return ModelSpec(source, weights, original.input_shape, dict(arguments), **given)
+    spec = ModelSpec(source, weights, original.input_shape, dict(arguments), outputs=original.outputs)
+    return replace(spec, download=original.download)
 
 
 def _opened(spec: ModelSpec, standing: Standing, token: CancelToken) -> Candidate:
