@@ -253,28 +253,14 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _failed(self, error: Any) -> None:
         work = self.document.work
-        if error.message.code in ("checkpoint.pickle", "source.code") and self.document.handing.asked is not None:
-            from .dialogs import consent
+        from .dialogs import consent
 
-            consent.ask_recipe(self, error)
-            return
-        if error.message.code == "checkpoint.pickle" and (work.weights or work.asked is not None):
-            from .dialogs import consent
-
-            if work.weights:
-                consent.ask_weights(self, work.weights, error)
-            elif work.asked is not None:
-                consent.ask(self, work.asked, error)
+        if consent.ask(self, error, work.refusable):
             return
         if error.message.code == "project.moved":
             from .dialogs import moved
 
             moved.ask(self, error, self._relocated)
-            return
-        if error.message.code == "source.code" and work.asked is not None:
-            from .dialogs import consent
-
-            consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(sentence(error.message), error.details)
 

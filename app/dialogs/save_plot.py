@@ -43,6 +43,7 @@ class SavePlot(FormDialog):
         self.format.currentIndexChanged.connect(self._renamed)
         self.problem = self._problem
         self.act = self._save
+        self.written = lambda: [self.file()]
         self.check()
 
     def file(self) -> Path:

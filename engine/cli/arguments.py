@@ -21,6 +21,7 @@ from .options import (
     about_scores,
     about_target,
     about_trust,
+    about_writing,
 )
 from .values import natural, share, share_or_bytes, share_or_latency, shares
 
@@ -133,6 +134,7 @@ def _prune(command: argparse.ArgumentParser) -> None:
     about_recovery(command)
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
     add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    about_writing(command)
     about_model(command)
     about_run(command)
 
@@ -170,6 +172,7 @@ def _sweep(command: argparse.ArgumentParser) -> None:
     about_choice(command)
     about_recovery(command)
     add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
+    about_writing(command)
     about_model(command)
     about_run(command)
 
@@ -180,6 +183,7 @@ def _measure(command: argparse.ArgumentParser) -> None:
     where = command.add_mutually_exclusive_group()
     where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
     where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
+    about_writing(command)
     about_trust(command)
     about_run(command)
 
@@ -209,6 +213,7 @@ def _script(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what it leads to (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="write it here, with paths relative to it (default: print it)")
+    about_writing(command)
     about_output(command)
 
 
@@ -217,6 +222,7 @@ def _report(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what it is about (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="where to write it (default: report.html)")
+    about_writing(command)
     about_output(command)
 
 
@@ -225,6 +231,7 @@ def _bundle(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what is handed on (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="the .zip to write")
+    about_writing(command)
     add("--with-weights", action="store_true", help="the weights of all states too; data is never in it")
     about_trust(command)
     about_output(command)
@@ -238,5 +245,8 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mode", choices=[*map(str, Mode)], help=modes)
     command.add_argument("--model", metavar="MODEL", help="another version of the model: " + MODEL)
     command.add_argument("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    words = "write what it exports here, under its own names (default: where it says, inside of its folder)"
+    command.add_argument("--out", metavar="FOLDER", type=Path, help=words)
+    about_writing(command)
     about_model(command)
     about_run(command)

@@ -6,12 +6,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ..export.destination import require_free
 from ..session.benching import take_results
 from ..session.history import History
 from ..session.locks import ENGINE, FolderLock
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
+from ..targets.elsewhere import not_a_bench
 from ..targets.protocol import Latency, Timing
 from .output import Outcome, Reporter
 from .report import columns
@@ -25,6 +27,8 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     if arguments.results:
         return _outcome(_taken(Path(arguments.project).absolute(), arguments.results, reporter))
     target = measured_target(arguments)
+    for folder in not_a_bench(Path(arguments.bench)) if arguments.bench else ():
+        require_free(folder, arguments.overwrite)
     with closing(Session(Path(arguments.project).absolute())) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)

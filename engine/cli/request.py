@@ -25,11 +25,33 @@ RECOVERING = (frozenset({"epochs", "no_recover"}),)
 """Options of which one alone may be given."""
 
 
-def request_of(arguments: argparse.Namespace, start: State) -> Request:
-    """What a command is asked for, from a state on."""
+def request_of(arguments: argparse.Namespace, start: State, files: tuple[str, ...] = ()) -> Request:
+    """What a command is asked for, from a state on, exporting to files."""
+    return Request(arguments.command, options_of(arguments), start.id, files=files)
+
+
+def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What of a command's arguments decides about its result, as plain JSON."""
     names = GOALS | _names()
-    options = {name: value for name, value in vars(arguments).items() if name in names}
-    return Request(arguments.command, msgspec.json.decode(to_json(options)), start.id)
+    return msgspec.json.decode(to_json({name: value for name, value in vars(arguments).items() if name in names}))
+
+
+def own_files(folder: str, command: str, options: dict[str, Any]) -> frozenset[str]:
+    """Files that the same request has written, or was about to write when it was stopped: its own to replace.
+
+    Args:
+        folder: Of the project that it is kept in; anything else holds none.
+        command: Its name.
+        options: What decides about its result, see `Request`.
+    """
+    if not folder or not is_project(folder):
+        return frozenset()
+    history = History(Path(folder).absolute())
+    history.read()
+    known = history.request
+    if known is None or known.left or (known.command, known.options) != (command, options):
+        return frozenset()
+    return frozenset(known.files) if history.is_sealed else frozenset()  # a stranger's names whatever it likes
 
 
 def start_of(session: Session, arguments: argparse.Namespace) -> State:

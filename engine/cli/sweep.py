@@ -27,11 +27,11 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     arguments = continued(resumed(arguments), reporter)
     asked = asked_of(arguments, (Limit(Cost(arguments.cost), 1.0),))
     if arguments.save:
-        check_save(arguments.save, arguments.model)
+        check_save(arguments.save, arguments.model, arguments.overwrite)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
-        reserved(session, arguments.save, arguments.model, reporter)
+        reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         for note in opened.notes:
             reporter.note(with_hint(note))

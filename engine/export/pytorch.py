@@ -15,6 +15,7 @@ from ..errors import ExportError, Message
 from ..inputs import Inputs, named_arrays, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_command
+from ..python_code import comment
 from ..session.states import Exported
 from ..sources.checkpoint import read_checkpoint
 from ..sources.exported import SHAPES
@@ -116,7 +117,7 @@ def _code(made: FactoryCode, inputs: Inputs) -> str:
         "import sys\n\nsys.path.insert(0, folder)\nfrom load_pruned import load_pruned\n\n"
         f"{made.lines}\n\n\n"
         'model = load_pruned(make_model, f"{folder}/shapes.json", f"{folder}/weights.safetensors")\n'
-        f"# {_usage(inputs)}\n"
+        f"# {comment(_usage(inputs))}\n"
     )
 
 

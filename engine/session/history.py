@@ -15,7 +15,7 @@ import msgspec
 from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError, PlanError
 from ..jobs import NeverCancelled, finish
-from ..sources.consent import seal
+from ..sources.consent import is_sealed, seal
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec
@@ -25,7 +25,7 @@ from .paths import Change, absolute_to, change_baseline, change_model, change_ta
 from .plain import from_plain, to_json, to_plain
 from .project import located
 from .request import Request
-from .states import State, StateKind
+from .states import DIGEST, IDENTITY, State, StateKind
 
 SCHEMA = 1
 LOG = "events.jsonl"
@@ -129,9 +129,9 @@ class History:
         return self.states[state]
 
     @property
-    def consent(self) -> bool:
-        """Whether the user allowed the checkpoint to run code."""
-        return self.spec is not None and self.spec.trust_pickle
+    def is_sealed(self) -> bool:
+        """Whether this user made it, with the code that it names."""
+        return self.spec is not None and is_sealed(self.seal, seal(replace(self.spec, task=self.task)))
 
     def next_id(self) -> str:
         """The id of the next state."""
@@ -160,6 +160,12 @@ class History:
         except (msgspec.ValidationError, KeyError, TypeError) as error:
             template = "The history in {folder} has a shape that this version does not know: {error}"
             raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
+        for one in (*self.states.values(), *self.baselines.values()):
+            if (one.weights and not DIGEST.fullmatch(one.weights)) or not IDENTITY.fullmatch(one.id):
+                template = "The history in {folder} names weights {weights!r} of {id!r}, which no session does. "
+                template += "It was damaged or changed by hand. Take it from a backup."
+                names = {"weights": one.weights[:80], "id": one.id[:40]}
+                raise OpenError("session.weights_name", template, folder=str(self.folder), **names)
         if damaged:
             self._leave_out(damaged)
 
@@ -237,7 +243,7 @@ class History:
         """
         assert self.spec is not None
         original, *others = self.states.values()
-        spec = self.spec if consent else replace(self.spec, trust_pickle=False, trust_code=False)
+        spec = self.spec if consent else self.spec.without_consent
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += [{"event": "state", "state": to_plain(state)} for state in others]
         lines += [] if self.request is None else [{"event": "request", "request": to_plain(self.request)}]
@@ -307,7 +313,7 @@ def versions() -> dict[str, str]:
 
 def _moved(one: Baseline, change: Change) -> Baseline:
     """A baseline with its paths changed."""
-    source = None if one.source is None else change_model(one.source, change)
+    source = None if one.source is None else change_model(one.source.without_consent, change)
     return replace(one, asked=change_baseline(one.asked, change), source=source)
 
 

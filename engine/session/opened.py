@@ -17,6 +17,7 @@ from ..recovery.protocol import RecoverySettings
 from ..recovery.reading_layers import Kept
 from ..recovery.resume import Checkpoint, let_go
 from ..sharing.bundle import Bundle
+from ..sources.consent import Consent
 from ..structures.analysis import Analysis, Mask, from_identities
 from ..structures.costs import costs
 from ..surgery.protocol import Edits
@@ -124,6 +125,11 @@ class Opened(Place):
         self.device = device_named(device)
         return self.device
 
+    def trust(self, consent: Consent) -> None:
+        """What the user has named by hand, or allowed, may run from now on."""
+        live = self._need()
+        live.consent = live.consent | consent
+
     def _need(self) -> Live:
         if self._live is None and self._shown is not None and (why := self._shown.absent) is not None:
             raise OpenError.saying(why)
@@ -220,11 +226,12 @@ class Opened(Place):
         beside = self.history.baselines.get(name)
         if beside is None:
             return self._artifacts(), self._model(name), self.history.state(name)
-        prepared, spec, code = self._need().prepared, self.history.spec, self.analysis.recorded
-        factory, trusted = prepared.opened.factory, spec is not None and spec.trust_code
+        live, code = self._need(), self.analysis.recorded
+        prepared = live.prepared
+        factory = prepared.opened.factory
         if beside.source is not None:
             opened = replace(prepared.opened, name=beside.title)
             prepared = replace(prepared, spec=beside.source, opened=opened)
             code = fingerprint(file_of(beside.source))[0]
-        model = comparing.model_of(self, beside, factory, trusted)
+        model = comparing.model_of(self, beside, factory, live.consent)
         return Artifacts(self.folder / "artifacts", prepared, code[:CODE]), model, comparing.as_state(beside)

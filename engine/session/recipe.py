@@ -17,6 +17,7 @@ from ..baselines.protocol import Baseline
 from ..devices import CPU
 from ..errors import OpenError
 from ..recovery.protocol import RecoverySettings
+from ..sources.consent import NO_CONSENT, Consent, by_hand, code_of, is_sealed, seal, seal_of
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
 from .files import write
@@ -58,13 +59,23 @@ NOTHING = Found()
 replaced = msgspec.structs.replace
 
 
-def recipe_of(history: History, state: str, analysis: Analysis, threads: int = 1) -> Recipe:
-    """The steps from the original to a state."""
+def recipe_of(
+    history: History, state: str, analysis: Analysis, threads: int = 1, consent: Consent = NO_CONSENT
+) -> Recipe:
+    """The steps from the original to a state; sealed where all code that it names is consented to."""
     assert history.spec is not None
     path, task = history.path_to(state), history.task
     intent = OpenIntent(replace(history.spec, task=task), threads, versions=history.versions or versions())
     found = Found({one.key: one.count for one in analysis.sets}, "" if task is None else listing(task.path))
-    return recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+    return sealed(recorded(path, intent, history.folder, tuple(history.baselines.values()), found), history, consent)
+
+
+def sealed(recipe: Recipe, history: History, consent: Consent) -> Recipe:
+    """A recipe with this user's seal, where consent, or seals in its history, cover all code that it names."""
+    for one in history.baselines.values():
+        if one.source is not None and is_sealed(one.seal, seal(source := replace(one.source, task=None))):
+            consent |= by_hand(source)
+    return replaced(recipe, seal=_seal(recipe)) if all(map(consent.covers, code_in(recipe))) else recipe
 
 
 def recorded(
@@ -84,7 +95,7 @@ def recorded(
         found: Of the original, for its next version.
     """
     original, *others = path
-    model = replace(opening.model, trust_pickle=False, trust_code=False)
+    model = opening.model.without_consent
     opened = replaced(_numbers(original), widths=dict(found.widths), data=found.data)
     device = next((one.device for one in reversed(path) if one.kind is StateKind.RECOVERED), CPU)
     steps: list[Step] = [Open(replaced(opening, model=model, device=device), opened), *_exports(original)]
@@ -95,12 +106,41 @@ def recorded(
     return Recipe(SCHEMA, tuple(steps))
 
 
+def baselines_in(recipe: Recipe) -> list[str]:
+    """The sources of the stock models that a recipe names."""
+    return [step.intent.source for step in recipe.steps if isinstance(step, Compare) and step.intent.source]
+
+
+def code_in(recipe: Recipe) -> list[str]:
+    """The Python files that running a recipe imports, absolute."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return code_of(first.intent.model, *baselines_in(recipe))
+
+
+def vouched(recipe: Recipe) -> Consent:
+    """Consent to what a recipe names where this user has written it, and it lies where it did."""
+    if not is_sealed(recipe.seal, _seal(recipe)):
+        return NO_CONSENT
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return by_hand(first.intent.model, *baselines_in(recipe))
+
+
+def _seal(recipe: Recipe) -> str:
+    """Of what a recipe runs, paths absolute: the model with its arguments, the task and the stock models."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    model = first.intent.model
+    return seal_of(["recipe", model.source, sorted(model.arguments.items()), *code_in(recipe), baselines_in(recipe)])
+
+
 def with_model(recipe: Recipe, change: Callable[[ModelSpec], ModelSpec]) -> Recipe:
     """A recipe that opens another model, or another version of it."""
     first, *others = recipe.steps
     assert isinstance(first, Open)
     intent = replaced(first.intent, model=change(first.intent.model))
-    return Recipe(recipe.schema, (replaced(first, intent=intent), *others))
+    return replaced(recipe, steps=(replaced(first, intent=intent), *others))
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
@@ -193,13 +233,14 @@ def _check_schema(content: object, path: Path) -> None:
 
 
 def _with_paths(recipe: Recipe, change: Change) -> Recipe:
-    return Recipe(recipe.schema, tuple(_changed(step, change) for step in recipe.steps))
+    return replaced(recipe, steps=tuple(_changed(step, change) for step in recipe.steps))
 
 
 def _changed(step: Step, change: Change) -> Step:
     match step:
         case Open():
-            return replaced(step, intent=replaced(step.intent, model=change_model(step.intent.model, change)))
+            model = change_model(step.intent.model.without_consent, change)
+            return replaced(step, intent=replaced(step.intent, model=model))
         case Attach():
             return replaced(step, intent=replaced(step.intent, weights=change(step.intent.weights)))
         case Compare():

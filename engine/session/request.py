@@ -4,7 +4,7 @@ So the same command goes on where it was stopped, however that was, and a sweep 
 that it began with. Loads no torch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -18,6 +18,8 @@ class Request:
         state: Id of the state that it started from.
         result: Id of the state that it ended with, "" while it has not ended.
         left: Somebody else, a person in the window say, has made further states since.
+        files: Where it exports to, absolute; they were free, or might be replaced, when it was asked. The same request
+            replaces them unasked when it goes on.
     """
 
     command: str
@@ -25,3 +27,4 @@ class Request:
     state: str
     result: str = ""
     left: bool = False
+    files: tuple[str, ...] = field(default=(), compare=False)

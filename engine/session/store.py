@@ -17,6 +17,7 @@ from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, Progress, part_of
 from ..tensor_files import write_tensors
 from .files import being_written, copy
+from .states import DIGEST
 
 GIGABYTE = 1_000_000_000
 _ALIASES = "secateur.aliases"
@@ -58,7 +59,10 @@ class WeightStore:
         return tensors | {alias: tensors[name] for alias, name in aliases.items()}
 
     def path(self, digest: str) -> Path:
-        """The file of a sha256."""
+        """The file of a sha256; raises OpenError for what is none, as a name it could lead anywhere."""
+        if not DIGEST.fullmatch(digest):
+            template = "{digest!r} does not name weights of this session. Its history was damaged or changed by hand."
+            raise OpenError("session.weights_name", template, digest=digest[:80])
         return self.folder / f"{digest}.safetensors"
 
     def take(self, digests: Collection[str], other: "WeightStore", token: CancelToken) -> Job[None]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ..errors import OpenError
 from ..session.history import History, is_project, versions
-from ..session.recipe import RECIPE, Found, read_recipe, recorded
+from ..session.recipe import RECIPE, Found, read_recipe, recorded, sealed
 from ..session.states import State
 from ..session.steps import Attach, Cut, Open, OpenIntent, Recipe, Recover
+from ..sources.consent import NO_CONSENT, by_hand
 from .bundle import is_bundle, read_bundle
 from .structures import STRUCTURES
 
@@ -81,7 +82,9 @@ def _of(history: History, state: str, known: Recipe | None) -> Recipe:
     intent = OpenIntent(model, told.threads, told.dtype, history.versions or told.versions or versions())
     found = Found(opening.outcome.widths, opening.outcome.data)
     path: list[State] = history.path_to(state)
-    return recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+    consent = by_hand(history.spec, history.task) if history.is_sealed else NO_CONSENT
+    recipe = recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+    return sealed(recipe, history, consent)
 
 
 def _end(recipe: Recipe | None) -> str:

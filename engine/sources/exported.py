@@ -11,7 +11,7 @@ from ..errors import OpenError
 from ..jobs import CancelToken
 from ..session.paths import absolute_to, change_model
 from .build import Origin, opened
-from .consent import require_consent
+from .consent import Consent, require_consent
 from .protocol import FactoryCode, ModelSpec, Opened
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
@@ -24,15 +24,15 @@ class ExportedFolder:
         """True for a folder with a `shapes.json`, or the `shapes.json` itself."""
         return (_folder(source) / SHAPES).is_file()
 
-    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Open the recorded original and cut it to the recorded shapes."""
         from ..surgery import runtime
         from .open import source_of
 
         folder, document = _folder(spec.source), read_shapes(spec.source)
-        recorded = replace(recorded_source(document, folder), trust_code=spec.trust_code)
-        require_consent(recorded, str(document.get("seal", "")), folder, spec.trust_code)
-        base = source_of(recorded.source).open(recorded, token)
+        recorded = replace(recorded_source(document, folder), download=spec.download)
+        own = require_consent(recorded, str(document.get("seal", "")), folder, consent.everything)
+        base = source_of(recorded.source).open(recorded, token, own)
 
         def make() -> Any:
             return runtime.load_pruned(base.factory, str(folder / SHAPES), str(folder / WEIGHTS))
@@ -74,8 +74,7 @@ def recorded_source(document: dict[str, Any], folder: Path) -> ModelSpec:
             "{folder} does not say from which model it was made. Load it with load_pruned.py as its README says.",
             folder=str(folder),
         ) from error
-    recorded = replace(recorded, trust_code=False, trust_pickle=False)
-    return change_model(recorded, absolute_to(_folder(str(folder))))
+    return change_model(recorded.without_consent, absolute_to(_folder(str(folder))))
 
 
 def _folder(source: str) -> Path:

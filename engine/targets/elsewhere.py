@@ -94,6 +94,12 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     return str(folder), f"python bench.py --out {RESULTS}"
 
 
+def not_a_bench(folder: Path) -> list[Path]:
+    """A folder with files of another kind, among which a bench would replace some; nothing for a new or empty one."""
+    there = folder.is_dir() and any(folder.iterdir()) and not (folder / bench.ASKED).is_file()
+    return [folder] if there else []
+
+
 def check_bench(target: TargetSpec) -> None:
     """Raise SecateurError for what `bench.py` cannot measure: it feeds arrays to files, and both stay as they are."""
     if target.tokens:

@@ -211,7 +211,8 @@ def test_a_recipe_that_was_stopped_goes_on_in_its_project(
     goal = ["--keep-params", "50%", "--rounds", "2", *FAST, "--export", str(tmp_path / "out.pt2")]
     assert main(["prune", *mine, *goal, "--save", str(tmp_path / "whole")]) == 0
     recipe, project = str(tmp_path / "whole" / "recipe.json"), str(tmp_path / "project")
-    again = ["run", recipe, "--save", project]
+    (tmp_path / "again").mkdir()
+    again = ["run", recipe, "--out", str(tmp_path / "again"), "--save", project]
     killed(again, step, number)
     made = len(states(project))
     assert made > 1
@@ -223,8 +224,37 @@ def test_a_recipe_that_was_stopped_goes_on_in_its_project(
     other = tmp_path / "other.json"
     other.write_text(Path(recipe).read_text().replace('"epochs": 1', '"epochs": 2'))
     capsys.readouterr()
-    assert main(["run", str(other), "--save", project]) == 1
+    assert main(["run", str(other), "--out", str(tmp_path), "--overwrite", "--trust-code", "--save", project]) == 1
     assert "holds a project already" in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_replaces_its_own_export_and_no_other(
+    mine: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    project, own, other = (str(tmp_path / name) for name in ("project", "own.pt2", "other.pt2"))
+    typed = ["prune", *mine, "--keep-macs", "60%", *FAST, "--save", project]
+    with pytest.MonkeyPatch.context() as patch:  # killed once the file is written, and nothing says so yet
+
+        def written(self: Session, *args: Any, real: Callable[..., Job[Any]] = Session.export, **kwargs: Any) -> Any:
+            yield from real(self, *args, **kwargs)
+            patch.setattr(saving, "saved", lambda *_: "")
+            raise Killed
+
+        patch.setattr(Session, "export", written)
+        with pytest.raises(Killed):
+            main([*typed, "--export", own])
+    Path(other).write_text("mine")
+    before = Path(own).stat().st_mtime_ns
+    for _ in range(2):  # also when it has ended
+        assert main([*typed, "--export", own]) == 0
+    assert Path(own).stat().st_mtime_ns > before
+    capsys.readouterr()
+    assert main([*typed, "--export", other]) != 0 and "--overwrite" in capsys.readouterr().err
+    assert Path(other).read_text() == "mine"
+    log = Path(project) / "events.jsonl"  # as a stranger's project, which names what it would like to be replaced
+    log.write_text(log.read_text().replace('"seal":"', '"seal":"0').replace(own, other))
+    assert main(["prune", project, "--keep-macs", "60%", *FAST, "--trust-code", "--export", other]) != 0
+    assert Path(other).read_text() == "mine"
 
 
 def test_an_argument_is_given_also_where_it_is_as_by_default() -> None:

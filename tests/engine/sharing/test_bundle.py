@@ -240,7 +240,9 @@ def test_code_that_a_recipe_names_runs_with_consent_only(project: Path, tmp_path
     assert main(["bundle", str(project), "--out", str(out)]) == 0
     code.write_text("raise SystemExit('ran')\n")
     session = Session()
-    for path in (out, project / "recipe.json"):
+    moved = tmp_path / "recipe.json"
+    moved.write_bytes((project / "recipe.json").read_bytes())
+    for path in (out, moved):
         with pytest.raises(OpenError, match="If you trust that code"):
             finish(session.open_recipe(str(path)))
     capsys.readouterr()
