@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ..errors import ExportError
+from ..session.files import SHORT
 
 
 @contextlib.contextmanager
@@ -73,7 +74,7 @@ def _check_kinds(path: Path, folder: bool) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    return path.with_name(f".{path.stem[:SHORT]}.{uuid.uuid4().hex[:8]}{path.suffix[:SHORT]}")
 
 
 def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:

@@ -1,6 +1,5 @@
 """What the exporters of a single file share: written by a killable process, checked in a fresh one, put in place."""
 
-import tempfile
 from pathlib import Path
 
 from ..errors import ExportError, Message
@@ -8,6 +7,7 @@ from ..inputs import at_batch, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..session.states import Exported
+from ..temporary import temporary_folder
 from ..tracing.decoding import Decoding
 from .cases import cases, images_and_boxes, require_agreement
 from .destination import check_destination, staged_file
@@ -32,8 +32,8 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
     path = Path(request.path).expanduser().absolute()
     check_destination(path, 2 * bytes_of(request.model))
     yield Progress("Packing the model", 0, 4)
-    with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
-        folder = Path(place)
+    with temporary_folder() as place, staged_file(path) as temporary:
+        folder = place
         model = Decoding(request.model).eval() if request.step else request.model
         write(folder / "cases.npz", (images_and_boxes if form == "boxes" else cases)(model, request.inputs))
         pack(folder, request.model, request.edits, request.spec, input_shape(request.inputs))

@@ -150,6 +150,7 @@ class History:
             raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
         if damaged:
             self._leave_out(damaged)
+        self._check_tree()
 
     def mend(self) -> None:
         """Where `read` left lines out: set the damaged log aside and write what was read in its place."""
@@ -190,6 +191,20 @@ class History:
             timings = () if code and not former else one.timings
             self.states[key] = replace(one, stale=bool(one.metrics), former=former, timings=timings)
         self.baselines = {}
+
+    def _check_tree(self) -> None:
+        """Raise OpenError where the states do not come of the original, each by way of others."""
+        sound = set[str]()
+        for state in self.states.values():
+            way, one = set[str](), state
+            while one.parent and one.id not in sound:
+                if one.id in way or one.parent not in self.states:
+                    template = "The history in {folder} is damaged: state {state} does not come of the original. "
+                    template += "Restore it from a copy, or open the model anew."
+                    raise OpenError("session.no_way", template, folder=str(self.folder), state=state.id)
+                way.add(one.id)
+                one = self.states[one.parent]
+            sound |= way
 
     def _leave_out(self, damaged: list[int]) -> None:
         """Forget states whose way to the original is lost, and say what was damaged."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..structures.costs import costs
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..tasks.protocol import Metric, Task
+from ..temporary import TemporaryFolder
 from . import comparing
 from .artifacts import Artifacts
 from .filters import Filters, filters_of
@@ -58,8 +58,8 @@ class Opened(Place):
             cache: Where measurements by content go.
             exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
         """
-        self._temporary = folder is None
-        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
+        self._temporary = TemporaryFolder() if folder is None else None
+        place = Path(folder) if self._temporary is None else self._temporary.path
         super().__init__(place, disk_bound, cache or place, exclusive)
         self.device: str = CPU
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.

@@ -14,15 +14,16 @@ from typing import NamedTuple
 import msgspec
 
 from ..baselines.protocol import Baseline
-from ..devices import CPU
-from ..errors import OpenError
+from ..devices import CPU, check_threads
+from ..errors import OpenError, SecateurError
+from ..file_limits import read_whole
 from ..recovery.protocol import RecoverySettings
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
 from .files import write
 from .history import History, versions
 from .paths import Change, absolute_to, change_baseline, change_model, relative_to
-from .plain import from_plain, to_json
+from .plain import decoded, from_plain, to_json
 from .points import listing
 from .states import Exported, PlanIntent, State, StateKind
 from .steps import (
@@ -116,7 +117,7 @@ def recipe_bytes(recipe: Recipe) -> bytes:
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe, paths made absolute; raises OpenError with a sentence that says what is wrong with it."""
     try:
-        return recipe_from(path.read_bytes(), path)
+        return recipe_from(read_whole(path), path)
     except OSError as error:
         template = "{path} cannot be read: {error}."
         raise OpenError("recipe.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
@@ -125,7 +126,7 @@ def read_recipe(path: Path) -> Recipe:
 def recipe_from(data: bytes, path: Path) -> Recipe:
     """The recipe that was read from a path, which its own paths are relative to."""
     try:
-        content = msgspec.json.decode(data)
+        content = decoded(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         template = "{path} is no recipe: it is not JSON ({error})."
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
@@ -137,6 +138,11 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         raise OpenError("recipe.shape", template, path=str(path), error=str(error)) from error
     if not recipe.steps or not isinstance(recipe.steps[0], Open):
         raise OpenError("recipe.no_open", "{path} does not begin with the step that opens a model.", path=str(path))
+    try:
+        check_threads(recipe.steps[0].intent.threads)
+    except SecateurError as error:
+        template = "{path} cannot be run: {error}"
+        raise OpenError("recipe.threads", template, path=str(path), error=error.message) from error
     return _with_paths(recipe, absolute_to(path.parent))
 
 

@@ -1,6 +1,5 @@
 """An earlier export of ours: the recorded source builds the original, its shapes and repairs make it small again."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -8,6 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from ..errors import OpenError
+from ..file_limits import check_special, parse_json, read_whole
 from ..jobs import CancelToken
 from ..session.paths import absolute_to, change_model
 from .build import Origin, opened
@@ -30,6 +30,7 @@ class ExportedFolder:
         from .open import source_of
 
         folder, document = _folder(spec.source), read_shapes(spec.source)
+        check_special(folder / WEIGHTS)
         recorded = replace(recorded_source(document, folder), trust_code=spec.trust_code)
         require_consent(recorded, str(document.get("seal", "")), folder, spec.trust_code)
         base = source_of(recorded.source).open(recorded, token)
@@ -52,7 +53,7 @@ def read_shapes(source: str) -> dict[str, Any]:
     """The content of an export's `shapes.json`."""
     path = _folder(source) / SHAPES
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = parse_json(read_whole(path))
     except (OSError, ValueError) as error:
         raise OpenError(
             "source.export_damaged", "{path} cannot be read: {error}. Export again.", path=str(path), error=str(error)

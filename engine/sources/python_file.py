@@ -1,6 +1,7 @@
 """A model of the user's own: `path/to/file.py:callable`, the callable being a function, a class or a module itself."""
 
 import inspect
+import keyword
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -52,10 +53,17 @@ class PythonFile:
         return FactoryCode(
             f"sys.path[:0] = {_seen(first, change)}  # where the model's own code lies\n"
             + (f"sys.path += {_seen(last, change)}\n" if last else "")
-            + f"from {module} import {top} as found\n\n\n"
+            + f"{_import(module, top)}\n\n\n"
             f"def make_model():\n    made = {target}\n"
             f"    return made if hasattr(made, 'state_dict') and not isinstance(made, type) else made({words})"
         )
+
+
+def _import(module: str, name: str) -> str:
+    """The import of a name of a module as `found`; that of a file such as `my-net.py` cannot be said by `import`."""
+    if all(part.isidentifier() and not keyword.iskeyword(part) for part in module.split(".")):
+        return f"from {module} import {name} as found"
+    return f"import importlib\n\nfound = importlib.import_module({module!r}).{name}"
 
 
 def _seen(places: list[str], change: Change) -> str:

@@ -1,0 +1,141 @@
+"""What a file that somebody else made may be, and how much of it is read: the one place for every such bound.
+
+A file must be a regular one, and what it says that it unpacks to must be in proportion to what lies on disk. An honest
+file of any size passes: only the smallest unpacked sizes are absolute. Loads no torch.
+"""
+
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import Message, OpenError, SecateurError
+from .wording import byte_size
+
+UNPACKED = 256 << 20
+"""Bytes that every file may unpack to, however small it is."""
+RATIO = 20
+"""How many times its size on disk a file may unpack to beyond that; images and arrays of numbers stay far below."""
+JSON_BYTES = 256 << 20
+"""Bytes of a JSON file that is read whole."""
+MEMBERS = 100_000
+"""Files in an archive: a checkpoint has one for each tensor."""
+SPECIAL = {
+    stat.S_IFIFO: Message("file.pipe", "a named pipe"),
+    stat.S_IFCHR: Message("file.device", "a device"),
+    stat.S_IFBLK: Message("file.device", "a device"),
+    stat.S_IFSOCK: Message("file.socket", "a socket"),
+}
+"""What can never be read to its end, or waits for another program when it is opened."""
+
+
+def check_special(path: Path, error: type[SecateurError] = OpenError) -> None:
+    """Raise an error where a path is a pipe, a device or a socket; what is not there, or is a folder, passes.
+
+    Args:
+        path: Looked at, never opened.
+        error: Class of what is raised.
+    """
+    try:
+        found = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
+    except (OSError, ValueError):  # whoever opens it says what is wrong
+        return
+    if found is not None:
+        raise error("file.special", "{path} is {what}. Give a regular file.", path=str(path), what=found)
+
+
+def disk_size(path: Path) -> int:
+    """Bytes of a file that lie on disk: the holes of a sparse file do not count. Raises OSError."""
+    found = path.stat()
+    blocks: int = getattr(found, "st_blocks", 0)  # Windows and some network file systems do not tell
+    return min(found.st_size, blocks * 512) if blocks else found.st_size
+
+
+def check_unpacked(path: Path, size: int, packed: int | None = None, error: type[SecateurError] = OpenError) -> None:
+    """Raise an error where a file, or a part of one, unpacks to far more than it holds.
+
+    Args:
+        path: For the sentence.
+        size: Bytes that it unpacks to, as it says.
+        packed: Bytes that it takes on disk; the whole file by default.
+        error: Class of what is raised.
+    """
+    held = disk_size(path) if packed is None else packed
+    if size > max(UNPACKED, RATIO * held):
+        template = (
+            "{path} takes {packed} on disk and unpacks to {size}. Save it uncompressed, or get it from another source."
+        )
+        raise error("file.unpacked", template, path=str(path), packed=byte_size(held), size=byte_size(size))
+
+
+def check_archive(path: Path, archive: zipfile.ZipFile, error: type[SecateurError] = OpenError) -> None:
+    """Raise an error where the members of a zip file overlap, are too many or unpack to far more than the file.
+
+    Args:
+        path: The file.
+        archive: The same, opened.
+        error: Class of what is raised.
+    """
+    infos = archive.infolist()
+    if len(infos) > MEMBERS:
+        template = "{path} holds {count} files, more than any checkpoint or data set. Get it from another source."
+        raise error("file.members", template, path=str(path), count=len(infos))
+    end = 0
+    for info in sorted(infos, key=lambda one: one.header_offset):
+        if info.header_offset < end:
+            template = "{path} holds files that overlap each other. Get it from another source."
+            raise error("file.overlap", template, path=str(path))
+        end = info.header_offset + info.compress_size
+    check_unpacked(path, sum(info.file_size for info in infos), error=error)
+
+
+def read_whole(path: Path, most: int = JSON_BYTES, error: type[SecateurError] = OpenError) -> bytes:
+    """The content of a file that is small by its nature.
+
+    Args:
+        path: A regular file.
+        most: Bytes that such a file has at most.
+        error: Class of what is raised where it is special or larger.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    check_special(path, error)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        data = b"" if size > most else file.read(most + 1)
+    if size > most or len(data) > most:
+        template = "{path} has {size}, and a file of this kind at most {most}. Get it from another source."
+        raise error("file.large", template, path=str(path), size=byte_size(size), most=byte_size(most))
+    return data
+
+
+def parse_json(data: bytes | str) -> Any:
+    """JSON as Python's own parser reads it.
+
+    Raises:
+        ValueError: It is no JSON, no UTF-8, or nested deeper than can be read.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below one, links followed, with the names of its files in order; a folder twice is taken once.
+
+    A folder that links to itself, or to one above, has no end otherwise.
+    """
+    seen = set[tuple[int, int]]()
+    for base, folders, files in os.walk(folder, followlinks=True):
+        found = os.stat(base)
+        if (found.st_dev, found.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        folders.sort()
+        yield base, sorted(files)
