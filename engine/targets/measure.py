@@ -92,9 +92,9 @@ def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
             template = "{title} is measured on the CPU here, not on {device}. Choose PyTorch for that."
             raise SecateurError("target.device", template, title=runtime.title, device=target.device)
         device_named(target.device)
-    check_threads(target.threads)
     if min(target.threads, target.batch, *target.lengths) < 1:
         raise SecateurError("target.numbers", "Threads, batch and sizes of a target must be at least 1.")
+    check_threads(target.threads)
     for model in models:
         if not Path(model).exists():
             raise SecateurError("target.missing", "There is no file {path} to measure.", path=str(model))

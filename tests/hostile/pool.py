@@ -1,4 +1,4 @@
-"""Workers that run commands on hostile files: each is killed when a command does not end, and another one takes over."""
+"""Workers that run commands on hostile files: one that does not end is killed, and another one takes over."""
 
 import contextlib
 import json

@@ -1,7 +1,7 @@
-"""The hostile zoo: whatever file a command is given, it ends soon, with little memory, with a sentence, and runs no code.
+"""The hostile zoo: whatever file a command is given, it ends soon, in little memory, with a sentence, and runs no code.
 
-`pytest -m hostile tests/hostile` runs all of it; a sample runs with the other tests. `SECATEUR_ZOO=words` runs the cases
-with these words in their names.
+`pytest -m hostile tests/hostile` runs all of it, with SECATEUR_ZOO=WORDS the cases with these words in their names.
+A sample runs with the other tests.
 """
 
 import os

@@ -213,8 +213,10 @@ def places() -> Iterator[Case]:
     def data(name: str, place: str) -> Make:
         def make(folder: Path, honest: Honest, draw: random.Random) -> list[str]:
             spoil(folder / name, place)
-            return judged(folder, honest, name, *SHAPE, "--tokenizer", "bytes") if name.endswith("txt") else judged(
-                folder, honest, name, *SHAPE
+            return (
+                judged(folder, honest, name, *SHAPE, "--tokenizer", "bytes")
+                if name.endswith("txt")
+                else judged(folder, honest, name, *SHAPE)
             )
 
         return make
@@ -313,7 +315,9 @@ def write_idx(folder: Path, count: int = 60) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (count, 8, 8), np.uint8), (np.arange(count) % 3).astype(np.uint8)
     for split in ("train", "t10k"):
-        (folder / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, *images.shape) + images.tobytes())
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4B3I", 0, 0, 8, 3, *images.shape) + images.tobytes()
+        )
         (folder / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">4BI", 0, 0, 8, 1, count) + labels.tobytes())
 
 
@@ -474,7 +478,14 @@ def checkpoints() -> Iterator[Case]:
         "a header that says an exabyte": header({}, 4, 1 << 60),
         "a header longer than the file": header({}, 4, 5000),
         "no names": header({}, 0),
-        "a name twice": header(b'{"a":' + json.dumps(tensor([1], 0, 4)).encode() + b',"a":' + json.dumps(tensor([1], 0, 4)).encode() + b"}", 4),
+        "a name twice": header(
+            b'{"a":'
+            + json.dumps(tensor([1], 0, 4)).encode()
+            + b',"a":'
+            + json.dumps(tensor([1], 0, 4)).encode()
+            + b"}",
+            4,
+        ),
         "names with escapes": header({"\x1b[31m\x07a": tensor([1], 0, 4)}, 4),
         "400000 empty tensors": header({f"t{n}": tensor([0], 0, 0) for n in range(400_000)}, 0),
         "NaN in the header": header(b'{"a": NaN}', 4),
@@ -531,9 +542,29 @@ def overlapping(name: str) -> bytes:
     directory = b""
     for number in range(3000):
         entry = f"{name}{number}".encode() if number else name.encode()
-        directory += struct.pack(
-            "<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0, 8, 0, 0, zlib.crc32(bytes(MEGA)), len(body), MEGA, len(entry), 0, 0, 0, 0, 0, 0
-        ) + entry
+        directory += (
+            struct.pack(
+                "<4s6H3I5H2I",
+                b"PK\x01\x02",
+                20,
+                20,
+                0,
+                8,
+                0,
+                0,
+                zlib.crc32(bytes(MEGA)),
+                len(body),
+                MEGA,
+                len(entry),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+            )
+            + entry
+        )
     start = len(head) + len(body)
     end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 3000, 3000, len(directory), start, 0)
     return head + body + directory + end
@@ -574,12 +605,22 @@ def arrays() -> Iterator[Case]:
         "other names": lambda path, _: np.savez(path, first=np.ones(3), second=np.ones(3)),
         "images without a size": lambda path, _: np.savez(path, x=np.float32(3), y=np.int64(1)),
         "no rows": lambda path, _: np.savez(path, x=np.zeros((0, 1, 8, 8), np.float32), y=np.zeros(0, np.int64)),
-        "labels below zero": lambda path, _: np.savez(path, x=np.ones((60, 1, 8, 8), np.float32), y=-np.ones(60, np.int64)),
-        "labels of a billion": lambda path, _: np.savez(path, x=np.ones((60, 1, 8, 8), np.float32), y=np.full(60, 10**9)),
-        "labels with fractions": lambda path, _: np.savez(path, x=np.ones((60, 1, 8, 8), np.float32), y=np.full(60, 0.5)),
-        "labels that are NaN": lambda path, _: np.savez(path, x=np.ones((60, 1, 8, 8), np.float32), y=np.full(60, np.nan)),
+        "labels below zero": lambda path, _: np.savez(
+            path, x=np.ones((60, 1, 8, 8), np.float32), y=-np.ones(60, np.int64)
+        ),
+        "labels of a billion": lambda path, _: np.savez(
+            path, x=np.ones((60, 1, 8, 8), np.float32), y=np.full(60, 10**9)
+        ),
+        "labels with fractions": lambda path, _: np.savez(
+            path, x=np.ones((60, 1, 8, 8), np.float32), y=np.full(60, 0.5)
+        ),
+        "labels that are NaN": lambda path, _: np.savez(
+            path, x=np.ones((60, 1, 8, 8), np.float32), y=np.full(60, np.nan)
+        ),
         "NaN": lambda path, _: np.savez(path, x=np.full((60, 1, 8, 8), np.nan, np.float32), y=np.arange(60) % 3),
-        "more labels than images": lambda path, _: np.savez(path, x=np.ones((60, 1, 8, 8), np.float32), y=np.arange(61) % 3),
+        "more labels than images": lambda path, _: np.savez(
+            path, x=np.ones((60, 1, 8, 8), np.float32), y=np.arange(61) % 3
+        ),
         "texts": lambda path, _: np.savez(path, x=np.array(["a", "b"]), y=np.array([0, 1])),
         "dates": lambda path, _: np.savez(path, x=np.ones((60, 1, 8, 8), "datetime64[s]"), y=np.arange(60) % 3),
         "complex numbers": lambda path, _: np.savez(path, x=np.ones((60, 1, 8, 8), np.complex64), y=np.arange(60) % 3),
@@ -644,9 +685,12 @@ def arrays() -> Iterator[Case]:
         "a short head": plain(b"\0\0"),
         "no pixels": plain(struct.pack(">4B3I", 0, 0, 8, 3, 60, 0, 0)),
         "fewer bytes": plain(struct.pack(">4B3I", 0, 0, 8, 3, 60, 8, 8) + b"x"),
-        "gzip that is none": lambda folder: (folder / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b\x08junk") and None,
-        "gzip cut short": lambda folder: (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(99999))[:60])
-        and None,
+        "gzip that is none": lambda folder: (
+            (folder / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b\x08junk") and None
+        ),
+        "gzip cut short": lambda folder: (
+            (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(99999))[:60]) and None
+        ),
     }
     for name, write in bad.items():
         yield Case(f"idx of {name}", idx(write))
@@ -702,9 +746,7 @@ def tables() -> Iterator[Case]:
         "labels with gaps": table(lambda pa: {"image": [image] * 60, "label": [None, 1] * 30}),
         "names with escapes": table(lambda pa: {"\x1b[2Jimage\n": [image] * 60, "\x07label": [0, 1, 2] * 20}),
         "lists in lists": table(lambda pa: {"image": [[[[1.0]]]] * 60, "label": [0, 1, 2] * 20}),
-        "metadata nested deep": table(
-            lambda pa: {"image": [image] * 60, "label": [0, 1, 2] * 20}
-        ),
+        "metadata nested deep": table(lambda pa: {"image": [image] * 60, "label": [0, 1, 2] * 20}),
         "a pickle as an image": table(lambda pa: {"image": [pickle.dumps(Payload())] * 60, "label": [0, 1, 2] * 20}),
         "PostScript as an image": table(lambda pa: {"image": [POSTSCRIPT] * 60, "label": [0, 1, 2] * 20}),
     }
@@ -751,7 +793,9 @@ def tables() -> Iterator[Case]:
         yield Case(f"csv of {name}", csv(data, "--label", "label"), FAILS)
 
 
-POSTSCRIPT = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(%pipe%touch {MARKER}) (w) file\nshowpage\n%%EOF\n".encode()
+POSTSCRIPT = (
+    f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(%pipe%touch {MARKER}) (w) file\nshowpage\n%%EOF\n".encode()
+)
 
 
 def many_rows(path: Path) -> None:
@@ -759,7 +803,9 @@ def many_rows(path: Path) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    part = pyarrow.table({"a": pyarrow.array(np.zeros(5_000_000)), "label": pyarrow.array(np.zeros(5_000_000, np.int8))})
+    part = pyarrow.table(
+        {"a": pyarrow.array(np.zeros(5_000_000)), "label": pyarrow.array(np.zeros(5_000_000, np.int8))}
+    )
     with parquet.ParquetWriter(path, part.schema, compression="zstd") as writer:
         for _ in range(100):
             writer.write_table(part, row_group_size=5_000_000)
@@ -808,7 +854,9 @@ def images() -> Iterator[Case]:
     yield case("a BMP of 30000 x 30000", bmp(30_000))
     yield case("a PPM of a billion", b"P6 1000000000 1000000000 255\n" + bytes(100))
     yield case("a PPM of digits", b"P6 " + b"9" * 100_000)
-    yield case("a GIF of 60000 x 60000", b"GIF89a" + struct.pack("<2H3B", 60_000, 60_000, 0, 0, 0) + b",\0\0\0\0" + bytes(20))
+    yield case(
+        "a GIF of 60000 x 60000", b"GIF89a" + struct.pack("<2H3B", 60_000, 60_000, 0, 0, 0) + b",\0\0\0\0" + bytes(20)
+    )
     yield case("a JPEG cut short", b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(50))
     yield case("a WebP cut short", b"RIFF\xff\xff\xff\x7fWEBPVP8 " + bytes(20))
     yield case("SVG", b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>")
@@ -862,7 +910,10 @@ def images() -> Iterator[Case]:
         "boxes of NaN": begin + b'{"image_id": 1, "category_id": 1, "bbox": [NaN, NaN, 1, 1]}]}',
         "boxes of infinity": begin + b'{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1e999, 1e999]}]}',
         "boxes of nobody": begin + b'{"image_id": 7, "category_id": 1, "bbox": [0, 0, 1, 1]}]}',
-        "numbers without an end": begin + b'{"image_id": 1, "category_id": ' + b"9" * 10_000 + b', "bbox": [0, 0, 1, 1]}]}',
+        "numbers without an end": begin
+        + b'{"image_id": 1, "category_id": '
+        + b"9" * 10_000
+        + b', "bbox": [0, 0, 1, 1]}]}',
         "names upwards": begin.replace(b"0.png", b"../../../../../../etc/passwd") + b"]}",
         "a list": b"[1, 2, 3]",
         "texts for lists": b'{"images": "a", "categories": "b", "annotations": "c"}',
@@ -873,13 +924,27 @@ def images() -> Iterator[Case]:
 
 
 def tiff(side: int) -> bytes:
-    entries = ((256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (279, 4, 99))
+    entries = (
+        (256, 4, side),
+        (257, 4, side),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (279, 4, 99),
+    )
     body = b"".join(struct.pack("<2H2I", tag, kind, 1, value) for tag, kind, value in entries)
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(104)
 
 
 def bmp(side: int) -> bytes:
-    return b"BM" + struct.pack("<3I", 1000, 0, 54) + struct.pack("<I2i2H6I", 40, side, side, 1, 24, 0, 0, 1, 1, 0, 0) + bytes(99)
+    return (
+        b"BM"
+        + struct.pack("<3I", 1000, 0, 54)
+        + struct.pack("<I2i2H6I", 40, side, side, 1, 24, 0, 0, 1, 1, 0, 0)
+        + bytes(99)
+    )
 
 
 def text_chunk(size: int) -> bytes:
@@ -946,7 +1011,9 @@ def recipes() -> Iterator[Case]:
         "a batch of none": lambda c, h: model(c)["task"].update(batch=0),
         "data of an unknown kind": lambda c, h: model(c)["task"].update(kind="spaceship"),
         "a source with a zero byte": lambda c, h: model(c).update(source="a\0b.py:make"),
-        "a source that is code": lambda c, h: model(c).update(source="x.py:__import__('os').system('touch code-has-run')"),
+        "a source that is code": lambda c, h: model(c).update(
+            source="x.py:__import__('os').system('touch code-has-run')"
+        ),
         "a source of 100000 letters": lambda c, h: model(c).update(source="x" * 100_000),
         "a source with escapes": lambda c, h: model(c).update(source="\x1b]0;owned\x07.py:make"),
         "a source that is a folder": lambda c, h: model(c).update(source="/"),
@@ -995,7 +1062,9 @@ def recipes() -> Iterator[Case]:
         "arguments nested deep": lambda c, h: model(c).update(arguments={"classes": nested_dict(900)}),
         "an unknown device": lambda c, h: c["steps"][0]["intent"].update(device="cuda:99"),
         "an unknown type": lambda c, h: c["steps"][0]["intent"].update(dtype="float7"),
-        "versions that are code": lambda c, h: c["steps"][0]["intent"].update(versions={"\n__import__('os')": "\n\x1b"}),
+        "versions that are code": lambda c, h: c["steps"][0]["intent"].update(
+            versions={"\n__import__('os')": "\n\x1b"}
+        ),
     }
     for name, change in values.items():
         yield Case(f"recipe with {name}", changed(change), ANY)
@@ -1075,7 +1144,9 @@ def projects() -> Iterator[Case]:
         "a schema that is a text": lambda r: r[0].update(schema="1"),
         "versions that are a number": lambda r: r[0].update(versions=5),
         "nothing but line feeds": lambda r: b"\n" * 1000,
-        "deep nesting": lambda r: json.dumps(r[0]).encode() + b"\n" + NESTED + b"\n" + json.dumps(r[0]).encode() + b"\n",
+        "deep nesting": lambda r: (
+            json.dumps(r[0]).encode() + b"\n" + NESTED + b"\n" + json.dumps(r[0]).encode() + b"\n"
+        ),
         "one line of 20 MB": lambda r: b'{"event": "' + b"x" * (20 * MEGA) + b'"}\n',
         "weights upwards": lambda r: last(r).update(weights="../../../etc/passwd"),
         "weights of nothing": lambda r: last(r).update(weights="0" * 64),
@@ -1093,7 +1164,9 @@ def projects() -> Iterator[Case]:
         "metrics of NaN": lambda r: last(r).update(
             metrics=[m | {"value": "nan"} for m in r[0]["state"].get("metrics", [])]
         ),
-        "a curve of 100000 points": lambda r: last(r).update(curve=[{"step": n, "loss": "nan"} for n in range(100_000)]),
+        "a curve of 100000 points": lambda r: last(r).update(
+            curve=[{"step": n, "loss": "nan"} for n in range(100_000)]
+        ),
         "a task of an unknown kind": lambda r: r[0]["spec"]["task"].update(kind="spaceship"),
         "a task that is code": lambda r: r[0]["spec"]["task"].update(kind="file", path="evil.py"),
         "a source that is a device": lambda r: r[0]["spec"].update(source="/dev/zero"),
@@ -1181,7 +1254,7 @@ def bundles() -> Iterator[Case]:
 
         return apply
 
-    put: dict[str, Callable[["OrderedDict[str, bytes]"], object]] = {
+    put: dict[str, Callable[[OrderedDict[str, bytes]], object]] = {
         "a name upwards": lambda f: f.update({"../../evil.py": CODE.encode()}),
         "an absolute name": lambda f: f.update({"/tmp/evil.py": CODE.encode()}),
         "code beside": lambda f: f.update({"task.py": CODE.encode()}),
@@ -1198,7 +1271,9 @@ def bundles() -> Iterator[Case]:
         "structures of null": lambda f: f.update({"structures.json": b"null"}),
         "a history of null": lambda f: f.update({"history.json": b"null"}),
         "weights of nobody": lambda f: f.update({f"weights/{'0' * 64}.safetensors": b"x"}),
-        "300 MB of structures": lambda f: f.update({"structures.json": b'{"schema": 1, "a": "' + b" " * (300 * MEGA) + b'"}'}),
+        "300 MB of structures": lambda f: f.update(
+            {"structures.json": b'{"schema": 1, "a": "' + b" " * (300 * MEGA) + b'"}'}
+        ),
         "no states": history(lambda h: h.update(states=[])),
         "a state that is its own parent": history(lambda h: h["states"][1].update(parent=h["states"][1]["id"])),
         "states in a circle": history(lambda h: h["states"][0].update(parent=h["states"][-1]["id"])),
@@ -1241,9 +1316,7 @@ def bundles() -> Iterator[Case]:
     yield Case("bundle of links", archive(link))
     yield Case("bundle with every name twice", archive(twice))
     yield Case("bundle whose report is 3 GB", archive(bomb))
-    yield Case(
-        "bundle of 10000 members", archive(lambda file, _: [file.writestr(f"m{n}", b"") for n in range(10_000)])
-    )
+    yield Case("bundle of 10000 members", archive(lambda file, _: [file.writestr(f"m{n}", b"") for n in range(10_000)]))
 
     def lies(seed: int) -> Make:
         def make(folder: Path, honest: Honest, draw: random.Random) -> list[str]:
@@ -1309,13 +1382,23 @@ def exports() -> Iterator[Case]:
     told: dict[str, bytes] = {
         "deep nesting": NESTED,
         "null": b"null",
-        "NaN": json.dumps(good | {"models": [{"file": "x", "median": float("nan"), "low": 1, "high": 1, "runs": 1}]}).encode(),
-        "times below zero": json.dumps(good | {"models": [{"file": "x", "median": -1, "low": 1, "high": 1, "runs": 1}]}).encode(),
+        "NaN": json.dumps(
+            good | {"models": [{"file": "x", "median": float("nan"), "low": 1, "high": 1, "runs": 1}]}
+        ).encode(),
+        "times below zero": json.dumps(
+            good | {"models": [{"file": "x", "median": -1, "low": 1, "high": 1, "runs": 1}]}
+        ).encode(),
         "states of nobody": json.dumps(good).encode(),
         "a schema of the future": json.dumps(good | {"schema": 99}).encode(),
-        "names upwards": json.dumps(good | {"models": [{"file": "../../x", "median": 1, "low": 1, "high": 1, "runs": 1}]}).encode(),
-        "names with escapes": json.dumps(good | {"machine": {"name": "\x1b[2J", "processor": "\x07", "cores": 1, "onnxruntime": ""}}).encode(),
-        "numbers beyond 64 bits": json.dumps(good | {"target": {"runtime": "x", "threads": 10**40, "batch": 10**40}}).encode(),
+        "names upwards": json.dumps(
+            good | {"models": [{"file": "../../x", "median": 1, "low": 1, "high": 1, "runs": 1}]}
+        ).encode(),
+        "names with escapes": json.dumps(
+            good | {"machine": {"name": "\x1b[2J", "processor": "\x07", "cores": 1, "onnxruntime": ""}}
+        ).encode(),
+        "numbers beyond 64 bits": json.dumps(
+            good | {"target": {"runtime": "x", "threads": 10**40, "batch": 10**40}}
+        ).encode(),
         "no models": json.dumps(good | {"models": []}).encode(),
     }
     for name, content in told.items():
@@ -1348,7 +1431,17 @@ def models() -> Iterator[Case]:
         return Case(f"model in {name[:20]!r}{'' if code is None else ' ' + code[:25]!r}", make, codes)
 
     works = frozenset({0})
-    for name in ("my-net.py", "my net.py", "class.py", "1net.py", "nét.py", "a'b.py", 'a"b.py', "torch.py", "x" * 240 + ".py"):
+    for name in (
+        "my-net.py",
+        "my net.py",
+        "class.py",
+        "1net.py",
+        "nét.py",
+        "a'b.py",
+        'a"b.py',
+        "torch.py",
+        "x" * 240 + ".py",
+    ):
         yield named(name, None, works)
     yield named("m.py", "import sys; sys.exit(3)")
     yield named("m.py", "raise KeyboardInterrupt2")
@@ -1371,7 +1464,9 @@ def models() -> Iterator[Case]:
     for command in ("run", "script", "report", "bundle", "inspect", "measure", "baselines", "sweep", "sensitivity"):
         for what in ("/dev/zero", "/proc/self", "/", "n" * 300, "\x1b[2J", "a\nb", os.fsdecode(b"\xff\xfe")):
 
-            def given(folder: Path, honest: Honest, draw: random.Random, command: str = command, what: str = what) -> list[str]:
+            def given(
+                folder: Path, honest: Honest, draw: random.Random, command: str = command, what: str = what
+            ) -> list[str]:
                 return [command, what]
 
             yield Case(f"{command} of {what[:12]!r}", given)
