@@ -9,6 +9,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ RATIO = 20
 """How many times its size on disk a file may unpack to beyond that; images and arrays of numbers stay far below."""
 JSON_BYTES = 256 << 20
 """Bytes of a JSON file that is read whole."""
+SHOWN = 200
+"""Characters of a name that a sentence says."""
 MEMBERS = 100_000
 """Files in an archive: a checkpoint has one for each tensor."""
+FOLDERS = 50_000
+"""Folders below one that is named as data."""
 SPECIAL = {
     stat.S_IFIFO: Message("file.pipe", "a named pipe"),
     stat.S_IFCHR: Message("file.device", "a device"),
@@ -30,6 +35,16 @@ SPECIAL = {
     stat.S_IFSOCK: Message("file.socket", "a socket"),
 }
 """What can never be read to its end, or waits for another program when it is opened."""
+
+
+def unusable(error: BaseException) -> OpenError | None:
+    """The sentence for what the system says of a file, wherever that comes up; None for any other error."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return None
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}\u2026"
+    template = "{path} cannot be used: {reason}. Name another file or folder."
+    return OpenError("file.unusable", template, repr(error)[:1000], path=shown, reason=error.strerror)
 
 
 def check_special(path: Path, error: type[SecateurError] = OpenError) -> None:
@@ -68,7 +83,9 @@ def check_unpacked(path: Path, size: int, packed: int | None = None, error: type
         template = (
             "{path} takes {packed} on disk and unpacks to {size}. Save it uncompressed, or get it from another source."
         )
-        raise error("file.unpacked", template, path=str(path), packed=byte_size(held), size=byte_size(size))
+        raise error(
+            "file.unpacked", template, path=str(path), packed=byte_size(held), size=byte_size(min(size, 1 << 62))
+        )
 
 
 def check_archive(path: Path, archive: zipfile.ZipFile, error: type[SecateurError] = OpenError) -> None:
@@ -125,14 +142,27 @@ def parse_json(data: bytes | str) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
+def walked(
+    folder: Path, error: type[SecateurError] = OpenError, visits: Iterator[int] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Each folder below one, links followed, with the names of its files in order; a folder twice is taken once.
 
     A folder that links to itself, or to one above, has no end otherwise.
+
+    Args:
+        folder: Where to begin; it comes first.
+        error: Class of what is raised where there are more folders than any data set has.
+        visits: Counts folders from 1; shared where several walks are one.
     """
-    seen = set[tuple[int, int]]()
+    visits, seen = visits or count(1), set[tuple[int, int]]()
     for base, folders, files in os.walk(folder, followlinks=True):
-        found = os.stat(base)
+        if next(visits) > FOLDERS:
+            template = "{path} has more than {most} folders in it. Name the folder that holds the data alone."
+            raise error("file.folders", template, path=str(folder), most=FOLDERS)
+        try:
+            found = os.stat(base)
+        except OSError:  # it has gone meanwhile
+            continue
         if (found.st_dev, found.st_ino) in seen:
             folders.clear()
             continue

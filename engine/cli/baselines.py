@@ -8,6 +8,7 @@ from typing import Any
 
 from ..baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from ..errors import SecateurError
+from ..export.destination import check_writable
 from ..session.comparing import Comparison
 from ..session.paths import absolute_to, change_source
 from ..session.plain import to_plain
@@ -28,6 +29,7 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Make and measure baselines; what is finished stays in the project also when the rest is stopped."""
     use_threads(arguments.threads)
     folder = Path(arguments.project).absolute()
+    check_writable(folder)
     with closing(Session(folder)) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)

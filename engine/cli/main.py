@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ..errors import DataError, OpenError, SecateurError
+from ..file_limits import unusable
 from ..lacking import lack_of_memory
 from ..session.plain import to_json
 from .arguments import WrongUsage, parser
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SecateurError as error:
         return _failed(lack_of_memory(error) or error, arguments)
     except (Exception, SystemExit) as error:  # A model's forward may exit, too.
-        return _failed(lack_of_memory(error) or _unexpected(error), arguments)
+        return _failed(lack_of_memory(error) or unusable(error) or _unexpected(error), arguments)
     return _printed(outcome, arguments)
 
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ..export.destination import check_writable
 from ..session.benching import take_results
 from ..session.history import History
 from ..session.plain import to_plain
@@ -21,6 +22,7 @@ from .timing import measured_target, speed, where
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
+    check_writable(Path(arguments.project).absolute())
     if arguments.results:
         history = History(Path(arguments.project).absolute())
         history.read()

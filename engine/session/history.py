@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -285,7 +285,7 @@ class History:
         original = from_plain(record["state"], State)
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
         self.baselines = {}
-        self.versions = cast("dict[str, str]", record["versions"])
+        self.versions = from_plain(record["versions"], dict[str, str])
         self.seal = str(record.get("seal", ""))
 
 

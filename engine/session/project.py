@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import Message, OpenError
-from ..file_limits import check_special, read_whole
+from ..file_limits import FOLDERS, check_special, read_whole
 from ..jobs import CancelToken, Job, Progress, check
 from ..phrases import title
 from ..sources.protocol import ModelSpec
@@ -198,13 +198,16 @@ def digest_of(path: Path, token: CancelToken) -> Job[str]:
 
 def _rows(folder: Path, shown: Message, token: CancelToken) -> Job[list[str]]:
     """Names and sizes of a folder's files, in order."""
-    found: list[Path] = []
+    found, folders = list[Path](), 0
     for number, path in enumerate(folder.rglob("*")):
         if number % FILES == 0:
             check(token)
             yield Progress(shown)
         if path.is_file() and "__pycache__" not in path.parts:
             found.append(path)
+        elif (folders := folders + 1) > FOLDERS:
+            template = "{path} has more than {most} folders in it. Name the folder that holds the data alone."
+            raise OpenError("file.folders", template, path=str(folder), most=FOLDERS)
     return [f"{one.relative_to(folder).as_posix()}\t{one.stat().st_size}" for one in sorted(found)]
 
 

@@ -17,7 +17,7 @@ from ..baselines.protocol import Baseline
 from ..devices import CPU, check_threads
 from ..errors import OpenError, SecateurError
 from ..file_limits import read_whole
-from ..recovery.protocol import RecoverySettings
+from ..recovery.protocol import RecoverySettings, require_possible
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
 from .files import write
@@ -140,6 +140,9 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         raise OpenError("recipe.no_open", "{path} does not begin with the step that opens a model.", path=str(path))
     try:
         check_threads(recipe.steps[0].intent.threads)
+        for step in recipe.steps:
+            if isinstance(step, Recover):
+                require_possible(step.intent)
     except SecateurError as error:
         template = "{path} cannot be run: {error}"
         raise OpenError("recipe.threads", template, path=str(path), error=error.message) from error

@@ -13,7 +13,11 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import OpenError, SecateurError
+from ..wording import byte_size
 from .import_path import enter, origin, package_root
+
+LARGEST = 32_000_000
+"""Bytes of a Python file."""
 
 
 def import_file(path: str | Path, error: type[SecateurError] = OpenError, afresh: bool = False) -> ModuleType:
@@ -27,6 +31,9 @@ def import_file(path: str | Path, error: type[SecateurError] = OpenError, afresh
     file = Path(path).expanduser().absolute()
     if not file.is_file():
         raise error("source.no_file", "There is no file {path}.", path=str(path))
+    if (size := file.stat().st_size) > LARGEST:
+        template = "{path} has {size}, and a Python file at most {most}. Name the file that makes the model."
+        raise error("source.large", template, path=str(path), size=byte_size(size), most=byte_size(LARGEST))
     root = package_root(file)
     enter(file, afresh)
     try:

@@ -83,6 +83,8 @@ def _idx(file: Path) -> NDArray[Any]:
             shape = np.frombuffer(opened.read(4 * begin[3]), ">u4", count=begin[3]).tolist()
             check_unpacked(file, size := math.prod(shape), error=DataError)
             content = np.frombuffer(opened.read(size + 1), np.uint8).reshape(shape)
+        if not size:
+            raise ValueError("it holds nothing")
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         template = "{path} is damaged. Download it again."
         raise DataError("task.binary.damaged", template, details=str(error), path=str(file)) from error

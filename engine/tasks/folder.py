@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,9 @@ def _images(folder: Path) -> ClassFolders:
     classes = sorted(one.name for one in folder.iterdir() if one.is_dir())
     samples: list[tuple[str, int]] = []
     empty: list[str] = []
+    visits = count(1)
     for number, name in enumerate(classes):
-        places = sorted(walked(folder / name))
+        places = sorted(walked(folder / name, DataError, visits))
         found = [os.path.join(base, file) for base, files in places for file in files if _is_image(file)]
         samples += [(file, number) for file in found]
         empty += [] if found else [name]

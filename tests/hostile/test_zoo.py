@@ -26,7 +26,7 @@ SAMPLE = 12
 BAD = re.compile(r"Traceback \(most recent call last\)|did not expect|Error in sys\.|Fatal Python", re.IGNORECASE)
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
-WAITING_FOR_THE_GATE: frozenset[str] = frozenset()
+WAITING_FOR_THE_GATE = frozenset({"project for inspect with weights with a zero byte"})
 """Cases whose code still runs, or whose files still are written outside the folder: the consent gate closes them."""
 
 

@@ -1,4 +1,4 @@
-"""Bad input on the command line: one sentence that says what to do, no traceback, no half-written file, exit code 2, or 1 later."""
+"""Bad input on the command line: one sentence that says what to do, no traceback, no half-written file, exit code."""
 
 import json
 import os
