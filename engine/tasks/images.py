@@ -1,5 +1,6 @@
 """Decodes images from files or bytes to what a model takes; decoded ones are kept while they fit into `CACHE_BYTES`."""
 
+import warnings
 from collections.abc import Hashable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from .pixels import standardise
 from .protocol import GREY, TaskSpec, one_mean, option
 
 CACHE_BYTES = 512 * 2**20
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `opened_image` has a limit of its own
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
 """Formats of images; Pillow knows others that start a program (EPS) or open further files."""
 PIXEL = 4
