@@ -4,6 +4,7 @@ A file must be a regular one, and what it says that it unpacks to must be in pro
 file of any size passes: only the smallest unpacked sizes are absolute. Loads no torch.
 """
 
+import errno
 import json
 import os
 import stat
@@ -66,7 +67,14 @@ def disk_size(path: Path) -> int:
     """Bytes of a file that lie on disk: the holes of a sparse file do not count. Raises OSError."""
     found = path.stat()
     blocks: int = getattr(found, "st_blocks", 0)  # Windows and some network file systems do not tell
-    return min(found.st_size, blocks * 512) if blocks else found.st_size
+    if blocks or not found.st_size or not hasattr(os, "SEEK_DATA"):
+        return min(found.st_size, blocks * 512) if blocks else found.st_size
+    with path.open("rb") as file:
+        try:
+            os.lseek(file.fileno(), 0, os.SEEK_DATA)
+        except OSError as error:
+            return 0 if error.errno == errno.ENXIO else found.st_size  # ENXIO: there is nothing but a hole
+    return found.st_size
 
 
 def check_unpacked(path: Path, size: int, packed: int | None = None, error: type[SecateurError] = OpenError) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..export.destination import check_writable
 from ..session.benching import take_results
-from ..session.history import History
+from ..session.history import History, is_project
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
@@ -22,14 +22,16 @@ from .timing import measured_target, speed, where
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
-    check_writable(Path(arguments.project).absolute())
+    folder = Path(arguments.project).absolute()
+    if is_project(str(folder)):
+        check_writable(folder)
     if arguments.results:
-        history = History(Path(arguments.project).absolute())
+        history = History(folder)
         history.read()
         states = take_results(history, arguments.results)
         return _outcome(states)
     target = measured_target(arguments)
-    with closing(Session(Path(arguments.project).absolute())) as session:
+    with closing(Session(folder)) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))

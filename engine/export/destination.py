@@ -63,9 +63,8 @@ def check_destination(path: Path, need: int, folder: bool = False) -> None:
 
 def check_writable(folder: Path) -> None:
     """Refuse early, with a sentence, a folder whose results are added to it and that may not be written to."""
-    if folder.is_dir():
-        with _sentences(folder / "results"), tempfile.TemporaryFile(dir=folder):
-            pass
+    with _sentences(folder / "results"), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _check_kinds(path: Path, folder: bool) -> None:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import DataError, TaskError
+from ..file_limits import check_special, check_unpacked
 from .data_task import DataTask
 from .protocol import Split, TaskSpec, option
 from .purposes.table import purpose_of
@@ -164,7 +165,9 @@ class Hiding:
 
 def _read(file: Path) -> Iterator[str]:
     """A text in parts, divided behind the ends of lines; raises DataError where it is none."""
+    check_special(file, DataError)
     try:
+        check_unpacked(file, file.stat().st_size, error=DataError)
         with file.open(encoding="utf-8") as opened:
             while text := opened.read(CHUNK):
                 yield text + opened.readline(CHUNK)

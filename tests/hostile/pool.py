@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class Worker:
 
 
 @contextlib.contextmanager
-def pool(count: int, environment: dict[str, str]) -> Iterator["Pool"]:
+def pool(count: int, environment: dict[str, str]) -> Generator["Pool"]:
     """So many workers, ended when the block ends."""
     workers = [Worker(environment) for _ in range(count)]
     try:

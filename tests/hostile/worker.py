@@ -4,6 +4,7 @@ What goes in is {"argv": [...], "cwd": "..."}; what comes out {"code", "out", "e
 two outputs, seconds of the processor, and the peak of resident memory in bytes.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -11,6 +12,9 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import Any
+
+from secateur.engine.cli import main as cli
 
 STATUS = Path("/proc/self/status")
 
@@ -26,11 +30,8 @@ def forget_peak() -> None:
 
 
 def main() -> None:
-    import torch  # noqa: F401 - loaded before anything is timed
-
-    from secateur.engine.cli import main as cli
-    from secateur.engine.session import session  # noqa: F401
-
+    for name in ("torch", "torchvision", "secateur.engine.session.session"):  # before anything is timed
+        importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     answers.write("{}\n")
     answers.flush()
@@ -50,7 +51,7 @@ def main() -> None:
                 code = -1
             sys.stdout.flush()
             sys.stderr.flush()
-            told = {"code": code, "seconds": time.process_time() - began, "peak": peak()}
+            told: dict[str, Any] = {"code": code, "seconds": time.process_time() - began, "peak": peak()}
             for name, file in (("out", out), ("err", err)):
                 file.seek(0)
                 told[name] = file.read()[-100_000:].decode("utf-8", "backslashreplace")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...file_limits import check_special, check_unpacked
 
 TAB = "\t"
 SEPARATORS = (",", ";", TAB)
@@ -33,7 +34,9 @@ class Records:
         self._path = path
         self._last: tuple[bytes, list[list[str]]] = b"", []
         self._quoting: Any = csv.QUOTE_MINIMAL
+        check_special(path, DataError)
         with self._reading() as file:
+            check_unpacked(path, _state_of(file)[0], error=DataError)
             self._seen = _state_of(file)
             self._ending = _ending(file)
             self._separator = _separator(file, self._ending)
