@@ -19,7 +19,7 @@ from ..errors import OpenError
 from ..file_limits import check_archive, check_special, check_unpacked
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
-TABLE = 8 << 20
+TABLE = 4 << 20
 """Bytes that the names and shapes of tensors may take, where the tensors themselves take no more than that."""
 BYTEARRAY, ENCODE, ENCODED = b"bytearray\n", b"_codecs\nencode\n", 1 << 16
 """What torch's `weights_only` calls that makes bytes, and the bytes up to which a pickle may call the second one."""

@@ -18,6 +18,7 @@ from PIL import Image
 from secateur.engine import file_limits
 from secateur.engine.errors import DataError, OpenError
 from secateur.engine.file_limits import check_unpacked, parse_json, read_whole, walked
+from secateur.engine.inputs import named_arrays
 from secateur.engine.session.history import LOG, History
 from secateur.engine.session.recipe import read_recipe
 from secateur.engine.sources.checkpoint import read_checkpoint
@@ -139,7 +140,7 @@ def test_idx_files_are_unpacked_as_far_as_their_head_says(tmp_path: Path) -> Non
         open_task(TaskSpec("idx", str(folder)))
     honest = (folder / "t10k-images-idx3-ubyte").read_bytes()
     (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(honest))
-    assert open_task(TaskSpec("idx", str(folder))).example_inputs()[0].shape[1:] == (1, 8, 8)
+    assert named_arrays(open_task(TaskSpec("idx", str(folder))).example_inputs())[0][1].shape[1:] == (1, 8, 8)
 
 
 def test_parquet_that_says_one_large_value_often_is_refused(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-WAIT = 40.0
-"""Seconds on the clock until a command counts as one that hangs, on a machine that has other work too."""
+WORK, WAIT = 30.0, 60.0
+"""Seconds of the processor, and seconds without it, until a command is killed; a child of it may be at work meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Worker:
         answer = self._answer(process)
         if not answer:
             self.end()
-            return Ended(None, err=f"no answer within {WAIT:g} s, or died with {process.returncode}")
+            return Ended(None, err=f"killed, or died by itself: {process.returncode}")
         return Ended(**json.loads(answer))
 
     def end(self) -> None:
@@ -82,15 +82,38 @@ class Worker:
         return self._process
 
     def _answer(self, process: subprocess.Popen[str]) -> str:
-        """The line that the process writes; "" where it is silent for too long."""
+        """The line that the process writes; "" where it is killed, because it works or waits for too long."""
         assert process.stdout is not None
-        timer = threading.Timer(WAIT, process.kill)
-        timer.start()
+        done = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(process, done))
+        watcher.start()
         try:
             return process.stdout.readline()
         finally:
-            timer.cancel()
-            timer.join()
+            done.set()
+            watcher.join()
+
+
+def _watch(process: subprocess.Popen[str], done: threading.Event) -> None:
+    """Kill a process that has worked or waited too long. It waits where it uses no processor: others may need it."""
+    began = last = used(process.pid)
+    waited = 0
+    while not done.wait(1):
+        now = used(process.pid)
+        waited = waited + 1 if now - last < 0.01 else 0
+        last = now
+        if now - began > WORK or waited > WAIT:
+            process.kill()
+            return
+
+
+def used(pid: int) -> float:
+    """Seconds of the processor that a process and its children that have ended have used."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ SECONDS = 10.0
 MEMORY = 2_000_000_000
 """Bytes resident, for any file."""
 WORKERS = 2
-SAMPLE = 12
+SAMPLE = 37
 """Every so many cases one is in the sample."""
 BAD = re.compile(r"Traceback \(most recent call last\)|did not expect|Error in sys\.|Fatal Python", re.IGNORECASE)
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")

@@ -418,7 +418,7 @@ def checkpoints() -> Iterator[Case]:
         yield Case(f"old checkpoint with changed bytes {seed}", flipped(seed, ".pt", **legacy), ANY)
         yield Case(f"safetensors with changed bytes {seed}", flipped(seed, ".safetensors"), ANY)
 
-    def archive(write: Callable[[zipfile.ZipFile, Honest], None], how: int = zipfile.ZIP_DEFLATED) -> Make:
+    def archive(write: Callable[[zipfile.ZipFile, Honest], object], how: int = zipfile.ZIP_DEFLATED) -> Make:
         def make(folder: Path, honest: Honest, draw: random.Random) -> list[str]:
             with zipfile.ZipFile(folder / "w.pt", "w", how) as file:
                 write(file, honest)
@@ -436,7 +436,7 @@ def checkpoints() -> Iterator[Case]:
                 else:
                     file.writestr(info.filename, source.read(info))
 
-    archives: dict[str, Callable[[zipfile.ZipFile, Honest], None]] = {
+    archives: dict[str, Callable[[zipfile.ZipFile, Honest], object]] = {
         "a tensor of 4 GB in 4 MB": packed_tensor,
         "a pickle of 1 GB": lambda file, _: bomb_member(file, "a/data.pkl", GIGA, b"\x80\x02"),
         "no pickle": lambda file, _: file.writestr("hello", b"x"),
@@ -643,7 +643,7 @@ def arrays() -> Iterator[Case]:
         "members that overlap": lambda path, _: path.write_bytes(overlapping("x.npy")),
         "a single array": lambda path, _: path.write_bytes(npy_head("(1099511627776,)", "<f4")),
         "a pickle": lambda path, _: path.write_bytes(pickle.dumps(Payload())),
-        "names upwards": lambda path, _: np.savez(path, **{"../../x": np.ones(3), "/etc/y": np.ones(3)}),
+        "names upwards": lambda path, _: np.savez(path, **{"../../x": np.ones(3), "/etc/y": np.ones(3)}),  # pyright: ignore[reportArgumentType],
     }
     later = ("labels", "NaN", "class names", "no rows", "dates", "complex", "texts", "images without", "more labels")
     for name, write in made.items():
