@@ -59,7 +59,7 @@ class Opened(Place):
             exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
         """
         self._temporary = TemporaryFolder() if folder is None else None
-        place = Path(folder) if self._temporary is None else self._temporary.path
+        place = self._temporary.path if self._temporary is not None else Path(folder or "")
         super().__init__(place, disk_bound, cache or place, exclusive)
         self.device: str = CPU
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.

@@ -140,7 +140,8 @@ def test_idx_files_are_unpacked_as_far_as_their_head_says(tmp_path: Path) -> Non
         open_task(TaskSpec("idx", str(folder)))
     honest = (folder / "t10k-images-idx3-ubyte").read_bytes()
     (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(honest))
-    assert named_arrays(open_task(TaskSpec("idx", str(folder))).example_inputs())[0][1].shape[1:] == (1, 8, 8)
+    ((_, images),) = named_arrays(open_task(TaskSpec("idx", str(folder))).example_inputs())
+    assert images.shape[1:] == (1, 8, 8)
 
 
 def test_parquet_that_says_one_large_value_often_is_refused(tmp_path: Path) -> None:

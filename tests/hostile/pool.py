@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK, WAIT = 30.0, 60.0
-"""Seconds of the processor, and seconds without it, until a command is killed; a child of it may be at work meanwhile."""
+"""Seconds of the processor, and seconds without it, until a command is killed; its child may be at work meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
