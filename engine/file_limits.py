@@ -60,7 +60,8 @@ def check_special(path: Path, error: type[SecateurError] = OpenError) -> None:
     except (OSError, ValueError):  # whoever opens it says what is wrong
         return
     if found is not None:
-        raise error("file.special", "{path} is {what}. Give a regular file.", path=str(path), what=found)
+        template = "{path} is {what}. Give a regular file."
+        raise error("file.special", template, path=str(path), what=found)
 
 
 def disk_size(path: Path) -> int:
