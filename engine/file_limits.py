@@ -9,10 +9,10 @@ import json
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .errors import Message, OpenError, SecateurError
 from .wording import byte_size
@@ -25,6 +25,8 @@ JSON_BYTES = 256 << 20
 """Bytes of a JSON file that is read whole."""
 SHOWN = 200
 """Characters of a name that a sentence says."""
+DEEPEST = 100
+"""Levels of lists and dicts in JSON: whatever handles them may call itself for each."""
 MEMBERS = 100_000
 """Files in an archive: a checkpoint has one for each tensor."""
 FOLDERS = 50_000
@@ -146,9 +148,23 @@ def parse_json(data: bytes | str) -> Any:
         ValueError: It is no JSON, no UTF-8, or nested deeper than can be read.
     """
     try:
-        return json.loads(data)
+        found = json.loads(data)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    if is_deep(found):
+        raise ValueError("it is nested too deeply")
+    return found
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and dicts, as JSON gives them, are nested deeper than any file that is meant to be read."""
+    level: list[Any] = [[value]]
+    for _ in range(DEEPEST):
+        inner = (cast("dict[str, Any]", one).values() if isinstance(one, dict) else one for one in level)
+        level = [one for some in cast("Iterable[Iterable[Any]]", inner) for one in some if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def walked(

@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from ..file_limits import is_deep
+
 Read = TypeVar("Read")
 
 
@@ -31,9 +33,12 @@ def from_json(data: bytes | str, kind: type[Read]) -> Read:
 def decoded(data: bytes | str) -> Any:
     """JSON as plain lists, dicts and values; raises msgspec.DecodeError, also for what is nested too deeply."""
     try:
-        return msgspec.json.decode(data)
+        found: Any = msgspec.json.decode(data)
     except RecursionError as error:
         raise msgspec.DecodeError("JSON is nested too deeply") from error
+    if is_deep(found):
+        raise msgspec.DecodeError("JSON is nested too deeply")
+    return found
 
 
 def from_plain(value: Any, kind: type[Read]) -> Read:

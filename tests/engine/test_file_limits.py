@@ -193,8 +193,10 @@ def test_a_folder_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.
 
 def test_json_that_is_nested_too_deeply_is_no_json(tmp_path: Path) -> None:
     text = "[" * 100_000 + "]" * 100_000
-    with pytest.raises(ValueError, match="nested"):
-        parse_json(text)
+    for deep in (text, "[" * 101 + "]" * 101):
+        with pytest.raises(ValueError, match="nested"):
+            parse_json(deep)
+    assert parse_json('[{"a": [1, {}]}, "[[[["]') == [{"a": [1, {}]}, "[[[["]
     (tmp_path / "recipe.json").write_text(text)
     with pytest.raises(OpenError, match="nested too deeply"):
         read_recipe(tmp_path / "recipe.json")
