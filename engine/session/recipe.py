@@ -45,6 +45,8 @@ from .steps import (
 )
 
 SCHEMA = 1
+LARGEST = (1 << 31) - 1
+"""Index of a structure at most."""
 RECIPE = "recipe.json"
 
 
@@ -138,6 +140,20 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         raise OpenError("recipe.shape", template, path=str(path), error=str(error)) from error
     if not recipe.steps or not isinstance(recipe.steps[0], Open):
         raise OpenError("recipe.no_open", "{path} does not begin with the step that opens a model.", path=str(path))
+    before = None
+    for step in recipe.steps:
+        marks = (step.outcome.removed, step.intent.locked, step.intent.marked) if isinstance(step, Plan) else ()
+        if any(not 0 <= index <= LARGEST for sets in marks for indices in sets.values() for index in indices):
+            raise OpenError(
+                "recipe.indices",
+                "{path} marks structures by impossible indices. Restore it from a copy.",
+                path=str(path),
+            )
+        if isinstance(step, Cut) and not isinstance(before, Plan):
+            raise OpenError(
+                "recipe.no_plan", "{path} has a cut without a plan before it. Restore it from a copy.", path=str(path)
+            )
+        before = step
     try:
         check_threads(recipe.steps[0].intent.threads)
         for step in recipe.steps:
