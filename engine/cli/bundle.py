@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import SecateurError
 from ..export.destination import check_destination
+from ..session.history import is_project
 from ..session.session import Session
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, write_bundle
 from ..sharing.handed import Handed, handed
@@ -23,6 +24,8 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     path = arguments.project.absolute()
     if is_bundle(path) and not arguments.out:
         return _shown(read_bundle(path))
+    if not arguments.out and not is_project(str(path)):
+        handed(path)  # says that it is neither
     if not arguments.out:
         raise SecateurError("cli.no_out", "Say where to write the bundle: --out FILE.zip")
     out = arguments.out.absolute()

@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..export.destination import require_free
+from ..export.destination import check_writable, require_free
 from ..session.benching import take_results
-from ..session.history import History
+from ..session.history import History, is_project
 from ..session.locks import ENGINE, FolderLock
 from ..session.plain import to_plain
 from ..session.session import Session
@@ -24,12 +24,15 @@ from .timing import measured_target, speed, where
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
+    folder = Path(arguments.project).absolute()
+    if is_project(str(folder)):
+        check_writable(folder)
     if arguments.results:
-        return _outcome(_taken(Path(arguments.project).absolute(), arguments.results, reporter))
+        return _outcome(_taken(folder, arguments.results, reporter))
     target = measured_target(arguments)
-    for folder in not_a_bench(Path(arguments.bench)) if arguments.bench else ():
-        require_free(folder, arguments.overwrite)
-    with closing(Session(Path(arguments.project).absolute())) as session:
+    for taken in not_a_bench(Path(arguments.bench)) if arguments.bench else ():
+        require_free(taken, arguments.overwrite)
+    with closing(Session(folder)) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))

@@ -11,7 +11,7 @@ from ..targets.protocol import TargetSpec
 from ..targets.table import TARGETS
 from ..tasks.open import FORMS
 from ..tasks.purposes.table import PURPOSES
-from .values import kind_multiple, moved, natural, numbers, positive, shape, share_or_count
+from .values import kind_multiple, moved, natural, numbers, positive, shape, share_or_count, threads
 
 
 def about_place(command: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def about_target(command: argparse.ArgumentParser) -> None:
     """The machine and runtime that latency is planned for."""
     add = command.add_argument_group("the target, where latency counts").add_argument
     _about_runtime(add)
-    add("--runtime-threads", type=positive, default=1, metavar="N", help="its threads (default: 1)")
+    add("--runtime-threads", type=threads, default=1, metavar="N", help="its threads (default: 1)")
     add("--runtime-batch", type=positive, default=1, metavar="N", help="its batch size (default: 1)")
 
 
@@ -217,7 +217,7 @@ def about_data(command: argparse.ArgumentParser) -> None:
 def about_run(command: argparse.ArgumentParser) -> None:
     """What the command computes with, and how it answers."""
     add = command.add_argument
-    add("--threads", type=positive, help="threads to compute with")
+    add("--threads", type=threads, help="threads to compute with")
     add("--device", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu, or as recorded)")
     about_output(command)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ..errors import ExportError
+from ..session.files import SHORT
 
 
 @contextlib.contextmanager
@@ -71,6 +72,12 @@ def check_destination(path: Path, need: int, folder: bool = False, overwrite: bo
         raise _disk_full(path, need, free)
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse early, with a sentence, a folder whose results are added to it and that may not be written to."""
+    with _sentences(folder / "results"), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def _check_kinds(path: Path, folder: bool) -> None:
     parent = path.parent
     if not parent.is_dir():
@@ -84,7 +91,7 @@ def _check_kinds(path: Path, folder: bool) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    return path.with_name(f".{path.stem[:SHORT]}.{uuid.uuid4().hex[:8]}{path.suffix[:SHORT]}")
 
 
 def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:

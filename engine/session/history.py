@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -168,6 +168,7 @@ class History:
                 raise OpenError("session.weights_name", template, folder=str(self.folder), **names)
         if damaged:
             self._leave_out(damaged)
+        self._check_tree()
 
     def mend(self) -> None:
         """Where `read` left lines out: set the damaged log aside and write what was read in its place."""
@@ -208,6 +209,20 @@ class History:
             timings = () if code and not former else one.timings
             self.states[key] = replace(one, stale=bool(one.metrics), former=former, timings=timings)
         self.baselines = {}
+
+    def _check_tree(self) -> None:
+        """Raise OpenError where the states do not come of the original, each by way of others."""
+        sound = set[str]()
+        for state in self.states.values():
+            way, one = set[str](), state
+            while one.parent and one.id not in sound:
+                if one.id in way or one.parent not in self.states:
+                    template = "The history in {folder} is damaged: state {state} does not come of the original. "
+                    template += "Restore it from a copy, or open the model anew."
+                    raise OpenError("session.no_way", template, folder=str(self.folder), state=state.id)
+                way.add(one.id)
+                one = self.states[one.parent]
+            sound |= way
 
     def _leave_out(self, damaged: list[int]) -> None:
         """Forget states whose way to the original is lost, and say what was damaged."""
@@ -291,7 +306,7 @@ class History:
         original = from_plain(record["state"], State)
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
         self.baselines, self.request, self._asking = {}, None, False
-        self.versions = cast("dict[str, str]", record["versions"])
+        self.versions = from_plain(record["versions"], dict[str, str])
         self.seal = str(record.get("seal", ""))
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..structures.costs import costs
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..tasks.protocol import Metric, Task
+from ..temporary import TemporaryFolder
 from . import comparing
 from .artifacts import Artifacts
 from .filters import Filters, filters_of
@@ -62,8 +62,9 @@ class Opened(Place):
             exclusive: No other process may write to a project either that was opened or saved, until another one is.
             holder: What other processes are told that may not write meanwhile; this process by default.
         """
-        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
-        super().__init__(place, disk_bound, cache or place, temporary=folder is None, holder=holder)
+        temporary = TemporaryFolder() if folder is None else None
+        place = temporary.path if temporary is not None else Path(folder or "")
+        super().__init__(place, disk_bound, cache or place, temporary, holder)
         self._exclusive = exclusive
         self.device: str = CPU
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.

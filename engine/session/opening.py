@@ -5,6 +5,7 @@ on them.
 """
 
 import json
+import math
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -33,7 +34,10 @@ from ..tasks.preparation import better_prepared
 from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
 from ..tracing.reading import copied, outputs_of, tensors_of
+from ..wording import thousands
 
+LARGEST = 1 << 27
+"""Values that a sample of example inputs may have: half a gigabyte; large volumes of scans have less."""
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
 FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer")
@@ -250,6 +254,9 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
             "The model has to be run once to be understood, and nobody said what its input looks like. Give its shape "
             "with the batch first, for example 1x3x224x224, or the data.",
         )
+    if min(shape) < 1 or math.prod(shape[1:]) > LARGEST:
+        template = "No model can be run on an input of {shape}. Give sizes from 1, with at most {most} values a sample."
+        raise OpenError("open.input_size", template, shape="x".join(map(str, shape))[:80], most=thousands(LARGEST))
     generator = torch.Generator().manual_seed(0)
     return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))
 

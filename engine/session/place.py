@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..jobs import Job
+from ..temporary import TemporaryFolder
 from .files import removed_unless_finished
 from .history import History
 from .live import Live
@@ -27,7 +28,9 @@ class Place:
         cache: Where measurements by content are kept, in the session's folder unless told otherwise.
     """
 
-    def __init__(self, folder: Path, disk_bound: int, cache: Path, temporary: bool, holder: Holder | None) -> None:
+    def __init__(
+        self, folder: Path, disk_bound: int, cache: Path, temporary: TemporaryFolder | None, holder: Holder | None
+    ) -> None:
         """Begin in a folder, which need not exist; see `Session`."""
         self.folder: Path = folder
         self.history: History = History(folder)
@@ -64,7 +67,7 @@ class Place:
 
     def _alone(self) -> Job[None]:
         """Lock the session's folder; waits for the engine of a window that has just ended."""
-        if not self._temporary:  # of that one nobody else knows
+        if self._temporary is None:  # of that one nobody else knows
             yield from self.hold(self.folder)
 
     def hold(self, folder: str | Path) -> Job[None]:

@@ -14,16 +14,17 @@ from typing import NamedTuple
 import msgspec
 
 from ..baselines.protocol import Baseline
-from ..devices import CPU
-from ..errors import OpenError
-from ..recovery.protocol import RecoverySettings
+from ..devices import CPU, check_threads
+from ..errors import OpenError, SecateurError
+from ..file_limits import read_whole
+from ..recovery.protocol import RecoverySettings, require_possible
 from ..sources.consent import NO_CONSENT, Consent, by_hand, code_of, is_sealed, seal, seal_of
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
 from .files import write
 from .history import History, versions
 from .paths import Change, absolute_to, change_baseline, change_model, relative_to
-from .plain import from_plain, to_json
+from .plain import decoded, from_plain, to_json
 from .points import listing
 from .states import Exported, PlanIntent, State, StateKind
 from .steps import (
@@ -45,6 +46,8 @@ from .steps import (
 )
 
 SCHEMA = 1
+LARGEST = (1 << 31) - 1
+"""Index of a structure at most."""
 RECIPE = "recipe.json"
 
 
@@ -156,7 +159,7 @@ def recipe_bytes(recipe: Recipe) -> bytes:
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe, paths made absolute; raises OpenError with a sentence that says what is wrong with it."""
     try:
-        return recipe_from(path.read_bytes(), path)
+        return recipe_from(read_whole(path), path)
     except OSError as error:
         template = "{path} cannot be read: {error}."
         raise OpenError("recipe.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
@@ -165,7 +168,7 @@ def read_recipe(path: Path) -> Recipe:
 def recipe_from(data: bytes, path: Path) -> Recipe:
     """The recipe that was read from a path, which its own paths are relative to."""
     try:
-        content = msgspec.json.decode(data)
+        content = decoded(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         template = "{path} is no recipe: it is not JSON ({error})."
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
@@ -177,6 +180,28 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         raise OpenError("recipe.shape", template, path=str(path), error=str(error)) from error
     if not recipe.steps or not isinstance(recipe.steps[0], Open):
         raise OpenError("recipe.no_open", "{path} does not begin with the step that opens a model.", path=str(path))
+    before = None
+    for step in recipe.steps:
+        marks = (step.outcome.removed, step.intent.locked, step.intent.marked) if isinstance(step, Plan) else ()
+        if any(not 0 <= index <= LARGEST for sets in marks for indices in sets.values() for index in indices):
+            raise OpenError(
+                "recipe.indices",
+                "{path} marks structures by impossible indices. Restore it from a copy.",
+                path=str(path),
+            )
+        if isinstance(step, Cut) and not isinstance(before, Plan):
+            raise OpenError(
+                "recipe.no_plan", "{path} has a cut without a plan before it. Restore it from a copy.", path=str(path)
+            )
+        before = step
+    try:
+        check_threads(recipe.steps[0].intent.threads)
+        for step in recipe.steps:
+            if isinstance(step, Recover):
+                require_possible(step.intent)
+    except SecateurError as error:
+        template = "{path} cannot be run: {error}"
+        raise OpenError("recipe.threads", template, path=str(path), error=error.message) from error
     return _with_paths(recipe, absolute_to(path.parent))
 
 

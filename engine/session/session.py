@@ -4,7 +4,6 @@ The window talks to it through `client`, in a process of its own; the command li
 methods are jobs; a job that fails or is cancelled leaves everything as it was.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -418,15 +417,17 @@ class Session(Handing):
 
     def stay(self) -> Path:
         """Leave the folder there when the session is closed, also a temporary one; returns it."""
-        self._temporary = False
+        if self._temporary is not None:
+            self._temporary.keep()
+            self._temporary = None
         return self.folder
 
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
         self._let_go()
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary.remove()
 
     def _open_project(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a project, then copy its states into this session's folder; another task may judge it."""

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import Message, OpenError
+from ..file_limits import check_special
 from ..jobs import CancelToken, Job, Progress, part_of
 from ..tensor_files import write_tensors
 from .files import being_written, copy
@@ -50,6 +51,7 @@ class WeightStore:
 
     def get(self, digest: str) -> dict[str, torch.Tensor]:
         """Read a state dict back, tied names included."""
+        check_special(self.path(digest))
         try:
             tensors = load_file(self.path(digest))
             aliases = _aliases(self.path(digest))

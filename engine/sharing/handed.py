@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import OpenError
+from ..file_limits import JSON_BYTES, read_whole
 from ..session.history import History, is_project, versions
 from ..session.recipe import RECIPE, Found, read_recipe, recorded, sealed
 from ..session.states import State
@@ -53,7 +54,7 @@ def handed(path: Path, state: str = "") -> Handed:
         history.read()
         recipe, saved = _recipe(path, history)
         file = path / STRUCTURES
-        structures, weights, machine = file.read_bytes() if file.is_file() else b"", path / "weights", ""
+        structures, weights, machine = read_whole(file, 2 * JSON_BYTES) if file.is_file() else b"", path / "weights", ""
     else:
         template = "{path} is neither a project's folder nor a bundle."
         raise OpenError("handed.neither", template, path=str(path))

@@ -12,12 +12,16 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import OpenError, SecateurError
+from ..wording import byte_size
 from .consent import Consent
 from .import_path import SourceLoader, enter, origin, package_root
 from .network import no_downloads
 
 SOURCE = ".py"
 """The ending of what is run."""
+
+LARGEST = 32_000_000
+"""Bytes of a Python file."""
 
 
 def import_file(
@@ -46,6 +50,9 @@ def import_file(
     if file.suffix != SOURCE:
         template = "{path} is not run: only Python source can be read before it is trusted. Name a {ending} file."
         raise error("source.not_python", template, path=str(path), ending=SOURCE)
+    if (size := file.stat().st_size) > LARGEST:
+        template = "{path} has {size}, and a Python file at most {most}. Name the file that makes the model."
+        raise error("source.large", template, path=str(path), size=byte_size(size), most=byte_size(LARGEST))
     root = package_root(file)
     enter(file, afresh)
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import Message, TaskError
+from ..errors import DataError, Message
 from ..sources.consent import Consent, by_hand
 from .protocol import Task, TaskSpec
 
@@ -42,7 +42,7 @@ def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
         TaskError: The data cannot be used, with the reason.
     """
     if spec.kind not in OPENERS:
-        raise TaskError(
+        raise DataError(
             "task.kind", "There is no task of kind {kind}, only {kinds}.", kind=spec.kind, kinds=", ".join(OPENERS)
         )
     return OPENERS[spec.kind](spec, by_hand(spec) if consent is None else consent)
@@ -54,10 +54,10 @@ def kind_of(path: str) -> str:
         return "bundled"
     where = Path(path)
     if not where.exists():
-        raise TaskError("task.missing", "{path} does not exist. Give {forms}.", path=path, forms=FORMS)
+        raise DataError("task.missing", "{path} does not exist. Give {forms}.", path=path, forms=FORMS)
     kind = _kind_of_folder(where) if where.is_dir() else KINDS.get(where.suffix.lower(), "")
     if not kind:
-        raise TaskError("task.unknown_file", "{path} is no task: give {forms}.", path=path, forms=FORMS)
+        raise DataError("task.unknown_file", "{path} is no task: give {forms}.", path=path, forms=FORMS)
     return kind
 
 

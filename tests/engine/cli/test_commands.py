@@ -287,7 +287,7 @@ def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Pa
     assert kept <= 0.6
     assert main(["prune", str(tmp_path / "own"), "--keep-params", "40%", "--no-recover", "--json"]) == 0
     assert "are replaced" not in json.dumps(one_object(capsys)["repairs"])
-    assert main(["inspect", str(tmp_path / "free"), "--own-class", "--json"]) == 1
+    assert main(["inspect", str(tmp_path / "free"), "--own-class", "--json"]) == 2
     assert "Open its model to leave that as it is" in capsys.readouterr().err
 
 

@@ -247,4 +247,4 @@ def test_the_command_line_prints_or_writes_it_without_opening_the_model(tmp_path
     assert (mine / "again.py").read_text() == script_of(recipe, mine)
     assert main(["script", str(folder), "--state", "s0"]) == 0
     assert "session.cut" not in capsys.readouterr().out
-    assert main(["script", str(folder), "--state", "s7"]) == 1 and main(["script", str(mine)]) == 1
+    assert main(["script", str(folder), "--state", "s7"]) == 1 and main(["script", str(mine)]) == 2

@@ -246,7 +246,7 @@ def test_code_that_a_recipe_names_runs_with_consent_only(project: Path, tmp_path
         with pytest.raises(OpenError, match="If you trust that code"):
             finish(session.open_recipe(str(path)))
     capsys.readouterr()
-    assert main(["run", str(out)]) == 1
+    assert main(["run", str(out)]) == 2
     assert "If you trust that code" in capsys.readouterr().err
     session.close()
 
