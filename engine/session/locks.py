@@ -30,6 +30,8 @@ ENGINE = "engine.lock"
 moment."""
 PATIENCE = 15.0
 """Seconds that a process may take to end whose owner was killed: the engine of a window, the workers of a command."""
+RECORD = 10_000
+"""Bytes of a record at most."""
 PROGRAM = "secateur"
 OWN_FILES = frozenset({"main.py", "__main__.py", "worker.py"})
 """Files of the program that Python may be started with."""
@@ -107,7 +109,8 @@ class FolderLock:
     def holder(self) -> Holder | None:
         """Who holds the folder, or held it when it was killed; None where that is not known."""
         try:
-            told: Any = json.loads(self.record.read_bytes())
+            with open(self.record, "rb", opener=_opened) as file:
+                told: Any = json.loads(file.read(RECORD))
             words = ("".join(filter(str.isprintable, str(told[name])))[:80] for name in ("host", "command", "since"))
             host, command, since = words
             return Holder(host, int(told["pid"]), command, since)
@@ -131,7 +134,8 @@ class FolderLock:
             return False
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         try:
-            self.record.write_text(json.dumps(asdict(replace(self._holder or this_process(), since=now))))
+            with open(self.record, "w", opener=_opened) as file:
+                file.write(json.dumps(asdict(replace(self._holder or this_process(), since=now))))
         except BaseException:
             self.release()
             raise
@@ -183,6 +187,11 @@ class FolderLock:
                 time.sleep(0.1)
         except OSError as error:
             raise not_written(self.path.parent, error) from error
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a record, which came along with a project perhaps: no link to another file, and no pipe to wait for."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def in_use(folder: Path, holder: Holder | None) -> Message:

@@ -47,6 +47,24 @@ def held(folder: Path, name: str = ENGINE) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
+def test_a_record_that_came_with_a_project_leads_nowhere(tmp_path: Path) -> None:
+    other, lock = tmp_path / "other", FolderLock(tmp_path / "project", ENGINE)
+    other.write_text('{"host": "", "pid": 1, "command": "", "since": ""}')
+    lock.path.parent.mkdir()
+    lock.record.symlink_to(other)
+    before = other.read_text()
+    assert lock.holder is None
+    with pytest.raises(SecateurError, match="could not be written"):
+        finish(lock.wait())
+    assert other.read_text() == before and not lock.held
+    lock.record.unlink(missing_ok=True)
+    os.mkfifo(lock.record)
+    assert lock.holder is None
+    with pytest.raises(SecateurError, match="could not be written"):
+        finish(lock.wait())
+    assert not lock.held
+
+
 def test_who_is_second_is_told_who_is_first(tmp_path: Path) -> None:
     with held(tmp_path) as process:
         lock = FolderLock(tmp_path, ENGINE)
