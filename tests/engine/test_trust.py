@@ -73,7 +73,7 @@ def test_a_recipe_from_elsewhere_runs_the_file_it_names_with_consent_only(
     path = written(tmp_path)
     (tmp_path / "evil.py").write_text(EVIL)
     asked = str(tmp_path if whole else path)
-    assert main(["run", asked]) == 1 and not ran(tmp_path)
+    assert main(["run", asked]) == 2 and not ran(tmp_path)
     said = capsys.readouterr().err
     assert ASKED in said and "evil.py" in said and "--trust-code" in said
     assert main(["run", asked, "--trust-code"]) == 0 and ran(tmp_path)
@@ -95,7 +95,7 @@ def test_the_task_of_a_recipe_runs_with_consent_only_whatever_it_is_called(
         shutil.copy(source, task.parent / "__init__.py")
         shutil.copy(source, task.with_suffix(".py"))
     path = written(tmp_path, "bundled:resnet", task={"kind": "file", "path": place})
-    assert main(["run", str(path)]) == 1 and not ran(tmp_path)
+    assert main(["run", str(path)]) == 2 and not ran(tmp_path)
     assert ASKED in capsys.readouterr().err
     trusted = main(["run", str(path), "--trust-code"])
     assert ran(tmp_path) == place.endswith(".py"), (trusted, capsys.readouterr().err)
@@ -105,7 +105,7 @@ def test_a_stock_baseline_of_a_recipe_runs_its_file_with_consent_only(tmp_path: 
     baseline = {"step": "baseline", "intent": {"kind": "stock", "source": "evil.py:make", "epochs": 0}}
     path = written(tmp_path, "bundled:resnet", baseline)
     (tmp_path / "evil.py").write_text(EVIL)
-    assert main(["run", str(path)]) == 1 and not ran(tmp_path)
+    assert main(["run", str(path)]) == 2 and not ran(tmp_path)
     assert ASKED in capsys.readouterr().err
     session = Session()
     finish(session.open(ModelSpec("bundled:resnet"), evaluate=False))
@@ -122,7 +122,7 @@ def test_a_stock_baseline_of_a_bundle_runs_its_file_with_consent_only(saved: Pat
     with_step(bundle, away / "share.zip", {"step": "baseline", "intent": {"kind": "stock", "source": "evil.py:make"}})
     (away / "evil.py").write_text(EVIL)
     source = f"{tmp_path / 'mine' / 'model.py'}:make"
-    assert main(["run", str(away / "share.zip"), "--model", source]) == 1 and not ran(away)
+    assert main(["run", str(away / "share.zip"), "--model", source]) == 2 and not ran(away)
     session = Session()
     with pytest.raises(OpenError, match=ASKED):
         finish(session.open_recipe(str(away / "share.zip"), source=source))
@@ -171,12 +171,12 @@ def test_own_recipes_and_projects_open_without_a_question_and_those_of_others_do
     assert main(["run", str(saved / "recipe.json")]) == 0
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(tmp_path / "mine", elsewhere)
-    assert main(["run", str(elsewhere / "project")]) == 1
+    assert main(["run", str(elsewhere / "project")]) == 2
     assert ASKED in capsys.readouterr().err
     content = json.loads((saved / "recipe.json").read_text())
     content["steps"][0]["intent"]["model"]["arguments"] = {"classes": 4}  # not what this user wrote
     (saved / "recipe.json").write_text(json.dumps(content))
-    assert main(["run", str(saved)]) == 1
+    assert main(["run", str(saved)]) == 2
 
 
 def test_a_recipe_is_never_sealed_for_code_that_this_user_did_not_name(saved: Path, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_recipe_is_never_sealed_for_code_that_this_user_did_not_name(saved: Pa
     foreign = read_recipe(written(tmp_path / "r", "../evil.py:make")).steps[0]
     session.history.spec = foreign.intent.model  # type: ignore[union-attr]
     session.write_recipe(opened.state.id, str(tmp_path / "r" / "again.json"))
-    assert main(["run", str(tmp_path / "r" / "again.json")]) == 1 and not ran(tmp_path)
+    assert main(["run", str(tmp_path / "r" / "again.json")]) == 2 and not ran(tmp_path)
     session.close()
 
 
@@ -257,7 +257,7 @@ def test_names_of_arguments_become_no_code(tmp_path: Path, source: str, capsys: 
     export = {"step": "export", "intent": {"format": "pytorch", "path": "out"}}
     arguments = {NAME.format(place=str(tmp_path / "ran")): None}
     path = written(tmp_path, source, *plan(), export, arguments=arguments)
-    assert main(["run", str(path), "--trust-code"]) == 1 and not ran(tmp_path)
+    assert main(["run", str(path), "--trust-code"]) == 2 and not ran(tmp_path)
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -302,7 +302,7 @@ def test_a_recipe_writes_into_its_own_folder_alone(tmp_path: Path, capsys: Captu
     (folder / "link").symlink_to(tmp_path)
     export = {"step": "export", "intent": {"format": "onnx", "path": place.replace("ABSOLUTE", str(outside))}}
     path = written(folder, "bundled:resnet", export, input_shape=[])
-    assert main(["run", str(path)]) == 1
+    assert main(["run", str(path)]) == 2
     said = capsys.readouterr().err
     assert outside.read_text() == "mine" and "--out" in said and "Traceback" not in said
     out = tmp_path / "there"
@@ -392,8 +392,8 @@ def test_nothing_is_downloaded_unless_the_user_asks_for_it(
         "from torchvision.models import resnet18\n\n\ndef make(weights=None):\n    return resnet18(weights=weights)\n"
     )
     path = written(tmp_path, source, arguments=arguments, input_shape=[1, 3, 64, 64])
-    assert main(["run", str(path), "--trust-code"]) == 1
+    assert main(["run", str(path), "--trust-code"]) == 2
     said = capsys.readouterr().err
     assert not no_network and "download" in said and "--download" in said
-    assert main(["run", str(path), "--trust-code", "--download"]) == 1
+    assert main(["run", str(path), "--trust-code", "--download"]) == 2
     assert no_network
