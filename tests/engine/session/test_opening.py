@@ -1,6 +1,7 @@
 """The first look at data: how long a sample takes, which direction a metric has, which class has which number."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,14 +24,14 @@ WORDS = ("low", "medium", "high")
 class Reader(nn.Module):
     """Answers with as many numbers a token as there are bytes; takes half a second a sequence by the clock."""
 
-    def __init__(self, clock: list[float]) -> None:
-        """Put `clock` on."""
+    def __init__(self, take: Callable[[float], None]) -> None:
+        """Take time by `take`: a clock of its own would be put back with the rest of the model's state."""
         super().__init__()
-        self.tokens, self.clock = nn.Embedding(256, 256), clock
+        self.tokens, self.take = nn.Embedding(256, 256), take
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map [N, T] to [N, T, 256]."""
-        self.clock[0] += 0.5 * len(tokens)
+        self.take(0.5 * len(tokens))
         return self.tokens(tokens)
 
 
@@ -41,9 +42,13 @@ def looked_at(spec: TaskSpec, model: nn.Module) -> TaskInfo:
 def test_a_language_model_takes_its_time_by_the_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text("a b c " * 300)
     clock = [100.0]
+
+    def take(seconds: float) -> None:
+        clock[0] += seconds
+
     monkeypatch.setattr("secateur.engine.session.opening.time.monotonic", lambda: clock[0])
     spec = TaskSpec("text", str(tmp_path / "a.txt"), options=(("tokenizer", "bytes"), ("length", "8")))
-    assert looked_at(spec, Reader(clock)).seconds == pytest.approx(0.5)
+    assert looked_at(spec, Reader(take)).seconds == pytest.approx(0.5)
 
 
 def test_the_direction_that_a_metric_is_taken_to_have_is_told(tmp_path: Path) -> None:
