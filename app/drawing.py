@@ -118,26 +118,26 @@ class Drawing:
             clipboard.setImage(self.image())
 
 
-def offer(widget: QWidget, drawing: Drawing) -> None:
-    """Offer a plot in the context menu of its widget (right button, or the menu key)."""
+def offer(widget: QWidget, drawing: Drawing, document: Any) -> None:
+    """Offer a plot of a document in the context menu of its widget (right button, or the menu key)."""
     widget.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
 
     def show(where: QPoint) -> None:
         menu = QMenu(widget)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.addActions(actions(drawing, menu, widget.window()))
+        menu.addActions(actions(drawing, menu, document))
         menu.popup(widget.mapToGlobal(where))
 
     widget.customContextMenuRequested.connect(show)
 
 
-def actions(drawing: Drawing, parent: Any, window: QWidget) -> list[QAction]:
-    """Copy and save, as entries of a menu."""
+def actions(drawing: Drawing, parent: Any, document: Any) -> list[QAction]:
+    """Copy and save, as entries of a menu; the document asks the main window for the dialog."""
 
     def save() -> None:
         from .dialogs.save_plot import SavePlot
 
-        SavePlot(window, (drawing,)).open()
+        document.requested.emit(lambda window: SavePlot(window, (drawing,)).open())
 
     entries = (
         (_say("Copy picture"), drawing.copy),

@@ -12,6 +12,14 @@ def data_folder() -> Path:
     return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppLocalDataLocation))
 
 
+def home() -> Path:
+    """Where files are offered to be saved: the user's home folder, the working folder where there is none."""
+    try:
+        return Path.home()
+    except RuntimeError:  # a container that runs as a user without an entry
+        return Path.cwd()
+
+
 def sessions_folder() -> Path:
     """Where session folders lie."""
     return data_folder() / "sessions"

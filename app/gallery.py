@@ -40,13 +40,14 @@ def _consent(window: Any) -> QDialog:
     from secateur.engine.errors import OpenError
 
     from .dialogs.consent import Consent
+    from .refusable import Refusable
 
     template = (
         "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
         "from, allow it; otherwise save only the state_dict()."
     )
     error = OpenError("checkpoint.pickle", template, path="weights.pt")
-    return Consent(window, "weights.pt", error, window.tr("Trust this file and open"), lambda: None)
+    return Consent(window, error, Refusable("weights.pt", lambda consent: None))
 
 
 def _export(window: Any) -> QDialog:
@@ -82,6 +83,14 @@ def _rating(window: Any) -> QWidget:
     return RatingOptions(window.document, window)
 
 
+def _replace(window: Any) -> QDialog:
+    from pathlib import Path
+
+    from .dialogs.replace import Replace
+
+    return Replace(window, Path("model.onnx"), lambda: None)
+
+
 def _recovery(window: Any) -> QDialog:
     from .dialogs.recovery_settings import RecoveryDialog
 
@@ -115,6 +124,7 @@ _SPECIAL: dict[str, Callable[[Any], QWidget]] = {
     "Moved": _moved,
     "RatingOptions": _rating,
     "RecoveryDialog": _recovery,
+    "Replace": _replace,
     "SavePlot": _plot,
 }
 

@@ -7,6 +7,7 @@ from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from secateur.engine.session.states import OpenedModel
 
+from .refusable import Refusable
 from .words import sentence
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Asked:
         weights: A new checkpoint, "" for the recorded one.
         source: Another model, "" for the recorded one.
         trust_pickle: Consent to run the checkpoint's pickle.
-        trust_code: Consent to run the model's file.
+        trust_code: Consent to run the Python files that it names.
+        download: Consent to fetch weights from the network.
     """
 
     recipe: str
@@ -40,13 +42,14 @@ class Asked:
     source: str = ""
     trust_pickle: bool = False
     trust_code: bool = False
+    download: bool = False
 
 
 class Handing(QObject):
     """Starts the jobs for a document.
 
     Attributes:
-        asked: The recipe that was asked for last; None once its model is open, or another one was asked for.
+        trusted: Recipes whose code the user allowed to run.
 
     Signals:
         fitted: (path of the recipe, `Fit`): it was held against the open model; the user says what to do with it.
@@ -58,7 +61,7 @@ class Handing(QObject):
         """Work for a document."""
         super().__init__(document)
         self._document = document
-        self.asked: Asked | None = None
+        self.trusted: set[str] = set()
 
     # Files.
 
@@ -82,24 +85,19 @@ class Handing(QObject):
 
     def open(self, asked: Asked) -> None:
         """Open the model of a recipe, with other weights perhaps, then hold the recipe against it."""
-        self.asked = asked
+        work, file = self._document.work, asked.weights or asked.source or asked.recipe
+        work.refusable = Refusable(file, lambda consent: self.open(replace(asked, **{consent: True})))
+        if asked.trust_code:
+            self.trusted.add(asked.recipe)
 
         def opened(model: OpenedModel) -> None:
-            self.asked = None
             self._document.work.show(model)
             self.hold(asked.recipe)
 
         title = say("Open the recipe's model")
         arguments = (asked.recipe, asked.weights, asked.source, asked.trust_pickle, asked.trust_code)
+        arguments = (*arguments, asked.download)
         self._document.work.run(title, opened, "open_recipe", *arguments, changes=True)
-
-    def again(self, pickle: bool = False, code: bool = False) -> None:
-        """Open it with the consent that was missing."""
-        if self.asked is not None:
-            trusted = replace(
-                self.asked, trust_pickle=pickle or self.asked.trust_pickle, trust_code=code or self.asked.trust_code
-            )
-            self.open(trusted)
 
     def hold(self, recipe: str) -> None:
         """Hold a recipe against the model that is open; `fitted` follows."""
@@ -114,7 +112,14 @@ class Handing(QObject):
         document = self._document
         title = say("Apply the recipe")
         arrived = document.take_arrivals
-        if document.work.run(title, self._applied, "apply_recipe", recipe, mode, changes=True, arrived=arrived):
+        asked = (recipe, mode, recipe in self.trusted)
+
+        def again(_: str) -> None:
+            self.trusted.add(recipe)
+            self.apply(recipe, mode)
+
+        document.work.refusable = Refusable(recipe, again)
+        if document.work.run(title, self._applied, "apply_recipe", *asked, changes=True, arrived=arrived):
             document.work.begin_curve()
 
     def _applied(self, done: "Replay") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from secateur.engine.session.locks import FolderLock
+from secateur.engine.session.locks import FolderLock, in_use
 from secateur.engine.session.states import OpenedModel, State
 from secateur.engine.sources.protocol import ModelSpec
 
@@ -20,6 +20,7 @@ from .autosave.remembered import Job, Remembered
 from .autosave.sessions import Offer
 from .autosave.tape import read
 from .folders import sessions_folder
+from .words import sentence
 
 if TYPE_CHECKING:
     from .work import Work
@@ -52,7 +53,7 @@ class Keeper(QObject):
         self.discarded: frozenset[Path] = frozenset()
         self.restoring: Path | None = None
         self._lock: FolderLock | None = None
-        self._asked: tuple[Path, str, tuple[tuple[str, str], ...]] = Path(), "", ()
+        self._asked: tuple[Path, str, tuple[tuple[str, str], ...], bool] = Path(), "", (), False
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Then] = {}
         self._done.connect(self._take)
@@ -118,21 +119,30 @@ class Keeper(QObject):
         """Whether a path is a session's folder of this user, to be gone on with where it lies."""
         return bool(path) and Path(path).parent == sessions_folder()
 
-    def restore(self, folder: Path, name: str = "", moved: tuple[tuple[str, str], ...] = ()) -> None:
-        """Go on with a session where it was left; `moved` says where files of it were and where they are."""
-        self._asked = folder, name, moved
+    def restore(
+        self, folder: Path, name: str = "", moved: tuple[tuple[str, str], ...] = (), trust_code: bool = False
+    ) -> None:
+        """Go on with a session where it was left.
+
+        Args:
+            folder: The session's.
+            name: For a person.
+            moved: (where a file of it was, where it is).
+            trust_code: The user allows code to run that the session's seal does not vouch for.
+        """
+        self._asked = folder, name, moved, trust_code
         if self._document.busy:
             return self._work.say(self.tr("Wait for the running job, or cancel it."))
         if self._lock is not None and self._lock.path.parent == folder:
             return self._work.say(self.tr("This session is open already."))
         lock = FolderLock(folder)
-        closed = not lock.path.exists()
+        closed = not lock.left
         try:
             free = lock.take()
         except OSError:
             free = False
         if not free:
-            return self._work.say(self.tr("This session is open in another window. Close it there first."))
+            return self._work.say(sentence(in_use(folder, lock.holder)))
 
         def otherwise() -> None:
             lock.release(clean=closed)
@@ -143,8 +153,8 @@ class Keeper(QObject):
 
     def restore_moved(self, old: str, new: str) -> None:
         """Restore what could not be restored because a file had moved."""
-        folder, name, moved = self._asked
-        self.restore(folder, name, (*moved, (old, new)))
+        folder, name, moved, trust_code = self._asked
+        self.restore(folder, name, (*moved, (old, new)), trust_code)
 
     def _open(
         self, folder: Path, name: str, lock: FolderLock, kept: Remembered | None, otherwise: Callable[[], None]
@@ -152,7 +162,7 @@ class Keeper(QObject):
         then = partial(self._restored, folder, lock, kept)
         named = name or (kept.name if kept is not None else folder.name)
         self.restoring = folder
-        if self._work.restore(folder, named, self._asked[2], then, otherwise):
+        if self._work.restore(folder, named, self._asked[2], then, otherwise, self._asked[3]):
             self._tell()
         else:
             otherwise()

@@ -3,6 +3,7 @@
 The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class MainWindow(QMainWindow):
         document.failed.connect(self._failed)
         document.project.connect(self._remember_project)
         document.handing.fitted.connect(self._fitted)
+        document.requested.connect(self._serve)
         document.changed.connect(self._cover)
         document.views.settled.connect(self._show_page)
         document.views.settled.connect(self._show_told)
@@ -244,30 +246,21 @@ class MainWindow(QMainWindow):
     # What the document says.
 
     @Slot(object)
+    def _serve(self, request: Callable[[Any], None]) -> None:
+        """Do what a panel wants of the main window, whichever window the panel lies in."""
+        request(self)
+
+    @Slot(object)
     def _failed(self, error: Any) -> None:
         work = self.document.work
-        if error.message.code in ("checkpoint.pickle", "source.code") and self.document.handing.asked is not None:
-            from .dialogs import consent
+        from .dialogs import consent
 
-            consent.ask_recipe(self, error)
-            return
-        if error.message.code == "checkpoint.pickle" and (work.weights or work.asked is not None):
-            from .dialogs import consent
-
-            if work.weights:
-                consent.ask_weights(self, work.weights, error)
-            elif work.asked is not None:
-                consent.ask(self, work.asked, error)
+        if consent.ask(self, error, work.refusable):
             return
         if error.message.code == "project.moved":
             from .dialogs import moved
 
             moved.ask(self, error, self._relocated)
-            return
-        if error.message.code == "source.code" and work.asked is not None:
-            from .dialogs import consent
-
-            consent.ask_code(self, work.asked, error)
             return
         self.errors.show_error(sentence(error.message), error.details)
 

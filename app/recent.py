@@ -1,6 +1,5 @@
 """Writes down what was opened, in a thread of its own: a disk may take longer than the window can wait."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -49,4 +48,4 @@ def spec_of(source: str) -> ModelSpec | None:
         spec = msgspec.convert(settings.opened_with(source), ModelSpec)
     except msgspec.ValidationError:
         return None
-    return replace(spec, trust_pickle=False, trust_code=False) if spec.source == source else None
+    return spec.without_consent if spec.source == source else None

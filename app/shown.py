@@ -42,12 +42,15 @@ class Shown(QObject):
         failed: SecateurError, to be shown in an error bar or dialog.
         announced: str, a sentence for the status bar.
         project: str, the folder of a project that was written, or opened.
+        requested: Callable that takes the main window: what a panel wants of it, a dialog or a command. A panel that
+            floats lies in another window, so it must not take its own for that.
     """
 
     changed = Signal(object)
     failed = Signal(object)
     announced = Signal(str)
     project = Signal(str)
+    requested = Signal(object)
     work: Work
 
     def __init__(self, parent: QObject | None = None) -> None:

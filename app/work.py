@@ -1,6 +1,7 @@
 """The document's jobs: calls to the engine, each tied to what it was started from, and what their results become."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from .drops import BUNDLE
 from .folders import new_session_folder
 from .keeper import Keeper
 from .panels.measures import timing_of
+from .refusable import Refusable
 from .runner import Runner
 from .suggestion import Suggestion
 from .widgets.numbers import rough
@@ -43,7 +45,7 @@ class Work(Runner):
 
     Attributes:
         asked: What was asked to be opened last.
-        weights: Path of the weights that were asked to be attached last, "" when it was a model that was opened.
+        refusable: What was asked to be opened, attached or applied last: consent may be missing for it.
         interrupted: Jobs that the engine was lost in; they go on once the engine is there again.
         keeper: Keeps the session on disk, and brings back what an earlier window has left.
     """
@@ -52,7 +54,7 @@ class Work(Runner):
         """Work for a document; `link` is an `EngineLink`, or None where there is no engine."""
         super().__init__(document, link)
         self.asked: ModelSpec | None = None
-        self.weights = ""
+        self.refusable: Refusable | None = None
         self.interrupted: list[Running] = []
         self.keeper = Keeper(self)
         self._plan_again = False  # The engine was lost in a job that a plan waited for.
@@ -69,7 +71,10 @@ class Work(Runner):
 
     def open(self, spec: ModelSpec) -> None:
         """Open a model."""
-        self.asked, self.weights = spec, ""
+        self.asked = spec
+        self.refusable = Refusable(
+            spec.weights or spec.source, lambda consent: self.open(replace(spec, **{consent: True}))
+        )
         title = self.tr("Open {name}").format(name=self._name(spec.source))
         self.start()
         folder = str(self.folder if self.document.analysis is None else new_session_folder())
@@ -82,6 +87,7 @@ class Work(Runner):
         moved: tuple[tuple[str, str], ...],
         then: Callable[[OpenedModel, tuple[State, ...]], None],
         otherwise: Callable[[], None],
+        trust_code: bool = False,
     ) -> bool:
         """Open a session's folder where it lies; `then` takes the model with its states. False where jobs run."""
 
@@ -89,8 +95,10 @@ class Work(Runner):
             self._ask(title, lambda states: then(model, states), "states", changes=True, otherwise=otherwise)
 
         title = self.tr("Restore {name}").format(name=name)
-        self.asked, self.weights = None, ""
-        return self._ask(title, opened, "restore", str(folder), moved, changes=True, otherwise=otherwise)
+        self.asked = None
+        self.refusable = Refusable(str(folder), lambda _: self.keeper.restore(folder, name, moved, trust_code=True))
+        asked = (str(folder), moved, trust_code)
+        return self._ask(title, opened, "restore", *asked, changes=True, otherwise=otherwise)
 
     def _name(self, source: str) -> str:
         samples = {"bundled:resnet": self.tr("sample ResNet"), "bundled:vit": self.tr("sample ViT")}
@@ -237,7 +245,7 @@ class Work(Runner):
 
     def attach(self, path: str, trust_pickle: bool = False) -> None:
         """Take weights that were trained elsewhere; a pickle only with consent."""
-        self.weights = path
+        self.refusable = Refusable(path, lambda consent: self.attach(path, **{consent: True}))
         state = self.document.contents.present
         text = self.tr("attach weights {name}").format(name=Path(path).name)
         title = self.tr("Attach weights")

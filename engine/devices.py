@@ -5,6 +5,7 @@ task, a loss, a user's own metric, need not know of the device. Afterwards it is
 here expects: analysis, cuts and their verification, files.
 """
 
+import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from .errors import SecateurError
 
 CPU = "cpu"
+THREADS = max(256, 4 * (os.cpu_count() or 1))
+"""Threads to compute with at most: with thousands a machine starts threads, and with more it refuses."""
 
 
 def available() -> tuple[str, ...]:
@@ -46,6 +49,14 @@ def device_named(device: str) -> str:
         template = "There is no device {device} here. torch sees: {known}."
         raise SecateurError("device.missing", template, device=device, known=", ".join(known))
     return found
+
+
+def check_threads(threads: int) -> int:
+    """The same number; raises SecateurError for one that no computation can be divided into."""
+    if not 1 <= threads <= THREADS:
+        template = "{threads} threads cannot be used. Choose a number from 1 to {most}; this machine has {cores} cores."
+        raise SecateurError("device.threads", template, threads=threads, most=THREADS, cores=os.cpu_count() or 1)
+    return threads
 
 
 def synchronize(device: str) -> None:

@@ -95,6 +95,10 @@ class TaskError(SecateurError):
     """The data, loss or metric failed."""
 
 
+class DataError(TaskError):
+    """A file or folder of data cannot be read, or is not what it should be."""
+
+
 class ExportError(SecateurError):
     """A file could not be written, or does not compute what the model computes."""
 

@@ -131,8 +131,8 @@ def _folders(root: Path) -> list[Path]:
 
 def _broken_off(folder: Path) -> bool:
     """Its window's lock is there, and no process holds it."""
-    left = (folder / WINDOW).exists() and not (folder / DISCARDED).exists()
-    return left and not FolderLock(folder, WINDOW).taken()
+    lock = FolderLock(folder, WINDOW)
+    return lock.left and not (folder / DISCARDED).exists() and not lock.taken()
 
 
 def _offer(folder: Path) -> Offer | None:
@@ -167,7 +167,7 @@ def _superfluous(folder: Path, wanted: set[str], now: float) -> bool:
         return False
     if not (folder / EVENTS).exists() or _untouched(folder):
         return not _fresh(folder, now)
-    return not (folder / WINDOW).exists() and now - _touched(folder) > KEPT
+    return not FolderLock(folder, WINDOW).left and now - _touched(folder) > KEPT
 
 
 def _fresh(folder: Path, now: float) -> bool:

@@ -1,12 +1,13 @@
 """Measuring on another machine: write what it needs, and read what it found."""
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFileDialog
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.targets.elsewhere import check_bench
+from secateur.engine.targets.elsewhere import check_bench, not_a_bench
 
 from ..panels.measures import target_text
 from ..studies import there
@@ -33,6 +34,7 @@ class WriteBench(FolderDialog):
         self._target = document.target
         self.add_row(self.tr("Measured at"), label(target_text(there(self._target))))
         self.act = lambda: document.studies.write_bench(self.path.text())
+        self.written = lambda: not_a_bench(Path(self.path.text()).expanduser())
         self.check()
 
     def _problem(self) -> str:

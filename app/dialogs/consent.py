@@ -1,71 +1,76 @@
-"""Consent to code: some checkpoints run it when they are loaded, and exports made elsewhere name Python files."""
+"""Consent: what a job may not do unless the user says so, asked when the engine refuses it, then the job runs again.
 
-from collections.abc import Callable
-from dataclasses import replace
+Some checkpoints run code when they are loaded; recipes, projects and exports made elsewhere name Python files; a model
+may want to fetch weights from the network.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.sources.protocol import ModelSpec
 
-from ..words import sentence
+from ..refusable import Refusable
+from ..words import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
 
-say = QCoreApplication.translate
+CONTEXT = "Consent"
+RUNS = (
+    QT_TRANSLATE_NOOP(CONTEXT, "Run code that comes with this?"),
+    QT_TRANSLATE_NOOP(
+        CONTEXT, "{file} can run any code when it is opened. Open it only if you trust where it came from."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked when the engine refuses something.
+
+    Attributes:
+        consent: The argument of the job that allows it.
+        title: Of the dialog.
+        warning: What consent means, with {file}.
+        verb: On the button.
+    """
+
+    consent: str
+    title: str
+    warning: str
+    verb: str
+
+
+QUESTIONS = {
+    "checkpoint.pickle": Question("trust_pickle", *RUNS, QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open")),
+    "source.code": Question("trust_code", *RUNS, QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open")),
+    "source.download": Question(
+        "download",
+        QT_TRANSLATE_NOOP(CONTEXT, "Download weights?"),
+        QT_TRANSLATE_NOOP(CONTEXT, "{file} fetches files from the network when it is opened."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
+    ),
+}
+"""Code of a refusal -> the question."""
 
 
 class Consent(FormDialog):
     """The dialog; the safe answer has the focus."""
 
-    def __init__(self, window: Any, file: str, error: SecateurError, verb: str, act: Callable[[], None]) -> None:
-        """Ask in a window about a checkpoint; `act` is what consent allows."""
-        super().__init__(window, self.tr("Run code that comes with this?"), sentence(error.message), verb)
-        text = self.tr("{file} can run any code when it is opened. Open it only if you trust where it came from.")
-        self.missing.setText(text.format(file=file))
+    def __init__(self, window: Any, error: SecateurError, job: Refusable) -> None:
+        """Ask in a window whether a job may do what the engine refused."""
+        question, say = QUESTIONS[error.message.code], QCoreApplication.translate
+        super().__init__(window, say(CONTEXT, question.title), sentence(error.message), say(CONTEXT, question.verb))
+        self.missing.setText(say(CONTEXT, question.warning).format(file=job.file))
         self.accept_button.setDefault(False)
         self.cancel_button.setDefault(True)
         self.cancel_button.setFocus()
-        self.act = act
+        self.act = lambda: job.again(question.consent)
 
 
-def ask(window: Any, spec: ModelSpec, error: SecateurError) -> None:
-    """Ask about the checkpoint of a model that is to be opened."""
-    verb = say("Consent", "Trust this file and open")
-
-    def act() -> None:
-        window.open(replace(spec, trust_pickle=True))
-
-    Consent(window, spec.weights or spec.source, error, verb, act).open()
-
-
-def ask_code(window: Any, spec: ModelSpec, error: SecateurError) -> None:
-    """Ask about the Python file that an export or project from elsewhere names."""
-    verb = say("Consent", "Trust this code and open")
-
-    def act() -> None:
-        window.open(replace(spec, trust_code=True))
-
-    Consent(window, spec.source, error, verb, act).open()
-
-
-def ask_recipe(window: Any, error: SecateurError) -> None:
-    """Ask about what a recipe opens: its checkpoint, or its Python file."""
-    handing, pickle = window.document.handing, error.message.code == "checkpoint.pickle"
-    verb = say("Consent", "Trust this file and open") if pickle else say("Consent", "Trust this code and open")
-
-    def act() -> None:
-        handing.again(pickle=pickle, code=not pickle)
-
-    file = (handing.asked.weights if pickle else handing.asked.source) or handing.asked.recipe
-    Consent(window, file, error, verb, act).open()
-
-
-def ask_weights(window: Any, path: str, error: SecateurError) -> None:
-    """Ask about weights that are to be attached."""
-    verb = say("Consent", "Trust this file and attach")
-
-    def act() -> None:
-        window.document.attach_weights(path, trust_pickle=True)
-
-    Consent(window, path, error, verb, act).open()
+def ask(window: Any, error: SecateurError, job: Refusable | None) -> bool:
+    """Open the dialog over a window; False where consent would not help."""
+    if job is None or error.message.code not in QUESTIONS:
+        return False
+    Consent(window, error, job).open()
+    return True

@@ -14,7 +14,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout
 
 from .. import settings
-from ..folders import sessions_folder
+from ..folders import home, sessions_folder
 from ..logbook import Level
 from ..pace import free_memory
 from ..theme import theme
@@ -52,8 +52,8 @@ def facts(window: Any) -> str:
 
 def private(text: str) -> str:
     """A text without the name of the user's home folder."""
-    home = str(Path.home())
-    return text.replace(home, "~") if len(home) > 1 else text
+    folder = str(home())
+    return text.replace(folder, "~") if len(folder) > 1 else text
 
 
 def _versions(window: Any) -> Lines:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.export.table import EXPORTERS
 
+from ..folders import home
 from ..widgets.fields import ComboBox
 from ..words import engine_words
 from .form import FormDialog
@@ -67,7 +68,7 @@ def default_path(document: Any, format: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
     state, original = document.state, document.original
     kept = round(100 * state.macs / original.macs) if original and original.macs else 100
-    return str(Path.home() / f"{name}-{kept}-percent{EXPORTERS[format].suffix}")
+    return str(home() / f"{name}-{kept}-percent{EXPORTERS[format].suffix}")
 
 
 def ask(window: Any, format: str) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..folders import home
 from .form import FormDialog
 
 
@@ -18,7 +19,7 @@ class FolderDialog(FormDialog):
         """Ask in a window; the folder offered is called by the model and by what it will be."""
         super().__init__(window, title, sentence, action)
         name = re.sub(r"[^\w.-]+", "-", window.document.model_name or "model")  # a name that every system takes
-        self.path = self.add_path(self.tr("Folder"), str(Path.home() / f"{name} {what}"), pick="folder")
+        self.path = self.add_path(self.tr("Folder"), str(home() / f"{name} {what}"), pick="folder")
         self.problem = self._problem
 
     def _problem(self) -> str:

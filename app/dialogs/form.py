@@ -80,6 +80,7 @@ class FormDialog(QDialog):
         form: Rows to add to.
         problem: Given nothing what is missing, in words; "" when it can be accepted.
         act: What the button does; the dialog closes after it.
+        written: Given nothing the paths that will be written: where something lies there, the user is asked.
     """
 
     def __init__(self, parent: QWidget, title: str, sentence: str, verb: str) -> None:
@@ -90,6 +91,8 @@ class FormDialog(QDialog):
         self.problem: Callable[[], str] = lambda: ""
         self.act: Callable[[], None] = lambda: None
         self._paths: list[QLineEdit] = []
+        self.written: Callable[[], list[Path]] = list
+        self._replaced: set[Path] = set()
         self.form = QFormLayout()
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
@@ -168,10 +171,20 @@ class FormDialog(QDialog):
         return min(needed, self.screen().availableGeometry().height() - TITLE)
 
     def accept(self) -> None:
-        """Act and close."""
-        if not self.problem():
-            super().accept()
-            self.act()
+        """Act and close; a file that would be replaced is asked about first."""
+        if self.problem():
+            return
+        taken = next((path for path in self.written() if _taken(path) and path not in self._replaced), None)
+        if taken is not None:
+            from .replace import Replace
+
+            def replace() -> None:
+                self._replaced.add(taken)
+                self.accept()
+
+            return Replace(self, taken, replace).open()
+        super().accept()
+        self.act()
 
     def add_row(self, title: str, field: QWidget) -> None:
         """A row whose title stands level with the field's text."""
@@ -222,6 +235,8 @@ class FormDialog(QDialog):
         browse = button(self.tr("Browse..."), tip=self.tr("Look for it on disk"))
         browse.clicked.connect(lambda: self._browse(line, _now(pick), _now(filters)))
         self._paths.append(line)
+        if pick == "save":
+            self.written = lambda: [Path(line.text().strip()).expanduser()]
         holder = QWidget()
         row = QHBoxLayout(holder)
         row.setContentsMargins(0, 0, 0, 0)
@@ -236,6 +251,7 @@ class FormDialog(QDialog):
         dialog.setFileMode(modes.get(pick, QFileDialog.FileMode.ExistingFile))
         if pick == "save":
             dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+            dialog.fileSelected.connect(lambda path: self._replaced.add(Path(path)))  # Qt has asked
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda path: self.picked(line, path))
         dialog.open()
@@ -251,6 +267,11 @@ class FormDialog(QDialog):
             return line.text()
         others = (Path(other.text()).expanduser().parent for other in self._paths if other.text())
         return str(next((folder for folder in others if folder.is_dir()), settings.value("folder", "")))
+
+
+def _taken(path: Path) -> bool:
+    """Whether something would be lost by writing there."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _now(given: str | Callable[[], str]) -> str:

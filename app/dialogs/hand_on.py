@@ -1,11 +1,11 @@
 """Write what is handed on of the present state: recipe, script, report, bundle."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
+from ..folders import home
 from ..widgets.choices import CheckBox
 from ..words import QT_TRANSLATE_NOOP
 from .export import place_problem
@@ -82,7 +82,7 @@ class HandOn(FormDialog):
 def default_path(document: Any, ending: str) -> str:
     """A name in the home folder that says model and state: resnet-s2.report.html."""
     name = re.sub(r"[^a-z0-9]+", "-", document.model_name.casefold()).strip("-") or "model"
-    return str(Path.home() / f"{name}-{document.contents.present}.{ending}")
+    return str(home() / f"{name}-{document.contents.present}.{ending}")
 
 
 def ask(window: Any, kind: str) -> None:

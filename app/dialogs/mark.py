@@ -35,13 +35,11 @@ class MarkDialog(FormDialog):
         told: What it would do, in words.
     """
 
-    def __init__(
-        self, window: Any, which: Which = Which.LOWEST_EACH, then: str = MARK, names: str = "", of: Any = None
-    ) -> None:
-        """Ask in a window, beginning with a rule; `of` is the document, the window's own where it is not said."""
+    def __init__(self, window: Any, which: Which = Which.LOWEST_EACH, then: str = MARK, names: str = "") -> None:
+        """Ask in a window, beginning with a rule."""
         sentence = window.tr("Names of layers, a kind and a rule say what is meant. Nothing changes before you press.")
         super().__init__(window, window.tr("Mark by a rule"), sentence, window.tr("Mark"))
-        self._document = window.document if of is None else of
+        self._document = window.document
         self.names = self.add_line(self.tr("Layers"), names, self.tr("all, or layer3.*.conv1, or /conv[12]$/"))
         self._add_kinds()
         self._add_rules(which)

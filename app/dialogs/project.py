@@ -1,9 +1,12 @@
 """Projects and bundles: choose one to open, or a folder to save every state and the recipe into."""
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFileDialog
+
+from secateur.engine.session.project_files import in_the_way
 
 from .folder import FolderDialog
 
@@ -21,6 +24,7 @@ class SaveProject(FolderDialog):
         )
         super().__init__(window, self.tr("Save project"), sentence, self.tr("Save"), self.tr("project"))
         self.act = lambda: window.document.save(self.path.text())
+        self.written = lambda: in_the_way(Path(self.path.text()).expanduser())
         self.check()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..drawing import FORMATS, Drawing
+from ..folders import home
 from ..widgets.fields import ComboBox
 from .form import FormDialog
 
@@ -43,6 +44,7 @@ class SavePlot(FormDialog):
         self.format.currentIndexChanged.connect(self._renamed)
         self.problem = self._problem
         self.act = self._save
+        self.written = lambda: [self.file()]
         self.check()
 
     def file(self) -> Path:
@@ -57,7 +59,7 @@ class SavePlot(FormDialog):
         model = re.sub(r"[^a-z0-9]+", "-", self._window.document.model_name.casefold()).strip("-")
         drawing = self._drawings[self.plot.currentIndex()]
         name = "-".join(part for part in (model, drawing.name) if part)
-        return str(Path.home() / (name + FORMATS[self.format.currentData()]))
+        return str(home() / (name + FORMATS[self.format.currentData()]))
 
     def _renamed(self) -> None:
         """Another plot or format: the name follows, the folder stays."""

@@ -209,4 +209,5 @@ class Supervisor:
         assert self.folder is not None
         self.client.start(self.folder)
         if self.opened:
-            self.flying[self.client.call("restore")] = -1  # what waits goes on after it
+            told = ("", (), True)  # where it is; nothing moved; this window opened its code already
+            self.flying[self.client.call("restore", *told)] = -1  # what waits goes on after it

@@ -97,7 +97,7 @@ class Recipe(QWidget):
     def _run(self, name: str) -> None:
         from ..commands.table import command_named
 
-        self.window().commands.run(command_named(name))  # type: ignore[attr-defined]
+        self.document.requested.emit(lambda window: window.commands.run(command_named(name)))
 
     @Slot()
     def _copy(self) -> None:

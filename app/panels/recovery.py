@@ -71,7 +71,7 @@ class Recovery(QWidget):
         title = self.tr("Curves of the recovery")
         self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
         self._lay_out()
-        self.curves.offer(self._drawing)
+        self.curves.offer(self._drawing, self.document)
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
         for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
@@ -225,7 +225,7 @@ class Recovery(QWidget):
 
     @Slot()
     def _ask_more(self) -> None:
-        RecoveryDialog(self.window(), self.settings, self._use).open()
+        self.document.requested.emit(lambda window: RecoveryDialog(window, self.settings, self._use).open())
 
     def _use(self, settings: RecoverySettings) -> None:
         self.settings = settings

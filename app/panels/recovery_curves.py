@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from secateur.engine.tasks.protocol import Metric
 
-from ..document import CurvePoint
+from ..document import CurvePoint, Document
 from ..drawing import Drawing, offer
 from ..theme import theme, tokens
 from ..widgets.labels import ElidedLabel
@@ -58,10 +58,10 @@ class Curves(QWidget):
         self._recolour()
         theme().changed.connect(self._recolour)
 
-    def offer(self, drawing: Drawing) -> None:
+    def offer(self, drawing: Drawing, document: Document) -> None:
         """Offer both in the context menu of each."""
         for plot in (self._loss_plot, self._metric_plot):
-            offer(plot, drawing)
+            offer(plot, drawing, document)
 
     def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None) -> None:
         """Show these points; metrics that are fractions are drawn in per cent."""

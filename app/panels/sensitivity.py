@@ -61,7 +61,7 @@ class SensitivityPanel(QWidget):
             "sensitivity", self.tr("Sensitivity"), "sensitivity", self._some, lambda: self.plot, self._table
         )
         self._lay_out()
-        offer(self.plot, self._drawing)
+        offer(self.plot, self._drawing, self.document)
         self._empty.stepped.connect(document.studies.sensitivity)
         self.start.clicked.connect(document.studies.sensitivity)
         self.cancel.clicked.connect(self._cancel)

@@ -51,7 +51,7 @@ class TradeOff(QWidget):
         title = self.tr("Trade-off")
         self._drawing = Drawing("trade-off", title, "tradeoff", self._some, lambda: self.plot, self._table)
         self._lay_out()
-        offer(self.plot, self._drawing)
+        offer(self.plot, self._drawing, self.document)
         self.cost.currentIndexChanged.connect(self.refresh)
         self.plot.opened.connect(document.go_to)
         self.plot.asked_about.connect(self.show_baseline)
@@ -143,7 +143,7 @@ class TradeOff(QWidget):
         if asked is BaselineKind.STOCK and not self.document.beside.family_known:
             from ..dialogs.baselines import ask
 
-            ask(self.window(), asked)
+            self.document.requested.emit(lambda window: ask(window, asked))
         else:
             self.document.beside.start((BaselineSpec(asked),))
 

@@ -15,6 +15,7 @@ from ..inputs import Inputs
 from ..jobs import CancelToken, Job
 from ..planning.protocol import Goal
 from ..recovery.protocol import RecoverySettings
+from ..sources.consent import NO_CONSENT, Consent
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Mask
 from ..surgery.protocol import Edits
@@ -129,6 +130,7 @@ class Standing:
         parameters: Of the state.
         macs: Of the state, one sample.
         device: Where to train and judge.
+        consent: What of foreign code a stock model may run.
         resumed: Where a training of a model with these settings keeps what it takes to go on after a kill.
     """
 
@@ -145,6 +147,7 @@ class Standing:
     parameters: int
     macs: int
     device: str = CPU
+    consent: Consent = NO_CONSENT
     resumed: "Callable[[Any, RecoverySettings], Checkpoint | None]" = lambda model, settings: None
 
     def recovery(self, asked: BaselineSpec) -> RecoverySettings:

@@ -99,11 +99,13 @@ def _spec(standing: Standing, source: str, weights: str) -> ModelSpec:
     """A stock model to open; of the same library, with the arguments that the original was opened with."""
     library, own = source.partition(":")[0], standing.spec.source.partition(":")[0]
     arguments = standing.spec.arguments if library == own and not library.endswith(".py") else {}
-    return ModelSpec(source, weights, standing.spec.input_shape, dict(arguments), outputs=standing.spec.outputs)
+    original = standing.spec
+    spec = ModelSpec(source, weights, original.input_shape, dict(arguments), outputs=original.outputs)
+    return replace(spec, download=original.download)
 
 
 def _opened(spec: ModelSpec, standing: Standing, token: CancelToken) -> Candidate:
-    opened = open_model(spec, token)
+    opened = open_model(spec, token, standing.consent)
     left = costs(analyse(opened.model, standing.inputs, opened.name, token, spec.outputs))
     return Candidate(opened, left.parameters, left.macs)
 

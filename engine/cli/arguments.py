@@ -1,8 +1,9 @@
 """The arguments of the commands."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..baselines.protocol import BaselineKind
 from ..planning.protocol import Cost
@@ -20,6 +21,7 @@ from .options import (
     about_scores,
     about_target,
     about_trust,
+    about_writing,
 )
 from .values import natural, share, share_or_bytes, share_or_latency, shares
 
@@ -56,6 +58,12 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     top = Parser(prog="secateur", description="Structured pruning: smaller dense models, verified.")
+    commands(top)
+    return top
+
+
+def commands(top: Parser) -> Any:
+    """Add all commands to a parser; returns the action that has their parsers, by name, as its `choices`."""
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _inspect(commands.add_parser("inspect", help="what can be removed from a model, and what cannot"))
     _prune(commands.add_parser("prune", help="make a model smaller: score, plan, cut, verify, recover, export"))
@@ -69,7 +77,24 @@ def parser() -> argparse.ArgumentParser:
     _script(commands.add_parser("script", help="what a recipe recorded as a Python script"))
     _report(commands.add_parser("report", help="what was done and what came out as one HTML file"))
     _bundle(commands.add_parser("bundle", help="hand a project on as one small file, or look into such a file"))
-    return top
+    return commands
+
+
+class _Absent(list[object]):
+    """Stands for an argument until it is given."""
+
+
+def given(argv: Sequence[str], arguments: argparse.Namespace) -> frozenset[str]:
+    """Names of the arguments that were given, also those with the value that they have by default.
+
+    Args:
+        argv: A command, and what follows it.
+        arguments: What it was parsed to.
+    """
+    command, *rest = argv
+    marked = argparse.Namespace(**{name: _Absent() for name in vars(arguments)})
+    commands(Parser()).choices[command].parse_args(rest, marked)
+    return frozenset(name for name, value in vars(marked).items() if not isinstance(value, _Absent) or value)
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:
@@ -109,6 +134,7 @@ def _prune(command: argparse.ArgumentParser) -> None:
     about_recovery(command)
     add("--export", metavar="PATH", help="write the result: an .onnx file, a .pt2 program, or a folder for PyTorch")
     add("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    about_writing(command)
     about_model(command)
     about_run(command)
 
@@ -146,6 +172,7 @@ def _sweep(command: argparse.ArgumentParser) -> None:
     about_choice(command)
     about_recovery(command)
     add("--save", metavar="FOLDER", help="keep all states as a project, also when stopped: sweep FOLDER goes on")
+    about_writing(command)
     about_model(command)
     about_run(command)
 
@@ -156,6 +183,7 @@ def _measure(command: argparse.ArgumentParser) -> None:
     where = command.add_mutually_exclusive_group()
     where.add_argument("--bench", metavar="FOLDER", help="write what another machine needs to measure, instead")
     where.add_argument("--results", metavar="FILE", type=Path, help="take the results of another machine, instead")
+    about_writing(command)
     about_trust(command)
     about_run(command)
 
@@ -185,6 +213,7 @@ def _script(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what it leads to (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="write it here, with paths relative to it (default: print it)")
+    about_writing(command)
     about_output(command)
 
 
@@ -193,6 +222,7 @@ def _report(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what it is about (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="where to write it (default: report.html)")
+    about_writing(command)
     about_output(command)
 
 
@@ -201,6 +231,7 @@ def _bundle(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--state", metavar="s2", help="what is handed on (default: the state that the project was saved at)")
     add("--out", metavar="FILE", type=Path, help="the .zip to write")
+    about_writing(command)
     add("--with-weights", action="store_true", help="the weights of all states too; data is never in it")
     about_trust(command)
     about_output(command)
@@ -214,5 +245,8 @@ def _run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mode", choices=[*map(str, Mode)], help=modes)
     command.add_argument("--model", metavar="MODEL", help="another version of the model: " + MODEL)
     command.add_argument("--save", metavar="FOLDER", help="keep all states and the recipe as a project")
+    words = "write what it exports here, under its own names (default: where it says, inside of its folder)"
+    command.add_argument("--out", metavar="FOLDER", type=Path, help=words)
+    about_writing(command)
     about_model(command)
     about_run(command)

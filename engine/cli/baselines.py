@@ -8,7 +8,9 @@ from typing import Any
 
 from ..baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from ..errors import SecateurError
+from ..export.destination import check_writable
 from ..session.comparing import Comparison
+from ..session.history import is_project
 from ..session.paths import absolute_to, change_source
 from ..session.plain import to_plain
 from ..session.recipe import RECIPE, write_recipe
@@ -28,6 +30,8 @@ def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Make and measure baselines; what is finished stays in the project also when the rest is stopped."""
     use_threads(arguments.threads)
     folder = Path(arguments.project).absolute()
+    if is_project(str(folder)):
+        check_writable(folder)
     with closing(Session(folder)) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)

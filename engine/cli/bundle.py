@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import SecateurError
 from ..export.destination import check_destination
+from ..session.history import is_project
 from ..session.session import Session
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, write_bundle
 from ..sharing.handed import Handed, handed
@@ -23,10 +24,12 @@ def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     path = arguments.project.absolute()
     if is_bundle(path) and not arguments.out:
         return _shown(read_bundle(path))
+    if not arguments.out and not is_project(str(path)):
+        handed(path)  # says that it is neither
     if not arguments.out:
         raise SecateurError("cli.no_out", "Say where to write the bundle: --out FILE.zip")
     out = arguments.out.absolute()
-    check_destination(out, 0)
+    check_destination(out, 0, overwrite=arguments.overwrite)
     found = handed(path, arguments.state or "")
     if arguments.with_weights and found.weights is None:
         raise SecateurError("cli.no_weights", "A bundle is handed on without weights. Make it from the project.")
@@ -42,7 +45,8 @@ def _structures(path: Path, arguments: argparse.Namespace, reporter: Reporter) -
         known = read_bundle(path).analysis
         return b"" if known is None else analysis_to_json(known)
     with closing(Session()) as session:
-        spec = ModelSpec(str(path), trust_pickle=arguments.trust_pickle, trust_code=arguments.trust_code)
+        trust = {name: getattr(arguments, name) for name in ("trust_pickle", "trust_code", "download")}
+        spec = ModelSpec(str(path), **trust)
         return analysis_to_json(reporter.finish(session.open(spec, evaluate=False)).analysis)
 
 

@@ -23,12 +23,12 @@ def demo(folder: Path, asked: Asked | None = None) -> int:
     asked, reporter = asked or Asked(), Reporter()
     folder.mkdir(parents=True, exist_ok=True)
     onnx = str(folder / "resnet-pruned.onnx")
-    check_export(onnx)
+    check_export(onnx, overwrite=True)
     reporter.note("There is no display, so the demonstration runs without the window: pruning the bundled ResNet.")
     with standard_output_kept(), closing(Session()) as session:
         opened = reporter.finish(session.open(ModelSpec("bundled:resnet")))
         done = pruned(session, opened, asked, reporter)
-        exported = write_export(session, done.result, onnx, reporter)
+        exported = write_export(session, done.result, onnx, reporter, overwrite=True)
         assert exported is not None
         target = TargetSpec(batch=BATCH)
         timings = reporter.finish(session.measure((opened.state.id, done.result.id), target))

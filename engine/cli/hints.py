@@ -18,6 +18,9 @@ HINTS = {
     "task.table.purpose": "--label NAME, --purpose",
     "task.table.pairs": "--purpose similarity, --features NAME",
     "source.code": "--trust-code",
+    "source.download": "--download",
+    "export.exists": "--overwrite",
+    "path.outside": "--out",
 }
 """Code of a sentence -> the arguments that do what it asks for."""
 

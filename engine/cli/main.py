@@ -7,12 +7,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from ..errors import SecateurError
+from ..errors import DataError, OpenError, SecateurError
+from ..file_limits import unusable
 from ..lacking import lack_of_memory
 from ..session.plain import to_json
-from .arguments import WrongUsage, parser
+from .arguments import WrongUsage, given, parser
 from .hints import with_hint
-from .output import Outcome, Reporter, standard_output_kept
+from .output import Outcome, Reporter, check_names, one_line, printable, standard_output_kept
 
 COMMANDS = {
     "inspect": "inspect_model",
@@ -33,13 +34,26 @@ TRACEBACK = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 only when what was asked was done, 1 when not, 2 for wrong usage, 130 after Ctrl-C."""
+    """Run a command.
+
+    Returns:
+        0 only when what was asked was done, 1 when not, 2 where the arguments or the files that they name cannot be
+        used, 130 after Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        check_names(argv)
         arguments = parser().parse_args(argv)
+        arguments.given = given(argv, arguments)
     except SystemExit as stop:
-        if isinstance(stop, WrongUsage) and "--json" in (sys.argv if argv is None else argv):
+        if isinstance(stop, WrongUsage) and "--json" in argv:
             _print_error(SecateurError("cli.usage", "{message}", message=stop.message))
         return stop.code if isinstance(stop.code, int) else USAGE
+    except SecateurError as error:
+        sys.stderr.write(f"{one_line(str(error))}\n")
+        if "--json" in argv:
+            _print_error(error)
+        return USAGE
     reporter = Reporter(quiet=arguments.json)
     try:
         with standard_output_kept():
@@ -51,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SecateurError as error:
         return _failed(lack_of_memory(error) or error, arguments)
     except (Exception, SystemExit) as error:  # A model's forward may exit, too.
-        return _failed(lack_of_memory(error) or _unexpected(error), arguments)
+        return _failed(lack_of_memory(error) or unusable(error) or _unexpected(error), arguments)
     return _printed(outcome, arguments)
 
 
@@ -61,25 +75,25 @@ def _command(name: str) -> Callable[[argparse.Namespace, Reporter], Outcome]:
 
 
 def _printed(outcome: Outcome, arguments: argparse.Namespace) -> int:
-    text = to_json(outcome.content).decode() if arguments.json else outcome.text
+    text = to_json(outcome.content).decode() if arguments.json else printable(outcome.text)
     sys.stdout.write(text.rstrip("\n") + "\n")
     sys.stdout.flush()
     if outcome.shortfall:
-        sys.stderr.write(outcome.shortfall + "\n")
+        sys.stderr.write(printable(outcome.shortfall) + "\n")
     return FAILED if outcome.shortfall else DONE
 
 
 def _failed(error: SecateurError, arguments: argparse.Namespace) -> int:
-    sys.stderr.write(f"{with_hint(error.message)}\n")
+    sys.stderr.write(f"{one_line(with_hint(error.message))}\n")
     if error.details and (arguments.verbose or not TRACEBACK.search(error.details)):
-        sys.stderr.write("".join(f"  {line}\n" for line in error.details.splitlines()))
+        sys.stderr.write("".join(f"  {one_line(line)}\n" for line in error.details.splitlines()))
     if arguments.json:
         _print_error(error)
-    return FAILED
+    return USAGE if isinstance(error, OpenError | DataError) else FAILED
 
 
 def _print_error(error: SecateurError) -> None:
-    content = {"code": error.message.code, "message": with_hint(error.message), "details": error.details}
+    content = {"code": error.message.code, "message": one_line(with_hint(error.message)), "details": error.details}
     sys.stdout.write(to_json({"error": content}).decode() + "\n")
 
 

@@ -6,11 +6,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ..export.destination import check_writable, require_free
 from ..session.benching import take_results
-from ..session.history import History
+from ..session.history import History, is_project
+from ..session.locks import ENGINE, FolderLock
 from ..session.plain import to_plain
 from ..session.session import Session
 from ..session.states import State
+from ..targets.elsewhere import not_a_bench
 from ..targets.protocol import Latency, Timing
 from .output import Outcome, Reporter
 from .report import columns
@@ -21,13 +24,15 @@ from .timing import measured_target, speed, where
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
+    folder = Path(arguments.project).absolute()
+    if is_project(str(folder)):
+        check_writable(folder)
     if arguments.results:
-        history = History(Path(arguments.project).absolute())
-        history.read()
-        states = take_results(history, arguments.results)
-        return _outcome(states)
+        return _outcome(_taken(folder, arguments.results, reporter))
     target = measured_target(arguments)
-    with closing(Session(Path(arguments.project).absolute())) as session:
+    for taken in not_a_bench(Path(arguments.bench)) if arguments.bench else ():
+        require_free(taken, arguments.overwrite)
+    with closing(Session(folder)) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)
         reporter.finish(session.open(spec, evaluate=False))
@@ -36,6 +41,18 @@ def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
             return _written(*reporter.finish(session.write_bench(ids, arguments.bench, target)))
         reporter.finish(session.measure(ids, target))
         return _outcome([session.history.state(one) for one in ids])
+
+
+def _taken(folder: Path, results: Path, reporter: Reporter) -> tuple[State, ...]:
+    """The states of a project with what another machine measured of them."""
+    lock = FolderLock(folder, ENGINE)
+    reporter.finish(lock.wait())
+    try:
+        history = History(folder)
+        history.read()
+        return take_results(history, results)
+    finally:
+        lock.release()
 
 
 def _written(folder: str, command: str) -> Outcome:

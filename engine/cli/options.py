@@ -11,7 +11,7 @@ from ..targets.protocol import TargetSpec
 from ..targets.table import TARGETS
 from ..tasks.open import FORMS
 from ..tasks.purposes.table import PURPOSES
-from .values import kind_multiple, moved, natural, numbers, positive, shape, share_or_count
+from .values import kind_multiple, moved, natural, numbers, positive, shape, share_or_count, threads
 
 
 def about_place(command: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def about_target(command: argparse.ArgumentParser) -> None:
     """The machine and runtime that latency is planned for."""
     add = command.add_argument_group("the target, where latency counts").add_argument
     _about_runtime(add)
-    add("--runtime-threads", type=positive, default=1, metavar="N", help="its threads (default: 1)")
+    add("--runtime-threads", type=threads, default=1, metavar="N", help="its threads (default: 1)")
     add("--runtime-batch", type=positive, default=1, metavar="N", help="its batch size (default: 1)")
 
 
@@ -185,7 +185,12 @@ def about_trust(command: argparse.ArgumentParser) -> None:
     """What files from elsewhere may do, and where they lie now."""
     add = command.add_argument
     add("--trust-pickle", action="store_true", help="allow a checkpoint to run code while it is loaded")
-    add("--trust-code", action="store_true", help="run the Python files that an export or project from elsewhere names")
+    add(
+        "--trust-code",
+        action="store_true",
+        help="run the Python files that a recipe, project or export from elsewhere names",
+    )
+    add("--download", action="store_true", help="allow what builds the model to fetch weights from the network")
     words = "a file that a project needs and that lies elsewhere now; what lay beside it is found with it"
     add("--moved", type=moved, action="append", metavar="OLD=NEW", help=words)
 
@@ -212,9 +217,14 @@ def about_data(command: argparse.ArgumentParser) -> None:
 def about_run(command: argparse.ArgumentParser) -> None:
     """What the command computes with, and how it answers."""
     add = command.add_argument
-    add("--threads", type=positive, help="threads to compute with")
+    add("--threads", type=threads, help="threads to compute with")
     add("--device", metavar="NAME", help="where to train and judge: cuda, cuda:1, mps (default: cpu, or as recorded)")
     about_output(command)
+
+
+def about_writing(command: argparse.ArgumentParser) -> None:
+    """What becomes of a file that is there already."""
+    command.add_argument("--overwrite", action="store_true", help="replace files that are there already")
 
 
 def about_output(command: argparse.ArgumentParser) -> None:

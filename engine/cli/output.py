@@ -6,15 +6,21 @@ the level of file descriptors, so that standard output holds the result and noth
 
 import contextlib
 import os
+import re
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeVar
 
+from ..errors import OpenError
 from ..jobs import Job, Progress, finish
 
 Result = TypeVar("Result")
+UNWRITABLE = re.compile("[\ud800-\udfff]")
+"""What stands for bytes that are no UTF-8 in the name of a file."""
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that move a terminal's cursor, change its colours or its title, or turn the direction of writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Reporter:
         """Say a sentence that stays."""
         self.clear()
         if not self.quiet:
-            self.stream.write(text + "\n")
+            self.stream.write(printable(text) + "\n")
 
     def clear(self) -> None:
         """Remove the line that is rewritten."""
@@ -71,12 +77,12 @@ class Reporter:
             return
         if self.stream.isatty():
             self._rewrite(progress)
-        elif (text := str(progress.message)) != self._text:
+        elif (text := one_line(str(progress.message))) != self._text:
             self.stream.write(text + "\n")
             self._text = text
 
     def _rewrite(self, progress: Progress) -> None:
-        now, text = time.monotonic(), str(progress.message)
+        now, text = time.monotonic(), one_line(str(progress.message))
         if text == self._text and now - self._last < 0.1:
             return
         self._last, self._text = now, text
@@ -84,6 +90,29 @@ class Reporter:
         width = os.get_terminal_size(self.stream.fileno()).columns if self.stream.isatty() else 80
         self.stream.write(f"\r\x1b[K{(text + share)[: width - 1]}")
         self.stream.flush()
+
+
+def printable(text: str) -> str:
+    """A text of which a terminal does nothing but show it: names of files and tensors come from anyone."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    """The same for a sentence, which is one line."""
+    return printable(text.replace("\n", "\\n").replace("\t", " "))
+
+
+def check_names(arguments: Sequence[str]) -> None:
+    """Raise OpenError where an argument or the working folder is no UTF-8: projects and recipes could not name it."""
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        template = "The working folder is not there any more. Change to another one."
+        raise OpenError("cli.no_folder", template, repr(error)) from error
+    for text in (*arguments, here):
+        if UNWRITABLE.search(text):
+            template = "The name {name} is no UTF-8. Rename the file or the folder."
+            raise OpenError("cli.name", template, name=text)
 
 
 @contextlib.contextmanager

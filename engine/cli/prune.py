@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
-from ..export.destination import check_destination
+from ..export.destination import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve, touching
@@ -19,11 +19,12 @@ from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit, Reached
 from ..recovery.expectations import expectation
 from ..recovery.protocol import Repair
-from ..session.courses import Course, begun_at
+from ..session.courses import Course
 from ..session.history import is_project
-from ..session.losses import Found, Tolerance, brief_epochs, search_begun_at
+from ..session.losses import Found, Tolerance, brief_epochs
 from ..session.plain import to_plain
 from ..session.points import user_cache
+from ..session.project_files import in_the_way
 from ..session.session import Session
 from ..session.states import Exported, OpenedModel, State, StateKind
 from ..session.timed import Latency, latency_in, table_for
@@ -45,6 +46,7 @@ from .report import (
     verified,
     wrote,
 )
+from .request import options_of, own_files, request_of, resumed, start_of
 from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
@@ -89,46 +91,60 @@ class Pruned:
 
 def prune(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Prune as the arguments say."""
+    arguments = resumed(arguments)
     asked = asked_of(arguments, limits_of(arguments))
+    files, overwrite = (), arguments.overwrite
     if arguments.export:
-        check_export(arguments.export)
+        files = (str(Path(arguments.export).expanduser().absolute()),)
+        overwrite = overwrite or files[0] in own_files(arguments.model, arguments.command, options_of(arguments))
+        check_export(arguments.export, overwrite)
     if arguments.save:
-        check_save(arguments.save, arguments.model)
+        check_save(arguments.save, arguments.model, arguments.overwrite)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
+        reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         require_data(opened, arguments)
         touching(opened.analysis, asked.locks)  # a lock on nothing is refused before the work
-        asked = at_liked_multiple(session, asked, arguments.multiple, reporter)
+        asked, start = at_liked_multiple(session, asked, arguments.multiple, reporter), start_of(session, arguments)
         with saved_if_stopped(session, arguments.save, reporter):
-            done = pruned(session, opened, asked, reporter, arguments.save)
-            exported = write_export(session, done.result, arguments.export, reporter)
+            request = request_of(arguments, start, files)
+            session.history.ask(request)
+            done = pruned(session, opened, asked, reporter, arguments.save, start)
+            exported = write_export(session, done.result, arguments.export, reporter, overwrite)
+            session.history.ask(replace(request, result=done.result.id))
         project = saved(session, arguments.save, done.result.id, reporter)
         result = session.history.state(done.result.id)
     return _outcome(done, result, asked, exported, project)
 
 
 def pruned(
-    session: Session, opened: OpenedModel, asked: Asked, reporter: Reporter, folder: str | None = None
+    session: Session,
+    opened: OpenedModel,
+    asked: Asked,
+    reporter: Reporter,
+    folder: str | None = None,
+    start: State | None = None,
 ) -> Pruned:
-    """Score, plan, cut, recover and evaluate from the present state of a session; each state gets into the folder."""
-    start, notes = session.present, list[str]()
+    """Score, plan, cut, recover and evaluate from a state of a session, the present one by default.
+
+    Each state gets into the folder; one that was made before is not made again.
+    """
+    begun, notes = start or session.present, list[str]()
     for note in opened.notes:
         reporter.note(with_hint(note))
-    scores, criterion = scored(session, start, asked, opened.task is not None, reporter, notes)
+    scores, criterion = scored(session, begun, asked, opened.task is not None, reporter, notes)
     course = asked.course_on(opened.analysis, criterion, opened.task is not None)
     tolerance = _tolerance(asked, course) if asked.loss else None
-    begun = reporter.finish(_begun(session, course, tolerance))
     expected = None
-    if begun is not start:
+    if begun is not session.present:
         reporter.note(f"Going on with an earlier run from {begun.id}: what it made is not made again.")
     elif not asked.loss:
-        expected = _expected(session, start, course, scores, opened, reporter)
+        expected = _expected(session, begun, course, scores, opened, reporter)
     if expected is not None:
         reporter.note(str(expected))
-    rated = scores if begun is start else None
-    goal, found, made = _made(session, begun, course, tolerance, rated, partial(kept, session, folder, reporter))
+    goal, found, made = _made(session, begun, course, tolerance, scores, partial(kept, session, folder, reporter))
     if not made:
         words = asked_in_words(asked.goal)
         template = "The model meets this goal already ({asked}); there is nothing to remove."
@@ -164,13 +180,6 @@ def _tolerance(asked: Asked, course: Course) -> Tolerance:
     )
 
 
-def _begun(session: Session, course: Course, tolerance: Tolerance | None) -> Job[State]:
-    """Where to start: the present state, or where a run of the same that was stopped half-way did."""
-    if tolerance is None:
-        return begun_at(session, course, NeverCancelled())
-    return search_begun_at(session, course, tolerance, NeverCancelled())
-
-
 def _made(
     session: Session,
     start: State,
@@ -199,25 +208,40 @@ def at_liked_multiple(session: Session, asked: Asked, given: int | None, reporte
     return replace(asked, goal=replace(goal, multiple=multiple))
 
 
-def check_export(path: str) -> None:
-    """Refuse a destination that cannot be written before the work, not after it."""
-    check_destination(Path(path).expanduser().absolute(), 0, folder=not EXPORTERS[format_of(path)].suffix)
+def check_export(path: str, overwrite: bool) -> None:
+    """Refuse a destination that cannot be written, or is taken, before the work, not after it."""
+    place, folder = Path(path).expanduser().absolute(), not EXPORTERS[format_of(path)].suffix
+    check_destination(place, 0, folder, overwrite)
 
 
-def check_save(folder: str, model: str) -> None:
-    """Refuse a project folder that cannot be written, or is another project, before the work, not after it."""
+def check_save(folder: str, model: str, overwrite: bool = False) -> None:
+    """Refuse a project folder that cannot be written, or holds something else, before the work, not after it."""
     path = Path(folder).expanduser().absolute()
     if is_project(str(path)) and Path(model).expanduser().resolve() != path.resolve():
         template = "{folder} holds a project already. Name it in MODEL's place to go on with it, or save elsewhere."
         raise ExportError("cli.project_there", template, folder=folder)
+    for file in in_the_way(path):
+        require_free(file, overwrite)
     while not path.parent.exists():  # saving makes the folders above it too
         path = path.parent
     check_destination(path, 0, folder=True)
 
 
-def write_export(session: Session, state: State, path: str | None, reporter: Reporter) -> Exported | None:
-    """Export a state, when a path was given."""
-    return reporter.finish(session.export(state.id, format_of(path), path)) if path else None
+def write_export(
+    session: Session, state: State, path: str | None, reporter: Reporter, overwrite: bool = False
+) -> Exported | None:
+    """Export a state, when a path was given; what came to lie there during the work is not replaced either."""
+    if not path:
+        return None
+    check_export(path, overwrite)
+    return reporter.finish(session.export(state.id, format_of(path), path))
+
+
+def reserved(session: Session, folder: str | None, model: str, reporter: Reporter, overwrite: bool) -> None:
+    """Let no other process write to the project until this one is done; refuse one that may not be written to."""
+    if folder:
+        reporter.finish(session.hold(folder))
+        check_save(folder, model, overwrite)  # what another process made of it until now
 
 
 def require_data(opened: OpenedModel, arguments: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """`secateur run`: do again what a recipe recorded, on the same model or on its next version."""
 
 import argparse
+import hashlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -8,20 +9,21 @@ from pathlib import Path
 from ..session.matching import Mode
 from ..session.paths import absolute_to, change_model
 from ..session.points import user_cache
-from ..session.recipe import with_model
-from ..session.replay import Replay, replay
+from ..session.recipe import code_in, recipe_bytes, vouched, with_model
+from ..session.replay import Replay, beside, replay
+from ..session.request import Request
 from ..session.session import Session
 from ..session.states import StateKind
 from ..session.steps import Export, Open, OpenIntent, Recipe
-from ..sharing.bundle import is_bundle
 from ..sharing.recipes import recipe_at
-from ..sources.consent import require_consent
+from ..sources.consent import FULL_CONSENT, by_hand
 from ..sources.protocol import ModelSpec
 from .hints import with_hint
 from .output import Outcome, Reporter
-from .prune import check_export, check_save
+from .prune import check_export, check_save, reserved
 from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
-from .saving import saved
+from .request import begun, own_files
+from .saving import kept, saved, saved_if_stopped
 from .specs import task_spec
 from .threads import use_device, use_threads
 
@@ -29,28 +31,33 @@ from .threads import use_device, use_threads
 def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Run a recipe as the arguments say."""
     path, mode = arguments.recipe, Mode(arguments.mode) if arguments.mode else None
-    recipe = with_model(recipe_at(path.absolute()), lambda recorded: _model(recorded, arguments))
-    if is_bundle(path) and not arguments.model:
-        _consented(recipe, path, arguments.trust_code)
-    for step in recipe.steps:
-        if isinstance(step, Export) and mode is None:
-            check_export(step.intent.path)
+    recorded = recipe_at(path.absolute())
+    recipe = with_model(recorded, lambda model: _model(model, arguments))
+    task = task_spec(arguments)
+    consent = FULL_CONSENT if arguments.trust_code else vouched(recorded) | by_hand(arguments.model, task)
+    consent.require(code_in(recipe), path)
+    destination = replace(beside(path.absolute()), folder=arguments.out, overwrite=arguments.overwrite)
+    content = hashlib.sha256(recipe_bytes(recipe)).hexdigest()
+    exports = [step for step in recipe.steps if isinstance(step, Export) and mode is None]
+    files = tuple(str(destination.place(step)) for step in exports)
+    asked = Request("run", {"recipe": content, "mode": str(mode or "")}, "s0", files=files)
+    destination = replace(destination, own=own_files(arguments.save, asked.command, asked.options))
+    for step in exports:
+        check_export(str(destination.path(step)), overwrite=True)
+    there = arguments.save if begun(asked, arguments.save) else ""  # by the same run, which was stopped
     if arguments.save:
-        check_save(arguments.save, "")
+        check_save(arguments.save, there, arguments.overwrite)
     first = _first(recipe)
     use_threads(arguments.threads or first.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments, first.device)
-        done = reporter.finish(replay(recipe, session, arguments.trust_pickle, mode=mode))
+        reserved(session, arguments.save, there, reporter, arguments.overwrite)
+        with saved_if_stopped(session, arguments.save, reporter):
+            job = replay(recipe, session, arguments.trust_pickle, None, mode, consent, destination, there)
+            done = kept(session, arguments.save, reporter, job, asked)
+        session.history.ask(replace(asked, result=done.states[-1].id))
         project = saved(session, arguments.save, done.states[-1].id, reporter)
     return _outcome(done, path, project)
-
-
-def _consented(recipe: Recipe, path: Path, trusted: bool) -> None:
-    """A bundle comes from somebody else: the Python file that it names, beside it, runs with consent only."""
-    first = recipe.steps[0]
-    if isinstance(first, Open):
-        require_consent(first.intent.model, "", path, trusted)
 
 
 def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
@@ -61,6 +68,7 @@ def _model(recorded: ModelSpec, arguments: argparse.Namespace) -> ModelSpec:
         "task": task_spec(arguments),
         "outputs": tuple(arguments.output) if arguments.output else None,
         "trust_code": arguments.trust_code,
+        "download": arguments.download,
         "own_class": arguments.own_class or None,
         "ignore_unused": arguments.ignore_unused or None,
     }

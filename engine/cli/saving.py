@@ -5,19 +5,26 @@ from contextlib import contextmanager, suppress
 
 from ..errors import ExportError, SecateurError
 from ..jobs import Job, Progress, Result, followed, part_of
+from ..session.request import Request
 from ..session.session import Session
 from ..session.states import State
 from .output import Reporter
 
 
-def kept(session: Session, folder: str | None, reporter: Reporter, job: Job[Result]) -> Result:
+def kept(
+    session: Session, folder: str | None, reporter: Reporter, job: Job[Result], asked: Request | None = None
+) -> Result:
     """Run a job; each state that it makes is in the project from then on, so that a kill takes only the step at work.
 
-    A project that cannot be written now is written at the end, or not: that will be said there.
+    A project that cannot be written now is written at the end, or not: that will be said there. `asked` is kept in it
+    where a command opens its model in the job, and could not say before what it was asked for.
     """
+    before = {one.id: one for one in session.states()}
 
     def told(progress: Progress) -> Iterator[Progress]:
-        if folder and isinstance(progress.made, State):
+        if folder and isinstance(progress.made, State) and before.get(progress.made.id) != progress.made:
+            if asked is not None and (session.history.request != asked):
+                session.history.ask(asked)
             with suppress(SecateurError):
                 yield from part_of(Progress("Saving the project"), session.save(folder, progress.made.id), words=False)
         yield progress
@@ -32,7 +39,7 @@ def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -
         yield
     except BaseException as error:
         if folder and len(session.states()) > 1:
-            words = f"What was done until then is saved in {folder}: open it, or name it in MODEL's place, to go on."
+            words = f"What was done until then is saved in {folder}: open it, or run the same command again, to go on."
             try:
                 saved(session, folder, session.present.id, reporter)
             except SecateurError as second:  # what stopped the run is what is to be told

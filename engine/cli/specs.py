@@ -15,6 +15,7 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
         input_shape=arguments.input or (),
         trust_pickle=arguments.trust_pickle,
         trust_code=arguments.trust_code,
+        download=arguments.download,
         task=task_spec(arguments),
         outputs=tuple(arguments.output or ()),
         own_class=arguments.own_class,
@@ -26,6 +27,7 @@ def model_spec(arguments: argparse.Namespace) -> ModelSpec:
 def project_spec(arguments: argparse.Namespace) -> ModelSpec:
     """The project that the arguments name."""
     trust = {"trust_pickle": arguments.trust_pickle, "trust_code": arguments.trust_code}
+    trust["download"] = arguments.download
     return ModelSpec(arguments.project, moved=tuple(arguments.moved or ()), **trust)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from ..planning.goal import touching
@@ -13,8 +14,9 @@ from ..session.states import State
 from .asked import asked_of
 from .hints import with_hint
 from .output import Outcome, Reporter
-from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, scored
+from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
+from .request import continued, request_of, resumed
 from .saving import kept, saved, saved_if_stopped
 from .specs import model_spec
 from .threads import use_device, use_threads
@@ -22,12 +24,14 @@ from .threads import use_device, use_threads
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Sweep as the arguments say; what is finished is saved also when the rest is stopped."""
+    arguments = continued(resumed(arguments), reporter)
     asked = asked_of(arguments, (Limit(Cost(arguments.cost), 1.0),))
     if arguments.save:
-        check_save(arguments.save, arguments.model)
+        check_save(arguments.save, arguments.model, arguments.overwrite)
     use_threads(arguments.threads)
     with closing(Session(cache=user_cache())) as session:
         use_device(session, arguments)
+        reserved(session, arguments.save, arguments.model, reporter, arguments.overwrite)
         opened = reporter.finish(session.open(model_spec(arguments)))
         for note in opened.notes:
             reporter.note(with_hint(note))
@@ -39,8 +43,12 @@ def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
         with saved_if_stopped(session, arguments.save, reporter):
             scores, criterion = scored(session, start, asked, data, reporter, notes)
             course = asked.course_on(opened.analysis, criterion, data)
-            done = kept(session, arguments.save, reporter, session.sweep(start.id, course, arguments.budgets, scores))
-        saved(session, arguments.save, session.present.id, reporter)
+            session.history.ask(request := request_of(arguments, start))
+            job = session.sweep(start.id, course, tuple(arguments.budgets), scores)
+            done = kept(session, arguments.save, reporter, job)
+            last = done.states[-1] if done.states else start
+            session.history.ask(replace(request, result=last.id))
+        saved(session, arguments.save, last.id, reporter)
         states = {one.id: one for one in session.states()}
     note_no_recovery(asked, opened, notes)
     notes += [f"{one.id}: {words}" for one in states.values() for words in stops_of([one])]

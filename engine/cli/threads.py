@@ -2,16 +2,16 @@
 
 import argparse
 
-from ..devices import CPU, available
+from ..devices import CPU, available, check_threads
 from ..session.session import Session
 
 
 def use_threads(threads: int | None) -> None:
-    """Tell torch; None leaves its own choice."""
+    """Tell torch; None leaves its own choice. Raises SecateurError for more than any machine computes with."""
     if threads:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(check_threads(threads))
 
 
 def use_device(session: Session, arguments: argparse.Namespace, recorded: str = CPU) -> None:

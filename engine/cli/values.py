@@ -3,6 +3,8 @@
 import argparse
 import re
 
+from ..devices import check_threads
+from ..errors import SecateurError
 from ..structures.parts import Kind
 
 
@@ -98,6 +100,14 @@ def numbers(text: str) -> tuple[float, ...]:
 def positive(text: str) -> int:
     """A whole number from 1."""
     return _at_least(text, 1)
+
+
+def threads(text: str) -> int:
+    """A number of threads that a computation can be divided into."""
+    try:
+        return check_threads(positive(text))
+    except SecateurError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def natural(text: str) -> int:

@@ -16,7 +16,7 @@ def write_report(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Write the report."""
     out = (arguments.out or Path(NAME)).absolute()
     found = handed(arguments.project.absolute(), arguments.state or "")
-    check_destination(out, 0)
+    check_destination(out, 0, overwrite=arguments.overwrite)
     write(out, report_of(found.history, found.recipe, found.state, found.machine).encode())
     content = {"command": "report", "files": [str(out)], "state": found.state}
     return Outcome(content, f"wrote {out}, about {found.state}")

@@ -25,6 +25,7 @@ def main() -> None:
     compare = importlib.import_module(f"{own}.export.compare")
     stored = importlib.import_module(f"{own}.inputs")
     sys.modules["secateur"] = None  # type: ignore[assignment]  # importing it fails from here on
+    importlib.import_module(f"{own}.sources.import_path").take_source_only()
     detectors = importlib.import_module(f"{own}.detectors")
     model = detectors.with_maps(_model(job["folder"], job["code"]))
     reading = importlib.import_module(f"{own}.tracing.reading")

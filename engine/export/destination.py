@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ..errors import ExportError
+from ..session.files import SHORT
 
 
 @contextlib.contextmanager
@@ -43,21 +44,38 @@ def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_destination(path: Path, need: int, folder: bool = False) -> None:
+def require_free(path: Path, overwrite: bool) -> None:
+    """Raise ExportError where what is at a path would be replaced unasked; an empty folder is as good as none."""
+    if overwrite or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
+        return
+    raise ExportError(
+        "export.exists", "{path} is there already. Name another path, or allow it to be replaced.", path=str(path)
+    )
+
+
+def check_destination(path: Path, need: int, folder: bool = False, overwrite: bool = True) -> None:
     """Refuse early, with a sentence, a place that cannot take `need` bytes.
 
     Args:
         path: File, or folder, that is to be written.
         need: Bytes that it will take, about.
         folder: Whether a folder is to be written.
+        overwrite: What is there may be replaced.
     """
     with _sentences(path):
         _check_kinds(path, folder)
+        require_free(path, overwrite)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
         free = shutil.disk_usage(path.parent).free
     if free < need:
         raise _disk_full(path, need, free)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse early, with a sentence, a folder whose results are added to it and that may not be written to."""
+    with _sentences(folder / "results"), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _check_kinds(path: Path, folder: bool) -> None:
@@ -73,7 +91,7 @@ def _check_kinds(path: Path, folder: bool) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    return path.with_name(f".{path.stem[:SHORT]}.{uuid.uuid4().hex[:8]}{path.suffix[:SHORT]}")
 
 
 def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:

@@ -1,6 +1,5 @@
 """What the exporters of a single file share: written by a killable process, checked in a fresh one, put in place."""
 
-import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..recovery.single import in_single
 from ..session.states import Exported
+from ..temporary import temporary_folder
 from ..tracing.decoding import Decoding
 from .cases import cases, images_and_boxes, require_agreement
 from .destination import check_destination, staged_file
@@ -35,8 +35,8 @@ def export_file(request: ExportRequest, token: CancelToken, form: str, may_fix_b
     path = Path(request.path).expanduser().absolute()
     check_destination(path, 2 * bytes_of(request.model))
     yield Progress("Packing the model", 0, 4)
-    with tempfile.TemporaryDirectory(prefix="secateur-") as place, staged_file(path) as temporary:
-        folder = Path(place)
+    with temporary_folder() as place, staged_file(path) as temporary:
+        folder = place
         model = Decoding(request.model).eval() if request.step else request.model
         coarse = in_bfloat16(model) and form == "program"
         with nullcontext() if coarse else in_single(request.model):

@@ -18,11 +18,11 @@ from ..errors import ExportError
 from ..inputs import Inputs
 from ..jobs import NeverCancelled
 from ..session.paths import change_model, relative_to
-from ..sources.consent import seal
+from ..sources.consent import FULL_CONSENT, is_sealed, seal
 from ..sources.exported import SHAPES, WEIGHTS, ExportedFolder, read_shapes, recorded_source
 from ..sources.open import source_of
-from ..sources.protocol import ModelSpec
-from ..sources.python_file import PATTERN, parse
+from ..sources.protocol import PYTHON_FILE, ModelSpec
+from ..sources.python_file import parse
 from ..surgery.protocol import PLACES, Edits, merged
 from ..tensor_files import write_tensors
 
@@ -57,15 +57,23 @@ def input_shape(inputs: Inputs) -> tuple[int, ...]:
     return tuple(first.shape) if isinstance(first, Tensor) and first.is_floating_point() else ()
 
 
+def is_own(folder: Path) -> bool:
+    """Whether a parcel is one that this user packed here; what came along with a project may hold anything."""
+    if not (folder / SHAPES).is_file() or (folder / MODULE).exists():
+        return False
+    document = read_shapes(str(folder))
+    return is_sealed(str(document.get("seal", "")), seal(recorded_source(document, folder)))
+
+
 def unpack(folder: str | Path) -> nn.Module:
-    """The module of a parcel, in eval mode, weights loaded."""
+    """The module of a parcel that `pack` wrote here (see `is_own`), in eval mode, weights loaded."""
     folder = Path(folder)
     if (folder / MODULE).is_file():
         return torch.load(folder / MODULE, weights_only=False).eval()  # written by `pack` on this machine
     from ..surgery import runtime
 
     spec = recorded_source(read_shapes(str(folder)), folder)
-    factory = source_of(spec.source).open(spec, NeverCancelled()).factory
+    factory = source_of(spec.source).open(spec, NeverCancelled(), FULL_CONSENT).factory
     return runtime.load_pruned(factory, str(folder / SHAPES), str(folder / WEIGHTS)).eval()
 
 
@@ -131,12 +139,12 @@ def _constants(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
 def _portable(spec: ModelSpec) -> ModelSpec:
     """The source alone, its path absolute; the weights stand beside it."""
     source = spec.source
-    if PATTERN.fullmatch(source):
+    if PYTHON_FILE.fullmatch(source):
         file, name = parse(source)
         source = f"{os.path.normpath(file.absolute())}:{name}"
     elif Path(source).exists():
         source = os.path.normpath(Path(source).absolute())
-    return replace(spec, source=source, weights="", trust_pickle=False, task=None, trust_code=False)
+    return replace(spec.without_consent, source=source, weights="", task=None)
 
 
 def _pickle(path: Path, model: nn.Module) -> None:

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,14 @@ from ..errors import ExportError, Message
 from ..inputs import Inputs, named_arrays, write
 from ..jobs import CancelToken, Job, Progress
 from ..process import run_command
+from ..python_code import comment
 from ..session.states import Exported
 from ..sources.checkpoint import read_checkpoint
 from ..sources.exported import SHAPES
 from ..sources.matching import match, require_fit
 from ..sources.open import factory_code
 from ..sources.protocol import FactoryCode, ModelSpec
+from ..temporary import temporary_folder
 from .cases import cases, require_agreement
 from .destination import check_destination, staged_folder
 from .parcel import bytes_of, input_shape, pack, unpack
@@ -116,7 +117,7 @@ def _code(made: FactoryCode, inputs: Inputs) -> str:
         "import sys\n\nsys.path.insert(0, folder)\nfrom load_pruned import load_pruned\n\n"
         f"{made.lines}\n\n\n"
         'model = load_pruned(make_model, f"{folder}/shapes.json", f"{folder}/weights.safetensors")\n'
-        f"# {_usage(inputs)}\n"
+        f"# {comment(_usage(inputs))}\n"
     )
 
 
@@ -140,8 +141,8 @@ def _size(array: Any) -> str:
 
 def _check(folder: Path, code: str, request: ExportRequest, token: CancelToken) -> Job[float]:
     yield Progress("Loading the folder in a fresh process", 1, 2)
-    with tempfile.TemporaryDirectory(prefix="secateur-") as place:
-        file = Path(place) / "cases.npz"
+    with temporary_folder() as place:
+        file = place / "cases.npz"
         write(file, cases(request.model, request.inputs))
         job = {"folder": str(folder), "code": code, "cases": str(file)}
         command = [sys.executable, "-P", "-B", str(CHECK)]

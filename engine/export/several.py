@@ -1,6 +1,5 @@
 """Several models as ONNX files that are only measured: one process writes them all, and nothing compares them."""
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..jobs import CancelToken, Job, Progress
 from ..process import run_killable
 from ..sources.protocol import ModelSpec
 from ..surgery.protocol import Edits
+from ..temporary import temporary_folder
 from ..tracing.reading import as_tensors
 from .exporting import TRACED_BATCH
 from .parcel import input_shape, pack, unpack
@@ -34,7 +34,7 @@ def write_several(
     Raises:
         ExportError: One of them cannot be exported.
     """
-    with tempfile.TemporaryDirectory(prefix="secateur-") as place:
+    with temporary_folder() as place:
         parcels: list[str] = []
         for number, (model, edits) in enumerate(models):
             if in_two_stages(model):
@@ -43,13 +43,13 @@ def write_several(
                     "this detector. Limit another cost, and measure the result."
                 )
                 raise ExportError("export.no_table", template)
-            parcel = Path(place) / str(number)
+            parcel = place / str(number)
             parcel.mkdir()
             pack(parcel, model, edits, spec, input_shape(inputs))
             parcels.append(str(parcel))
-        write(Path(place) / "inputs.npz", at_batch(inputs, TRACED_BATCH))
+        write(place / "inputs.npz", at_batch(inputs, TRACED_BATCH))
         paths = [str(folder / f"{number}.onnx") for number in range(len(parcels))]
-        job = {"parcels": parcels, "inputs": str(Path(place) / "inputs.npz"), "paths": paths}
+        job = {"parcels": parcels, "inputs": str(place / "inputs.npz"), "paths": paths}
         what = Message("process.export", "The export")
         yield from run_killable(f"{__name__}:main", job, token, what, error=ExportError)
     return [Path(path) for path in paths]

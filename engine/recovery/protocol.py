@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..devices import check_threads
 from ..errors import SecateurError
 
 
@@ -63,6 +64,8 @@ class RecoverySettings:
 
 def require_possible(settings: RecoverySettings) -> None:
     """Raise SecateurError for settings that no training can have."""
+    if settings.threads:
+        check_threads(settings.threads)
     above = (settings.learning_rate, settings.temperature)
     others = (settings.epochs, settings.weight_decay, settings.features, settings.patience, settings.warm_up)
     shares = (settings.distillation, settings.warm_up)

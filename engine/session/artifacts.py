@@ -7,7 +7,7 @@ from typing import Any
 
 from ..detectors import in_two_stages
 from ..errors import SecateurError
-from ..export.parcel import input_shape, pack
+from ..export.parcel import input_shape, is_own, pack
 from ..export.protocol import ExportRequest
 from ..export.table import exporter_named
 from ..inputs import Inputs, at_size
@@ -91,7 +91,8 @@ class Artifacts:
 
     def _parcel(self, model: Any, state: State) -> Path:
         path = self.folder / f"{state.weights}-{self.code}"
-        if not path.exists():
+        if not is_own(path):
+            shutil.rmtree(path, ignore_errors=True)
             unfinished = path.with_suffix(".part")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()

@@ -14,7 +14,7 @@ from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
 from ..recovery.protocol import RecoverySettings
 from ..recovery.resume import Checkpoint, content_of
-from ..sources.consent import require_consent, seal
+from ..sources.consent import Consent, by_hand, code_of, require_consent, seal
 from ..sources.open import open_model
 from ..structures.analysis import from_identities, identities
 from ..surgery.cut import rebuild
@@ -96,8 +96,18 @@ def compare(
     return Comparison(now, beside, tuple(missed), said)
 
 
-def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken) -> Job[Baseline]:
-    """One baseline, made before or now; of one that is cancelled or fails only a training to go on with is kept."""
+def make(
+    session: "Session", state: str, asked: BaselineSpec, token: CancelToken, consent: Consent | None = None
+) -> Job[Baseline]:
+    """One baseline, made before or now; of one that is cancelled or fails only a training to go on with is kept.
+
+    Args:
+        session: Gets it.
+        state: What it stands beside.
+        asked: Which.
+        token: Cancels.
+        consent: What code a stock model may run; None where the user named it by hand.
+    """
     known = next((one for one in session.baselines(state) if one.asked == asked), None)
     if known is not None:
         return known
@@ -107,12 +117,14 @@ def make(session: "Session", state: str, asked: BaselineSpec, token: CancelToken
         trainings.append(session.checkpoint(content_of(model), settings))
         return trainings[-1]
 
-    standing = replace(session.standing(state), resumed=resumed)
+    allowed = by_hand(asked.source) if consent is None else consent
+    standing = replace(session.standing(state), resumed=resumed, consent=allowed)
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
     with placed(session.device, made.model):
         metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
     check(token)
+    session.trust(allowed)
     kept = session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
     for one in trainings:
         one.forget()
@@ -131,14 +143,16 @@ def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[Round, ...]:
     return tuple(rounds)
 
 
-def model_of(session: "Opened", one: Baseline, factory: Callable[[], nn.Module], trusted: bool) -> nn.Module:
-    """A baseline's module again, with its weights; a source's Python file runs only with consent."""
+def model_of(session: "Opened", one: Baseline, factory: Callable[[], nn.Module], consent: Consent) -> nn.Module:
+    """A baseline's module again, with its weights; a source's Python file runs only by its seal or with consent."""
     weights = session.store.get(one.weights)
     if one.source is None:
         removed, _ = from_identities(session.analysis, one.removed)
         return rebuild(factory, session.analysis, removed, one.edits, weights).eval()
-    require_consent(replace(one.source, task=None), one.seal, session.folder, trusted)
-    model: nn.Module = open_model(replace(one.source, weights="")).factory()
+    source = replace(one.source.without_consent, task=None)
+    if not all(map(consent.covers, code_of(source))):
+        consent = require_consent(source, one.seal, session.folder, trusted=False)
+    model: nn.Module = open_model(replace(source, weights=""), consent=consent).factory()
     model.load_state_dict(weights)
     return model.eval()
 

@@ -7,7 +7,6 @@ died, goes on where it stood when it is asked for once more. What was made befor
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,40 +136,6 @@ def prune(
     return tuple(session.history.state(one.id) for one in made)
 
 
-def begun_at(session: "Session", course: Course, token: CancelToken) -> Job[State]:
-    """Where a course starts on a session: the present state, or where a run of it started that was stopped half-way.
-
-    Such a run shows by its cuts: the last one was not recovered, or it was to be followed by another one. Where the
-    latency is limited that limit is corrected by what was measured, and tells no run from another: this one began with
-    the first such cut behind the last result.
-    """
-    path = session.history.path_to(session.present.id)
-    cuts = [one for one in path if one.kind is StateKind.CUT]
-    if (
-        course.recovery is None
-        or not cuts
-        or (cuts[-1] is not path[-1] and cuts[-1].plan == course.intent(course.goal))
-    ):
-        return path[-1]
-    table = yield from table_for(session, course.goal, token)
-    if table is not None:
-        path = path[max(n for n, one in enumerate(path) if n == 0 or one.former or one.reported) :]
-    starts: list[State] = []
-    for before, after in pairwise(path):
-        first, *_ = round_goals(session.analysis, course.goal, session.removed(before.id), course.rounds, table)
-        if _untimed(after.plan) == _untimed(course.intent(first)):
-            starts.append(before)
-    return (starts[0] if table is not None else starts[-1]) if starts else path[-1]
-
-
-def _untimed(plan: PlanIntent | None) -> PlanIntent | None:
-    """Without a limit of the latency, which is corrected by what was measured."""
-    if plan is None or plan.goal is None or not plan.goal.timed:
-        return plan
-    others = tuple(limit for limit in plan.goal.limits if limit.cost is not Cost.LATENCY)
-    return replace(plan, goal=replace(plan.goal, limits=others))
-
-
 def sweep(
     session: "Session",
     state: str,
@@ -243,9 +208,9 @@ def _cut(
     `rated` holds scores by state, and gets those of this one.
     """
     intent = course.intent(goal)
-    known = _known(session, now, lambda one: one.kind is StateKind.CUT and one.plan == intent)
-    if known is not None:
-        return known
+    before = known(session, now, lambda one: one.kind is StateKind.CUT and one.plan == intent)
+    if before is not None:
+        return before
     if now.id not in rated:
         rated[now.id] = yield from session.score(now.id, course.criterion, course.choices, course.seed, token)
     scores = rated[now.id]
@@ -259,11 +224,11 @@ def _cut(
 
 
 def _recovered(session: "Session", cut: State, recovery: RecoverySettings, token: CancelToken) -> Job[State]:
-    known = _known(session, cut, lambda one: one.recovery == recovery)
-    return (yield from session.recover(cut.id, recovery, token)) if known is None else known
+    before = known(session, cut, lambda one: one.recovery == recovery)
+    return (yield from session.recover(cut.id, recovery, token)) if before is None else before
 
 
-def _known(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
-    """A state that was made of this one before, on the data of now."""
+def known(session: "Session", parent: State, alike: Callable[[State], bool]) -> State | None:
+    """A state that was made of this one before, on the data of now; None where there is none that is `alike`."""
     children = (one for one in session.history.states.values() if one.parent == parent.id and not one.former)
     return next((one for one in children if alike(one)), None)

@@ -11,6 +11,8 @@ from pathlib import Path
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress, check
 
+SHORT = 40
+"""Characters of a name that a temporary one begins with: with more it would be too long where the name just is not."""
 PIECE = 1 << 24
 """Bytes between two looks at a token."""
 
@@ -24,7 +26,7 @@ def being_written(path: Path) -> Generator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:SHORT]}.", suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary

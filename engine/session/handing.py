@@ -9,9 +9,9 @@ from ..sharing.bundle import write_bundle
 from ..sharing.report import write_report
 from ..sharing.structures import STRUCTURES, analysis_to_json
 from .files import removed_unless_finished, write
-from .history import LOG
 from .paths import absolute_to
-from .project import PROJECT, WINDOW, compared, parts_of, take_window, write_project
+from .project import compared, parts_of, take_window, write_project
+from .project_files import FILES
 from .recipe import RECIPE, recipe_of, write_recipe
 from .script import SCRIPT, write_script
 from .steps import Recipe
@@ -26,7 +26,8 @@ class Handing(TargetJobs):
 
     def recipe(self, state: str) -> Recipe:
         """The steps from the original to a state."""
-        return recipe_of(self.history, state, self._need().analysis, torch.get_num_threads())
+        live = self._need()
+        return recipe_of(self.history, state, live.analysis, torch.get_num_threads(), live.consent)
 
     def write_recipe(self, state: str, path: str) -> tuple[str, ...]:
         """Write the recipe of a state into a file; returns what was written."""
@@ -58,14 +59,24 @@ class Handing(TargetJobs):
         What takes long comes first and leaves nothing when it is cancelled; what says what the project is comes last.
 
         Raises:
-            OpenError: Another project lies there, and what it has would be lost.
+            OpenError: Another project lies there, and what it has would be lost; or another process works in it.
         """
-        target = Path(folder).expanduser().absolute()
+        target, held = Path(folder).expanduser().absolute(), self.holds(folder)
+        assert self.history.spec is not None
+        yield from self.hold(target)
+        try:
+            yield from self._save(target, state, token)
+        finally:
+            if not (held or self._exclusive):
+                self._let_go(self._locks.keys() - {target.resolve()})
+        return str(target)
+
+    def _save(self, target: Path, state: str, token: CancelToken) -> Job[None]:
         assert self.history.spec is not None
         self.history.require_room(target)
         parts = yield from compared(parts_of(self.history.spec, self.history.task), token)
         store, digests = WeightStore(target / "weights"), self.history.weights
-        files = (target / name for name in (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG))
+        files = (target / name for name in FILES)
         with removed_unless_finished(target, store.folder, *map(store.path, digests), *files):
             yield from store.take(digests, self.store, token)
             recipe = self.recipe(state)
@@ -75,4 +86,3 @@ class Handing(TargetJobs):
             write_project(target, parts, state)
             take_window(self.folder, target)
             self.history.write_to(target)
-        return str(target)

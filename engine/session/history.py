@@ -8,14 +8,14 @@ import time
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError, PlanError
 from ..jobs import NeverCancelled, finish
-from ..sources.consent import seal
+from ..sources.consent import is_sealed, seal
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec
@@ -24,7 +24,8 @@ from .log import EventLog
 from .paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
 from .plain import from_plain, to_json, to_plain
 from .project import located
-from .states import State, StateKind
+from .request import Request
+from .states import DIGEST, IDENTITY, State, StateKind
 
 SCHEMA = 1
 LOG = "events.jsonl"
@@ -40,6 +41,7 @@ class History:
         states: States by id, in the order they were made; "s0" is the original.
         baselines: Baselines by id, in the order they were made.
         versions: Versions of what the session was made with.
+        request: What a command was asked to do last, None where no command has worked here.
         seal: Vouches for the Python files that opening it runs, see `sources.consent`.
         notes: What of the log could not be read, in words.
     """
@@ -52,8 +54,10 @@ class History:
         self.states: dict[str, State] = {}
         self.baselines: dict[str, Baseline] = {}
         self.versions: dict[str, str] = {}
+        self.request: Request | None = None
         self.seal = ""
         self.notes: tuple[Message, ...] = ()
+        self._asking = False  # The command that the request is of is at work, in this process.
         self._left = ("", 0)  # A state, and how many there were when it was left at that.
         self._log = EventLog(folder / LOG)
 
@@ -71,8 +75,16 @@ class History:
         self._append({"event": "task", "task": written, "seal": seal(replace(self.spec, task=task))})
         self.put(original)
 
+    def ask(self, request: Request) -> None:
+        """Keep what a command is asked to do, or that it has done it; the states that follow are its own."""
+        self._append({"event": "request", "request": to_plain(request)})
+        self._asking = not request.result
+
     def put(self, state: State) -> State:
         """Add a state, or replace the one of the same id by what was measured of it."""
+        if self.request is not None and not self.request.left and not self._asking and state.id not in self.states:
+            self.ask(replace(self.request, left=True))
+            self._asking = False
         self._append({"event": "state", "state": to_plain(state)})
         return state
 
@@ -117,9 +129,9 @@ class History:
         return self.states[state]
 
     @property
-    def consent(self) -> bool:
-        """Whether the user allowed the checkpoint to run code."""
-        return self.spec is not None and self.spec.trust_pickle
+    def is_sealed(self) -> bool:
+        """Whether this user made it, with the code that it names."""
+        return self.spec is not None and is_sealed(self.seal, seal(replace(self.spec, task=self.task)))
 
     def next_id(self) -> str:
         """The id of the next state."""
@@ -148,8 +160,15 @@ class History:
         except (msgspec.ValidationError, KeyError, TypeError) as error:
             template = "The history in {folder} has a shape that this version does not know: {error}"
             raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
+        for one in (*self.states.values(), *self.baselines.values()):
+            if (one.weights and not DIGEST.fullmatch(one.weights)) or not IDENTITY.fullmatch(one.id):
+                template = "The history in {folder} names weights {weights!r} of {id!r}, which no session does. "
+                template += "It was damaged or changed by hand. Take it from a backup."
+                names = {"weights": one.weights[:80], "id": one.id[:40]}
+                raise OpenError("session.weights_name", template, folder=str(self.folder), **names)
         if damaged:
             self._leave_out(damaged)
+        self._check_tree()
 
     def mend(self) -> None:
         """Where `read` left lines out: set the damaged log aside and write what was read in its place."""
@@ -191,6 +210,20 @@ class History:
             self.states[key] = replace(one, stale=bool(one.metrics), former=former, timings=timings)
         self.baselines = {}
 
+    def _check_tree(self) -> None:
+        """Raise OpenError where the states do not come of the original, each by way of others."""
+        sound = set[str]()
+        for state in self.states.values():
+            way, one = set[str](), state
+            while one.parent and one.id not in sound:
+                if one.id in way or one.parent not in self.states:
+                    template = "The history in {folder} is damaged: state {state} does not come of the original. "
+                    template += "Restore it from a copy, or open the model anew."
+                    raise OpenError("session.no_way", template, folder=str(self.folder), state=state.id)
+                way.add(one.id)
+                one = self.states[one.parent]
+            sound |= way
+
     def _leave_out(self, damaged: list[int]) -> None:
         """Forget states whose way to the original is lost, and say what was damaged."""
         lost = list[str]()
@@ -225,9 +258,10 @@ class History:
         """
         assert self.spec is not None
         original, *others = self.states.values()
-        spec = self.spec if consent else replace(self.spec, trust_pickle=False, trust_code=False)
+        spec = self.spec if consent else self.spec.without_consent
         lines = [_opened(spec, self.task, original, self.versions, folder)]
         lines += [{"event": "state", "state": to_plain(state)} for state in others]
+        lines += [] if self.request is None else [{"event": "request", "request": to_plain(self.request)}]
         change = relative_to(folder)
         lines += [{"event": "baseline", "baseline": to_plain(_moved(b, change))} for b in self.baselines.values()]
         write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
@@ -252,6 +286,8 @@ class History:
             case "baseline":
                 one = _moved(from_plain(record["baseline"], Baseline), absolute_to(self.folder))
                 self.baselines[one.id] = one
+            case "request":
+                self.request = from_plain(record["request"], Request)
             case _:  # Written by a later version that added an event: nothing that this one needs.
                 pass
 
@@ -269,8 +305,8 @@ class History:
         spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
         original = from_plain(record["state"], State)
         self.spec, self.task, self.states = spec, spec.task, {original.id: original}
-        self.baselines = {}
-        self.versions = cast("dict[str, str]", record["versions"])
+        self.baselines, self.request, self._asking = {}, None, False
+        self.versions = from_plain(record["versions"], dict[str, str])
         self.seal = str(record.get("seal", ""))
 
 
@@ -292,7 +328,7 @@ def versions() -> dict[str, str]:
 
 def _moved(one: Baseline, change: Change) -> Baseline:
     """A baseline with its paths changed."""
-    source = None if one.source is None else change_model(one.source, change)
+    source = None if one.source is None else change_model(one.source.without_consent, change)
     return replace(one, asked=change_baseline(one.asked, change), source=source)
 
 

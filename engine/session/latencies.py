@@ -6,7 +6,6 @@ all versions. A run that was stopped goes on with it, and the next model of that
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +34,7 @@ from ..targets.machine import machine_of
 from ..targets.profile import Profile, profile, usual_speed
 from ..targets.protocol import TargetSpec
 from ..targets.table import target_named
+from ..temporary import temporary_folder
 from .opening import Prepared
 from .plain import to_plain
 from .points import Stored, named_by
@@ -114,10 +114,10 @@ def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
     kept = Stored(measuring.file.with_suffix(".homes"), dict[str, str])
     known = kept.get("original")
     if known is None:
-        with tempfile.TemporaryDirectory(prefix="secateur-") as place:
+        with temporary_folder() as place:
             nothing = [measuring.analysis.empty()]
             words = Progress("Reading what the fused blocks belong to")
-            written = yield from part_of(words, cut_models(measuring, nothing, Path(place) / "0", token), words=False)
+            written = yield from part_of(words, cut_models(measuring, nothing, place / "0", token), words=False)
             assert written[0] is not None  # nothing is cut from it
             known = homes(written[0])
         kept.put("original", known)
@@ -151,12 +151,12 @@ def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile
     missing = [plan for plan in plans if _key(kept_sizes(measuring.analysis, plan)) not in store]
     if not missing:
         return
-    with tempfile.TemporaryDirectory(prefix="secateur-") as place:
-        original = yield from cut_models(measuring, [measuring.analysis.empty()], Path(place) / "original", token)
+    with temporary_folder() as place:
+        original = yield from cut_models(measuring, [measuring.analysis.empty()], place / "original", token)
         assert original[0] is not None  # nothing is cut from it
         done = len(plans) - len(missing)
         for start in range(0, len(missing), AT_ONCE):
-            some, folder = missing[start : start + AT_ONCE], Path(place) / str(start)
+            some, folder = missing[start : start + AT_ONCE], place / str(start)
             numbers = {"first": done + 1, "last": done + len(some), "count": len(plans)}
             shown = Message("progress.writing", "Writing cut models {first} to {last} of {count}", numbers)
             words = Progress(shown, done, len(plans))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ..sources.consent import Consent
 from ..structures.analysis import Analysis, Mask, from_identities
 from ..surgery.cut import rebuild
 from ..tasks.protocol import Task, TaskInfo
@@ -22,6 +23,7 @@ class Live:
         task: What judges it, None without one.
         info: What to show of the task.
         opened: When reading the model and the task began, in seconds since the epoch.
+        consent: What of foreign code may run.
         present: The state in memory besides the original: its id and its model.
     """
 
@@ -30,6 +32,7 @@ class Live:
     task: Task | None
     info: TaskInfo | None
     opened: float
+    consent: Consent
     present: tuple[str, nn.Module] | None = None
 
     def mask(self, state: State) -> Mask:

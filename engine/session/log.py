@@ -7,8 +7,12 @@ from typing import Any
 import msgspec
 
 from ..errors import OpenError
+from ..file_limits import read_whole
 from .files import not_written
-from .plain import to_json
+from .plain import decoded, to_json
+
+BYTES = 512 << 20
+"""Bytes of a log that is read."""
 
 
 class EventLog:
@@ -37,13 +41,13 @@ class EventLog:
         """All records, oldest first."""
         if not self.path.exists():
             return []
-        lines = self.path.read_bytes()[: self._sound_size()].splitlines()
+        lines = self._content()[: self._sound_size()].splitlines()
         return [self._record(number, line) for number, line in enumerate(lines, 1)]
 
     def salvaged(self) -> tuple[list[dict[str, Any]], list[int]]:
         """The records that can be read, and the numbers of the lines that cannot."""
         records, damaged = list[dict[str, Any]](), list[int]()
-        lines = self.path.read_bytes()[: self._sound_size()].splitlines() if self.path.exists() else []
+        lines = self._content()[: self._sound_size()].splitlines()
         for number, line in enumerate(lines, 1):
             try:
                 records.append(self._record(number, line))
@@ -53,16 +57,19 @@ class EventLog:
 
     def _record(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            return msgspec.json.decode(line, type=dict[str, Any])
-        except msgspec.DecodeError as error:
+            return _record(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             template = "The history {path} is damaged at line {line}. Restore it from a copy, or open the model anew."
             raise OpenError(
                 "session.damaged", template, details=str(error), path=str(self.path), line=number
             ) from error
 
+    def _content(self) -> bytes:
+        return read_whole(self.path, BYTES) if self.path.exists() else b""
+
     def _sound_size(self) -> int:
         """Bytes up to the last line that is whole."""
-        data = self.path.read_bytes() if self.path.exists() else b""
+        data = self._content()
         end = data.rfind(b"\n") + 1
         start = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
         return end if _is_json(data[start:end]) else start
@@ -80,7 +87,12 @@ def _append(handle: int, line: bytes, end: int) -> None:
 
 def _is_json(line: bytes) -> bool:
     try:
-        msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.DecodeError:
+        _record(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
     return True
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """A line of the log; raises msgspec.MsgspecError."""
+    return msgspec.convert(decoded(line), dict[str, Any])

@@ -7,7 +7,6 @@ tried did not; that is no proof that none below it does.
 """
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from ..jobs import CancelToken, Job, Progress, part_of
 from ..planning.obstacles import cost_named
 from ..planning.protocol import Cost, Limit
 from ..tasks.protocol import Metric, Split
-from .states import State, StateKind
+from .states import State
 from .timed import latency_in
 
 if TYPE_CHECKING:
@@ -143,25 +142,6 @@ def lowest(
     return Found(tuple(search.trials), original, ())
 
 
-def search_begun_at(session: "Session", course: "Course", tolerance: Tolerance, token: CancelToken) -> Job[State]:
-    """Where a search starts on a session: the present state, or where a run of it started that was stopped half-way.
-
-    Such a run shows by its cuts, and by a last state that is none of its results: these are recovered in full, judged
-    on the report split, and lose no more than is tolerated.
-    """
-    original = yield from session.judged(session.states()[0].id, Split.CHOOSE, token)
-    search = _Search(session, "", course, tolerance, original, token, None, [])
-    path = session.history.path_to(session.present.id)
-    begun, last = search.begun(path), path[-1]
-    brief, full = search.at(1.0, brief=True).recovery, course.recovery
-    if begun is last or last.recovery not in (None, brief, full):
-        return last
-    if last.recovery != full or not last.reported:
-        return begun
-    metric = yield from session.judged(last.id, Split.CHOOSE, token)
-    return last if search.holds(lost(original, metric)[0]) else begun
-
-
 @dataclass(slots=True)
 class _Search:
     """The trials of one search."""
@@ -230,26 +210,6 @@ class _Search:
     def holds(self, loss: float) -> bool:
         """Whether a loss is tolerated."""
         return loss <= self.tolerance.loss + ROUNDING
-
-    def begun(self, path: list[State]) -> State:
-        """The state before the first cut of the last search on a path, its end where that is none of a search."""
-        begun = path[-1]
-        for before, after in reversed([*pairwise(path)]):
-            if after.kind is StateKind.ATTACHED or (after.kind is StateKind.CUT and not self.made_as_here(after)):
-                break
-            begun = before if after.kind is StateKind.CUT else begun
-            if before.reported:
-                break
-        return begun
-
-    def made_as_here(self, state: State) -> bool:
-        """Whether a state was cut by a search like this one, whatever the budget."""
-        here = self.at(1.0, brief=True)
-        if state.plan is None or state.plan.goal is None:
-            return False
-        goal, costs = state.plan.goal, {limit.cost for limit in state.plan.goal.limits}
-        alike = replace(state.plan, goal=replace(goal, limits=())) == here.intent(replace(here.goal, limits=()))
-        return alike and costs == {limit.cost for limit in here.goal.limits}
 
     def at(self, share: float, brief: bool) -> "Course":
         """The course to a budget."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +16,19 @@ from ..recovery.protocol import RecoverySettings
 from ..recovery.reading_layers import Kept
 from ..recovery.resume import Checkpoint, let_go
 from ..sharing.bundle import Bundle
+from ..sources.consent import Consent
 from ..structures.analysis import Analysis, Mask, from_identities
 from ..structures.costs import costs
 from ..surgery.protocol import Edits
 from ..surgery.slicing import relative_keeps
 from ..tasks.protocol import Metric, Task
+from ..temporary import TemporaryFolder
 from . import comparing
 from .artifacts import Artifacts
 from .filters import Filters, filters_of
 from .history import History
 from .live import Live
+from .locks import Holder
 from .opening import (
     Prepared,
 )
@@ -49,6 +51,7 @@ class Opened(Place):
         disk_bound: int = 4 * GIGABYTE,
         cache: Path | None = None,
         exclusive: bool = False,
+        holder: Holder | None = None,
     ) -> None:
         """Work in a folder, or in a temporary one that `close` removes.
 
@@ -56,11 +59,13 @@ class Opened(Place):
             folder: Where log and weights go.
             disk_bound: Bytes that the folder may take.
             cache: Where measurements by content go.
-            exclusive: No other process may work in the folder meanwhile; it is locked once something is opened.
+            exclusive: No other process may write to a project either that was opened or saved, until another one is.
+            holder: What other processes are told that may not write meanwhile; this process by default.
         """
-        self._temporary = folder is None
-        place = Path(tempfile.mkdtemp(prefix="secateur-")) if folder is None else Path(folder)
-        super().__init__(place, disk_bound, cache or place, exclusive)
+        temporary = TemporaryFolder() if folder is None else None
+        place = temporary.path if temporary is not None else Path(folder or "")
+        super().__init__(place, disk_bound, cache or place, temporary, holder)
+        self._exclusive = exclusive
         self.device: str = CPU
         self._shown: Bundle | None = None  # A bundle without its weights, to look at: nothing is open then.
 
@@ -120,6 +125,11 @@ class Opened(Place):
         """Train and judge there from now on; returns its name. Raises SecateurError where there is none such."""
         self.device = device_named(device)
         return self.device
+
+    def trust(self, consent: Consent) -> None:
+        """What the user has named by hand, or allowed, may run from now on."""
+        live = self._need()
+        live.consent = live.consent | consent
 
     def _need(self) -> Live:
         if self._live is None and self._shown is not None and (why := self._shown.absent) is not None:
@@ -217,11 +227,12 @@ class Opened(Place):
         beside = self.history.baselines.get(name)
         if beside is None:
             return self._artifacts(), self._model(name), self.history.state(name)
-        prepared, spec, code = self._need().prepared, self.history.spec, self.analysis.recorded
-        factory, trusted = prepared.opened.factory, spec is not None and spec.trust_code
+        live, code = self._need(), self.analysis.recorded
+        prepared = live.prepared
+        factory = prepared.opened.factory
         if beside.source is not None:
             opened = replace(prepared.opened, name=beside.title)
             prepared = replace(prepared, spec=beside.source, opened=opened)
             code = fingerprint(file_of(beside.source))[0]
-        model = comparing.model_of(self, beside, factory, trusted)
+        model = comparing.model_of(self, beside, factory, live.consent)
         return Artifacts(self.folder / "artifacts", prepared, code[:CODE]), model, comparing.as_state(beside)

@@ -5,6 +5,7 @@ on them.
 """
 
 import json
+import math
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from ..errors import Message, OpenError, SecateurError, TaskError
 from ..inputs import Inputs, few, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
 from ..phrases import Phrase, listed
+from ..sources.consent import Consent
 from ..sources.no_numbers import no_numbers
 from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
@@ -32,7 +34,10 @@ from ..tasks.preparation import better_prepared
 from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
 from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
 from ..tracing.reading import copied, outputs_of, tensors_of
+from ..wording import thousands
 
+LARGEST = 1 << 27
+"""Values that a sample of example inputs may have: half a gigabyte; large volumes of scans have less."""
 SMALL_BATCH = 2
 """Examples the model is recorded with: the smallest batch that is no 1."""
 FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer")
@@ -58,15 +63,15 @@ class Prepared:
     inputs: Inputs
 
 
-def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
-    """Open a model and its task; raises OpenError or TaskError with a sentence."""
+def prepare(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[Prepared]:
+    """Open a model and its task, of code what is consented to; raises OpenError or TaskError with a sentence."""
     yield Progress("Opening the model")
-    opened = open_model(spec, token)
+    opened = open_model(spec, token, consent)
     check(token)
     given = spec.task or opened.task
     as_opened = replace(opened.spec or spec, task=None if given is None else with_tokenizer(given, spec))
     yield Progress("Opening the data")
-    task = None if as_opened.task is None else opened_task(as_opened.task, opened.model)
+    task = None if as_opened.task is None else opened_task(as_opened.task, opened.model, consent)
     if task is not None:
         as_opened = replace(as_opened, task=task.spec)
     check(token)
@@ -76,7 +81,7 @@ def prepare(spec: ModelSpec, token: CancelToken) -> Job[Prepared]:
         tried = (inputs, narrowed(inputs)) if either else (inputs,)
         found = next((one for one in tried if _runs(opened.model, one)), None)
         if found is None:
-            wide = yield from prepare(replace(spec, float32=True), token)
+            wide = yield from prepare(replace(spec, float32=True), token, consent)
             template = "The model's code or its data needs float32, so it was converted from bfloat16."
             notes = (*wide.opened.notes, Message("open.float32", template))
             return replace(wide, opened=replace(wide.opened, notes=notes))
@@ -103,7 +108,7 @@ def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
     return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
 
 
-def opened_task(spec: TaskSpec, model: Any) -> Task:
+def opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
     """The task of a specification, with what it needs to know of the model that it is for.
 
     Images get as many channels as the model takes, where it refuses others. Texts are no longer than its configuration
@@ -111,13 +116,13 @@ def opened_task(spec: TaskSpec, model: Any) -> Task:
     inputs of its own type.
     """
     spec = replace(spec, options=tuple(one for one in spec.options if one[0] != DTYPE))  # that of another model
-    task = _opened_task(spec, model)
+    task = _opened_task(spec, model, consent)
     if not in_bfloat16(model):
         return task
     given = example_inputs((), task, (), model)
     if not any(one.is_floating_point() for one in tensors_of(given)) or _runs(model, given):
         return task
-    half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))))
+    half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))), consent)
     return half if _runs(model, example_inputs((), half, (), model)) else task
 
 
@@ -131,16 +136,16 @@ def _runs(model: Any, inputs: Inputs) -> bool:
     return True
 
 
-def _opened_task(spec: TaskSpec, model: Any) -> Task:
+def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
     most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
     if most is not None and most < LENGTH:
         spec = replace(spec, options=(*spec.options, ("length", str(most))))
     if order := classes_of(model):  # the numbers of another model, whose recipe this is of, are none of this one's
         spec = replace(spec, options=tuple(one for one in spec.options if one[0] != CLASSES))
-    task = open_task(spec)
+    task = open_task(spec, consent)
     if spec.kind in NAMED and _otherwise(task.info(None).classes, order):
         spec = replace(spec, options=(*spec.options, (CLASSES, json.dumps(order))))
-        task = open_task(spec)
+        task = open_task(spec, consent)
     other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")
     if spec.kind not in RESIZED or option(spec, GREY) or not other or (other == "yes") == one_mean(spec):
         return task
@@ -149,7 +154,7 @@ def _opened_task(spec: TaskSpec, model: Any) -> Task:
             ask(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
     except TaskError as error:
         if error.message.code == "task.channels":
-            return open_task(replace(spec, options=(*spec.options, (GREY, other))))
+            return open_task(replace(spec, options=(*spec.options, (GREY, other))), consent)
     return task
 
 
@@ -249,6 +254,9 @@ def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[i
             "The model has to be run once to be understood, and nobody said what its input looks like. Give its shape "
             "with the batch first, for example 1x3x224x224, or the data.",
         )
+    if min(shape) < 1 or math.prod(shape[1:]) > LARGEST:
+        template = "No model can be run on an input of {shape}. Give sizes from 1, with at most {most} values a sample."
+        raise OpenError("open.input_size", template, shape="x".join(map(str, shape))[:80], most=thousands(LARGEST))
     generator = torch.Generator().manual_seed(0)
     return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))
 

@@ -4,11 +4,12 @@ A project folder or a recipe that is moved together with the model's code and da
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..baselines.protocol import BaselineSpec
+from ..errors import OpenError
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import BYTES, TaskSpec
 
@@ -30,6 +31,23 @@ def relative_to(folder: Path) -> Change:
             return Path(path).as_posix()
 
     return change
+
+
+def inside(path: Path, folders: Sequence[Path]) -> Path:
+    """A path that a file names and that is to be written, symbolic links resolved.
+
+    Args:
+        path: Absolute.
+        folders: Those that the user named.
+
+    Raises:
+        OpenError: It lies in none of them.
+    """
+    found = path.resolve()
+    if not any(found.is_relative_to(folder.resolve()) for folder in folders):
+        template = "{path} lies outside of {folder}, and no file decides where another one is written. Name a folder."
+        raise OpenError("path.outside", template, path=str(found), folder=str(folders[0]))
+    return found
 
 
 def change_model(spec: ModelSpec, change: Change) -> ModelSpec:

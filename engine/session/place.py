@@ -1,24 +1,21 @@
-"""Where a session lies: its folder with history and weights, which no other process may work in meanwhile.
+"""Where a session lies: its folder with history and weights, and the projects that it writes to.
 
+No other process writes there meanwhile: whoever is second is refused, or what both made would be the last one's alone.
 A session moves to another folder with each model that is opened, and when an earlier one is gone on with; the one
 before stays as it is.
 """
 
-import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ..errors import OpenError
-from ..jobs import Job, Progress
+from ..jobs import Job
+from ..temporary import TemporaryFolder
 from .files import removed_unless_finished
 from .history import History
 from .live import Live
-from .locks import ENGINE, FolderLock
+from .locks import ENGINE, FolderLock, Holder
 from .store import WeightStore
-
-PATIENCE = 15.0
-"""Seconds that the engine of a window that was killed may take to end."""
 
 
 class Place:
@@ -31,53 +28,73 @@ class Place:
         cache: Where measurements by content are kept, in the session's folder unless told otherwise.
     """
 
-    def __init__(self, folder: Path, disk_bound: int, cache: Path, exclusive: bool) -> None:
+    def __init__(
+        self, folder: Path, disk_bound: int, cache: Path, temporary: TemporaryFolder | None, holder: Holder | None
+    ) -> None:
         """Begin in a folder, which need not exist; see `Session`."""
         self.folder: Path = folder
         self.history: History = History(folder)
         self.store: WeightStore = WeightStore(folder / "weights", disk_bound)
         self.cache: Path = cache
         self._live: Live | None = None
-        self._exclusive = exclusive
-        self._lock: FolderLock | None = None
+        self._temporary, self._holder = temporary, holder
+        self._locks: dict[Path, FolderLock] = {}
+        self._former: dict[Path, FolderLock] = {}  # of the place before, while the session moves to another
 
     @contextmanager
     def _moving(self, folder: str) -> Generator[None]:
         """Work in another folder from now on; in the one before, as before, when the block does not end well."""
-        lock = self._lock
         before = (self.folder, self.history, self.store, self.cache, self._live)
+        locks = dict(self._locks)
         elsewhere = bool(folder) and Path(folder) != self.folder
         if elsewhere:
             self.cache = Path(folder) if self.cache == self.folder else self.cache
-            self.folder, self.history, self._lock = Path(folder), History(Path(folder)), None
+            self.folder, self.history = Path(folder), History(Path(folder))
             self.store = WeightStore(self.folder / "weights", self.store.bound)
+            self._locks, self._former = {}, locks
         try:
             with removed_unless_finished(self.folder) if elsewhere else nullcontext():
                 yield
         except BaseException:
-            if self._lock is not None and self._lock is not lock:
-                self._lock.release()
+            self._let_go(locks)
             self.folder, self.history, self.store, self.cache, self._live = before
-            self._lock = lock
+            self._locks = locks
             raise
-        if lock is not None and lock is not self._lock:
-            lock.release()
+        finally:
+            self._former = {}
+        for path in locks.keys() - self._locks.keys():
+            locks[path].release()
 
     def _alone(self) -> Job[None]:
-        """Lock the folder; waits for the engine of a window that has just ended."""
-        if not self._exclusive or self._lock is not None:
-            return
-        lock, end = FolderLock(self.folder, ENGINE), time.monotonic() + PATIENCE
-        while not lock.take():
-            if time.monotonic() > end:
-                template = "{folder} is open in another window. Close it there first."
-                raise OpenError("session.in_use", template, folder=str(self.folder))
-            yield Progress("Waiting for the engine of the window that was closed")
-            time.sleep(0.1)
-        self._lock = lock
+        """Lock the session's folder; waits for the engine of a window that has just ended."""
+        if self._temporary is None:  # of that one nobody else knows
+            yield from self.hold(self.folder)
 
-    def _let_go(self) -> None:
-        """Others may work in the folder from now on."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+    def hold(self, folder: str | Path) -> Job[None]:
+        """Let no other process write to a project's folder until this session moves elsewhere or is closed.
+
+        Args:
+            folder: Need not exist.
+
+        Raises:
+            OpenError: Another process works in it ("session.in_use"), and which.
+            SecateurError: It cannot be written.
+        """
+        path = Path(folder).expanduser().resolve()
+        if path in self._locks:
+            return
+        if (lock := self._former.get(path)) is None:
+            lock = FolderLock(path, ENGINE, self._holder)
+            yield from lock.wait()
+            for unfinished in path.glob("weights/.*.part"):  # by a process that was killed as it wrote
+                unfinished.unlink(missing_ok=True)
+        self._locks[path] = lock
+
+    def holds(self, folder: str | Path) -> bool:
+        """Whether no other process can write to a project's folder."""
+        return Path(folder).expanduser().resolve() in self._locks
+
+    def _let_go(self, kept: Collection[Path] = ()) -> None:
+        """Others may work in the folders from now on, but for those that are kept."""
+        for path in self._locks.keys() - set(kept):
+            self._locks.pop(path).release()

@@ -7,6 +7,7 @@ task with the sizes and times of its files; each point is written when it is mea
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from ..errors import SecateurError
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import TaskSpec
 from .log import EventLog
@@ -133,14 +135,26 @@ def file_of(spec: ModelSpec) -> str:
 
 
 def user_cache() -> Path:
-    """Where this user's caches are kept."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "secateur"
+    """Where this user's caches are kept; below the folder of temporary files where the user has no home to write to."""
+    try:
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = str(Path.home() / "Library" / "Caches")
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        cache = Path(base) / "secateur"
+        cache.mkdir(parents=True, exist_ok=True)
+        if os.access(cache, os.W_OK):
+            return cache
+    except (OSError, RuntimeError):  # a container that runs as a user without an entry, or a home that is read only
+        pass
+    own = Path(tempfile.gettempdir()) / f"secateur-cache-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    if hasattr(os, "getuid") and own.lstat().st_uid != os.getuid():
+        template = "{folder} belongs to another user. Set XDG_CACHE_HOME to a folder that you may write to."
+        raise SecateurError("cache.none", template, folder=str(own))
+    return own
 
 
 def fingerprint(path: str) -> tuple[str, float]:

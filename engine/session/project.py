@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import Message, OpenError
+from ..file_limits import FOLDERS, check_special, read_whole
 from ..jobs import CancelToken, Job, Progress, check
 from ..phrases import title
 from ..sources.protocol import ModelSpec
@@ -126,7 +127,7 @@ def read_project(folder: Path) -> tuple[Project | None, tuple[Message, ...]]:
     """The project file of a folder with absolute paths, None without one that can be read; and what to say of it."""
     path = folder / PROJECT
     try:
-        project = from_json(path.read_bytes(), Project)
+        project = from_json(read_whole(path), Project)
     except FileNotFoundError:
         return None, ()
     except (OSError, msgspec.MsgspecError, ValueError, TypeError):
@@ -181,6 +182,7 @@ def digest_of(path: Path, token: CancelToken) -> Job[str]:
     """sha256 of a file's content, or of the list of a folder's files with their sizes; "" where there is nothing."""
     shown = Message("progress.looking", "Looking at {file}", {"file": path.name})
     yield Progress(shown)
+    check_special(path)
     try:
         if path.is_dir():
             return hashlib.sha256("\n".join((yield from _rows(path, shown, token))).encode()).hexdigest()
@@ -196,13 +198,16 @@ def digest_of(path: Path, token: CancelToken) -> Job[str]:
 
 def _rows(folder: Path, shown: Message, token: CancelToken) -> Job[list[str]]:
     """Names and sizes of a folder's files, in order."""
-    found: list[Path] = []
+    found, folders = list[Path](), 0
     for number, path in enumerate(folder.rglob("*")):
         if number % FILES == 0:
             check(token)
             yield Progress(shown)
         if path.is_file() and "__pycache__" not in path.parts:
             found.append(path)
+        elif (folders := folders + 1) > FOLDERS:
+            template = "{path} has more than {most} folders in it. Name the folder that holds the data alone."
+            raise OpenError("file.folders", template, path=str(folder), most=FOLDERS)
     return [f"{one.relative_to(folder).as_posix()}\t{one.stat().st_size}" for one in sorted(found)]
 
 

@@ -14,15 +14,17 @@ from typing import NamedTuple
 import msgspec
 
 from ..baselines.protocol import Baseline
-from ..devices import CPU
-from ..errors import OpenError
-from ..recovery.protocol import RecoverySettings
+from ..devices import CPU, check_threads
+from ..errors import OpenError, SecateurError
+from ..file_limits import read_whole
+from ..recovery.protocol import RecoverySettings, require_possible
+from ..sources.consent import NO_CONSENT, Consent, by_hand, code_of, is_sealed, seal, seal_of
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
 from .files import write
 from .history import History, versions
 from .paths import Change, absolute_to, change_baseline, change_model, relative_to
-from .plain import from_plain, to_json
+from .plain import decoded, from_plain, to_json
 from .points import listing
 from .states import Exported, PlanIntent, State, StateKind
 from .steps import (
@@ -44,6 +46,8 @@ from .steps import (
 )
 
 SCHEMA = 1
+LARGEST = (1 << 31) - 1
+"""Index of a structure at most."""
 RECIPE = "recipe.json"
 
 
@@ -58,13 +62,23 @@ NOTHING = Found()
 replaced = msgspec.structs.replace
 
 
-def recipe_of(history: History, state: str, analysis: Analysis, threads: int = 1) -> Recipe:
-    """The steps from the original to a state."""
+def recipe_of(
+    history: History, state: str, analysis: Analysis, threads: int = 1, consent: Consent = NO_CONSENT
+) -> Recipe:
+    """The steps from the original to a state; sealed where all code that it names is consented to."""
     assert history.spec is not None
     path, task = history.path_to(state), history.task
     intent = OpenIntent(replace(history.spec, task=task), threads, versions=history.versions or versions())
     found = Found({one.key: one.count for one in analysis.sets}, "" if task is None else listing(task.path))
-    return recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+    return sealed(recorded(path, intent, history.folder, tuple(history.baselines.values()), found), history, consent)
+
+
+def sealed(recipe: Recipe, history: History, consent: Consent) -> Recipe:
+    """A recipe with this user's seal, where consent, or seals in its history, cover all code that it names."""
+    for one in history.baselines.values():
+        if one.source is not None and is_sealed(one.seal, seal(source := replace(one.source, task=None))):
+            consent |= by_hand(source)
+    return replaced(recipe, seal=_seal(recipe)) if all(map(consent.covers, code_in(recipe))) else recipe
 
 
 def recorded(
@@ -84,7 +98,7 @@ def recorded(
         found: Of the original, for its next version.
     """
     original, *others = path
-    model = replace(opening.model, trust_pickle=False, trust_code=False)
+    model = opening.model.without_consent
     opened = replaced(_numbers(original), widths=dict(found.widths), data=found.data)
     device = next((one.device for one in reversed(path) if one.kind is StateKind.RECOVERED), CPU)
     steps: list[Step] = [Open(replaced(opening, model=model, device=device), opened), *_exports(original)]
@@ -95,12 +109,41 @@ def recorded(
     return Recipe(SCHEMA, tuple(steps))
 
 
+def baselines_in(recipe: Recipe) -> list[str]:
+    """The sources of the stock models that a recipe names."""
+    return [step.intent.source for step in recipe.steps if isinstance(step, Compare) and step.intent.source]
+
+
+def code_in(recipe: Recipe) -> list[str]:
+    """The Python files that running a recipe imports, absolute."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return code_of(first.intent.model, *baselines_in(recipe))
+
+
+def vouched(recipe: Recipe) -> Consent:
+    """Consent to what a recipe names where this user has written it, and it lies where it did."""
+    if not is_sealed(recipe.seal, _seal(recipe)):
+        return NO_CONSENT
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return by_hand(first.intent.model, *baselines_in(recipe))
+
+
+def _seal(recipe: Recipe) -> str:
+    """Of what a recipe runs, paths absolute: the model with its arguments, the task and the stock models."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    model = first.intent.model
+    return seal_of(["recipe", model.source, sorted(model.arguments.items()), *code_in(recipe), baselines_in(recipe)])
+
+
 def with_model(recipe: Recipe, change: Callable[[ModelSpec], ModelSpec]) -> Recipe:
     """A recipe that opens another model, or another version of it."""
     first, *others = recipe.steps
     assert isinstance(first, Open)
     intent = replaced(first.intent, model=change(first.intent.model))
-    return Recipe(recipe.schema, (replaced(first, intent=intent), *others))
+    return replaced(recipe, steps=(replaced(first, intent=intent), *others))
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
@@ -116,7 +159,7 @@ def recipe_bytes(recipe: Recipe) -> bytes:
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe, paths made absolute; raises OpenError with a sentence that says what is wrong with it."""
     try:
-        return recipe_from(path.read_bytes(), path)
+        return recipe_from(read_whole(path), path)
     except OSError as error:
         template = "{path} cannot be read: {error}."
         raise OpenError("recipe.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
@@ -125,7 +168,7 @@ def read_recipe(path: Path) -> Recipe:
 def recipe_from(data: bytes, path: Path) -> Recipe:
     """The recipe that was read from a path, which its own paths are relative to."""
     try:
-        content = msgspec.json.decode(data)
+        content = decoded(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         template = "{path} is no recipe: it is not JSON ({error})."
         raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
@@ -137,6 +180,28 @@ def recipe_from(data: bytes, path: Path) -> Recipe:
         raise OpenError("recipe.shape", template, path=str(path), error=str(error)) from error
     if not recipe.steps or not isinstance(recipe.steps[0], Open):
         raise OpenError("recipe.no_open", "{path} does not begin with the step that opens a model.", path=str(path))
+    before = None
+    for step in recipe.steps:
+        marks = (step.outcome.removed, step.intent.locked, step.intent.marked) if isinstance(step, Plan) else ()
+        if any(not 0 <= index <= LARGEST for sets in marks for indices in sets.values() for index in indices):
+            raise OpenError(
+                "recipe.indices",
+                "{path} marks structures by impossible indices. Restore it from a copy.",
+                path=str(path),
+            )
+        if isinstance(step, Cut) and not isinstance(before, Plan):
+            raise OpenError(
+                "recipe.no_plan", "{path} has a cut without a plan before it. Restore it from a copy.", path=str(path)
+            )
+        before = step
+    try:
+        check_threads(recipe.steps[0].intent.threads)
+        for step in recipe.steps:
+            if isinstance(step, Recover):
+                require_possible(step.intent)
+    except SecateurError as error:
+        template = "{path} cannot be run: {error}"
+        raise OpenError("recipe.threads", template, path=str(path), error=error.message) from error
     return _with_paths(recipe, absolute_to(path.parent))
 
 
@@ -193,13 +258,14 @@ def _check_schema(content: object, path: Path) -> None:
 
 
 def _with_paths(recipe: Recipe, change: Change) -> Recipe:
-    return Recipe(recipe.schema, tuple(_changed(step, change) for step in recipe.steps))
+    return replaced(recipe, steps=tuple(_changed(step, change) for step in recipe.steps))
 
 
 def _changed(step: Step, change: Change) -> Step:
     match step:
         case Open():
-            return replaced(step, intent=replaced(step.intent, model=change_model(step.intent.model, change)))
+            model = change_model(step.intent.model.without_consent, change)
+            return replaced(step, intent=replaced(step.intent, model=model))
         case Attach():
             return replaced(step, intent=replaced(step.intent, weights=change(step.intent.weights)))
         case Compare():

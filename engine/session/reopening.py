@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..bfloat16 import in_bfloat16
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job
+from ..sources.consent import Consent
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, from_identities
 from ..tasks.protocol import CLASSES, TaskInfo, option
@@ -19,15 +20,25 @@ from .opening import analysed, described, numbered, prepare
 from .store import WeightStore
 
 
-def reopened(history: History, store: WeightStore, trust_pickle: bool, token: CancelToken) -> Job[Live]:
-    """Open the model of a history again, with the weights that it had; nothing is trained or evaluated."""
+def reopened(history: History, store: WeightStore, asked: ModelSpec, token: CancelToken, consent: Consent) -> Job[Live]:
+    """Open the model of a history again, with the weights that it had; nothing is trained or evaluated.
+
+    Args:
+        history: Of the session or project.
+        store: Its weights.
+        asked: Says whether a pickle may run, and whether weights may be fetched.
+        token: Cancels.
+        consent: What code may run.
+    """
     assert history.spec is not None
     opened = time.time()
-    spec = replace(history.spec, task=history.task, trust_pickle=trust_pickle)
+    allowed = {"trust_pickle": asked.trust_pickle, "download": asked.download}
+    spec = replace(history.spec, task=history.task, **allowed)
     weights = store.get(history.state("s0").weights)
-    prepared = yield from prepare(spec, token)
+    prepared = yield from prepare(spec, token, consent)
     if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
-        prepared = yield from prepare(replace(spec, float32=True), token)  # as versions before opened every model
+        # As versions before opened every model.
+        prepared = yield from prepare(replace(spec, float32=True), token, consent)
     load_original(prepared.opened.model, weights)
     analysis = yield from analysed(prepared, token)
     if analysis.unused and not prepared.spec.ignore_unused and _missing(analysis, history):
@@ -38,7 +49,7 @@ def reopened(history: History, store: WeightStore, trust_pickle: bool, token: Ca
     info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
     if info is not None and (note := _renumbered(history, info)) is not None:
         info = replace(info, notes=(*info.notes, note))
-    return Live(prepared, analysis, prepared.task, info, opened)
+    return Live(prepared, analysis, prepared.task, info, opened, consent)
 
 
 def _renumbered(history: History, info: TaskInfo) -> Message | None:

@@ -5,6 +5,7 @@ longer matches is listed, never passed over in silence (`matching.py`).
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message, PlanError
+from ..export.destination import require_free
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
 from ..planning.goal import solve
 from ..planning.marks import check_plan
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit
 from ..planning.reshape import reshaped
+from ..sources.consent import FULL_CONSENT, Consent
+from ..sources.protocol import ModelSpec
 from ..structures.analysis import Kind, Mask, from_identities
 from ..tasks.protocol import Split
+from .courses import known
 from .matching import Fit, Mode, fit, shown
+from .paths import inside
 from .points import listing
-from .recipe import read_recipe, with_model
+from .recipe import code_in, read_recipe, vouched, with_model
 from .states import Exported, OpenedModel, PlanIntent, State
 from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
 from .timed import table_for
@@ -53,16 +59,54 @@ class Replay:
     complete: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the exports of a recipe may go: a recipe is somebody's file, and what it names may be anywhere.
+
+    Attributes:
+        inside: Folders that its own paths may lie in.
+        folder: The user's: each export gets its name there, wherever the recipe has it; None to take its own paths.
+        overwrite: The user allows what is there to be replaced.
+        own: What the same run has written before, absolute: it may be replaced.
+    """
+
+    inside: tuple[Path, ...] = ()
+    folder: Path | None = None
+    overwrite: bool = False
+    own: frozenset[str] = frozenset()
+
+    def place(self, step: Export) -> Path:
+        """Where an export goes; raises SecateurError where that is outside."""
+        path = Path(step.intent.path)
+        if self.folder is None:
+            return inside(path, self.inside or (Path.cwd(),))
+        return inside(self.folder / path.name, (self.folder,))
+
+    def path(self, step: Export) -> Path:
+        """Where an export goes; raises SecateurError where that is outside, or something is there already."""
+        path = self.place(step)
+        require_free(path, self.overwrite or str(path) in self.own)
+        return path
+
+
+def beside(recipe: Path) -> Destination:
+    """The folder that a recipe lies in, or is, and the current one."""
+    return Destination((recipe if recipe.is_dir() else recipe.parent, Path.cwd()))
+
+
 @dataclass(slots=True)
 class _Run:
     """Where a replay stands."""
 
     session: "Session"
     opened: OpenedModel
+    consent: Consent
+    destination: Destination
     fit: Fit
     mode: Mode | None
     made: list[str]
     marks: Mask
+    resumed: bool  # States that are there are those of a run that was stopped.
     plan: PlanIntent = field(default_factory=PlanIntent)
     exported: list[Exported] = field(default_factory=list[Exported])
     missing: list[str] = field(default_factory=list[str])
@@ -75,6 +119,10 @@ class _Run:
     def state(self) -> str:
         return self.made[-1]
 
+    def known(self, alike: Callable[[State], bool]) -> State | None:
+        """What the run that was stopped had made of the present state."""
+        return known(self.session, self.session.history.state(self.state), alike) if self.resumed else None
+
 
 def run_recipe(
     path: Path,
@@ -83,6 +131,7 @@ def run_recipe(
     token: CancelToken | None = None,
     mode: Mode | None = None,
     weights: str = "",
+    trust_code: bool = False,
 ) -> Job[Replay]:
     """Run the recipe in a file on a session.
 
@@ -93,11 +142,14 @@ def run_recipe(
         token: Cancels.
         mode: What is done again on another version of the model; None for what matches best.
         weights: A new checkpoint of the same model, "" for the recorded one.
+        trust_code: Consent to run the Python files that it names, where this user did not write it.
     """
     recipe = read_recipe(path)
+    consent = FULL_CONSENT if trust_code else vouched(recipe)
+    consent.require(code_in(recipe), path)
     if weights:
         recipe = with_model(recipe, lambda model: replace(model, weights=str(Path(weights).absolute())))
-    return (yield from replay(recipe, session, trust_pickle, token, mode))
+    return (yield from replay(recipe, session, trust_pickle, token, mode, consent, beside(path)))
 
 
 def replay(
@@ -106,13 +158,35 @@ def replay(
     trust_pickle: bool = False,
     token: CancelToken | None = None,
     mode: Mode | None = None,
+    consent: Consent | None = None,
+    destination: Destination | None = None,
+    project: str = "",
 ) -> Job[Replay]:
-    """Open what a recipe names, then run its steps."""
+    """Open what a recipe names, then run its steps.
+
+    Args:
+        recipe: What to do.
+        session: Gets the states.
+        trust_pickle: Consent to run a checkpoint's pickle; a recipe cannot give it.
+        token: Cancels.
+        mode: What is done again on another version of the model; None for what matches best.
+        consent: What of foreign code may run; None for what the recipe's seal vouches for.
+        destination: Where exports may go, None for the current folder.
+        project: Folder of a project that an earlier run of the same recipe left behind: what it has is not made again.
+    """
     first, token = recipe.steps[0], token or NeverCancelled()
     assert isinstance(first, Open)
-    opening = session.open(replace(first.intent.model, trust_pickle=trust_pickle), token=token)
+    consent, destination = vouched(recipe) if consent is None else consent, destination or Destination()
+    consent.require(code_in(recipe), Message("replay.recipe", "The recipe"))
+    if mode is None:
+        for step in recipe.steps:
+            if isinstance(step, Export):
+                destination.path(step)  # refused before the work, not after it
+    model = first.intent.model
+    spec = ModelSpec(project, trust_code=model.trust_code, download=model.download) if project else model
+    opening = session.open(replace(spec, trust_pickle=trust_pickle), token=token, consent=consent)
     opened = yield from part_of(_shown(1, recipe), opening)
-    return (yield from steps_again(recipe, session, opened, mode, token))
+    return (yield from steps_again(recipe, session, opened, mode, token, consent, destination, bool(project)))
 
 
 def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
@@ -122,9 +196,16 @@ def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
 
 
 def steps_again(
-    recipe: Recipe, session: "Session", opened: OpenedModel, mode: Mode | None, token: CancelToken
+    recipe: Recipe,
+    session: "Session",
+    opened: OpenedModel,
+    mode: Mode | None,
+    token: CancelToken,
+    consent: Consent,
+    destination: Destination,
+    resumed: bool = False,
 ) -> Job[Replay]:
-    """Run the steps behind the first on an opened model, from its original on.
+    """Run the steps behind the first on an opened model, from its original on; where it is resumed, those not done yet.
 
     Raises:
         PlanError: The mode would do something else than it says; nothing was done.
@@ -132,7 +213,8 @@ def steps_again(
     found = fit_of(recipe, session, opened)
     if mode is not None and (why := found.refused.get(mode)) is not None:
         raise PlanError.saying(why)
-    run = _Run(session, opened, found, mode, [opened.state.id], opened.analysis.empty())
+    made, marks = [opened.state.id], opened.analysis.empty()
+    run = _Run(session, opened, consent, destination, found, mode, made, marks, resumed)
     run.notes += found.sentences
     if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
         template = "Its recoveries ran on {there}, here they run on {here}: weights may differ by rounding."
@@ -183,19 +265,24 @@ def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
             template = "The model meets the goal of a plan already; nothing was cut for it."
             run.notes.append(Message("replay.met", template))
         case Cut():
-            yield from _made(run, (yield from session.cut(run.state, run.marks, run.plan, token)))
+            asked = run.marks | session.removed(run.state)
+            cut = run.known(lambda one: one.plan == run.plan and bool((session.removed(one.id) == asked).all()))
+            yield from _made(run, cut or (yield from session.cut(run.state, run.marks, run.plan, token)))
         case Recover():
-            recovered = yield from session.recover(run.state, step.intent, token)
+            recovered = run.known(lambda one: one.recovery == step.intent)
+            recovered = recovered or (yield from session.recover(run.state, step.intent, token))
             run.notes += [] if recovered.stopped is None else [recovered.stopped]
             yield from _made(run, recovered)
-            yield from session.evaluate(run.state, Split.REPORT, token)
+            yield from (session.judged if run.resumed else session.evaluate)(run.state, Split.REPORT, token)
             yield Progress("Evaluated", made=session.history.state(run.state))
         case Attach():
             yield from _made(run, (yield from session.attach(run.state, step.intent.weights, token=token)))
         case Compare():
-            yield from session.baseline(run.state, step.intent, token)
+            yield from session.baseline(run.state, step.intent, token, run.consent)
         case Export() if run.mode is None:
-            run.exported.append((yield from session.export(run.state, step.intent.format, step.intent.path, token)))
+            path = str(run.destination.path(step))
+            run.exported.append((yield from session.export(run.state, step.intent.format, path, token)))
+            run.destination = replace(run.destination, own=run.destination.own | {path})
         case Export():
             template = "{path} was not written again: it holds the version before. Export this one."
             run.notes.append(Message("replay.not_written", template, {"path": step.intent.path}))

@@ -13,13 +13,15 @@ from pathlib import Path
 from ..devices import CPU
 from ..planning.obstacles import asked_in_words
 from ..planning.protocol import Goal
+from ..python_code import comment, quoted
 from ..structures.ranges import more_ranges_than, ranges_of
 from ..targets.protocol import TargetSpec
 from ..wording import counted, metric_words, percent, size, thousands
 from .files import write
 from .paths import Change, change_baseline, change_model, relative_to
 from .plain import to_json
-from .spelling import BESIDE, Spelling, quoted
+from .recipe import code_in, vouched
+from .spelling import BESIDE, Spelling
 from .states import PlanIntent
 from .steps import Attach, Compare, Cut, Export, Numbers, Open, Plan, Recipe, Recover, Score, Step
 
@@ -27,7 +29,7 @@ SCRIPT = "recipe.py"
 MANY = 2_000
 """Ranges of a plan above which a script that is written into a file has its marks in a file beside it."""
 AGAIN = "--plan-again"
-PICKLE = "--trust-pickle"
+PICKLE, TRUST = "--trust-pickle", "--trust-code"
 SAFE = (".safetensors",)
 """Checkpoints that cannot run code."""
 
@@ -41,6 +43,7 @@ class _Writer:
         change: What becomes of paths.
         marks: Of the plans, by name, as ranges.
         outside: The marks lie in a file of this name, "" where they stand in the script.
+        foreign: Python files that it runs, where this user has not named them.
         plan: The plan that the next cut carries out, and its name.
         original: What came out of opening.
         again: There is a goal that can be planned again.
@@ -52,6 +55,7 @@ class _Writer:
     change: Change
     marks: dict[str, dict[str, str]]
     outside: str
+    foreign: list[str]
     plan: tuple[Plan, str] | None = None
     original: Numbers = field(default_factory=Numbers)
     again: bool = False
@@ -68,7 +72,8 @@ def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> 
         outside: Name of the file beside it that holds the marks (`marks_of_plans`), "" to write them into the script.
     """
     change: Change = (lambda path: BESIDE + relative_to(folder)(path)) if folder else (lambda path: path)
-    writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside)
+    foreign = [] if vouched(recipe).files else code_in(recipe)
+    writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside, foreign)
     body = "\n\n".join(textwrap.indent(part, " " * 4) for part in _parts(recipe, writer))
     return f'{_head(recipe, writer)}\n\ndef main() -> None:\n{body}\n\n\nif __name__ == "__main__":\n    main()\n'
 
@@ -137,13 +142,18 @@ def _baseline(step: Compare, writer: _Writer) -> list[str]:
 def _opening(step: Open, writer: _Writer) -> list[str]:
     writer.original = step.outcome
     writer.spelling.use("Session", "finish")
-    spec = change_model(replace(step.intent.model, trust_pickle=False, trust_code=False), writer.change)
+    spec = change_model(step.intent.model.without_consent, writer.change)
     weights = step.intent.model.weights
     consent = [f'trust_pickle="{PICKLE}" in sys.argv'] if weights and not weights.endswith(SAFE) else []
     if consent:
         writer.spelling.use("replace")
     spelled = writer.spelling.of(spec, 8)
-    lines = [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
+    lines: list[str] = []
+    if writer.foreign:
+        names = ", ".join(Path(file).name for file in writer.foreign)
+        told = f"This runs {names}. Read that first, then run this with {TRUST} to allow it."
+        lines += [f"if {quoted(TRUST)} not in sys.argv:", f"    sys.exit({quoted(told)})"]
+    lines += [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
     lines += [f"session.use_device({quoted(step.intent.device)})"] if step.intent.device != CPU else []
     lines += [""]
     lines += [f"# The model: {_costs(step.outcome, None)}.", *_metrics(step.outcome)]
@@ -216,7 +226,7 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
     assert isinstance(first, Open)
     made = ", ".join(f"{name} {version}" for name, version in first.intent.versions.items())
     threads = counted(first.intent.threads, "thread")
-    shown = _line(Path(first.intent.model.source).name).replace("\\", "/").replace('"', "'")
+    shown = comment(Path(first.intent.model.source).name).replace("\\", "/").replace('"', "'")
     lines = [
         f'"""Makes {shown} smaller, step by step as it was recorded with Secateur.',
         "",
@@ -224,7 +234,7 @@ def _head(recipe: Recipe, writer: _Writer) -> str:
         "",
         "On one machine it gives the same weights as its recipe, bit for bit. Numbers in comments are what came out",
         "when it was recorded, with:",
-        *textwrap.wrap(_line(f"{made}, {threads}.").replace("\\", "/").replace('"', "'"), 112),
+        *textwrap.wrap(comment(f"{made}, {threads}.").replace("\\", "/").replace('"', "'"), 112),
         '"""',
         "",
     ]
@@ -258,7 +268,7 @@ def _constants(writer: _Writer) -> list[str]:
 def _plan_words(intent: PlanIntent, goal: Goal | None, count: int) -> str:
     by = f", by scores of {intent.criterion}" if intent.criterion else ""
     how = f"planned for {asked_in_words(goal)}{by}" if goal is not None else "marked by hand"
-    return f"# Cut {counted(count, 'structure')}, {_line(how)}."
+    return f"# Cut {counted(count, 'structure')}, {comment(how)}."
 
 
 def _came_out(outcome: Numbers, writer: _Writer) -> list[str]:
@@ -277,9 +287,4 @@ def _costs(outcome: Numbers, original: Numbers | None) -> str:
 
 
 def _metrics(outcome: Numbers) -> list[str]:
-    return [f"# {_line(str(metric_words(metric)))}." for metric in outcome.metrics]
-
-
-def _line(text: str) -> str:
-    """One line: what stands in a comment must not end it."""
-    return " ".join(text.split())
+    return [f"# {comment(str(metric_words(metric)))}." for metric in outcome.metrics]

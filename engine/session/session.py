@@ -4,7 +4,6 @@ The window talks to it through `client`, in a process of its own; the command li
 methods are jobs; a job that fails or is cancelled leaves everything as it was.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from torch import nn
 
 from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
-from ..errors import Message, OpenError
+from ..errors import Message, OpenError, SecateurError
 from ..export.table import exporter_named
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..planning.protocol import Goal
@@ -31,9 +30,10 @@ from ..sensitivity.trials import sets_of
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights
 from ..sharing.recipes import recipe_at
 from ..sources.checkpoint import read_checkpoint
-from ..sources.consent import require_consent
+from ..sources.consent import FULL_CONSENT, NO_CONSENT, Consent, by_hand, code_of, require_consent
 from ..sources.matching import apply, match, shapes_of
 from ..sources.no_numbers import no_numbers
+from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Mask, identities
 from ..surgery.cut import cut as operate
@@ -68,8 +68,9 @@ from .opening import (
 from .paths import absolute_to, change_model, change_task
 from .points import Numbers, Stored, points_of
 from .project import Role, changes, read_project
+from .recipe import baselines_in, code_in, vouched, with_model
 from .reopening import check_kept, reopened
-from .replay import Replay, fit_of, steps_again
+from .replay import Replay, beside, fit_of, steps_again
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
 from .steps import Open
 from .store import WeightStore
@@ -81,7 +82,12 @@ class Session(Handing):
     """One opened model and its states; what `Place` says of where they lie."""
 
     def open(
-        self, spec: ModelSpec, evaluate: bool = True, folder: str = "", token: CancelToken = NEVER
+        self,
+        spec: ModelSpec,
+        evaluate: bool = True,
+        folder: str = "",
+        token: CancelToken = NEVER,
+        consent: Consent | None = None,
     ) -> Job[OpenedModel]:
         """Open a model, evaluate it on its task, then analyse it. A project folder is opened with all its states.
 
@@ -90,41 +96,55 @@ class Session(Handing):
             evaluate: Judge the original.
             folder: Where the session goes on from now on, "" for where it is; what was there before stays as it is.
             token: Cancels.
+            consent: What of foreign code may run; None where the user named the model by hand: what `spec` names.
         """
         with self._moving(folder):
             yield from self._alone()
-            return (yield from self._open(spec, evaluate, token))
+            return (yield from self._open(spec, evaluate, token, named_by_hand(spec) if consent is None else consent))
 
     def restore(
-        self, folder: str = "", moved: tuple[tuple[str, str], ...] = (), token: CancelToken = NEVER
+        self,
+        folder: str = "",
+        moved: tuple[tuple[str, str], ...] = (),
+        trust_code: bool = False,
+        token: CancelToken = NEVER,
     ) -> Job[OpenedModel]:
         """Reopen the model of a session's folder with every state; nothing is trained or evaluated again.
 
         Args:
             folder: Where the session goes on from now on, "" for where it is.
             moved: (where a file was, where it is now).
+            trust_code: Consent to code that the session's seal does not vouch for.
             token: Cancels.
         """
         with self._moving(folder):
             yield from self._alone()
             history = History(self.folder)
             history.read()
+            assert history.spec is not None
+            sealed, known = history.is_sealed, by_hand(history.spec, history.task)
             elsewhere = history.relocate(moved)
-            self._live = yield from reopened(history, self.store, history.consent, token)
+            asked = history.spec if sealed else history.spec.without_consent
+            named = by_hand(history.spec, history.task)
+            consent = named if trust_code else known if sealed else NO_CONSENT
+            consent |= by_hand(*(new for _, new in moved))
+            consent.require(code_of(history.spec, history.task), self.folder)
+            self._live = yield from reopened(history, self.store, asked, token, consent)
+            history.spec = asked
             history.mend()
-            if elsewhere:
+            if elsewhere or not sealed:
                 history.write_to(self.folder, consent=True)
             self.history = history
             return self._opened()
 
-    def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken) -> Job[OpenedModel]:
+    def _open(self, spec: ModelSpec, evaluate: bool, token: CancelToken, consent: Consent) -> Job[OpenedModel]:
         here, began = absolute_to(Path.cwd()), time.time()
         spec = change_model(spec, here)
         if is_project(spec.source):
             return (yield from self._open_project(spec, token))
         if is_bundle(spec.source):
             return (yield from self._open_bundle(spec, token))
-        prepared = yield from prepare(spec, token)
+        prepared = yield from prepare(spec, token, consent)
         metrics, info, model = tuple[Metric, ...](), None, prepared.opened.model
         if prepared.task is not None and evaluate:
             metrics, info = yield from first_look(prepared.task, model, token)
@@ -134,7 +154,7 @@ class Session(Handing):
         yield Progress("Keeping the original")
         original = self._original(model, analysis, metrics)
         self.history.open(prepared.spec, prepared.spec.task, original)
-        self._live, self._shown = Live(prepared, analysis, prepared.task, info, began), None
+        self._live, self._shown = Live(prepared, analysis, prepared.task, info, began, consent), None
         return self._opened()
 
     def attach_task(self, spec: TaskSpec, token: CancelToken = NEVER) -> Job[TaskInfo]:
@@ -143,10 +163,12 @@ class Session(Handing):
         yield Progress("Opening the data")
         spec = with_tokenizer(change_task(spec, absolute_to(Path.cwd())), live.prepared.spec)
         original = live.prepared.opened.model
-        task = opened_task(spec, original)
+        named = by_hand(spec)
+        task = opened_task(spec, original, live.consent | named)
         same_shape(example_inputs((), task, (), original), live.prepared.inputs, spec)
         check_outputs(original, live.prepared.inputs, task)
         metrics, info = yield from first_look(task, original, token)
+        self.trust(named)
         self.history.attach_task(task.spec, replace(self.history.state("s0"), metrics=metrics, stale=False))
         live.task, live.info, live.opened = task, info, opened
         return info
@@ -309,9 +331,11 @@ class Session(Handing):
         """Put baselines beside a state, time all of them on a target, and say whether pruning was worth it."""
         return (yield from comparing.compare(self, state, asked, target, token))
 
-    def baseline(self, state: str, asked: BaselineSpec, token: CancelToken = NEVER) -> Job[Baseline]:
-        """Make one baseline of a state, unless it was made before."""
-        return (yield from comparing.make(self, state, asked, token))
+    def baseline(
+        self, state: str, asked: BaselineSpec, token: CancelToken = NEVER, consent: Consent | None = None
+    ) -> Job[Baseline]:
+        """Make one baseline of a state, unless it was made before; see `comparing.make`."""
+        return (yield from comparing.make(self, state, asked, token, consent))
 
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""
@@ -354,57 +378,78 @@ class Session(Handing):
         source: str = "",
         trust_pickle: bool = False,
         trust_code: bool = False,
+        download: bool = False,
         token: CancelToken = NEVER,
     ) -> Job[OpenedModel]:
         """Open the model of a recipe, with a new checkpoint or from another source where they are named."""
-        here = absolute_to(Path.cwd())
-        first = recipe_at(Path(here(recipe))).steps[0]
-        assert isinstance(first, Open)
+        path = Path(absolute_to(Path.cwd())(recipe))
+        recorded = recipe_at(path)
         named = {"weights": weights} if weights else {}
         named |= {"source": source, "weights": weights} if source else {}
-        spec = replace(first.intent.model, trust_pickle=trust_pickle, trust_code=trust_code, **named)
-        foreign = replace(spec, source="") if source else spec  # What a hand has named needs no further consent.
-        require_consent(foreign, "", Path(here(recipe)), trust_code)
-        return (yield from self.open(spec, token=token))
+        allowed = {"trust_pickle": trust_pickle, "trust_code": trust_code, "download": download}
+        asked = with_model(recorded, lambda model: replace(model, **allowed, **named))
+        consent = FULL_CONSENT if trust_code else vouched(recorded) | by_hand(source)
+        consent.require(code_in(asked), path)
+        first = asked.steps[0]
+        assert isinstance(first, Open)
+        return (yield from self.open(first.intent.model, token=token, consent=consent))
 
     def fit(self, recipe: str) -> Fit:
         """How the recipe of a file, a project or a bundle fits the model that is open."""
         return fit_of(recipe_at(Path(absolute_to(Path.cwd())(recipe))), self, self._opened())
 
-    def apply_recipe(self, recipe: str, mode: Mode | None = None, token: CancelToken = NEVER) -> Job[Replay]:
-        """Do a recipe's steps again on the original of the open model; each state that is made stays."""
-        read = recipe_at(Path(absolute_to(Path.cwd())(recipe)))
-        return (yield from steps_again(read, self, self._opened(), mode, token))
+    def apply_recipe(
+        self, recipe: str, mode: Mode | None = None, trust_code: bool = False, token: CancelToken = NEVER
+    ) -> Job[Replay]:
+        """Do a recipe's steps again on the original of the open model; each state that is made stays.
+
+        Args:
+            recipe: A file, a project or a bundle.
+            mode: What is done again on another version of the model; None for what matches best.
+            trust_code: Consent to the code of its baselines.
+            token: Cancels.
+        """
+        path = Path(absolute_to(Path.cwd())(recipe))
+        read = recipe_at(path)
+        consent = FULL_CONSENT if trust_code else self._need().consent | vouched(read)
+        consent.require(code_of(*baselines_in(read)), path)
+        return (yield from steps_again(read, self, self._opened(), mode, token, consent, beside(path)))
 
     def stay(self) -> Path:
         """Leave the folder there when the session is closed, also a temporary one; returns it."""
-        self._temporary = False
+        if self._temporary is not None:
+            self._temporary.keep()
+            self._temporary = None
         return self.folder
 
     def close(self) -> None:
         """Forget the model; a temporary folder is removed."""
         self._live = None
         self._let_go()
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary.remove()
 
     def _open_project(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a project, then copy its states into this session's folder; another task may judge it."""
         project = History(Path(spec.source))
+        if self._exclusive:
+            yield from self._hold_to_write(project.folder)
         project.read()
         assert project.spec is not None
         check_kept(spec, project.spec)
         file, notes = read_project(project.folder)
         project.relocate(spec.moved)
-        project.spec = replace(project.spec, trust_code=spec.trust_code)
-        require_consent(replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code)
+        project.spec = replace(project.spec.without_consent, trust_code=spec.trust_code)
+        consent = require_consent(
+            replace(project.spec, task=project.task), project.seal, project.folder, spec.trust_code
+        )
         store = WeightStore(project.folder / "weights")
         shown = Progress("Looking for what has changed")
         changed, stale = yield from part_of(shown, changes(file, project.spec, project.task, token))
         if stale:
             project.mark_stale(code=Role.MODEL in stale)
         project.notes = (*project.notes, *notes, *changed)
-        live = yield from reopened(project, store, spec.trust_pickle, token)
+        live = yield from reopened(project, store, spec, token, consent)
         if project.folder.resolve() != self.folder.resolve():
             yield from self.store.take(project.weights, store, token)
             project.write_to(self.folder)
@@ -418,6 +463,14 @@ class Session(Handing):
             yield from self.attach_task(spec.task, token)
         return self._opened()
 
+    def _hold_to_write(self, folder: Path) -> Job[None]:
+        """Hold a project that is to be worked on; one that cannot be written may be read all the same."""
+        try:
+            yield from self.hold(folder)
+        except SecateurError as error:
+            if error.message.code != "session.not_written":
+                raise
+
     def _open_bundle(self, spec: ModelSpec, token: CancelToken) -> Job[OpenedModel]:
         """Open a bundle with its states where their weights and the model's code are at hand, else only its numbers."""
         yield Progress("Reading the bundle")
@@ -428,7 +481,7 @@ class Session(Handing):
             if absent is None:
                 return (yield from self._open_whole(bundle, spec, token))
         except OpenError as error:
-            if error.message.code in ("source.code", "checkpoint.pickle"):
+            if error.message.code in ("source.code", "checkpoint.pickle", "source.download"):
                 raise
             absent = error.message
         shown = bundle.opened(absent)
@@ -439,9 +492,9 @@ class Session(Handing):
         history = bundle.history
         assert history.spec is not None
         bundle.check_code()
-        require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
+        consent = require_consent(replace(history.spec, task=history.task), "", bundle.path, spec.trust_code)
         yield from take_weights(bundle, self.store.folder, token)
-        live = yield from reopened(history, self.store, spec.trust_pickle, token)
+        live = yield from reopened(history, self.store, spec, token, consent)
         history.write_to(self.folder)
         self.history.read()
         self.history.leave(bundle.manifest.state)

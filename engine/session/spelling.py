@@ -6,9 +6,9 @@ Only what `secateur.engine` exports can be spelled, so a script needs nothing el
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from math import isfinite
 from typing import Any, cast
 
+from ..python_code import literal, quoted
 from ..structures.ranges import ranges_of
 
 BESIDE = "\0"
@@ -67,10 +67,8 @@ class Spelling:
                 text = f"{self.use(type(value).__name__)}.{value.name}"
             case str():
                 text = self._path(value[1:]) if value.startswith(BESIDE) else quoted(value)
-            case bool() | int() | None:
-                text = repr(value)
-            case float():
-                text = repr(value) if isfinite(value) else f'float("{value}")'
+            case bool() | int() | float() | None:
+                text = literal(value)
             case tuple() | list():
                 text = self._row(cast("Iterable[Any]", value), isinstance(value, tuple))
             case dict():
@@ -132,11 +130,3 @@ def is_identities(value: Mapping[Any, Any]) -> bool:
     return bool(value) and all(
         isinstance(key, str) and key.count("|") >= 2 and isinstance(one, list) for key, one in value.items()
     )
-
-
-def quoted(text: str) -> str:
-    """A string in double quotes, on one line, whatever it holds; in ASCII but for letters that Python prints."""
-    single = repr(text)
-    if '"' in text or single.startswith('"'):
-        return single
-    return '"' + single[1:-1].replace("\\'", "'") + '"'

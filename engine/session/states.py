@@ -1,5 +1,6 @@
 """The history as plain data: states, each with what is needed to come back to it, and what was measured of it."""
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -13,6 +14,11 @@ from ..structures.analysis import Analysis, Kind
 from ..surgery.protocol import Edits, Verification
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Split, TaskInfo
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+"""A sha256, which weights are named by."""
+IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,40}")
+"""What a state or a baseline may be called: it becomes part of the names of files."""
 
 
 class StateKind(StrEnum):

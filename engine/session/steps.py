@@ -151,7 +151,9 @@ class Recipe(msgspec.Struct, frozen=True):
     Attributes:
         schema: Version of this format.
         steps: What to do, in order.
+        seal: Vouches for the code that it names, see `sources.consent`.
     """
 
     schema: int
     steps: tuple[Step, ...]
+    seal: str = ""

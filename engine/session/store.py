@@ -14,9 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import Message, OpenError
+from ..file_limits import check_special
 from ..jobs import CancelToken, Job, Progress, part_of
 from ..tensor_files import write_tensors
 from .files import being_written, copy
+from .states import DIGEST
 
 GIGABYTE = 1_000_000_000
 _ALIASES = "secateur.aliases"
@@ -49,6 +51,7 @@ class WeightStore:
 
     def get(self, digest: str) -> dict[str, torch.Tensor]:
         """Read a state dict back, tied names included."""
+        check_special(self.path(digest))
         try:
             tensors = load_file(self.path(digest))
             aliases = _aliases(self.path(digest))
@@ -58,7 +61,10 @@ class WeightStore:
         return tensors | {alias: tensors[name] for alias, name in aliases.items()}
 
     def path(self, digest: str) -> Path:
-        """The file of a sha256."""
+        """The file of a sha256; raises OpenError for what is none, as a name it could lead anywhere."""
+        if not DIGEST.fullmatch(digest):
+            template = "{digest!r} does not name weights of this session. Its history was damaged or changed by hand."
+            raise OpenError("session.weights_name", template, digest=digest[:80])
         return self.folder / f"{digest}.safetensors"
 
     def take(self, digests: Collection[str], other: "WeightStore", token: CancelToken) -> Job[None]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SecateurError, unexpected
+from ..file_limits import unusable
 from ..jobs import Cancelled, CancelToken, Job, check
 from ..lacking import lack_of_memory
 from .events import Failed, Finished, Ready
@@ -106,7 +107,7 @@ def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
     except SecateurError as error:
         return Failed(call.number, lack_of_memory(error) or error)
     except BaseException as error:  # Also the SystemExit of a user's code: it ends the call, not the engine.
-        return Failed(call.number, lack_of_memory(error) or unexpected(error))
+        return Failed(call.number, lack_of_memory(error) or unusable(error) or unexpected(error))
 
 
 def run(session: Any, call: Call, outbox: Outbox) -> Any:

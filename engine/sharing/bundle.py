@@ -26,7 +26,7 @@ from ..session.paths import absolute_to, change_model, change_task
 from ..session.plain import from_json, to_json
 from ..session.recipe import recipe_bytes, recipe_from, with_model
 from ..session.script import script_of
-from ..session.states import OpenedModel, State, StateKind
+from ..session.states import DIGEST, IDENTITY, OpenedModel, State, StateKind
 from ..session.steps import Recipe
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
@@ -54,7 +54,6 @@ LIMITS: Mapping[str, int] = {
 """Bytes that each member may have when it is unpacked. Weights are stored as they are, so they cannot grow."""
 NEEDED = (MANIFEST, RECIPE, HISTORY)
 WEIGHTS = re.compile(r"weights/([0-9a-f]{64})\.safetensors")
-DIGEST = re.compile(r"[0-9a-f]{64}")
 MEMBERS = 5_000
 Read = TypeVar("Read")
 
@@ -357,14 +356,16 @@ def _history(written: Written, path: Path) -> History:
         history.task = None  # It is opened without its data; metrics that were measured stay.
     for one in written.states:
         original = one.kind is StateKind.ORIGINAL
-        sound = DIGEST.fullmatch(one.weights) and one.id not in history.states
+        sound = DIGEST.fullmatch(one.weights) and IDENTITY.fullmatch(one.id) and one.id not in history.states
         if not sound or original != (not one.parent) or (original and history.states):
             raise _damaged(path, Message("bundle.state", "the state {id!r} is not sound", {"id": one.id[:20]}))
         if one.parent and one.parent not in history.states:
             raise _damaged(path, Message("bundle.parent", "the state before {id!r} is missing", {"id": one.id[:20]}))
         history.states[one.id] = one
     for beside in written.baselines:
-        if beside.against not in history.states or not DIGEST.fullmatch(beside.weights):
+        if beside.against not in history.states or not (
+            DIGEST.fullmatch(beside.weights) and IDENTITY.fullmatch(beside.id)
+        ):
             raise _damaged(path, Message("bundle.baseline", "the baseline {id!r} is not sound", {"id": beside.id[:20]}))
         history.baselines[beside.id] = beside
     if not history.states:

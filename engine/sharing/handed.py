@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import OpenError
+from ..file_limits import JSON_BYTES, read_whole
 from ..session.history import History, is_project, versions
-from ..session.recipe import RECIPE, Found, read_recipe, recorded
+from ..session.recipe import RECIPE, Found, read_recipe, recorded, sealed
 from ..session.states import State
 from ..session.steps import Attach, Cut, Open, OpenIntent, Recipe, Recover
+from ..sources.consent import NO_CONSENT, by_hand
 from .bundle import is_bundle, read_bundle
 from .structures import STRUCTURES
 
@@ -52,7 +54,7 @@ def handed(path: Path, state: str = "") -> Handed:
         history.read()
         recipe, saved = _recipe(path, history)
         file = path / STRUCTURES
-        structures, weights, machine = file.read_bytes() if file.is_file() else b"", path / "weights", ""
+        structures, weights, machine = read_whole(file, 2 * JSON_BYTES) if file.is_file() else b"", path / "weights", ""
     else:
         template = "{path} is neither a project's folder nor a bundle."
         raise OpenError("handed.neither", template, path=str(path))
@@ -81,7 +83,9 @@ def _of(history: History, state: str, known: Recipe | None) -> Recipe:
     intent = OpenIntent(model, told.threads, told.dtype, history.versions or told.versions or versions())
     found = Found(opening.outcome.widths, opening.outcome.data)
     path: list[State] = history.path_to(state)
-    return recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+    consent = by_hand(history.spec, history.task) if history.is_sealed else NO_CONSENT
+    recipe = recorded(path, intent, history.folder, tuple(history.baselines.values()), found)
+    return sealed(recipe, history, consent)
 
 
 def _end(recipe: Recipe | None) -> str:

@@ -71,7 +71,7 @@ def _stripped(step: Step) -> Step:
 
 def _spec(spec: ModelSpec) -> ModelSpec:
     arguments = {key: without_paths(one) if isinstance(one, str) else one for key, one in spec.arguments.items()}
-    return change_model(replace(spec, arguments=arguments, trust_pickle=False, trust_code=False), base_name)
+    return change_model(replace(spec.without_consent, arguments=arguments), base_name)
 
 
 def bare_export(exported: Exported) -> Exported:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OpenError
+from ..session.plain import decoded
 from ..structures.analysis import NOTHING_KNOWN, Analysis
 from ..structures.parts import NOTHING_HELD
 
@@ -47,7 +48,7 @@ def analysis_to_json(analysis: Analysis) -> bytes:
 def analysis_from_json(data: bytes) -> Analysis:
     """Read it back, checked; raises OpenError with a sentence."""
     try:
-        content = msgspec.json.decode(data, type=dict[str, Any])
+        content = msgspec.convert(decoded(data), dict[str, Any])
         if content.get("schema") != SCHEMA:
             raise OpenError("structures.schema", "The structures are of a version that this Secateur does not know.")
         found = msgspec.convert(content["analysis"], Analysis, dec_hook=_decoded)

@@ -18,11 +18,13 @@ from ..bfloat16 import settled
 from ..detectors import classes_of, family, with_maps
 from ..errors import Message, OpenError, SecateurError
 from ..jobs import CancelToken, check
+from ..python_code import identifier
 from ..surgery import runtime
 from ..tasks.protocol import TaskSpec
 from .checkpoint import read_checkpoint
 from .lazy_layers import finish_layers
 from .matching import apply, match, shapes_of
+from .network import no_downloads
 from .protocol import ModelSpec, Opened
 
 CLASS_ARGUMENTS = ("num_classes", "n_classes", "classes", "num_labels")
@@ -90,7 +92,7 @@ def _with_weights(
 
 def _build(origin: Origin, spec: ModelSpec) -> nn.Module:
     """Build with a fixed seed: a model without weights is the same one each time it is opened."""
-    with torch.random.fork_rng(devices=[]):
+    with no_downloads(origin.name, spec.download), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = _make(origin, spec.arguments)
     if isinstance(made, torch.jit.ScriptModule):
@@ -147,6 +149,8 @@ def _make(origin: Origin, arguments: dict[str, Any]) -> Any:
 
 
 def _check_arguments(make: Callable[..., Any], name: str, arguments: dict[str, Any]) -> None:
+    for argument in arguments:
+        identifier(argument)  # it will stand in the code of an export
     try:
         signature = inspect.signature(make)
     except (TypeError, ValueError):

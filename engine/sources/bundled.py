@@ -6,8 +6,10 @@ from pathlib import Path
 
 from ..errors import OpenError
 from ..jobs import CancelToken
+from ..python_code import identifier
 from ..tasks.protocol import TaskSpec
 from .build import Origin, opened
+from .consent import Consent
 from .protocol import FactoryCode, ModelSpec, Opened
 
 PREFIX = "bundled:"
@@ -22,7 +24,7 @@ class Bundled:
         """True for `bundled:...`."""
         return source.startswith(PREFIX)
 
-    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Open a bundled network with its bundled weights and task."""
         from ...resources import models
         from ...resources.fashion_mnist import MEAN, STD
@@ -41,7 +43,7 @@ class Bundled:
         """The networks' source file is plain PyTorch: it goes along as `models.py`."""
         from ...resources import models
 
-        lines = f"from models import {_name(spec.source)} as make_model"
+        lines = f"from models import {identifier(_name(spec.source))} as make_model"
         return FactoryCode(lines, (Path(inspect.getfile(models)),))
 
 

@@ -7,17 +7,22 @@ import pickle
 import pickletools
 import warnings
 import zipfile
-from collections import deque
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import OpenError
+from ..file_limits import check_archive, check_special, check_unpacked
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+TABLE = 4 << 20
+"""Bytes that the names and shapes of tensors may take, where the tensors themselves take no more than that."""
+BYTEARRAY, ENCODE, ENCODED = b"bytearray\n", b"_codecs\nencode\n", 1 << 16
+"""What torch's `weights_only` calls that makes bytes, and the bytes up to which a pickle may call the second one."""
 LEGACY_MAGIC, LEGACY_PICKLES = 0x1950A86A20F9469CFC6C, 5
 """torch's format before archives: a magic number, versions, the content and the storages' keys, a pickle each."""
 
@@ -48,6 +53,7 @@ def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> Any:
 
 
 def _first_bytes(path: Path) -> bytes:
+    check_special(path)
     if path.is_dir():
         raise OpenError("checkpoint.folder", "{path} is a folder. Name the checkpoint file in it.", path=str(path))
     try:
@@ -68,6 +74,11 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    check_unpacked(path, path.stat().st_size)
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > max(TABLE, path.stat().st_size - header):
+        raise _only_table(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -77,8 +88,18 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def _read_zip(path: Path, trust_pickle: bool) -> Any:
     if not zipfile.is_zipfile(path):
         raise _truncated(path)
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_archive(path, archive)
+            names = archive.namelist()
+            pickles = [one for one in archive.infolist() if one.filename.endswith("data.pkl")]
+            for one in pickles:
+                if one.file_size > max(TABLE, sum(each.file_size for each in archive.infolist()) - one.file_size):
+                    raise _only_table(path)
+                if not trust_pickle:
+                    _check_makes_tensors(path, archive.read(one))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise _truncated(path, error) from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise OpenError(
             "checkpoint.script",
@@ -91,21 +112,43 @@ def _read_zip(path: Path, trust_pickle: bool) -> Any:
 
 
 def _read_pickle(path: Path, trust_pickle: bool) -> Any:
-    if not _is_whole_pickle(path):
-        raise _truncated(path)
+    """In the format before archives; whether its pickles are there to their ends is seen before any is loaded."""
+    check_unpacked(path, size := path.stat().st_size)
+    with path.open("rb") as file:
+        try:
+            count = LEGACY_PICKLES if _ends_pickle(file, TABLE) else 1
+            for _ in range(count - 1):
+                _ends_pickle(file, max(TABLE, size // 2))
+        except OverflowError as error:
+            raise _only_table(path) from error
+        except (ValueError, EOFError, UnicodeDecodeError) as error:
+            raise _truncated(path, error) from error
+        end = file.tell()
+        file.seek(0)
+        if not trust_pickle:
+            _check_makes_tensors(path, file.read(end))
     return _torch_load(path, trust_pickle)
 
 
-def _is_whole_pickle(path: Path) -> bool:
-    """True when the file's pickles are there to their ends; nothing is executed."""
-    with path.open("rb") as file:
-        try:
-            count = LEGACY_PICKLES if LEGACY_MAGIC in [argument for _, argument, _ in pickletools.genops(file)] else 1
-            for _ in range(count - 1):
-                deque(pickletools.genops(file), maxlen=0)
-        except (ValueError, EOFError, UnicodeDecodeError):
-            return False
-    return True
+def _ends_pickle(file: IO[bytes], most: int) -> bool:
+    """Go to the end of a pickle, nothing is executed; whether it holds the magic number of the format before archives.
+
+    Raises:
+        OverflowError: It is longer than `most` bytes.
+        ValueError: It has no end.
+    """
+    found, begin = False, file.tell()
+    for _, argument, _ in pickletools.genops(file):
+        found = found or (type(argument) is int and argument == LEGACY_MAGIC)
+        if file.tell() - begin > most:
+            raise OverflowError
+    return found
+
+
+def _check_makes_tensors(path: Path, data: bytes) -> None:
+    """Refuse, without consent, a pickle whose calls make as many bytes as it likes: `bytearray(1 << 40)`."""
+    if BYTEARRAY in data or (ENCODE in data and len(data) > ENCODED):
+        raise _needs_consent(path, ValueError("WeightsUnpickler error: it makes bytes, not tensors"))
 
 
 def _torch_load(path: Path, trust_pickle: bool) -> Any:
@@ -137,6 +180,11 @@ def _needs_consent(path: Path, error: Exception) -> OpenError:
         details=str(error).rpartition("WeightsUnpickler error:")[2].strip(),
         path=str(path),
     )
+
+
+def _only_table(path: Path) -> OpenError:
+    template = "{path} describes far more than it holds. Get it from another source."
+    return OpenError("checkpoint.table", template, path=str(path))
 
 
 def _truncated(path: Path, error: Exception | None = None) -> OpenError:

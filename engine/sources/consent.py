@@ -1,8 +1,9 @@
-"""Consent to run the Python files that an export or a project names.
+"""The gate: nothing of a stranger's runs unless the user said so.
 
-Opening such a folder imports the model's file, and its task.py: code of whoever made the folder. What this user made on
-this machine carries a seal, a keyed hash of what will be run, by a key that stays in the user's home; it opens as ever.
-Any other folder, a moved one too, asks first.
+`user_code.import_file`, through which all foreign code is imported, takes a `Consent` and refuses files that it does
+not cover. What the user names in this run (an argument, a dialog, a line of Python) is consent to that very code
+(`by_hand`). What a file names (a recipe, a project, a bundle, an export, a session) needs that file's seal: a keyed
+hash of what will be run, by a key in this user's home. Without it the user is asked (`--trust-code`, a dialog).
 """
 
 import hashlib
@@ -11,11 +12,95 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import OpenError
-from ..phrases import all_of
-from .protocol import ModelSpec
+from ..phrases import Phrase, all_of
+from ..tasks.protocol import TaskSpec
+from .protocol import PYTHON_FILE, ModelSpec
+
+Named = ModelSpec | TaskSpec | str | None
+"""What names code: a model, a task, or a model's source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What of foreign code may run.
+
+    Attributes:
+        files: Python files, absolute, symbolic links resolved; with each, what it imports.
+        everything: The user trusts whatever is named (`--trust-code`, the window's dialog).
+    """
+
+    files: frozenset[str] = frozenset()
+    everything: bool = False
+
+    def __or__(self, other: "Consent") -> "Consent":
+        """What either covers."""
+        return Consent(self.files | other.files, self.everything or other.everything)
+
+    def covers(self, file: str | Path) -> bool:
+        """Whether a Python file may be imported."""
+        return self.everything or _real(file) in self.files
+
+    def require(self, files: Iterable[str], named_in: Phrase | Path) -> None:
+        """Raise OpenError ("source.code") for files that may not be imported.
+
+        Args:
+            files: What will be imported.
+            named_in: What names them, for the sentence.
+        """
+        if missing := [file for file in dict.fromkeys(files) if not self.covers(file)]:
+            raise OpenError(
+                "source.code",
+                "{folder} was made elsewhere, or moved, and opening it runs {files}, with what they import. If you "
+                "trust that code, allow it.",
+                folder=str(named_in) if isinstance(named_in, Path) else named_in,
+                files=all_of(missing),
+            )
+
+
+NO_CONSENT = Consent()
+FULL_CONSENT = Consent(everything=True)
+
+
+def by_hand(*named: Named) -> Consent:
+    """Consent to what the user named in this run."""
+    return Consent(frozenset(map(_real, code_of(*named))))
+
+
+def code_of(*named: Named) -> list[str]:
+    """The Python files that opening something imports, absolute; of an export or a project only itself knows."""
+    found: list[str] = []
+    for one in named:
+        match one:
+            case ModelSpec():
+                found += code_of(one.source, one.task)
+            case TaskSpec():
+                found += [_absolute(one.path)] if one.kind == "file" else []
+            case str():
+                python = PYTHON_FILE.fullmatch(one)
+                found += [_absolute(python["file"])] if python else []
+            case None:
+                pass
+    return found
+
+
+def require_consent(spec: ModelSpec, sealed: str, folder: Path, trusted: bool) -> Consent:
+    """Consent to what a folder or file names, by its seal or by the user; raises OpenError without either.
+
+    Args:
+        spec: What it names, paths absolute.
+        sealed: The seal that it carries, "" for none.
+        folder: For the sentence.
+        trusted: The user consented.
+    """
+    consent = FULL_CONSENT if trusted else by_hand(spec) if is_sealed(sealed, seal(spec)) else NO_CONSENT
+    consent.require(code_of(spec), folder)
+    return consent
 
 
 def seal(spec: ModelSpec) -> str:
@@ -24,36 +109,26 @@ def seal(spec: ModelSpec) -> str:
     Args:
         spec: What opening the folder will run, paths absolute.
     """
+    return seal_of([spec.source, sorted(spec.arguments.items()), *code_of(spec)])
+
+
+def seal_of(content: Any) -> str:
+    """The keyed hash of plain data; "" without a key."""
     key = _key()
-    told = json.dumps([spec.source, sorted(spec.arguments.items()), *_files(spec)], default=str)
-    return hmac.new(key, told.encode(), hashlib.sha256).hexdigest() if key else ""
+    return hmac.new(key, json.dumps(content, default=str).encode(), hashlib.sha256).hexdigest() if key else ""
 
 
-def require_consent(spec: ModelSpec, sealed: str, folder: Path, trusted: bool) -> None:
-    """Raise OpenError when opening `folder` would run files that nobody vouched for.
-
-    Args:
-        spec: What it names, paths absolute.
-        sealed: The seal that it carries, "" for none.
-        folder: For the sentence.
-        trusted: The user consented.
-    """
-    files = _files(spec)
-    if trusted or not files or (sealed and hmac.compare_digest(sealed, seal(spec))):
-        return
-    raise OpenError(
-        "source.code",
-        "{folder} was made elsewhere, or moved, and opening it runs {files}. If you trust that code, allow it.",
-        folder=str(folder),
-        files=all_of(files),
-    )
+def is_sealed(carried: str, expected: str) -> bool:
+    """Whether a seal that a file carries is this user's."""
+    return bool(carried) and bool(expected) and hmac.compare_digest(carried.encode(), expected.encode())
 
 
-def _files(spec: ModelSpec) -> list[str]:
-    """The Python files that opening `spec` runs."""
-    source = spec.source if spec.source.endswith(".py") else spec.source.rpartition(":")[0]
-    task = spec.task.path if spec.task is not None and spec.task.kind == "file" else ""
-    return [file for file in (source, task) if file.endswith(".py")]
+def _absolute(file: str) -> str:
+    return os.path.abspath(Path(file).expanduser())
+
+
+def _real(file: str | Path) -> str:
+    return os.path.realpath(Path(file).expanduser())
 
 
 def _key() -> bytes:

@@ -7,18 +7,41 @@ model starts a project afresh; a further file (its `task.py`) joins it without t
 import importlib
 import importlib.util
 import itertools
+import os
 import sys
 import traceback
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    PathFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".git")
 """What stands in the root of a project."""
 
+OWN = ("engine", "app", "resources")
+"""Our folders, where a clone of Secateur runs; elsewhere they are installed."""
 _inserted: list[str] = []
 """Folders of the present project; `sys.path` belongs to the process, this remembers what of it is ours."""
+
+
+class SourceLoader(SourceFileLoader):
+    """Compiles what stands in the file, whatever bytecode lies beside it, and leaves none there.
+
+    What was read and trusted is then what runs, and a file edited within the second is not taken for what it was.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the source, never of a cache."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def enter(file: Path, afresh: bool) -> None:
@@ -40,9 +63,18 @@ def enter(file: Path, afresh: bool) -> None:
     _take_off([entry for entry in first if entry in _inserted])
     _inserted[:0] = [*first, *last]
     sys.path[:] = [*first, *sys.path, *last]
+    take_source_only()
     importlib.invalidate_caches()
     for entry in first:
         _claim(Path(entry))
+
+
+def take_source_only() -> None:
+    """From now on this process takes source and extensions from users' folders, whatever bytecode lies there."""
+    if _from_source not in sys.path_hooks:
+        sys.path_hooks.insert(0, _from_source)
+        for entry in [one for one in sys.path_importer_cache if _is_users(one)]:
+            del sys.path_importer_cache[entry]  # whoever finds modules there now may take bytecode
 
 
 def import_places(file: Path) -> tuple[list[str], list[str]]:
@@ -130,3 +162,16 @@ def _claim(folder: Path) -> None:
         spec = ModuleSpec(inner.name, None, is_package=True)
         spec.submodule_search_locations = [str(inner)]
         sys.modules[inner.name] = importlib.util.module_from_spec(spec)
+
+
+def _is_users(entry: str) -> bool:
+    """Whether modules of a folder are neither installed nor ours."""
+    folder, own = Path(entry), Path(__file__).parents[2]
+    return not _installed(folder) and not any(folder.is_relative_to(own / name) for name in OWN)
+
+
+def _from_source(entry: str) -> FileFinder:
+    """A hook of `sys.path_hooks` that finds no bytecode."""
+    if not os.path.isdir(entry) or not _is_users(entry):
+        raise ImportError(f"{entry} is no folder of a user's", path=entry)
+    return FileFinder(entry, (ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceLoader, SOURCE_SUFFIXES))

@@ -20,6 +20,8 @@ WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."
 COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")
 """Bookkeeping that may be missing or too many without harm."""
 SHOWN = 10
+LONGEST = 1000
+"""Characters of a name that may have a prefix: each part of it is tried as one."""
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
@@ -108,18 +110,22 @@ def apply(found: Match, model: nn.Module) -> tuple[Message, ...]:
     return tuple(_notes(found))
 
 
-def _state_dicts(content: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every table of named tensors, with the keys that lead to it."""
+def _state_dicts(
+    content: Any, where: str = "", depth: int = 0, seen: set[int] | None = None
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every table of named tensors, with the keys that lead to it; one that stands in many places counts once."""
+    seen = set[int]() if seen is None else seen
+    if not isinstance(content, nn.Module | Mapping) or depth > 3 or id(content) in seen:  # pyright: ignore[reportUnknownArgumentType]
+        return
+    seen.add(id(content))  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(content, nn.Module):
         content = content.state_dict()
-    if not isinstance(content, Mapping) or depth > 3:
-        return
     named = {k: v for k, v in cast("Mapping[Any, Any]", content).items() if isinstance(k, str)}
     tensors = {key: value for key, value in named.items() if isinstance(value, Tensor)}
     if tensors:
         yield where, tensors
     for key, value in named.items():
-        yield from _state_dicts(value, f"{where}.{key}" if where else key, depth + 1)
+        yield from _state_dicts(value, f"{where}.{key}" if where else key, depth + 1, seen)
 
 
 def _compare(where: str, tensors: dict[str, Tensor], own: Shapes, path: str) -> Match:
@@ -149,6 +155,8 @@ def _prefix(names: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
     """What stands before the own names in most of `names`, the shortest among equals; None when nothing matches."""
     votes: Counter[str] = Counter()
     for name in names:
+        if len(name) > LONGEST:
+            continue
         place = 0
         while place >= 0:
             if name[place:] in own:

@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import OpenError
 from ..jobs import CancelToken, NeverCancelled, check
 from .bundled import Bundled
+from .consent import FULL_CONSENT, Consent, by_hand
 from .exported import ExportedFolder
 from .protocol import FactoryCode, ModelSpec, Opened, Source
 from .python_file import PythonFile
@@ -15,16 +16,26 @@ SOURCES: tuple[Source, ...] = (Bundled(), TorchvisionModels(), TimmModels(), Pyt
 """Asked in this order; the first that matches opens."""
 
 
-def open_model(spec: ModelSpec, token: CancelToken | None = None) -> Opened:
+def open_model(spec: ModelSpec, token: CancelToken | None = None, consent: Consent | None = None) -> Opened:
     """Open what `spec` names: in eval mode, on the CPU, with its weights; raises OpenError.
 
     Floating tensors are in float32; those in bfloat16 stay so unless `spec.float32`.
+
+    Args:
+        spec: What to open.
+        token: Cancels.
+        consent: What code may run; None where the caller names the model by hand: that very file.
     """
     token = token or NeverCancelled()
     check(token)
-    opened = source_of(spec.source).open(spec, token)
+    opened = source_of(spec.source).open(spec, token, named_by_hand(spec) if consent is None else consent)
     check(token)
     return opened
+
+
+def named_by_hand(spec: ModelSpec) -> Consent:
+    """Consent to what the user named in this run: those files, or everything where they said so."""
+    return FULL_CONSENT if spec.trust_code else by_hand(spec)
 
 
 def factory_code(spec: ModelSpec, folder: Path) -> FactoryCode:

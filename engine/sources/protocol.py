@@ -1,13 +1,20 @@
 """What to open, as plain data, and what opening gives."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import Message
 from ..jobs import CancelToken
 from ..tasks.protocol import TaskSpec
+
+if TYPE_CHECKING:
+    from .consent import Consent
+
+PYTHON_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:\\/]*))?", re.DOTALL)
+"""A source that is a Python file of the user's, with or without a callable in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +28,7 @@ class ModelSpec:
         input_shape: Example input shape with batch, () when the task or source knows it.
         arguments: Keyword arguments of the callable (numbers and strings).
         trust_pickle: The user consented to run the checkpoint's pickle.
-        trust_code: The user consented to run the Python files that an export or a project names.
+        trust_code: The user consented to run the Python files that an export, a project or a recipe names.
         task: The task it is judged by, None for none.
         outputs: Paths of the outputs that must stay ("logits", "0"), () for all, except what transformers' own models
             compute on the way.
@@ -31,6 +38,7 @@ class ModelSpec:
             they run after all.
         float32: A model in bfloat16 is converted to float32, for code or data that takes nothing else.
         moved: Of a project: (where a file was, where it is now).
+        download: The user allowed what builds the model to fetch weights from the network.
     """
 
     source: str
@@ -45,6 +53,12 @@ class ModelSpec:
     ignore_unused: bool = False
     float32: bool = False
     moved: tuple[tuple[str, str], ...] = ()
+    download: bool = False
+
+    @property
+    def without_consent(self) -> "ModelSpec":
+        """The same, as a file may name it: no file can give the user's consent."""
+        return replace(self, trust_pickle=False, trust_code=False, download=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +106,8 @@ class Source(Protocol):
         """True when `ModelSpec.source` names something of this kind."""
         ...
 
-    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
-        """Open it; raises OpenError with a sentence."""
+    def open(self, spec: ModelSpec, token: CancelToken, consent: "Consent") -> Opened:
+        """Open it, importing only what is consented to; raises OpenError with a sentence."""
         ...
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:

@@ -1,7 +1,6 @@
 """A model of the user's own: `path/to/file.py:callable`, the callable being a function, a class or a module itself."""
 
 import inspect
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,13 +10,14 @@ from torch import nn
 
 from ..errors import OpenError, SecateurError
 from ..jobs import CancelToken
+from ..python_code import called, identifier, is_identifier, quoted
 from ..session.paths import Change, relative_to
 from .build import Origin, opened
+from .consent import Consent
 from .import_path import import_places, package_root
-from .protocol import FactoryCode, ModelSpec, Opened
+from .protocol import PYTHON_FILE, FactoryCode, ModelSpec, Opened
 from .user_code import failing_line, import_file
 
-PATTERN = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:\\/]*))?")
 DEFAULT = "model"
 """The callable that is looked for where none is named."""
 
@@ -27,12 +27,12 @@ class PythonFile:
 
     def matches(self, source: str) -> bool:
         """True for a path that ends in .py, with or without a name behind a colon."""
-        return PATTERN.fullmatch(source) is not None
+        return PYTHON_FILE.fullmatch(source) is not None
 
-    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Import the file and build the model."""
         file, name = parse(spec.source)
-        module = import_file(file, afresh=True)
+        module = import_file(file, consent, afresh=True, download=spec.download)
         target = _resolve(module, name, file)
         label = f"{file.name}:{name}"
         try:
@@ -43,31 +43,34 @@ class PythonFile:
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """Imports from the user's own folder."""
         file, name = parse(spec.source)
-        top, *rest = name.split(".")
+        top, *rest = map(identifier, name.split("."))
         target = ".".join(["found", *rest])
-        words = ", ".join(f"{key}={value!r}" for key, value in spec.arguments.items())
         first, last = import_places(file.absolute())
-        module = ".".join(file.absolute().relative_to(package_root(file.absolute())).with_suffix("").parts)
-        change = relative_to(folder)
+        parts = file.absolute().relative_to(package_root(file.absolute())).with_suffix("").parts
+        if all(map(is_identifier, parts)):
+            found = f"from {'.'.join(parts)} import {top} as found"
+        else:  # my-net.py has a name that no statement can hold
+            found = f"import importlib\n\nfound = importlib.import_module({quoted('.'.join(parts))}).{top}"
+        change, call = relative_to(folder), called("made", **spec.arguments)
         return FactoryCode(
             f"sys.path[:0] = {_seen(first, change)}  # where the model's own code lies\n"
             + (f"sys.path += {_seen(last, change)}\n" if last else "")
-            + f"from {module} import {top} as found\n\n\n"
+            + f"{found}\n\n\n"
             f"def make_model():\n    made = {target}\n"
-            f"    return made if hasattr(made, 'state_dict') and not isinstance(made, type) else made({words})"
+            f"    return made if hasattr(made, 'state_dict') and not isinstance(made, type) else {call}"
         )
 
 
 def _seen(places: list[str], change: Change) -> str:
     """Places as Python, from the variable `folder` on."""
     changed = (change(place) for place in places)
-    words = (repr(one) if Path(one).is_absolute() else "folder + " + repr("/" + one) for one in changed)
+    words = (quoted(one) if Path(one).is_absolute() else "folder + " + quoted("/" + one) for one in changed)
     return f"[{', '.join(words)}]"
 
 
 def parse(source: str) -> tuple[Path, str]:
     """File and callable of a source; a drive letter's colon is part of the file."""
-    found = PATTERN.fullmatch(source)
+    found = PYTHON_FILE.fullmatch(source)
     if found is None:
         raise OpenError("source.python_path", "{source!r} is not of the form path/to/file.py:callable.", source=source)
     return Path(found["file"]).expanduser(), found["name"] or DEFAULT

@@ -9,7 +9,9 @@ from torch import nn
 
 from ..errors import Message, OpenError
 from ..jobs import CancelToken
+from ..python_code import called
 from .build import Origin, opened
+from .consent import Consent
 from .protocol import FactoryCode, ModelSpec, Opened
 
 PREFIX = "timm:"
@@ -22,7 +24,7 @@ class TimmModels:
         """True for `timm:...`."""
         return source.startswith(PREFIX)
 
-    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Open a timm model."""
         name = _name(spec.source)
         import timm
@@ -46,11 +48,8 @@ class TimmModels:
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """`timm.create_model`."""
-        words = "".join(f", {key}={value!r}" for key, value in spec.arguments.items())
-        return FactoryCode(
-            "import timm\n\n\n"
-            f"def make_model():\n    return timm.create_model({_name(spec.source)!r}, pretrained=False{words})"
-        )
+        call = called("timm.create_model", _name(spec.source), pretrained=False, **spec.arguments)
+        return FactoryCode(f"import timm\n\n\ndef make_model():\n    return {call}")
 
 
 def _name(source: str) -> str:

@@ -8,7 +8,9 @@ import torch
 
 from ..errors import Message, OpenError
 from ..jobs import CancelToken
+from ..python_code import called
 from .build import Origin, opened
+from .consent import Consent
 from .protocol import FactoryCode, ModelSpec, Opened
 
 PREFIX = "torchvision:"
@@ -25,7 +27,7 @@ class TorchvisionModels:
         """True for `torchvision:...`."""
         return source.startswith(PREFIX)
 
-    def open(self, spec: ModelSpec, token: CancelToken) -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Open a torchvision model."""
         from torchvision import models
 
@@ -51,10 +53,9 @@ class TorchvisionModels:
         """`torchvision.models.get_model`."""
         name = _name(spec.source)
         options = {**_offline(name), **spec.arguments}
-        words = "".join(f", {key}={value!r}" for key, value in options.items())
         return FactoryCode(
             "from torchvision.models import get_model\n\n\n"
-            f"def make_model():\n    return get_model({name!r}, weights=None{words})"
+            f"def make_model():\n    return {called('get_model', name, weights=None, **options)}"
         )
 
 

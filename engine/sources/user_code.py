@@ -1,36 +1,62 @@
 """Import a Python file of the user's, with its own neighbours importable under their own names.
 
-Errors of any kind, a `sys.exit` included, become a sentence with the file and the line.
+The one place where foreign code is imported: a file that no consent covers is refused, and so is all but Python source,
+which a person can read. Errors of any kind, a `sys.exit` included, become a sentence with the file and the line.
 """
 
 import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from ..errors import OpenError, SecateurError
-from .import_path import enter, origin, package_root
+from ..wording import byte_size
+from .consent import Consent
+from .import_path import SourceLoader, enter, origin, package_root
+from .network import no_downloads
+
+SOURCE = ".py"
+"""The ending of what is run."""
+
+LARGEST = 32_000_000
+"""Bytes of a Python file."""
 
 
-def import_file(path: str | Path, error: type[SecateurError] = OpenError, afresh: bool = False) -> ModuleType:
+def import_file(
+    path: str | Path,
+    consent: Consent,
+    error: type[SecateurError] = OpenError,
+    afresh: bool = False,
+    download: bool = True,
+) -> ModuleType:
     """Execute a Python file and return its module.
 
     Args:
         path: The file. In a package (an `__init__.py` beside it) its relative imports work too.
+        consent: What may be imported.
         error: What to raise, with the file, the line and the cause in a sentence.
         afresh: The file begins a project: modules of the one before are forgotten, its own are read again.
+        download: It may fetch from the network.
+
+    Raises:
+        OpenError: No consent covers it ("source.code").
     """
     file = Path(path).expanduser().absolute()
+    consent.require([str(file)], file)
     if not file.is_file():
         raise error("source.no_file", "There is no file {path}.", path=str(path))
+    if file.suffix != SOURCE:
+        template = "{path} is not run: only Python source can be read before it is trusted. Name a {ending} file."
+        raise error("source.not_python", template, path=str(path), ending=SOURCE)
+    if (size := file.stat().st_size) > LARGEST:
+        template = "{path} has {size}, and a Python file at most {most}. Name the file that makes the model."
+        raise error("source.large", template, path=str(path), size=byte_size(size), most=byte_size(LARGEST))
     root = package_root(file)
     enter(file, afresh)
     try:
-        with _without_bytecode():
+        with no_downloads(file.name, download):
             return _execute(file, root)
     except SecateurError:
         raise
@@ -46,17 +72,6 @@ def failing_line(cause: BaseException, root: Path) -> tuple[str, int]:
     return (frames[-1].filename, frames[-1].lineno or 0) if frames else ("", 0)
 
 
-@contextmanager
-def _without_bytecode() -> Generator[None]:
-    """The user's folders stay as they are, and a file edited within the second is not taken for what it was."""
-    before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
-
-
 def _execute(file: Path, root: Path) -> ModuleType:
     if file.parent != root:
         parts = file.relative_to(root).with_suffix("").parts
@@ -67,7 +82,7 @@ def _execute(file: Path, root: Path) -> ModuleType:
             raise ImportError(f"{name} is an installed package ({origin(module)}); rename the folder {parts[0]}")
         return module
     name = file.stem if file.stem not in sys.modules else f"user_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, str(file)))
     if spec is None or spec.loader is None:
         raise ImportError(f"{file.name} is not a Python file")
     module = importlib.util.module_from_spec(spec)

@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 
 from ..devices import CPU
-from ..errors import SecateurError
+from ..errors import OpenError, SecateurError
+from ..file_limits import read_whole
 from ..inputs import Inputs, at_batch, at_size, call
+from ..session.plain import from_json
 from . import bench
 from .onnxruntime_target import feed_by
 from .protocol import TargetSpec, Timing
@@ -94,6 +96,12 @@ def write_bench(folder: Path, files: Mapping[str, Path], inputs: Inputs, target:
     return str(folder), f"python bench.py --out {RESULTS}"
 
 
+def not_a_bench(folder: Path) -> list[Path]:
+    """A folder with files of another kind, among which a bench would replace some; nothing for a new or empty one."""
+    there = folder.is_dir() and any(folder.iterdir()) and not (folder / bench.ASKED).is_file()
+    return [folder] if there else []
+
+
 def check_bench(target: TargetSpec) -> None:
     """Raise SecateurError for what `bench.py` cannot measure: it feeds arrays to files, and both stay as they are."""
     if target.tokens:
@@ -105,18 +113,18 @@ def check_bench(target: TargetSpec) -> None:
 
 
 def read_bench(path: Path) -> dict[str, Timing]:
-    """Timings by the names of the files; raises SecateurError where they are no results of `bench.py`."""
+    """Timings by the names of the files; raises OpenError where they are no results of `bench.py`."""
     try:
-        results = msgspec.json.decode(path.read_bytes(), type=Results)
-    except (OSError, msgspec.MsgspecError) as error:
+        results = from_json(read_whole(path), Results)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         template = "{path} cannot be read, or is not what bench.py writes."
-        raise SecateurError("target.results", template, details=str(error), path=str(path)) from error
+        raise OpenError("target.results", template, details=str(error), path=str(path)) from error
     if not results.machine.name or any(not model.median > 0 for model in results.models):
         template = "{path} names no machine, or holds times that are none. Measure again."
-        raise SecateurError("target.no_times", template, path=str(path))
+        raise OpenError("target.no_times", template, path=str(path))
     if results.schema != bench.SCHEMA:
         template = "{path} was written by another version of bench.py ({given}, not {known}). Measure again."
-        raise SecateurError("target.schema", template, path=str(path), given=results.schema, known=bench.SCHEMA)
+        raise OpenError("target.schema", template, path=str(path), given=results.schema, known=bench.SCHEMA)
     asked, there = results.target, results.machine
     words = f"{there.processor}, {there.cores} cores, onnxruntime {there.onnxruntime}"
     target = TargetSpec(

@@ -3,19 +3,19 @@
 All models of one call are measured in turns, so that a machine that slows down slows all of them down.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ..devices import CPU, device_named, kind_of
+from ..devices import CPU, check_threads, device_named, kind_of
 from ..errors import Message, SecateurError
 from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..phrases import all_of
 from ..process import run_killable
+from ..temporary import temporary_folder
 from .machine import machine_of
 from .protocol import Latency, TargetSpec, Timing
 from .table import target_named
@@ -60,8 +60,8 @@ def _times(
     """Seconds of the runs of each model, and of the processor."""
     runtime = target_named(target.runtime)
     check_target(models, target)
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        paths = [Path(folder) / f"inputs-{number}.npz" for number in range(len(models))]
+    with temporary_folder() as folder:
+        paths = [folder / f"inputs-{number}.npz" for number in range(len(models))]
         for path, given in zip(paths, inputs, strict=True):
             write(path, given)
         files = [str(Path(m).absolute()) for m in models]
@@ -94,6 +94,7 @@ def check_target(models: Sequence[str | Path], target: TargetSpec) -> None:
         device_named(target.device)
     if min(target.threads, target.batch, *target.lengths) < 1:
         raise SecateurError("target.numbers", "Threads, batch and sizes of a target must be at least 1.")
+    check_threads(target.threads)
     for model in models:
         if not Path(model).exists():
             raise SecateurError("target.missing", "There is no file {path} to measure.", path=str(model))

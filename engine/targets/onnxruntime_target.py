@@ -1,7 +1,6 @@
 """ONNX Runtime on the CPU, on exported files."""
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..devices import CPU
 from ..inputs import Inputs, as_array, call, named_arrays
+from ..temporary import temporary_folder
 from .gathering import Gathered, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
@@ -47,9 +47,9 @@ class OnnxRuntime:
 
         https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html
         """
-        with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        with temporary_folder() as folder:
             make = open_session if target.precision == "fp32" else _quantised
-            session = make(path, target.threads, str(Path(folder) / "profile"))
+            session = make(path, target.threads, str(folder / "profile"))
             run = partial(session.run, None, call(feeder(session), inputs))
             repeat(run, target.seconds)
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
@@ -72,8 +72,8 @@ def _quantised(path: str, threads: int, profile: str = "") -> Any:
     from onnxruntime import quantization
 
     library = cast("Any", quantization)
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        smaller = Path(folder) / "int8.onnx"
+    with temporary_folder() as folder:
+        smaller = folder / "int8.onnx"
         library.quantize_dynamic(path, smaller, weight_type=library.QuantType.QInt8)
         return open_session(str(smaller), threads, profile)
 

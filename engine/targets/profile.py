@@ -1,6 +1,5 @@
 """Profile a model in a process of its own: the time of the whole beside the original's, and of each fused block."""
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from ..errors import Message
 from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
 from ..process import run_killable
+from ..temporary import temporary_folder
 from .calm import PATIENCE
 from .measure import check_target, require_inputs
 from .protocol import Kernel, TargetSpec
@@ -61,8 +61,8 @@ def profile(
     """
     require_inputs(inputs)
     check_target((original, model), target)
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        path = Path(folder) / "inputs.npz"
+    with temporary_folder() as folder:
+        path = folder / "inputs.npz"
         write(path, at_size(inputs, target.lengths))
         files = [str(Path(one).absolute()) for one in (original, model)]
         job = {"models": files, "inputs": str(path), "target": asdict(target)}

@@ -4,6 +4,7 @@ An array's name says a split and what it holds, in either order: `x_train`, `tra
 without a split it is that of its file, or is divided later. Nothing is ever unpickled.
 """
 
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Message, TaskError
+from ..errors import DataError, Message
+from ..file_limits import check_archive, check_special
 from .protocol import Split
 from .split_files import files_by_split
 from .splitting import ALIASES
 
 BySplit = dict[Split, NDArray[Any]]
+NPY = np.lib.format.MAGIC_PREFIX
 
 EXPECTED = Message(
     "task.arrays.expected",
@@ -33,7 +36,7 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file, or of a folder's files with the splits of these in their names.
 
     Raises:
-        TaskError: There is none, or one that cannot be read.
+        DataError: There is none, or one that cannot be read.
     """
     if not path.is_dir():
         return _load(path)
@@ -52,21 +55,38 @@ def samples_and_targets(arrays: Mapping[str, NDArray[Any]]) -> tuple[BySplit, By
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
+    check_special(path, DataError)
     if not path.is_file():
-        raise TaskError("task.missing", "{path} does not exist. Give the path of an .npz.", path=str(path))
+        raise DataError("task.missing", "{path} does not exist. Give the path of an .npz.", path=str(path))
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            template = "{path} is a single array. Expected an .npz with {expected}."
-            raise TaskError("task.arrays.single", template, path=str(path), expected=EXPECTED)
-        with file:
+        with path.open("rb") as opened:
+            if opened.read(len(NPY)) == NPY:
+                template = "{path} is a single array. Expected an .npz with {expected}."
+                raise DataError("task.arrays.single", template, path=str(path), expected=EXPECTED)
+        with zipfile.ZipFile(path) as archive:
+            _check_sizes(path, archive)
+        with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if _holds_objects(path, error):
             template = "{path} holds Python objects, and Secateur never unpickles. Save plain arrays of numbers."
-            raise TaskError("task.arrays.pickle", template, path=str(path)) from error
+            raise DataError("task.arrays.pickle", template, path=str(path)) from error
         template = "{path} is no .npz or is damaged. Save it again with numpy.savez."
-        raise TaskError("task.arrays.damaged", template, details=str(error), path=str(path)) from error
+        raise DataError("task.arrays.damaged", template, details=str(error), path=str(path)) from error
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise an error where the file, or an array by its header, has more in it than lies on disk."""
+    check_archive(path, archive, DataError)
+    for info in archive.infolist():
+        if not info.filename.endswith(".npy"):
+            continue
+        with archive.open(info) as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+        if not dtype.hasobject and math.prod(shape) * dtype.itemsize > info.file_size:
+            raise ValueError(f"{info.filename} is shorter than its shape {shape}")
 
 
 def _holds_objects(path: Path, error: Exception) -> bool:
@@ -82,7 +102,7 @@ def _joined(path: Path, name: str, arrays: list[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate(arrays)
     except ValueError as error:
         template = "The files in {path} hold {name} of different shapes: {error}."
-        raise TaskError("task.arrays.parts", template, path=str(path), name=name, error=str(error)) from error
+        raise DataError("task.arrays.parts", template, path=str(path), name=name, error=str(error)) from error
 
 
 def _named(arrays: Mapping[str, NDArray[Any]], roles: tuple[str, ...]) -> BySplit:

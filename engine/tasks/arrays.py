@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import Message, TaskError
+from ..errors import DataError, Message
 from .array_files import EXPECTED, BySplit, load_arrays, samples_and_targets
 from .data_task import DataTask
 from .pixels import channels_first, normalise
@@ -73,13 +73,13 @@ def _check_names(path: Path, arrays: Mapping[str, Any], x: BySplit, y: BySplit) 
     named: dict[str, Any] = {"path": str(path), "expected": EXPECTED}
     if not x:
         names = ", ".join(arrays) or Message("task.nothing", "nothing")
-        raise TaskError("task.arrays.names", "{path} holds {names}. Expected: {expected}.", names=names, **named)
+        raise DataError("task.arrays.names", "{path} holds {names}. Expected: {expected}.", names=names, **named)
     if y and set(x) != set(y):
         template = "{path} does not have samples and labels for the same splits. Expected: {expected}."
-        raise TaskError("task.arrays.unlabelled", template, **named)
+        raise DataError("task.arrays.unlabelled", template, **named)
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{split.value} {array.shape[1:]}" for split, array in x.items())
-        raise TaskError("task.arrays.shapes", "The splits have samples of different shapes: {shapes}.", shapes=shapes)
+        raise DataError("task.arrays.shapes", "The splits have samples of different shapes: {shapes}.", shapes=shapes)
 
 
 def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
@@ -87,15 +87,15 @@ def _check_split(split: Split, x: NDArray[Any], y: NDArray[Any] | None) -> None:
     named: dict[str, Any] = {"split": split.value, "shape": x.shape}
     if x.ndim < 2 or not len(x):
         template = "The samples of the split {split} have the shape {shape}; [N, ...] with N of 1 or more is needed."
-        raise TaskError("task.arrays.empty", template, **named)
+        raise DataError("task.arrays.empty", template, **named)
     if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating)):
         template = "The samples of the split {split} are of type {dtype}; bytes, integers or floats are needed."
-        raise TaskError("task.arrays.type", template, dtype=str(x.dtype), **named)
+        raise DataError("task.arrays.type", template, dtype=str(x.dtype), **named)
     if y is None:
         return
     if y.shape[:1] != x.shape[:1]:
         template = "The split {split} has {count} samples but labels of shape {labels}; one for each sample is needed."
-        raise TaskError("task.arrays.lengths", template, count=len(x), labels=y.shape, **named)
+        raise DataError("task.arrays.lengths", template, count=len(x), labels=y.shape, **named)
 
 
 def _plain(y: NDArray[Any]) -> NDArray[Any]:

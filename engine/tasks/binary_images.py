@@ -1,6 +1,7 @@
 """Images in the binary files that MNIST and its kin (idx), and CIFAR (its binary version), are published as."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Message, TaskError
+from ..errors import DataError, Message
+from ..file_limits import check_special, check_unpacked, read_whole
 from .arrays import Arrays
 from .data_task import DataTask
 from .protocol import Split, TaskSpec
@@ -54,9 +56,9 @@ def _task(
     """A classification of what was found, divided further where splits are missing."""
     if not parts:
         template = "{path} does not hold {expected}."
-        raise TaskError("task.missing", template, path=spec.path, expected=expected)
+        raise DataError("task.missing", template, path=spec.path, expected=expected)
     if any(len(x) != len(y) for x, y in parts.values()):
-        raise TaskError("task.binary.lengths", "{path} holds more images than labels, or fewer.", path=spec.path)
+        raise DataError("task.binary.lengths", "{path} holds more images than labels, or fewer.", path=spec.path)
     rows = divide({split: len(x) for split, (x, _) in parts.items()}, seed_of(spec))
     x, y = ({split: parts[source][part][taken] for split, (source, taken) in rows.items()} for part in (0, 1))
     return DataTask(spec, Arrays(Path(spec.path).name, names, x, y, spec), purpose_of(spec, "classification"))
@@ -74,26 +76,39 @@ def _find(folder: Path, names: tuple[str, ...], end: str) -> list[Path]:
 
 def _idx(file: Path) -> NDArray[Any]:
     """Bytes of an idx file: two zeros, a type, the number of dimensions, each size as four bytes, then the content."""
+    check_special(file, DataError)
     try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        shape = np.frombuffer(data, ">u4", count=data[3], offset=4).astype(int)
-        content = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+            begin = opened.read(4)
+            shape = np.frombuffer(opened.read(4 * begin[3]), ">u4", count=begin[3]).tolist()
+            check_unpacked(file, size := math.prod(shape), error=DataError)
+            content = np.frombuffer(opened.read(size + 1), np.uint8).reshape(shape)
+        if not size:
+            raise ValueError("it holds nothing")
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         template = "{path} is damaged. Download it again."
-        raise TaskError("task.binary.damaged", template, details=str(error), path=str(file)) from error
+        raise DataError("task.binary.damaged", template, details=str(error), path=str(file)) from error
     return content.astype(np.int64) if len(shape) == 1 else content
 
 
 def _cifar(files: list[Path]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Images [N, 3, 32, 32] and classes [N]: in a record the class comes last before the pixels."""
+    for file in files:
+        check_special(file, DataError)
+        check_unpacked(file, file.stat().st_size, error=DataError)
     data = np.concatenate([np.frombuffer(file.read_bytes(), np.uint8) for file in files])
     before = 2 if files[0].name in ("train.bin", "test.bin") else 1  # CIFAR-100 has the coarse class in front
     if not len(data) or len(data) % (before + PIXELS):
         template = "{path} is damaged. Download it again."
-        raise TaskError("task.binary.damaged", template, path=str(files[0]))
+        raise DataError("task.binary.damaged", template, path=str(files[0]))
     records = data.reshape(-1, before + PIXELS)
     return records[:, before:].reshape(-1, 3, 32, 32), records[:, before - 1].astype(np.int64)
 
 
 def _lines(file: Path) -> tuple[str, ...]:
-    return tuple(line for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    try:
+        text = read_whole(file, error=DataError).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        template = "{path} is damaged. Download it again."
+        raise DataError("task.binary.damaged", template, details=str(error), path=str(file)) from error
+    return tuple(line for line in text.splitlines() if line.strip())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..detectors import resized
-from ..errors import TaskError
+from ..errors import DataError
 from .boxes import Boxes
 from .coco_files import Annotated, annotation_files, read_annotations
 from .detection import DetectionTask
@@ -85,7 +85,7 @@ def open_coco(spec: TaskSpec) -> DetectionTask:
         template = (
             "{path} holds no annotations: expected is a .json in it, in annotations, or beside each split's images."
         )
-        raise TaskError("task.missing", template, path=spec.path)
+        raise DataError("task.missing", template, path=spec.path)
     purpose = purpose_of(spec, "detection")
     found: dict[Split, list[Annotated]] = {}
     names: dict[int, str] = {}
@@ -94,5 +94,5 @@ def open_coco(spec: TaskSpec) -> DetectionTask:
         names = names or said
         if said != names:
             template = "{path} has other categories than the other splits. All must have the same ids and names."
-            raise TaskError("task.coco.splits", template, path=str(file))
+            raise DataError("task.coco.splits", template, path=str(file))
     return DetectionTask(spec, Boxed(spec, found, names), purpose)

@@ -1,13 +1,13 @@
 """Finds and reads COCO-style annotations: which file belongs to which split, where its images lie, what is in them."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from ..errors import TaskError
+from ..errors import DataError
+from ..file_limits import check_special, check_unpacked, parse_json
 from .protocol import Split
 from .splitting import ALIASES
 
@@ -64,7 +64,7 @@ def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int,
     """The images of a file in its order, and the names of the categories by their ids.
 
     Raises:
-        TaskError: The file is damaged or no such file, or an image is not there.
+        DataError: The file is damaged or no such file, or an image is not there.
     """
     content = _content(file)
     try:
@@ -78,11 +78,11 @@ def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int,
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         template = "{path} is no COCO-style file of boxes: {reason}."
         reason = f"{type(error).__name__} at {error}"
-        raise TaskError("task.coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
+        raise DataError("task.coco.damaged", template, details=repr(error), path=str(file), reason=reason) from error
     unnamed = {category for one in images.values() for category in one.categories} - names.keys()
     if unnamed:
         template = "{path} has boxes of the category {category}, which its list of categories does not have."
-        raise TaskError("task.coco.category", template, path=str(file), category=min(unnamed))
+        raise DataError("task.coco.category", template, path=str(file), category=min(unnamed))
     return list(images.values()), names
 
 
@@ -104,19 +104,23 @@ def _add(image: Annotated, one: Entry) -> None:
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        check_special(file, DataError)
+        check_unpacked(file, file.stat().st_size, error=DataError)
+        content: Any = parse_json(file.read_bytes())
     except (OSError, ValueError) as error:
         template = "{path} is no JSON that can be read."
-        raise TaskError("task.coco.damaged", template, details=str(error), path=str(file)) from error
+        raise DataError("task.coco.damaged", template, details=str(error), path=str(file)) from error
     missing = [name for name in LISTS if not isinstance(content, dict) or name not in content]
     if missing:
         template = "{path} is no COCO-style file of boxes: it lacks {names}."
-        raise TaskError("task.coco.damaged", template, path=str(file), names=", ".join(missing))
+        raise DataError("task.coco.damaged", template, path=str(file), names=", ".join(missing))
     return cast("dict[str, Any]", content)
 
 
 def _begins_so(file: Path) -> bool:
     """Whether the beginning of a JSON is that of annotations: other files may lie beside images too."""
+    if not file.is_file():
+        return False
     try:
         with file.open("rb") as opened:
             begin = opened.read(BEGINNING)
@@ -146,9 +150,9 @@ def _folder_of(names: Sequence[str], file: Path, root: Path) -> Path:
     found = next((place for place in places if (place / first).is_file()), None)
     if found is None:
         template = "The image {name} of {path} is not there. Put the images beside the file or into a folder images."
-        raise TaskError("task.coco.images", template, name=first, path=str(file))
+        raise DataError("task.coco.images", template, name=first, path=str(file))
     absent = next((name for name in names if not (found / name).is_file()), None)
     if absent is not None:
         template = "The image {name} of {path} is not in {folder}, where the others are."
-        raise TaskError("task.coco.image", template, name=absent, path=str(file), folder=str(found))
+        raise DataError("task.coco.image", template, name=absent, path=str(file), folder=str(found))
     return found

@@ -1,19 +1,36 @@
 """A folder of images with one sub-folder a class, below `train`, `val` and `test` where the data is divided already."""
 
 import json
+import os
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from ..errors import TaskError
+from ..errors import DataError
+from ..file_limits import walked
 from .data_task import DataTask
 from .images import ImageReader
 from .protocol import CLASSES, Split, TaskSpec, option
 from .purposes.table import purpose_of
 from .splitting import ALIASES, divide, seed_of, split_folders
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFolders:
+    """The images of a folder with one sub-folder a class.
+
+    Attributes:
+        classes: Names of the sub-folders, sorted.
+        samples: Files with the numbers of their classes.
+    """
+
+    classes: list[str]
+    samples: list[tuple[str, int]]
 
 
 class Images:
@@ -27,7 +44,7 @@ class Images:
 
     labelled = True
 
-    def __init__(self, title: str, found: dict[Split, ImageFolder], spec: TaskSpec) -> None:
+    def __init__(self, title: str, found: dict[Split, ClassFolders], spec: TaskSpec) -> None:
         """Divide the images that were found."""
         self.title = title
         names = _names(next(iter(found.values())))
@@ -59,13 +76,13 @@ def open_folder(spec: TaskSpec) -> DataTask:
     root = Path(spec.path)
     if not root.is_dir():
         template = "{path} is no folder. Give a folder of images with one sub-folder a class."
-        raise TaskError("task.missing", template, path=spec.path)
+        raise DataError("task.missing", template, path=spec.path)
     found = _find(root)
     _check_classes(root, found)
     return DataTask(spec, Images(root.name, found, spec), purpose_of(spec, "classification"))
 
 
-def _find(root: Path) -> dict[Split, ImageFolder]:
+def _find(root: Path) -> dict[Split, ClassFolders]:
     """The images below `root` by split; CALIBRATE alone where the folder names none."""
     named = split_folders(root, filter(_is_split, root.iterdir()))
     if not named:
@@ -78,22 +95,36 @@ def _is_split(folder: Path) -> bool:
     return folder.is_dir() and folder.name.lower() in ALIASES and any(inner.is_dir() for inner in folder.iterdir())
 
 
-def _images(folder: Path) -> ImageFolder:
-    try:
-        return ImageFolder(str(folder))
-    except FileNotFoundError as error:
+def _images(folder: Path) -> ClassFolders:
+    """In the order of torchvision's `ImageFolder`, which follows links without an end."""
+    classes = sorted(one.name for one in folder.iterdir() if one.is_dir())
+    samples: list[tuple[str, int]] = []
+    empty: list[str] = []
+    visits = count(1)
+    for number, name in enumerate(classes):
+        places = sorted(walked(folder / name, DataError, visits))
+        found = [os.path.join(base, file) for base, files in places for file in files if _is_image(file)]
+        samples += [(file, number) for file in found]
+        empty += [] if found else [name]
+    if empty or not classes:
         template = "{path} has no images in sub-folders, or a sub-folder without any. Expected: one sub-folder a class."
-        raise TaskError("task.folder.empty", template, details=str(error), path=str(folder)) from error
+        details = f"No image of {', '.join(IMG_EXTENSIONS)} in: {', '.join(empty)}" if empty else ""
+        raise DataError("task.folder.empty", template, details=details, path=str(folder))
+    return ClassFolders(classes, samples)
 
 
-def _check_classes(root: Path, found: dict[Split, ImageFolder]) -> None:
+def _is_image(file: str) -> bool:
+    return file.lower().endswith(IMG_EXTENSIONS)
+
+
+def _check_classes(root: Path, found: dict[Split, ClassFolders]) -> None:
     """Class numbers come from the order of the names: every split must have the same ones."""
     every = [set(_names(images)) for images in found.values()]
     odd = set[str]().union(*every) - every[0].intersection(*every)
     if odd:
         template = "The splits in {path} do not have the same classes; not in all of them: {names}."
-        raise TaskError("task.folder.classes", template, path=str(root), names=", ".join(sorted(odd)[:5]))
+        raise DataError("task.folder.classes", template, path=str(root), names=", ".join(sorted(odd)[:5]))
 
 
-def _names(images: ImageFolder) -> list[str]:
+def _names(images: ClassFolders) -> list[str]:
     return images.classes

@@ -1,5 +1,6 @@
 """Decodes images from files or bytes to what a model takes; decoded ones are kept while they fit into `CACHE_BYTES`."""
 
+import warnings
 from collections.abc import Hashable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -9,11 +10,17 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from ..errors import TaskError
+from ..errors import DataError
+from ..file_limits import check_special, check_unpacked, disk_size
 from .pixels import standardise
 from .protocol import GREY, TaskSpec, one_mean, option
 
 CACHE_BYTES = 512 * 2**20
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `opened_image` has a limit of its own
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
+"""Formats of images; Pillow knows others that start a program (EPS) or open further files."""
+PIXEL = 4
+"""Bytes that Pillow keeps for a pixel."""
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for damaged files, and for those that would not fit into memory."""
 
@@ -35,7 +42,7 @@ class ImageReader:
         if len(shapes) > 1:
             sizes = " and ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:3])
             template = "The images have different sizes ({sizes}). Give the size that the model takes."
-            raise TaskError("task.folder.sizes", template, sizes=sizes)
+            raise DataError("task.folder.sizes", template, sizes=sizes)
         return standardise(torch.stack(pixels).float() / 255, self._spec)
 
     def _pixels(self, image: str | bytes, name: str = "An image") -> torch.Tensor:
@@ -44,11 +51,11 @@ class ImageReader:
             return self._cache[image]
         file = image if isinstance(image, str) else name
         try:
-            with Image.open(Path(image) if isinstance(image, str) else BytesIO(image)) as opened:
+            with opened_image(Path(image) if isinstance(image, str) else image, file) as opened:
                 pixels = self._decoded(opened.convert("L" if self._grey else "RGB"))
         except UNREADABLE as error:
             template = "{file} is no image that can be read. Remove it or replace it."
-            raise TaskError("task.folder.unreadable", template, details=str(error), file=file) from error
+            raise DataError("task.folder.unreadable", template, details=str(error), file=file) from error
         if pixels.numel() <= self._room:
             self._room -= pixels.numel()
             self._cache[image] = pixels
@@ -60,14 +67,36 @@ class ImageReader:
         return pixels if self._spec.size is None else fitted(pixels, self._spec.size)
 
 
+def opened_image(image: Path | bytes, name: str) -> Image.Image:
+    """An image that is not decoded yet: of a format that decodes by itself, and no larger than its file can fill.
+
+    Args:
+        image: A file, or the bytes of one.
+        name: For the sentence.
+
+    Raises:
+        DataError: It would need far more memory than an image of its size on disk.
+    """
+    if isinstance(image, Path):
+        check_special(image, DataError)
+    opened = Image.open(image if isinstance(image, Path) else BytesIO(image), formats=FORMATS)
+    try:
+        held = disk_size(image) if isinstance(image, Path) else len(image)
+        check_unpacked(Path(name), opened.width * opened.height * PIXEL, held, DataError)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
 def image_size(file: Path) -> tuple[int, int]:
     """Width and height of an image, without decoding it."""
     try:
-        with Image.open(file) as opened:
+        with opened_image(file, str(file)) as opened:
             return opened.size
     except UNREADABLE as error:
         template = "{file} is no image that can be read. Remove it or replace it."
-        raise TaskError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
+        raise DataError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
 
 
 def fitted(image: torch.Tensor, size: tuple[int, int], exact: bool = False) -> torch.Tensor:

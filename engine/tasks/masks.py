@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from ..errors import Message, TaskError
+from ..errors import DataError, Message
 from ..phrases import all_of
 from .data_task import DataTask
-from .images import UNREADABLE, ImageReader, fitted
+from .images import UNREADABLE, ImageReader, fitted, opened_image
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
 from .splitting import divide, seed_of, split_folders
@@ -58,20 +57,20 @@ class Masked:
         sizes = sorted({f"{height} x {width}" for height, width in (mask.shape for mask in masks)})
         if len(sizes) > 1:
             template = "The masks have different sizes ({sizes}). Give the size that the model takes."
-            raise TaskError("task.masks.sizes", template, sizes=all_of(sizes[:3]))
+            raise DataError("task.masks.sizes", template, sizes=all_of(sizes[:3]))
         return np.stack(masks)
 
     def _mask(self, file: Path) -> NDArray[np.int64]:
         """Classes [H, W], resized and cropped as the images are, without values between classes."""
         try:
-            with Image.open(file) as opened:
+            with opened_image(file, str(file)) as opened:
                 classes: NDArray[Any] = np.array(opened)
         except UNREADABLE as error:
             template = "{file} is no image that can be read. Remove it or replace it."
-            raise TaskError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
+            raise DataError("task.folder.unreadable", template, details=str(error), file=str(file)) from error
         if classes.ndim != 2:
             template = "The mask {file} has several channels. Its one channel must hold the numbers of the classes."
-            raise TaskError("task.masks.channels", template, file=str(file))
+            raise DataError("task.masks.channels", template, file=str(file))
         mask = torch.from_numpy(classes.astype(np.int64))[None]
         return (mask if self._size is None else fitted(mask, self._size, exact=True))[0].numpy()
 
@@ -90,11 +89,11 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _pairs(folder: Path) -> Pairs:
-    """Images and masks of the same name, whatever their endings; raises TaskError where one is missing."""
+    """Images and masks of the same name, whatever their endings; raises DataError where one is missing."""
     images, masks = ({one.stem: one for one in sorted((folder / name).glob("*.*"))} for name in (IMAGES, MASKS))
     alone = sorted(images.keys() ^ masks.keys())
     if alone or not images:
         template = "{path} must hold the folders images and masks with files of the same names; not in both: {names}."
         names = ", ".join(alone[:5]) or Message("task.masks.anything", "anything")
-        raise TaskError("task.masks.pairs", template, path=str(folder), names=names)
+        raise DataError("task.masks.pairs", template, path=str(folder), names=names)
     return [(images[name], masks[name]) for name in sorted(images)]

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import Message, TaskError
+from ..errors import DataError, Message
+from ..sources.consent import Consent, by_hand
 from .protocol import Task, TaskSpec
 
 FORMS = Message(
@@ -30,17 +31,21 @@ NAMED = (*TABLES, "folder")
 """Kinds whose classes the model may number in an order of its own."""
 
 
-def open_task(spec: TaskSpec) -> Task:
+def open_task(spec: TaskSpec, consent: Consent | None = None) -> Task:
     """Open what judges a model.
+
+    Args:
+        spec: What to open.
+        consent: What code may run; None where the caller names the task by hand: that very file.
 
     Raises:
         TaskError: The data cannot be used, with the reason.
     """
     if spec.kind not in OPENERS:
-        raise TaskError(
+        raise DataError(
             "task.kind", "There is no task of kind {kind}, only {kinds}.", kind=spec.kind, kinds=", ".join(OPENERS)
         )
-    return OPENERS[spec.kind](spec)
+    return OPENERS[spec.kind](spec, by_hand(spec) if consent is None else consent)
 
 
 def kind_of(path: str) -> str:
@@ -49,10 +54,10 @@ def kind_of(path: str) -> str:
         return "bundled"
     where = Path(path)
     if not where.exists():
-        raise TaskError("task.missing", "{path} does not exist. Give {forms}.", path=path, forms=FORMS)
+        raise DataError("task.missing", "{path} does not exist. Give {forms}.", path=path, forms=FORMS)
     kind = _kind_of_folder(where) if where.is_dir() else KINDS.get(where.suffix.lower(), "")
     if not kind:
-        raise TaskError("task.unknown_file", "{path} is no task: give {forms}.", path=path, forms=FORMS)
+        raise DataError("task.unknown_file", "{path} is no task: give {forms}.", path=path, forms=FORMS)
     return kind
 
 
@@ -75,73 +80,73 @@ def _kind_of_folder(folder: Path) -> str:
     return "cifar" if any(folder.glob("data_batch_1*")) or (folder / "train.bin").is_file() else "folder"
 
 
-def _bundled(spec: TaskSpec) -> Task:
+def _bundled(spec: TaskSpec, consent: Consent) -> Task:
     from .bundled import open_bundled
 
     return open_bundled(spec)
 
 
-def _arrays(spec: TaskSpec) -> Task:
+def _arrays(spec: TaskSpec, consent: Consent) -> Task:
     from .arrays import open_arrays
 
     return open_arrays(spec)
 
 
-def _folder(spec: TaskSpec) -> Task:
+def _folder(spec: TaskSpec, consent: Consent) -> Task:
     from .folder import open_folder
 
     return open_folder(spec)
 
 
-def _file(spec: TaskSpec) -> Task:
+def _file(spec: TaskSpec, consent: Consent) -> Task:
     from .user_task import open_file
 
-    return open_file(spec)
+    return open_file(spec, consent)
 
 
-def _parquet(spec: TaskSpec) -> Task:
+def _parquet(spec: TaskSpec, consent: Consent) -> Task:
     from .tables.open import open_parquet
 
     return open_parquet(spec)
 
 
-def _csv(spec: TaskSpec) -> Task:
+def _csv(spec: TaskSpec, consent: Consent) -> Task:
     from .tables.open import open_csv
 
     return open_csv(spec)
 
 
-def _text(spec: TaskSpec) -> Task:
+def _text(spec: TaskSpec, consent: Consent) -> Task:
     from .texts import open_text
 
     return open_text(spec)
 
 
-def _idx(spec: TaskSpec) -> Task:
+def _idx(spec: TaskSpec, consent: Consent) -> Task:
     from .binary_images import open_idx
 
     return open_idx(spec)
 
 
-def _masks(spec: TaskSpec) -> Task:
+def _masks(spec: TaskSpec, consent: Consent) -> Task:
     from .masks import open_masks
 
     return open_masks(spec)
 
 
-def _coco(spec: TaskSpec) -> Task:
+def _coco(spec: TaskSpec, consent: Consent) -> Task:
     from .coco import open_coco
 
     return open_coco(spec)
 
 
-def _cifar(spec: TaskSpec) -> Task:
+def _cifar(spec: TaskSpec, consent: Consent) -> Task:
     from .binary_images import open_cifar
 
     return open_cifar(spec)
 
 
-OPENERS: dict[str, Callable[[TaskSpec], Task]] = {
+OPENERS: dict[str, Callable[[TaskSpec, Consent], Task]] = {
     "bundled": _bundled,
     "arrays": _arrays,
     "folder": _folder,

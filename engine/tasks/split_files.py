@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from ..errors import TaskError
+from ..errors import DataError
 from .protocol import Split
 from .splitting import ALIASES
 
 
 def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
-    """Files of each split; CALIBRATE alone for a single file. Raises TaskError where there is none."""
+    """Files of each split; CALIBRATE alone for a single file. Raises DataError where there is none."""
     where = Path(path)
     if where.is_file():
         return {Split.CALIBRATE: [where]}
     found = named_splits(where, suffixes) if where.is_dir() else {}
     if not found:
         template = "{path} does not exist, or holds no train{suffix}, val{suffix} and test{suffix}."
-        raise TaskError("task.missing", template, path=path, suffix=suffixes[0])
+        raise DataError("task.missing", template, path=path, suffix=suffixes[0])
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TaskError
+from ..errors import DataError
 from .protocol import Split, TaskSpec, option
 
 ALIASES: Mapping[str, Split] = {
@@ -34,12 +34,12 @@ def seed_of(spec: TaskSpec) -> int:
     """The seed of the division: the option "seed", 0 by default."""
     given = option(spec, "seed", "0")
     if not given.isdigit():
-        raise TaskError("task.seed", "The seed of the splits must be a whole number, not {given}.", given=given)
+        raise DataError("task.seed", "The seed of the splits must be a whole number, not {given}.", given=given)
     return int(given)
 
 
 def split_folders(root: Path, folders: Iterable[Path]) -> dict[Split, Path]:
-    """Folders that are called as splits are; raises TaskError where two mean the same."""
+    """Folders that are called as splits are; raises DataError where two mean the same."""
     found: dict[Split, Path] = {}
     for folder in sorted(folders):
         split = ALIASES.get(folder.name.lower())
@@ -47,7 +47,7 @@ def split_folders(root: Path, folders: Iterable[Path]) -> dict[Split, Path]:
             continue
         if split in found:
             template = "{path} has {first} and {second}, which mean the same split. Rename one of them."
-            raise TaskError("task.folder.splits", template, path=str(root), first=found[split].name, second=folder.name)
+            raise DataError("task.folder.splits", template, path=str(root), first=found[split].name, second=folder.name)
         found[split] = folder
     return found
 
@@ -78,7 +78,7 @@ def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, ND
     rows[source] = (source, np.sort(pool))
     for split, (_, taken) in rows.items():
         if not len(taken):
-            raise TaskError(
+            raise DataError(
                 "task.too_few", "There are too few samples: none is left for the split {split}.", split=split.value
             )
     return rows

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import TaskError
+from ..errors import DataError, TaskError
+from ..file_limits import check_special, check_unpacked
 from .data_task import DataTask
 from .protocol import Split, TaskSpec, option
 from .purposes.table import purpose_of
@@ -163,11 +164,13 @@ class Hiding:
 
 
 def _read(file: Path) -> Iterator[str]:
-    """A text in parts, divided behind the ends of lines; raises TaskError where it is none."""
+    """A text in parts, divided behind the ends of lines; raises DataError where it is none."""
+    check_special(file, DataError)
     try:
+        check_unpacked(file, file.stat().st_size, error=DataError)
         with file.open(encoding="utf-8") as opened:
             while text := opened.read(CHUNK):
                 yield text + opened.readline(CHUNK)
     except (OSError, UnicodeDecodeError) as error:
         template = "{path} is no text in UTF-8 that can be read."
-        raise TaskError("task.text.damaged", template, details=str(error), path=str(file)) from error
+        raise DataError("task.text.damaged", template, details=str(error), path=str(file)) from error

@@ -1,6 +1,5 @@
 """From text to token numbers: by a Hugging Face `tokenizer.json`, or byte by byte where the user says so."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any, Protocol, cast
 import torch
 from numpy.typing import NDArray
 
-from ..errors import Message, TaskError
+from ..errors import DataError, Message
+from ..file_limits import parse_json, read_whole
 from .packages import needed
 from .protocol import BYTES, TaskSpec, option
 
@@ -124,7 +124,7 @@ def tokens_of(spec: TaskSpec) -> Tokens:
             "There is no tokeniser {path}. Name the tokenizer.json of the model or its folder, or {bytes} for a model "
             "that reads text byte by byte."
         )
-        raise TaskError("task.tokenizer.missing", template, path=str(file), bytes=BYTES)
+        raise DataError("task.tokenizer.missing", template, path=str(file), bytes=BYTES)
     return _read(file)
 
 
@@ -168,7 +168,7 @@ def length_of(spec: TaskSpec) -> int:
     given = option(spec, "length", str(LENGTH))
     if not given.isdigit() or int(given) < 2:
         template = "The length of a sample must be a whole number of tokens from 2, not {given}."
-        raise TaskError("task.length", template, given=given)
+        raise DataError("task.length", template, given=given)
     return int(given)
 
 
@@ -178,7 +178,7 @@ def _read(file: Path) -> HuggingFace:
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises a bare Exception
         template = "{path} is no tokenizer.json that can be read."
-        raise TaskError("task.tokenizer.damaged", template, details=str(error), path=str(file)) from error
+        raise DataError("task.tokenizer.damaged", template, details=str(error), path=str(file)) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     mask = _special(tokenizer, file.parent, "mask_token", MASKS)
@@ -197,7 +197,7 @@ def _said(folder: Path, role: str) -> list[str]:
     said: list[str] = []
     for file in (folder / "special_tokens_map.json", folder / "tokenizer_config.json"):
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = parse_json(read_whole(file, error=DataError))
         except (OSError, ValueError):
             continue
         given = cast("dict[str, Any]", content).get(role) if isinstance(content, dict) else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SecateurError, TaskError
+from ..sources.consent import Consent
 from ..sources.user_code import failing_line, import_file
 
 FUNCTIONS = ("model", "example_inputs", "batches", "inputs", "loss", "evaluate")
@@ -20,10 +21,10 @@ class UserFile:
         path: The file.
     """
 
-    def __init__(self, path: str) -> None:
-        """Execute the file; raises TaskError with its line where that fails."""
+    def __init__(self, path: str, consent: Consent) -> None:
+        """Execute the file, if consent covers it; raises TaskError with its line where that fails."""
         self.path = Path(path).expanduser().absolute()
-        self._module = import_file(self.path, TaskError)
+        self._module = import_file(self.path, consent, TaskError)
         if not any(self.defines(name) for name in FUNCTIONS):
             template = "{file} defines none of {names}. Define what your task needs; the rest has defaults."
             names = ", ".join(f"{name}()" for name in FUNCTIONS)

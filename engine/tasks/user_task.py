@@ -18,6 +18,7 @@ import torch
 from ..errors import Message, TaskError
 from ..inputs import Inputs, few, inputs_of, named_arrays
 from ..jobs import CancelToken, Job, Progress, check
+from ..sources.consent import Consent
 from ..tracing.quiet import same_draws
 from .answers import ask, evaluating, logits, told
 from .lesson import Lesson
@@ -36,9 +37,9 @@ FIRST = (Split.CALIBRATE, Split.CHOOSE)
 """Whose first batches tell data apart: what is kept was measured on these."""
 
 
-def open_file(spec: TaskSpec) -> "UserTask":
+def open_file(spec: TaskSpec, consent: Consent) -> "UserTask":
     """Load a task.py."""
-    return UserTask(spec, UserFile(spec.path))
+    return UserTask(spec, UserFile(spec.path, consent))
 
 
 class UserTask:

@@ -17,7 +17,7 @@ class StubbornSession:
     def open(self) -> str:
         return "opened"
 
-    def restore(self) -> None:
+    def restore(self, folder: str = "", moved: tuple[()] = (), trust_code: bool = False) -> None:
         self.restored = True
 
     def was_restored(self) -> bool:

@@ -10,13 +10,15 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMainWindow, QPushButto
 
 from secateur.app.dialogs.attach_data import AttachData
 from secateur.app.dialogs.baselines import Baselines
-from secateur.app.dialogs.consent import Consent, ask_code, ask_weights
+from secateur.app.dialogs.consent import Consent
 from secateur.app.dialogs.consent import ask as ask_consent
 from secateur.app.dialogs.export import Export
 from secateur.app.dialogs.form import FormDialog
 from secateur.app.dialogs.open_model import KINDS, OpenModel
+from secateur.app.dialogs.replace import Replace
 from secateur.app.dialogs.target import Target
 from secateur.app.dialogs.texts import numbers, shape
+from secateur.app.refusable import Refusable
 from secateur.app.top_bar import target_words
 from secateur.engine.baselines.protocol import BaselineKind
 from secateur.engine.errors import OpenError
@@ -301,39 +303,40 @@ def test_a_prompt_is_measured_where_its_tokens_are_said(qtbot, window):
     assert target_words(window.document.target) == "onnxruntime, 1 thread, batch 1, prompt of 128 tokens"
 
 
-def test_a_pickle_is_opened_only_after_consent_and_return_does_not_consent(qtbot, window):
-    spec = ModelSpec("net.py:make", "net.pt")
-    error = OpenError("checkpoint.pickle", "net.pt is a pickle.")
-    ask_consent(window, spec, error)
-    dialog = open_consent(qtbot, window)
-    qtbot.keyClick(dialog.cancel_button, Qt.Key.Key_Return)
-    assert window.opened == []
-    ask_consent(window, spec, error)
-    dialog = open_consent(qtbot, window)
-    press(qtbot, dialog)
-    assert window.opened == [ModelSpec("net.py:make", "net.pt", trust_pickle=True)]
-
-
-def test_code_that_an_export_from_elsewhere_names_is_run_only_after_consent(qtbot, window):
-    error = OpenError("source.code", "This export runs net.py, which was made elsewhere.")
-    ask_code(window, ModelSpec("export"), error)
-    qtbot.keyClick(open_consent(qtbot, window).cancel_button, Qt.Key.Key_Return)
-    assert window.opened == []
-    ask_code(window, ModelSpec("export"), error)
-    press(qtbot, open_consent(qtbot, window))
-    assert window.opened == [ModelSpec("export", trust_code=True)]
-
-
-def test_weights_that_are_a_pickle_are_attached_only_after_consent(qtbot, window):
-    given: list[tuple[str, bool]] = []
-    window.document.attach_weights = lambda path, trust_pickle: given.append((path, trust_pickle))  # pyright: ignore
-    error = OpenError("checkpoint.pickle", "net.pt is a pickle.")
-    ask_weights(window, "net.pt", error)
+@pytest.mark.parametrize(
+    ("code", "consent"),
+    [("checkpoint.pickle", "trust_pickle"), ("source.code", "trust_code"), ("source.download", "download")],
+)
+def test_what_was_refused_is_done_only_after_consent_and_return_does_not_consent(qtbot, window, code, consent):
+    given: list[str] = []
+    error, job = OpenError(code, "It was refused."), Refusable("net.pt", given.append)
+    assert ask_consent(window, error, job)
     qtbot.keyClick(open_consent(qtbot, window).cancel_button, Qt.Key.Key_Return)
     assert given == []
-    ask_weights(window, "net.pt", error)
+    assert ask_consent(window, error, job)
     press(qtbot, open_consent(qtbot, window))
-    assert given == [("net.pt", True)] and window.opened == []
+    assert given == [consent]
+
+
+def test_consent_is_asked_for_nothing_else(window):
+    assert not ask_consent(window, OpenError("source.no_file", "It is gone."), Refusable("net.pt", lambda _: None))
+    assert not ask_consent(window, OpenError("source.code", "It runs code."), None)
+
+
+def test_a_file_that_was_typed_is_replaced_only_after_a_question(qtbot, window, tmp_path: Path):
+    (tmp_path / "net.onnx").write_text("mine")
+    dialog = shown(qtbot, Export(window, "onnx"))
+    dialog.path.setText(str(tmp_path / "net.onnx"))
+
+    def question() -> Replace:
+        press(qtbot, dialog)
+        qtbot.waitUntil(lambda: any(one.isVisible() for one in dialog.findChildren(Replace)))
+        return next(one for one in dialog.findChildren(Replace) if one.isVisible())
+
+    qtbot.keyClick(question().cancel_button, Qt.Key.Key_Return)
+    assert window.asked.exported == [] and dialog.isVisible()
+    press(qtbot, question())
+    assert window.asked.exported == [("onnx", str(tmp_path / "net.onnx"))] and not dialog.isVisible()
 
 
 def open_consent(qtbot, window) -> Consent:

@@ -36,6 +36,10 @@ class Window(QMainWindow):
         self.document = document
         self.ran: list[str] = []
         self.commands = self
+        document.requested.connect(self.serve)
+
+    def serve(self, request) -> None:
+        request(self)
 
     def run(self, command) -> None:
         self.ran.append(command.id)
@@ -212,7 +216,7 @@ def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recip
     assert "no checkpoint" in dialog.missing.text()
     dialog.weights.setText(str(weights))
     press(qtbot, dialog)
-    assert player.link.asked("open_recipe") == (str(recipe), str(weights), "", False, False)
+    assert player.link.asked("open_recipe") == (str(recipe), str(weights), "", False, False, False)
     fits: list[tuple[str, Fit]] = []
     document.handing.fitted.connect(lambda path, fit: fits.append((path, fit)))
     player.answer("open_recipe", OpenedModel("next", document.analysis, document.states[0], (), None, SPEC))
@@ -227,7 +231,7 @@ def test_a_recipe_is_opened_compared_and_done_again(qtbot, player, window, recip
     choice.modes[Mode.SAME_GOAL].setFocus()
     qtbot.keyClick(choice.modes[Mode.SAME_GOAL], Qt.Key.Key_Space)
     press(qtbot, choice)
-    assert player.link.asked("apply_recipe") == (str(recipe), Mode.SAME_GOAL)
+    assert player.link.asked("apply_recipe") == (str(recipe), Mode.SAME_GOAL, False)
     made = cut_of(player, [3, 4])
     player.make("apply_recipe", made)
     assert document.contents.present == "s0" and [state.id for state in document.states] == ["s0", "s1"]
@@ -264,8 +268,20 @@ def test_consent_that_was_missing_is_given_to_the_same_recipe(player) -> None:
     error = OpenError("checkpoint.pickle", "It is a pickle.")
     player.link.failed.emit(player.link.last("open_recipe"), error)
     assert player.failures == [error]
-    handing.again(pickle=True)
-    assert player.link.asked("open_recipe") == ("r.json", "w.pt", "", True, False)
+    player.document.work.refusable.again("trust_pickle")
+    assert player.link.asked("open_recipe") == ("r.json", "w.pt", "", True, False, False)
+    player.link.failed.emit(player.link.last("open_recipe"), OpenError("source.code", "It runs code."))
+    player.document.work.refusable.again("trust_code")
+    assert player.link.asked("open_recipe") == ("r.json", "w.pt", "", True, True, False)
+
+
+def test_consent_to_a_recipes_code_holds_for_its_baselines_too(player) -> None:
+    handing = player.document.handing
+    handing.apply("r.json", Mode.SAME_GOAL)
+    assert player.link.asked("apply_recipe") == ("r.json", Mode.SAME_GOAL, False)
+    player.link.failed.emit(player.link.last("apply_recipe"), OpenError("source.code", "It runs code."))
+    player.document.work.refusable.again("trust_code")
+    assert player.link.asked("apply_recipe") == ("r.json", Mode.SAME_GOAL, True)
 
 
 def test_every_aspect_reaches_the_panel(player, panel) -> None:

@@ -43,7 +43,7 @@ class Heads(QWidget):
         self._empty = EmptyState("", "")
         self._drawing = Drawing("heads", self.tr("Heads"), "heads", self._some, self.map.whole, self._table)
         self._lay_out()
-        offer(self.map, self._drawing)
+        offer(self.map, self._drawing, self.document)
         self.map.chosen.connect(self._toggle)
         self.map.toggled.connect(self._toggle)
         self.map.removed.connect(self._remove)

@@ -131,7 +131,7 @@ class Inspector(Card):
     def _connect(self) -> None:
         title = self.tr("Histogram of the selected set")
         self._drawing = Drawing("histogram", title, "inspector", self._some, lambda: self.histogram, self._table)
-        offer(self.histogram, self._drawing)
+        offer(self.histogram, self._drawing, self.document)
         self.histogram.previewed.connect(self._preview)
         self.histogram.committed.connect(self._commit)
         self.histogram.cancelled.connect(self.document.cancel_preview)

@@ -79,7 +79,7 @@ class Layers(QWidget):
         self._stack.addWidget(EmptyState(self.tr("Layers"), words))
         self._stack.addWidget(shown)
         self._drawing = Drawing("layers", self.tr("Layers"), "layers", self._some, self.table.whole, self._table)
-        offer(self.table, self._drawing)
+        offer(self.table, self._drawing, self.document)
         self.table.picked.connect(self._pick)
         document.views.watch(SHOWN | {Aspect.SELECTION}, self._changed)
         self._changed(SHOWN)

@@ -173,8 +173,7 @@ class RatingOptions(Card):
         from ...dialogs.ratings import show_ratings
 
         self.hide()
-        parent = self.parentWidget()
-        show_ratings(self if parent is None else parent.window())
+        self.document.requested.emit(show_ratings)
 
     @Slot()
     def _back(self) -> None:

@@ -147,9 +147,8 @@ class StructureTree(QTreeView):
         from ...dialogs.mark import MarkDialog
         from ...rules import Which
 
-        MarkDialog(
-            self.window(), Which.KEEP_SHARE, names=self.rows.module(self.currentIndex()), of=self.document
-        ).open()
+        names = self.rows.module(self.currentIndex())
+        self.document.requested.emit(lambda window: MarkDialog(window, Which.KEEP_SHARE, names=names).open())
 
     def chosen(self, whole_sets: bool = False) -> list[int]:
         """The selected structures; with `whole_sets` also all of a selected set."""
@@ -189,7 +188,7 @@ class StructureTree(QTreeView):
             menu.addAction(text, act).setEnabled(enabled)
         if self.drawing is not None:
             menu.addSeparator()
-            menu.addActions(actions(self.drawing, menu, self.window()))
+            menu.addActions(actions(self.drawing, menu, self.document))
         return menu
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import TaskError
+from ...errors import DataError
 from .protocol import Kind, Values
 from .records import Records
 
@@ -48,7 +48,7 @@ class Delimited:
                 one.look([cell])
         if not len(self._records) or len(set(names)) < len(names):
             template = "{path} has no lines below its first one, or two columns of one name."
-            raise TaskError("task.csv.empty", template, path=str(path))
+            raise DataError("task.csv.empty", template, path=str(path))
         self._names = {name: place for place, name in enumerate(names)}
         self._empty = {name: one.empty for name, one in zip(names, seen, strict=True)}
         self.kinds = {name: one.kind for name, one in zip(names, seen, strict=True)}
@@ -57,7 +57,7 @@ class Delimited:
         """A column without empty cells."""
         if self._empty[name]:
             template = "The column {name} of {path} has {count} empty cells."
-            raise TaskError(
+            raise DataError(
                 "task.table.empty_cells", template, name=name, path=str(self._path), count=self._empty[name]
             )
         held = None if self.kinds[name] is Kind.TEXT else lambda: self._numbers.get(name)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import TaskError
+from ...errors import DataError
 from ...phrases import title
 from ..data import Parts
 from ..data_task import DataTask
@@ -108,7 +108,7 @@ def _check_columns(tables: Sequence[Table], first: Table, roles: Roles) -> None:
         kinds = {one.kinds.get(name) for one in tables}
         if len(kinds) > 1 and not kinds <= {Kind.WHOLE, Kind.NUMBER}:
             template = "The files of the splits do not agree on the column {name} ({kind} in the first one)."
-            raise TaskError("task.table.splits", template, name=name, kind=title(first.kinds[name]))
+            raise DataError("task.table.splits", template, name=name, kind=title(first.kinds[name]))
 
 
 def _column(tables: Sequence[Table], name: str) -> Column:

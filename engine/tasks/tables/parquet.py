@@ -1,6 +1,5 @@
 """Parquet files, as data sets are often published: images as bytes (or {bytes, path}), texts, numbers, labels."""
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import Message, TaskError
+from ...errors import DataError, Message
+from ...file_limits import UNPACKED, check_special, check_unpacked, parse_json
 from ..packages import needed
 from .protocol import HELD, Kind, Values
 
+CELL = 8
+"""Bytes of a number: as many cells as a file says there are, however they are packed, take this each."""
 METADATA = b"huggingface"
 """Where the library `datasets` notes the names of classes."""
 
@@ -31,11 +33,12 @@ class Parquet:
         """Read the schema only."""
         parquet = _arrow("parquet")
         self._path = path
+        check_special(path, DataError)
         try:
             self._file: Any = parquet.ParquetFile(path)
         except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             template = "{path} is no Parquet file or is damaged."
-            raise TaskError("task.parquet.damaged", template, details=str(error), path=str(path)) from error
+            raise DataError("task.parquet.damaged", template, details=str(error), path=str(path)) from error
         self._schema: Any = self._file.schema_arrow
         kinds = {field.name: _kind(field.type) for field in self._schema}
         self.kinds = {name: kind for name, kind in kinds.items() if kind is not None}
@@ -47,7 +50,7 @@ class Parquet:
     def classes(self, name: str) -> tuple[str, ...]:
         """What the library `datasets` wrote of a column."""
         try:
-            noted: Any = json.loads(self._schema.metadata[METADATA])
+            noted: Any = parse_json(self._schema.metadata[METADATA])
             names: list[Any] = noted["info"]["features"][name]["names"]
             return tuple(map(str, names))
         except (ValueError, KeyError, TypeError):
@@ -63,6 +66,8 @@ class RowGroups:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         self._starts = np.cumsum([0, *(group.num_rows for group in groups)])[:-1].astype(np.int64)
         sizes = [_size(group, name) for group in groups]
+        check_unpacked(path, max(sum(sizes), len(self) * CELL), error=DataError)
+        self._repeats = [_repeats(group, name) for group in groups]
         self._held = max(1, HELD // max([1, *sizes]))
         self._all = sum(sizes) <= HELD
         self._kept: OrderedDict[int, Values] = OrderedDict()
@@ -101,12 +106,13 @@ class RowGroups:
     def _read(self, number: int) -> Values:
         """Cells without empty ones, of a struct its bytes."""
         types, compute = _arrow("types"), _arrow("compute")
+        self._check_repeats(number)
         try:
             column = self._file.read_row_group(number, columns=[self._name]).column(self._name)
         except (OSError, ValueError) as error:
             template = "The column {name} of {path} cannot be read."
             named = {"name": self._name, "path": str(self._path)}
-            raise TaskError("task.parquet.column", template, str(error), **named) from error
+            raise DataError("task.parquet.column", template, str(error), **named) from error
         if types.is_struct(column.type):
             column = compute.struct_field(column, "bytes")
         if types.is_dictionary(column.type):
@@ -114,24 +120,59 @@ class RowGroups:
         if column.null_count:
             template = "The column {name} of {path} has {count} empty cells."
             named = {"name": self._name, "path": str(self._path), "count": column.null_count}
-            raise TaskError("task.table.empty_cells", template, **named)
+            raise DataError("task.table.empty_cells", template, **named)
         if self._kind in (Kind.IMAGE, Kind.TEXT):
             return column.to_pylist()
         return self._stacked(column.to_pylist()) if _is_list(column.type) else column.to_numpy()
+
+    def _check_repeats(self, number: int) -> None:
+        """Raise an error where a row group says each of a few large values often, so that it unpacks to far more."""
+        rows = int(self._file.metadata.row_group(number).num_rows)
+        if self._kind not in (Kind.IMAGE, Kind.TEXT) or self._repeats[number] * rows <= UNPACKED:
+            return
+        types, compute = _arrow("types"), _arrow("compute")
+        leaves = [path for path in (self._name, f"{self._name}.bytes") if path in _paths(self._file)]
+        held = _arrow("parquet").ParquetFile(self._path, read_dictionary=leaves)
+        column = held.read_row_group(number, columns=[self._name]).column(self._name)
+        if types.is_struct(column.type):
+            column = compute.struct_field(column, "bytes")
+        size = 0
+        for piece in column.chunks:
+            if types.is_dictionary(piece.type):
+                lengths = compute.binary_length(piece.dictionary)
+                size += compute.sum(compute.take(lengths, piece.indices)).as_py() or 0
+            else:
+                size += compute.sum(compute.binary_length(piece)).as_py() or 0
+        check_unpacked(self._path, size, error=DataError)
 
     def _stacked(self, cells: list[Any]) -> NDArray[Any]:
         """Numbers [n], or lists of them [n, K]."""
         if len({np.shape(cell) for cell in cells}) > 1:
             template = "The lists in the column {name} of {path} have different lengths."
-            raise TaskError("task.table.lists", template, name=self._name, path=str(self._path))
+            raise DataError("task.table.lists", template, name=self._name, path=str(self._path))
         return np.array(cells)
 
 
 def _size(group: Any, name: str) -> int:
     """Bytes of a column in a row group, with all fields of a struct."""
+    return sum(one.total_uncompressed_size for one in _fields(group, name))
+
+
+def _repeats(group: Any, name: str) -> int:
+    """Bytes that a cell of a row group has at most where values are kept once and named by number, else 0."""
+    by_number = (one for one in _fields(group, name) if any("DICTIONARY" in how for how in one.encodings))
+    return max((one.total_uncompressed_size for one in by_number), default=0)
+
+
+def _fields(group: Any, name: str) -> list[Any]:
+    """A column in a row group, and all fields of a struct."""
     columns = [group.column(number) for number in range(group.num_columns)]
-    own = (one for one in columns if one.path_in_schema == name or one.path_in_schema.startswith(f"{name}."))
-    return sum(one.total_uncompressed_size for one in own)
+    return [one for one in columns if one.path_in_schema == name or one.path_in_schema.startswith(f"{name}.")]
+
+
+def _paths(file: Any) -> list[str]:
+    """Paths of what a file holds, fields of structs each."""
+    return [file.schema.column(number).path for number in range(len(file.schema))]
 
 
 def _arrow(module: str) -> Any:

@@ -9,7 +9,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import TaskError
+from ...errors import DataError
+from ...file_limits import check_special, check_unpacked
 
 TAB = "\t"
 SEPARATORS = (",", ";", TAB)
@@ -29,17 +30,19 @@ class Records:
     """
 
     def __init__(self, path: Path) -> None:
-        """Find where each begins; raises TaskError where they do not have the same number of cells."""
+        """Find where each begins; raises DataError where they do not have the same number of cells."""
         self._path = path
         self._last: tuple[bytes, list[list[str]]] = b"", []
         self._quoting: Any = csv.QUOTE_MINIMAL
+        check_special(path, DataError)
         with self._reading() as file:
+            check_unpacked(path, _state_of(file)[0], error=DataError)
             self._seen = _state_of(file)
             self._ending = _ending(file)
             self._separator = _separator(file, self._ending)
             places = self._found(file)
         if not places:
-            raise TaskError("task.csv.nothing", "{path} is empty.", path=str(path))
+            raise DataError("task.csv.nothing", "{path} is empty.", path=str(path))
         self._places = np.array(places, np.int64)
         self.first = self.take(np.arange(1))[0]
 
@@ -66,7 +69,7 @@ class Records:
             yield self.take(np.arange(start, min(start + PIECE, len(self))))
 
     def require_same(self) -> None:
-        """Raise TaskError where the file was written anew since it was opened."""
+        """Raise DataError where the file was written anew since it was opened."""
         with self._reading() as file:
             self._require_same(file)
 
@@ -74,7 +77,7 @@ class Records:
         """Places in a file that was written anew are those of something else."""
         if _state_of(file) != self._seen:
             template = "{path} was changed since it was opened. Open the data again."
-            raise TaskError("task.csv.changed", template, path=str(self._path))
+            raise DataError("task.csv.changed", template, path=str(self._path))
 
     def _found(self, file: IO[bytes]) -> list[int]:
         """Where each record begins; a TSV whose quotation marks enclose no cells is read with them as they stand."""
@@ -112,7 +115,7 @@ class Records:
                 if len(cells) != width:
                     template = "Record {number} of {path} has {count} cells, the first one {first}."
                     named: dict[str, Any] = {"number": number, "path": str(self._path)}
-                    raise TaskError("task.csv.ragged", template, count=len(cells), first=width, **named)
+                    raise DataError("task.csv.ragged", template, count=len(cells), first=width, **named)
                 if self._separator == TAB and self._quoting != csv.QUOTE_NONE and any(map(_swallowed, cells)):
                     raise csv.Error(f"record {number}: a cell holds a tab and ends on another line")
                 yield begin, cells
@@ -141,7 +144,7 @@ class _Reading:
         if isinstance(error, OSError | UnicodeDecodeError | csv.Error | StopIteration):
             raise self._refused(error) from error
 
-    def _refused(self, error: BaseException) -> TaskError:
+    def _refused(self, error: BaseException) -> DataError:
         named: dict[str, Any] = {"path": str(self._path), "error": str(error)}
         if isinstance(error, csv.Error):
             quotes = any(sign in str(error) for sign in ("expected after", "end of data"))
@@ -151,9 +154,9 @@ class _Reading:
                 if quotes
                 else "{path} cannot be read as CSV ({error})."
             )
-            return TaskError("task.csv.quotes", template, details=str(error), **named)
+            return DataError("task.csv.quotes", template, details=str(error), **named)
         template = "{path} is no CSV file in UTF-8 that can be read."
-        return TaskError("task.csv.damaged", template, details=str(error), path=str(self._path))
+        return DataError("task.csv.damaged", template, details=str(error), path=str(self._path))
 
 
 class _Lines:

@@ -1,6 +1,9 @@
 """The real window and engine: a project brings back what the window knew, a moved file is asked for."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from secateur.app.dialogs.moved import Moved
 from secateur.app.main_window import MainWindow
 from secateur.engine.session.states import StateKind
 from tests.engine.session.small import write_project
+from tests.engine.session.test_locks import held
 
 from ..test_window import LONG
 
@@ -105,7 +109,25 @@ def test_a_session_that_was_closed_is_gone_on_with_from_the_list_of_what_was_ope
     assert "open already" in again.document.log[-1]
     other = windows()
     other.open_source(folder)
-    qtbot.waitUntil(lambda: any("open in another window" in line for line in other.document.log), timeout=LONG)
+    qtbot.waitUntil(lambda: any("is in use by" in line for line in other.document.log), timeout=LONG)
+
+
+def test_a_project_belongs_to_the_window_or_to_the_command_that_was_first(windows, qtbot, tmp_path: Path) -> None:
+    window, project = worked_on(windows, qtbot, tmp_path), str(tmp_path / "project")
+    window.document.save(project)
+    qtbot.waitUntil(lambda: window.document.clean, timeout=LONG)
+    command = [sys.executable, "-m", "secateur.app.main", "baselines", project, "--kind", "random", "--no-timing"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert refused.returncode != 0
+    assert f"{project} is in use by the window of Secateur (process {os.getpid()} on " in refused.stderr
+    window.close()
+    with held(Path(project)):
+        again = windows()
+        again.open_source(project)
+        qtbot.waitUntil(lambda: "is in use by secateur sweep (process" in again.errors.sentence.text(), timeout=LONG)
+    again.open_source(project)
+    quiet(again, qtbot)
+    assert len(again.document.states) == 2
 
 
 def test_a_project_whose_model_has_moved_asks_for_it_and_opens(windows, qtbot, tmp_path: Path) -> None:

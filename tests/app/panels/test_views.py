@@ -25,6 +25,7 @@ from secateur.engine.session.events import Progressed
 from secateur.engine.session.matching import Mode
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.tasks.protocol import Sample, TaskSpec
+from tests.app.playing import Window
 from tests.app.stand_in import SPEC, StandIn, opened, state_of, task_info, travelled
 
 RUNNING = JobView(7, "Fine-tuning", "epoch 3 of 8", 412, 1100, 80.0, 130.0, method="recover")
@@ -111,9 +112,11 @@ def test_a_repair_without_training_is_a_recovery_of_no_epochs(shown, qtbot) -> N
 
 def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
     document = travelled()
-    panel = shown(Recovery(document), 640, 190)
+    panel, window = shown(Recovery(document), 640, 190), Window(document)
+    qtbot.addWidget(window)
+    document.requested.connect(lambda request: request(window))
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
-    dialog = panel.window().findChild(RecoveryDialog)
+    dialog = window.findChild(RecoveryDialog)
     dialog.optimizer.setCurrentText("SGD")
     dialog.patience.setValue(3)
     dialog.features.setValue(0.5)
@@ -127,9 +130,11 @@ def test_further_settings_hold_for_the_next_recovery(shown, qtbot) -> None:
 
 def test_images_are_mirrored_where_the_teacher_alone_answers(shown, qtbot) -> None:
     document = travelled()
-    panel = shown(Recovery(document), 640, 190)
+    panel, window = shown(Recovery(document), 640, 190), Window(document)
+    qtbot.addWidget(window)
+    document.requested.connect(lambda request: request(window))
     qtbot.mouseClick(panel.more, Qt.MouseButton.LeftButton)
-    dialog = panel.window().findChild(RecoveryDialog)
+    dialog = window.findChild(RecoveryDialog)
     assert not dialog.mirror.isEnabled()
     dialog.distillation.setValue(1)
     dialog.mirror.click()

@@ -10,6 +10,7 @@ from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import score
+from secateur.engine.sources.consent import FULL_CONSENT
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
@@ -45,4 +46,5 @@ def half(epochs: int | None = 1, source: str = "net.py:make") -> Standing:
         rounds=(Round(GOAL, np.zeros_like(removed), recoveries),),
         parameters=left.parameters,
         macs=left.macs,
+        consent=FULL_CONSENT,
     )

@@ -1,4 +1,4 @@
-"""Bad input on the command line: one sentence that says what to do, no traceback, no half-written file, exit code 1."""
+"""Bad input on the command line: one sentence that says what to do, no traceback, no half-written file, exit code."""
 
 import json
 import os
@@ -65,12 +65,26 @@ CASES: dict[str, tuple[list[str], str]] = {
 }
 
 
+AT_WORK = {
+    "an input that does not fit",
+    "a forward that raises",
+    "a task that raises",
+    "a goal that cannot be reached",
+    "epochs without data",
+    "an export into no folder",
+    "an export to a file that is not written",
+    "an export below a file",
+    "an export over a folder",
+}
+"""What is no fault of a file that was named, and so ends with 1."""
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_a_sentence_and_leaves_nothing_behind(mine: Path, case: str, capsys: Capture) -> None:
     (mine / "dir.onnx").mkdir()
     argv, words = CASES[case]
     before = [p for p in sorted(mine.rglob("*")) if "__pycache__" not in p.parts]
-    assert main([part.format(mine=mine) for part in argv] + ["--json"]) == 1
+    assert main([part.format(mine=mine) for part in argv] + ["--json"]) == (1 if case in AT_WORK else 2)
     captured = capsys.readouterr()
     message = json.loads(captured.out)["error"]["message"]
     assert words in message and message in captured.err
@@ -112,7 +126,7 @@ def test_a_lack_of_memory_says_what_to_lower(mine: Path, capsys: Capture) -> Non
 
 
 def test_details_name_the_keys_of_a_misfit(mine: Path, capsys: Capture) -> None:
-    assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", f"{mine}/misfit.pt"]) == 1
+    assert main(["inspect", f"{mine}/model.py:make", *SHAPE, "--weights", f"{mine}/misfit.pt"]) == 2
     err = capsys.readouterr().err
     assert "fc.weight: [3, 16] in the model, [3, 99] in the checkpoint" in err and "missing: stem.weight" in err
 

@@ -287,7 +287,7 @@ def test_plans_for_the_models_own_class_replace_nothing_in_its_code(tmp_path: Pa
     assert kept <= 0.6
     assert main(["prune", str(tmp_path / "own"), "--keep-params", "40%", "--no-recover", "--json"]) == 0
     assert "are replaced" not in json.dumps(one_object(capsys)["repairs"])
-    assert main(["inspect", str(tmp_path / "free"), "--own-class", "--json"]) == 1
+    assert main(["inspect", str(tmp_path / "free"), "--own-class", "--json"]) == 2
     assert "Open its model to leave that as it is" in capsys.readouterr().err
 
 
@@ -306,7 +306,7 @@ def test_modules_that_did_not_run_are_named_and_can_be_ignored(tmp_path: Path, c
     assert main([*pruning, "--json", "--save", str(tmp_path / "kept")]) == 0
     kept = one_object(capsys)
     assert kept["unused"] == ["experts.1"] and not any("first.weight" in key for key in kept["got"]["removed"])
-    assert main(["inspect", str(tmp_path / "kept"), "--ignore-unused", "--json"]) == 1
+    assert main(["inspect", str(tmp_path / "kept"), "--ignore-unused", "--json"]) == 2
     assert "Open its model to ignore them" in capsys.readouterr().err
     pruning[pruning.index("70%")] = "42%"
     assert main([*pruning, "--ignore-unused", "--json", "--save", str(tmp_path / "ignored")]) == 0

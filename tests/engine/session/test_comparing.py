@@ -86,8 +86,12 @@ def test_a_project_keeps_them_and_measures_them_elsewhere(pruned: Session, tmp_p
 def test_a_moved_project_asks_before_it_runs_the_stock_models_file(pruned: Session, tmp_path: Path) -> None:
     made = finish(pruned.compare("s2", [s for s in specs(tmp_path) if s.kind is BaselineKind.STOCK]))
     pruned.history.put_baseline(replace(made.baselines[0], seal="made by somebody else"))
+    folder = finish(pruned.save(str(tmp_path / "project"), "s2"))
+    later = Session()
+    finish(later.open(ModelSpec(folder), evaluate=False))
     with pytest.raises(OpenError) as refused:
-        finish(pruned.measure(("b0",), TargetSpec("torch", seconds=0.02)))
+        finish(later.measure(("b0",), TargetSpec("torch", seconds=0.02)))
+    later.close()
     assert refused.value.message.code == "source.code" and "stock.py" in str(refused.value)
 
 

@@ -4,14 +4,13 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from secateur.engine.errors import PlanError, SecateurError
-from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
+from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.courses import Course, begun_at
+from secateur.engine.session.courses import Course
 from secateur.engine.session.recipe import read_recipe, write_recipe
 from secateur.engine.session.replay import run_recipe
 from secateur.engine.session.session import Session
@@ -142,6 +141,7 @@ def test_a_cancelled_sweep_goes_on_after_the_process_is_gone(
     with pytest.raises(Cancelled):
         finish(session.sweep("s0", course, (0.8, 0.6, 0.4), token=token), stop_in_the_second)
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
+    session.close()
     again = Session(session.folder)
     finish(again.restore())
     calls = counted(again, monkeypatch, "cut", "recover")
@@ -157,12 +157,12 @@ def test_what_was_made_on_other_data_is_made_anew(session: Session, tmp_path: Pa
     other = write_project(tmp_path / "other", count=36).task
     assert other is not None
     finish(session.attach_task(other))
-    assert finish(begun_at(session, course, NeverCancelled())).id == first[-1].id
     second = finish(session.prune("s0", course))
     assert not {one.id for one in second} & {one.id for one in first} and not second[-1].former
     session.history.mark_stale()
     third = finish(session.prune("s0", course))
     assert not {one.id for one in third} & {one.id for one in second}
+    session.close()
     again = Session(session.folder)
     finish(again.restore())
     assert [one.id for one in again.states() if one.former] == [one.id for one in first]
@@ -194,23 +194,3 @@ def test_rounds_that_wait_for_data_to_be_mended_go_on(session: Session):
     assert [one.kind.value for one in session.states()] == ["original", "cut", "recovered", "cut"]
     made = finish(session.prune("s0", course))
     assert [one.id for one in made] == ["s1", "s2", "s3", "s4"]
-
-
-def test_a_course_that_was_stopped_is_told_from_one_that_is_done(session: Session):
-    course = Course(Goal((Limit(Cost.PARAMETERS, 0.4),)), "l1", ONE_EPOCH, rounds=2)
-
-    def begun(asked: Course = course) -> str:
-        return finish(begun_at(session, asked, NeverCancelled())).id
-
-    assert begun() == "s0"
-    stops = []
-    for progress in session.prune("s0", course):
-        if progress.text in ("Cut", "Recovered"):
-            stops.append((session.states()[-1].kind, begun()))
-    assert stops == [("cut", "s0"), ("recovered", "s0"), ("cut", "s0"), ("recovered", "s4")]
-    deeper = replace(course, goal=Goal((Limit(Cost.PARAMETERS, 0.2),)))
-    assert begun(deeper) == "s4"  # a new course, from where the first one ended
-    by_hand = session.removed("s4")
-    by_hand[np.flatnonzero(~by_hand)[0]] = True
-    cut = finish(session.cut("s4", by_hand))
-    assert begun(deeper) == cut.id  # a cut by hand belongs to no course

@@ -82,7 +82,8 @@ def test_a_project_that_cannot_be_written_does_not_take_the_work_along(
     tmp_path: Path, task: TaskSpec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, saved, model = Path(task.path), tmp_path / "project", f"{tmp_path / 'model.py'}:make"
-    taken = f"open({str(saved)!r}, 'w').close()\n    return torch.nn"  # where the project was to lie
+    taken = f"import shutil\n    shutil.rmtree({str(saved)!r}, ignore_errors=True)\n"
+    taken += f"    open({str(saved)!r}, 'w').close()\n    return torch.nn"  # a file, where the project was to lie
     file.write_text(file.read_text().replace("EPOCH = 7", "EPOCH = -1").replace("return torch.nn", taken))
     argv = ["prune", model, "--task", task.path, "--keep-params", "80%", "--epochs", "1", "--multiple", "1"]
     assert main([*argv, "--save", str(saved)]) == 1

@@ -15,7 +15,7 @@ from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 
 METRIC = Metric("top-1", 0.9, 1000, 0.01, Split.REPORT)
-ORIGINAL = State("s0", "", StateKind.ORIGINAL, {}, Edits(), "aa", 10, 100, metrics=(METRIC,))
+ORIGINAL = State("s0", "", StateKind.ORIGINAL, {}, Edits(), "aa" * 32, 10, 100, metrics=(METRIC,))
 CUT = State(
     id="s1",
     parent="s0",
@@ -27,7 +27,7 @@ CUT = State(
         (("attn", 2, 8),),
         (("", "view", 0, "1", 64),),
     ),
-    weights="bb",
+    weights="bb" * 32,
     parameters=8,
     macs=80,
     verification=Verification((Check("removal", float("nan"), float("inf"), 1e-9, "float64"),), ("permutation: no",)),
@@ -73,7 +73,7 @@ def test_another_task_forgets_what_the_earlier_one_measured(history: History) ->
 
 
 def test_opening_another_model_begins_anew(history: History) -> None:
-    history.open(ModelSpec("bundled:vit"), None, replace(ORIGINAL, weights="zz"))
+    history.open(ModelSpec("bundled:vit"), None, replace(ORIGINAL, weights="cc" * 32))
     assert list(reread(history).states) == ["s0"] and reread(history).task is None
 
 

@@ -12,14 +12,14 @@ from secateur.engine.cli.output import Reporter
 from secateur.engine.cli.saving import saved_if_stopped
 from secateur.engine.cli.timing import none_holds
 from secateur.engine.errors import Message, PlanError, TaskError
-from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.jobs import finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.session.courses import Course
-from secateur.engine.session.losses import CLOSE, Found, Tolerance, Trial, brief_epochs, lost, search_begun_at
+from secateur.engine.session.losses import CLOSE, Found, Tolerance, Trial, brief_epochs, lost
 from secateur.engine.session.project import read_project
 from secateur.engine.session.session import Session
-from secateur.engine.session.states import State, StateKind
+from secateur.engine.session.states import StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.session.small import write_project
@@ -107,45 +107,6 @@ def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, ju
     course = Course(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
     found = finish(session.lowest("s0", course, Tolerance(0.9, trials=1, epochs=1)))
     assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
-
-
-def test_a_search_that_was_stopped_is_told_from_one_that_is_done_and_from_other_prunings(session: Session, judged):
-    full, tolerance = RecoverySettings(epochs=2, threads=1), Tolerance(0.89, epochs=1)
-    course = replace(COURSE, recovery=full)
-
-    def begun(asked: float = tolerance.loss) -> str:
-        return finish(search_begun_at(session, course, replace(tolerance, loss=asked), NeverCancelled())).id
-
-    stops = {}
-    for progress in session.lowest("s0", course, tolerance):
-        if isinstance(progress.made, State):
-            stops[progress.made.id] = begun()
-    done = session.states()[-1].id
-    assert stops.pop(done) == begun() == done and len(stops) > 6
-    assert set(stops.values()) == {"s0"}
-    assert begun(0.01) == "s0"  # that result loses more than this search may
-    other = finish(session.recover("s0", replace(full, learning_rate=1e-4)))
-    assert begun() == other.id  # a recovery by hand belongs to no search
-    pruned = finish(session.prune("s0", Course(Goal((Limit(Cost.PARAMETERS, 0.9),)), "l1", course.recovery)))
-    assert begun() == pruned[-1].id
-
-
-@pytest.mark.parametrize("recovery", [None, RecoverySettings(epochs=1, threads=1)])
-def test_a_trial_made_like_a_result_is_none(session: Session, judged, recovery):
-    course, tolerance = replace(COURSE, recovery=recovery), Tolerance(0.89 if recovery else 0.04, epochs=1)
-
-    def begun() -> str:
-        return finish(search_begun_at(session, course, tolerance, NeverCancelled())).id
-
-    for progress in session.lowest("s0", course, tolerance):
-        if isinstance(progress.made, State) and not any(m.split is Split.REPORT for m in progress.made.metrics):
-            assert begun() == "s0"
-    last = session.states()[-1].id
-    if recovery:  # the last budget that was tried holds: it is the result
-        assert begun() == last
-    else:
-        by_hand = finish(session.prune(last, Course(Goal((Limit(Cost.PARAMETERS, 0.3),)), "l1")))
-        assert begun() == by_hand[-1].id
 
 
 def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_way_is_better():

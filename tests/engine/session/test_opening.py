@@ -1,6 +1,7 @@
 """The first look at data: how long a sample takes, which direction a metric has, which class has which number."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.opening import first_look, opened_task
+from secateur.engine.sources.consent import FULL_CONSENT
 from secateur.engine.tasks.protocol import Split, TaskInfo, TaskSpec, option
 from tests.engine.tasks.makers import Brightest, write_halves
 from tests.engine.tasks.tables.makers import write_csv, write_parquet
@@ -22,27 +24,31 @@ WORDS = ("low", "medium", "high")
 class Reader(nn.Module):
     """Answers with as many numbers a token as there are bytes; takes half a second a sequence by the clock."""
 
-    def __init__(self, clock: list[float]) -> None:
-        """Put `clock` on."""
+    def __init__(self, take: Callable[[float], None]) -> None:
+        """Take time by `take`: a clock of its own would be put back with the rest of the model's state."""
         super().__init__()
-        self.tokens, self.clock = nn.Embedding(256, 256), clock
+        self.tokens, self.take = nn.Embedding(256, 256), take
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map [N, T] to [N, T, 256]."""
-        self.clock[0] += 0.5 * len(tokens)
+        self.take(0.5 * len(tokens))
         return self.tokens(tokens)
 
 
 def looked_at(spec: TaskSpec, model: nn.Module) -> TaskInfo:
-    return finish(first_look(opened_task(spec, model), model, NeverCancelled()))[1]
+    return finish(first_look(opened_task(spec, model, FULL_CONSENT), model, NeverCancelled()))[1]
 
 
 def test_a_language_model_takes_its_time_by_the_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text("a b c " * 300)
     clock = [100.0]
+
+    def take(seconds: float) -> None:
+        clock[0] += seconds
+
     monkeypatch.setattr("secateur.engine.session.opening.time.monotonic", lambda: clock[0])
     spec = TaskSpec("text", str(tmp_path / "a.txt"), options=(("tokenizer", "bytes"), ("length", "8")))
-    assert looked_at(spec, Reader(clock)).seconds == pytest.approx(0.5)
+    assert looked_at(spec, Reader(take)).seconds == pytest.approx(0.5)
 
 
 def test_the_direction_that_a_metric_is_taken_to_have_is_told(tmp_path: Path) -> None:
@@ -74,7 +80,8 @@ def grades(tmp_path: Path) -> TaskSpec:
 def test_classes_in_words_have_the_numbers_that_the_model_gives_them(grades: TaskSpec, stale: bool) -> None:
     model = Graded(label2id={"medium": 1, "high": 2, "low": 0})
     first = Graded(label2id={"high": 0, "medium": 1, "low": 2})
-    task = opened_task(opened_task(grades, first).spec if stale else grades, model)
+    spec = opened_task(grades, first, FULL_CONSENT).spec if stale else grades
+    task = opened_task(spec, model, FULL_CONSENT)
     (metric,), info = finish(first_look(task, model, NeverCancelled()))
     assert (metric.value, info.classes, info.notes) == (1.0, WORDS, ())
     assert option(task.spec, "classes") == '["low", "medium", "high"]'
@@ -90,7 +97,7 @@ def test_numbers_of_another_model_do_not_outlive_it(
     task = TaskSpec("csv", write_csv(tmp_path / "a.csv", "width,label", *lines))
     recipe = replace(task, options=(("classes", '["low", "medium", "high", "none"]'),))
     model = Graded(label2id={name: number for number, name in enumerate(order)})
-    found, fresh = opened_task(recipe, model), opened_task(task, model)
+    found, fresh = (opened_task(one, model, FULL_CONSENT) for one in (recipe, task))
     assert found.spec == fresh.spec and found.info(None).classes == order
 
 
@@ -115,7 +122,7 @@ def test_folders_have_the_numbers_that_the_model_gives_their_names(
     write_halves(tmp_path)
     model: Any = Brightest(len(label2id), channels=3)
     model.config = SimpleNamespace(label2id=label2id)
-    task = opened_task(TaskSpec("folder", str(tmp_path)), model)
+    task = opened_task(TaskSpec("folder", str(tmp_path)), model, FULL_CONSENT)
     metric = finish(task.evaluate(model, Split.REPORT, NeverCancelled()))
     assert (metric.value, task.info(None).classes) == (right, classes)
 

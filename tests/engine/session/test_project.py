@@ -16,7 +16,7 @@ from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, Progress, finish
 from secateur.engine.scoring.choices import Choices
-from secateur.engine.session import files, place
+from secateur.engine.session import files, locks
 from secateur.engine.session.history import LOG, History
 from secateur.engine.session.project import PROJECT, WINDOW, Role, digest_of, read_project
 from secateur.engine.session.session import Session
@@ -203,6 +203,7 @@ def test_a_damaged_history_of_a_session_is_set_aside_and_written_anew(tmp_path: 
     log = one.folder / LOG
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(lines[0] + b"\x00\x00\n" + lines[1])
+    one.close()
     two = Session(tmp_path / "two")
     found = finish(two.restore(str(one.folder)))
     (aside,) = one.folder.glob("events damaged*.jsonl")
@@ -212,7 +213,6 @@ def test_a_damaged_history_of_a_session_is_set_aside_and_written_anew(tmp_path: 
     reread = History(one.folder)
     reread.read()
     assert reread.notes == ()
-    one.close()
     two.close()
 
 
@@ -236,11 +236,11 @@ def test_another_model_gets_a_folder_of_its_own_and_the_session_before_stays(ses
 
 
 def test_a_folder_that_another_engine_works_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "PATIENCE", 0.3)
+    monkeypatch.setattr(locks, "PATIENCE", 0.3)
     one = Session(tmp_path / "one", exclusive=True)
     finish(one.open(write_project(tmp_path / "mine")))
     two = Session(tmp_path / "two", exclusive=True)
-    with pytest.raises(OpenError, match="open in another window"):
+    with pytest.raises(OpenError, match="is in use by"):
         finish(two.restore(str(tmp_path / "one")))
     one.close()
     assert finish(two.restore(str(tmp_path / "one"))).state.id == "s0"

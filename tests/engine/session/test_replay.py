@@ -18,6 +18,7 @@ from secateur.engine.session.script import script_of
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import PlanIntent, State
 from secateur.engine.session.steps import Open, Plan, Recipe
+from secateur.engine.sources.consent import FULL_CONSENT
 from secateur.engine.sources.protocol import ModelSpec
 
 from .small import write_project
@@ -39,9 +40,9 @@ def recorded(tmp_path: Path) -> tuple[Path, State, Session]:
     return path, state, session
 
 
-def run(path: Path) -> tuple[Replay, Session]:
+def run(path: Path, trust_code: bool = False) -> tuple[Replay, Session]:
     session = Session()
-    return finish(run_recipe(path, session)), session
+    return finish(run_recipe(path, session, trust_code=trust_code)), session
 
 
 def test_a_recipe_that_was_trained_on_another_device_says_so(
@@ -91,7 +92,7 @@ def test_another_version_of_the_model_gets_the_same_goal_planned_again(recorded:
 def test_marks_of_a_hand_that_no_longer_match_are_listed_and_left_out(recorded: tuple[Path, State, Session]) -> None:
     path, _, _ = recorded
     _by_hand(path, {"filter|block.conv1.weight|0": [1, 99]})
-    done, session = run(path)
+    done, session = run(path, trust_code=True)  # it has changed since this user made it
     assert done.missing == ("filter|block.conv1.weight|0[99]",) and not done.complete
     assert done.states[1].removed == {"filter|block.conv1.weight|0": [1]}
     session.close()
@@ -101,7 +102,7 @@ def test_a_plan_that_names_nothing_of_the_model_is_a_sentence(recorded: tuple[Pa
     path, _, _ = recorded
     _by_hand(path, {"filter|other.weight|0": [1]})
     with pytest.raises(PlanError, match="names no structure"):
-        run(path)
+        run(path, trust_code=True)
 
 
 def test_other_weights_and_versions_are_noted(recorded: tuple[Path, State, Session]) -> None:
@@ -137,7 +138,7 @@ def test_consent_to_pickles_comes_from_the_caller_only(recorded: tuple[Path, Sta
     steps = (msgspec.structs.replace(first, intent=msgspec.structs.replace(first.intent, model=sly)), *recipe.steps[1:])
     for trust in (False, True):
         with pytest.raises(OpenError):
-            finish(replay(Recipe(1, steps), Stop(), trust))
+            finish(replay(Recipe(1, steps), Stop(), trust, consent=FULL_CONSENT))
     assert [spec.trust_pickle for spec in asked] == [False, True]
 
 

@@ -118,7 +118,15 @@ def test_script_and_recipe_give_the_same_weights_in_fresh_processes(way, tmp_pat
     session.write_script(state, str(mine / "again.py"))
     session.write_recipe(state, str(mine / "recipe.json"))
     said = elsewhere(str(mine / "again.py"), str(tmp_path / "by script"))
-    elsewhere("-m", "secateur.engine.cli.main", "run", str(mine / "recipe.json"), "--save", str(tmp_path / "by recipe"))
+    elsewhere(
+        "-m",
+        "secateur.engine.cli.main",
+        "run",
+        str(mine / "recipe.json"),
+        "--save",
+        str(tmp_path / "by recipe"),
+        "--overwrite",
+    )
     assert last(tmp_path / "by script") == last(tmp_path / "by recipe") == recorded
     assert "the weights that were recorded" in said
     by_script, by_recipe = (read_recipe(tmp_path / name / "recipe.json") for name in ("by script", "by recipe"))
@@ -239,4 +247,4 @@ def test_the_command_line_prints_or_writes_it_without_opening_the_model(tmp_path
     assert (mine / "again.py").read_text() == script_of(recipe, mine)
     assert main(["script", str(folder), "--state", "s0"]) == 0
     assert "session.cut" not in capsys.readouterr().out
-    assert main(["script", str(folder), "--state", "s7"]) == 1 and main(["script", str(mine)]) == 1
+    assert main(["script", str(folder), "--state", "s7"]) == 1 and main(["script", str(mine)]) == 2

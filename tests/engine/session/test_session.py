@@ -82,6 +82,7 @@ def test_an_original_that_was_not_judged_while_it_was_opened_is_judged_later(ses
     assert opened.state.metrics == () and opened.task is not None
     assert all(sample.predicted for sample in opened.task.samples)
     metric, info = finish(session.judge_original())
+    session.close()
     other = Session(session.folder)
     assert (metric,) == other_opening(spec).state.metrics == session.history.state("s0").metrics
     assert info.seconds > 0 and finish(other.restore()).state.metrics == (metric,)
@@ -198,6 +199,7 @@ def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
     states = {one.id: session._model(one.id).state_dict() for one in session.states()}
     monkeypatch.setattr(session_module, "fine_tune", _forbidden)
     monkeypatch.setattr(session_module, "judged", _forbidden)
+    session.close()
     other = Session(session.folder)
     again = finish(other.restore())
     assert other.states() == session.states()
@@ -209,6 +211,7 @@ def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
 
 def test_a_restored_session_goes_on_where_it_stood(session: Session, opened: OpenedModel) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
+    session.close()
     other = Session(session.folder)
     finish(other.restore())
     more = finish(other.cut(cut.id, first_of(opened, Kind.WIDTH, 4)))
@@ -221,8 +224,10 @@ def test_restoring_after_the_code_has_changed_is_a_sentence(
     finish(session.cut("s0", first_of(opened, Kind.FILTER, 24 - 1)))
     code = Path(spec.source.rpartition(":")[0])
     code.write_text(code.read_text().replace("24", "20"))
+    session.close()
+    other = Session(session.folder)
     with pytest.raises(OpenError, match="has changed"):
-        finish(Session(session.folder).restore())
+        finish(other.restore())
 
 
 def test_a_failed_verification_changes_nothing(
@@ -324,6 +329,7 @@ def test_a_task_attached_later_is_evaluated_first(session: Session, spec: ModelS
     assert spec.task is not None
     info = finish(session.attach_task(spec.task))
     assert len(info.samples) == 5 and session.history.state("s0").metrics[0].count == 48
+    session.close()
     other = Session(session.folder)
     again = finish(other.restore()).task
     assert info.seconds > 0

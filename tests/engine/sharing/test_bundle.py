@@ -240,11 +240,13 @@ def test_code_that_a_recipe_names_runs_with_consent_only(project: Path, tmp_path
     assert main(["bundle", str(project), "--out", str(out)]) == 0
     code.write_text("raise SystemExit('ran')\n")
     session = Session()
-    for path in (out, project / "recipe.json"):
+    moved = tmp_path / "recipe.json"
+    moved.write_bytes((project / "recipe.json").read_bytes())
+    for path in (out, moved):
         with pytest.raises(OpenError, match="If you trust that code"):
             finish(session.open_recipe(str(path)))
     capsys.readouterr()
-    assert main(["run", str(out)]) == 1
+    assert main(["run", str(out)]) == 2
     assert "If you trust that code" in capsys.readouterr().err
     session.close()
 

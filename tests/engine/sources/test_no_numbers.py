@@ -45,7 +45,7 @@ def test_a_model_that_answers_with_none_is_refused(
     spoilt = f"    net = Net(classes)\n    net.fc.weight.data[1, 2] = float('{value}')\n    return net"
     code.write_text(code.read_text().replace("    return Net(classes)", spoilt))
     judged = ["--task", str(tmp_path / "data.npz")] if data else ["--input", "1x1x8x8"]
-    assert main(["prune", f"{code}:make", *judged]) == 1
+    assert main(["prune", f"{code}:make", *judged]) == 2
     assert f"its answers are none: fc.weight (1 {word} of 48). Open a checkpoint" in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from secateur.engine.errors import OpenError
+from secateur.engine.sources.consent import FULL_CONSENT
 from secateur.engine.sources.open import factory_code, open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.sources.python_file import parse
@@ -128,10 +129,10 @@ def test_a_further_file_joins_the_models_project_and_takes_nothing_from_it(tmp_p
     model = opened(f"{file}:Lazy").model
     mine = sys.modules["m"]
     write(tmp_path / "two/utils.py", "WIDTH = 9\n")
-    task = import_file(write(tmp_path / "two/task.py", "import utils\n"))
+    task = import_file(write(tmp_path / "two/task.py", "import utils\n"), FULL_CONSENT)
     assert task.utils.WIDTH == 9 and mine.utils.WIDTH == 3
     assert model(torch.ones(2, 3, 8, 8)).unique().tolist() == [2.0]
-    beside = import_file(write(tmp_path / "one/task.py", "import m\n"))
+    beside = import_file(write(tmp_path / "one/task.py", "import m\n"), FULL_CONSENT)
     assert beside.m is mine and sys.modules["m"] is mine
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from secateur.engine.sources.consent import by_hand
 from secateur.engine.sources.user_code import import_file
 
 
@@ -15,8 +16,8 @@ def test_no_bytecode_is_left_and_an_edit_within_the_second_is_seen(
     (tmp_path / "helper_of_mine.py").write_text("width = 24\n")
     file = tmp_path / "net_of_mine.py"
     file.write_text("from helper_of_mine import width\n")
-    assert import_file(file, afresh=True).width == 24
+    assert import_file(file, by_hand(str(file)), afresh=True).width == 24
     (tmp_path / "helper_of_mine.py").write_text("width = 20\n")
-    assert import_file(file, afresh=True).width == 20
+    assert import_file(file, by_hand(str(file)), afresh=True).width == 20
     assert {p.name for p in tmp_path.iterdir()} == {"helper_of_mine.py", "net_of_mine.py"}
     assert not sys.dont_write_bytecode

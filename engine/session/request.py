@@ -1,0 +1,30 @@
+"""What a command was asked to do with a project, kept in its history.
+
+So the same command goes on where it was stopped, however that was, and a sweep goes on with the budgets and settings
+that it began with. Loads no torch.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run of a command.
+
+    Attributes:
+        command: Its name: "prune", "sweep" or "run".
+        options: What decides about its result, by the names of the command's options; plain JSON.
+        state: Id of the state that it started from.
+        result: Id of the state that it ended with, "" while it has not ended.
+        left: Somebody else, a person in the window say, has made further states since.
+        files: Where it exports to, absolute; they were free, or might be replaced, when it was asked. The same request
+            replaces them unasked when it goes on.
+    """
+
+    command: str
+    options: dict[str, Any]
+    state: str
+    result: str = ""
+    left: bool = False
+    files: tuple[str, ...] = field(default=(), compare=False)
