@@ -17,6 +17,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.scoring.criteria import CRITERIA, offers, score
 from secateur.engine.session.opening import opened_task, prepare
 from secateur.engine.session.session import Session
+from secateur.engine.sources.consent import FULL_CONSENT
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
@@ -88,8 +89,8 @@ def test_prune_works_by_an_input_shape_alone(tmp_path: Path, capsys: pytest.Capt
 def test_evaluation_and_scores_keep_the_weights_and_sum_in_float32(tmp_path: Path) -> None:
     """Scores are near those of the same weights in float32: bfloat16 keeps 8 bits of what is not summed."""
     spec = project(tmp_path)
-    half = finish(prepare(spec, NEVER))
-    wide = finish(prepare(replace(spec, float32=True), NEVER))
+    half = finish(prepare(spec, NEVER, FULL_CONSENT))
+    wide = finish(prepare(replace(spec, float32=True), NEVER, FULL_CONSENT))
     assert in_bfloat16(half.opened.model) and not in_bfloat16(wide.opened.model)
     assert half.task is not None and wide.task is not None
     for name, one in half.opened.model.state_dict().items():
@@ -156,7 +157,7 @@ def test_a_model_of_tokens_is_pruned_by_a_task_of_ones_own(tmp_path: Path, capsy
 
 
 def test_an_input_shape_beside_data_is_of_the_models_type_too(tmp_path: Path) -> None:
-    prepared = finish(prepare(replace(project(tmp_path), input_shape=(1, 1, 8, 8)), NEVER))
+    prepared = finish(prepare(replace(project(tmp_path), input_shape=(1, 1, 8, 8)), NEVER, FULL_CONSENT))
     assert in_bfloat16(prepared.opened.model)
     assert all(one.dtype is torch.bfloat16 for one in tensors_of(prepared.inputs))
 
@@ -168,7 +169,7 @@ def test_code_that_takes_float32_alone_is_opened_in_float32(tmp_path: Path) -> N
             "\n\nclass Wide(Net):\n    def forward(self, x):\n        return super().forward(x.float())\n\n\n"
             "def wide():\n    return Wide().to(torch.bfloat16)\n"
         )
-    prepared = finish(prepare(replace(spec, source=spec.source.replace(":half", ":wide")), NEVER))
+    prepared = finish(prepare(replace(spec, source=spec.source.replace(":half", ":wide")), NEVER, FULL_CONSENT))
     assert not in_bfloat16(prepared.opened.model) and prepared.spec.float32
     assert [note.code for note in prepared.opened.notes] == ["open.float32"]
 
@@ -182,16 +183,16 @@ def test_a_task_of_ones_own_that_gives_float32_gets_a_model_in_float32(tmp_path:
         own.write_text(own.read_text().replace("KIND", kind).replace("torch.float32", kind))
         assert spec.task is not None
         task = replace(spec.task, kind="file", path=str(own))
-        assert in_bfloat16(finish(prepare(replace(spec, task=task), NEVER)).opened.model) is expected
+        assert in_bfloat16(finish(prepare(replace(spec, task=task), NEVER, FULL_CONSENT)).opened.model) is expected
 
 
 def test_a_recipe_of_a_model_in_bfloat16_says_nothing_of_the_type_of_others(tmp_path: Path) -> None:
     spec = project(tmp_path)
-    half = finish(prepare(spec, NEVER))
+    half = finish(prepare(spec, NEVER, FULL_CONSENT))
     assert ("dtype", "bfloat16") in half.spec.task.options  # pyright: ignore[reportOptionalMemberAccess]
-    wide = open_model(replace(spec, source=spec.source.replace(":half", ":make"))).model
+    wide = open_model(replace(spec, source=spec.source.replace(":half", ":make")), consent=FULL_CONSENT).model
     assert half.spec.task is not None
-    assert ("dtype", "bfloat16") not in opened_task(half.spec.task, wide).spec.options
+    assert ("dtype", "bfloat16") not in opened_task(half.spec.task, wide, FULL_CONSENT).spec.options
 
 
 def test_a_session_of_float32_weights_is_reopened_in_float32(tmp_path: Path) -> None:

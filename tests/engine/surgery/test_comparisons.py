@@ -199,9 +199,9 @@ def test_other_batches_and_sizes_of_images_and_of_sequences() -> None:
     named = next(other_sizes({"ids": tokens()[0], "mask": torch.ones(2, 9)}))
     assert {k: v.shape for k, v in named.items()} == {"ids": (2, 7), "mask": (2, 7)}  # type: ignore[union-attr]
     assert not list(other_sizes((torch.zeros(3),)))
-    assert torch.equal(rescaled((x := torch.ones(2, 3),), 4.0)[0], 4 * x) and torch.equal(
-        rescaled(ids := tokens(), 4.0)[0], ids[0]
-    )  # type: ignore[index]
+    ones, ids = torch.ones(2, 3), tokens()
+    assert torch.equal(tensors_of(rescaled((ones,), 4.0))[0], 4 * ones)
+    assert torch.equal(tensors_of(rescaled(ids, 4.0))[0], ids[0])
 
 
 def test_attention_is_verified_on_a_shorter_sequence() -> None:

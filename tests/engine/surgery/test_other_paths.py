@@ -15,7 +15,7 @@ from secateur.engine.surgery.protocol import IN_A_ROW, Edits, Verification
 from secateur.engine.surgery.settle import trial_mask
 from secateur.engine.surgery.verify import require, verify
 
-Branch = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
+Branch = Callable[["Branching", torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Branching(nn.Module):
@@ -50,7 +50,7 @@ def large_peak(_: nn.Module, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     return turned(h) if x.abs().max().item() > 8 else h
 
 
-def counted(self: nn.Module, _: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+def counted(self: "Branching", _: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     self.calls += 1
     return turned(h) if self.calls > 2 else h
 
@@ -125,7 +125,12 @@ def test_a_path_that_no_input_leads_to_is_told() -> None:
 
 def test_a_forward_that_remembers_is_called_in_a_row_and_its_memory_is_named() -> None:
     torch.manual_seed(0)
-    model = Branching(lambda self, _, h: (setattr(self, "calls", self.calls + 1), h)[1]).eval()
+
+    def remembered(self: Branching, _: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return h
+
+    model = Branching(remembered).eval()
     result = verified(model, (torch.randn(4, 12),))
     assert result.passed and [one.name for one in result.checks if one.name == IN_A_ROW]
     assert [str(one) for one in result.skipped if "changes calls" in str(one)]
