@@ -1,9 +1,11 @@
 """The arguments of the commands."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from ..baselines.protocol import BaselineKind
 from ..planning.protocol import Cost
@@ -95,6 +97,42 @@ def given(argv: Sequence[str], arguments: argparse.Namespace) -> frozenset[str]:
     marked = argparse.Namespace(**{name: _Absent() for name in vars(arguments)})
     commands(Parser()).choices[command].parse_args(rest, marked)
     return frozenset(name for name, value in vars(marked).items() if not isinstance(value, _Absent) or value)
+
+
+def typed(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that were kept as plain JSON, as if they were typed now: a project may come from anybody.
+
+    Args:
+        command: Its name.
+        options: By the name that they have once parsed; None and False for those that were not given.
+
+    Raises:
+        WrongUsage: Nobody can type them; standard error is not told.
+    """
+    with redirect_stderr(StringIO()):
+        words = [word for name, value in options.items() for word in _words(name, value)]
+        found: argparse.Namespace = commands(Parser()).choices[command].parse_args(["MODEL", *words])
+    return {name: value for name, value in vars(found).items() if name in options}
+
+
+def _words(name: str, value: Any) -> list[str]:
+    """What is typed for an option to have a value."""
+    option = "--" + name.replace("_", "-")
+    match value:
+        case None | False:
+            return []
+        case True:
+            return [option]
+        case [int() | float(), *_]:  # shares
+            return [f"{option}={','.join(map(str, value))}"]
+        case list():  # given once for each; the parts of one have an equals sign between them
+            several = cast("list[Any]", value)
+            parts = [cast("list[Any]", one) if isinstance(one, list) else [one] for one in several]
+            return [f"{option}={'='.join(map(str, one))}" for one in parts]
+        case str() | int() | float():
+            return [f"{option}={value}"]
+        case _:
+            raise WrongUsage(f"argument {option}: {value!r} cannot be typed")
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:

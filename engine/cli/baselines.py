@@ -8,9 +8,7 @@ from typing import Any
 
 from ..baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from ..errors import SecateurError
-from ..export.destination import check_writable
 from ..session.comparing import Comparison
-from ..session.history import is_project
 from ..session.paths import absolute_to, change_source
 from ..session.plain import to_plain
 from ..session.recipe import RECIPE, write_recipe
@@ -21,7 +19,7 @@ from ..targets.protocol import Timing
 from .hints import with_hint
 from .output import Outcome, Reporter
 from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
-from .specs import project_spec
+from .specs import project_folder, project_spec
 from .threads import use_device, use_threads
 from .timing import measured_target, where
 
@@ -29,9 +27,7 @@ from .timing import measured_target, where
 def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Make and measure baselines; what is finished stays in the project also when the rest is stopped."""
     use_threads(arguments.threads)
-    folder = Path(arguments.project).absolute()
-    if is_project(str(folder)):
-        check_writable(folder)
+    folder = project_folder(arguments)
     with closing(Session(folder)) as session:
         use_device(session, arguments)
         spec = project_spec(arguments)

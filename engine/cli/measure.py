@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..export.destination import check_writable, require_free
+from ..export.destination import require_free
 from ..session.benching import take_results
-from ..session.history import History, is_project
+from ..session.history import History
 from ..session.locks import ENGINE, FolderLock
 from ..session.plain import to_plain
 from ..session.session import Session
@@ -17,16 +17,14 @@ from ..targets.elsewhere import not_a_bench
 from ..targets.protocol import Latency, Timing
 from .output import Outcome, Reporter
 from .report import columns
-from .specs import project_spec
+from .specs import project_folder, project_spec
 from .threads import use_device
 from .timing import measured_target, speed, where
 
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:
     """Measure the original and the result, or write a bench, or read its results."""
-    folder = Path(arguments.project).absolute()
-    if is_project(str(folder)):
-        check_writable(folder)
+    folder = project_folder(arguments)
     if arguments.results:
         return _outcome(_taken(folder, arguments.results, reporter))
     target = measured_target(arguments)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..errors import OpenError
 from ..session.history import History, is_project
 from ..session.opening import asks_for
 from ..session.paths import absolute_to, change_model
@@ -15,6 +16,7 @@ from ..session.plain import to_json
 from ..session.request import Request
 from ..session.session import Session
 from ..session.states import State
+from .arguments import WrongUsage, typed
 from .options import about_choice, about_recovery, about_run, about_target
 from .output import Reporter
 from .specs import model_spec
@@ -69,7 +71,7 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
     asked = request_of(arguments, began).options
     loss, before = asked.pop("max_loss", None), dict(known.options)
     tolerated = before.pop("max_loss", None)
-    stricter = loss is not None and tolerated is not None and loss < tolerated
+    stricter = loss is not None and isinstance(tolerated, int | float) and loss < tolerated
     same = asked == before and (loss == tolerated or stricter)
     return began if same and present.id == known.result else present
 
@@ -119,7 +121,14 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
     for together in RECOVERING:
         said |= together if said & together else set()
     kept = {name: value for name, value in known.options.items() if name in GOALS | _names() and name not in said}
-    for name, value in kept.items():
+    try:
+        again = typed(arguments.command, kept)
+    except WrongUsage as error:
+        template = (
+            "{folder} holds settings that no sweep has ({reason}). It was changed by hand. Take it from a backup."
+        )
+        raise OpenError("cli.settings", template, folder=arguments.model, reason=error.message) from error
+    for name, value in again.items():
         setattr(found, name, value)
     reporter.note(f"Going on with the sweep of {arguments.model} as it was begun: {_words(found)}.")
     return found

@@ -1,8 +1,11 @@
 """The specifications that the arguments of a command mean."""
 
 import argparse
+from pathlib import Path
 
-from ..errors import TaskError
+from ..errors import OpenError, TaskError
+from ..export.destination import check_writable
+from ..session.history import is_project
 from ..sources.protocol import ModelSpec
 from ..tasks.protocol import BATCHES, OPTIONS, TaskSpec
 
@@ -29,6 +32,15 @@ def project_spec(arguments: argparse.Namespace) -> ModelSpec:
     trust = {"trust_pickle": arguments.trust_pickle, "trust_code": arguments.trust_code}
     trust["download"] = arguments.download
     return ModelSpec(arguments.project, moved=tuple(arguments.moved or ()), **trust)
+
+
+def project_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of the project that the arguments name and that is to be written; refused before the work."""
+    folder = Path(arguments.project).absolute()
+    if not is_project(str(folder)):
+        raise OpenError("cli.no_project", "{folder} holds no project. Name the folder of one.", folder=str(folder))
+    check_writable(folder)
+    return folder
 
 
 def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:

@@ -1171,10 +1171,12 @@ def projects() -> Iterator[Case]:
 
     changes: dict[str, Callable[[list[dict[str, Any]]], object]] = {
         "a state that is its own parent": lambda r: last(r).update(parent=last(r)["id"]),
-        "states that are each other's parents": lambda r: [
-            r.append({"event": "state", "state": last(r) | {"id": "x", "parent": last(r)["id"]}}),
-            r.append({"event": "state", "state": r[-2]["state"] | {"parent": "x"}}),
-        ],
+        "states that are each other's parents": lambda r: r.extend(
+            [
+                {"event": "state", "state": last(r) | change}
+                for change in ({"id": "x", "parent": last(r)["id"]}, {"parent": "x"})
+            ]
+        ),
         "an original with a parent": lambda r: r[0]["state"].update(parent="s0"),
         "a parent that is not there": lambda r: last(r).update(parent="s99"),
         "2000 states": lambda r: copies(r, 2000),
@@ -1219,6 +1221,28 @@ def projects() -> Iterator[Case]:
     for name, change in changes.items():
         for command in ("report", "script", "inspect"):
             yield Case(f"project for {command} with {name}", logged(change, command), ANY)
+
+    def asked(options: object, state: object = "s0") -> Callable[[list[dict[str, Any]]], object]:
+        request = {"command": "sweep", "options": options, "state": state, "result": "", "files": ["/etc/passwd"]}
+        return lambda r: r.append({"event": "request", "request": request})
+
+    settings: dict[str, object] = {
+        "budgets of a word": {"budgets": "many"},
+        "budgets of NaN": {"budgets": [0.5, "nan"]},
+        "budgets of mappings": {"budgets": [{"a": 1}]},
+        "an unknown cost": {"cost": "--trust-code"},
+        "epochs of a word": {"epochs": "--help"},
+        "epochs of a list": {"epochs": [[1], 2]},
+        "a lock on numbers": {"lock": [7, ["a", 3]]},
+        "rounds below zero": {"rounds": -5},
+        "threads beyond 64 bits": {"threads": 10**30},
+        "a training and none": {"epochs": 1, "no_recover": True},
+        "goals of another command": {"keep_macs": 0.5, "max_loss": "x"},
+        "no options": None,
+    }
+    for name, options in settings.items():
+        yield Case(f"project for sweep with {name}", logged(asked(options), "sweep"))
+    yield Case("project for inspect with a request from nowhere", logged(asked({}, "s99"), "inspect"), ANY)
 
     def inner(name: str, data: bytes, command: str) -> Make:
         def make(folder: Path, honest: Honest, draw: random.Random) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from secateur.engine.cli import saving
-from secateur.engine.cli.arguments import given, parser
+from secateur.engine.cli.arguments import WrongUsage, given, parser, typed
 from secateur.engine.cli.main import main
 from secateur.engine.jobs import Job, finish
 from secateur.engine.session.history import History
@@ -265,3 +265,14 @@ def test_an_argument_is_given_also_where_it_is_as_by_default() -> None:
         (["run", "recipe.json", "--threads", "1"], {"recipe", "threads"}),
     ):
         assert given(words, parser().parse_args(words)) == names
+
+
+def test_settings_that_were_kept_are_read_as_if_they_were_typed() -> None:
+    words = "--budgets 80%,33% --lock a --lock b* --multiple-of head=2 --min-keep 25% --depth --learning-rate 1e-5"
+    arguments = parser().parse_args(["sweep", "m", *words.split()])
+    options = {name: value for name, value in vars(arguments).items() if name not in ("model", "command")}
+    kept = json.loads(json.dumps(options))
+    assert typed("sweep", kept) == options
+    for wrong in ({"budgets": "many"}, {"lock": {}}, {"epochs": 1, "no_recover": True}, {"keep_macs": 0.5}):
+        with pytest.raises(WrongUsage):
+            typed("sweep", kept | wrong)
