@@ -161,6 +161,7 @@ def _lossy(func: Any, given: Given) -> Any:
 
 def _product(first: str, second: str) -> Rule:
     def rule(func: Any, given: Given) -> Any:
+        """The product of what is present; where no term is, nothing is."""
         left, right = given[first], given[second]
         mine, its = _lines(left), _lines(right)
         if mine is not None and its is not None:
@@ -387,6 +388,7 @@ def _neutral(value: float) -> Rule:
     """A reduction to which this value adds nothing."""
 
     def rule(func: Any, given: Given) -> Any:
+        """The reduction of what is present; where nothing is, the result is absent."""
         if "other" in given:  # max of two tensors
             return _lossy(func, given)
         result = _again(func, given, self=_fill(given["self"], value))

@@ -407,6 +407,11 @@ class Comparison:
             case = _Case(dtype=self.base, calls=[path.inputs], level=level, seed=path.seed)
             plain = self._tried(case)
             one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, Run) else None
+            if one is not None and not one.passed and (ignored := self._ignored_on(case)):
+                words = {"path": path.name, "names": listed(ignored)}
+                template = "{path}: not compared, as {names} runs there, which was ignored"
+                self.skipped.append(Message("verify.ignored", template, words))
+                continue
             if one is not None:
                 names.append(path.name)
                 words = {"path": path.name, "detail": one.detail or Message("verify.outputs", "the outputs")}
@@ -423,6 +428,13 @@ class Comparison:
             if isinstance(plain, Run):
                 self._add(self._decided(IN_A_ROW, case, plain))
             self.skipped += self._later(guards)
+
+    def _ignored_on(self, case: _Case) -> list[str]:
+        """Modules that no recorded run used, and that the user chose to ignore, which run on a case."""
+        seen = set[str]()
+        if self.plan[0].unused:
+            self._run(case, seen=lambda path, _: seen.add(path))
+        return [name for name in self.plan[0].unused if name in seen]
 
     def _later(self, guards: Guards) -> Iterator[Phrase]:
         """What the forward leaves behind, on which a later call may depend."""
@@ -616,6 +628,7 @@ class Comparison:
         calls = [nudged(one, nudge) for one in calls] if nudge else calls
 
         def run() -> Run:
+            """Run it once."""
             return Run(
                 self._weights(case, cut, masked, moved, nudge),
                 calls,

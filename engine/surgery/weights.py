@@ -205,6 +205,7 @@ class Weights:
         names = {id(one): name for name, one in reversed(self._own.items())}
 
         def make(tensor: torch.Tensor) -> torch.Tensor:
+            """What stands for one of the model's tensors."""
             name = names.get(id(tensor))
             own = tensor.detach()
             if name is None:
