@@ -99,7 +99,7 @@ def whole_road(model: nn.Module, inputs: Any) -> int:
         made = cut(model, analysis, none, mask, Edits(), inputs)
         result = finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
         assert result.passed, result
-        quiet = Run(made.model, inputs).outputs
+        quiet = Run(made.model, [inputs]).outputs
         with torch.random.fork_rng(devices=()), torch.no_grad():
             torch.manual_seed(0)
             plainly = answers_of(call(made.model.eval(), copied(inputs)))

@@ -167,7 +167,8 @@ def test_the_command_line_does_the_same(user, tmp_path, capsys) -> None:
     given = {"words": np.ones((2, 5), np.int64), "mask": np.ones((2, 5), np.float32)}
     (logits,) = session.run(["logits"], given | {"side": np.zeros((2, 3), np.float32)})
     assert np.asarray(logits).shape == (2, 3)
-    assert main(["run", str(project), "--threads", "1", "--json"]) == 0
+    (tmp_path / "again").mkdir()
+    assert main(["run", str(project), "--threads", "1", "--out", str(tmp_path / "again"), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["after"] == done["after"] and again["got"]["missing"] == []
     assert again["metrics"]["result"]["value"] == done["metrics"]["result"]["value"]
