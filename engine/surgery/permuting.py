@@ -61,7 +61,7 @@ def _orders(analysis: Analysis, before: Mask, chosen: Mask, rng: np.random.Gener
     """
     axis_of = np.repeat(np.arange(len(analysis.axis_start) - 1), np.diff(analysis.axis_start))
     of_tensors = np.zeros(len(analysis.axis_start), dtype=np.bool_)
-    of_tensors[[axis for tensor in analysis.tensors for axis in tensor.axes if axis >= 0]] = True
+    of_tensors[[axis for one in (*analysis.tensors, *analysis.constants) for axis in one.axes if axis >= 0]] = True
     order = np.arange(len(axis_of), dtype=np.int64)
     for one in analysis.sets:
         if one.kind is Kind.BLOCK or not chosen[one.structures].any():

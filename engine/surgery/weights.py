@@ -40,7 +40,7 @@ Rates: TypeAlias = Mapping[str, torch.Tensor]
 
 
 class WeightChanged(Exception):
-    """A forward changes one of its own weights in place, so it needs weights of its own."""
+    """A forward changes one of its own weights in place, or reads its bytes as another type: it needs its own."""
 
 
 @dataclass(slots=True)
@@ -83,8 +83,9 @@ class Weights:
         self._places = {}
         for name, one in parameters.items():
             if _continuous(one) and one.numel() and one.layout is torch.strided:
-                start = int(one.storage_offset())
-                end = start + 1 + sum(int((n - 1) * step) for n, step in zip(one.shape, one.stride(), strict=True))
+                start, size = int(one.storage_offset()), one.element_size()
+                reach = 1 + sum(int((n - 1) * step) for n, step in zip(one.shape, one.stride(), strict=True))
+                start, end = start * size, (start + reach) * size  # in bytes: a view may be of another type
                 self._places.setdefault(one.untyped_storage().data_ptr(), []).append((start, end, name))
         for places in self._places.values():
             places.sort()
@@ -160,7 +161,7 @@ class Weights:
         if tensor.layout is not torch.strided:
             return None
         for start, end, name in self._places.get(tensor.untyped_storage().data_ptr(), ()):
-            if start <= tensor.storage_offset() < end:
+            if start <= tensor.storage_offset() * tensor.element_size() < end:
                 return name
         return None
 
@@ -197,7 +198,15 @@ class Weights:
         if value.stride() != own.stride():
             laid_out = torch.empty_strided(own.size(), own.stride(), dtype=value.dtype, device=value.device)
             value = laid_out.copy_(value)
-        viewed = value.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset() - own.storage_offset())
+        start = int(own.storage_offset()) * own.element_size() // tensor.element_size()
+        offset = int(tensor.storage_offset()) - start
+        if tensor.is_complex() and not own.is_complex():
+            value = torch.view_as_complex(value)
+        elif own.is_complex() and not tensor.is_complex():
+            value = torch.view_as_real(value)
+        elif tensor.dtype != own.dtype or tensor.is_neg():
+            raise WeightChanged  # the same bytes as something else: it needs weights of its own
+        viewed = value.as_strided(tensor.size(), tensor.stride(), offset)
         return viewed.conj() if tensor.is_conj() else viewed
 
     def twin(self) -> nn.Module:
