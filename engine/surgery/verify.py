@@ -409,7 +409,7 @@ class Comparison:
             one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, Run) else None
             if one is not None and not one.passed and (ignored := self._ignored_on(case)):
                 words = {"path": path.name, "names": listed(ignored)}
-                template = "{path}: not compared, as {names} runs there, which was ignored"
+                template = "{path}: {names} runs there, which was ignored"
                 self.skipped.append(Message("verify.ignored", template, words))
                 continue
             if one is not None:
