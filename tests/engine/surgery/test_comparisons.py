@@ -231,7 +231,8 @@ def test_the_measure_is_relative_and_sees_what_is_not_finite() -> None:
 def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None:
     analysis = analyse(Residual().eval(), image())
     mask = trial_mask(analysis)
-    with FakeTensorMode(allow_non_fake_inputs=True):  # tensors that say they are on a device which this machine need not have
+    # Tensors that say they are on a device which this machine need not have.
+    with FakeTensorMode(allow_non_fake_inputs=True):
         model = Residual().eval()
         there = {id(p): nn.Parameter(torch.empty(p.shape, device="cuda")) for p in model.parameters()}
         there |= {id(b): torch.empty(b.shape, dtype=b.dtype, device="cuda") for b in model.buffers()}
