@@ -86,7 +86,7 @@ def _rating(window: Any) -> QWidget:
 def _replace(window: Any) -> QDialog:
     from pathlib import Path
 
-    from .dialogs.replace import Replace
+    from .dialogs.form import Replace
 
     return Replace(window, Path("model.onnx"), lambda: None)
 

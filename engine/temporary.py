@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from .errors import SecateurError
@@ -60,11 +61,9 @@ def temporary_folder() -> Generator[Path]:
         folder.remove()
 
 
+@cache
 def remove_left() -> int:
     """Remove the temporary folders of this user whose processes have ended, once a process; returns how many."""
-    if _looked:
-        return 0
-    _looked.append(True)
     count = 0
     try:
         names = [entry.path for entry in os.scandir(tempfile.gettempdir()) if entry.name.startswith(PREFIX)]
@@ -83,10 +82,6 @@ def remove_left() -> int:
             shutil.rmtree(folder, ignore_errors=True)
             count += 1
     return count
-
-
-_looked: list[bool] = []
-"""Filled once this process has looked for what others left."""
 
 
 def _is_left(folder: Path) -> bool:

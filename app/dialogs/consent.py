@@ -62,9 +62,7 @@ class Consent(FormDialog):
         question, say = QUESTIONS[error.message.code], QCoreApplication.translate
         super().__init__(window, say(CONTEXT, question.title), sentence(error.message), say(CONTEXT, question.verb))
         self.missing.setText(say(CONTEXT, question.warning).format(file=job.file))
-        self.accept_button.setDefault(False)
-        self.cancel_button.setDefault(True)
-        self.cancel_button.setFocus()
+        self.prefer_cancel()
         self.act = lambda: job.again(question.consent)
 
 

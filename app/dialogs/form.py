@@ -176,7 +176,6 @@ class FormDialog(QDialog):
             return
         taken = next((path for path in self.written() if _taken(path) and path not in self._replaced), None)
         if taken is not None:
-            from .replace import Replace
 
             def replace() -> None:
                 self._replaced.add(taken)
@@ -185,6 +184,12 @@ class FormDialog(QDialog):
             return Replace(self, taken, replace).open()
         super().accept()
         self.act()
+
+    def prefer_cancel(self) -> None:
+        """Cancel is the default button and has the focus: what the other one does cannot be undone."""
+        self.accept_button.setDefault(False)
+        self.cancel_button.setDefault(True)
+        self.cancel_button.setFocus()
 
     def add_row(self, title: str, field: QWidget) -> None:
         """A row whose title stands level with the field's text."""
@@ -267,6 +272,17 @@ class FormDialog(QDialog):
             return line.text()
         others = (Path(other.text()).expanduser().parent for other in self._paths if other.text())
         return str(next((folder for folder in others if folder.is_dir()), settings.value("folder", "")))
+
+
+class Replace(FormDialog):
+    """A file that is there already: it is replaced only when the user says so."""
+
+    def __init__(self, parent: QWidget, path: Path, act: Callable[[], None]) -> None:
+        """Ask over a dialog; `act` writes."""
+        sentence = self.tr("{path} is there already. Replacing it cannot be undone.")
+        super().__init__(parent, self.tr("Replace what is there?"), sentence.format(path=path), self.tr("Replace"))
+        self.prefer_cancel()
+        self.act = act
 
 
 def _taken(path: Path) -> bool:

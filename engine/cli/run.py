@@ -16,7 +16,8 @@ from ..session.session import Session
 from ..session.states import StateKind
 from ..session.steps import Export, Open, OpenIntent, Recipe
 from ..sharing.recipes import recipe_at
-from ..sources.consent import FULL_CONSENT, by_hand
+from ..sources.consent import FULL_CONSENT
+from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec
 from .hints import with_hint
 from .output import Outcome, Reporter

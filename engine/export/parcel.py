@@ -18,8 +18,9 @@ from ..errors import ExportError
 from ..inputs import Inputs
 from ..jobs import NeverCancelled
 from ..session.paths import change_model, relative_to
-from ..sources.consent import FULL_CONSENT, is_sealed, seal
+from ..sources.consent import FULL_CONSENT, is_sealed
 from ..sources.exported import SHAPES, WEIGHTS, ExportedFolder, read_shapes, recorded_source
+from ..sources.named_code import seal
 from ..sources.open import source_of
 from ..sources.protocol import PYTHON_FILE, ModelSpec
 from ..sources.python_file import parse

@@ -14,7 +14,8 @@ from ..errors import Message, SecateurError
 from ..jobs import Cancelled, CancelToken, Job, Progress, check
 from ..recovery.protocol import RecoverySettings
 from ..recovery.resume import Checkpoint, content_of
-from ..sources.consent import Consent, by_hand, code_of, require_consent, seal
+from ..sources.consent import Consent
+from ..sources.named_code import by_hand, code_of, require_consent, seal
 from ..sources.open import open_model
 from ..structures.analysis import from_identities, identities
 from ..surgery.cut import rebuild

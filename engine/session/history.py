@@ -15,7 +15,8 @@ import msgspec
 from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError, PlanError
 from ..jobs import NeverCancelled, finish
-from ..sources.consent import is_sealed, seal
+from ..sources.consent import is_sealed
+from ..sources.named_code import seal
 from ..sources.protocol import ModelSpec
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, TaskSpec

@@ -18,7 +18,8 @@ from ..devices import CPU, check_threads
 from ..errors import OpenError, SecateurError
 from ..file_limits import read_whole
 from ..recovery.protocol import RecoverySettings, require_possible
-from ..sources.consent import NO_CONSENT, Consent, by_hand, code_of, is_sealed, seal, seal_of
+from ..sources.consent import NO_CONSENT, Consent, is_sealed, seal_of
+from ..sources.named_code import by_hand, code_of, seal
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis
 from .files import write

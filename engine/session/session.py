@@ -30,8 +30,9 @@ from ..sensitivity.trials import sets_of
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights
 from ..sharing.recipes import recipe_at
 from ..sources.checkpoint import read_checkpoint
-from ..sources.consent import FULL_CONSENT, NO_CONSENT, Consent, by_hand, code_of, require_consent
+from ..sources.consent import FULL_CONSENT, NO_CONSENT, Consent
 from ..sources.matching import apply, match, shapes_of
+from ..sources.named_code import by_hand, code_of, require_consent
 from ..sources.no_numbers import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec

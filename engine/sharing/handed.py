@@ -9,7 +9,8 @@ from ..session.history import History, is_project, versions
 from ..session.recipe import RECIPE, Found, read_recipe, recorded, sealed
 from ..session.states import State
 from ..session.steps import Attach, Cut, Open, OpenIntent, Recipe, Recover
-from ..sources.consent import NO_CONSENT, by_hand
+from ..sources.consent import NO_CONSENT
+from ..sources.named_code import by_hand
 from .bundle import is_bundle, read_bundle
 from .structures import STRUCTURES
 

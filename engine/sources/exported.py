@@ -11,7 +11,8 @@ from ..file_limits import check_special, parse_json, read_whole
 from ..jobs import CancelToken
 from ..session.paths import absolute_to, change_model
 from .build import Origin, opened
-from .consent import Consent, require_consent
+from .consent import Consent
+from .named_code import require_consent
 from .protocol import FactoryCode, ModelSpec, Opened
 
 SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"

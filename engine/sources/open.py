@@ -5,8 +5,9 @@ from pathlib import Path
 from ..errors import OpenError
 from ..jobs import CancelToken, NeverCancelled, check
 from .bundled import Bundled
-from .consent import FULL_CONSENT, Consent, by_hand
+from .consent import FULL_CONSENT, Consent
 from .exported import ExportedFolder
+from .named_code import by_hand
 from .protocol import FactoryCode, ModelSpec, Opened, Source
 from .python_file import PythonFile
 from .timm_models import TimmModels

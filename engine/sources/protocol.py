@@ -4,14 +4,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ..errors import Message
 from ..jobs import CancelToken
 from ..tasks.protocol import TaskSpec
-
-if TYPE_CHECKING:
-    from .consent import Consent
+from .consent import Consent
 
 PYTHON_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:\\/]*))?", re.DOTALL)
 """A source that is a Python file of the user's, with or without a callable in it."""
@@ -106,7 +104,7 @@ class Source(Protocol):
         """True when `ModelSpec.source` names something of this kind."""
         ...
 
-    def open(self, spec: ModelSpec, token: CancelToken, consent: "Consent") -> Opened:
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Open it, importing only what is consented to; raises OpenError with a sentence."""
         ...
 

@@ -118,42 +118,29 @@ def _relate(
     edges: list[NDArray[np.int64]] = []
     forced: list[tuple[LabelArray, NDArray[np.int64]]] = []
     for axis in labels.axes:
-        _keep_one(axis, component, reason, len(labels.fixed) + 1, forced)
+        _keep_whole(axis, component, reason, len(labels.fixed) + 1, forced)
     for relation in labels.relations:
         _spread_fixed(relation, component, reason, forced)
         _refuse_squares(relation, component, reason, len(labels.fixed), forced)
         _collapse(relation, component, reason, edges, forced)
-        _keep_whole(relation, component, reason, len(labels.fixed), forced)
+        for factor in relation.factors:
+            _keep_whole(factor, component, reason, len(labels.fixed), forced)
     if not edges and not forced:
         agree(labels, component, reason, edges, forced)
     return edges, forced
 
 
-def _keep_one(
+def _keep_whole(
     axis: LabelArray,
     component: NDArray[np.int64],
     reason: NDArray[np.int64],
-    whole: int,
+    why: int,
     forced: list[tuple[LabelArray, NDArray[np.int64]]],
 ) -> None:
-    """An axis whose indices are all the same could only go as a whole (each is combined with the next one)."""
+    """An axis or factor whose indices are all the same could only go as a whole, and everything with it."""
     one = component[axis[0]]
     if reason[one] < 0 and component[axis[-1]] == one and (component[axis] == one).all():
-        forced.append((axis[:1], np.full(1, whole, dtype=np.int64)))
-
-
-def _keep_whole(
-    relation: Relation,
-    component: NDArray[np.int64],
-    reason: NDArray[np.int64],
-    conflict: int,
-    forced: list[tuple[LabelArray, NDArray[np.int64]]],
-) -> None:
-    """A factor whose indices are all the same could only go as a whole, and everything with it."""
-    for factor in relation.factors:
-        one = component[factor[0]]
-        if reason[one] < 0 and (component[factor] == one).all():
-            forced.append((factor, np.full(len(factor), conflict, dtype=np.int64)))
+        forced.append((axis, np.full(len(axis), why, dtype=np.int64)))
 
 
 def _spread_fixed(

@@ -215,6 +215,7 @@ def _rows_times(first: int) -> Callable[..., torch.Tensor]:
     """Rows [M, K], the argument at that place, times a known weight [K, N]."""
 
     def product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Matrix) -> torch.Tensor:
+        """The product of what is present; where no term is, nothing is."""
         rows, gone, results = args[first], _index(weight, 0, args[first]), _index(weight, 1, args[first])
         filled, absent = _present_of(rows, gone)
         result = func(*args[:first], filled, weight.value, *args[first + 2 :], **kwargs)

@@ -21,7 +21,6 @@ from ..structures.analysis import StandIn as StandInFor
 from ..tracing.guards import Guards
 from ..tracing.quiet import quiet_forward
 from ..tracing.reading import Inputs, answers_of, call, copied, modules_of, tensors_of
-from ..tracing.twin import isolated
 from .drawing import SameDraws
 from .precision import AtLeast
 from .runtime import StandIn, apply_edits
@@ -44,15 +43,14 @@ class Run:
 
     def __init__(
         self,
-        model: nn.Module | Weights,
+        weights: Weights,
         calls: Sequence[Inputs],
         chosen: Sequence[str] = (),
         training: bool = False,
         seen: Seen | None = None,
         draws: bool = False,
         skips: Iterable[StandInFor] = (),
-        within: Callable[[], AbstractContextManager[Any]] | None = None,
-        on: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
+        within: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
         token: CancelToken | None = None,
         guards: Guards | None = None,
         seed: int = 0,
@@ -61,23 +59,20 @@ class Run:
         """Run a model.
 
         Args:
-            model: Left as it is; or what its operators read in place of its weights.
+            weights: A model, and what its operators read in place of its weights; left as it is.
             calls: Its inputs, call by call; what a call leaves behind is there for the next one.
             chosen: Paths of the outputs that count.
             training: In training mode, nothing dropped.
             seen: Is told of the results of its modules in the first call.
             draws: It draws random numbers, which have to be the same ones in a smaller model.
             skips: Blocks in whose place something else stands.
-            within: Makes what else is to be entered around the calls.
-            on: The same, of the copy that runs.
+            within: Is given the copy that runs; makes what else is to be entered around the calls.
             token: Stops the run between two modules.
             guards: Where to note the branches that the code takes.
             seed: Of the random numbers.
             edits: Repairs for this run alone, as `runtime.apply_edits` takes them.
         """
-        weights = model if isinstance(model, Weights) else None
-        # What a forward does to its own state is not there for the next run.
-        own = isolated(model) if isinstance(model, nn.Module) else model.twin()
+        own = weights.twin()  # what a forward does to its own state is not there for the next run
         apply_edits(own, edits or {})
         hooks: list[RemovableHandle] = []
         for one in skips:
@@ -89,16 +84,11 @@ class Run:
                 hooks.append(module.register_forward_hook(_telling(seen, path)))
         with ExitStack() as stack:
             stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
-            if weights is not None:
-                stack.enter_context(weights.reading())
-            dtype = _dtype_of(own) if weights is None else weights.dtype
-            if dtype is torch.float64 or not (weights is None or weights.plain):
-                stack.enter_context(AtLeast(dtype))
+            stack.enter_context(weights.reading())
+            if weights.dtype is torch.float64 or not weights.plain:
+                stack.enter_context(AtLeast(weights.dtype))
             stack.enter_context(SameDraws() if draws else nullcontext())
-            if within is not None:
-                stack.enter_context(within())
-            if on is not None:
-                stack.enter_context(on(own))
+            stack.enter_context(nullcontext() if within is None else within(own))
             self.outputs: list[torch.Tensor] = []
             for inputs in map(copied, calls):
                 with nullcontext() if guards is None else guards.watching(own, inputs):
@@ -115,12 +105,7 @@ class Run:
         )
 
 
-def _dtype_of(model: nn.Module) -> torch.dtype:
-    """Double precision where a model has weights of it; it may make less of its float64, as on the way to a table."""
-    return torch.float64 if any(p.dtype is torch.float64 for p in model.parameters()) else torch.float32
-
-
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """What is kept of a result.
 
     Attributes:
@@ -147,55 +132,47 @@ class Trail:
 
     def __init__(self) -> None:
         """Nothing was seen."""
-        self.results: list[tuple[str, list[_Kept | None]]] = []
-        self._latest: list[tuple[torch.Tensor, int, _Kept | None]] = []
+        self.results: list[tuple[str, list[Kept | None]]] = []
+        self._latest: list[tuple[torch.Tensor, int, Kept | None]] = []
 
     def keep(self, path: str, results: list[torch.Tensor]) -> None:
         """Keep copies, as a later operator may change a result in place. What a container passes on is kept once."""
-        known = {id(one): kept for one, version, kept in self._latest if one._version == version}
-        self._latest = [
-            (one, one._version, known[id(one)] if id(one) in known else _kept(one) if _continuous(one) else None)
-            for one in results
-        ]
-        self.results.append((path, [kept for _, _, kept in self._latest]))
+        known = {id(one): made for one, version, made in self._latest if one._version == version}
+        self._latest = [(one, one._version, known[id(one)] if id(one) in known else kept(one)) for one in results]
+        self.results.append((path, [made for *_, made in self._latest]))
 
 
-def _kept(result: torch.Tensor) -> _Kept:
-    if result.numel() == 0 or not bool(result.sum().isnan()):
-        step = _step(result.numel())
-        return _Kept(_spread(result, tuple(result.shape), step), tuple(result.shape), step, result.shape)
-    for dim in _likely(result):
+def kept(result: torch.Tensor) -> Kept | None:
+    """What is kept of a result; None of one without numbers to compare."""
+    if not _continuous(result):
+        return None
+    if result.dim() < 2 or result.numel() == 0:
+        lines: tuple[int, ...] = ()
+    else:  # of channels: behind the batch of an image, the last of a sequence
+        lines = (1, result.dim() - 1) if result.dim() > 3 else (result.dim() - 1, 1)
+    for dim in lines:
         # Where the first and the last entry of each channel agree, a look at those that are kept will do.
         first, last = _ends(result, dim)
         lost = first.isnan()
-        if not torch.equal(lost, last.isnan()) or bool(lost.all()):
-            continue
-        index = None if not bool(lost.any()) else (~lost).nonzero().squeeze(1)
-        shape = tuple(result.shape if index is None else (*result.shape[:dim], len(index), *result.shape[dim + 1 :]))
-        step = _step(math.prod(shape))
-        values = _spread(result, shape, step, dim, index)
-        if not bool(values.sum().isnan()):
-            return _Kept(values, shape, step, result.shape)
+        if torch.equal(lost, last.isnan()) and not bool(lost.all()):
+            index = (~lost).nonzero().squeeze(1)
+            shape = (*result.shape[:dim], len(index), *result.shape[dim + 1 :])
+            step = _step(math.prod(shape))
+            values = _spread(result, shape, step, dim, index if len(index) < len(lost) else None)
+            if not bool(values.sum().isnan()):
+                return Kept(values, shape, step, result.shape)
     there = ~result.isnan()
-    if bool(there.all()):
-        step = _step(result.numel())
-        return _Kept(_spread(result, tuple(result.shape), step), tuple(result.shape), step, result.shape)
     values = result[there]
     step = _step(values.numel())
-    return _Kept(values[::step].clone(), None, step, result.shape, there)
+    whole = values.numel() == result.numel()
+    shape = tuple(result.shape) if whole else None
+    return Kept(values[::step].clone(), shape, step, result.shape, None if whole else there)
 
 
 def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The first and the last entry of each index of a dimension."""
     first, last = (tuple(slice(None) if n == dim else place for n in range(result.dim())) for place in (0, -1))
     return result[first], result[last]
-
-
-def _likely(result: torch.Tensor) -> tuple[int, ...]:
-    """Dimensions of channels: behind the batch of an image, the last of a sequence."""
-    if result.dim() < 2 or result.numel() == 0:
-        return ()
-    return (1, result.dim() - 1) if result.dim() > 3 else (result.dim() - 1, 1)
 
 
 def _step(count: int) -> int:
@@ -252,12 +229,12 @@ class Beside:
     def __init__(self, trail: Trail) -> None:
         """Compare with a trail, in which NaN says that an index is absent (`absent.py`)."""
         self._trail = trail
-        self._known: dict[str, list[list[_Kept | None]]] = {}
+        self._known: dict[str, list[list[Kept | None]]] = {}
         for path, results in trail.results:
             self._known.setdefault(path, []).append(results)
         self._times: Counter[str] = Counter()
         self._gaps: dict[tuple[str, int], list[_Gap]] = {}
-        self._latest: list[tuple[torch.Tensor, int, _Kept | None, _Gap | None]] = []
+        self._latest: list[tuple[torch.Tensor, int, Kept | None, _Gap | None]] = []
 
     def see(self, path: str, results: list[torch.Tensor]) -> None:
         """A module gave results. What is present stands in them in the trail's order; what does not fit is left out."""
@@ -270,11 +247,11 @@ class Beside:
         else:
             self._latest = []
 
-    def _apart(self, mine: _Kept | None, its: torch.Tensor) -> "_Gap | None":
-        for one, version, kept, gap in self._latest:  # what a container passes on
-            if one is its and version == its._version and kept is mine:
+    def _apart(self, mine: Kept | None, its: torch.Tensor) -> "_Gap | None":
+        for one, version, other, gap in self._latest:  # what a container passes on
+            if one is its and version == its._version and other is mine:
                 return gap
-        pair = _fitting(mine, its)
+        pair = fitting(mine, its)
         return None if pair is None else _gap(*pair)
 
     def worst(self, left_out: Collection[str] = ()) -> tuple[float, Phrase]:
@@ -318,7 +295,7 @@ def _stopping(token: CancelToken) -> Callable[..., None]:
     return lambda *_: check(token)
 
 
-def _fitting(reference: _Kept | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+def fitting(reference: Kept | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The entries of a result that were kept, beside the cut model's; None where they do not fit."""
     if reference is None or not _continuous(other):
         return None
@@ -328,23 +305,11 @@ def _fitting(reference: _Kept | None, other: torch.Tensor) -> tuple[torch.Tensor
     if shape is not None and tuple(other.shape) == shape:
         return reference.values, _spread(other, shape, reference.step)
     if shape is not None and other.shape == reference.whole:  # absent in both, as after a block that is gone
-        mine = _kept(other)
-        same = (mine.shape, mine.step) == (shape, reference.step)
-        return (reference.values, mine.values) if same and len(mine.values) == len(reference.values) else None
+        its = kept(other)
+        same = its is not None and its.shape == shape and len(its.values) == len(reference.values)
+        return (reference.values, its.values) if its is not None and same else None
     count = math.prod(shape) if shape is not None else 0 if there is None else int(there.sum())
     return (reference.values, other.flatten()[:: reference.step]) if count == other.numel() else None
-
-
-def present(reference: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The entries of a result that remain, beside the cut model's; None where they do not fit."""
-    if not _continuous(reference) or not _continuous(other):
-        return None
-    there = ~reference.isnan()
-    if reference.shape == other.shape:
-        return (reference[there], other[there]) if torch.equal(there, ~other.isnan()) else None
-    if int(there.sum()) != other.numel():
-        return None
-    return reference[there], other.flatten()
 
 
 def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:

@@ -4,8 +4,9 @@ Every slice of a removed structure is absent (NaN) in every parameter and buffer
 `absent.py` says what operators make of that: sums and statistics run over what remains.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from ..structures.analysis import Analysis, Mask
 from .absent import NAN, Absent
 from .skipping import skip, skipped
 
-Gone = dict[str, dict[int, NDArray[np.int64]]]
+Indices: TypeAlias = NDArray[np.int64]
+Gone: TypeAlias = Mapping[str, Mapping[int, Indices]]
+"""By tensor and dimension: the indices that are absent."""
 
 
 def gone_slices(analysis: Analysis, before: Mask, after: Mask) -> Gone:
@@ -35,7 +38,7 @@ def gone_slices(analysis: Analysis, before: Mask, after: Mask) -> Gone:
             for dim, own in enumerate(tensor.axes):
                 if own == axis:
                     places.setdefault((tensor.name, dim), []).append(index)
-    gone: Gone = {}
+    gone: dict[str, dict[int, Indices]] = {}
     for (name, dim), indices in places.items():
         index = np.concatenate(indices)
         kept = had.get(name, ())
@@ -48,16 +51,12 @@ def gone_slices(analysis: Analysis, before: Mask, after: Mask) -> Gone:
     return gone
 
 
-def absent_state(model: nn.Module, gone: Gone) -> dict[str, torch.Tensor]:
-    """Copies of the parameters and floating buffers, with NaN where a structure goes."""
-    found: dict[str, torch.Tensor] = {}
-    for name, tensor in _tensors(model).items():
-        if name in gone and tensor.is_floating_point():
-            copy = tensor.detach().clone()
-            for dim, index in gone[name].items():
-                copy.index_fill_(dim, torch.from_numpy(index).to(copy.device), NAN)
-            found[name] = copy
-    return found
+def without(tensor: torch.Tensor, gone: Mapping[int, Indices]) -> torch.Tensor:
+    """A copy of a floating or complex tensor with NaN where a structure goes, by dimension."""
+    copy = tensor.detach().clone()
+    for dim, index in gone.items():
+        copy.index_fill_(dim, torch.from_numpy(index).to(copy.device), NAN)
+    return copy
 
 
 def vanishing(analysis: Analysis, before: Mask, after: Mask) -> frozenset[str]:
@@ -66,25 +65,17 @@ def vanishing(analysis: Analysis, before: Mask, after: Mask) -> frozenset[str]:
     return frozenset(name for name, kept in has.items() if kept is None and had.get(name, ()) is not None)
 
 
-def vanishing_state(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> dict[str, torch.Tensor]:
-    """NaN for every tensor that goes with a block: what is computed with it is nothing to compare with."""
-    gone = vanishing(analysis, before, after)
-    return {
-        name: torch.full_like(tensor, NAN)
-        for name, tensor in _tensors(model).items()
-        if name in gone and tensor.is_floating_point()
-    }
-
-
 @contextmanager
 def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> Generator[None]:
     """Within this, the model computes what it would without the structures; afterwards it is as before.
 
     The model is a private copy of the caller's: its parameters are exchanged in place.
     """
-    state = absent_state(model, gone_slices(analysis, before, after))
-    state |= vanishing_state(model, analysis, before, after)
-    tensors = _tensors(model)
+    gone, vanished = gone_slices(analysis, before, after), vanishing(analysis, before, after)
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() or tensor.is_complex()}
+    state = {name: without(tensor, gone[name]) for name, tensor in floating.items() if name in gone}
+    state |= {name: torch.full_like(tensor, NAN) for name, tensor in floating.items() if name in vanished}
     own = {name: tensors[name].data for name in state}
     handles = [handle for s in skipped(analysis, before, after) if (handle := skip(model, s)) is not None]
     try:
@@ -97,7 +88,3 @@ def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> G
             tensors[name].data = tensor
         for handle in handles:
             handle.remove()
-
-
-def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}

@@ -13,7 +13,7 @@ from ..phrases import module_named
 from ..structures.analysis import StandIn
 from ..structures.measured import AUDITED, SAME
 from ..tracing.reading import Inputs, modules_of, tensors_of
-from .compare import TOLERANCE, Run, present, relative_difference
+from .compare import TOLERANCE, Run, fitting, kept, relative_difference
 from .weights import Weights
 
 
@@ -74,7 +74,7 @@ def operators_of(
     """Run a model and keep the results of its operators; up to where it raises."""
     seen = Operators(left_out)
     try:
-        Run(weights, calls, training=training, draws=draws, skips=skips, on=seen.on)
+        Run(weights, calls, training=training, draws=draws, skips=skips, within=seen.on)
     except Exception:  # what it did before that is still compared
         return seen.made
     return seen.made
@@ -85,7 +85,7 @@ def first_difference(reference: list[Made], other: list[Made], dtype: torch.dtyp
     for mine, its in zip(reference, other, strict=False):
         if (mine.op, mine.module) != (its.op, its.module):
             return None
-        pair = present(mine.result, its.result)
+        pair = fitting(kept(mine.result), its.result)
         if pair is not None:
             difference = relative_difference(*pair)
             if difference >= TOLERANCE[dtype]:

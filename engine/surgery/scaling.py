@@ -1,5 +1,6 @@
 """Weights that a cut multiplies, as the code after them computes with another number than before (`folding.py`)."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +13,8 @@ from ..structures.analysis import Analysis, Mask
 Factor: TypeAlias = tuple[str, int, tuple[int, ...] | None, float, tuple[str, ...]]
 """As in `Edits.weights`."""
 Factors: TypeAlias = tuple[Factor, ...]
+Rates: TypeAlias = Mapping[str, torch.Tensor]
+"""By parameter: what its entries are multiplied by; of its shape, or one long in a dimension."""
 
 
 def relative_factors(earlier: Factors, now: Factors) -> Factors:
@@ -35,7 +38,7 @@ def scale(model: nn.Module, analysis: Analysis, removed: Mask, factors: Factors)
         own[name].data = times(own[name].data, rate)
 
 
-def rates_of(analysis: Analysis, removed: Mask, factors: Factors) -> dict[str, torch.Tensor]:
+def rates_of(analysis: Analysis, removed: Mask, factors: Factors) -> Rates:
     """By what each entry of a parameter is multiplied; of the parameter's shape, or one long in a dimension."""
     kept, tensors = analysis.kept_indices(removed), {one.name: one for one in analysis.tensors}
     rates: dict[str, NDArray[np.float64]] = {}

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ..structures.analysis import Analysis, Mask
 
@@ -80,13 +79,3 @@ def sliced_constants(analysis: Analysis, indices: Sequence[NDArray[np.int64]]) -
     for (module, site, where), calls in places.items():
         each = {-1: next(iter(calls.values()))} if len(set(calls.values())) == 1 else calls
         yield from ((module, site, number, where, dims) for number, dims in each.items() if dims)
-
-
-def give(source: nn.Module, target: nn.Module, analysis: Analysis, keeps: Keeps) -> None:
-    """Put the tensors of a model, cut, into a smaller one: parameters and buffers, saved or not, tied ones once."""
-    tensors = {n: t for named in (source.named_parameters(), source.named_buffers()) for n, t in named}
-    own = {n: t for named in (target.named_parameters(), target.named_buffers()) for n, t in named}
-    for info in analysis.tensors:
-        kept = keeps.get(info.name, ())
-        if kept is not None and info.name in own and info.name in tensors:
-            own[info.name].data = slice_tensor(tensors[info.name].data, kept)

@@ -17,10 +17,14 @@ def cast_inputs(inputs: Inputs, dtype: torch.dtype) -> Inputs:
     return tree_map_only(torch.Tensor, lambda t: as_type(t, dtype), inputs)
 
 
+def type_in(dtype: torch.dtype, tensor: torch.Tensor) -> torch.dtype:
+    """The type of a tensor in a run in a floating type: complex stays complex, and whole numbers as they are."""
+    return COMPLEX[dtype] if tensor.is_complex() else dtype if tensor.is_floating_point() else tensor.dtype
+
+
 def as_type(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A tensor in another floating type; complex ones in the complex type that goes with it, others as they are."""
-    own = COMPLEX[dtype] if tensor.is_complex() else dtype if tensor.is_floating_point() else tensor.dtype
-    return tensor.to(own)
+    """A tensor as a run in a floating type has it."""
+    return tensor.to(type_in(dtype, tensor))
 
 
 def with_batch(inputs: Inputs, count: int) -> Inputs:

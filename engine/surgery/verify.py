@@ -29,18 +29,18 @@ from ..tracing.twin import weightless
 from .compare import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
 from .drawing import draws
 from .indexing import InRange, reads_regions
-from .masking import gone_slices, vanishing
+from .masking import Gone, gone_slices, vanishing
 from .operators import first_difference, operators_of
 from .paths import Path, PathSearch
 from .permuting import Permutation, permuted
 from .protocol import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
 from .randomise import ANEW, LEVELS
 from .rounding import chaotic, nudged
-from .scaling import Factors, rates_of
+from .scaling import Factors, Rates, rates_of
 from .skipping import skipped
 from .slicing import Keeps, relative_keeps
 from .variants import cast_inputs, other_sizes, rescaled, with_batch
-from .weights import Gone, Rates, WeightChanged, Weights
+from .weights import WeightChanged, Weights
 
 Plan: TypeAlias = tuple[Analysis, Mask, Mask]
 """Analysis, what was gone before, what is gone after."""
@@ -407,27 +407,41 @@ class Comparison:
             case = _Case(dtype=self.base, calls=[path.inputs], level=level, seed=path.seed)
             plain = self._tried(case)
             one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, Run) else None
-            if one is not None and not one.passed and (ignored := self._ignored_on(case)):
+            if one is None:
+                continue
+            if not one.passed and (ignored := self._ignored_on(case)):
                 words = {"path": path.name, "names": listed(ignored)}
                 template = "{path}: {names} runs there, which was ignored"
                 self.skipped.append(Message("verify.ignored", template, words))
                 continue
-            if one is not None:
-                names.append(path.name)
-                words = {"path": path.name, "detail": one.detail or Message("verify.outputs", "the outputs")}
-                made.append(replace(one, detail=Message("verify.on_path", "{path}: {detail}", words)))
-            if one is not None and not one.passed:
+            names.append(path.name)
+            words = {"path": path.name, "detail": one.detail or Message("verify.outputs", "the outputs")}
+            made.append(replace(one, detail=Message("verify.on_path", "{path}: {detail}", words)))
+            if not one.passed:
                 break
-        if made:
-            worst = next((one for one in made if not one.passed), max(made, key=lambda one: one.difference))
-            self._add(worst if not worst.passed else replace(worst, detail=listed(names)))
+        if made and made[-1].passed:
+            self._add(replace(max(made, key=lambda one: one.difference), detail=listed(names)))
+        elif made:
+            self._add(made[-1])
         self.skipped += search.untried
-        if guards.changed or guards.drawn & {"Python", "NumPy"}:
-            case = _Case(dtype=self.base, calls=[base] * IN_TURN, level=level)
-            plain = self._tried(case)
-            if isinstance(plain, Run):
-                self._add(self._decided(IN_A_ROW, case, plain))
-            self.skipped += self._later(guards)
+        if guards.unwatched:
+            template = "another path of the code: its branches could not be watched"
+            self.skipped.append(Message("verify.unwatched", template))
+        self._calls_in_a_row(guards, level)
+
+    def _calls_in_a_row(self, guards: Guards, level: str) -> None:
+        """Several calls of a forward that leaves something behind, or draws from what the next call draws from too."""
+        if not guards.changed and not guards.drawn & {"Python", "NumPy"}:
+            return
+        case = _Case(dtype=self.base, calls=[self._base] * IN_TURN, level=level)
+        plain = self._tried(case)
+        if isinstance(plain, Run):
+            self._add(self._decided(IN_A_ROW, case, plain))
+        names = sorted(f"{module}.{name}" if module else name for module, name in guards.changed)
+        if names:
+            words = {"names": listed(names[:5]), "count": IN_TURN}
+            template = "the forward changes {names}: its first {count} calls were compared, later ones were not"
+            self.skipped.append(Message("verify.stateful", template, words))
 
     def _ignored_on(self, case: _Case) -> list[str]:
         """Modules that no recorded run used, and that the user chose to ignore, which run on a case."""
@@ -436,20 +450,12 @@ class Comparison:
             self._run(case, seen=lambda path, _: seen.add(path))
         return [name for name in self.plan[0].unused if name in seen]
 
-    def _later(self, guards: Guards) -> Iterator[Phrase]:
-        """What the forward leaves behind, on which a later call may depend."""
-        names = sorted(f"{module}.{name}" if module else name for module, name in guards.changed)
-        if names:
-            words = {"names": listed(names[:5]), "count": IN_TURN}
-            template = "the forward changes {names}: its first {count} calls were compared, later ones were not"
-            yield Message("verify.stateful", template, words)
-
     def coarse(self) -> None:
         """A small model in single precision too, in which it is used, at another size if the original runs at one."""
         if not self.small or self.base is torch.float32:
             return
-        for calls in (*([one] for one in other_sizes(self.inputs)), [self.inputs]):
-            case = _Case(dtype=torch.float32, calls=calls)
+        for inputs in (self._base, self.inputs):
+            case = _Case(dtype=torch.float32, calls=[inputs])
             plain = self._tried(case)
             if isinstance(plain, Run):
                 self._add(self._decided(COARSE, case, plain))
@@ -461,8 +467,10 @@ class Comparison:
 
     def _refuse_by_shape(self, calls: Calls) -> None:
         """Raise `_DoesNotRun` where the original does not run on inputs of these shapes, as far as these tell."""
-        for one in calls if self._blank is not None else ():
-            error = self._attempt(self._blank, one) if self._blank is not None else None
+        if self._blank is None:
+            return
+        for one in calls:
+            error = self._attempt(self._blank, one)
             if error is not None:
                 raise _DoesNotRun(_in_words(error))
 
@@ -514,10 +522,9 @@ class Comparison:
         for one in analysis.sets:
             if one.kind is not Kind.BLOCK:
                 other[one.first + np.flatnonzero(~after[one.structures])[::2]] = True
-        subject = replace(self, plan=(analysis, before, other), checks=[], skipped=[])
-        found = subject._run(replace(case, calls=case.calls[:1]), masked=True)
-        change = worst_difference(found.outputs, plain.outputs)
-        return change >= 100 * TOLERANCE[case.dtype]
+        case = replace(case, calls=case.calls[:1])
+        found = self._run(case, masked=True, gone=gone_slices(analysis, before, other))
+        return worst_difference(found.outputs, plain.outputs) >= 100 * TOLERANCE[case.dtype]
 
     def _finer(self, case: _Case) -> tuple[_Case, Run] | None:
         """The same in double precision with the original's run; None where it is already, or that does not run."""
@@ -594,15 +601,21 @@ class Comparison:
         return first_difference(reference, other, case.dtype)
 
     def _weights(
-        self, case: _Case, cut: bool = False, masked: bool = False, moved: Permutation | None = None, nudge: float = 0.0
+        self,
+        case: _Case,
+        cut: bool = False,
+        masked: bool = False,
+        gone: Gone | None = None,
+        moved: Permutation | None = None,
+        nudge: float = 0.0,
     ) -> Weights:
         whole = Weights(
             self.original,
             case.dtype,
             case.level,
             orders={} if moved is None else moved.orders,
-            gone=self.gone if masked else {},
-            vanished=self.vanished if masked else (),
+            gone={} if not masked else self.gone if gone is None else gone,
+            vanished=self.vanished if masked and gone is None else (),
             nudge=nudge,
             copies=self._copies,
         )
@@ -618,26 +631,38 @@ class Comparison:
         case: _Case,
         cut: bool = False,
         masked: bool = False,
+        gone: Gone | None = None,
         moved: Permutation | None = None,
         nudge: float = 0.0,
         seen: Seen | None = None,
         guards: Guards | None = None,
     ) -> Run:
-        """Run the original (masked, with structures in other places) or the cut model."""
+        """Run the original or the cut model.
+
+        Args:
+            case: On what.
+            cut: The cut model.
+            masked: The original without what goes, or without `gone`.
+            gone: What else is to be absent.
+            moved: The original with structures in other places.
+            nudge: Weights and inputs are larger by up to this share of themselves.
+            seen: Is told of results on the way.
+            guards: Where to note the branches that the code takes.
+        """
         calls = [cast_inputs(one, case.dtype) for one in case.calls]
         calls = [nudged(one, nudge) for one in calls] if nudge else calls
 
         def run() -> Run:
             """Run it once."""
             return Run(
-                self._weights(case, cut, masked, moved, nudge),
+                self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge),
                 calls,
-                () if case.training else self.plan[0].outputs,
-                case.training,
-                seen,
-                self.draws,
-                self.skips if masked else (),
-                InRange if reads_regions(self.plan[0].script) else None,
+                chosen=() if case.training else self.plan[0].outputs,
+                training=case.training,
+                seen=seen,
+                draws=self.draws,
+                skips=self.skips if masked and gone is None else (),
+                within=(lambda _: InRange()) if reads_regions(self.plan[0].script) else None,
                 token=self.token,
                 guards=guards,
                 seed=case.seed,
@@ -649,7 +674,7 @@ class Comparison:
         except Cancelled:
             raise
         except Exception as error:
-            plain = self._weights(case, cut, masked, moved, nudge).plain
+            plain = self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge).plain
             if self._copies or (plain and not isinstance(error, WeightChanged)):
                 raise
         # Code that asks its weights for their type, or that changes them, gets weights of its own.

@@ -12,11 +12,10 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import (
@@ -26,17 +25,12 @@ from torch.utils._python_dispatch import (
 
 from ..tracing.twin import keeping_kind, twin
 from .absent import KNOWN_PRODUCTS, NAN, Absent, Matrix
+from .masking import Gone, Indices, without
 from .precision import LOWER
 from .randomise import fresh_rows, randomised, uniform
-from .scaling import times
+from .scaling import Rates, times
 from .slicing import Keeps, slice_tensor
-from .variants import as_type
-
-Indices: TypeAlias = NDArray[np.int64]
-Gone: TypeAlias = Mapping[str, Mapping[int, Indices]]
-"""By tensor and dimension: the indices that are absent."""
-Rates: TypeAlias = Mapping[str, torch.Tensor]
-"""By parameter: what its entries are multiplied by; of its shape, or one long in a dimension."""
+from .variants import as_type, type_in
 
 
 class WeightChanged(Exception):
@@ -93,11 +87,15 @@ class Weights:
                 self.copies = True  # one lies within another: nobody could tell which one is read
 
     @property
+    def converted(self) -> bool:
+        """Some weights are read in another type than they are stored in."""
+        return any(type_in(self.dtype, one) != one.dtype for one in self._own.values())
+
+    @property
     def plain(self) -> bool:
         """The model's own weights are what is read."""
-        return not (
-            self.copies or self.level or self.nudge or self.orders or self.gone or self.vanished or self.rates
-        ) and all(as_type(one[:0] if one.dim() else one, self.dtype).dtype == one.dtype for one in self._own.values())
+        other = self.level or self.nudge or self.orders or self.gone or self.vanished or self.rates
+        return not (self.copies or other or self.converted)
 
     def value(self, name: str) -> torch.Tensor:
         """A weight as it should be, with nothing absent; a copy, or the model's own, which nobody may change."""
@@ -149,12 +147,7 @@ class Weights:
             return value
         if name in self.vanished:
             return torch.full_like(value, NAN)
-        gone = self.gone.get(name)
-        if gone:
-            value = value.clone()
-            for dim, index in gone.items():
-                value.index_fill_(dim, torch.from_numpy(index).to(value.device), NAN)
-        return value
+        return without(value, self.gone[name]) if self.gone.get(name) else value
 
     def find(self, tensor: torch.Tensor) -> str | None:
         """Name of the parameter that a tensor is a view of; None for any other."""
@@ -235,7 +228,7 @@ class Weights:
         if self.plain:
             return nullcontext()
         stack = ExitStack()
-        if any(p.dtype != as_type(p.detach()[:0], self.dtype).dtype for p in self.model.parameters() if p.dim()):
+        if self.converted:
             stack.enter_context(Handing(self))
         stack.enter_context(Reading(self, Absent(self) if masked else None))
         return stack

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, Message
-from ..sources.consent import Consent, by_hand
+from ..sources.consent import Consent
+from ..sources.named_code import by_hand
 from .protocol import Task, TaskSpec
 
 FORMS = Message(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,15 +14,9 @@ from torch.overrides import (
 )
 
 from ..surgery.runtime import WATCHED, call_site, numbers
+from .noting import Recorder
 from .reading import tensors_of
 from .record import FunctionCall, Given, Handed
-
-if TYPE_CHECKING:
-    from .noting import Recorder
-
-Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
-"""A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
-
 
 LAYERS = frozenset(
     (
@@ -49,7 +43,7 @@ def says_nothing(module: nn.Module) -> bool:
 class Functions(TorchFunctionMode):
     """Notes the calls of functions with numbers among their arguments that each module's own forward makes."""
 
-    def __init__(self, recorder: "Recorder", constants: bool) -> None:
+    def __init__(self, recorder: Recorder, constants: bool) -> None:
         """Take who notes the operators; whether constants that are handed over are to be noted too."""
         super().__init__()
         self._recorder = recorder

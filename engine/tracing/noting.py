@@ -1,9 +1,8 @@
-"""The mode that sees every operator beneath autograd, and what tells it which module's forward is running."""
+"""The mode that sees every operator beneath autograd."""
 
 import weakref
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -12,15 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import AnalysisError
 from . import shapes
-from .functions import Frame, Functions, says_nothing
 from .reading import modules_of, named_tensors, outline, tensors_of
 from .record import Call, FunctionCall, Handed, ModuleCall, Ref, Source
 from .schema import ATOMS, literal, operator
 
-CALLED = "_compiled_call_impl"
-"""Where `nn.Module.__call__` looks for another way to run a module; hooks would cost many times more."""
-
-
+Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
+"""A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
 STORES = ("_parameters", "_buffers")
 
 
@@ -190,40 +186,6 @@ class Recorder(TorchDispatchMode):
                     is_parameter, tensor.is_floating_point() or tensor.is_complex(),
                 )
             )  # fmt: skip
-
-
-@contextmanager
-def listening(model: nn.Module, recorder: Recorder, functions: Functions | None) -> Generator[None]:
-    """Tell a recorder when the forward of each of a model's modules begins and ends."""
-    before: list[tuple[dict[str, Any], Any]] = []
-    for path, module in modules_of(model).items():
-        own = vars(module)
-        before.append((own, own.get(CALLED)))
-        run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
-        if functions is not None and says_nothing(module):
-            run = functions.around(run)
-        own[CALLED] = _noted(recorder, path, run)
-    try:
-        yield
-    finally:
-        for own, other in before:
-            if other is None:
-                del own[CALLED]
-            else:
-                own[CALLED] = other
-
-
-def _noted(recorder: Recorder, path: str, run: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        recorder.enter(path, args, kwargs)
-        result = None
-        try:
-            result = run(*args, **kwargs)
-            return result
-        finally:
-            recorder.leave(result)
-
-    return noted
 
 
 def _constant(tensor: torch.Tensor) -> tuple[float, ...]:

@@ -4,10 +4,10 @@ A large model runs for its shapes only, without weights (`shapes.py`); a small o
 values, runs for real. Either way it is a twin that runs, so that the model is left as it was.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import nn
@@ -18,9 +18,9 @@ from ..collecting import uncollected
 from ..errors import AnalysisError, Message
 from ..phrases import listed
 from .failure import failure, refuse
-from .functions import Functions
+from .functions import Functions, says_nothing
 from .guards import Guards
-from .noting import Recorder, listening
+from .noting import Recorder
 from .quiet import quiet_forward
 from .reading import Inputs, call, holds_numbers, modules_of, outputs_of, tensors_of
 from .reads import Reads
@@ -29,6 +29,8 @@ from .twin import isolated as isolated_twin
 from .twin import stand_in
 from .twin import weightless as weightless_twin
 
+CALLED = "_compiled_call_impl"
+"""Where `nn.Module.__call__` looks for another way to run a module; hooks would cost many times more."""
 SMALL = 1_000_000
 """Elements of parameters and inputs up to which a model runs for real: that takes a few milliseconds."""
 
@@ -196,7 +198,7 @@ def _run(
     branches = nullcontext() if guards is None else guards.watching(model, given)
     with (
         quiet_forward(model, training, twin),
-        listening(model, recorder, functions),
+        _listening(model, recorder, functions),
         recorder,
         functions or nullcontext(),
     ):
@@ -205,6 +207,40 @@ def _run(
                 return _Run(recorder, given, call(model, given), None, weightless)
         except Exception as error:  # whatever the model's own code raises
             return _Run(recorder, given, None, error, weightless)
+
+
+@contextmanager
+def _listening(model: nn.Module, recorder: Recorder, functions: Functions | None) -> Generator[None]:
+    """Tell a recorder when the forward of each of a model's modules begins and ends."""
+    before: list[tuple[dict[str, Any], Any]] = []
+    for path, module in modules_of(model).items():
+        own = vars(module)
+        before.append((own, own.get(CALLED)))
+        run = cast("Callable[..., Any]", module._call_impl)  # pyright: ignore[reportPrivateUsage]
+        if functions is not None and says_nothing(module):
+            run = functions.around(run)
+        own[CALLED] = _noted(recorder, path, run)
+    try:
+        yield
+    finally:
+        for own, other in before:
+            if other is None:
+                del own[CALLED]
+            else:
+                own[CALLED] = other
+
+
+def _noted(recorder: Recorder, path: str, run: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        recorder.enter(path, args, kwargs)
+        result = None
+        try:
+            result = run(*args, **kwargs)
+            return result
+        finally:
+            recorder.leave(result)
+
+    return noted
 
 
 def _modules(model: nn.Module) -> Iterator[tuple[str, str, str, bool]]:

@@ -13,9 +13,8 @@ from secateur.app.dialogs.baselines import Baselines
 from secateur.app.dialogs.consent import Consent
 from secateur.app.dialogs.consent import ask as ask_consent
 from secateur.app.dialogs.export import Export
-from secateur.app.dialogs.form import FormDialog
+from secateur.app.dialogs.form import FormDialog, Replace
 from secateur.app.dialogs.open_model import KINDS, OpenModel
-from secateur.app.dialogs.replace import Replace
 from secateur.app.dialogs.target import Target
 from secateur.app.dialogs.texts import numbers, shape
 from secateur.app.refusable import Refusable

@@ -74,13 +74,13 @@ def test_a_pattern_is_asked_for_from_the_menu_of_a_floating_tree(window) -> None
     tree = window.area.panels["tree.panel"].view
     tree.setCurrentIndex(tree.model().index(0, 0))
     choose(tree.menu(), "Keep for a pattern")
-    dialog_of(window, MarkDialog)
+    assert dialog_of(window, MarkDialog).parentWidget() is window
 
 
 def test_further_settings_are_asked_for_from_a_floating_recovery(window, qtbot) -> None:
     window.show_panel("recovery")
     qtbot.mouseClick(window.area.panels["recovery"].more, LEFT)
-    dialog_of(window, RecoveryDialog)
+    assert dialog_of(window, RecoveryDialog).parentWidget() is window
 
 
 def test_a_plot_of_a_floating_panel_is_saved_by_its_menu(window, qtbot, tmp_path: Path) -> None:

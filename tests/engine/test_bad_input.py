@@ -26,6 +26,7 @@ from secateur.engine.surgery.cut import cut
 from secateur.engine.surgery.protocol import Edits
 from secateur.engine.surgery.settle import settle, trial_mask
 from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.weights import Weights
 from secateur.engine.tracing.reading import answers_of, call, copied
 from secateur.engine.tracing.recorder import attempt, record
 from tests.engine.odd_nets import (
@@ -99,7 +100,8 @@ def whole_road(model: nn.Module, inputs: Any) -> int:
         made = cut(model, analysis, none, mask, Edits(), inputs)
         result = finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled()))
         assert result.passed, result
-        quiet = Run(made.model, [inputs]).outputs
+        own = next((p.dtype for p in made.model.parameters() if p.is_floating_point()), torch.float32)
+        quiet = Run(Weights(made.model, own), [inputs]).outputs
         with torch.random.fork_rng(devices=()), torch.no_grad():
             torch.manual_seed(0)
             plainly = answers_of(call(made.model.eval(), copied(inputs)))

@@ -27,7 +27,7 @@ time.sleep(60)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where temporary folders are made; this process has not looked yet."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(temporary, "_looked", [])
+    temporary.remove_left.cache_clear()
     return tmp_path
 
 
@@ -43,7 +43,7 @@ def test_the_folder_of_a_killed_run_is_removed_at_the_next_start(place: Path) ->
         run.kill()
         run.wait()
         run.stdout.close()
-    temporary._looked.clear()
+    temporary.remove_left.cache_clear()
     session = Session()
     assert not folder.exists() and session.folder.is_dir()
     session.close()
@@ -56,7 +56,7 @@ def test_what_is_kept_or_of_others_stays(place: Path) -> None:
     (place / "elsewhere").mkdir()
     (place / "elsewhere" / LOCK).touch()
     (place / f"{PREFIX}link").symlink_to(place / "elsewhere")
-    temporary._looked.clear()
+    temporary.remove_left.cache_clear()
     with temporary_folder() as folder:
         assert folder.is_dir() and kept.is_dir()
     assert not folder.exists() and len(list(place.iterdir())) == 4 and (place / "elsewhere" / LOCK).exists()
@@ -66,5 +66,5 @@ def test_a_session_that_stays_is_not_removed(place: Path) -> None:
     session = Session()
     folder = session.stay()
     session.close()
-    temporary._looked.clear()
+    temporary.remove_left.cache_clear()
     assert remove_left() == 0 and folder.is_dir()

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from secateur.engine.sources.consent import seal
+from secateur.engine.sources.named_code import seal
 from secateur.engine.sources.protocol import ModelSpec
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.engine.sources.consent import by_hand
+from secateur.engine.sources.named_code import by_hand
 from secateur.engine.sources.user_code import import_file
 
 

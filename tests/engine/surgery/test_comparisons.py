@@ -15,7 +15,7 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.surgery.compare import Beside, Run, Trail, worst_difference
 from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.masking import absent_state, gone_slices
+from secateur.engine.surgery.masking import gone_slices, without
 from secateur.engine.surgery.protocol import Edits, Verification
 from secateur.engine.surgery.randomise import LEVELS, randomised
 from secateur.engine.surgery.rounding import chaotic, nudged
@@ -237,7 +237,8 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
         there = {id(p): nn.Parameter(torch.empty(p.shape, device="cuda")) for p in model.parameters()}
         there |= {id(b): torch.empty(b.shape, dtype=b.dtype, device="cuda") for b in model.buffers()}
         replace(model, there)
-        made = list(absent_state(model, gone_slices(analysis, analysis.empty(), mask)).values())
+        gone = gone_slices(analysis, analysis.empty(), mask)
+        made = [without(tensor, gone[name]) for name, tensor in model.named_parameters() if name in gone]
         for name, tensor in model.named_parameters():
             made += [randomised(name, tensor.detach(), level, parameter=True) for level in LEVELS[:1]]
         example = {
@@ -267,7 +268,7 @@ def test_a_network_that_makes_much_of_rounding_is_noticed() -> None:
         def run(share: float, model: nn.Module = model) -> Run:
             return Run(Weights(model, torch.float64, nudge=share), [nudged(inputs, share)])
 
-        assert chaotic(torch.float64, Run(model, [inputs]), run) is expected
+        assert chaotic(torch.float64, Run(Weights(model, torch.float64), [inputs]), run) is expected
         assert model.weight.item() == 3.9
 
 
@@ -311,14 +312,14 @@ class Precise(nn.Module):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_table_made_in_double_precision_may_become_single_in_a_single_model(dtype: torch.dtype) -> None:
     model, given = Precise().to(dtype).eval(), (torch.randn(2, 9, dtype=dtype),)
-    assert torch.equal(Run(model, [given]).outputs[0], model(*given))
+    assert torch.equal(Run(Weights(model, dtype), [given]).outputs[0], model(*given))
 
 
 def test_what_a_container_passes_on_is_kept_as_it_was() -> None:
     inner = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True))
     model, trail = nn.Sequential(nn.Sequential(inner), nn.Linear(6, 3)), Trail()
     given = (torch.randn(4, 9),)
-    Run(model, [given], seen=trail.keep)
+    Run(Weights(model, torch.float32), [given], seen=trail.keep)
     kept = {path: results[0].values for path, results in trail.results if results[0] is not None}
     assert torch.equal(kept["0.0.0"], inner[0](given[0]).flatten()) and (kept["0.0.0"] < 0).any()
     assert torch.equal(kept["0.0.1"], inner(given[0]).flatten())
@@ -330,11 +331,11 @@ def test_a_result_on_the_way_is_compared_as_it_comes(wrong: bool) -> None:
     """The fault is taken back before the end: only what the module gave shows it."""
     model, given = nn.Sequential(nn.Linear(9, 6), nn.ReLU(inplace=True), nn.Linear(6, 3)), (torch.randn(4, 9),)
     trail = Trail()
-    plain = Run(model, [given], seen=trail.keep)
+    plain = Run(Weights(model, torch.float32), [given], seen=trail.keep)
     beside = Beside(trail)
     if wrong:
         model[0].register_forward_hook(lambda _module, _args, result: result - 2 * (result < 0))
-    again = Run(model, [given], seen=beside.see)
+    again = Run(Weights(model, torch.float32), [given], seen=beside.see)
     assert torch.equal(plain.outputs[0], again.outputs[0])
     difference, detail = beside.worst()
     assert (difference > 0.1 and "result of 0 differs" in str(detail)) if wrong else (difference, detail) == (0.0, "")

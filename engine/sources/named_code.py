@@ -1,0 +1,65 @@
+"""Which Python files a model, a task or a recipe names, and what consent to run them comes with it.
+
+What the user names in this run (an argument, a dialog, a line of Python) is consent to that very code (`by_hand`).
+What a file names (a recipe, a project, a bundle, an export, a session) needs that file's seal (`require_consent`).
+Without it the user is asked (`--trust-code`, a dialog).
+"""
+
+import os
+from pathlib import Path
+
+from ..tasks.protocol import TaskSpec
+from .consent import FULL_CONSENT, NO_CONSENT, Consent, is_sealed, real_path, seal_of
+from .protocol import PYTHON_FILE, ModelSpec
+
+Named = ModelSpec | TaskSpec | str | None
+"""What names code: a model, a task, or a model's source."""
+
+
+def by_hand(*named: Named) -> Consent:
+    """Consent to what the user named in this run."""
+    return Consent(frozenset(map(real_path, code_of(*named))))
+
+
+def code_of(*named: Named) -> list[str]:
+    """The Python files that opening something imports, absolute; of an export or a project only itself knows."""
+    found: list[str] = []
+    for one in named:
+        match one:
+            case ModelSpec():
+                found += code_of(one.source, one.task)
+            case TaskSpec():
+                found += [_absolute(one.path)] if one.kind == "file" else []
+            case str():
+                python = PYTHON_FILE.fullmatch(one)
+                found += [_absolute(python["file"])] if python else []
+            case None:
+                pass
+    return found
+
+
+def require_consent(spec: ModelSpec, sealed: str, folder: Path, trusted: bool) -> Consent:
+    """Consent to what a folder or file names, by its seal or by the user; raises OpenError without either.
+
+    Args:
+        spec: What it names, paths absolute.
+        sealed: The seal that it carries, "" for none.
+        folder: For the sentence.
+        trusted: The user consented.
+    """
+    consent = FULL_CONSENT if trusted else by_hand(spec) if is_sealed(sealed, seal(spec)) else NO_CONSENT
+    consent.require(code_of(spec), folder)
+    return consent
+
+
+def seal(spec: ModelSpec) -> str:
+    """What a folder made by this user is known by again; "" where the user has no home to keep a key in.
+
+    Args:
+        spec: What opening the folder will run, paths absolute.
+    """
+    return seal_of([spec.source, sorted(spec.arguments.items()), *code_of(spec)])
+
+
+def _absolute(file: str) -> str:
+    return os.path.abspath(Path(file).expanduser())
