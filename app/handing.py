@@ -94,10 +94,18 @@ class Handing(QObject):
             self._document.work.show(model)
             self.hold(asked.recipe)
 
-        title = say("Open the recipe's model")
-        arguments = (asked.recipe, asked.weights, asked.source, asked.trust_pickle, asked.trust_code)
-        arguments = (*arguments, asked.download)
-        self._document.work.run(title, opened, "open_recipe", *arguments, changes=True)
+        self._document.work.run(
+            say("Open the recipe's model"),
+            opened,
+            "open_recipe",
+            asked.recipe,
+            asked.weights,
+            asked.source,
+            asked.trust_pickle,
+            asked.trust_code,
+            asked.download,
+            changes=True,
+        )
 
     def hold(self, recipe: str) -> None:
         """Hold a recipe against the model that is open; `fitted` follows."""
@@ -112,14 +120,16 @@ class Handing(QObject):
         document = self._document
         title = say("Apply the recipe")
         arrived = document.take_arrivals
-        asked = (recipe, mode, recipe in self.trusted)
+        trusted = recipe in self.trusted
 
         def again(_: str) -> None:
             self.trusted.add(recipe)
             self.apply(recipe, mode)
 
         document.work.refusable = Refusable(recipe, again)
-        if document.work.run(title, self._applied, "apply_recipe", *asked, changes=True, arrived=arrived):
+        if document.work.run(
+            title, self._applied, "apply_recipe", recipe, mode, trusted, changes=True, arrived=arrived
+        ):
             document.work.begin_curve()
 
     def _applied(self, done: "Replay") -> None:

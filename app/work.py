@@ -97,8 +97,7 @@ class Work(Runner):
         title = self.tr("Restore {name}").format(name=name)
         self.asked = None
         self.refusable = Refusable(str(folder), lambda _: self.keeper.restore(folder, name, moved, trust_code=True))
-        asked = (str(folder), moved, trust_code)
-        return self._ask(title, opened, "restore", *asked, changes=True, otherwise=otherwise)
+        return self._ask(title, opened, "restore", str(folder), moved, trust_code, changes=True, otherwise=otherwise)
 
     def _name(self, source: str) -> str:
         samples = {"bundled:resnet": self.tr("sample ResNet"), "bundled:vit": self.tr("sample ViT")}

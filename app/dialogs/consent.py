@@ -16,11 +16,9 @@ from ..words import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
 
 CONTEXT = "Consent"
-RUNS = (
-    QT_TRANSLATE_NOOP(CONTEXT, "Run code that comes with this?"),
-    QT_TRANSLATE_NOOP(
-        CONTEXT, "{file} can run any code when it is opened. Open it only if you trust where it came from."
-    ),
+RUNS_CODE = QT_TRANSLATE_NOOP(CONTEXT, "Run code that comes with this?")
+RUNS_ANY_CODE = QT_TRANSLATE_NOOP(
+    CONTEXT, "{file} can run any code when it is opened. Open it only if you trust where it came from."
 )
 
 
@@ -42,13 +40,23 @@ class Question:
 
 
 QUESTIONS = {
-    "checkpoint.pickle": Question("trust_pickle", *RUNS, QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open")),
-    "source.code": Question("trust_code", *RUNS, QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open")),
+    "checkpoint.pickle": Question(
+        consent="trust_pickle",
+        title=RUNS_CODE,
+        warning=RUNS_ANY_CODE,
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this file and open"),
+    ),
+    "source.code": Question(
+        consent="trust_code",
+        title=RUNS_CODE,
+        warning=RUNS_ANY_CODE,
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Trust this code and open"),
+    ),
     "source.download": Question(
-        "download",
-        QT_TRANSLATE_NOOP(CONTEXT, "Download weights?"),
-        QT_TRANSLATE_NOOP(CONTEXT, "{file} fetches files from the network when it is opened."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
+        consent="download",
+        title=QT_TRANSLATE_NOOP(CONTEXT, "Download weights?"),
+        warning=QT_TRANSLATE_NOOP(CONTEXT, "{file} fetches files from the network when it is opened."),
+        verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
     ),
 }
 """Code of a refusal -> the question."""

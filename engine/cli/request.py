@@ -46,12 +46,9 @@ def own_files(folder: str, command: str, options: dict[str, Any]) -> frozenset[s
         command: Its name.
         options: What decides about its result, see `Request`.
     """
-    if not folder or not is_project(folder):
-        return frozenset()
-    history = History(Path(folder).absolute())
-    history.read()
-    known = history.request
-    if known is None or known.left or (known.command, known.options) != (command, options):
+    history = _history(folder)
+    known = None if history is None else history.request
+    if history is None or known is None or known.left or (known.command, known.options) != (command, options):
         return frozenset()
     return frozenset(known.files) if history.is_sealed else frozenset()  # a stranger's names whatever it likes
 
@@ -78,42 +75,35 @@ def start_of(session: Session, arguments: argparse.Namespace) -> State:
 
 def begun(asked: Request, folder: str | None) -> bool:
     """Whether a project is what the same request has left behind, and nobody has worked on since."""
-    if not folder or not is_project(folder):
-        return False
-    history = History(Path(folder).absolute())
-    history.read()
-    known = history.request
+    history = _history(folder)
+    known = None if history is None else history.request
     return known is not None and not known.left and replace(known, result="") == asked
 
 
 def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
     """Arguments that name the project in the model's place, where the same command on the same model left it."""
-    model, folder = arguments.model, arguments.save
-    if not folder or is_project(model) or not is_project(folder):
+    history = None if is_project(arguments.model) else _history(arguments.save)
+    known = None if history is None else history.request
+    if history is None or known is None or known.left or history.spec is None:
         return arguments
-    history = History(Path(folder).absolute())
-    history.read()
-    known, spec = history.request, change_model(model_spec(arguments), absolute_to(Path.cwd()))
-    if known is None or known.left or history.spec is None:
-        return arguments
+    spec = change_model(model_spec(arguments), absolute_to(Path.cwd()))
     same_model = (spec.source, spec.weights) == (history.spec.source, history.spec.weights)
     same_data = history.task is None if spec.task is None else asks_for(spec.task, history.task)
     same = replace(known, result="") == request_of(arguments, history.state(known.state))
     if not (same and same_model and same_data and known.state == next(iter(history.states))):
         return arguments
     found = copy(arguments)
-    found.model, found.weights = folder, None
+    found.model, found.weights = arguments.save, None
     return found
 
 
 def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Namespace:
     """Arguments of a sweep on a project: it is written to, and what is not given now is as when the sweep began."""
-    if not is_project(arguments.model):
+    history = _history(arguments.model)
+    if history is None:
         return arguments
     found = copy(arguments)
     found.save = arguments.save or arguments.model
-    history = History(Path(arguments.model).absolute())
-    history.read()
     known = history.request
     if known is None or known.command != arguments.command:
         return found
@@ -132,6 +122,15 @@ def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Nam
         setattr(found, name, value)
     reporter.note(f"Going on with the sweep of {arguments.model} as it was begun: {_words(found)}.")
     return found
+
+
+def _history(folder: str | None) -> History | None:
+    """What a project's folder tells; None for anything else."""
+    if not folder or not is_project(folder):
+        return None
+    history = History(Path(folder).absolute())
+    history.read()
+    return history
 
 
 def _words(arguments: argparse.Namespace) -> str:
