@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def model_of(arguments: list[str]) -> "ModelSpec | None":
     """What the window opens: the model that was named, the bundled one without a name, None for an empty window."""
     from secateur.engine.cli.arguments import parser
-    from secateur.engine.cli.specs import model_spec
+    from secateur.engine.cli.model_args import model_spec
 
     if "--empty" in arguments:
         return None
@@ -70,7 +70,7 @@ def has_display() -> bool:
 
 def _window(arguments: list[str]) -> int:
     from secateur.engine.errors import SecateurError
-    from secateur.engine.session.client import EngineClient
+    from secateur.engine.process.client import EngineClient
 
     try:
         spec = model_of(arguments)
@@ -81,7 +81,7 @@ def _window(arguments: list[str]) -> int:
         return 2
     engine = EngineClient()
     engine.prepare()  # It loads its libraries while this process loads Qt.
-    from .start import start
+    from .startup.application import start
 
     return start(spec, asked=bool(arguments), engine=engine)
 

@@ -53,18 +53,19 @@ if TYPE_CHECKING:
     from .export.protocol import ExportRequest
     from .export.pytorch import export_pytorch
     from .jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, finish
-    from .planning.balance import balanced
+    from .planning.count_balance import balanced
     from .planning.goal import solve, suggest
     from .planning.marks import check_plan, keep
     from .planning.protocol import Cost, Goal, Limit, Planned, Ranking
+    from .recipes.compatibility import Mode
+    from .recipes.recipe import read_recipe, write_recipe
+    from .recipes.replay import replay, run_recipe
+    from .recipes.script import script_of, write_script
     from .recovery.finetune import recover
     from .recovery.protocol import Optimizer, RecoverySettings, Repair
-    from .scoring.choices import Choices, Combine, Normalise, Slices
+    from .runtime.load_pruned import load_pruned
     from .scoring.criteria import CRITERIA, offers, score
-    from .session.matching import Mode
-    from .session.recipe import read_recipe, write_recipe
-    from .session.replay import replay, run_recipe
-    from .session.script import script_of, write_script
+    from .scoring.score_options import Choices, Combine, Normalise, Slices
     from .session.session import Session
     from .session.states import Exported, OpenedModel, PlanIntent, State
     from .sources.open import open_model
@@ -72,15 +73,14 @@ if TYPE_CHECKING:
     from .structures.analyse import analyse
     from .structures.analysis import Analysis, from_identities, identities
     from .structures.costs import costs, marginal
-    from .structures.memory import Memory, memory
-    from .structures.parts import Kind
-    from .structures.ranges import indices_of, marks_of, ranges_of
+    from .structures.index_ranges import indices_of, marks_of, ranges_of
+    from .structures.memory.peak import Memory, memory
     from .structures.rules import register_rule
-    from .surgery.cut import cut
-    from .surgery.protocol import Edits, Verification
-    from .surgery.runtime import load_pruned
-    from .surgery.settle import settle
-    from .surgery.verify import verify
+    from .structures.types import Kind
+    from .surgery.cut.cut import cut
+    from .surgery.cut.edits import Edits, Verification
+    from .surgery.cut.trial_cuts import settle
+    from .surgery.verify.verify import verify
     from .targets.measure import measure
     from .targets.protocol import TargetSpec, Timing
     from .tasks.open import open_task
@@ -95,25 +95,25 @@ _HOME = {
     "BaselineSpec": "baselines.protocol",
     "CancelToken": "jobs",
     "Cancelled": "jobs",
-    "Choices": "scoring.choices",
-    "Combine": "scoring.choices",
+    "Choices": "scoring.score_options",
+    "Combine": "scoring.score_options",
     "Cost": "planning.protocol",
-    "Edits": "surgery.protocol",
+    "Edits": "surgery.cut.edits",
     "EngineLost": "errors",
     "ExportError": "errors",
     "ExportRequest": "export.protocol",
     "Exported": "session.states",
     "Goal": "planning.protocol",
     "Job": "jobs",
-    "Kind": "structures.parts",
+    "Kind": "structures.types",
     "Limit": "planning.protocol",
-    "Memory": "structures.memory",
+    "Memory": "structures.memory.peak",
     "Message": "errors",
     "Metric": "tasks.protocol",
-    "Mode": "session.matching",
+    "Mode": "recipes.compatibility",
     "ModelSpec": "sources.protocol",
     "NeverCancelled": "jobs",
-    "Normalise": "scoring.choices",
+    "Normalise": "scoring.score_options",
     "OpenError": "errors",
     "Opened": "sources.protocol",
     "OpenedModel": "session.states",
@@ -127,7 +127,7 @@ _HOME = {
     "Repair": "recovery.protocol",
     "SecateurError": "errors",
     "Session": "session.session",
-    "Slices": "scoring.choices",
+    "Slices": "scoring.score_options",
     "Split": "tasks.protocol",
     "State": "session.states",
     "TargetSpec": "targets.protocol",
@@ -135,42 +135,42 @@ _HOME = {
     "TaskInfo": "tasks.protocol",
     "TaskSpec": "tasks.protocol",
     "Timing": "targets.protocol",
-    "Verification": "surgery.protocol",
+    "Verification": "surgery.cut.edits",
     "VerificationError": "errors",
     "analyse": "structures.analyse",
-    "balanced": "planning.balance",
+    "balanced": "planning.count_balance",
     "check_plan": "planning.marks",
     "costs": "structures.costs",
-    "cut": "surgery.cut",
+    "cut": "surgery.cut.cut",
     "export_onnx": "export.onnx",
     "export_pytorch": "export.pytorch",
     "finish": "jobs",
     "from_identities": "structures.analysis",
     "identities": "structures.analysis",
-    "indices_of": "structures.ranges",
+    "indices_of": "structures.index_ranges",
     "keep": "planning.marks",
-    "load_pruned": "surgery.runtime",
+    "load_pruned": "runtime.load_pruned",
     "marginal": "structures.costs",
-    "marks_of": "structures.ranges",
+    "marks_of": "structures.index_ranges",
     "measure": "targets.measure",
-    "memory": "structures.memory",
+    "memory": "structures.memory.peak",
     "offers": "scoring.criteria",
     "open_model": "sources.open",
     "open_task": "tasks.open",
-    "ranges_of": "structures.ranges",
-    "read_recipe": "session.recipe",
+    "ranges_of": "structures.index_ranges",
+    "read_recipe": "recipes.recipe",
     "recover": "recovery.finetune",
     "register_rule": "structures.rules",
-    "replay": "session.replay",
-    "run_recipe": "session.replay",
+    "replay": "recipes.replay",
+    "run_recipe": "recipes.replay",
     "score": "scoring.criteria",
-    "script_of": "session.script",
-    "settle": "surgery.settle",
+    "script_of": "recipes.script",
+    "settle": "surgery.cut.trial_cuts",
     "solve": "planning.goal",
     "suggest": "planning.goal",
-    "verify": "surgery.verify",
-    "write_recipe": "session.recipe",
-    "write_script": "session.script",
+    "verify": "surgery.verify.verify",
+    "write_recipe": "recipes.recipe",
+    "write_script": "recipes.script",
 }
 """Where each public name is defined."""
 

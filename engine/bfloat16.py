@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .inputs import Inputs, mapped
+from .model_inputs import Inputs, mapped
 
 WIDER = (torch.float32, torch.float64)
 

@@ -22,7 +22,7 @@ def main() -> int:
     os.environ.update(XDG_CONFIG_HOME=scratch, XDG_DATA_HOME=scratch)
 
     import secateur.engine
-    from secateur.app.start import make_application, make_window
+    from secateur.app.startup.application import make_application, make_window
 
     assert "site-packages" in secateur.engine.__file__, f"not the installed package: {secateur.engine.__file__}"
     application, window = make_application(), make_window()

@@ -112,12 +112,12 @@ def titles() -> Iterator[str]:
     from secateur.engine.baselines.protocol import BaselineKind
     from secateur.engine.baselines.table import RULES
     from secateur.engine.export.table import EXPORTERS
-    from secateur.engine.recovery.measured import POINTS
+    from secateur.engine.recovery.benchmark_results import POINTS
     from secateur.engine.scoring.criteria import CRITERIA
-    from secateur.engine.session.project import Role
-    from secateur.engine.structures.parts import Kind
-    from secateur.engine.surgery.protocol import CHECKS
-    from secateur.engine.tasks.preparation import WAYS
+    from secateur.engine.session.project_file import Role
+    from secateur.engine.structures.types import Kind
+    from secateur.engine.surgery.cut.edits import CHECKS
+    from secateur.engine.tasks.detect_normalisation import WAYS
     from secateur.engine.tasks.purposes.table import PURPOSES
     from secateur.engine.tasks.tables.protocol import Kind as Cells
 

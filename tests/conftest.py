@@ -43,7 +43,7 @@ def _is_ours(name: str) -> bool:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests make is sealed by a key of this run's own (`engine/sources/consent.py`), not by that of a person."""
+    """Tests seal what they make by a key of this run (`engine/foreign_code/consent.py`), not by that of a person."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield

@@ -1,6 +1,6 @@
 """Every action of the window as one record; menus, toolbar, palette and shortcut sheet are made from the table."""
 
 from .command import Command
-from .table import COMMANDS, command_named
+from .registry import COMMANDS, command_named
 
 __all__ = ["COMMANDS", "Command", "command_named"]

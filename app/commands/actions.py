@@ -6,11 +6,11 @@ from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QMainWindow
 
-from ..aspects import Aspect
-from ..recent_menu import RecentMenu
+from ..document.aspects import Aspect
 from ..theme import theme
+from ..window.recent_menu import RecentMenu
 from .command import Command, say
-from .table import COMMANDS, MENUS
+from .registry import COMMANDS, MENUS
 
 SHOWN = frozenset(Aspect) - {Aspect.HOVER, Aspect.CURVE, Aspect.SENSITIVITY, Aspect.LOG}
 MORE_KEYS = {"edit.redo": "Ctrl+Y", "help.shortcuts": "?", "view.larger": "Ctrl+="}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QCoreApplication
 
 if TYPE_CHECKING:
-    from ..document import Document
+    from ..document.document import Document
 
 CONTEXT = "Command"
 """Translation context of titles, tooltips and reasons."""

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..words import QT_TRANSLATE_NOOP
-from . import reasons
+from ..document import preconditions
+from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command, say
 
 if TYPE_CHECKING:
-    from ..document import Document
+    from ..document.document import Document
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Edit")
 
@@ -40,7 +40,7 @@ def _lock(window: Any) -> None:
 
 
 def _ratings(window: Any) -> None:
-    from ..dialogs.ratings import show_ratings
+    from ..dialogs.compare_criteria import show_ratings
 
     show_ratings(window)
 
@@ -62,7 +62,7 @@ def _redo_words(document: "Document") -> str:
     return say("Redo {step}").format(step=document.redo_text).rstrip()
 
 
-_EDITABLE = reasons.all_of(reasons.opened, reasons.idle)
+_EDITABLE = preconditions.all_of(preconditions.opened, preconditions.idle)
 
 EDIT = (
     Command(
@@ -72,7 +72,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Take the last step back, a cut or a recovery too. Never trains again."),
         lambda window: window.document.undo(),
         "Ctrl+Z",
-        reasons.all_of(reasons.undoable, reasons.idle),
+        preconditions.all_of(preconditions.undoable, preconditions.idle),
         _undo_words,
     ),
     Command(
@@ -82,7 +82,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Do again what was undone. Never trains again."),
         lambda window: window.document.redo(),
         "Ctrl+Shift+Z",
-        reasons.all_of(reasons.redoable, reasons.idle),
+        preconditions.all_of(preconditions.redoable, preconditions.idle),
         _redo_words,
     ),
     Command(
@@ -92,7 +92,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark what matters least until the goal is met. What you decided by hand stays."),
         lambda window: window.document.suggest_plan(),
         "Ctrl+G",
-        reasons.all_of(_EDITABLE, reasons.at_hand),
+        preconditions.all_of(_EDITABLE, preconditions.at_hand),
         line=True,
     ),
     Command(
@@ -102,7 +102,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Whole blocks compete with filters and heads in plans, sweeps and searches."),
         _depth,
         "",
-        reasons.all_of(_EDITABLE, reasons.has_blocks),
+        preconditions.all_of(_EDITABLE, preconditions.has_blocks),
         _depth_words,
     ),
     Command(
@@ -112,7 +112,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the selected layer's structures for removal, or spare them."),
         _mark,
         "Ctrl+M",
-        reasons.all_of(_EDITABLE, reasons.chosen),
+        preconditions.all_of(_EDITABLE, preconditions.chosen),
         line=True,
     ),
     Command(
@@ -122,7 +122,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Protect the selected structures from being marked."),
         _lock,
         "Ctrl+L",
-        reasons.all_of(_EDITABLE, reasons.chosen),
+        preconditions.all_of(_EDITABLE, preconditions.chosen),
     ),
     Command(
         "edit.clear",
@@ -131,7 +131,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Empty the plan. Locks stay."),
         lambda window: window.document.clear_marks(),
         "",
-        reasons.all_of(_EDITABLE, reasons.marked),
+        preconditions.all_of(_EDITABLE, preconditions.marked),
     ),
     Command(
         "edit.rating",
@@ -140,7 +140,7 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "How scores are made and compared: weights, normalising, what competes."),
         lambda window: window.show_rating(),
         "",
-        reasons.opened,
+        preconditions.opened,
         line=True,
     ),
     Command(
@@ -150,6 +150,6 @@ EDIT = (
         QT_TRANSLATE_NOOP(CONTEXT, "Two criteria side by side: their colours, and their rank correlation by layer."),
         _ratings,
         "",
-        reasons.all_of(reasons.opened, reasons.idle),
+        preconditions.all_of(preconditions.opened, preconditions.idle),
     ),
 )

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..words import QT_TRANSLATE_NOOP
-from . import reasons
+from ..document import preconditions
+from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "File")
@@ -59,7 +59,7 @@ def _export(format: str) -> Any:
 
 def _hand_on(kind: str) -> Any:
     def run(window: Any) -> None:
-        from ..dialogs.hand_on import ask
+        from ..dialogs.share import ask
 
         ask(window, kind)
 
@@ -73,7 +73,7 @@ def _ask_bundle(window: Any) -> None:
 
 
 def _ask_recipe(window: Any) -> None:
-    from ..dialogs.next_version import ask
+    from ..dialogs.apply_recipe import ask
 
     ask(window)
 
@@ -84,7 +84,7 @@ def _save(window: Any) -> None:
     ask_save(window)
 
 
-_WRITABLE = reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle)
+_WRITABLE = preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.idle)
 
 FILE = (
     Command(
@@ -94,7 +94,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Open a model of your own: Python file, torchvision, timm, checkpoint."),
         _ask_model,
         "Ctrl+O",
-        reasons.idle,
+        preconditions.idle,
     ),
     Command(
         "file.open_project",
@@ -103,7 +103,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Open a project folder that was saved before, with all its states."),
         _ask_project,
         "",
-        reasons.idle,
+        preconditions.idle,
     ),
     Command(
         "file.open_bundle",
@@ -112,7 +112,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Look into a bundle that somebody has shared: states, plan, metrics."),
         _ask_bundle,
         "",
-        reasons.idle,
+        preconditions.idle,
     ),
     Command(
         "file.apply_recipe",
@@ -121,7 +121,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Do the steps of an old recipe again on the model's next version."),
         _ask_recipe,
         "",
-        reasons.idle,
+        preconditions.idle,
         line=True,
     ),
     Command(
@@ -131,7 +131,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Show what was open when Secateur ended without being closed."),
         lambda window: window.restore_bar.show_again(),
         "",
-        reasons.left_behind,
+        preconditions.left_behind,
     ),
     Command(
         "file.resnet",
@@ -140,7 +140,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "A small ResNet on Fashion-MNIST, to try every step in a minute."),
         _sample("resnet"),
         "",
-        reasons.idle,
+        preconditions.idle,
         line=True,
     ),
     Command(
@@ -150,7 +150,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "A small vision transformer on Fashion-MNIST: heads, head dimensions, neurons."),
         _sample("vit"),
         "",
-        reasons.idle,
+        preconditions.idle,
     ),
     Command(
         "file.data",
@@ -169,7 +169,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Take weights for the present state that were trained elsewhere."),
         _ask_weights,
         "",
-        reasons.all_of(_WRITABLE, reasons.no_plan),
+        preconditions.all_of(_WRITABLE, preconditions.no_plan),
     ),
     Command(
         "file.target",
@@ -196,7 +196,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Write an ONNX file, run it in a fresh process and compare it."),
         _export("onnx"),
         "Ctrl+E",
-        reasons.all_of(_WRITABLE, reasons.no_plan),
+        preconditions.all_of(_WRITABLE, preconditions.no_plan),
         takes=lambda document: document.work.pace.words("export", document.contents.present),
         line=True,
     ),
@@ -207,7 +207,7 @@ FILE = (
         QT_TRANSLATE_NOOP(CONTEXT, "Write weights, shapes and one file that loads them without Secateur."),
         _export("pytorch"),
         "Ctrl+Shift+E",
-        reasons.all_of(_WRITABLE, reasons.no_plan),
+        preconditions.all_of(_WRITABLE, preconditions.no_plan),
         takes=lambda document: document.work.pace.words("export", document.contents.present),
     ),
     Command(

@@ -2,23 +2,24 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..words import QT_TRANSLATE_NOOP
-from . import reasons
+from ..document import preconditions
+from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command, say
 
 if TYPE_CHECKING:
-    from ..document import Document
+    from ..document.document import Document
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Mark")
 
-_EDITABLE = reasons.all_of(reasons.opened, reasons.idle)
-_RATED = reasons.all_of(_EDITABLE, reasons.rated)
+_EDITABLE = preconditions.all_of(preconditions.opened, preconditions.idle)
+_RATED = preconditions.all_of(_EDITABLE, preconditions.rated)
 
 
 def _ask(which: str, then: str = "mark", here: bool = False) -> Any:
     def run(window: Any) -> None:
+        from secateur.engine.planning.selection_rules import Which
+
         from ..dialogs.mark import ask
-        from ..rules import Which
 
         ask(window, Which[which], then, here)
 
@@ -49,7 +50,7 @@ def _sets_with(marked: Any, numbers: Any) -> Any:
 
 
 def _chosen_or_marked(document: "Document") -> str:
-    return "" if document.selection.set_number >= 0 else reasons.marked(document)
+    return "" if document.selection.set_number >= 0 else preconditions.marked(document)
 
 
 def _grow_words(document: "Document") -> str:
@@ -111,7 +112,7 @@ MARK = (
         QT_TRANSLATE_NOOP(CONTEXT, "Type how many the selected layer keeps; the weakest are marked."),
         _keep,
         "Ctrl+K",
-        reasons.all_of(_EDITABLE, reasons.chosen),
+        preconditions.all_of(_EDITABLE, preconditions.chosen),
         line=True,
     ),
     Command(
@@ -130,7 +131,7 @@ MARK = (
         QT_TRANSLATE_NOOP(CONTEXT, "Mark what is spared and spare what is marked, in the selected layer."),
         _invert,
         "Ctrl+I",
-        reasons.all_of(_EDITABLE, _chosen_or_marked),
+        preconditions.all_of(_EDITABLE, _chosen_or_marked),
         line=True,
     ),
     Command(
@@ -142,7 +143,7 @@ MARK = (
         ),
         lambda window: window.document.grow(),
         "",
-        reasons.all_of(_EDITABLE, reasons.marked),
+        preconditions.all_of(_EDITABLE, preconditions.marked),
         _grow_words,
     ),
     Command(

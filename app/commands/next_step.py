@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from secateur.engine.session.states import StateKind
 
 from .command import Command
-from .table import command_named
+from .registry import command_named
 
 if TYPE_CHECKING:
-    from ..document import Document
+    from ..document.document import Document
 
 
 def next_step(document: "Document") -> Command:

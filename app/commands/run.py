@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..called import recovery_called
-from ..words import QT_TRANSLATE_NOOP, counted
-from . import reasons
+from ..document import preconditions
+from ..text.titles import recovery_called
+from ..text.translate import QT_TRANSLATE_NOOP, counted
 from .command import CONTEXT, Command, say
 
 if TYPE_CHECKING:
-    from ..document import Document
+    from ..document.document import Document
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "Run")
 
@@ -26,13 +26,13 @@ def _sensitivity(window: Any) -> None:
 
 
 def _bench(window: Any) -> None:
-    from ..dialogs.bench import ask_write
+    from ..dialogs.remote_bench import ask_write
 
     ask_write(window)
 
 
 def _bench_results(window: Any) -> None:
-    from ..dialogs.bench import ask_results
+    from ..dialogs.remote_bench import ask_results
 
     ask_results(window)
 
@@ -50,7 +50,7 @@ def _baselines(window: Any) -> None:
 
 
 def _lowest(window: Any) -> None:
-    from ..dialogs.lowest import ask
+    from ..dialogs.find_fastest import ask
 
     ask(window)
 
@@ -87,7 +87,13 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Remove what is marked and verify the result. Undo brings it back."),
         lambda window: window.document.cut(),
         "Ctrl+Return",
-        reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.marked, reasons.no_study),
+        preconditions.all_of(
+            preconditions.opened,
+            preconditions.at_hand,
+            preconditions.idle,
+            preconditions.marked,
+            preconditions.no_study,
+        ),
         _cut_words,
         _takes("cut"),
     ),
@@ -98,14 +104,14 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the present state with the original as teacher."),
         lambda window: window.document.recover(window.document.recovery),
         "Ctrl+R",
-        reasons.all_of(
-            reasons.opened,
-            reasons.at_hand,
-            reasons.idle,
-            reasons.judged,
-            reasons.smaller,
-            reasons.no_plan,
-            reasons.no_study,
+        preconditions.all_of(
+            preconditions.opened,
+            preconditions.at_hand,
+            preconditions.idle,
+            preconditions.judged,
+            preconditions.smaller,
+            preconditions.no_plan,
+            preconditions.no_study,
         ),
         _recover_words,
         _takes("recover", lambda document: document.recovery),
@@ -117,7 +123,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the present state again."),
         lambda window: window.document.evaluate(),
         "",
-        reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged),
+        preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.judged),
         takes=_takes("evaluate", lambda document: document.judged_on),
         line=True,
     ),
@@ -128,7 +134,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of original and present state, interleaved."),
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
-        reasons.all_of(reasons.opened, reasons.at_hand, reasons.here),
+        preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.here),
         takes=_measure_takes,
     ),
     Command(
@@ -138,7 +144,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Write a folder that measures original and present state on another machine."),
         _bench,
         "",
-        reasons.all_of(reasons.opened, reasons.at_hand, reasons.no_plan),
+        preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.no_plan),
     ),
     Command(
         "run.bench_results",
@@ -147,7 +153,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Take the latencies that bench.py measured on another machine."),
         _bench_results,
         "",
-        reasons.all_of(reasons.opened, reasons.at_hand),
+        preconditions.all_of(preconditions.opened, preconditions.at_hand),
     ),
     Command(
         "run.latencies",
@@ -158,7 +164,7 @@ RUN = (
         ),
         lambda window: window.document.work.tabulate(),
         "",
-        reasons.all_of(reasons.opened, reasons.here, reasons.untabled),
+        preconditions.all_of(preconditions.opened, preconditions.here, preconditions.untabled),
         line=True,
     ),
     Command(
@@ -168,7 +174,9 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Cut each layer on trial, 10 to 90 %, and say what that costs in accuracy."),
         _sensitivity,
         "",
-        reasons.all_of(reasons.opened, reasons.at_hand, reasons.judged, reasons.unmeasured),
+        preconditions.all_of(
+            preconditions.opened, preconditions.at_hand, preconditions.judged, preconditions.unmeasured
+        ),
         takes=_takes("sensitivity"),
     ),
     Command(
@@ -178,7 +186,13 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets, unattended: the trade-off curve."),
         _sweep,
         "Ctrl+Shift+G",
-        reasons.all_of(reasons.opened, reasons.at_hand, reasons.idle, reasons.judged, reasons.no_study),
+        preconditions.all_of(
+            preconditions.opened,
+            preconditions.at_hand,
+            preconditions.idle,
+            preconditions.judged,
+            preconditions.no_study,
+        ),
         line=True,
     ),
     Command(
@@ -188,7 +202,13 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Search the lowest latency, or another cost, that loses at most so many points."),
         _lowest,
         "Ctrl+Shift+L",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_plan, reasons.no_study),
+        preconditions.all_of(
+            preconditions.opened,
+            preconditions.idle,
+            preconditions.judged,
+            preconditions.no_plan,
+            preconditions.no_study,
+        ),
     ),
     Command(
         "run.baselines",
@@ -199,7 +219,13 @@ RUN = (
         ),
         _baselines,
         "Ctrl+Shift+B",
-        reasons.all_of(reasons.opened, reasons.idle, reasons.judged, reasons.no_plan, reasons.no_baseline),
+        preconditions.all_of(
+            preconditions.opened,
+            preconditions.idle,
+            preconditions.judged,
+            preconditions.no_plan,
+            preconditions.no_baseline,
+        ),
     ),
     Command(
         "run.cancel",
@@ -208,7 +234,7 @@ RUN = (
         QT_TRANSLATE_NOOP(CONTEXT, "Stop the running job. What it has made stays; nothing else is changed."),
         _cancel,
         "Esc",
-        reasons.running,
+        preconditions.running,
         line=True,
     ),
 )

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..words import QT_TRANSLATE_NOOP
-from . import reasons
+from ..document import preconditions
+from ..text.translate import QT_TRANSLATE_NOOP
 from .command import CONTEXT, Command
 
 MENU = QT_TRANSLATE_NOOP(CONTEXT, "View")
@@ -12,13 +12,13 @@ HELP = QT_TRANSLATE_NOOP(CONTEXT, "Help")
 
 
 def _palette(window: Any) -> None:
-    from .palette import show_palette
+    from ..window.command_palette import show_palette
 
     show_palette(window)
 
 
 def _shortcuts(window: Any) -> None:
-    from .sheet import show_sheet
+    from ..window.shortcut_sheet import show_sheet
 
     show_sheet(window)
 
@@ -73,7 +73,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Metric against cost, every state a point."),
         _shower("tradeoff"),
         "Ctrl+1",
-        reasons.opened,
+        preconditions.opened,
         line=True,
     ),
     Command(
@@ -83,7 +83,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "What each layer keeps, costs and can lose, and which layers are tied."),
         _shower("layers"),
         "Ctrl+2",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.heads",
@@ -92,7 +92,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Layers by heads, coloured by their scores, to mark in."),
         _shower("heads"),
         "Ctrl+3",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.sensitivity",
@@ -101,7 +101,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The metric against what is removed of each layer."),
         _shower("sensitivity"),
         "Ctrl+4",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.compare",
@@ -110,7 +110,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Two states or plans side by side, and a table of all runs."),
         _shower("compare"),
         "Ctrl+5",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.recovery",
@@ -119,7 +119,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Loss and metric while a model is fine-tuned, and its settings."),
         _shower("recovery"),
         "Alt+1",
-        reasons.opened,
+        preconditions.opened,
         line=True,
     ),
     Command(
@@ -129,7 +129,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "What the original scores, and samples as the model sees them."),
         _shower("samples"),
         "Alt+2",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.jobs",
@@ -138,7 +138,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "What runs, what waits for its turn, and a way to stop either."),
         _shower("jobs"),
         "Alt+3",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.history",
@@ -147,7 +147,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Every state; Return goes to one."),
         _shower("history"),
         "Alt+4",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.recipe",
@@ -156,7 +156,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The session as a Python script that gives the same weights."),
         _shower("recipe"),
         "Alt+5",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.log",
@@ -165,7 +165,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "What happened, line by line."),
         _shower("log"),
         "Alt+6",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.dock_model",
@@ -174,7 +174,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The panel with layers and structures."),
         lambda window: window.toggle_dock("model"),
         "",
-        reasons.opened,
+        preconditions.opened,
         line=True,
     ),
     Command(
@@ -184,7 +184,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The panel that explains what is selected."),
         lambda window: window.toggle_dock("inspector"),
         "",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.dock_work",
@@ -193,7 +193,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "The panel with recovery, jobs, history and log."),
         lambda window: window.toggle_dock("work"),
         "",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.save_plot",
@@ -202,7 +202,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Write any plot as an image, as vectors, or its numbers as CSV."),
         _save_plot,
         "Ctrl+Shift+S",
-        reasons.opened,
+        preconditions.opened,
         line=True,
     ),
     Command(
@@ -212,7 +212,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Put the plot in front on the clipboard, as an image."),
         lambda window: _copy_plot(window, numbers=False),
         "Ctrl+Shift+C",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.copy_numbers",
@@ -221,7 +221,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Put the numbers behind the plot in front on the clipboard, as CSV."),
         lambda window: _copy_plot(window, numbers=True),
         "",
-        reasons.opened,
+        preconditions.opened,
     ),
     Command(
         "view.system",
@@ -252,7 +252,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Make all text a little larger, and what is as tall as it."),
         lambda window: window.resize_text(1),
         "Ctrl++",
-        reasons.may_grow,
+        preconditions.may_grow,
         line=True,
     ),
     Command(
@@ -262,7 +262,7 @@ VIEW = (
         QT_TRANSLATE_NOOP(CONTEXT, "Make all text a little smaller, and what is as tall as it."),
         lambda window: window.resize_text(-1),
         "Ctrl+-",
-        reasons.may_shrink,
+        preconditions.may_shrink,
     ),
     Command(
         "view.text",

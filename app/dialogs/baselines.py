@@ -7,12 +7,12 @@ from PySide6.QtWidgets import QSizePolicy
 
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 
-from ..panels.baseline_words import needs_of, question_of, title_of
-from ..panels.measures import metric_text, target_text
-from ..widgets.choices import CheckBox
+from ..text.baselines import needs_of, question_of, title_of
+from ..text.format import about
+from ..text.metrics import metric_text, target_text
+from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import SpinBox
 from ..widgets.labels import label
-from ..widgets.numbers import about
 from .form import FormDialog
 
 

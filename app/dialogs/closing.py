@@ -6,10 +6,10 @@ from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QVBoxLayout
 
-from ..aspects import Aspect, JobView
+from ..document.aspects import Aspect, JobView
+from ..text.format import duration
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
-from ..widgets.numbers import duration
 
 BY_ITSELF = frozenset({"open", "restore", "states", "score", "evaluate", "judge_original"})
 """Calls that nobody waits for: they are made again by themselves."""

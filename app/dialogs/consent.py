@@ -11,8 +11,8 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.errors import SecateurError
 
-from ..refusable import Refusable
-from ..words import QT_TRANSLATE_NOOP, sentence
+from ..document.consent_request import Refusable
+from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
 
 CONTEXT = "Consent"

@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QScrollArea, QV
 from secateur.engine.scoring.criteria import CRITERIA, setting_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
 
+from ..text.translate import engine_words, sentence
 from ..widgets.labels import label
-from ..words import engine_words, sentence
 
 CONTEXT = "Criteria"
 

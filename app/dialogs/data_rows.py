@@ -13,10 +13,10 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 from secateur.engine.tasks.protocol import BATCHES, BYTES, TaskSpec, option
 from secateur.engine.tasks.purposes.table import PURPOSES
 
+from ..text.translate import QT_TRANSLATE_NOOP, engine_words
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import label
-from ..words import QT_TRANSLATE_NOOP, engine_words
-from .texts import is_valid, numbers, shape
+from .form_parsing import is_valid, numbers, shape
 
 if TYPE_CHECKING:
     from .form import FormDialog

@@ -13,14 +13,14 @@ from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, Qt, qVersion
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout
 
-from .. import settings
-from ..folders import home, sessions_folder
-from ..logbook import Level
-from ..pace import free_memory
+from ..document.message_log import Level
+from ..jobs.cost_estimator import free_memory
+from ..storage import settings
+from ..storage.user_folders import home, sessions_folder
+from ..text.format import size
 from ..theme import theme
 from ..widgets.buttons import button
 from ..widgets.labels import label
-from ..widgets.numbers import size
 
 CONTEXT = "Diagnostics"
 PACKAGES = (

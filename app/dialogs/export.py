@@ -9,9 +9,9 @@ from PySide6.QtCore import QCoreApplication
 
 from secateur.engine.export.table import EXPORTERS
 
-from ..folders import home
+from ..storage.user_folders import home
+from ..text.translate import engine_words
 from ..widgets.fields import ComboBox
-from ..words import engine_words
 from .form import FormDialog
 
 

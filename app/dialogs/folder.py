@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..folders import home
+from ..storage.user_folders import home
 from .form import FormDialog
 
 

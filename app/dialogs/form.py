@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from .. import settings
+from ..storage import settings
 from ..widgets.buttons import PrimaryButton, button
 from ..widgets.labels import label
 

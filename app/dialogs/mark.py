@@ -7,18 +7,18 @@ import numpy as np
 from PySide6.QtCore import Slot
 
 from secateur.engine.errors import PlanError
+from secateur.engine.planning import selection_rules
+from secateur.engine.planning.selection_rules import KEEPS, SCORED, Rule, Which
 from secateur.engine.structures.analysis import Kind, Mask
 from secateur.engine.structures.costs import costs
 
-from .. import rules
-from ..panels.kinds import many_of
-from ..rules import KEEPS, SCORED, Rule, Which
+from ..text.format import change, scaled
+from ..text.structures import many_of
+from ..text.translate import counted, sentence
 from ..widgets.fields import ComboBox
 from ..widgets.labels import label
-from ..widgets.numbers import change, scaled
-from ..words import counted, sentence
 from .form import FormDialog
-from .texts import is_valid, numbers
+from .form_parsing import is_valid, numbers
 
 MARK, SPARE, LOCK, UNLOCK = "mark", "spare", "lock", "unlock"
 
@@ -94,12 +94,12 @@ class MarkDialog(FormDialog):
         """What the fields say; raises ValueError where they say nothing that can be."""
         kind, which = self.kind.currentData(), Which(self.which.currentData())
         made = Rule(self.names.text(), None if kind is None else Kind(kind), which)
-        rules.matcher(made.names)
+        selection_rules.matcher(made.names)
         text = self.value.text().replace("%", " ")
         if which is Which.ALL:
             return made
         if which is Which.NUMBERS:
-            return replace(made, numbers=rules.ranges(text))
+            return replace(made, numbers=selection_rules.ranges(text))
         given = numbers(text)
         if len(given) != (2 if which is Which.BETWEEN else 1) or any(one < 0 for one in given):
             raise ValueError(text)
@@ -157,7 +157,7 @@ class MarkDialog(FormDialog):
         rule, document = self.rule(), self._document
         if rule.which in SCORED and document.scores is None:
             return self.tr("Structures are not rated yet. Wait for the scores, or choose another rule.")
-        if not rules.sets_of(document.analysis, rule):
+        if not selection_rules.sets_of(document.analysis, rule):
             return self._no_layer(rule)
         try:
             after, touched = self._result(rule)
@@ -170,7 +170,7 @@ class MarkDialog(FormDialog):
         return ""
 
     def _wrong(self) -> str:
-        if not is_valid(rules.matcher, self.names.text()):
+        if not is_valid(selection_rules.matcher, self.names.text()):
             return self.tr("The regular expression between the slashes cannot be read.")
         which = Which(self.which.currentData())
         return {
@@ -181,7 +181,7 @@ class MarkDialog(FormDialog):
         }.get(which, self.tr("Write a share from 0 to 100."))
 
     def _no_layer(self, rule: Rule) -> str:
-        along = rules.along_with(self._document.analysis, rule)
+        along = selection_rules.along_with(self._document.analysis, rule)
         if along:
             words = self.tr("These layers lose nothing by themselves: they go along with {0}. Name those.")
             return words.format(", ".join(along[:3]))
@@ -193,8 +193,8 @@ class MarkDialog(FormDialog):
         given = (document.analysis, document.scores)
         action = self.action(rule)
         if action == MARK:
-            return rules.marked_by(*given, document.marked, document.removed, document.barred, rule)
-        touched = rules.named(*given, document.removed, rule)
+            return selection_rules.marked_by(*given, document.marked, document.removed, document.barred, rule)
+        touched = selection_rules.named(*given, document.removed, rule)
         if action == SPARE:
             touched &= ~document.locked
             return document.marked & ~touched, touched

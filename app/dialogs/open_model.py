@@ -9,14 +9,14 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 
 from secateur.engine.sources.protocol import ModelSpec
 
-from ..drops import WEIGHTS
-from ..widgets.choices import CheckBox
+from ..storage.open_target import WEIGHTS
+from ..text.translate import QT_TRANSLATE_NOOP
+from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import ComboBox
-from ..words import QT_TRANSLATE_NOOP
-from .callables import callables_in
 from .data_rows import DataRows
 from .form import FormDialog
-from .texts import is_valid, shape, words
+from .form_parsing import is_valid, shape, words
+from .python_callables import callables_in
 
 CONTEXT = "OpenModel"
 

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QWidget
 
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 
-from ..widgets.choices import CheckBox
+from ..widgets.check_boxes import CheckBox
 from ..widgets.fields import ComboBox, DoubleSpinBox, SpinBox
 from .form import FormDialog
 

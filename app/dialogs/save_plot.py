@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..drawing import FORMATS, Drawing
-from ..folders import home
+from ..storage.user_folders import home
 from ..widgets.fields import ComboBox
+from ..widgets.plot_export import FORMATS, Drawing
 from .form import FormDialog
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from secateur.engine.planning.protocol import Cost
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
-from secateur.engine.session.courses import BUDGETS
+from secateur.engine.workflows.prune import BUDGETS
 
+from ..text.translate import counted
 from ..widgets.cost_box import ORDER, CostBox
 from ..widgets.fields import ComboBox, SpinBox
 from ..widgets.labels import label
-from ..words import counted
 from .form import FormDialog
-from .texts import is_valid, shares
+from .form_parsing import is_valid, shares
 
 
 class SweepDialog(FormDialog):

@@ -8,7 +8,7 @@ from secateur.engine.targets.table import TARGETS
 
 from ..widgets.fields import ComboBox, SpinBox
 from .form import FormDialog
-from .texts import is_valid, shape
+from .form_parsing import is_valid, shape
 
 
 class Target(FormDialog):

@@ -4,12 +4,12 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from secateur.engine.baselines.protocol import Baseline
 
-from ..document import Document
+from ..document.document import Document
+from ..text.baselines import facts_of, name_of, question_of
+from ..text.translate import sentences
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import label
-from ..words import sentences
-from .baseline_words import facts_of, name_of, question_of
 
 
 class BaselineCard(Card):

@@ -3,11 +3,11 @@
 from PySide6.QtCore import QCoreApplication, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from ..document import Aspect, Document, JobView
+from ..document.document import Aspect, Document, JobView
+from ..text.format import about, duration
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import label
-from ..widgets.numbers import about, duration
 
 SHOWN = frozenset({Aspect.JOBS})
 

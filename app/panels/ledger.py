@@ -4,14 +4,14 @@ from PySide6.QtCore import QEvent, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from ..document import Aspect, Document
+from ..document.document import Aspect, Document
+from ..text.baselines import role_of, verdict_text
 from ..theme import px, theme
 from ..widgets.buttons import button
 from ..widgets.card import Card
 from ..widgets.labels import label, set_role
 from ..widgets.share_bar import ShareBar
-from .baseline_words import role_of, verdict_text
-from .figures import Figure, ledger_figures
+from .ledger_figures import Figure, ledger_figures
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
 NARROW = 226

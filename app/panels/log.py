@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
 
-from ..document import Aspect, Document
-from ..logbook import MOST, Level, Line
-from ..saver import Saver
+from ..document.document import Aspect, Document
+from ..document.message_log import MOST, Level, Line
+from ..storage.file_saver import Saver
 from ..widgets.buttons import button
 from ..widgets.fields import HEIGHT, ComboBox, FilterLine
 from ..widgets.flow import FlowLayout

@@ -4,11 +4,11 @@ from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QFontDatabase, QGuiApplication, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QStackedLayout, QVBoxLayout, QWidget
 
-from secateur.engine.session.script import script_of
-from secateur.engine.session.steps import Recipe as Steps
+from secateur.engine.recipes.script import script_of
+from secateur.engine.recipes.steps import Recipe as Steps
 
-from ..document import Aspect, Document
-from ..recorded import plan_now, recipe_now, script_shown
+from ..document.document import Aspect, Document
+from ..jobs.recipe_preview import plan_now, recipe_now, script_shown
 from ..widgets.buttons import button
 from ..widgets.empty_state import EmptyState
 from ..widgets.labels import ElidedLabel
@@ -95,7 +95,7 @@ class Recipe(QWidget):
         self.text.verticalScrollBar().setValue(self._line)
 
     def _run(self, name: str) -> None:
-        from ..commands.table import command_named
+        from ..commands.registry import command_named
 
         self.document.requested.emit(lambda window: window.commands.run(command_named(name)))
 

@@ -2,7 +2,7 @@
 
 from PySide6.QtGui import QColor, QPalette
 
-from .values import Tokens
+from .tokens import Tokens
 
 
 def palette(tokens: Tokens) -> QPalette:

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import Message
 from ..jobs import CancelToken, Job, Progress
-from ..surgery.cut import copy_model
+from ..surgery.cut.cut import copy_model
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train
 

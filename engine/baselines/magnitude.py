@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize, prune
 from ..errors import Message, SecateurError
 from ..jobs import CancelToken, Job, Progress
 from ..structures.costs import costs
-from ..surgery.cut import copy_model
+from ..surgery.cut.cut import copy_model
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..devices import CPU
 from ..errors import Message
-from ..inputs import Inputs
+from ..foreign_code.consent import NO_CONSENT, Consent
 from ..jobs import CancelToken, Job
+from ..model_inputs import Inputs
 from ..planning.protocol import Goal
 from ..recovery.protocol import RecoverySettings
-from ..sources.consent import NO_CONSENT, Consent
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Mask
-from ..surgery.protocol import Edits
+from ..surgery.cut.edits import Edits
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Task
 
 if TYPE_CHECKING:
-    from ..recovery.resume import Checkpoint
+    from ..recovery.checkpoint import Checkpoint
 
 LIBRARIES = ("torchvision:", "timm:")
 """Beginnings of the sources whose families `families.py` knows."""

@@ -9,10 +9,10 @@ from ..planning.goal import solve
 from ..scoring.criteria import score
 from ..structures.analysis import Mask
 from ..structures.costs import costs
-from ..surgery.cut import cut
-from ..surgery.protocol import Edits
-from ..surgery.slicing import relative_keeps
-from ..surgery.verify import require, verify
+from ..surgery.cut.cut import cut
+from ..surgery.cut.edits import Edits
+from ..surgery.cut.slice_tensors import relative_keeps
+from ..surgery.verify.verify import require, verify
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train
 

@@ -18,7 +18,7 @@ from ..sources.open import open_model
 from ..sources.protocol import ModelSpec, Opened
 from ..structures.analyse import analyse
 from ..structures.costs import costs
-from ..tasks.answers import ask, evaluating, main_output
+from ..tasks.model_outputs import ask, evaluating, main_output
 from .families import distance, relatives
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train

@@ -4,9 +4,9 @@ from typing import Any
 
 from ..errors import Message
 from ..jobs import CancelToken, Job
+from ..recovery.consumer_layers import Kept
 from ..recovery.finetune import recover
 from ..recovery.protocol import RecoverySettings
-from ..recovery.reading_layers import Kept
 from .protocol import Standing
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from ..errors import Message
-from ..phrases import listed, title
+from ..messages import listed, title
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric
 from .protocol import Baseline, BaselineKind, BaselineSpec

@@ -9,9 +9,9 @@ from typing import Any, NoReturn, cast
 
 from ..baselines.protocol import BaselineKind
 from ..planning.protocol import Cost
+from ..recipes.compatibility import Mode
 from ..sensitivity.protocol import SHARES
-from ..session.courses import BUDGETS
-from ..session.matching import Mode
+from ..workflows.prune import BUDGETS
 from .options import (
     about_choice,
     about_measuring,

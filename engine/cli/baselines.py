@@ -8,20 +8,20 @@ from typing import Any
 
 from ..baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from ..errors import SecateurError
-from ..session.comparing import Comparison
-from ..session.paths import absolute_to, change_source
-from ..session.plain import to_plain
-from ..session.recipe import RECIPE, write_recipe
-from ..session.script import SCRIPT, write_script
+from ..recipes.recipe import RECIPE, write_recipe
+from ..recipes.script import SCRIPT, write_script
 from ..session.session import Session
 from ..session.states import State
+from ..storage.paths import absolute_to, change_source
+from ..storage.serialization import to_plain
 from ..targets.protocol import Timing
-from .hints import with_hint
+from ..workflows.baselines import Comparison
+from .compute_device import use_device, use_threads
+from .flag_hints import with_hint
+from .latency_text import measured_target, where
+from .model_args import project_folder, project_spec
 from .output import Outcome, Reporter
-from .report import columns, costs_of, metric_of, metric_value, percent, reported, size
-from .specs import project_folder, project_spec
-from .threads import use_device, use_threads
-from .timing import measured_target, where
+from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size
 
 
 def baselines(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -5,18 +5,18 @@ from contextlib import closing
 from pathlib import Path
 
 from ..errors import SecateurError
-from ..export.destination import check_destination
-from ..session.history import is_project
+from ..export.staged_output import check_destination
 from ..session.session import Session
+from ..session.state_history import is_project
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, write_bundle
-from ..sharing.handed import Handed, handed
+from ..sharing.read_shared import Handed, handed
+from ..sharing.report_text import metric_of
 from ..sharing.structures import analysis_to_json
-from ..sharing.words import metric_of
 from ..sources.protocol import ModelSpec
-from ..wording import byte_size, metric_value, percent, size, thousands
+from ..text.format import byte_size, metric_value, percent, size, thousands
 from .output import Outcome, Reporter
-from .report import columns, costs_of
-from .report import metric_of as metric_content
+from .tables import columns, costs_of
+from .tables import metric_of as metric_content
 
 
 def bundle(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -3,16 +3,16 @@
 from contextlib import closing
 from pathlib import Path
 
-from ..session.files import write
-from ..session.plain import to_json, to_plain
 from ..session.session import Session
 from ..session.states import Exported, State
 from ..sources.protocol import ModelSpec
+from ..storage.atomic_files import write
+from ..storage.serialization import to_json, to_plain
 from ..targets.protocol import TargetSpec, Timing
-from .asked import Asked
 from .output import Reporter, standard_output_kept
 from .prune import Pruned, check_export, pruned, write_export
-from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
+from .prune_request import Asked
+from .tables import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 
 BATCH = 64
 """Batch size that the demonstration measures at."""

@@ -9,18 +9,18 @@ from typing import Any
 
 from ..latency.protocol import LatencyTable
 from ..scoring.criteria import Offer, offers
-from ..session.plain import to_plain
-from ..session.points import user_cache
+from ..session.measurement_cache import user_cache
 from ..session.session import Session
+from ..storage.serialization import to_plain
 from ..structures.analysis import Analysis, CoupledSet
 from ..structures.costs import Costs, costs
-from ..structures.memory import Memory, memory
-from .hints import with_hint
+from ..structures.memory.peak import Memory, memory
+from .compute_device import use_threads
+from .flag_hints import with_hint
+from .latency_text import multiple_for, savings_rows, table_content, target_of, trusted, where
+from .model_args import model_spec
 from .output import Outcome, Reporter
-from .report import byte_size, columns, outputs_lines, outputs_of, size, thousands
-from .specs import model_spec
-from .threads import use_threads
-from .timing import multiple_for, savings_rows, table_content, target_of, trusted, where
+from .tables import byte_size, columns, outputs_lines, outputs_of, size, thousands
 
 
 def inspect_model(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ..errors import DataError, OpenError, SecateurError
-from ..file_limits import unusable
-from ..lacking import lack_of_memory
-from ..session.plain import to_json
+from ..out_of_memory import lack_of_memory
+from ..storage.file_limits import unusable
+from ..storage.serialization import to_json
 from .arguments import WrongUsage, given, parser
-from .hints import with_hint
+from .flag_hints import with_hint
 from .output import Outcome, Reporter, check_names, one_line, printable, standard_output_kept
 
 COMMANDS = {

@@ -6,20 +6,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..export.destination import require_free
-from ..session.benching import take_results
-from ..session.history import History
-from ..session.locks import ENGINE, FolderLock
-from ..session.plain import to_plain
+from ..export.staged_output import require_free
 from ..session.session import Session
+from ..session.state_history import History
 from ..session.states import State
-from ..targets.elsewhere import not_a_bench
+from ..storage.folder_lock import ENGINE, FolderLock
+from ..storage.serialization import to_plain
 from ..targets.protocol import Latency, Timing
+from ..targets.remote import not_a_bench
+from ..workflows.remote_bench import take_results
+from .compute_device import use_device
+from .latency_text import measured_target, speed, where
+from .model_args import project_folder, project_spec
 from .output import Outcome, Reporter
-from .report import columns
-from .specs import project_folder, project_spec
-from .threads import use_device
-from .timing import measured_target, speed, where
+from .tables import columns
 
 
 def measure(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from ..planning.protocol import BYTES, Ranking
 from ..recovery.protocol import Optimizer, RecoverySettings, Repair
-from ..scoring.choices import Combine, Normalise, Slices
 from ..scoring.criteria import CRITERIA
+from ..scoring.score_options import Combine, Normalise, Slices
 from ..targets.protocol import TargetSpec
 from ..targets.table import TARGETS
 from ..tasks.open import FORMS

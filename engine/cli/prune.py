@@ -11,28 +11,33 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import ExportError, Message, PlanError, SecateurError, TaskError
-from ..export.destination import check_destination, require_free
+from ..export.staged_output import check_destination, require_free
 from ..export.table import EXPORTERS, format_of
 from ..jobs import Job, NeverCancelled
 from ..planning.goal import reached, solve, touching
-from ..planning.obstacles import asked_in_words
+from ..planning.infeasibility import asked_in_words
 from ..planning.protocol import Cost, Goal, Limit, Reached
-from ..recovery.expectations import expectation
+from ..recovery.expected_result import expectation
 from ..recovery.protocol import Repair
-from ..session.courses import Course
-from ..session.history import is_project
-from ..session.losses import Found, Tolerance, brief_epochs
-from ..session.plain import to_plain
-from ..session.points import user_cache
+from ..session.measurement_cache import user_cache
 from ..session.project_files import in_the_way
 from ..session.session import Session
+from ..session.state_history import is_project
 from ..session.states import Exported, OpenedModel, State, StateKind
-from ..session.timed import Latency, latency_in, table_for
+from ..storage.serialization import to_plain
 from ..structures.analysis import from_identities
-from .asked import Asked, asked_of, limits_of
-from .hints import with_hint
+from ..workflows.budget_search import Found, Tolerance, brief_epochs
+from ..workflows.latency_limit import Latency, latency_in, table_for
+from ..workflows.prune import Course
+from .autosave import kept, saved, saved_if_stopped
+from .compute_device import use_device, use_threads
+from .flag_hints import with_hint
+from .latency_text import flat_note, latency_content, latency_lines, loss_lines, multiple_for, none_holds
+from .model_args import model_spec
 from .output import Outcome, Reporter
-from .report import (
+from .project_request import options_of, own_files, request_of, resumed, start_of
+from .prune_request import Asked, asked_of, limits_of
+from .tables import (
     asked_and_got,
     comparison,
     costs_of,
@@ -45,18 +50,6 @@ from .report import (
     verification_of,
     verified,
     wrote,
-)
-from .request import options_of, own_files, request_of, resumed, start_of
-from .saving import kept, saved, saved_if_stopped
-from .specs import model_spec
-from .threads import use_device, use_threads
-from .timing import (
-    flat_note,
-    latency_content,
-    latency_lines,
-    loss_lines,
-    multiple_for,
-    none_holds,
 )
 
 

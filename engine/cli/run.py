@@ -6,27 +6,27 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from ..session.matching import Mode
-from ..session.paths import absolute_to, change_model
-from ..session.points import user_cache
-from ..session.recipe import code_in, recipe_bytes, vouched, with_model
-from ..session.replay import Replay, beside, replay
-from ..session.request import Request
+from ..foreign_code.consent import FULL_CONSENT
+from ..recipes.compatibility import Mode
+from ..recipes.recipe import code_in, recipe_bytes, vouched, with_model
+from ..recipes.replay import Replay, beside, replay
+from ..recipes.steps import Export, Open, OpenIntent, Recipe
+from ..session.measurement_cache import user_cache
+from ..session.project_request import Request
 from ..session.session import Session
 from ..session.states import StateKind
-from ..session.steps import Export, Open, OpenIntent, Recipe
-from ..sharing.recipes import recipe_at
-from ..sources.consent import FULL_CONSENT
+from ..sharing.find_recipe import recipe_at
 from ..sources.named_code import by_hand
 from ..sources.protocol import ModelSpec
-from .hints import with_hint
+from ..storage.paths import absolute_to, change_model
+from .autosave import kept, saved, saved_if_stopped
+from .compute_device import use_device, use_threads
+from .flag_hints import with_hint
+from .model_args import task_spec
 from .output import Outcome, Reporter
+from .project_request import begun, own_files
 from .prune import check_export, check_save, reserved
-from .report import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
-from .request import begun, own_files
-from .saving import kept, saved, saved_if_stopped
-from .specs import task_spec
-from .threads import use_device, use_threads
+from .tables import comparison, costs_of, export_of, metrics_of, verification_of, verified, wrote
 
 
 def run(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

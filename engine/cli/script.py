@@ -2,10 +2,10 @@
 
 import argparse
 
-from ..export.destination import check_destination
-from ..session.recipe import read_recipe
-from ..session.script import script_of, write_script
-from ..sharing.handed import handed
+from ..export.staged_output import check_destination
+from ..recipes.recipe import read_recipe
+from ..recipes.script import script_of, write_script
+from ..sharing.read_shared import handed
 from .output import Outcome, Reporter
 
 

@@ -7,15 +7,15 @@ from typing import Any
 from ..errors import TaskError
 from ..planning.protocol import Goal
 from ..sensitivity.protocol import Sensitivity
-from ..session.points import user_cache
+from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..structures.analysis import Analysis
-from .asked import choices_of, kinds_of
-from .hints import with_hint
+from .compute_device import use_device, use_threads
+from .flag_hints import with_hint
+from .model_args import model_spec
 from .output import Outcome, Reporter
-from .report import columns, metric_of, metric_value, percent
-from .specs import model_spec
-from .threads import use_device, use_threads
+from .prune_request import choices_of, kinds_of
+from .tables import columns, metric_of, metric_value, percent
 
 
 def sensitivity(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -7,19 +7,19 @@ from typing import Any
 
 from ..planning.goal import touching
 from ..planning.protocol import Cost, Limit
-from ..session.courses import MET, Point
-from ..session.points import user_cache
+from ..session.measurement_cache import user_cache
 from ..session.session import Session
 from ..session.states import State
-from .asked import asked_of
-from .hints import with_hint
+from ..workflows.prune import MET, Point
+from .autosave import kept, saved, saved_if_stopped
+from .compute_device import use_device, use_threads
+from .flag_hints import with_hint
+from .model_args import model_spec
 from .output import Outcome, Reporter
+from .project_request import continued, request_of, resumed
 from .prune import asked_for, at_liked_multiple, check_save, note_no_recovery, require_data, reserved, scored
-from .report import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
-from .request import continued, request_of, resumed
-from .saving import kept, saved, saved_if_stopped
-from .specs import model_spec
-from .threads import use_device, use_threads
+from .prune_request import asked_of
+from .tables import columns, costs_of, metric_of, metric_value, percent, reported, size, stops_of
 
 
 def sweep(arguments: argparse.Namespace, reporter: Reporter) -> Outcome:

@@ -5,7 +5,7 @@ import re
 
 from ..devices import check_threads
 from ..errors import SecateurError
-from ..structures.parts import Kind
+from ..structures.types import Kind
 
 
 def moved(text: str) -> tuple[str, str]:

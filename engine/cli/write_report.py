@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from ..export.destination import check_destination
-from ..session.files import write
-from ..sharing.handed import handed
+from ..export.staged_output import check_destination
+from ..sharing.read_shared import handed
 from ..sharing.report import report_of
+from ..storage.atomic_files import write
 from .output import Outcome, Reporter
 
 NAME = "report.html"

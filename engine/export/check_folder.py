@@ -23,12 +23,12 @@ def main() -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     own = _engine()
     compare = importlib.import_module(f"{own}.export.compare")
-    stored = importlib.import_module(f"{own}.inputs")
+    stored = importlib.import_module(f"{own}.model_inputs")
     sys.modules["secateur"] = None  # type: ignore[assignment]  # importing it fails from here on
-    importlib.import_module(f"{own}.sources.import_path").take_source_only()
-    detectors = importlib.import_module(f"{own}.detectors")
+    importlib.import_module(f"{own}.foreign_code.sys_path").take_source_only()
+    detectors = importlib.import_module(f"{own}.adapters.torchvision_detection")
     model = detectors.with_maps(_model(job["folder"], job["code"]))
-    reading = importlib.import_module(f"{own}.tracing.reading")
+    reading = importlib.import_module(f"{own}.tracing.tree")
 
     def run(inputs: Any) -> list[Any]:
         import torch

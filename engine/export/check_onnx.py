@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import ExportError
-from ..inputs import batch_size, call, read
 from ..jobs import Job, Progress
+from ..model_inputs import batch_size, call, read
 from ..targets.onnxruntime_target import feeder, open_session
 from .compare import difference
 

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 
 from ..errors import ExportError
-from ..inputs import batch_size, call, read
 from ..jobs import Job, Progress
-from ..tracing.reading import as_tensors
-from .cases import outputs
+from ..model_inputs import batch_size, call, read
+from ..tracing.tree import as_tensors
 from .compare import difference
 from .loaded_program import fixed_batch, load
+from .reference_outputs import outputs
 
 
 def main(job: dict[str, Any]) -> Job[dict[str, Any]]:

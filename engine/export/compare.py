@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inputs import Inputs
+from ..model_inputs import Inputs
 
 TOLERANCE, COARSE = 1e-4, 2.0**-5
 """Largest difference that an exported file may show; the second where both compute in bfloat16.

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_map
 
-from ..inputs import batch_size, mapped
-from .answers import made_of
-from .exporting import quiet
+from ..model_inputs import batch_size, mapped
+from .exporter_options import quiet
+from .output_tree import made_of
 from .protocol import Predictor
 
 ABOUT = "about.json"

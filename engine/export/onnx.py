@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from ..detectors import in_two_stages
+from ..adapters.torchvision_detection import in_two_stages
 from ..jobs import CancelToken, Job
 from ..session.states import Exported
 from ..targets.onnxruntime_target import feeder, open_session
-from .answers import made_of
-from .one_file import export_file
+from .export_single_file import export_file
+from .output_tree import made_of
 from .protocol import ExportRequest, Predictor
 
 

@@ -1,11 +1,11 @@
 """Export of the cut model's rewritten graph: a `torch.export` program that runs without the model's class."""
 
-from ..detectors import in_two_stages
+from ..adapters.torchvision_detection import in_two_stages
 from ..errors import ExportError
 from ..jobs import CancelToken, Job
 from ..session.states import Exported
+from .export_single_file import export_file
 from .loaded_program import predictor
-from .one_file import export_file
 from .protocol import ExportRequest, Predictor
 
 

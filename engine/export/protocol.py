@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..inputs import Inputs
 from ..jobs import CancelToken, Job
+from ..model_inputs import Inputs
 from ..session.states import Exported
 from ..sources.protocol import ModelSpec
-from ..surgery.protocol import Edits
+from ..surgery.cut.edits import Edits
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,24 @@ from typing import Any
 
 from torch import Tensor
 
+from ..adapters.torchvision_detection import plain
 from ..bfloat16 import in_bfloat16
-from ..detectors import plain
 from ..errors import ExportError, Message
-from ..inputs import Inputs, named_arrays, write
 from ..jobs import CancelToken, Job, Progress
-from ..process import run_command
-from ..python_code import comment
+from ..model_inputs import Inputs, named_arrays, write
 from ..session.states import Exported
 from ..sources.checkpoint import read_checkpoint
-from ..sources.exported import SHAPES
-from ..sources.matching import match, require_fit
+from ..sources.exported_folder import SHAPES
 from ..sources.open import factory_code
 from ..sources.protocol import FactoryCode, ModelSpec
-from ..temporary import temporary_folder
-from .cases import cases, require_agreement
-from .destination import check_destination, staged_folder
-from .parcel import bytes_of, input_shape, pack, unpack
+from ..sources.state_dict_match import match, require_fit
+from ..storage.temporary_folders import temporary_folder
+from ..subprocesses.run import run_command
+from ..text.python_code import comment
+from .model_package import bytes_of, input_shape, pack, unpack
 from .protocol import ExportRequest, Predictor
+from .reference_outputs import cases, require_agreement
+from .staged_output import check_destination, staged_folder
 
 LOADER, README = "load_pruned.py", "README.txt"
 CHECK = Path(__file__).with_name("check_folder.py")
@@ -93,9 +93,9 @@ def _is_export(folder: Path) -> bool:
 
 def _add_loader(folder: Path, spec: ModelSpec, inputs: Inputs) -> str:
     """Copy the loader and what the factory needs, write the README; returns the code that stands in it."""
-    from ..surgery import runtime
+    from ..runtime import load_pruned
 
-    shutil.copyfile(runtime.__file__, folder / LOADER)
+    shutil.copyfile(load_pruned.__file__, folder / LOADER)
     made = factory_code(spec, folder)
     for file in made.copies:
         shutil.copyfile(file, folder / file.name)

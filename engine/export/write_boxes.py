@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.onnx.operators import shape_as_tensor
 
-from ..detectors import IMAGES, images_of
-from ..inputs import read
+from ..adapters.torchvision_detection import IMAGES, images_of
 from ..jobs import Job, Progress
-from ..tracing.reading import as_tensors, named_tensors
-from .exporting import quiet
-from .parcel import unpack
+from ..model_inputs import read
+from ..tracing.tree import as_tensors, named_tensors
+from .exporter_options import quiet
+from .model_package import unpack
 from .write_onnx import put, refused
 
 OPSET = 17

@@ -15,13 +15,13 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..bfloat16 import widened
 from ..errors import ExportError
-from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
-from ..recovery.single import in_single
-from ..tracing.decoding import Decoding
-from ..tracing.reading import as_tensors, copied, exported_outputs, named_tensors, tensors_of
-from .exporting import first_line, free_batch, plain, quiet
-from .parcel import unpack
+from ..model_inputs import Inputs, call, read
+from ..recovery.mixed_precision import in_single
+from ..targets.token_step import Decoding
+from ..tracing.tree import as_tensors, copied, exported_outputs, named_tensors, tensors_of
+from .exporter_options import first_line, free_batch, plain, quiet
+from .model_package import unpack
 
 MODEL = "model."
 """Where `_Flat` holds the model."""

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError
-from ..inputs import Inputs, call, read
 from ..jobs import Job, Progress
-from ..tracing.reading import as_tensors, copied, exported_outputs
-from .exporting import first_line, free_batch, plain, quiet
+from ..model_inputs import Inputs, call, read
+from ..tracing.tree import as_tensors, copied, exported_outputs
+from .exporter_options import first_line, free_batch, plain, quiet
 from .loaded_program import ABOUT
-from .parcel import unpack
+from .model_package import unpack
 
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 """What a process that has only torch can build an output of."""

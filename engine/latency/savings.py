@@ -7,7 +7,7 @@ import numpy as np
 
 from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
 from ..structures.costs import costs, kept_sizes
-from .homes import running
+from .block_modules import running
 from .protocol import LatencyTable
 
 HALF = 0.5

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..latency.protocol import LatencyTable
 from ..structures.analysis import Analysis, Kind, Mask
-from ..structures.parts import inside
-from .balance import balanced
-from .classes import DEFAULT_KINDS, candidates
-from .depth import depth_and_width, lowest
+from ..structures.types import inside
+from .block_pruning import depth_and_width, lowest
+from .cost_meter import Amounts, Meter, meter_of, no_blocks
+from .count_balance import balanced
+from .infeasibility import cost_named, unreachable
+from .isomorphic_classes import DEFAULT_KINDS, candidates
 from .marks import check_plan as check_plan
 from .marks import keep as keep
-from .meter import Amounts, Meter, meter_of, no_blocks
-from .obstacles import cost_named, unreachable
 from .protocol import Cost, Goal, Limit, Planned, Reached
 from .search import Problem, finest
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
-from ..phrases import Phrase, module_named, of_kind
+from ..messages import Phrase, module_named, of_kind
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import kept_sizes
-from .balance import balanced, bundle_of, check_counts, weakest_first
+from .count_balance import balanced, bundle_of, check_counts, weakest_first
 
 
 def keep(

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Mask
-from .classes import Candidate
-from .meter import Amounts, Meter
-from .steps import Counts, start_walk
+from .cost_meter import Amounts, Meter
+from .isomorphic_classes import Candidate
+from .local_search import Counts, start_walk
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # what all of them share
 
-from ..inputs import Inputs, batch_size, call
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..scoring.interrupt import interruptible
+from ..model_inputs import Inputs, batch_size, call
+from ..scoring.cancellable_autograd import interruptible
 from ..tasks.protocol import Split, Task
-from .isolation import modes_kept
+from .side_effects import modes_kept
 
 BATCHES = 32
 """At most so many calibrate batches: means and variances settle early."""

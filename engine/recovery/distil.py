@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import SecateurError
-from ..tasks.answers import main_output, precise
-from ..tracing.reading import answers_of
+from ..tasks.model_outputs import main_output, precise
+from ..tracing.tree import answers_of
 
 
 def distillation_loss(

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..tracing.reading import modules_of, tensors_of
+from ..tracing.tree import modules_of, tensors_of
+from .consumer_layers import Kept
 from .distil import at, variance_of
-from .reading_layers import Kept
 
 
 @dataclass(slots=True)

@@ -21,18 +21,18 @@ from ..devices import CPU, placed
 from ..errors import NO_NUMBERS, Message, SecateurError, TaskError
 from ..jobs import Cancelled, CancelToken, Job, NeverCancelled, Progress, check
 from ..tasks.protocol import Split, Task
-from ..tracing.quiet import same_draws, seed_others
+from ..tracing.isolated_forward import same_draws, seed_others
 from .batchnorm import calibrate_batchnorm, trainable_batches
-from .best import Recovered, better
+from .best_weights import Recovered, better
+from .channels_last import Layout, layout_of
+from .checkpoint import Checkpoint, Position, course_of, put_back
+from .consumer_layers import Kept
 from .features import Features
-from .isolation import modes_kept, pinned, working_copy
-from .layout import Layout, layout_of
+from .least_squares import reconstruct
+from .mixed_precision import in_single
 from .optimizers import optimizer_of
 from .protocol import RecoverySettings, Repair, require_possible
-from .reading_layers import Kept
-from .reconstruct import reconstruct
-from .resume import Checkpoint, Position, course_of, put_back
-from .single import in_single
+from .side_effects import modes_kept, pinned, working_copy
 from .training import Training
 
 SPOKEN = 5

@@ -9,23 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..detectors import asked_for_maps, family
+from ..adapters.torchvision_detection import asked_for_maps, family
 from ..devices import CPU
 from ..errors import SecateurError, TaskError
-from ..inputs import alike, call, filled
 from ..jobs import CancelToken, check
-from ..scoring.interrupt import interruptible
-from ..tasks.lesson import Lesson
+from ..model_inputs import alike, call, filled
+from ..scoring.cancellable_autograd import interruptible
+from ..tasks.distillation_batch import Lesson
 from ..tasks.protocol import Task
+from ..tracing.isolated_forward import quiet_forward
 from ..tracing.model_state import state_put_back
-from ..tracing.quiet import quiet_forward
 from .distil import distillation_loss
 from .features import Features
-from .isolation import modes_kept
-from .mirroring import mirrored
+from .flip_augmentation import mirrored
+from .mixed_precision import Types, widening
 from .protocol import RecoverySettings
 from .schedule import one_cycle
-from .single import Types, widening
+from .side_effects import modes_kept
 
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm over all parameters."""

@@ -18,9 +18,9 @@ from ..errors import TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis, Kind, Mask, from_identities
 from ..tasks.protocol import Metric, Split
-from .choices import Choices
 from .gradients import no_data, no_number
 from .protocol import Cost, Criterion, Needs, Setting, Subject
+from .score_options import Choices
 
 BATCHES = 4
 """Calibrate batches for each structure."""
@@ -89,7 +89,7 @@ def _batches(subject: Subject) -> list[Any]:
 
 def _without(subject: Subject, structure: int) -> Any:
     """A context in which the model runs without a structure."""
-    from ..surgery.masking import masked
+    from ..surgery.verify.masked_model import masked
 
     if structure == BASELINE:
         return nullcontext()
@@ -100,9 +100,9 @@ def _without(subject: Subject, structure: int) -> Any:
 
 def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelToken) -> float | None:
     """Mean loss of the batches without a structure; None where the task has no loss."""
+    from ..tracing.isolated_forward import quiet_forward
     from ..tracing.model_state import state_put_back
-    from ..tracing.quiet import quiet_forward
-    from .interrupt import interruptible
+    from .cancellable_autograd import interruptible
 
     assert subject.task is not None
     total = 0.0
@@ -126,8 +126,8 @@ def _harm(subject: Subject, structure: int, token: CancelToken, progress: Progre
         """What the model answers without the structure."""
         import torch
 
-        from ..tracing.quiet import quiet_forward
-        from .interrupt import interruptible
+        from ..tracing.isolated_forward import quiet_forward
+        from .cancellable_autograd import interruptible
 
         # A pass at a time, because what lies around a `yield` would reach whoever waits for it. What is masked needs
         # operators as autograd sees them, which inference mode does not show.

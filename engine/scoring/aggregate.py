@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures.analysis import Analysis, Kind
-from .choices import Combine
-from .places import Place, Places
+from .score_options import Combine
+from .weight_slices import Place, Places
 
 Elements = Callable[[str], NDArray[np.floating] | None]
 """Name of a tensor -> importance of each of its elements, in its present shape; None to leave it out."""

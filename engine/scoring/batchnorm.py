@@ -13,9 +13,9 @@ from ..errors import Message
 from ..jobs import CancelToken, Job, Progress, check
 from ..structures.analysis import Analysis
 from .aggregate import combined
-from .choices import Combine
-from .places import axis_places
 from .protocol import Criterion, Needs, Setting, Subject
+from .score_options import Combine
+from .weight_slices import axis_places
 from .weights import to_array
 
 

@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 
 from ..errors import Message, SecateurError, TaskError
 from ..jobs import CancelToken, Job, NeverCancelled
-from ..phrases import title
+from ..messages import title
 from ..structures.analysis import Analysis, Mask
 from ..tasks.protocol import Task, TaskInfo
 from .ablation import ABLATION
 from .aggregate import fill_blocks
 from .batchnorm import BATCHNORM
-from .choices import Choices, Combine, Slices
+from .block_influence import INFLUENCE
 from .fisher import FISHER
-from .fluctuation import FLUCTUATION
+from .flap import FLUCTUATION
 from .gates import GATES
 from .geometric_median import GEOMETRIC_MEDIAN
-from .influence import INFLUENCE
 from .l1 import L1
 from .l2 import L2
 from .lamp import LAMP
-from .normalising import normalised
-from .partial import finished
-from .places import Kept, Places, places_of
+from .normalisation import normalised
+from .partial_scores import finished
 from .protocol import Cost, Criterion, Needs, Setting, Subject
 from .random_draw import RANDOM
-from .roles import factors_of
+from .score_options import Choices, Combine, Slices
 from .taylor import TAYLOR
-from .untying import further_uses
+from .tied_weights import further_uses
 from .wanda import WANDA
+from .weight_roles import factors_of
+from .weight_slices import Kept, Places, places_of
 from .weights import parameters_of
 
 CRITERIA: dict[str, Criterion] = {
@@ -147,7 +147,7 @@ def score(
 
 def _running(model: Any, analysis: Analysis, parameters: dict[str, Any], places: Places) -> dict[str, Any]:
     """The weights that run where layers make them; raises where a factor counts and nobody sees what is made of it."""
-    from .making import running
+    from .reparametrised_weights import running
 
     made = running(model, parameters)
     counting = {one.tensor for one in places.places}
@@ -194,8 +194,8 @@ def _failed(error: Exception) -> TaskError:
 @contextmanager
 def _undisturbed(model: Any) -> Generator[None]:
     """Eval mode and gradients for all parameters inside; the model as it was afterwards."""
+    from ..tracing.isolated_forward import as_written
     from ..tracing.model_state import state_put_back
-    from ..tracing.quiet import as_written
 
     with as_written(), state_put_back(model):
         model.eval()

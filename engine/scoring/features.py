@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
-from ..inputs import call, filled
 from ..jobs import CancelToken, Job
+from ..model_inputs import call, filled
 from .aggregate import combined
 from .gradients import each_batch
-from .partial import so_far
+from .partial_scores import so_far
 from .protocol import Subject
 
 
@@ -29,7 +29,7 @@ def rate_by(
         token: Cancels.
         importance: (weight as an array, `Moments` of what enters it) -> importance of each element.
     """
-    from .moments import Watching
+    from .activation_statistics import Watching
     from .weights import as_array
 
     assert subject.task is not None
@@ -52,9 +52,9 @@ def rate_by(
 
 
 def _run(subject: Subject, watching: Any, batch: Any, token: CancelToken) -> None:
-    from ..tracing.quiet import quiet_forward
-    from .interrupt import interruptible
-    from .untying import untied
+    from ..tracing.isolated_forward import quiet_forward
+    from .cancellable_autograd import interruptible
+    from .tied_weights import untied
 
     assert subject.task is not None
     inputs = subject.task.inputs(batch)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import combined
-from .choices import Combine, Slices
 from .gradients import Changes, over_samples, sample_cost
 from .protocol import Criterion, Needs, Subject
+from .score_options import Combine, Slices
 
 
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
-from .choices import Normalise
 from .gradients import Changes, over_samples, sample_cost
 from .protocol import Criterion, Needs, Subject
+from .score_options import Normalise
 
 
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
-from .choices import Slices
 from .protocol import Criterion, Needs, Subject
+from .score_options import Slices
 from .weights import as_array
 
 REFERENCES = 128

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ..errors import Message, TaskError
 from ..jobs import CancelToken, Job, Progress, check
 from ..tasks.protocol import Split
-from .choices import Choices
-from .partial import so_far
+from .partial_scores import so_far
 from .protocol import Cost, Setting, Subject
 from .samples import samples_of
+from .score_options import Choices
 
 BATCHES = 32
 """At most so many calibrate batches: the ranking settles long before the split ends."""
@@ -110,8 +110,8 @@ def changes_of(subject: Subject, batch: Any, token: CancelToken) -> Changes:
     import torch
 
     from ..tracing.model_state import state_put_back
-    from .interrupt import interruptible
-    from .untying import untied
+    from .cancellable_autograd import interruptible
+    from .tied_weights import untied
 
     names = sorted({p.tensor for p in subject.places.places})
     interrupted = interruptible(token, [subject.parameters[n] for n in names])
@@ -129,7 +129,7 @@ def _loss_of(subject: Subject, batch: Any, names: list[str]) -> tuple[Any, list[
     weights = [(n, subject.parameters[n]) for n in names if n not in subject.made]
     if len(weights) == len(names):
         return _loss(subject, batch), weights
-    from .making import making
+    from .reparametrised_weights import making
 
     with making(subject.model, {n: subject.parameters[n] for n in names if n in subject.made}) as found:
         loss = _loss(subject, batch)

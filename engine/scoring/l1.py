@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job, Progress, check
 from .aggregate import combined
-from .choices import Combine, Slices
 from .protocol import Criterion, Needs, Subject
+from .score_options import Combine, Slices
 from .weights import as_array
 
 

@@ -16,8 +16,8 @@ from ..errors import Message
 from ..jobs import CancelToken, Job
 from ..structures.analysis import Analysis, Kind, Mask
 from ..tasks.protocol import Task
-from .choices import Choices, Combine, Normalise, Slices
-from .places import Kept, Places
+from .score_options import Choices, Combine, Normalise, Slices
+from .weight_slices import Kept, Places
 
 
 class Needs(StrEnum):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..inputs import Inputs, batch_size
+from ..model_inputs import Inputs, batch_size
 
 
 def samples_of(batch: Any, inputs: Inputs) -> Iterator[Any]:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ..errors import Message
 from ..jobs import CancelToken, Job
 from .aggregate import counted, structure_sums
-from .choices import Slices
 from .gradients import batch_cost, changes_of, each_batch
-from .partial import so_far
+from .partial_scores import so_far
 from .protocol import Criterion, Needs, Subject
+from .score_options import Slices
 
 
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:

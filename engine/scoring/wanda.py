@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jobs import CancelToken, Job
-from .choices import Combine, Slices
 from .features import rate_by
 from .gradients import forward_cost
 from .protocol import Criterion, Needs, Subject
+from .score_options import Combine, Slices
 
 
 def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:

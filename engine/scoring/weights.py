@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from ..errors import AnalysisError
 from ..structures.analysis import Analysis, TensorInfo
-from .places import Kept
 from .protocol import Subject
+from .weight_slices import Kept
 
 
 def parameters_of(model: Any, analysis: Analysis, kept: Kept) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from ..errors import Message, SecateurError, of_the_cut
 from ..jobs import CancelToken, Job, Progress, check, part_of
 from ..planning.marks import keep
 from ..structures.analysis import Analysis, Mask, identities
-from ..surgery.cut import cut
-from ..surgery.protocol import Edits
+from ..surgery.cut.cut import cut
+from ..surgery.cut.edits import Edits
 from ..tasks.protocol import Metric, Split, Task
-from ..tracing.reading import Inputs
+from ..tracing.tree import Inputs
 from .protocol import Points, Sensitivity, Trial
 from .trials import remaining, removals, trials
 

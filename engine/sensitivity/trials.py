@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planning.balance import all_bundles
+from ..planning.count_balance import all_bundles
 from ..planning.goal import DEFAULT_KINDS, outside_scope
 from ..planning.protocol import Goal
 from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask

@@ -5,18 +5,18 @@ from pathlib import Path
 import torch
 
 from ..jobs import CancelToken, Job, NeverCancelled
+from ..recipes.recipe import RECIPE, recipe_of, write_recipe
+from ..recipes.script import SCRIPT, write_script
+from ..recipes.steps import Recipe
 from ..sharing.bundle import write_bundle
 from ..sharing.report import write_report
 from ..sharing.structures import STRUCTURES, analysis_to_json
-from .files import removed_unless_finished, write
-from .paths import absolute_to
-from .project import compared, parts_of, take_window, write_project
+from ..storage.atomic_files import removed_unless_finished, write
+from ..storage.paths import absolute_to
+from ..storage.weight_store import WeightStore
+from ..workflows.measure import TargetJobs
+from .project_file import compared, parts_of, take_window, write_project
 from .project_files import FILES
-from .recipe import RECIPE, recipe_of, write_recipe
-from .script import SCRIPT, write_script
-from .steps import Recipe
-from .store import WeightStore
-from .target_jobs import TargetJobs
 
 NEVER = NeverCancelled()
 

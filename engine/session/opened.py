@@ -12,31 +12,29 @@ from torch import nn
 from ..baselines.protocol import Baseline, Standing
 from ..devices import CPU, available, device_named
 from ..errors import OpenError, TaskError
+from ..foreign_code.consent import Consent
+from ..recovery.checkpoint import Checkpoint, let_go
+from ..recovery.consumer_layers import Kept
 from ..recovery.protocol import RecoverySettings
-from ..recovery.reading_layers import Kept
-from ..recovery.resume import Checkpoint, let_go
 from ..sharing.bundle import Bundle
-from ..sources.consent import Consent
+from ..storage.folder_lock import Holder
+from ..storage.serialization import to_plain
+from ..storage.temporary_folders import TemporaryFolder
+from ..storage.weight_store import GIGABYTE
 from ..structures.analysis import Analysis, Mask, from_identities
 from ..structures.costs import costs
-from ..surgery.protocol import Edits
-from ..surgery.slicing import relative_keeps
+from ..surgery.cut.edits import Edits
+from ..surgery.cut.slice_tensors import relative_keeps
 from ..tasks.protocol import Metric, Task
-from ..temporary import TemporaryFolder
-from . import comparing
-from .artifacts import Artifacts
-from .filters import Filters, filters_of
-from .history import History
-from .live import Live
-from .locks import Holder
-from .opening import (
-    Prepared,
-)
+from ..workflows import baselines
+from .export_cache import Artifacts
+from .filter_images import Filters, filters_of
+from .loaded_model import Live
+from .measurement_cache import file_of, fingerprint
+from .open_model import Prepared
 from .place import Place
-from .plain import to_plain
-from .points import file_of, fingerprint
+from .state_history import History
 from .states import OpenedModel, State, StateKind
-from .store import GIGABYTE
 
 CODE = 12
 """Characters by which a file tells what code wrote it."""
@@ -116,7 +114,7 @@ class Opened(Place):
     def standing(self, state: str) -> Standing:
         """A state as baselines are made for it."""
         live, task, one = self._need(), self._need_task(), self.history.state(state)
-        opened, rounds = live.prepared.opened, comparing.rounds_of(self, self.history.path_to(state))
+        opened, rounds = live.prepared.opened, baselines.rounds_of(self, self.history.path_to(state))
         made = (opened.model, opened.factory, self._model(state), live.prepared.spec, live.analysis)
         costs = (one.parameters, one.macs)
         return Standing(*made, live.prepared.inputs, task, live.mask(one), one.edits, rounds, *costs, self.device)
@@ -234,5 +232,5 @@ class Opened(Place):
             opened = replace(prepared.opened, name=beside.title)
             prepared = replace(prepared, spec=beside.source, opened=opened)
             code = fingerprint(file_of(beside.source))[0]
-        model = comparing.model_of(self, beside, factory, live.consent)
-        return Artifacts(self.folder / "artifacts", prepared, code[:CODE]), model, comparing.as_state(beside)
+        model = baselines.model_of(self, beside, factory, live.consent)
+        return Artifacts(self.folder / "artifacts", prepared, code[:CODE]), model, baselines.as_state(beside)

@@ -10,12 +10,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..jobs import Job
-from ..temporary import TemporaryFolder
-from .files import removed_unless_finished
-from .history import History
-from .live import Live
-from .locks import ENGINE, FolderLock, Holder
-from .store import WeightStore
+from ..storage.atomic_files import removed_unless_finished
+from ..storage.folder_lock import ENGINE, FolderLock, Holder
+from ..storage.temporary_folders import TemporaryFolder
+from ..storage.weight_store import WeightStore
+from .loaded_model import Live
+from .state_history import History
 
 
 class Place:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from ..recipes.recipe import RECIPE
+from ..recipes.script import SCRIPT
 from ..sharing.structures import STRUCTURES
-from .history import LOG, is_project
-from .project import PROJECT, WINDOW
-from .recipe import RECIPE
-from .script import SCRIPT
+from .project_file import PROJECT, WINDOW
+from .state_history import LOG, is_project
 
 FILES = (RECIPE, SCRIPT, STRUCTURES, PROJECT, WINDOW, LOG)
 """In the order that they are written: the log comes last."""

@@ -18,42 +18,48 @@ from ..baselines.protocol import Baseline, BaselineSpec
 from ..devices import placed
 from ..errors import Message, OpenError, SecateurError
 from ..export.table import exporter_named
+from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check, part_of
 from ..planning.protocol import Goal
+from ..recipes.compatibility import Fit, Mode
+from ..recipes.recipe import baselines_in, code_in, vouched, with_model
+from ..recipes.replay import Replay, beside, fit_of, steps_again
+from ..recipes.steps import Open
 from ..recovery.finetune import recover as fine_tune
 from ..recovery.protocol import RecoverySettings, Repair
-from ..scoring.choices import Choices
+from ..recovery.training_curve import noted, thinned
 from ..scoring.criteria import score as rate
+from ..scoring.score_options import Choices
 from ..sensitivity.measure import Subject, sensitivity
 from ..sensitivity.protocol import SHARES, Sensitivity
 from ..sensitivity.trials import sets_of
 from ..sharing.bundle import Bundle, is_bundle, read_bundle, take_weights
-from ..sharing.recipes import recipe_at
+from ..sharing.find_recipe import recipe_at
 from ..sources.checkpoint import read_checkpoint
-from ..sources.consent import FULL_CONSENT, NO_CONSENT, Consent
-from ..sources.matching import apply, match, shapes_of
 from ..sources.named_code import by_hand, code_of, require_consent
-from ..sources.no_numbers import no_numbers
+from ..sources.nan_check import no_numbers
 from ..sources.open import named_by_hand
 from ..sources.protocol import ModelSpec
+from ..sources.state_dict_match import apply, match, shapes_of
+from ..storage.atomic_files import removed_unless_finished
+from ..storage.paths import absolute_to, change_model, change_task
+from ..storage.weight_store import WeightStore
 from ..structures.analysis import Mask, identities
-from ..surgery.cut import cut as operate
-from ..surgery.explain import explain
-from ..surgery.own_class import require_own_class
-from ..surgery.verify import require, verify
+from ..surgery.cut.cut import cut as operate
+from ..surgery.cut.repair_report import explain
+from ..surgery.repair.keep_class import require_own_class
+from ..surgery.verify.verify import require, verify
 from ..targets.protocol import TargetSpec
 from ..tasks.protocol import Metric, Split, TaskInfo, TaskSpec
-from . import comparing, courses
-from .comparing import Comparison
-from .courses import Course, Sweep
-from .curve import noted, thinned
-from .files import removed_unless_finished
+from ..workflows import baselines
+from ..workflows import prune as pruning
+from ..workflows.baselines import Comparison
+from ..workflows.budget_search import Found, Tolerance, lowest
+from ..workflows.prune import Course, Sweep
 from .handing import Handing
-from .history import History, is_project
-from .live import Live
-from .losses import Found, Tolerance, lowest
-from .matching import Fit, Mode
-from .opening import (
+from .loaded_model import Live
+from .measurement_cache import Numbers, Stored, points_of
+from .open_model import (
     analysed,
     asks_for,
     check_outputs,
@@ -66,15 +72,10 @@ from .opening import (
     same_shape,
     with_tokenizer,
 )
-from .paths import absolute_to, change_model, change_task
-from .points import Numbers, Stored, points_of
-from .project import Role, changes, read_project
-from .recipe import baselines_in, code_in, vouched, with_model
-from .reopening import check_kept, reopened
-from .replay import Replay, beside, fit_of, steps_again
+from .project_file import Role, changes, read_project
+from .reopen import check_kept, reopened
+from .state_history import History, is_project
 from .states import Exported, OpenedModel, PlanIntent, State, StateKind
-from .steps import Open
-from .store import WeightStore
 
 NEVER = NeverCancelled()
 
@@ -266,7 +267,7 @@ class Session(Handing):
         self, state: str, course: Course, scores: NDArray[np.float64] | None = None, token: CancelToken = NEVER
     ) -> Job[tuple[State, ...]]:
         """Score, plan, cut and recover until a goal is reached; returns the states on the way."""
-        return (yield from courses.prune(self, state, course, token, scores))
+        return (yield from pruning.prune(self, state, course, token, scores))
 
     def lowest(
         self,
@@ -283,12 +284,12 @@ class Session(Handing):
         self,
         state: str,
         course: Course,
-        shares: tuple[float, ...] = courses.BUDGETS,
+        shares: tuple[float, ...] = pruning.BUDGETS,
         scores: NDArray[np.float64] | None = None,
         token: CancelToken = NEVER,
     ) -> Job[Sweep]:
         """Prune from one state to several budgets, the points of a trade-off curve."""
-        return (yield from courses.sweep(self, state, course, shares, token, scores))
+        return (yield from pruning.sweep(self, state, course, shares, token, scores))
 
     def sensitivity(
         self,
@@ -330,13 +331,13 @@ class Session(Handing):
         token: CancelToken = NEVER,
     ) -> Job[Comparison]:
         """Put baselines beside a state, time all of them on a target, and say whether pruning was worth it."""
-        return (yield from comparing.compare(self, state, asked, target, token))
+        return (yield from baselines.compare(self, state, asked, target, token))
 
     def baseline(
         self, state: str, asked: BaselineSpec, token: CancelToken = NEVER, consent: Consent | None = None
     ) -> Job[Baseline]:
         """Make one baseline of a state, unless it was made before; see `comparing.make`."""
-        return (yield from comparing.make(self, state, asked, token, consent))
+        return (yield from baselines.make(self, state, asked, token, consent))
 
     def attach(self, state: str, weights: str, trust_pickle: bool = False, token: CancelToken = NEVER) -> Job[State]:
         """Take weights for a state that were trained elsewhere; a pickle only with consent to it or to the model's."""

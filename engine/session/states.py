@@ -8,10 +8,10 @@ from ..devices import CPU
 from ..errors import Message
 from ..planning.protocol import Cost, Goal, Limit
 from ..recovery.protocol import RecoverySettings
-from ..scoring.choices import Choices
+from ..scoring.score_options import Choices
 from ..sources.protocol import ModelSpec
 from ..structures.analysis import Analysis, Kind
-from ..surgery.protocol import Edits, Verification
+from ..surgery.cut.edits import Edits, Verification
 from ..targets.protocol import Timing
 from ..tasks.protocol import Metric, Split, TaskInfo
 

@@ -20,21 +20,21 @@ import msgspec
 from ..baselines.protocol import Baseline
 from ..errors import Message, OpenError
 from ..jobs import CancelToken, Job, NeverCancelled, Progress, check
-from ..session.files import being_written, not_written
-from ..session.history import History
-from ..session.paths import absolute_to, change_model, change_task
-from ..session.plain import from_json, to_json
-from ..session.recipe import recipe_bytes, recipe_from, with_model
-from ..session.script import script_of
+from ..recipes.recipe import recipe_bytes, recipe_from, with_model
+from ..recipes.script import script_of
+from ..recipes.steps import Recipe
+from ..session.state_history import History
 from ..session.states import DIGEST, IDENTITY, OpenedModel, State, StateKind
-from ..session.steps import Recipe
 from ..sources.protocol import ModelSpec
+from ..storage.atomic_files import being_written, not_written
+from ..storage.paths import absolute_to, change_model, change_task
+from ..storage.serialization import from_json, to_json
 from ..structures.analysis import Analysis
 from ..tasks.protocol import TaskSpec
+from .anonymise import stripped, stripped_history
 from .report import report_of, this_machine
-from .stripping import stripped, stripped_history
+from .report_text import model_name
 from .structures import STRUCTURES, analysis_from_json
-from .words import model_name
 
 SCHEMA = 1
 SUFFIX = ".zip"

@@ -7,15 +7,15 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..session.files import write
-from ..session.history import History, versions
-from ..session.plain import to_json
-from ..session.script import script_of
-from ..session.steps import Open, Recipe
-from .facts import Facts
-from .gathered import facts_of
-from .stripping import base_name, stripped, stripped_history
-from .words import data_words
+from ..recipes.script import script_of
+from ..recipes.steps import Open, Recipe
+from ..session.state_history import History, versions
+from ..storage.atomic_files import write
+from ..storage.serialization import to_json
+from .anonymise import base_name, stripped, stripped_history
+from .report_data import facts_of
+from .report_text import data_words
+from .report_types import Facts
 
 if TYPE_CHECKING:
     import jinja2

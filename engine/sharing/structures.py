@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OpenError
-from ..session.plain import decoded
+from ..storage.serialization import decoded
 from ..structures.analysis import NOTHING_KNOWN, Analysis
-from ..structures.parts import NOTHING_HELD
+from ..structures.types import NOTHING_HELD
 
 SCHEMA = 1
 STRUCTURES = "structures.json"

@@ -5,11 +5,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import OpenError
+from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
-from ..python_code import identifier
 from ..tasks.protocol import TaskSpec
-from .build import Origin, opened
-from .consent import Consent
+from ..text.python_code import identifier
+from .build_model import Origin, opened
 from .protocol import FactoryCode, ModelSpec, Opened
 
 PREFIX = "bundled:"
@@ -26,8 +26,8 @@ class Bundled:
 
     def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
         """Open a bundled network with its bundled weights and task."""
-        from ...resources import models
-        from ...resources.fashion_mnist import MEAN, STD
+        from secateur.resources import models
+        from secateur.resources.fashion_mnist import MEAN, STD
 
         name = _name(spec.source)
         origin = Origin(
@@ -41,7 +41,7 @@ class Bundled:
 
     def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
         """The networks' source file is plain PyTorch: it goes along as `models.py`."""
-        from ...resources import models
+        from secateur.resources import models
 
         lines = f"from models import {identifier(_name(spec.source))} as make_model"
         return FactoryCode(lines, (Path(inspect.getfile(models)),))

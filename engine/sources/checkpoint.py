@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import OpenError
-from ..file_limits import check_archive, check_special, check_unpacked
+from ..storage.file_limits import check_archive, check_special, check_unpacked
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 TABLE = 4 << 20

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import OpenError
-from ..surgery import runtime
+from ..runtime import load_pruned
 
 
 def finish_layers(model: nn.Module, make: Callable[[], Any], shape: tuple[int, ...], name: str) -> None:
@@ -32,7 +32,7 @@ def finish_layers(model: nn.Module, make: Callable[[], Any], shape: tuple[int, .
         )
     words = {"name": name, "shape": "x".join(map(str, shape))}
     try:
-        runtime.initialize_lazy(model, cast("nn.Module", make()), shape)
+        load_pruned.initialize_lazy(model, cast("nn.Module", make()), shape)
     except Exception as error:  # whatever the model's own code raises
         raise OpenError(
             "open.lazy_failed",

@@ -8,8 +8,8 @@ Without it the user is asked (`--trust-code`, a dialog).
 import os
 from pathlib import Path
 
+from ..foreign_code.consent import FULL_CONSENT, NO_CONSENT, Consent, is_sealed, real_path, seal_of
 from ..tasks.protocol import TaskSpec
-from .consent import FULL_CONSENT, NO_CONSENT, Consent, is_sealed, real_path, seal_of
 from .protocol import PYTHON_FILE, ModelSpec
 
 Named = ModelSpec | TaskSpec | str | None

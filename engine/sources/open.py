@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from ..errors import OpenError
+from ..foreign_code.consent import FULL_CONSENT, Consent
 from ..jobs import CancelToken, NeverCancelled, check
 from .bundled import Bundled
-from .consent import FULL_CONSENT, Consent
-from .exported import ExportedFolder
+from .exported_folder import ExportedFolder
 from .named_code import by_hand
 from .protocol import FactoryCode, ModelSpec, Opened, Source
 from .python_file import PythonFile

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import Message
+from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
 from ..tasks.protocol import TaskSpec
-from .consent import Consent
 
 PYTHON_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:\\/]*))?", re.DOTALL)
 """A source that is a Python file of the user's, with or without a callable in it."""

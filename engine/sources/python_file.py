@@ -9,14 +9,14 @@ from typing import Any
 from torch import nn
 
 from ..errors import OpenError, SecateurError
+from ..foreign_code.consent import Consent
+from ..foreign_code.import_file import failing_line, import_file
+from ..foreign_code.sys_path import import_places, package_root
 from ..jobs import CancelToken
-from ..python_code import called, identifier, is_identifier, quoted
-from ..session.paths import Change, relative_to
-from .build import Origin, opened
-from .consent import Consent
-from .import_path import import_places, package_root
+from ..storage.paths import Change, relative_to
+from ..text.python_code import called, identifier, is_identifier, quoted
+from .build_model import Origin, opened
 from .protocol import PYTHON_FILE, FactoryCode, ModelSpec, Opened
-from .user_code import failing_line, import_file
 
 DEFAULT = "model"
 """The callable that is looked for where none is named."""

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from ..errors import Message, OpenError
+from ..foreign_code.consent import Consent
 from ..jobs import CancelToken
-from ..python_code import called
-from .build import Origin, opened
-from .consent import Consent
+from ..text.python_code import called
+from .build_model import Origin, opened
 from .protocol import FactoryCode, ModelSpec, Opened
 
 PREFIX = "torchvision:"

@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from ..collecting import uncollected
 from ..errors import AnalysisError, Message
+from ..gc_pause import uncollected
 from ..jobs import CancelToken, NeverCancelled, check
-from ..tracing.keeping import kept
-from ..tracing.reading import Inputs
 from ..tracing.record import Record
 from ..tracing.recorder import record
+from ..tracing.saved_tensors import kept
+from ..tracing.tree import Inputs
 from .analysis import Analysis
-from .blocks import find_blocks
-from .build import build
+from .apply_rules import walk
+from .blocks.blocks import find_blocks
+from .build_analysis import build
 from .compiled import compiled_notes
-from .merging import merging_notes
-from .packed import packed_notes
-from .solve import solve
-from .unused import Unused, names_of, unused_in, unused_note
-from .walk import walk
+from .quantised_layers import packed_notes
+from .reparameterised_blocks import merging_notes
+from .solver.solve import solve
+from .unread_parameters import Unused, names_of, unused_in, unused_note
 
 
 @uncollected()

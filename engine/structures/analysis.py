@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import Message
 from ..tracing.record import Output
-from .parts import (
+from .op_sequence import Operation
+from .types import (
     NOTHING_HELD,
     NOTHING_KNOWN,
     Activations,
@@ -33,7 +34,6 @@ from .parts import (
     TensorInfo,
     set_key,
 )
-from .script import Operation
 
 __all__ = [
     "NOTHING_KNOWN",

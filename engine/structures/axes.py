@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import Dim, LabelArray
-from .solve import Solution
+from .solver.labels import Dim, LabelArray
+from .solver.solve import Solution
 
 
 class Axes:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from torch import nn
 
 from ..errors import Message
-from ..phrases import listed, module_named
-from ..tracing.reading import modules_of
-from ..tracing.twin import COMPILED, compiled_method
+from ..messages import listed, module_named
+from ..tracing.shadow_model import COMPILED, compiled_method
+from ..tracing.tree import modules_of
 
 SHOWN = 4
 """Modules that the sentence names."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ..tracing.record import Handed
 from . import reasons
-from .labels import Dim, Dims
 from .rules import Context
+from .solver.labels import Dim, Dims
 
 
 @dataclass(frozen=True, slots=True)

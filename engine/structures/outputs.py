@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ..errors import Message
-from ..phrases import Phrase, listed
+from ..messages import Phrase, listed
 from ..tracing.record import Output
 
 SHOWN = 8

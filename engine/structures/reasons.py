@@ -1,7 +1,7 @@
 """Why an axis is fixed: one function a reason, each a code with an English sentence."""
 
 from ..errors import Message
-from ..phrases import Phrase
+from ..messages import Phrase
 
 
 def output() -> Message:

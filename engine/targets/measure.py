@@ -11,12 +11,12 @@ import numpy as np
 
 from ..devices import CPU, check_threads, device_named, kind_of
 from ..errors import Message, SecateurError
-from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
-from ..phrases import all_of
-from ..process import run_killable
-from ..temporary import temporary_folder
-from .machine import machine_of
+from ..messages import all_of
+from ..model_inputs import Inputs, at_size, write
+from ..storage.temporary_folders import temporary_folder
+from ..subprocesses.run import run_killable
+from .machine_name import machine_of
 from .protocol import Latency, TargetSpec, Timing
 from .table import target_named
 

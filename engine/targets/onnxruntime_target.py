@@ -9,9 +9,9 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from ..devices import CPU
-from ..inputs import Inputs, as_array, call, named_arrays
-from ..temporary import temporary_folder
-from .gathering import Gathered, repeat
+from ..model_inputs import Inputs, as_array, call, named_arrays
+from ..storage.temporary_folders import temporary_folder
+from .kernel_times import Gathered, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 KERNEL = "_kernel_time"

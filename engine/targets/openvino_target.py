@@ -10,8 +10,8 @@ import numpy as np
 
 from ..devices import CPU
 from ..errors import SecateurError
-from ..inputs import Inputs, call
-from .gathering import Gathered, repeat
+from ..model_inputs import Inputs, call
+from .kernel_times import Gathered, repeat
 from .onnxruntime_target import feed_by
 from .protocol import Kernel, Loaded, Run, TargetSpec
 

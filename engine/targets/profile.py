@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import Message
-from ..inputs import Inputs, at_size, write
 from ..jobs import CancelToken, Job
-from ..process import run_killable
-from ..temporary import temporary_folder
-from .calm import PATIENCE
+from ..model_inputs import Inputs, at_size, write
+from ..storage.temporary_folders import temporary_folder
+from ..subprocesses.run import run_killable
 from .measure import check_target, require_inputs
+from .noise import PATIENCE
 from .protocol import Kernel, TargetSpec
 from .table import target_named
 

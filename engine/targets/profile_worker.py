@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import at_batch, read
 from ..jobs import Job, Progress
-from .calm import calmest, calmest_rounds, speed_of, usual_of
-from .clocked import undisturbed
+from ..model_inputs import at_batch, read
+from .cpu_time import undisturbed
+from .interleaved_runs import joined, rounds
+from .noise import calmest, calmest_rounds, speed_of, usual_of
 from .protocol import Kernel
-from .rounds import joined, rounds
 from .table import target_named
 from .worker import load, target_of, warmed
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from ..devices import CPU
-from ..inputs import Inputs
+from ..model_inputs import Inputs
 
 
 @dataclass(frozen=True, slots=True)

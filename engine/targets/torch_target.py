@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from ..devices import CPU, kind_of, moved, synchronize
-from ..inputs import Inputs, call, named_arrays
-from .gathering import Gathered, repeat
+from ..model_inputs import Inputs, call, named_arrays
+from .kernel_times import Gathered, repeat
 from .protocol import Kernel, Loaded, Run, TargetSpec
 
 
@@ -31,9 +31,9 @@ class TorchEager:
         """
         import torch
 
-        from ..export.parcel import unpack
-        from ..tracing.decoding import Step
-        from ..tracing.reading import as_tensors
+        from ..export.model_package import unpack
+        from ..tracing.tree import as_tensors
+        from .token_step import Step
 
         torch.set_num_threads(threads)
         if torch.get_num_interop_threads() != 1:
@@ -63,8 +63,8 @@ class TorchEager:
         """
         import torch
 
-        from ..export.parcel import unpack
-        from ..tracing.reading import as_tensors
+        from ..export.model_package import unpack
+        from ..tracing.tree import as_tensors
 
         torch.set_num_threads(target.threads)
         model, given, gathered = unpack(path).to(target.device), as_tensors(inputs), Gathered()

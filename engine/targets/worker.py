@@ -3,11 +3,11 @@
 from typing import Any
 
 from ..errors import SecateurError
-from ..inputs import Inputs, at_batch, batch_size, read
 from ..jobs import Job, Progress
+from ..model_inputs import Inputs, at_batch, batch_size, read
 from .bench import warm
+from .interleaved_runs import Round, joined, rounds
 from .protocol import Loaded, Run, Target, TargetSpec
-from .rounds import Round, joined, rounds
 from .table import target_named
 
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import DataError, Message
-from .array_files import EXPECTED, BySplit, load_arrays, samples_and_targets
 from .data_task import DataTask
-from .pixels import channels_first, normalise
+from .image_samples import channels_first, normalise
+from .npz_files import EXPECTED, BySplit, load_arrays, samples_and_targets
 from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
 from .splitting import divide, seed_of

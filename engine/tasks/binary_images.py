@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, Message
-from ..file_limits import check_special, check_unpacked, read_whole
+from ..storage.file_limits import check_special, check_unpacked, read_whole
 from .arrays import Arrays
 from .data_task import DataTask
 from .protocol import Split, TaskSpec

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from ...resources import fashion_mnist, samples
+from secateur.resources import fashion_mnist, samples
+
 from .arrays import read_arrays
 from .data_task import DataTask
 from .protocol import TaskSpec

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..detectors import resized
+from ..adapters.torchvision_detection import resized
 from ..errors import DataError
 from .boxes import Boxes
 from .coco_files import Annotated, annotation_files, read_annotations

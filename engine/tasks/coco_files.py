@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from ..errors import DataError
-from ..file_limits import check_special, check_unpacked, parse_json
+from ..storage.file_limits import check_special, check_unpacked, parse_json
 from .protocol import Split
 from .splitting import ALIASES
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ..bfloat16 import narrowed
 from ..errors import TaskError
-from ..inputs import Inputs, call, inputs_of, named_arrays
 from ..jobs import CancelToken, Job
-from .answers import ask, evaluating, main_output
+from ..model_inputs import Inputs, call, inputs_of, named_arrays
 from .data import Data, every, shuffled
-from .lesson import Lesson
-from .measuring import measure
-from .pixels import sample
+from .distillation_batch import Lesson
+from .evaluate import measure
+from .image_samples import sample
+from .model_outputs import ask, evaluating, main_output
 from .protocol import BFLOAT16, DTYPE, Metric, Sample, Split, TaskInfo, TaskSpec, option
 from .purposes.protocol import Purpose, Rows
 from .tokens import in_words

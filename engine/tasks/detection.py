@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..detectors import (
+from ..adapters.torchvision_detection import (
     FOUND,
     IMAGES,
     MAPS,
@@ -29,12 +29,12 @@ from ..detectors import (
     training_losses,
 )
 from ..errors import TaskError
-from ..inputs import Inputs
-from .answers import ask, evaluating
+from ..model_inputs import Inputs
 from .boxes import Boxes
 from .data import Data
 from .data_task import SHOWN, SHOWN_FROM, DataTask
-from .pixels import sample
+from .image_samples import sample
+from .model_outputs import ask, evaluating
 from .protocol import Sample, Split, TaskInfo, TaskSpec
 from .purposes.detection import numbering
 from .purposes.protocol import Purpose, Rows

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import DataError
-from ..file_limits import walked
+from ..storage.file_limits import walked
 from .data_task import DataTask
 from .images import ImageReader
 from .protocol import CLASSES, Split, TaskSpec, option

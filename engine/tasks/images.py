@@ -11,8 +11,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from ..errors import DataError
-from ..file_limits import check_special, check_unpacked, disk_size
-from .pixels import standardise
+from ..storage.file_limits import check_special, check_unpacked, disk_size
+from .image_samples import standardise
 from .protocol import GREY, TaskSpec, one_mean, option
 
 CACHE_BYTES = 512 * 2**20

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import DataError, Message
-from ..phrases import all_of
+from ..messages import all_of
 from .data_task import DataTask
 from .images import UNREADABLE, ImageReader, fitted, opened_image
 from .protocol import Split, TaskSpec

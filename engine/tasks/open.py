@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, Message
-from ..sources.consent import Consent
+from ..foreign_code.consent import Consent
 from ..sources.named_code import by_hand
 from .protocol import Task, TaskSpec
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Message
-from ..inputs import Inputs
 from ..jobs import CancelToken, Job
-from .lesson import Lesson
+from ..model_inputs import Inputs
+from .distillation_batch import Lesson
 
 
 class Split(StrEnum):

@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import DataError, TaskError
-from ..file_limits import check_special, check_unpacked
+from ..storage.file_limits import check_special, check_unpacked
 from .data_task import DataTask
+from .ignore_index import NOT_ASKED
 from .protocol import Split, TaskSpec, option
 from .purposes.table import purpose_of
 from .split_files import files_by_split
 from .splitting import divide, seed_of
 from .tokens import Tokens, length_of, tokens_of
-from .unasked import NOT_ASKED
 
 HIDDEN = 0.15
 """Share of the tokens that are hidden (Devlin et al. 2019)."""

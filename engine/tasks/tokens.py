@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import DataError, Message
-from ..file_limits import parse_json, read_whole
+from ..storage.file_limits import parse_json, read_whole
 from .packages import needed
 from .protocol import BYTES, TaskSpec, option
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SecateurError, TaskError
-from ..sources.consent import Consent
-from ..sources.user_code import failing_line, import_file
+from ..foreign_code.consent import Consent
+from ..foreign_code.import_file import failing_line, import_file
 
 FUNCTIONS = ("model", "example_inputs", "batches", "inputs", "loss", "evaluate")
 

@@ -16,19 +16,19 @@ import numpy as np
 import torch
 
 from ..errors import Message, TaskError
-from ..inputs import Inputs, few, inputs_of, named_arrays
+from ..foreign_code.consent import Consent
 from ..jobs import CancelToken, Job, Progress, check
-from ..sources.consent import Consent
-from ..tracing.quiet import same_draws
-from .answers import ask, evaluating, logits, told
-from .lesson import Lesson
-from .measuring import measure
-from .pixels import sample
+from ..model_inputs import Inputs, few, inputs_of, named_arrays
+from ..tracing.isolated_forward import same_draws
+from .distillation_batch import Lesson
+from .evaluate import measure
+from .ignore_index import NOT_ASKED
+from .image_samples import sample
+from .model_outputs import ask, evaluating, logits, told
 from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.protocol import Rows
 from .tokens import in_words
-from .unasked import NOT_ASKED
 from .user_file import UserFile
 from .user_metric import Answering, assumed, to_metric
 

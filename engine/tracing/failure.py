@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ..errors import AnalysisError, Message
-from ..phrases import Phrase, all_of, listed
-from .reading import Inputs, modules_of, tensors_of
+from ..messages import Phrase, all_of, listed
+from .tree import Inputs, modules_of, tensors_of
 
 OURS = Path(__file__).resolve().parents[1]
 TORCH = Path(torch.__file__).resolve().parent

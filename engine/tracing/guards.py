@@ -2,7 +2,7 @@
 
 A recording holds the operators of one way through the code. What the code read to choose that way is seen here: sizes
 and values of tensors come back as numbers that note who compares them, with what, and how it went. Which inputs would
-have led elsewhere is found in `surgery/paths.py`.
+have led elsewhere is found in `surgery/verify/other_paths.py`.
 """
 
 import ast
@@ -29,9 +29,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..inputs import Inputs, batch_size
-from .reading import modules_of, named_tensors
-from .reads import is_plain
+from ..model_inputs import Inputs, batch_size
+from .attribute_reads import is_plain
+from .tree import modules_of, named_tensors
 
 Result = TypeVar("Result")
 Place: TypeAlias = tuple[str, int]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .reading import modules_of
-from .twin import HOOKS, kind_of
+from .shadow_model import HOOKS, kind_of
+from .tree import modules_of
 
 ATOMS = frozenset((bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device))
 WEIGHTS = 4_000_000

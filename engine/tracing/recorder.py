@@ -14,20 +14,20 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map_only
 
-from ..collecting import uncollected
 from ..errors import AnalysisError, Message
-from ..phrases import listed
+from ..gc_pause import uncollected
+from ..messages import listed
+from .attribute_reads import Reads
+from .dispatch_mode import Recorder
 from .failure import failure, refuse
-from .functions import Functions, says_nothing
+from .function_literals import Functions, says_nothing
 from .guards import Guards
-from .noting import Recorder
-from .quiet import quiet_forward
-from .reading import Inputs, call, holds_numbers, modules_of, outputs_of, tensors_of
-from .reads import Reads
+from .isolated_forward import quiet_forward
 from .record import Call, FunctionCall, Output, Record
-from .twin import isolated as isolated_twin
-from .twin import stand_in
-from .twin import weightless as weightless_twin
+from .shadow_model import isolated as isolated_twin
+from .shadow_model import stand_in
+from .shadow_model import weightless as weightless_twin
+from .tree import Inputs, call, holds_numbers, modules_of, outputs_of, tensors_of
 
 CALLED = "_compiled_call_impl"
 """Where `nn.Module.__call__` looks for another way to run a module; hooks would cost many times more."""

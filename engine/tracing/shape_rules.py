@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import torch
 
 from . import shape_layers as layers
+from .shadow_model import has_no_values
 from .strides import alike, broadcast, empty, packed
-from .twin import has_no_values
 
 aten: Any = torch.ops.aten
 Rule: TypeAlias = Callable[..., Any]

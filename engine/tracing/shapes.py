@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 from torch.utils._pytree import tree_map_only
 
+from .shadow_model import has_no_values, on_meta
 from .shape_rules import MIXED, RULES
-from .twin import has_no_values, on_meta
 
 BLANK, VALUED = 1, 2
 

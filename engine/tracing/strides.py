@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .twin import on_meta
+from .shadow_model import on_meta
 
 
 def empty(x: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

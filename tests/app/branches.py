@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from secateur.app.document import Document
+from secateur.app.document.document import Document
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from PySide6.QtWidgets import QMainWindow
 
-from secateur.app.aspects import Aspect
-from secateur.app.document import Document
+from secateur.app.document.aspects import Aspect
+from secateur.app.document.document import Document
 from secateur.engine.jobs import Cancelled, Progress
-from secateur.engine.session.events import Progressed
+from secateur.engine.process.events import Progressed
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.structures.analysis import Analysis
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo

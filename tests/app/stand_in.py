@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from secateur.app.document import Aspect, CurvePoint, Document, JobView
+from secateur.app.document.document import Aspect, CurvePoint, Document, JobView
 from secateur.engine.session.states import Exported, OpenedModel, State, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask, identities
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Sample, Split, TaskInfo
 
@@ -55,7 +55,7 @@ class StandIn(Document):
         self.contents.go_to(state_id)
         if scores is not None:
             self.contents.scores[state_id, self.criterion] = np.where(self.removed, np.nan, scores)
-        from secateur.app.document import ALL
+        from secateur.app.document.document import ALL
 
         self.announce(*ALL)
 

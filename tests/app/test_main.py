@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from secateur.app import main as program
-from secateur.app.drops import source_of
+from secateur.app.storage.open_target import source_of
 from secateur.engine.cli import main as cli
 from secateur.engine.cli.arguments import parser
 from secateur.engine.sources.protocol import ModelSpec
@@ -72,7 +72,7 @@ def test_the_command_line_loads_no_qt():
 
 def test_the_window_is_imported_without_torch_scipy_onnx_and_plots():
     code = (
-        "import sys\nimport secateur.app.start\n"
+        "import sys\nimport secateur.app.startup.application\n"
         "heavy = {'torch', 'torchvision', 'scipy', 'onnx', 'onnxruntime', 'pyqtgraph', 'msgspec', 'PIL'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

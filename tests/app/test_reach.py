@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from secateur.app import gallery
-from secateur.app.main_window import MainWindow
+from secateur.app.window.main_window import MainWindow
+from tests.app import dialog_gallery
 from tests.app.stand_in import StandIn, opened
 from tests.app.whole import full, window_of
 
@@ -120,13 +120,15 @@ def test_tab_goes_through_the_window_part_by_part_as_it_is_read(whole, qtbot) ->
 
 
 def test_every_dialog_can_be_made_from_a_window() -> None:
-    assert [name for name, kind in gallery.dialog_kinds().items() if not gallery.takes_a_window(kind)] == []
+    assert [
+        name for name, kind in dialog_gallery.dialog_kinds().items() if not dialog_gallery.takes_a_window(kind)
+    ] == []
 
 
 def every_dialog(window: MainWindow, qtbot):
     """Each in turn, shown."""
-    for name, kind in gallery.dialog_kinds().items():
-        dialog = gallery.make(kind, window)
+    for name, kind in dialog_gallery.dialog_kinds().items():
+        dialog = dialog_gallery.make(kind, window)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
         qtbot.addWidget(dialog)
         dialog.show()

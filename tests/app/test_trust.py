@@ -11,13 +11,13 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication
 
-from secateur.app import start as program
-from secateur.app import work
 from secateur.app.dialogs.consent import Consent
-from secateur.app.handing import Asked
-from secateur.app.main_window import MainWindow
+from secateur.app.jobs import model_jobs
+from secateur.app.jobs.sharing import Asked
+from secateur.app.startup import application as program
+from secateur.app.window.main_window import MainWindow
 from secateur.engine.cli.main import main
-from secateur.engine.session.matching import Mode
+from secateur.engine.recipes.compatibility import Mode
 from tests.engine.session.small import write_project
 from tests.engine.test_trust import EVIL, ran, written
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def window(qtbot, dressed, monkeypatch) -> Iterator[MainWindow]:
-    monkeypatch.setattr(work, "CHEAP", 0)
+    monkeypatch.setattr(model_jobs, "CHEAP", 0)
     window = program.make_window()
     qtbot.addWidget(window)
     window.show()

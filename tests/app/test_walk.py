@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from secateur.app import start as program
-from secateur.app.document import Document
-from secateur.app.main_window import MainWindow
+from secateur.app.document.document import Document
+from secateur.app.startup import application as program
+from secateur.app.window.main_window import MainWindow
 from secateur.engine.jobs import Cancelled, Progress
-from secateur.engine.session.events import Progressed
+from secateur.engine.process.events import Progressed
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import Timing

@@ -15,10 +15,10 @@ from PySide6.QtGui import QAction, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QMenu, QWidget
 
-from secateur.app.aspects import Selection
 from secateur.app.commands import COMMANDS
-from secateur.app.main_window import MainWindow
-from secateur.app.recent_menu import RecentMenu
+from secateur.app.document.aspects import Selection
+from secateur.app.window.main_window import MainWindow
+from secateur.app.window.recent_menu import RecentMenu
 from secateur.engine.errors import SecateurError
 
 ELSEWHERE = {"file.quit", "file.resnet", "file.vit", "file.open", "file.open_project", "run.bench_results"}

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import numpy as np
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.aspects import CurvePoint, JobView, Selection
-from secateur.app.document import ALL
-from secateur.app.main_window import MainWindow
+from secateur.app.document.aspects import CurvePoint, JobView, Selection
+from secateur.app.document.document import ALL
 from secateur.app.theme import Scheme, Sizes, apply
+from secateur.app.window.main_window import MainWindow
 from tests.app.stand_in import StandIn, travelled
 
 JOBS = (

@@ -63,7 +63,7 @@ def measure() -> Heart:
     """Every gap of each phase."""
     from PySide6.QtCore import QEventLoop, Qt, QTimer
 
-    from secateur.app.start import make_application, make_window
+    from secateur.app.startup.application import make_application, make_window
     from secateur.engine.tasks.protocol import TaskSpec
 
     application = make_application()
@@ -110,7 +110,7 @@ def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
     """Every gap of a walk at random on the sample with its jobs, and the steps with a silence of this thread's own."""
     from PySide6.QtCore import QEventLoop, Qt, QTimer
 
-    from secateur.app.start import make_application, make_window
+    from secateur.app.startup.application import make_application, make_window
     from tests.app.walk import Walker
 
     application = make_application()
@@ -149,10 +149,10 @@ def walk(steps: int, seed: int) -> tuple[Heart, list[str]]:
 
 FIRST = """
 import time
-from secateur.engine.session.client import EngineClient
+from secateur.engine.process.client import EngineClient
 engine = EngineClient()
 engine.prepare()
-from secateur.app.start import make_application, make_window
+from secateur.app.startup.application import make_application, make_window
 application = make_application()
 window = make_window(engine)
 window.painted.connect(lambda: print(time.time(), flush=True))
@@ -165,11 +165,11 @@ window.close()
 
 SCORED = """
 import time
-from secateur.engine.session.client import EngineClient
+from secateur.engine.process.client import EngineClient
 engine = EngineClient()
 engine.prepare()
 from PySide6.QtCore import QTimer
-from secateur.app.start import make_application, make_window
+from secateur.app.startup.application import make_application, make_window
 application = make_application()
 window = make_window(engine)
 window.painted.connect(lambda: window.open_source("bundled:resnet"))

@@ -10,7 +10,7 @@ disturbed, at one thread; after each kill it has to hold all that it held before
 and a run goes on from those.
 
 The commands run in forks of a process that has loaded torch, so that moments are spread over their work, not over their
-imports. `window` and `engine` kill a real window or its engine, as `tests/app/autosave/test_kill.py` does.
+imports. `window` and `engine` kill a real window or its engine, as `tests/app/storage/autosave/test_kill.py` does.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.engine.cli.main import main as secateur
-from secateur.engine.session.history import History, is_project
+from secateur.engine.session.state_history import History, is_project
 from tests.engine.session.small import write_project
 
 RESULTS = Path(__file__).parent / "results" / "kills.jsonl"
@@ -267,8 +267,8 @@ class _Folders:
 
 
 def window_trial(one: Trial, root: Path, told: Any) -> None:
-    """Kill a window or its engine; see `tests/app/autosave/test_kill.py`."""
-    from tests.app.autosave import test_kill
+    """Kill a window or its engine; see `tests/app/storage/autosave/test_kill.py`."""
+    from tests.app.storage.autosave import test_kill
 
     chance = random.Random(f"{one.seed} {one.case} {one.number}")
     (step,) = chance.choices(range(test_kill.STEPS), told[2] if one.number % 2 else None)
@@ -327,7 +327,7 @@ def _run(root: Path, names: list[str], given: argparse.Namespace) -> None:
         if kills >= share:
             continue
         if name in WINDOWS:
-            from tests.app.autosave import test_kill
+            from tests.app.storage.autosave import test_kill
 
             told: Any = test_kill.undisturbed(_Folders(root), test_kill.STEPS)
         else:

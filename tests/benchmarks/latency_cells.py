@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from secateur.engine.inputs import Inputs
 from secateur.engine.jobs import Job, NeverCancelled, finish
-from secateur.engine.latency.fitting import fit
+from secateur.engine.latency.fit import fit
 from secateur.engine.latency.protocol import LatencyTable, Sample
-from secateur.engine.latency.sampling import SAMPLES, drawn, samples
-from secateur.engine.session.latencies import SECONDS, Measuring, cut_models
+from secateur.engine.latency.sample_plans import SAMPLES, drawn, samples
+from secateur.engine.model_inputs import Inputs
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Analysis, Mask
 from secateur.engine.structures.costs import costs, kept_sizes
 from secateur.engine.targets.profile import Profile, profile, usual_speed
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.workflows.latency_table import SECONDS, Measuring, cut_models
 
 NETS = Path(__file__).with_name("latency_nets.py")
 MODELS = {
@@ -152,7 +152,7 @@ def _named(analysis: Analysis, plan: Mask) -> str:
 
 def _kept(file: Path, measure: Callable[[], Job[Profile]]) -> Profile:
     """Measured now, or by a run that was stopped."""
-    from secateur.engine.session.plain import from_json, to_json
+    from secateur.engine.storage.serialization import from_json, to_json
 
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():

@@ -26,7 +26,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def halves(analysis: Any) -> Any:
     """Half of every coupled set; blocks stay."""
-    from secateur.engine.planning.balance import balanced
+    from secateur.engine.planning.count_balance import balanced
 
     mask = analysis.empty()
     for one in analysis.sets:
@@ -38,8 +38,8 @@ def halves(analysis: Any) -> Any:
 def ours(model: Any, inputs: Any) -> Any:
     """(analysis, mask, cut) of half of everything."""
     from secateur.engine.structures.analyse import analyse
-    from secateur.engine.surgery.cut import cut
-    from secateur.engine.surgery.protocol import Edits
+    from secateur.engine.surgery.cut.cut import cut
+    from secateur.engine.surgery.cut.edits import Edits
 
     analysis = analyse(model, inputs)
     mask = halves(analysis)
@@ -70,7 +70,7 @@ def torchvision_cell(name: str, verified: bool) -> Iterator[dict[str, Any]]:
     import torchvision
 
     from secateur.engine.jobs import NeverCancelled, finish
-    from secateur.engine.surgery.verify import verify
+    from secateur.engine.surgery.verify.verify import verify
 
     size = 299 if name == "inception_v3" else 224
     image = torch.randn(2, 3, size, size)
@@ -215,7 +215,7 @@ def verify_cell(name: str, _verified: bool) -> Iterator[dict[str, Any]]:
     import torchvision
 
     from secateur.engine.jobs import NeverCancelled, finish
-    from secateur.engine.surgery.verify import verify
+    from secateur.engine.surgery.verify.verify import verify
 
     torch.manual_seed(0)
     if name.startswith("llama-"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from secateur.engine.recovery.measured import POINTS
+from secateur.engine.recovery.benchmark_results import POINTS
 from secateur.engine.scoring.criteria import CRITERIA
 from tests.benchmarks import tables
 from tests.benchmarks.choose import cifar, costs, expectations, fashion, harness, heads, language

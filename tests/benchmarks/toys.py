@@ -20,14 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.balance import balanced
+from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut import Cut, copy_model, cut
-from secateur.engine.surgery.protocol import Edits, Verification
-from secateur.engine.surgery.settle import settle
-from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.quiet import quiet_forward
+from secateur.engine.surgery.cut.cut import Cut, copy_model, cut
+from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.trial_cuts import settle
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.isolated_forward import quiet_forward
 
 from .toy_nets import TOYS, Toy
 

@@ -63,7 +63,7 @@ class Bench:
         """Open a window without an engine."""
         from secateur.app import theme
         from secateur.app.panels.tree import TreePanel
-        from secateur.app.start import make_application
+        from secateur.app.startup.application import make_application
         from tests.app.stand_in import StandIn
 
         self.application = make_application()
@@ -121,7 +121,7 @@ class Bench:
         self.panel.close()
 
     def _open(self, number: int) -> None:
-        from secateur.app.document import Selection
+        from secateur.app.document.document import Selection
 
         one = self.analysis.sets[number]
         self.document.select(Selection(one.module, number, one.first))

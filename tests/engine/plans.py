@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from secateur.engine.planning.balance import balanced
+from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 
 

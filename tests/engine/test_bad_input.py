@@ -21,14 +21,14 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.surgery.compare import Run
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import settle, trial_mask
-from secateur.engine.surgery.verify import verify
-from secateur.engine.surgery.weights import Weights
-from secateur.engine.tracing.reading import answers_of, call, copied
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify.run_comparison import Run
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.surgery.verify.weights import Weights
 from secateur.engine.tracing.recorder import attempt, record
+from secateur.engine.tracing.tree import answers_of, call, copied
 from tests.engine.odd_nets import (
     Base,
     CatchesItsChild,

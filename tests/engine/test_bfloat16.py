@@ -12,17 +12,17 @@ from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariable
 
 from secateur.engine.bfloat16 import in_bfloat16
 from secateur.engine.cli.main import main
-from secateur.engine.inputs import read, write
+from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.model_inputs import read, write
 from secateur.engine.scoring.criteria import CRITERIA, offers, score
-from secateur.engine.session.opening import opened_task, prepare
+from secateur.engine.session.open_model import opened_task, prepare
 from secateur.engine.session.session import Session
-from secateur.engine.sources.consent import FULL_CONSENT
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.tasks.protocol import Split
-from secateur.engine.tracing.reading import tensors_of
+from secateur.engine.tracing.tree import tensors_of
 from tests.engine.session.small import write_project
 
 NEVER = NeverCancelled()

@@ -16,9 +16,9 @@ from secateur.engine.errors import AnalysisError, OpenError, TaskError
 from secateur.engine.export.table import exporter_named
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import suggest
+from secateur.engine.recipes.recipe import read_recipe
+from secateur.engine.recipes.replay import run_recipe
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.recipe import read_recipe
-from secateur.engine.session.replay import run_recipe
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.targets.protocol import TargetSpec

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from secateur.engine.inputs import filled
 from secateur.engine.jobs import finish
+from secateur.engine.model_inputs import filled
 from secateur.engine.recovery.features import Features
+from secateur.engine.recovery.least_squares import reconstruct
 from secateur.engine.recovery.protocol import Repair
-from secateur.engine.recovery.reconstruct import reconstruct
 from secateur.engine.scoring.criteria import CRITERIA, score
 from secateur.engine.scoring.protocol import Needs
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.tasks.protocol import Split
 from tests.engine.scoring.given_task import GivenTask
 

@@ -9,14 +9,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.balance import balanced
+from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analysis import Analysis, Kind, Mask, from_identities, identities
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import settle
-from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.quiet import quiet_forward
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.isolated_forward import quiet_forward
 from tests.engine.random_nets import SIDE, Plan, RandomNet, plans
 
 NEVER = NeverCancelled()

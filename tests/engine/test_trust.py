@@ -20,9 +20,9 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError, SecateurError
 from secateur.engine.jobs import finish
-from secateur.engine.session.history import LOG
-from secateur.engine.session.recipe import read_recipe
+from secateur.engine.recipes.recipe import read_recipe
 from secateur.engine.session.session import Session
+from secateur.engine.session.state_history import LOG
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import from_identities
 from tests.engine.session.small import CODE, write_project

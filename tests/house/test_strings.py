@@ -30,7 +30,7 @@ EXEMPT = {"screenshots.py", "main.py"}
 
 
 def files() -> list[Path]:
-    found = (p for p in (ROOT / "app").rglob("*.py") if p.name not in EXEMPT and p.parent.name != "link")
+    found = (p for p in (ROOT / "app").rglob("*.py") if p.name not in EXEMPT and "engine_" not in p.name)
     return sorted(found)
 
 

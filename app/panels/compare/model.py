@@ -9,11 +9,11 @@ from PySide6.QtCore import QObject, Qt
 
 from secateur.engine.structures.analysis import Analysis
 
-from ..tree.arrangement import Arrangement
 from ..tree.query import with_ancestors
+from ..tree.row_order import Arrangement
 from ..tree.rows import Rows, rows_of
 from ..tree.rows_model import Index, RowsModel
-from .cells import Cells, Column
+from .cell_text import Cells, Column
 from .difference import SAME, Difference, difference_of
 from .sides import Model
 

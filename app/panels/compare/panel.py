@@ -12,20 +12,20 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ...document import Aspect, Document, Side
+from ...document.document import Aspect, Document, Side
+from ...text.comparison import summary
+from ...text.format import change, scaled
+from ...text.metrics import latency_text, target_text, timing_of, value_text
+from ...text.translate import counted
 from ...widgets.buttons import Chip, button
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import ComboBox
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
-from ...widgets.numbers import change, scaled
-from ...words import counted
-from ..measures import latency_text, target_text, timing_of, value_text
 from .model import CompareModel
 from .runs import MADE, PARAMETERS, SIZE, Run, RunsModel, Sorted, as_csv, runs_of
 from .sides import Model, Models, default_sides, same, side_title, sides_of
 from .view import TwoTrees
-from .words import summary
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.MARKS, Aspect.TARGET, Aspect.TASK, Aspect.COMPARED})
 ROOM = {PARAMETERS: 660, SIZE: 540, MADE: 440}

@@ -21,11 +21,11 @@ from secateur.engine.scoring.criteria import CRITERIA
 from secateur.engine.session.states import State, StateKind
 from secateur.engine.targets.protocol import TargetSpec, Timing
 
-from ...document import Document
-from ...widgets.numbers import change, scaled, share, size
-from ...words import counted
-from ..figures import BYTES
-from ..measures import error_text, latency_text, metric_text, target_text, value_text
+from ...document.document import Document
+from ...text.format import change, scaled, share, size
+from ...text.metrics import error_text, latency_text, metric_text, target_text, value_text
+from ...text.translate import counted
+from ..ledger_figures import BYTES
 from .sides import state_title
 
 say = QCoreApplication.translate

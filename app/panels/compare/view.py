@@ -27,13 +27,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ...document import Document, Selection
+from ...document.document import Document, Selection
 from ...theme import px, tokens
 from ...widgets.chevron import chevron
+from ...widgets.elide import shortened
 from ...widgets.labels import ElidedLabel
-from ...widgets.shortened import shortened
-from ..tree.open_rows import OpenRows
-from .cells import Column
+from ..tree.expanded_rows import OpenRows
+from .cell_text import Column
 from .difference import ADDED, COSTS, NARROWER, OTHERS, REMOVED, SAME, WIDER
 from .model import CompareModel, Role
 

@@ -5,7 +5,7 @@ from itertools import takewhile
 
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 
-from ...words import sentence
+from ...text.translate import sentence
 
 
 @dataclass(frozen=True, slots=True)

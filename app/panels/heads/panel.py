@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
-from ...document import Aspect, Document, Selection
-from ...drawing import Drawing, Table, offer
+from ...document.document import Aspect, Document, Selection
+from ...text.structures import structure_name
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
-from ..kinds import structure_name
-from ..rated import highest
-from ..scale import ScoreScale
-from ..tables import heads_table
+from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_tables import heads_table
+from ..score_legend import highest
+from ..score_scale import ScoreScale
 from .grid import HeadRow, heads_of
 from .legend import Legend
 from .view import HeadMap, Place

@@ -6,8 +6,8 @@ from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
-from ...widgets.band import paint_band
 from ...widgets.row_area import RowArea
+from ...widgets.rubber_band import paint_band
 from . import paint
 from .grid import HeadRow
 

@@ -9,9 +9,9 @@ from PySide6.QtGui import QColor, QPainter, QPen
 
 from secateur.engine.structures.analysis import Mask
 
+from ...text.format import three
 from ...theme import px, score_colours, sizes, tokens
-from ...widgets.numbers import three
-from ..scale import ScoreScale
+from ..score_scale import ScoreScale
 
 BAR = 7
 """Least width of a bar in device-independent pixels."""

@@ -7,31 +7,31 @@ from PySide6.QtCore import QSignalBlocker, Qt, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from secateur.engine.planning.classes import step as planned_step
-from secateur.engine.session.filters import first_convolution
+from secateur.engine.planning.isomorphic_classes import step as planned_step
+from secateur.engine.session.filter_images import first_convolution
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 from secateur.engine.structures.outputs import outputs_in_words
 
-from ...document import Aspect, Document, Selection
-from ...drawing import Drawing, Table, offer
+from ...document.document import Aspect, Document, Selection
+from ...text.structures import many_of, structure_name
+from ...text.translate import sentence
 from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.empty_state import EmptyState
 from ...widgets.fields import SpinBox
 from ...widgets.labels import ElidedLabel, label
+from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_tables import set_table
 from ...widgets.score_range import ScoreRange
-from ...words import sentence
-from ..kinds import many_of, structure_name
-from ..rated import highest
-from ..scale import ScoreScale
-from ..tables import set_table
-from .flow import Flows, set_shown
-from .flow_view import FlowView
+from ..score_legend import highest
+from ..score_scale import ScoreScale
+from .coupling_graph import Flows, set_shown
+from .coupling_graph_view import FlowView
 from .histogram import Histogram, Spread
-from .patterns import lines
 from .score_map import ScoreMap
+from .selection_text import costs_note, costs_text, goes_title, steps_of, subject_of
 from .slice_list import SliceList
-from .subject import costs_note, costs_text, goes_title, steps_of, subject_of
+from .slice_patterns import lines
 
 WHOLE = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.GROUP})
 """Kinds whose numbers no runtime has likings for."""

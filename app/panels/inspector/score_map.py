@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPai
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
 from ...theme import Tokens, score_colours, tokens
-from ...widgets.band import paint_band
+from ...widgets.rubber_band import paint_band
 
 LARGEST, LARGEST_IMAGE, SMALLEST = 22, 34, 3
 """Side of a cell with its gap, in device-independent pixels."""

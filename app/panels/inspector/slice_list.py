@@ -5,7 +5,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ...theme import px, tokens
-from .patterns import Line
+from .slice_patterns import Line
 
 ROW = 18
 """Height of a line in device-independent pixels."""

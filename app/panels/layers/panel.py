@@ -7,18 +7,18 @@ from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
 from secateur.engine.latency.savings import Saving
 
-from ...curves import HALF
-from ...document import Aspect, Document, Selection
-from ...drawing import Drawing, Table, offer
+from ...document.document import Aspect, Document, Selection
+from ...document.sensitivity_curves import HALF
+from ...text.format import share as share_words
+from ...text.metrics import difference_text
+from ...text.structures import title_of
 from ...theme import px
 from ...widgets.empty_state import EmptyState
 from ...widgets.labels import label
-from ...widgets.numbers import share as share_words
+from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_tables import layers_table
 from ...widgets.score_range import ScoreRange
-from ..kinds import title_of
-from ..measures import difference_text
-from ..rated import highest
-from ..tables import layers_table
+from ..score_legend import highest
 from ..tree.figures import figures_of
 from ..tree.rows import Rows, rows_of
 from .paint import Row

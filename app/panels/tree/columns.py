@@ -4,7 +4,7 @@ import numpy as np
 from PySide6.QtCore import QObject, QPoint, Qt, Slot
 from PySide6.QtWidgets import QHeaderView, QMenu, QTreeView
 
-from ... import settings
+from ...storage import settings
 from ...theme import px
 from .model import Column, TreeModel
 

@@ -6,9 +6,9 @@ from PySide6.QtWidgets import QWidget
 
 from secateur.engine.scoring.criteria import Offer, offers
 
-from ...document import Aspect, Document
+from ...document.document import Aspect, Document
+from ...text.translate import engine_words, sentence
 from ...widgets.fields import ComboBox
-from ...words import engine_words, sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 

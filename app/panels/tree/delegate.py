@@ -5,9 +5,9 @@ from PySide6.QtGui import QColor, QFont, QPainter
 from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from ...theme import Tokens, tokens
+from ...widgets.elide import shortened
 from ...widgets.score_bar import paint_score_bar
-from ...widgets.shortened import shortened
-from .cells import Cells
+from .cell_text import Cells
 from .model import Column, TreeModel
 
 MUTED = ("gone", "locked", "fixed", "along")

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Qt, Signal
 
-from ...document import Document
-from ..kinds import many_of
-from .arrangement import Arrangement
-from .cells import Cells
+from ...document.document import Document
+from ...text.structures import many_of
+from .cell_text import Cells
 from .figures import Figures, figures_of, rated
 from .query import Facts, Query, matches
+from .row_order import Arrangement
 from .rows import rows_of
 from .rows_model import Index, RowsModel
 

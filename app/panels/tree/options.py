@@ -8,16 +8,16 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFormLayout, QWidget
 
 from secateur.engine.planning.protocol import Ranking
-from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
 from secateur.engine.scoring.criteria import CRITERIA, setting_of, unavailable
 from secateur.engine.scoring.protocol import Criterion
+from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 
-from ...document import Aspect, Document
+from ...document.document import Aspect, Document
+from ...text.translate import engine_words, sentence
 from ...widgets.buttons import button
 from ...widgets.card import Card
 from ...widgets.fields import ComboBox
 from ...widgets.labels import label
-from ...words import engine_words, sentence
 
 SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.SCORES, Aspect.JOBS})
 WIDTH = 400
@@ -170,7 +170,7 @@ class RatingOptions(Card):
     @Slot()
     def _compare(self) -> None:
         """Beside another one, in a page of its own; this popover is in its way."""
-        from ...dialogs.ratings import show_ratings
+        from ...dialogs.compare_criteria import show_ratings
 
         self.hide()
         self.document.requested.emit(show_ratings)

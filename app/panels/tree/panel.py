@@ -6,8 +6,8 @@ from PySide6.QtCore import QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
 
-from ...document import Aspect, Document
-from ...drawing import Drawing
+from ...document.document import Aspect, Document
+from ...text.translate import counted
 from ...theme import px
 from ...widgets.buttons import Chip, button
 from ...widgets.card import Card
@@ -15,10 +15,10 @@ from ...widgets.empty_state import EmptyState
 from ...widgets.fields import FilterLine
 from ...widgets.flow import FlowLayout
 from ...widgets.labels import label
+from ...widgets.plot_export import Drawing
+from ...widgets.plot_tables import structures_table
 from ...widgets.score_range import ScoreRange
-from ...words import counted
-from ..rated import highest
-from ..tables import structures_table
+from ..score_legend import highest
 from .criterion import CriterionBox
 from .model import TreeModel
 from .options import RatingOptions, changed

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from secateur.engine.structures.analysis import Analysis, Kind, ModuleInfo
 
-from ..kinds import one_of, short_path, title_of
+from ...text.structures import one_of, short_path, title_of
 
 Ints = NDArray[np.int32]
 

@@ -4,8 +4,8 @@ from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistent
 
 from secateur.engine.structures.analysis import Analysis
 
-from ...document import Selection
-from .arrangement import Arrangement
+from ...document.document import Selection
+from .row_order import Arrangement
 from .rows import Rows
 
 Index = QModelIndex | QPersistentModelIndex

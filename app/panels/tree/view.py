@@ -6,15 +6,15 @@ from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPointF, QR
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QMenu, QTreeView, QWidget
 
-from ...document import Document, Selection
-from ...drawing import Drawing, actions
+from ...document.document import Document, Selection
 from ...theme import tokens
 from ...widgets.chevron import chevron
+from ...widgets.plot_export import Drawing, actions
 from ...widgets.top_row import TopRow
 from .columns import Columns
 from .delegate import TreeDelegate
+from .expanded_rows import OpenRows
 from .model import Column, TreeModel
-from .open_rows import OpenRows
 
 
 class StructureTree(QTreeView):
@@ -144,8 +144,9 @@ class StructureTree(QTreeView):
     @Slot()
     def _ask_pattern(self) -> None:
         """Keep a share in every layer that is called as the current one."""
+        from secateur.engine.planning.selection_rules import Which
+
         from ...dialogs.mark import MarkDialog
-        from ...rules import Which
 
         names = self.rows.module(self.currentIndex())
         self.document.requested.emit(lambda window: MarkDialog(window, Which.KEEP_SHARE, names=names).open())

@@ -2,7 +2,7 @@
 
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dim
+from ..solver.labels import Dim
 from .context import Context
 from .products import contract
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ...tracing.record import Call, Handed, Record, Ref
-from ..labels import Dim, Dims, LabelArray, Labels
+from ..solver.labels import Dim, Dims, LabelArray, Labels
 
 
 @dataclass(frozen=True, slots=True)

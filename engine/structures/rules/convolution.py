@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dim, Dims, LabelArray
+from ..solver.labels import Dim, Dims, LabelArray
 from .context import Context
 
 

@@ -1,7 +1,7 @@
 """Distances between rows: sums over coordinates, which may be fewer."""
 
 from .. import reasons
-from ..labels import Dims
+from ..solver.labels import Dims
 from . import elementwise
 from .context import Context
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dims
+from ..solver.labels import Dims
 from .context import Context
 
 UNTAGGED = (

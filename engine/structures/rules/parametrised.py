@@ -1,7 +1,7 @@
 """Weights that are computed from others."""
 
 from .. import reasons
-from ..labels import Dims
+from ..solver.labels import Dims
 from .context import Context
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import reasons
-from ..labels import Dim
+from ..solver.labels import Dim
 from .context import Context
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import reasons
-from ..labels import Dim, Dims, LabelArray
+from ..solver.labels import Dim, Dims, LabelArray
 from .context import Context, Rule
 
 DIMENSIONS = {

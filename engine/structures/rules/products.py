@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dim, Dims
+from ..solver.labels import Dim, Dims
 from .context import Context
 
 

@@ -5,7 +5,7 @@ whose results depend on places (an index, an order) keep theirs.
 """
 
 from .. import reasons
-from ..labels import Dims
+from ..solver.labels import Dims
 from . import elementwise
 from .context import Context
 

@@ -8,7 +8,7 @@ the axis may shrink: the choice is then made among those that remain. Any other 
 from ...tracing.record import Ref
 from .. import reasons
 from ..analysis import Kind
-from ..labels import Dims, LabelArray
+from ..solver.labels import Dims, LabelArray
 from . import slicing, views
 from .context import Context, Rule
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...tracing.record import Ref
 from .. import reasons
-from ..labels import Dim, Dims, LabelArray
+from ..solver.labels import Dim, Dims, LabelArray
 from .context import Context
 from .elementwise import broadcast
 from .views import keep_parameter

@@ -1,7 +1,7 @@
 """Fourier transforms: they run over the named axes, which must stay; the others pass."""
 
 from .. import reasons
-from ..labels import Dims
+from ..solver.labels import Dims
 from .context import Context
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .. import reasons
-from ..factors import refine, segments
-from ..labels import Dims
+from ..solver.labels import Dims
+from ..solver.shape_factors import refine, segments
 from .context import Context
 
 

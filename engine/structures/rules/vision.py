@@ -1,7 +1,7 @@
 """Operators of torchvision."""
 
 from .. import reasons
-from ..labels import Dim
+from ..solver.labels import Dim
 from .context import Context
 from .convolution import read_channels
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...detectors import FOUND
+from ...adapters.torchvision_detection import FOUND
 from ...errors import Message, TaskError
-from ...inputs import Inputs
+from ...model_inputs import Inputs
 from ..boxes import Boxes
 from ..data import Data, every
 from ..packages import needed

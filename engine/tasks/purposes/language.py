@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...inputs import Inputs
-from ..answers import main_output, told
+from ...model_inputs import Inputs
 from ..data import Data
-from ..unasked import NOT_ASKED
+from ..ignore_index import NOT_ASKED
+from ..model_outputs import main_output, told
 from .protocol import Purpose, Rows, bootstrap
 
 

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...inputs import Inputs
-from ..answers import finite, main_output, precise, told
+from ...model_inputs import Inputs
 from ..data import Data, every
+from ..model_outputs import finite, main_output, precise, told
 from ..protocol import Split
 from .protocol import Purpose, Rows, bootstrap
 

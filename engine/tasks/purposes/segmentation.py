@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...inputs import Inputs
-from ..answers import finite, main_output, told
+from ...model_inputs import Inputs
 from ..data import Data, every
+from ..model_outputs import finite, main_output, told
 from ..protocol import Split
 from .protocol import Purpose, Rows, bootstrap
 

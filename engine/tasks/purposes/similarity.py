@@ -13,9 +13,9 @@ from scipy import stats
 from torch.nn import functional as F
 
 from ...errors import TaskError
-from ...inputs import MASK, Inputs
-from ..answers import finite, main_output, precise, told
+from ...model_inputs import MASK, Inputs
 from ..data import Data
+from ..model_outputs import finite, main_output, precise, told
 from .protocol import Purpose, Rows, bootstrap
 from .regression import PURPOSE as REGRESSION
 

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ...errors import TaskError
-from ...phrases import all_of
+from ...messages import all_of
 from ..protocol import TaskSpec, option
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import TaskError
+from ..image_samples import standardise
 from ..images import ImageReader
-from ..pixels import standardise
 from ..protocol import TaskSpec
 from ..tokens import length_of, tokens_of
 from .protocol import Column, Kind, Values

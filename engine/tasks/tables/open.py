@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...phrases import title
+from ...messages import title
 from ..data import Parts
 from ..data_task import DataTask
 from ..protocol import CLASSES, Split, TaskSpec, option

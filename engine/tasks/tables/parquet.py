@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, Message
-from ...file_limits import UNPACKED, check_special, check_unpacked, parse_json
+from ...storage.file_limits import UNPACKED, check_special, check_unpacked, parse_json
 from ..packages import needed
 from .protocol import HELD, Kind, Values
 

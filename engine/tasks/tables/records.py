@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...file_limits import check_special, check_unpacked
+from ...storage.file_limits import check_special, check_unpacked
 
 TAB = "\t"
 SEPARATORS = (",", ";", TAB)

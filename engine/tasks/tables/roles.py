@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import Message, TaskError
-from ...phrases import all_of, title
+from ...messages import all_of, title
 from ..protocol import TaskSpec, option
 from ..texts import LANGUAGE
 from .protocol import Kind, Table

@@ -10,13 +10,13 @@ from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QApplication
 
-from secateur.app.document import Aspect, Document, Selection, Side
+from secateur.app.document.document import Aspect, Document, Selection, Side
 from secateur.app.panels.compare import Compare, view
-from secateur.app.panels.compare.cells import Column
+from secateur.app.panels.compare.cell_text import Column
 from secateur.app.panels.compare.model import CompareModel, Role
 from secateur.app.panels.compare.runs import MACS, METRIC, NAME, as_csv
 from secateur.app.panels.compare.view import fitting
-from secateur.app.widgets.shortened import shortened
+from secateur.app.widgets.elide import shortened
 from secateur.engine.baselines.protocol import Baseline, BaselineKind, BaselineSpec
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
@@ -105,7 +105,7 @@ def test_what_one_tree_opens_scrolls_and_selects_the_other_does(panel, qtbot) ->
 
 
 def test_a_selection_from_elsewhere_is_shown_in_both(panel) -> None:
-    from secateur.app.document import Selection
+    from secateur.app.document.document import Selection
 
     panel.document.select(Selection("layer2.0.conv1", 4))
     panel.document.views.settle()

@@ -18,20 +18,20 @@ from PySide6.QtWidgets import (
 )  # fmt: skip
 
 import secateur.app
-from secateur.app.document import Selection
+from secateur.app.document.document import Selection
+from secateur.app.panels.baseline_check import Samples
 from secateur.app.panels.heads import Heads
-from secateur.app.panels.history import History
+from secateur.app.panels.history.panel import History
 from secateur.app.panels.inspector import Inspector
 from secateur.app.panels.jobs import Jobs
 from secateur.app.panels.layers import Layers
 from secateur.app.panels.ledger import Ledger
 from secateur.app.panels.log import Log
 from secateur.app.panels.recipe import Recipe
-from secateur.app.panels.recovery import Recovery
-from secateur.app.panels.samples import Samples
-from secateur.app.panels.sensitivity import SensitivityPanel
-from secateur.app.panels.strip import Strip
-from secateur.app.panels.tradeoff import TradeOff
+from secateur.app.panels.recovery.panel import Recovery
+from secateur.app.panels.sensitivity.panel import SensitivityPanel
+from secateur.app.panels.state_strip import Strip
+from secateur.app.panels.tradeoff.panel import TradeOff
 from secateur.app.panels.tree import TreePanel
 from secateur.app.widgets.labels import ElidedLabel
 from tests.app.stand_in import opened, travelled

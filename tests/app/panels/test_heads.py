@@ -8,8 +8,8 @@ import torch
 from PySide6.QtCore import QPoint, Qt
 from torch import nn
 
-from secateur.app.aspects import Aspect
-from secateur.app.document import Selection
+from secateur.app.document.aspects import Aspect
+from secateur.app.document.document import Selection
 from secateur.app.panels.heads import Heads
 from secateur.app.panels.heads.grid import heads_of
 from secateur.engine import analyse

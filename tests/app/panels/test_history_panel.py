@@ -3,7 +3,7 @@
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
 
-from secateur.app.panels.history import History
+from secateur.app.panels.history.panel import History
 from tests.app.branches import begun, branched
 
 

@@ -7,9 +7,9 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel, QScrollArea
 
-from secateur.app.document import Aspect, Selection
+from secateur.app.document.document import Aspect, Selection
 from secateur.app.panels.inspector import Inspector
-from secateur.app.panels.inspector.patterns import indices_text, lines
+from secateur.app.panels.inspector.slice_patterns import indices_text, lines
 from secateur.engine.errors import Message
 from secateur.engine.structures.analysis import Bundle, Constraint, Counting, Fixed, Output
 from secateur.engine.structures.costs import marginal
@@ -264,7 +264,7 @@ def test_keys_go_from_layer_to_layer_in_the_graph(inspector, qtbot) -> None:
 def test_the_run_says_which_dimension_a_layer_writes() -> None:
     from dataclasses import replace as other
 
-    from secateur.app.panels.inspector.flow import Flows
+    from secateur.app.panels.inspector.coupling_graph import Flows
     from secateur.engine.structures.analysis import Step
     from tests.app.demo_analysis import small_resnet
 
@@ -277,7 +277,7 @@ def test_the_run_says_which_dimension_a_layer_writes() -> None:
 
 
 def test_the_first_layers_filters_are_shown_as_images(inspector, qtbot) -> None:
-    from secateur.engine.session.filters import Filters
+    from secateur.engine.session.filter_images import Filters
 
     document = inspector.document
     draw = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import torch
 from PySide6.QtCore import QPoint, Qt
 from torch import nn
 
-from secateur.app.document import Aspect, Selection
+from secateur.app.document.document import Aspect, Selection
 from secateur.app.panels.layers import Layers, paint
 from secateur.app.panels.layers.rows import layers_of
 from secateur.app.panels.layers.ties import LANES

@@ -8,8 +8,8 @@ from secateur.app.dialogs.criteria import Criteria
 from secateur.app.panels.tree import TreePanel
 from secateur.app.panels.tree.options import RatingOptions
 from secateur.engine.planning.protocol import Ranking
-from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
 from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 from tests.app.demo_analysis import scores_of
 from tests.app.playing import Player
 from tests.app.stand_in import opened

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from secateur.app.document import Goal
+from secateur.app.document.document import Goal
 from secateur.app.panels.ledger import Ledger
-from secateur.app.panels.strip import Strip
-from secateur.app.widgets.numbers import change, scaled, size
+from secateur.app.panels.state_strip import Strip
+from secateur.app.text.format import change, scaled, size
 from tests.app.stand_in import StandIn, exported, opened, travelled
 
 

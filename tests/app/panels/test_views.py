@@ -9,20 +9,20 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from secateur.app.dialogs.recovery_settings import RecoveryDialog
-from secateur.app.document import Aspect, CurvePoint, JobView
-from secateur.app.logbook import Level, Logbook, level_of
-from secateur.app.panels.history import History
+from secateur.app.document.document import Aspect, CurvePoint, JobView
+from secateur.app.document.message_log import Level, Logbook, level_of
+from secateur.app.panels.baseline_check import Picture, Samples
+from secateur.app.panels.history.panel import History
 from secateur.app.panels.jobs import Jobs
 from secateur.app.panels.log import Log
-from secateur.app.panels.recovery import Recovery
-from secateur.app.panels.samples import Picture, Samples
-from secateur.app.panels.tradeoff import TradeOff
-from secateur.app.panels.tradeoff_points import Cost, trade_off
+from secateur.app.panels.recovery.panel import Recovery
+from secateur.app.panels.tradeoff.panel import TradeOff
+from secateur.app.panels.tradeoff.points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
 from secateur.engine.jobs import Progress
+from secateur.engine.process.events import Progressed
+from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
-from secateur.engine.session.events import Progressed
-from secateur.engine.session.matching import Mode
 from secateur.engine.session.states import OpenedModel, StateKind
 from secateur.engine.tasks.protocol import Sample, TaskSpec
 from tests.app.playing import Window

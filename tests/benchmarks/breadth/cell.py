@@ -22,17 +22,17 @@ from torch import nn
 from secateur.engine.errors import SecateurError
 from secateur.engine.export.write_onnx import export_onnx_here
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.balance import balanced
+from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.compare import worst_difference
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.own_class import own_class
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import settle
-from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.quiet import quiet_forward
-from secateur.engine.tracing.reading import call, tensors_of
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle
+from secateur.engine.surgery.repair.keep_class import own_class
+from secateur.engine.surgery.verify.run_comparison import worst_difference
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.isolated_forward import quiet_forward
+from secateur.engine.tracing.tree import call, tensors_of
 
 from .subject import Subject
 

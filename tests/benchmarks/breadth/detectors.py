@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from secateur.engine.detectors import IMAGES, MAPS, with_maps
+from secateur.engine.adapters.torchvision_detection import IMAGES, MAPS, with_maps
 
 from .subject import Subject
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import nn
 
-from secateur.engine.tracing.reading import Inputs
+from secateur.engine.tracing.tree import Inputs
 
 
 @dataclass(frozen=True, slots=True)

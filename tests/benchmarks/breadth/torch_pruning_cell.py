@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from secateur.engine.tracing.reading import call, named_tensors
+from secateur.engine.tracing.tree import call, named_tensors
 
 from .subject import Subject
 

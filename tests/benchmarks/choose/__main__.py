@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from secateur.engine.session.points import user_cache
+from secateur.engine.session.measurement_cache import user_cache
 
 from . import cifar, costs, expectations, fashion, harness, heads, language
 

@@ -29,7 +29,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.finetune import recover
-from secateur.engine.recovery.mirroring import mirrored
+from secateur.engine.recovery.flip_augmentation import mirrored
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec

@@ -1,13 +1,13 @@
-"""From kept results to `engine/recovery/measured.py`: what the program says before a recovery, each with its cell."""
+"""From kept results to `engine/recovery/benchmark_results.py`: what the program foretells, with its cell."""
 
 from pathlib import Path
 from typing import Any
 
-from secateur.engine.recovery.measured_points import Family, Point
+from secateur.engine.recovery.benchmark_points import Family, Point
 
 from . import cifar, fashion, harness
 
-FILE = Path(__file__).resolve().parents[3] / "engine" / "recovery" / "measured.py"
+FILE = Path(__file__).resolve().parents[3] / "engine" / "recovery" / "benchmark_results.py"
 HEAD = '''"""Points of our benchmarks, written by `python -m tests.benchmarks.choose --expectations`; not by hand."""
 
 from .measured_points import Family, Point

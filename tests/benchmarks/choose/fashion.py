@@ -18,10 +18,10 @@ from secateur.engine.jobs import finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import CRITERIA
-from secateur.engine.session.courses import Course
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
+from secateur.engine.workflows.prune import Course
 from secateur.resources import fashion_mnist
 
 from . import harness, models

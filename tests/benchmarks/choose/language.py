@@ -18,7 +18,7 @@ from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
-from secateur.engine.scoring.choices import Choices
+from secateur.engine.scoring.score_options import Choices
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
 from secateur.engine.sources.protocol import ModelSpec

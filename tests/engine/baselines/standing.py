@@ -5,17 +5,17 @@ from copy import deepcopy
 import numpy as np
 
 from secateur.engine.baselines.protocol import Round, Standing
+from secateur.engine.foreign_code.consent import FULL_CONSENT
 from secateur.engine.jobs import finish
 from secateur.engine.planning.goal import solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
 from secateur.engine.recovery.protocol import RecoverySettings
 from secateur.engine.scoring.criteria import score
-from secateur.engine.sources.consent import FULL_CONSENT
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
 from tests.engine import tiny_net
 from tests.engine.toy_task import ToyTask
 

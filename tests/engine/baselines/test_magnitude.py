@@ -16,7 +16,7 @@ from secateur.engine.errors import SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut import rebuild
+from secateur.engine.surgery.cut.cut import rebuild
 from tests.engine.baselines.standing import half
 
 NEVER = NeverCancelled()

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli.arguments import parser
-from secateur.engine.cli.asked import asked_of, limits_of
 from secateur.engine.cli.main import main
-from secateur.engine.cli.specs import task_spec
+from secateur.engine.cli.model_args import task_spec
+from secateur.engine.cli.prune_request import asked_of, limits_of
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.planning.protocol import Cost, Limit
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings, Repair
-from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
-from secateur.engine.structures.parts import Kind
+from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
+from secateur.engine.structures.types import Kind
 from secateur.engine.tasks.protocol import TaskSpec
 
 

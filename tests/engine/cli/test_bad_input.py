@@ -141,12 +141,12 @@ def test_an_export_folder_without_permission_is_refused_before_the_work(mine: Pa
 
 
 def test_a_failure_after_the_work_leaves_no_file(mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    from secateur.engine.export import one_file
+    from secateur.engine.export import export_single_file
 
     def broken(*_: object, **__: object) -> Callable[..., object]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(one_file, "_made", broken)
+    monkeypatch.setattr(export_single_file, "_made", broken)
     before = sorted(p for p in mine.rglob("*") if "__pycache__" not in p.parts)
     argv = ["prune", f"{mine}/model.py:make", *SHAPE, "--multiple", "1", "--export", str(mine / "out.onnx")]
     assert main(argv) == 1

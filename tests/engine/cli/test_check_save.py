@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from secateur.engine.cli.autosave import kept
 from secateur.engine.cli.output import Reporter
 from secateur.engine.cli.prune import check_save
-from secateur.engine.cli.saving import kept
 from secateur.engine.errors import ExportError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.session.courses import Course
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.workflows.prune import Course
 from tests.engine.session.small import write_project
 
 

@@ -13,10 +13,10 @@ import onnxruntime
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.session.history import is_project
+from secateur.engine.session.state_history import is_project
 from tests.engine.session.small import write_project
-from tests.engine.structures.test_unused import Expert, Mixture
-from tests.engine.surgery.test_own_class import Attention, Encoder
+from tests.engine.structures.test_unread_parameters import Expert, Mixture
+from tests.engine.surgery.repair.test_keep_class import Attention, Encoder
 
 Capture = pytest.CaptureFixture[str]
 

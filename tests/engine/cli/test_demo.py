@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from secateur.engine.cli.asked import Asked
 from secateur.engine.cli.demo import demo
+from secateur.engine.cli.prune_request import Asked
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ import pytest
 
 from secateur.engine.cli import prune
 from secateur.engine.cli.main import main
-from secateur.engine.recovery.expectations import expectation
-from secateur.engine.recovery.measured_points import Family, Point
+from secateur.engine.recovery.benchmark_points import Family, Point
+from secateur.engine.recovery.expected_result import expectation
 from tests.engine.session.small import write_project
 
 Capture = pytest.CaptureFixture[str]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.session.history import History
+from secateur.engine.session.state_history import History
 from tests.engine.session.small import write_project
-from tests.engine.session.test_locks import held
+from tests.engine.storage.test_folder_lock import held
 
 FAST = ["--criterion", "l1", "--multiple", "4", "--threads", "1"]
 

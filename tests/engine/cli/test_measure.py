@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.session.history import History
+from secateur.engine.session.state_history import History
 
 CODE = """
 import torch

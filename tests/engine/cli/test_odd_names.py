@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from secateur.engine.cli.main import main
-from secateur.engine.session import points
+from secateur.engine.session import measurement_cache
 from tests.engine.session.small import write_project
 
 Capture = pytest.CaptureFixture[str]
@@ -103,7 +103,7 @@ def test_without_a_home_folder_caches_lie_among_temporary_files(
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    cache = points.user_cache()
+    cache = measurement_cache.user_cache()
     assert cache.parent == tmp_path and cache.is_dir() and cache.stat().st_mode & 0o077 == 0
 
 

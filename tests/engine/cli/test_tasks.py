@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from secateur.engine.cli.main import main
-from secateur.engine.session.paths import change_task, relative_to
+from secateur.engine.storage.paths import change_task, relative_to
 from secateur.engine.tasks.protocol import TaskSpec
 
 from ..tasks.tables.makers import write_csv

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from secateur.engine.errors import ExportError, OpenError
-from secateur.engine.export.parcel import pack
+from secateur.engine.export.model_package import pack
 from secateur.engine.export.pytorch import PyTorchExporter, export_pytorch, read_weights
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.sources.exported import recorded_source
-from secateur.engine.sources.matching import shapes_of
+from secateur.engine.sources.exported_folder import recorded_source
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.sources.state_dict_match import shapes_of
+from secateur.engine.surgery.cut.edits import Edits
 
 from .nets import inputs, request
 

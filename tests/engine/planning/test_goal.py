@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.classes import candidates, isomorphic_class, step
+from secateur.engine.planning.cost_meter import meter_of
 from secateur.engine.planning.goal import DEFAULT_KINDS, solve, suggest
-from secateur.engine.planning.meter import meter_of
+from secateur.engine.planning.isomorphic_classes import candidates, isomorphic_class, step
 from secateur.engine.planning.protocol import Cost, Goal, Limit, Ranking
 from secateur.engine.structures.analysis import CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from secateur.engine.errors import PlanError
-from secateur.engine.latency.fitting import fit
+from secateur.engine.latency.fit import fit
+from secateur.engine.planning.budget_schedule import round_goals
 from secateur.engine.planning.goal import reached, solve
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.planning.rounds import round_goals
-from secateur.engine.session.plain import from_json, to_json
+from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs
 from secateur.engine.targets.protocol import TargetSpec

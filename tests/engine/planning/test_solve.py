@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.classes import step
 from secateur.engine.planning.goal import DEFAULT_KINDS, in_scope, solve, suggest, touching
-from secateur.engine.planning.obstacles import amount
+from secateur.engine.planning.infeasibility import amount
+from secateur.engine.planning.isomorphic_classes import step
 from secateur.engine.planning.protocol import Cost, Goal, Limit
-from secateur.engine.session.plain import from_json, to_json
+from secateur.engine.storage.serialization import from_json, to_json
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind, Mask
 from secateur.engine.structures.costs import costs
-from secateur.engine.structures.memory import memory
+from secateur.engine.structures.memory.peak import memory
 from tests.engine.builders import tiny_analysis, tiny_scores
 from tests.engine.planning.stacks import stack
 

@@ -12,7 +12,7 @@ from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Job, Progress, finish
 from secateur.engine.recovery.finetune import Recovered, recover
 from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
-from secateur.engine.tasks.answers import ask
+from secateur.engine.tasks.model_outputs import ask
 from secateur.engine.tasks.protocol import Metric, Split
 from tests.engine.tiny_net import TinyNet
 from tests.engine.toy_task import ToyTask

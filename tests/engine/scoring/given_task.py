@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import Job, Progress
-from secateur.engine.tasks.lesson import Lesson
+from secateur.engine.tasks.distillation_batch import Lesson
 from secateur.engine.tasks.protocol import Metric, Split, TaskInfo, TaskSpec
 
 

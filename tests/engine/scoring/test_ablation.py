@@ -11,12 +11,12 @@ from torch import nn
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.scoring.ablation import BASELINE, structures_of
-from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, identities
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
 from tests.engine.nets import Transformer
 from tests.engine.scoring.given_task import GivenTask
 

@@ -14,8 +14,8 @@ from secateur.engine.jobs import Cancelled, finish
 from secateur.engine.scoring.criteria import CRITERIA, score
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.tasks.protocol import Split
 from tests.engine.builders import HEAD_DIM, INNER, tiny_analysis, tiny_net
 from tests.engine.toy_task import ToyTask

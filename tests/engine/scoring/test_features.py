@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.choices import Choices, Normalise
+from secateur.engine.scoring.activation_statistics import Watching
 from secateur.engine.scoring.criteria import score
-from secateur.engine.scoring.moments import Watching
+from secateur.engine.scoring.score_options import Choices, Normalise
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.tracing.quiet import quiet_forward
+from secateur.engine.tracing.isolated_forward import quiet_forward
 from tests.engine.nets import TorchAttention, Transformer
 from tests.engine.norm_nets import Standardised
 from tests.engine.scoring.given_task import GivenTask

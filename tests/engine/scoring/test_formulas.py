@@ -10,8 +10,8 @@ from torch import nn
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import finish
 from secateur.engine.scoring import geometric_median
-from secateur.engine.scoring.choices import Choices, Combine, Normalise, Slices
 from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.score_options import Choices, Combine, Normalise, Slices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, CoupledSet, Kind
 from tests.engine.builders import HEAD_DIM, INNER, tiny_analysis, tiny_net

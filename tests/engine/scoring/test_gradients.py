@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.choices import Choices, Combine, Normalise
 from secateur.engine.scoring.criteria import score
 from secateur.engine.scoring.samples import samples_of
+from secateur.engine.scoring.score_options import Choices, Combine, Normalise
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.tasks.boxes import Boxes

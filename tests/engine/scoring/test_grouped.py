@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.choices import Choices, Normalise, Slices
 from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.score_options import Choices, Normalise, Slices
 from secateur.engine.structures.analyse import analyse
 from tests.engine.scoring.given_task import GivenTask
 

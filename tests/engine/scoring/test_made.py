@@ -14,11 +14,11 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.choices import Choices, Slices
 from secateur.engine.scoring.criteria import score
+from secateur.engine.scoring.score_options import Choices, Slices
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
 from tests.engine.norm_nets import Standardised
 from tests.engine.scoring.given_task import GivenTask
 

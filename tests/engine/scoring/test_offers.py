@@ -9,8 +9,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import finish
-from secateur.engine.scoring.choices import Choices
 from secateur.engine.scoring.criteria import CRITERIA, Offer, offers, score
+from secateur.engine.scoring.score_options import Choices
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind
 from secateur.engine.tasks.protocol import TaskInfo

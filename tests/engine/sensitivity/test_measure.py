@@ -12,10 +12,10 @@ from torch import nn
 from secateur.engine.errors import SecateurError, TaskError
 from secateur.engine.jobs import Cancelled, Progress, finish
 from secateur.engine.planning.protocol import Goal
-from secateur.engine.scoring.choices import Choices
+from secateur.engine.process.client import SESSION
+from secateur.engine.scoring.score_options import Choices
 from secateur.engine.sensitivity.protocol import Sensitivity, Trial
 from secateur.engine.sensitivity.trials import removals, sets_of, trials
-from secateur.engine.session.client import SESSION
 from secateur.engine.session.session import Session
 from secateur.engine.structures.analysis import Kind, identities
 from secateur.engine.tasks.protocol import Split

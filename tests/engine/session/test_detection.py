@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 import torch
 
+from secateur.engine.adapters.torchvision_detection import with_maps
 from secateur.engine.cli.arguments import parser
-from secateur.engine.cli.specs import task_spec
-from secateur.engine.detectors import with_maps
+from secateur.engine.cli.model_args import task_spec
 from secateur.engine.errors import ExportError, SecateurError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.recovery.protocol import RecoverySettings

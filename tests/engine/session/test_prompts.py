@@ -14,14 +14,14 @@ from secateur.engine.cli.measure import _outcome
 from secateur.engine.export.onnx import export_onnx
 from secateur.engine.export.protocol import ExportRequest
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.session.history import History
 from secateur.engine.session.session import Session
+from secateur.engine.session.state_history import History
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.targets.protocol import Latency, TargetSpec, Timing
+from secateur.engine.targets.token_step import step_inputs
 from secateur.engine.tasks.protocol import TaskSpec
-from secateur.engine.tracing.decoding import step_inputs
 
 CODE = """
 import torch

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from secateur.engine.errors import OpenError, PlanError, SecateurError, TaskError, VerificationError
 from secateur.engine.jobs import Cancelled, Job, finish
-from secateur.engine.recovery import resume
+from secateur.engine.recovery import checkpoint
 from secateur.engine.recovery.protocol import RecoverySettings, Repair
 from secateur.engine.session import session as session_module
 from secateur.engine.session.session import Session
@@ -23,7 +23,7 @@ from secateur.engine.session.states import OpenedModel, PlanIntent, StateKind
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.structures.analysis import Kind, Mask, from_identities
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.protocol import Check, Verification
+from secateur.engine.surgery.cut.edits import Check, Verification
 from secateur.engine.targets import bench
 from secateur.engine.targets.protocol import TargetSpec
 from secateur.engine.tasks.protocol import Split, TaskSpec
@@ -273,8 +273,8 @@ def test_a_second_cut_is_repaired_towards_the_state_that_it_was_made_from(
 def test_a_recovery_that_was_stopped_is_gone_on_with(
     session: Session, opened: OpenedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", 0)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SHARE", 0)
     cut, settings = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8))), replace(SETTINGS, epochs=3)
     job, measured = session.recover(cut.id, settings), list[float]()
     while len(measured) < 2:  # after the second epoch

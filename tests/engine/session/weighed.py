@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from secateur.engine.session import latencies
 from secateur.engine.session.session import Session
 from secateur.engine.session.states import State
-from secateur.engine.targets.machine import machine_of
+from secateur.engine.targets.machine_name import machine_of
 from secateur.engine.targets.profile import Profile
 from secateur.engine.targets.protocol import Kernel, TargetSpec, Timing
+from secateur.engine.workflows import latency_table
 
 BASE, EACH = 1e-4, 1e-7
 """Seconds of a run, and more for each weight."""
@@ -30,7 +30,7 @@ class Weighed:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.slower, self.measured, self.profiled = 1.0, list[tuple[str, ...]](), 0
-        monkeypatch.setattr(latencies, "profile", self._profile)
+        monkeypatch.setattr(latency_table, "profile", self._profile)
         monkeypatch.setattr(Session, "measure", lambda session, *arguments: self._measure(session, *arguments))
 
     def _profile(self, original: Path, model: Path, inputs, target, token, usual=0.0):

@@ -12,8 +12,8 @@ import pytest
 from secateur.engine.cli.main import main
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.recipes.compatibility import Mode
 from secateur.engine.recovery.protocol import RecoverySettings
-from secateur.engine.session.matching import Mode
 from secateur.engine.session.session import Session
 from secateur.engine.sharing import bundle as bundling
 from secateur.engine.sharing.bundle import is_bundle, read_bundle, write_bundle

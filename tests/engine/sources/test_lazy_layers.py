@@ -10,7 +10,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.session.session import Session
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.surgery.settle import trial_mask
+from secateur.engine.surgery.cut.trial_cuts import trial_mask
 
 CODE = """
 import torch

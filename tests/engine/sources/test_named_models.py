@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from secateur.engine.detectors import classes_of
+from secateur.engine.adapters.torchvision_detection import classes_of
 from secateur.engine.errors import OpenError
 from secateur.engine.jobs import Cancelled
 from secateur.engine.sources.open import factory_code, open_model, source_of

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from secateur.engine.errors import OpenError
-from secateur.engine.sources.consent import FULL_CONSENT
+from secateur.engine.foreign_code.consent import FULL_CONSENT
+from secateur.engine.foreign_code.import_file import import_file
 from secateur.engine.sources.open import factory_code, open_model
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.sources.python_file import parse
-from secateur.engine.sources.user_code import import_file
 
 NET = """
 from torch import nn

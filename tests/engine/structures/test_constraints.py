@@ -11,14 +11,14 @@ from torch import nn
 
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.balance import balanced
+from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures import reasons
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Counting
-from secateur.engine.structures.bundling import Count, bundles
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import settle
+from secateur.engine.structures.count_constraints.bundles import Count, bundles
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle
 from tests.engine.structures.rules.proof import prove
 
 ROWS = (torch.randn(3, 9, generator=torch.Generator().manual_seed(0)),)

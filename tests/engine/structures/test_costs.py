@@ -13,10 +13,10 @@ from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
 from secateur.engine.structures.costs import costs, marginal
 from secateur.engine.structures.rules import RULES
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import settle
-from secateur.engine.tracing.quiet import quiet_forward
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle
+from secateur.engine.tracing.isolated_forward import quiet_forward
 from tests.engine.nets import (
     Concat,
     Ghost,

@@ -14,11 +14,11 @@ from secateur.engine.errors import AnalysisError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Output
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import trial_mask
-from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.reading import outputs_of
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import trial_mask
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.tree import outputs_of
 
 
 @dataclass

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.balance import all_bundles
+from secateur.engine.planning.count_balance import all_bundles
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Counting
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.verify.verify import verify
 from tests.engine.structures.rules.between import Rows, features, sequences
 from tests.engine.structures.rules.proof import prove
 

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.runtime.load_pruned import apply_edits
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.surgery.cut import Cut, cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.runtime import apply_edits
-from secateur.engine.surgery.settle import trial_mask
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import Cut, cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import trial_mask
+from secateur.engine.surgery.verify.verify import verify
 
 INPUTS = (torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0)),)
 

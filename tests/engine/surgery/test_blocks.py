@@ -12,16 +12,16 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.runtime import load_pruned
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery import runtime
-from secateur.engine.surgery.cut import Cut, cut, rebuild
-from secateur.engine.surgery.protocol import Edits, Verification
-from secateur.engine.surgery.settle import settle
-from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.quiet import quiet_forward
-from secateur.engine.tracing.reading import Inputs, call
+from secateur.engine.surgery.cut.cut import Cut, cut, rebuild
+from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.trial_cuts import settle
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.isolated_forward import quiet_forward
+from secateur.engine.tracing.tree import Inputs, call
 from tests.engine.block_nets import WIDTH, Branches, Decoder, Numbered, sequence
 from tests.engine.nets import Transformer, image
 
@@ -170,15 +170,15 @@ def test_a_stand_in_takes_its_argument_by_name_or_by_position() -> None:
         def forward(self, mask: Any, hidden: Any) -> Any:
             raise AssertionError
 
-    hidden, by_place = torch.randn(2, 3), runtime.StandIn(Named(), {"list": [{"input": "1"}, {"zeros": "1"}]})
+    hidden, by_place = torch.randn(2, 3), load_pruned.StandIn(Named(), {"list": [{"input": "1"}, {"zeros": "1"}]})
     for result in (by_place(None, hidden), by_place(mask=None, hidden=hidden)):
         assert result[0] is hidden and not result[1].any() and result[1].shape == hidden.shape
-    by_name = runtime.StandIn(Named(), {"dict": {"x": {"input": "hidden"}}})
+    by_name = load_pruned.StandIn(Named(), {"dict": {"x": {"input": "hidden"}}})
     assert by_name(None, hidden)["x"] is hidden and by_name(None, hidden=hidden)["x"] is hidden
 
 
 def test_a_stand_in_loads_no_class_that_is_not_there() -> None:
-    stand_in = runtime.StandIn(nn.Identity(), {"class": "subprocess:Popen", "fields": {}})
+    stand_in = load_pruned.StandIn(nn.Identity(), {"class": "subprocess:Popen", "fields": {}})
     with pytest.raises(ValueError, match="no loaded dataclass"):
         stand_in(torch.zeros(1))
 
@@ -213,7 +213,7 @@ def test_a_cut_language_model_generates_the_same_with_a_cache(
     assert len(gone) == len(names)
     # As a user loads it: the original class, the repairs from JSON, the weights.
     loaded: Any = build()
-    runtime.apply_edits(loaded, json.loads(json.dumps(asdict(done.edits))))
+    load_pruned.apply_edits(loaded, json.loads(json.dumps(asdict(done.edits))))
     loaded.load_state_dict(done.model.state_dict())
     scores = [generated(loaded, cached) for cached in (True, False)]
     assert np.allclose(*scores, rtol=1e-4, atol=1e-4)

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import settle, trial_mask
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify.verify import verify
 
 INPUTS = (torch.randint(0, 20, (2, 8), generator=torch.Generator().manual_seed(0)),)
 

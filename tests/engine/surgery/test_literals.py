@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.runtime.load_pruned import apply_edits, with_numbers
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits, merged
-from secateur.engine.surgery.runtime import apply_edits, with_numbers
-from secateur.engine.surgery.settle import settle, trial_mask
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits, merged
+from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify.verify import verify
 
 
 def heads_apart(x: torch.Tensor, n: int, c: int) -> torch.Tensor:

@@ -10,13 +10,13 @@ from torch import nn
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits, Verification
-from secateur.engine.surgery.settle import settle, trial_mask
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify.verify import verify
 from tests.engine.nets import image, tokens
 from tests.engine.norm_nets import BETWEEN, BareLayerNorm, Between, Gated, Standardised, TorchRMS
-from tests.engine.surgery.test_verification import exchange_one
+from tests.engine.surgery.verify.test_verification import exchange_one
 
 NEVER = NeverCancelled()
 TOKENS = {"rms norm": Gated, "torch's rms norm": TorchRMS, "layer norm without weight": BareLayerNorm}

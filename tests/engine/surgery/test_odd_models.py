@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.runtime.load_pruned import load_pruned
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.surgery import verify as verification
-from secateur.engine.surgery.cut import cut, rebuild, shapes
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.runtime import load_pruned
-from secateur.engine.surgery.settle import settle, trial_mask
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import cut, rebuild, shapes
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify import verify as verification
+from secateur.engine.surgery.verify.verify import verify
 from secateur.engine.tracing import recorder
 from tests.engine.nets import Ghost, OneBatch, Residual, Rotary, Tied, WithOwnAttention, image, rows, tokens
 

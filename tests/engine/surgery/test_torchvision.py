@@ -9,11 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
 from secateur.engine.structures.costs import costs
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.settle import settle, trial_mask
-from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.quiet import quiet_forward
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.isolated_forward import quiet_forward
 
 NEVER = NeverCancelled()
 KINDS = {

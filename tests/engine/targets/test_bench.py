@@ -15,10 +15,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from secateur.engine.errors import SecateurError
-from secateur.engine.inputs import at_size
+from secateur.engine.model_inputs import at_size
 from secateur.engine.targets import bench
-from secateur.engine.targets.elsewhere import RESULTS, read_bench, write_bench
 from secateur.engine.targets.protocol import TargetSpec
+from secateur.engine.targets.remote import RESULTS, read_bench, write_bench
 
 from .test_measure import matmuls
 

@@ -59,10 +59,10 @@ def test_ten_times_the_macs_take_longer_and_the_numbers_are_ordered(tmp_path, ex
 
 
 def test_eager_torch_is_measured_from_a_parcel(tmp_path):
-    from secateur.engine.export.parcel import pack
+    from secateur.engine.export.model_package import pack
     from secateur.engine.sources.open import open_model
     from secateur.engine.sources.protocol import ModelSpec
-    from secateur.engine.surgery.protocol import Edits
+    from secateur.engine.surgery.cut.edits import Edits
 
     spec = ModelSpec("bundled:resnet")
     pack(tmp_path, open_model(spec).model, Edits(), spec, (2, 1, 28, 28))
@@ -78,10 +78,10 @@ def answer(runtime, path, inputs, precision="fp32") -> Any:
 
 @pytest.mark.parametrize(("precision", "kind"), [("bf16", "torch.bfloat16"), ("fp16", "torch.float16")])
 def test_torch_computes_in_less_than_fp32(tmp_path, precision, kind):
-    from secateur.engine.export.parcel import pack
+    from secateur.engine.export.model_package import pack
     from secateur.engine.sources.open import open_model
     from secateur.engine.sources.protocol import ModelSpec
-    from secateur.engine.surgery.protocol import Edits
+    from secateur.engine.surgery.cut.edits import Edits
 
     spec = ModelSpec("bundled:resnet")
     pack(tmp_path, open_model(spec).model, Edits(), spec, (2, 1, 28, 28))
@@ -156,7 +156,7 @@ def started(monkeypatch):
         found.append((process, options))
         return process
 
-    monkeypatch.setattr("secateur.engine.process.subprocess.Popen", watched)
+    monkeypatch.setattr("secateur.engine.subprocesses.run.subprocess.Popen", watched)
     return found
 
 

@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.sources.open import open_model
 from secateur.engine.sources.protocol import ModelSpec
-from secateur.engine.targets.clocked import Clocked, undisturbed
-from secateur.engine.targets.gathering import Gathered
+from secateur.engine.targets.cpu_time import Clocked, undisturbed
+from secateur.engine.targets.kernel_times import Gathered
 from secateur.engine.targets.profile import profile
 from secateur.engine.targets.protocol import TargetSpec
 
@@ -47,8 +47,8 @@ def test_convolutions_are_seen_fused_and_with_the_batch_of_the_target(file, runt
 
 
 def test_eager_torch_is_seen_module_by_module(tmp_path):
-    from secateur.engine.export.parcel import pack
-    from secateur.engine.surgery.protocol import Edits
+    from secateur.engine.export.model_package import pack
+    from secateur.engine.surgery.cut.edits import Edits
 
     spec = ModelSpec("bundled:resnet")
     model = open_model(spec).model

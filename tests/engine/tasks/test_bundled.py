@@ -8,7 +8,7 @@ from torch import nn
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
-from secateur.engine.tracing.reading import tensors_of
+from secateur.engine.tracing.tree import tensors_of
 from secateur.resources import fashion_mnist, models, samples
 
 from .makers import rows_of, spec

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from secateur.engine.detectors import resized, with_maps
+from secateur.engine.adapters.torchvision_detection import resized, with_maps
 from secateur.engine.errors import TaskError
-from secateur.engine.tasks.answers import ask
+from secateur.engine.tasks.model_outputs import ask
 from secateur.engine.tasks.open import kind_of, open_task
 from secateur.engine.tasks.protocol import Split, TaskSpec
 

@@ -10,7 +10,7 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split
-from secateur.engine.tracing.reading import tensors_of
+from secateur.engine.tracing.tree import tensors_of
 
 from .makers import Brightest, rows_of, spec, write_folder, write_halves
 

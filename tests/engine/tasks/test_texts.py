@@ -9,10 +9,10 @@ import torch
 
 from secateur.engine.errors import TaskError
 from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.tasks.ignore_index import NOT_ASKED
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
 from secateur.engine.tasks.tokens import Bytes
-from secateur.engine.tasks.unasked import NOT_ASKED
 
 from .makers import spec
 from .tables.makers import write_csv

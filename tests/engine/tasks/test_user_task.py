@@ -12,7 +12,7 @@ from secateur.engine.errors import TaskError
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split, Task
-from secateur.engine.tracing.reading import tensors_of
+from secateur.engine.tracing.tree import tensors_of
 
 from .makers import spec
 

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from secateur.engine.inputs import Inputs, call
+from secateur.engine.model_inputs import Inputs, call
 from secateur.engine.tracing.guards import Guard, GuardKind, Guards, watched
-from secateur.engine.tracing.quiet import quiet_forward
-from secateur.engine.tracing.twin import isolated
+from secateur.engine.tracing.isolated_forward import quiet_forward
+from secateur.engine.tracing.shadow_model import isolated
 from tests.engine import branching_nets as nets
 from tests.engine.branching_nets import Branching
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.engine.tasks.answers import evaluating
+from secateur.engine.tasks.model_outputs import evaluating
 from secateur.engine.tracing.model_state import state_put_back
 from tests.engine.test_bad_input import differences, state
 

@@ -11,8 +11,8 @@ import transformers
 from torch import nn
 
 from secateur.engine.tracing import recorder
-from secateur.engine.tracing.reading import Inputs
-from secateur.engine.tracing.twin import isolated, weightless
+from secateur.engine.tracing.shadow_model import isolated, weightless
+from secateur.engine.tracing.tree import Inputs
 from tests.engine.nets import Concat, Residual, Rotary, Tied, TorchAttention, Transformer, image, tokens
 
 

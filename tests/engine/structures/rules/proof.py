@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.balance import balanced
+from secateur.engine.planning.count_balance import balanced
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
-from secateur.engine.surgery.cut import Cut, cut
-from secateur.engine.surgery.protocol import Edits, Verification
-from secateur.engine.surgery.verify import verify
-from secateur.engine.tracing.reading import Inputs
+from secateur.engine.surgery.cut.cut import Cut, cut
+from secateur.engine.surgery.cut.edits import Edits, Verification
+from secateur.engine.surgery.verify.verify import verify
+from secateur.engine.tracing.tree import Inputs
 
 
 def prove(model: nn.Module, inputs: Inputs, *expected: str) -> Analysis:

@@ -9,12 +9,12 @@ from torch import nn
 
 from secateur.engine.errors import PlanError
 from secateur.engine.jobs import NeverCancelled, finish
-from secateur.engine.planning.balance import bundle_of
+from secateur.engine.planning.count_balance import bundle_of
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Kind
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.verify.verify import verify
 
 from .between import Rows, features, sequences
 from .proof import prove

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from secateur.engine.errors import PlanError
-from secateur.engine.planning.balance import balanced
+from secateur.engine.planning.count_balance import balanced
 from secateur.engine.planning.marks import check_plan
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from secateur.engine.errors import VerificationError
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
-from secateur.engine.surgery.cut import cut
-from secateur.engine.surgery.protocol import Edits
-from secateur.engine.surgery.verify import verify
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.verify.verify import verify
 from tests.engine.nets import image
 
 from .between import Rows, features

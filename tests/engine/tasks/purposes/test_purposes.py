@@ -8,9 +8,9 @@ from torchmetrics.regression import MeanSquaredError, SpearmanCorrCoef
 from torchmetrics.text import Perplexity
 
 from secateur.engine.errors import Message, TaskError
+from secateur.engine.tasks.ignore_index import NOT_ASKED
 from secateur.engine.tasks.purposes.protocol import bootstrap
 from secateur.engine.tasks.purposes.table import PURPOSES, purpose_named
-from secateur.engine.tasks.unasked import NOT_ASKED
 
 RANDOM = torch.Generator().manual_seed(0)
 

@@ -15,7 +15,7 @@ from secateur.engine.tasks.tables import records
 from secateur.engine.tasks.tables.delimited import Delimited
 from secateur.engine.tasks.tables.inputs import check_numbers
 from secateur.engine.tasks.tables.protocol import Chained, Kind, whole
-from secateur.engine.tracing.reading import tensors_of
+from secateur.engine.tracing.tree import tensors_of
 
 from ..makers import spec
 from .makers import write_csv

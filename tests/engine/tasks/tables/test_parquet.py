@@ -15,7 +15,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.tasks.data import Parts, shuffled
 from secateur.engine.tasks.open import open_task
 from secateur.engine.tasks.protocol import Split
-from secateur.engine.tracing.reading import tensors_of
+from secateur.engine.tracing.tree import tensors_of
 
 from ..makers import Brightest, bands, rows_of, spec
 from .makers import png, write_parquet

@@ -1,0 +1,157 @@
+"""Do a recipe again on the next version of its model: first which checkpoint, then, with what does not match, how."""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QVBoxLayout, QWidget
+
+from secateur.engine.recipes.compatibility import Fit, Mode
+
+from ..jobs.sharing import Asked
+from ..text.translate import QT_TRANSLATE_NOOP, sentence
+from ..widgets.check_boxes import CheckBox, RadioButton
+from ..widgets.labels import label
+from .form import FormDialog
+
+CONTEXT = "NextVersion"
+FILES = "recipe.json, .zip (*.json *.zip)"
+MODES = {
+    Mode.SAME_INDICES: (
+        QT_TRANSLATE_NOOP(CONTEXT, "The same structures"),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Exactly those that went before: for a checkpoint that was trained a little further."
+        ),
+    ),
+    Mode.SAME_SHAPE: (
+        QT_TRANSLATE_NOOP(CONTEXT, "The same shape"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Every layer keeps as many as before; which ones, scores on the new weights say."),
+    ),
+    Mode.SAME_GOAL: (
+        QT_TRANSLATE_NOOP(CONTEXT, "The same goal"),
+        QT_TRANSLATE_NOOP(CONTEXT, "The goal is planned for again; layers may come out wider or narrower than before."),
+    ),
+}
+
+
+class ApplyRecipe(FormDialog):
+    """Which recipe, and on what.
+
+    Attributes:
+        recipe: File, project folder or bundle.
+        here: On the model that is open.
+        weights: A new checkpoint.
+        source: Where the model's code is.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        sentence = self.tr(
+            "Opens the recipe's model with a new checkpoint, says what no longer matches, and does the steps again. "
+            "The recipe may lie in a file, in a project's folder or in a bundle."
+        )
+        super().__init__(window, self.tr("Apply recipe to new checkpoint"), sentence, self.tr("Open and compare"))
+        document = window.document
+        spec = document.contents.spec
+        shown = spec.source if document.absent and spec is not None else ""
+        self.recipe = self.add_path(self.tr("Recipe"), shown, "recipe.json", filters=FILES)
+        usable = document.analysis is not None and not document.absent
+        self.here = CheckBox(self.tr("On the model that is open, {name}").format(name=document.model_name))
+        if usable:
+            self.add_row(self.tr("Model"), self.here)
+        hint = self.tr("as the recipe says")
+        self.weights = self.add_path(self.tr("New checkpoint"), hint=f".safetensors, .pt, .th; {hint}")
+        self.source = self.add_path(self.tr("Model's code"), hint=f"path/to/file.py:callable; {hint}")
+        self.here.toggled.connect(self._elsewhere)
+        self.problem = self._problem
+        self.act = lambda: self._start(document)
+        self.recipe.setFocus()
+        self.check()
+
+    def _elsewhere(self, here: bool) -> None:
+        for line in (self.weights, self.source):
+            self.show_row(line, not here)
+        self.check()
+
+    def _problem(self) -> str:
+        path = Path(self.recipe.text().strip()).expanduser()
+        if not self.recipe.text().strip() or not path.exists():
+            return self.tr("Say which recipe.")
+        if path.is_dir() and not (path / "recipe.json").is_file():
+            return self.tr("{folder} holds no recipe.json.").format(folder=path)
+        weights = self.weights.text().strip()
+        if not self.here.isChecked() and weights and not Path(weights).expanduser().is_file():
+            return self.tr("There is no checkpoint {file}.").format(file=weights)
+        return ""
+
+    def _start(self, document: Any) -> None:
+        recipe = self.recipe.text().strip()
+        if self.here.isChecked():
+            document.handing.hold(recipe)
+        else:
+            document.handing.open(Asked(recipe, self.weights.text().strip(), self.source.text().strip()))
+
+
+class ChooseMode(FormDialog):
+    """What does not match, and what is to be done again.
+
+    Attributes:
+        modes: The choices; those that would not do what they say cannot be chosen and say why.
+        differences: What does not match, a line each.
+    """
+
+    def __init__(self, window: Any, recipe: str, fit: Fit) -> None:
+        """Ask in a window."""
+        found = [sentence(one) for one in fit.sentences]
+        head = self.tr("The recipe fits the model.") if not found else self.tr("The recipe does not fit in all:")
+        super().__init__(window, self.tr("Apply recipe"), head, self.tr("Do the steps again"))
+        self.differences = QPlainTextEdit("\n".join(found))
+        self.differences.setReadOnly(True)
+        self.differences.setAccessibleName(self.tr("What does not match"))
+        self.differences.setFixedHeight(min(160, 22 * len(found) + 14))
+        if found:
+            self.form.addRow(self.differences)
+        self.modes: dict[Mode, RadioButton] = {}
+        self._group = QButtonGroup(self)
+        self.form.addRow(self._choices(fit))
+        self.problem = lambda: "" if self._chosen() is not None else self.tr("None of these can be done.")
+        document = window.document
+        self.act = lambda: document.handing.apply(recipe, self._chosen())
+        self._group.buttonToggled.connect(lambda *_: self.check())
+        self.check()
+        wide = 600
+        self.resize(wide, self.heightForWidth(wide))  # words that wrap need less than Qt reckons with
+
+    def _choices(self, fit: Fit) -> QWidget:
+        holder, say = QWidget(), QCoreApplication.translate
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.setSpacing(4)
+        for mode, (title, words) in MODES.items():
+            choice, why = RadioButton(say(CONTEXT, title)), fit.refused.get(mode)
+            choice.setEnabled(why is None)
+            told = label(say(CONTEXT, words) if why is None else sentence(why), "muted", wrap=True)
+            told.setContentsMargins(22, 0, 0, 4)
+            choice.setAccessibleDescription(told.text())
+            column.addWidget(choice)
+            column.addWidget(told)
+            self._group.addButton(choice)
+            self.modes[mode] = choice
+        first = next((choice for choice in self.modes.values() if choice.isEnabled()), None)
+        if first is not None:
+            first.setChecked(True)
+            first.setFocus()
+        return holder
+
+    def _chosen(self) -> Mode | None:
+        return next((mode for mode, choice in self.modes.items() if choice.isChecked()), None)
+
+
+def ask(window: Any) -> None:
+    """Open the dialog over a window."""
+    ApplyRecipe(window).open()
+
+
+def ask_mode(window: Any, recipe: str, fit: Fit) -> None:
+    """Ask how, once it is known what does not match."""
+    ChooseMode(window, recipe, fit).open()

@@ -1,0 +1,110 @@
+"""The fastest on the target that loses at most half a point: what is lowered, what may be lost, how it is searched."""
+
+from dataclasses import replace
+from typing import Any
+
+from secateur.engine.planning.protocol import Cost
+from secateur.engine.workflows.budget_search import TRIALS, brief_epochs
+
+from ..document.preconditions import has_blocks
+from ..text.format import about
+from ..text.metrics import target_text
+from ..widgets.check_boxes import CheckBox
+from ..widgets.cost_box import CostBox
+from ..widgets.fields import DoubleSpinBox, SpinBox
+from ..widgets.labels import label
+from .form import FormDialog
+
+
+class FindLowest(FormDialog):
+    """The dialog.
+
+    Attributes:
+        cost: What shall be as low as possible.
+        lose: What of the metric may be lost.
+        blocks: Whole blocks may go.
+        most: Share of the cost to stay at or under in any case, in per cent.
+        trials: Budgets that are tried at most.
+        brief: Epochs of each trial's recovery.
+        epochs: Of the result's.
+        estimate: What it takes, in words.
+    """
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        sentence = self.tr(
+            "Budgets are halved towards the limit: each is cut, verified, recovered briefly and judged on the choose "
+            "split, and appears in the trade-off. The result is recovered in full and reported on the test split."
+        )
+        super().__init__(window, self.tr("Find the fastest"), sentence, self.tr("Find it"))
+        document = self._document = window.document
+        self.cost = CostBox(
+            self.tr("Make as low as possible"), (Cost.LATENCY, *(c for c in Cost if c is not Cost.LATENCY))
+        )
+        asked = document.goal.cost if document.goal.cost is not Cost.MACS else Cost.LATENCY
+        self.cost.choose(Cost.MACS if document.target.machine and asked is Cost.LATENCY else asked)
+        self.add_row(self.cost.accessibleName(), self.cost)
+        unit = self.tr(" points") if document.lowest.in_percent else self.tr(" %")
+        metric = document.task.metric if document.task is not None else self.tr("the metric")
+        self.lose = DoubleSpinBox(self.tr("Lose at most, of {0}").format(metric), 0.01, 99, 2, unit)
+        self.lose.setSingleStep(0.1)
+        self.lose.setValue(max(document.goal.lose, 0.01))
+        self.add_row(self.lose.accessibleName(), self.lose)
+        self.most = DoubleSpinBox(self.tr("And keep at most, of the cost"), 1, 100, 0, self.tr(" %"))
+        self.most.setValue(100)
+        self.add_row(self.most.accessibleName(), self.most)
+        self.blocks = CheckBox(self.tr("whole blocks, too"), self)
+        self.blocks.hide()
+        self.blocks.setToolTip(self.tr("They compete with filters and heads: a block saves the most time"))
+        self.blocks.setChecked(document.goal.depth)
+        if not has_blocks(document):
+            self.add_row(self.tr("May go"), self.blocks)
+            self.blocks.show()
+        self._add_search()
+        self.estimate = label("", "muted", wrap=True)
+        self.form.addRow(self.estimate)
+        self.problem, self.act = self._problem, self._start
+        self.check()
+
+    def _add_search(self) -> None:
+        full = max(1, self._document.recovery.epochs)
+        self.trials = SpinBox(self.tr("Trials at most"), 2, 12)
+        self.trials.setValue(TRIALS)
+        self.brief = SpinBox(self.tr("Epochs of each trial"), 0, 500)
+        self.brief.setValue(brief_epochs(full))
+        self.brief.setToolTip(self.tr("More epochs tell more about what can be recovered, and take longer"))
+        self.epochs = SpinBox(self.tr("Epochs of the result"), 1, 500)
+        self.epochs.setValue(full)
+        for field in (self.trials, self.brief, self.epochs):
+            self.add_row(field.accessibleName(), field)
+            field.valueChanged.connect(self.check)
+        self.cost.currentIndexChanged.connect(self.check)
+
+    def check(self) -> None:
+        """Say what it takes and what is missing."""
+        super().check()
+        seconds = self._document.lowest.seconds(self.trials.value(), self.brief.value(), self.epochs.value())
+        words = [self.tr("Roughly {0} where half of the model stays.").format(about(seconds))] if seconds else []
+        if self.cost.cost is Cost.LATENCY:
+            first = self.tr("Latency as measured on {0}; first a dozen cut models are measured there.")
+            first = first if self._document.contents.table is None else self.tr("Latency as measured on {0}.")
+            words.insert(0, first.format(target_text(self._document.target)))
+        self.estimate.setText(" ".join(words))
+
+    def _problem(self) -> str:
+        if self.cost.cost is Cost.LATENCY and self._document.target.machine:
+            return self.tr("The target is another machine: choose another cost, or a target here.")
+        return ""
+
+    def _start(self) -> None:
+        asked = replace(self._document.goal, lose=self.lose.value(), depth=self.blocks.isChecked())
+        self._document.set_goal(asked)
+        document, recovery = self._document, replace(self._document.recovery, epochs=self.epochs.value())
+        how = (self.trials.value(), min(self.brief.value(), self.epochs.value()), self.most.value() / 100)
+        document.lowest.start(self.lose.value(), self.cost.cost, *how, recovery)
+        self.parent().show_panel("tradeoff")  # type: ignore[attr-defined]
+
+
+def ask(window: Any) -> None:
+    """Open the dialog over a window."""
+    FindLowest(window).open()

@@ -1,0 +1,60 @@
+"""Measuring on another machine: write what it needs, and read what it found."""
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtWidgets import QFileDialog
+
+from secateur.engine.errors import SecateurError
+from secateur.engine.targets.remote import check_bench, not_a_bench
+
+from ..jobs.studies import there
+from ..text.metrics import target_text
+from ..text.translate import sentence
+from ..widgets.labels import label
+from .folder import FolderDialog
+
+CONTEXT = "Bench"
+FORMAT = "results.json (*.json)"
+
+
+class WriteBench(FolderDialog):
+    """The dialog."""
+
+    def __init__(self, window: Any) -> None:
+        """Ask in a window."""
+        words = self.tr(
+            "Writes a folder with bench.py, the ONNX files of the original and of the present state, and example "
+            "inputs. Carry it to the other machine, run bench.py there (it needs onnxruntime and numpy, and says with "
+            "-h how to use a GPU), and read its results.json here."
+        )
+        super().__init__(window, self.tr("Measure elsewhere"), words, self.tr("Write the folder"), self.tr("bench"))
+        document = window.document
+        self._target = document.target
+        self.add_row(self.tr("Measured at"), label(target_text(there(self._target))))
+        self.act = lambda: document.studies.write_bench(self.path.text())
+        self.written = lambda: not_a_bench(Path(self.path.text()).expanduser())
+        self.check()
+
+    def _problem(self) -> str:
+        try:
+            check_bench(there(self._target))
+        except SecateurError as error:
+            return sentence(error.message)
+        return super()._problem()
+
+
+def ask_write(window: Any) -> None:
+    """Open the dialog over a window."""
+    WriteBench(window).open()
+
+
+def ask_results(window: Any) -> None:
+    """Let the user choose the results of another machine."""
+    title = QCoreApplication.translate(CONTEXT, "Read results of another machine")
+    dialog = QFileDialog(window, title, "", FORMAT)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.fileSelected.connect(window.document.studies.take_bench)
+    dialog.open()

@@ -1,0 +1,221 @@
+"""What a document holds, as one record without behaviour of Qt: the opened model, its states, the plan, the scores.
+
+The document changes it and announces the change; jobs read from it what they were started on.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.devices import CPU
+from secateur.engine.latency.block_modules import times
+from secateur.engine.latency.protocol import LatencyTable
+from secateur.engine.latency.savings import Saving
+from secateur.engine.planning import protocol as planning
+from secateur.engine.planning.cost_meter import predicted
+from secateur.engine.planning.protocol import Ranking
+from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.scoring.score_options import Choices
+from secateur.engine.session.filter_images import Filters
+from secateur.engine.session.states import Exported, OpenedModel, State
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.structures.analysis import Analysis, Mask, from_identities, identities
+from secateur.engine.structures.costs import Costs, costs
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric, TaskInfo
+
+from ..text.translate import sentence
+from .aspects import Goal
+from .search_trial import Tried
+from .sensitivity_curves import Curves
+from .undo_history import Snapshot
+
+EMPTY = np.zeros(0, dtype=np.bool_)
+
+
+@dataclass(slots=True)
+class Contents:
+    """All that is open.
+
+    Attributes:
+        spec: Where the model came from, None in an empty window.
+        origin: The same as the engine opened it, with its task: what a recipe begins with.
+        absent: Why the model can only be looked at, "" where it can be worked on.
+        name: For a person.
+        analysis: What can be removed.
+        task: What the attached task shows.
+        states: By id, in order of making.
+        present: Id of the present state.
+        removed: [S] what the present state lacks.
+        marked: [S] the plan, on top of `removed`.
+        locked: [S] protected by the user.
+        by_hand: [S] decided by hand; the solver leaves it.
+        goal: Keep and lose.
+        target: Where the model will run.
+        device: Where it is trained and judged.
+        devices: Where it might be, the CPU first.
+        criterion: How structures are rated.
+        choices: About the scores.
+        ranking: What competes by its scores.
+        curves: By (state, rating), sensitivity as far as it was measured.
+        scores: By (state, rating), [S] with NaN where unknown.
+        exports: By state, the last file written of it.
+        filters: By state, images of the first convolution's filters; None where there are none.
+        baselines: By id, what stands beside the states.
+        latencies: By target, what was measured there to predict latencies with.
+        savings: By (state, target) and key of a coupled set, what half of it saves there.
+        trials: By state, what a search for the lowest cost said of it, the last word.
+    """
+
+    spec: ModelSpec | None = None
+    origin: ModelSpec | None = None
+    absent: str = ""
+    name: str = ""
+    analysis: Analysis | None = None
+    task: TaskInfo | None = None
+    states: dict[str, State] = field(default_factory=dict[str, State])
+    present: str = ""
+    removed: Mask = field(default_factory=EMPTY.copy)
+    marked: Mask = field(default_factory=EMPTY.copy)
+    locked: Mask = field(default_factory=EMPTY.copy)
+    by_hand: Mask = field(default_factory=EMPTY.copy)
+    goal: Goal = field(default_factory=Goal)
+    target: TargetSpec = field(default_factory=TargetSpec)
+    device: str = CPU
+    devices: tuple[str, ...] = (CPU,)
+    criterion: str = "l1"
+    choices: Choices = field(default_factory=Choices)
+    ranking: Ranking = Ranking.SHAPES
+    curves: dict[tuple[str, str], Curves] = field(default_factory=dict[tuple[str, str], Curves])
+    scores: dict[tuple[str, str], NDArray[np.float64]] = field(
+        default_factory=dict[tuple[str, str], "NDArray[np.float64]"]
+    )
+    exports: dict[str, Exported] = field(default_factory=dict[str, Exported])
+    filters: dict[str, Filters | None] = field(default_factory=dict[str, "Filters | None"])
+    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
+    latencies: dict[TargetSpec, LatencyTable] = field(default_factory=dict[TargetSpec, LatencyTable])
+    savings: dict[tuple[str, TargetSpec], dict[str, Saving]] = field(
+        default_factory=dict[tuple[str, TargetSpec], "dict[str, Saving]"]
+    )
+    trials: dict[str, Tried] = field(default_factory=dict[str, Tried])
+
+    @property
+    def state(self) -> State | None:
+        """The present state."""
+        return self.states.get(self.present)
+
+    @property
+    def original(self) -> State | None:
+        """The state without a parent."""
+        return next((s for s in self.states.values() if not s.parent), None)
+
+    @property
+    def rating(self) -> str:
+        """What scores are known by: the criterion, with the choices where they are not its own."""
+        return self.criterion if self.choices == Choices() else f"{self.criterion} {self.choices!r}"
+
+    @property
+    def wanted(self) -> planning.Goal:
+        """The goal as the engine takes it: widths that the target likes, kinds that the criterion rates."""
+        return replace(self.goal.asked(self.target, tuple(CRITERIA[self.criterion].kinds)), ranking=self.ranking)
+
+    @property
+    def table(self) -> LatencyTable | None:
+        """What predicts latencies on the target, None before that was measured."""
+        return self.latencies.get(self.target)
+
+    def plan_latency(self) -> float | None:
+        """Milliseconds of what the plan leaves, as predicted; None where that is not possible."""
+        if self.table is None or self.analysis is None:
+            return None
+        found = predicted(self.analysis, self.table, self.removed | self.marked)
+        return None if found is None else found / 1e6
+
+    @property
+    def saved(self) -> dict[str, Saving]:
+        """By key of a coupled set, what half of it saves in the present state on the target; {} unknown."""
+        return self.savings.get((self.present, self.target), {})
+
+    def times(self) -> dict[str, float]:
+        """By module, its share of the predicted time of what the plan leaves; {} where nothing predicts it."""
+        if self.table is None or self.analysis is None:
+            return {}
+        return times(self.analysis, self.table, self.removed | self.marked)
+
+    def decided(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        """What was decided by hand: identities of what must stay, and of what goes."""
+        assert self.analysis is not None
+        spared = self.locked | (self.by_hand & ~self.marked)
+        return identities(self.analysis, spared & ~self.removed), identities(self.analysis, self.by_hand & self.marked)
+
+    def snapshot(self) -> Snapshot:
+        """What undo would bring back."""
+        return Snapshot(self.present, self.marked, self.locked, self.by_hand, self.goal)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go to a snapshot."""
+        if snapshot.state != self.present:
+            self.go_to(snapshot.state)
+        self.marked, self.locked, self.by_hand = snapshot.marked, snapshot.locked, snapshot.by_hand
+        self.goal = snapshot.goal
+
+    def go_to(self, state: str) -> None:
+        """Make a state the present one, without marks."""
+        assert self.analysis is not None
+        self.present = state
+        self.removed = self.removed_in(state)
+        self.marked = self.analysis.empty()
+
+    def removed_in(self, state: str) -> Mask:
+        """[S] what a state lacks."""
+        assert self.analysis is not None
+        return from_identities(self.analysis, self.states[state].removed)[0]
+
+    def plan_costs(self) -> Costs | None:
+        """Costs of what the plan leaves."""
+        return None if self.analysis is None else costs(self.analysis, self.removed | self.marked)
+
+
+def opened(model: OpenedModel, spec: ModelSpec, before: Contents) -> Contents:
+    """The contents of a model that was just opened; target and goal stay as the user had them."""
+    empty = model.analysis.empty()
+    fresh = Contents(
+        spec=spec,
+        origin=model.spec,
+        absent=sentence(model.absent) if model.absent is not None else "",
+        name=model.name,
+        analysis=model.analysis,
+        task=model.task,
+        states={model.state.id: model.state},
+        marked=empty,
+        locked=empty,
+        by_hand=empty,
+        goal=before.goal,
+        target=before.target,
+        device=before.device if before.device in model.devices else CPU,
+        devices=model.devices,
+        ranking=before.ranking,
+        criterion="taylor" if model.task is not None and model.task.loss else "l1",
+    )
+    fresh.go_to(model.state.id)
+    return fresh
+
+
+def measured(state: State, metrics: tuple[Metric, ...] = (), timings: tuple[Timing, ...] = ()) -> State:
+    """The state with further measurements; one of the same kind (name and split, target) replaces the older."""
+    for metric in metrics:
+        state = state.with_metric(metric)
+    kept = tuple(t for t in state.timings if not any(t.target.place == n.target.place for n in timings))
+    return replace(state, timings=(*kept, *timings))
+
+
+def allowed(criterion: str, choices: Choices) -> Choices:
+    """The choices as far as a criterion leaves them open."""
+    rule = CRITERIA[criterion]
+    return replace(
+        choices,
+        combine=choices.combine if rule.combine is not None else None,
+        slices=choices.slices if rule.slices is not None else None,
+    )

@@ -1,0 +1,156 @@
+"""Why a command cannot be done now, in words; "" when it can. One small function a condition, and their conjunction."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.structures.types import Kind
+
+from ..theme import sizes
+from ..theme.tokens import LARGEST, SMALLEST
+
+if TYPE_CHECKING:
+    from .document import Document
+
+CONTEXT = "Precondition"
+Reason = Callable[["Document"], str]
+
+
+def say(text: str) -> str:
+    """A reason in the user's language."""
+    return QCoreApplication.translate(CONTEXT, text)
+
+
+def all_of(*reasons: Reason) -> Reason:
+    """The first reason that holds."""
+
+    def reason(document: "Document") -> str:
+        return next((why for one in reasons if (why := one(document))), "")
+
+    return reason
+
+
+def opened(document: "Document") -> str:
+    """A model is open."""
+    return "" if document.analysis is not None else say("Open a model first.")
+
+
+def idle(document: "Document") -> str:
+    """No job that changes states runs."""
+    return say("Wait for the running job, or cancel it.") if document.busy else ""
+
+
+def at_hand(document: "Document") -> str:
+    """The model itself is here, not only numbers of it."""
+    return document.absent
+
+
+def judged(document: "Document") -> str:
+    """A task is attached."""
+    return "" if document.task is not None else say("Attach data first.")
+
+
+def marked(document: "Document") -> str:
+    """The plan is not empty."""
+    return "" if document.marked.any() else say("Nothing is marked. Mark what should go, or suggest a plan.")
+
+
+def rated(document: "Document") -> str:
+    """There are scores."""
+    return "" if document.scores is not None else say("Structures are not rated yet.")
+
+
+def no_plan(document: "Document") -> str:
+    """The plan is empty: what follows works on the state, not on the plan."""
+    return say("Cut what is marked first, or clear the marks.") if document.marked.any() else ""
+
+
+def smaller(document: "Document") -> str:
+    """The present state is not the original."""
+    return "" if document.state is not None and document.state.parent else say("Cut something first.")
+
+
+def chosen(document: "Document") -> str:
+    """Structures are selected."""
+    return "" if document.selection.set_number >= 0 else say("Select a layer or a structure first.")
+
+
+def undoable(document: "Document") -> str:
+    """There is a step to undo."""
+    return "" if document.undo_text else say("There is nothing to undo.")
+
+
+def redoable(document: "Document") -> str:
+    """There is a step to redo."""
+    return "" if document.redo_text else say("There is nothing to redo.")
+
+
+def here(document: "Document") -> str:
+    """The target is this machine."""
+    if not document.target.machine:
+        return ""
+    words = say("The target is {machine}. Measure there: Measure elsewhere, then read its results.")
+    return words.format(machine=document.target.machine)
+
+
+def unmeasured(document: "Document") -> str:
+    """The sensitivity of the present state is neither known nor being measured."""
+    if document.job_about(("sensitivity", document.contents.present, document.rating)) is not None:
+        return say("Sensitivity is being measured already.")
+    known = document.curves
+    return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
+
+
+def has_blocks(document: "Document") -> str:
+    """The model has whole blocks that can go, and the criterion leaves them their part."""
+    if document.analysis is None or not any(one.kind is Kind.BLOCK for one in document.analysis.sets):
+        return say("This model has no block that could go as a whole.")
+    return say("The criterion rates some kinds only.") if CRITERIA[document.criterion].kinds else ""
+
+
+def untabled(document: "Document") -> str:
+    """What removal saves on the target is neither known nor being measured."""
+    if document.job_about(("latencies", document.target)) is not None:
+        return say("It is being measured already.")
+    return say("It was measured. The Layers tab shows it.") if document.contents.table is not None else ""
+
+
+def no_study(document: "Document") -> str:
+    """Nothing long runs that a state could not be made beside."""
+    methods = {job.method for job in document.jobs}
+    sentences = {
+        "sweep": say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood."),
+        "lowest": say("A search runs. Wait for it, or cancel it: it goes on later where it stood."),
+        "compare": say("Baselines are being made. Wait for them, or cancel: those that are finished stay."),
+        "sensitivity": say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays."),
+    }
+    return next((sentence for method, sentence in sentences.items() if method in methods), "")
+
+
+def no_baseline(document: "Document") -> str:
+    """No baseline is being made, and the present state is one that baselines can stand beside."""
+    if any(job.method == "compare" for job in document.jobs):
+        return say("Baselines are being made. Wait for them, or cancel: those that are finished stay.")
+    return smaller(document)
+
+
+def left_behind(document: "Document") -> str:
+    """A session ended without being closed."""
+    return "" if document.work.keeper.offers else say("Every session was closed in order: there is none to restore.")
+
+
+def may_grow(document: "Document") -> str:
+    """Text is not as large as it gets."""
+    return "" if sizes().body < LARGEST else say("Text is as large as it gets.")
+
+
+def may_shrink(document: "Document") -> str:
+    """Text is not as small as it gets."""
+    return "" if sizes().body > SMALLEST else say("Text is as small as it gets.")
+
+
+def running(document: "Document") -> str:
+    """A job runs."""
+    return "" if document.jobs else say("No job is running.")

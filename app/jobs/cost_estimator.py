@@ -1,0 +1,258 @@
+"""How long a heavy step will take and how much memory it needs, about, before it is started.
+
+Time comes from this machine in this session: from the last step of the same kind, scaled by how much there is to do, or
+from how long judging the original took. Memory is counted from shapes. Both are said with "about", and refuse nothing.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.criteria import CRITERIA, setting_of
+from secateur.engine.session.states import State
+from secateur.engine.structures.analysis import Analysis, Mask, from_identities
+from secateur.engine.structures.memory.peak import Memory, memory
+from secateur.engine.workflows.prune import Course
+
+from ..text.format import about, size
+
+if TYPE_CHECKING:
+    from ..document.document import Document
+
+UNKNOWN = math.nan
+BACKWARD = 2.0
+"""A backward pass in forward passes."""
+SINGLE = 4
+"""Bytes of a weight."""
+OPTIMISER = 4
+"""Weights, gradients and the two moments of Adam, in weights."""
+COMPUTING = ("evaluate", "recover", "score")
+"""Steps whose work is multiply-accumulates; a session that was restored is not judged again, but rated."""
+SHORTEST = 0.05
+"""Seconds below which a finished step teaches nothing about the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a step will take; NaN where that is not known.
+
+    Attributes:
+        work: How much it is, in multiply-accumulates or another unit of its own.
+        seconds: Of time.
+        bytes: Of memory, beyond what the program uses anyway.
+    """
+
+    work: float = UNKNOWN
+    seconds: float = UNKNOWN
+    bytes: float = UNKNOWN
+
+
+class Pace:
+    """What steps of this session took, and what the next ones will."""
+
+    def __init__(self, document: "Document") -> None:
+        """Nothing is known at first."""
+        self._document = document
+        self._took: dict[str, tuple[float, float]] = {}
+        self._memory: dict[str, tuple[Analysis, Memory]] = {}
+        self._kinds: dict[str, Callable[..., Estimate]] = {
+            "evaluate": self._evaluate,
+            "score": self._score,
+            "cut": self._cut,
+            "recover": self._recover,
+            "export": self._export,
+            "measure": self._measure,
+            "sensitivity": self._sensitivity,
+            "sweep": self._sweep,
+        }
+
+    def learn(self, method: str, work: float, seconds: float) -> None:
+        """A step of that much work took so long."""
+        if work > 0 and seconds > SHORTEST:
+            self._took[method] = work, seconds
+
+    def estimate(self, method: str, *arguments: Any) -> Estimate:
+        """What a call of the session will take; the arguments are those of the call."""
+        kind = self._kinds.get(method)
+        if kind is None or self._document.analysis is None:
+            return Estimate()
+        found = kind(*arguments)
+        if method in self._took and found.work == found.work:
+            return Estimate(found.work, self._time(method, found.work), found.bytes)
+        return found
+
+    def words(self, method: str, *arguments: Any) -> str:
+        """The estimate as a sentence, "" where nothing is known."""
+        return estimate_words(self.estimate(method, *arguments))
+
+    def training(self, epochs: int, share: float) -> float:
+        """Seconds of a recovery with the original as teacher; 0 where that cannot be known.
+
+        Args:
+            epochs: Passes over the calibrate split.
+            share: MACs of what is trained, as a share of the original's.
+        """
+        original = self._document.original
+        return self._time("recover", self._lessons(epochs, share * original.macs)) if original is not None else 0.0
+
+    def judging(self, split: str, share: float) -> float:
+        """Seconds to judge a model of that share of the original's MACs on a split; 0 where that cannot be known."""
+        original = self._document.original
+        return self._time("evaluate", self._samples(split) * share * original.macs) if original is not None else 0.0
+
+    def _time(self, method: str, work: float) -> float:
+        """Seconds of that much work, as the last step of its kind took; 0 where that cannot be known."""
+        done, took = self._took.get(method, (UNKNOWN, UNKNOWN))
+        found = took * work / done if method in self._took else self._seconds(work)
+        return found if found == found else 0.0
+
+    def _lessons(self, epochs: int, macs: float) -> float:
+        """Multiply-accumulates of a recovery: the teacher answers, the student steps, each epoch is judged."""
+        original = self._document.original
+        step = (original.macs if original is not None else 0) + (1 + BACKWARD) * macs
+        return float(epochs * (self._samples("calibrate") * step + self._samples("choose") * macs))
+
+    # Kinds of steps. Times that are not learned come from how long judging the original took.
+
+    def _state(self, name: str) -> State | None:
+        return self._document.contents.states.get(name)
+
+    def _seconds(self, macs: float) -> float:
+        """Of that many multiply-accumulates, at the speed at which the original was judged, or anything was since."""
+        task, original = self._document.task, self._document.original
+        if task is not None and task.seconds > 0 and original is not None and original.macs > 0:
+            return macs * task.seconds / original.macs
+        work, took = next((self._took[one] for one in COMPUTING if one in self._took), (UNKNOWN, UNKNOWN))
+        return macs * took / work
+
+    def _samples(self, split: str) -> int:
+        return self._document.task.sizes.get(split, 0) if self._document.task is not None else 0
+
+    def _batch(self) -> int:
+        return self._document.task.batch if self._document.task is not None else 1
+
+    def _activations(self, state: State) -> Memory:
+        """Of one sample in a state; counted once for each."""
+        analysis = self._document.analysis
+        assert analysis is not None
+        known = self._memory.get(state.id)
+        if known is None or known[0] is not analysis:
+            removed: Mask = from_identities(analysis, state.removed)[0]
+            known = self._memory[state.id] = (analysis, memory(analysis, removed))
+        return known[1]
+
+    def _evaluate(self, name: str, split: str) -> Estimate:
+        state = self._state(name)
+        if state is None:
+            return Estimate()
+        work = float(self._samples(str(split)) * state.macs)
+        need = SINGLE * state.parameters + self._batch() * self._activations(state).peak
+        return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)
+
+    def _score(self, name: str, criterion: str, choices: Any) -> Estimate:
+        state, document = self._state(name), self._document
+        if state is None or document.analysis is None:
+            return Estimate()
+        removed = from_identities(document.analysis, state.removed)[0]
+        cost = CRITERIA[criterion].cost(setting_of(document.analysis, removed, document.task), choices)
+        each = 1 if cost.samples else self._batch()
+        work = float((cost.forwards + BACKWARD * cost.backwards) * each * state.macs)
+        held = self._activations(state)
+        need = SINGLE * state.parameters + each * (held.saved if cost.backwards else held.peak)
+        need += SINGLE * state.parameters if cost.backwards else 0
+        return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)
+
+    def _cut(self, name: str, *_rest: Any) -> Estimate:
+        state, original = self._state(name), self._document.original
+        if state is None or original is None:
+            return Estimate()
+        both = original.parameters + state.parameters  # a verification holds a part of them in another form
+        need = SINGLE * (state.parameters + both // 3) + 2 * self._peak(original)
+        return Estimate(float(original.macs + original.parameters), UNKNOWN, need)
+
+    def _peak(self, state: State) -> int:
+        return self._activations(state).peak
+
+    def _recover(self, name: str, settings: RecoverySettings) -> Estimate:
+        state, original = self._state(name), self._document.original
+        if state is None or original is None:
+            return Estimate()
+        work = self._lessons(max(settings.epochs, 1), state.macs)
+        need = SINGLE * (original.parameters + OPTIMISER * state.parameters)
+        need += self._batch() * (self._activations(state).saved + self._peak(original))
+        return Estimate(work or UNKNOWN, self._seconds(work) if work else UNKNOWN, need)
+
+    def _export(self, name: str, *_rest: Any) -> Estimate:
+        state = self._state(name)
+        if state is None:
+            return Estimate()
+        return Estimate(float(state.macs + state.parameters), UNKNOWN, 3 * SINGLE * state.parameters)
+
+    def _measure(self, names: tuple[str, ...], target: Any) -> Estimate:
+        states = [state for name in names if (state := self._state(name)) is not None]
+        need = sum(SINGLE * one.parameters + target.batch * self._peak(one) for one in states)
+        return Estimate(float(len(names)), UNKNOWN, need)
+
+    def _sweep(self, name: str, course: Course, shares: tuple[float, ...], *_rest: Any) -> Estimate:
+        """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
+        settings = course.recovery
+        epochs = settings.epochs if settings is not None else 0
+        seconds = sum(self.training(epochs, one) + self.judging("report", one) for one in shares)
+        need = self._recover(name, settings).bytes if settings is not None and epochs else self._cut(name).bytes
+        return Estimate(UNKNOWN, seconds or UNKNOWN, need)
+
+    def _sensitivity(self, *_rest: Any) -> Estimate:
+        cost, state, known = self._document.studies.estimate(), self._document.state, self._document.curves
+        if state is None or not cost.trials:
+            return Estimate()
+        left = 1.0 if known is None else 1 - known.tried / cost.trials  # what was measured is not measured again
+        need = 2 * SINGLE * state.parameters + self._batch() * self._peak(state)
+        return Estimate(cost.trials * left, cost.seconds * left, need)
+
+
+def say(text: str) -> str:
+    """A text of this file in the user's language."""
+    return QCoreApplication.translate("Pace", text)
+
+
+def estimate_words(estimate: Estimate, free: float | None = None) -> str:
+    """Time and memory in a sentence; memory that is not there is said, never refused.
+
+    Args:
+        estimate: What a step takes.
+        free: Bytes that can be had now; None asks the system.
+    """
+    known, need = estimate.seconds == estimate.seconds, estimate.bytes == estimate.bytes
+    parts = [say("about {0}").format(about(estimate.seconds))] if known else []
+    parts += [say("about {0} of memory").format(_size(estimate.bytes))] if need else []
+    if not parts:
+        return ""
+    words = say("Takes {0}.").format(say(" and ").join(parts))
+    free = free_memory() if free is None else free
+    if need and free == free and estimate.bytes > free:
+        words += " " + say("Only {0} of memory are free now.").format(_size(free))
+    return words
+
+
+def free_memory() -> float:
+    """Bytes of memory that can be had now, NaN where the system does not say."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return UNKNOWN
+
+
+def _size(amount: float) -> str:
+    """Bytes with two digits: an estimate has no more."""
+    number, unit = size(float(f"{amount:.2g}")).split(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"

@@ -1,0 +1,111 @@
+"""The window's side of the link: calls return at once, the engine's words come as signals in the window's thread."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
+
+from .engine_supervisor import Client, Supervisor
+
+
+class _EngineThread(QThread):
+    """The one long-lived thread that owns the client.
+
+    Signals:
+        said: (kind, ticket, payload) of `Supervisor.tell`.
+    """
+
+    said = Signal(str, object, object)
+
+    def __init__(self, client: Client, parent: QObject) -> None:
+        super().__init__(parent)
+        self.supervisor = Supervisor(client, self.said.emit)
+
+    def run(self) -> None:
+        """Serve until told to stop (in the new thread)."""
+        self.supervisor.run()
+
+
+class EngineLink(QObject):
+    """Calls to the engine process.
+
+    Signals:
+        ready: The engine has loaded its libraries and computes with this many threads.
+        progressed: (ticket, events.Progressed).
+        finished: (ticket, result).
+        failed: (ticket, SecateurError).
+        lost: (EngineLost, asked by a cancel, is started again).
+        restored: The engine has the document's states again.
+        given_up: SecateurError: it could not be restored.
+        logged: Text that the user's code or a library printed.
+    """
+
+    ready = Signal(int)
+    progressed = Signal(object, object)
+    finished = Signal(object, object)
+    failed = Signal(object, object)
+    lost = Signal(object, bool, bool)
+    restored = Signal()
+    given_up = Signal(object)
+    logged = Signal(str)
+
+    def __init__(self, client: Client | None = None, parent: QObject | None = None) -> None:
+        """Own a client (the real one by default); nothing runs before `start`."""
+        super().__init__(parent)
+        if client is None:
+            from secateur.engine.process.client import EngineClient
+
+            client = EngineClient()
+        self.client = client
+        self._tickets = itertools.count(1)
+        self._thread = _EngineThread(client, self)
+        self._thread.said.connect(self._hear, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the engine, 0 before it started."""
+        return int(getattr(self.client, "pid", 0))
+
+    def start(self, folder: Path) -> None:
+        """Start the engine process on a session folder."""
+        self._thread.supervisor.orders.put(("start", folder))
+        if not self._thread.isRunning():
+            self._thread.start()
+
+    def call(self, method: str, *arguments: Any) -> int:
+        """Ask for a method of the session; the ticket comes back in `progressed`, `finished` and `failed`."""
+        ticket = next(self._tickets)
+        self._thread.supervisor.orders.put(("call", ticket, method, arguments))
+        return ticket
+
+    def cancel(self, ticket: int) -> None:
+        """Ask a call to stop; if it does not within seconds, the process is killed and the session restored.
+
+        One that still waits for its turn is taken back at once.
+        """
+        self._thread.supervisor.orders.put(("cancel", ticket))
+
+    def move(self, ticket: int, before: int) -> None:
+        """Let a call that waits come before another, or (0) after all."""
+        self._thread.supervisor.orders.put(("move", ticket, before))
+
+    def close(self) -> None:
+        """End thread and process; the process is asked first, then killed."""
+        if self._thread.isRunning():
+            self._thread.supervisor.orders.put(("stop",))
+            self._thread.wait()
+        else:
+            self.client.close()
+
+    @Slot(str, object, object)
+    def _hear(self, kind: str, ticket: int, payload: Any) -> None:
+        match kind:
+            case "progressed" | "finished" | "failed":
+                getattr(self, kind).emit(ticket, payload)
+            case "lost":
+                self.lost.emit(*payload)
+            case "given_up" | "logged" | "ready":
+                getattr(self, kind).emit(payload)
+            case _:
+                getattr(self, kind).emit()

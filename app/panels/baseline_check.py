@@ -1,0 +1,233 @@
+"""The baseline check: what the original scores, what it should score, and five samples as the model sees them.
+
+Wrong preprocessing is found here, before anything was pruned.
+"""
+
+from PySide6.QtCore import QRectF, QSize, Qt, Slot
+from PySide6.QtGui import QImage, QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QFrame,
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from secateur.engine.tasks.protocol import Metric, Sample
+
+from ..document.document import Aspect, Document
+from ..text.format import signed, three
+from ..text.metrics import metric_text
+from ..text.translate import sentences
+from ..widgets.buttons import button
+from ..widgets.empty_state import EmptyState
+from ..widgets.fields import DoubleSpinBox
+from ..widgets.flow import FlowLayout
+from ..widgets.labels import label, set_role
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.JOBS})
+SIDE = 64
+"""Side of a sample's picture in device-independent pixels."""
+
+
+class Picture(QWidget):
+    """A sample's image, enlarged without smoothing: every value that the model sees is a square."""
+
+    def __init__(self, sample: Sample, parent: QWidget | None = None) -> None:
+        """Show a sample."""
+        super().__init__(parent)
+        self._image = _image(sample)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(self.tr("Image labelled {0}").format(sample.label))
+
+    def sizeHint(self) -> QSize:
+        """A square."""
+        return QSize(SIDE, SIDE)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the image."""
+        if self._image is not None:
+            painter = QPainter(self)
+            scaled = self._image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self._image.width() > SIDE)
+            painter.drawImage(QRectF(0, 0, scaled.width(), scaled.height()), self._image)
+
+
+class Samples(QWidget):
+    """Is the original judged as it should be?
+
+    Attributes:
+        scores: What the original scores.
+        expected: What it should score, in per cent.
+        better: Takes over a preparation of the data that fits the model better.
+        verdict: How the two compare.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's task."""
+        super().__init__(parent)
+        self.document = document
+        self._data = ("", "")
+        self.scores = label(role="strong", wrap=True)
+        self._ask = label(self.tr("What should it score?"), "caption")
+        self.expected = DoubleSpinBox(self.tr("What the original should score, in per cent"), 0.0, 100.0, 1, " %")
+        self.expected.setSpecialValueText("\u2013")
+        self.verdict = label(role="caption", wrap=True)
+        self.hint = label(role="marked", wrap=True)
+        self.hint.hide()
+        self.better = button(self.tr("Prepare it so"), tip=self.tr("Open the same data with that mean and deviation"))
+        self.better.hide()
+        self._range = label(role="caption", wrap=True)
+        self._pictures = FlowLayout(gap=10)
+        self._texts = QVBoxLayout()
+        self._empty = EmptyState("", "")
+        self._lay_out()
+        self.expected.valueChanged.connect(self._compare)
+        self.better.clicked.connect(self._prepare)
+        self._empty.stepped.connect(document.evaluate)
+        document.views.watch(SHOWN, self._changed)
+        self._changed(SHOWN)
+
+    def _lay_out(self) -> None:
+        ask = FlowLayout(gap=6)
+        ask.addWidget(self._ask)
+        ask.addWidget(self.expected)
+        page = QWidget()
+        page.setProperty("role", "page")
+        words = QVBoxLayout()
+        words.setSpacing(6)
+        words.addWidget(self.scores)
+        words.addLayout(ask)
+        words.addWidget(self.verdict)
+        words.addStretch(1)
+        right = QVBoxLayout()
+        right.setSpacing(6)
+        right.addWidget(self.hint)
+        right.addWidget(self.better, 0, Qt.AlignmentFlag.AlignLeft)
+        right.addLayout(self._pictures)
+        right.addLayout(self._texts)
+        self._texts.setSpacing(10)
+        right.addWidget(self._range)
+        right.addStretch(1)
+        inner = QHBoxLayout(page)
+        inner.setContentsMargins(6, 6, 6, 6)
+        inner.setSpacing(16)
+        inner.addLayout(words, 3)
+        inner.addLayout(right, 7)
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setAccessibleName(self.tr("The original's score and samples"))
+        area.setWidget(page)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(area)
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & {Aspect.MODEL, Aspect.TASK}:
+            self._forget_expected(Aspect.MODEL in aspects)
+            self._show_samples()
+        self._compare()
+
+    def _forget_expected(self, other_model: bool) -> None:
+        """What one model should score on some data says nothing of another one, or of other data."""
+        task = self.document.task
+        data = ("", "") if task is None or task.spec is None else (task.spec.kind, task.spec.path)
+        if other_model or data != self._data:
+            self.expected.setValue(self.expected.minimum())
+        self._data = data
+
+    def _show_samples(self) -> None:
+        task = self.document.task
+        self._stack.setCurrentIndex(int(task is not None))
+        self._empty.say(
+            self.tr("Samples"),
+            self.tr("Attach data: five samples are shown as the model sees them, with what it says."),
+        )
+        for place in (self._pictures, self._texts):
+            while item := place.takeAt(0):
+                if (widget := item.widget()) is not None:
+                    widget.deleteLater()
+        for sample in task.samples if task is not None else ():
+            place = self._pictures if sample.image is not None else self._texts
+            place.addWidget(_card(sample))
+        self._range.setText(self._values(task.samples) if task is not None and task.samples else "")
+
+    def _values(self, samples: tuple[Sample, ...]) -> str:
+        shape = "x".join(map(str, samples[0].shape))
+        words = self.tr("As the model sees them: {0}, values {1} to {2}.")
+        if samples[0].image is not None:
+            words = self.tr("As the model sees them: {0}, values {1} to {2}; contrast stretched.")
+        return words.format(shape, three(min(s.low for s in samples)), three(max(s.high for s in samples)))
+
+    @Slot()
+    def _compare(self) -> None:
+        metric = self.document.metric(self.document.original)
+        percent = metric is None or metric.percent
+        for each in (self._ask, self.expected):
+            each.setVisible(metric is not None and percent)
+        if metric is None:
+            self.scores.setText(self.tr("The original was not evaluated yet."))
+            self.verdict.setText(self.tr("It is evaluated before anything is pruned: everything is compared with it."))
+            return
+        self.scores.setText(self.tr("The original scores {0}.").format(metric_text(metric)))
+        words, good = self._judge(metric) if self.expected.value() > 0 and percent else ("", True)
+        task = self.document.task
+        hint = sentences(task.notes) if task is not None and not (words and good) else ""
+        self.hint.setText(hint)
+        self.hint.setVisible(bool(hint))
+        self.better.setVisible(bool(hint) and task is not None and task.better is not None)
+        self.better.setEnabled(not self.document.busy)
+        self.verdict.setText(words or self.tr("Type what the model's authors, or your own evaluation, report."))
+        set_role(self.verdict, "caption" if not words else "good" if good else "marked")
+
+    @Slot()
+    def _prepare(self) -> None:
+        """Take over the preparation that was found to be better."""
+        task = self.document.task
+        if task is not None and task.better is not None:
+            self.document.attach_task(task.better)
+
+    def _judge(self, metric: Metric) -> tuple[str, bool]:
+        difference = 100 * metric.value - self.expected.value()
+        if abs(difference) <= max(200 * metric.error, 0.3):
+            words = self.tr("As expected, within the uncertainty of n = {0}.").format(f"{metric.count:,}")
+            return words if metric.count else self.tr("As expected."), True
+        words = self.tr("{0} points from what you expected. Look at mean, deviation, size and channel order first.")
+        return words.format(signed(difference, 1)), False
+
+
+def _card(sample: Sample) -> QWidget:
+    """An image with its words below it, or a text over the whole width with them."""
+    card = QWidget()
+    inner = QVBoxLayout(card)
+    inner.setContentsMargins(0, 0, 0, 0)
+    inner.setSpacing(2)
+    if sample.image is not None:
+        inner.addWidget(Picture(sample))
+    elif sample.text:
+        inner.addWidget(label(sample.text, "caption", wrap=True))
+    pictured = sample.image is not None
+    words = QBoxLayout(QBoxLayout.Direction.TopToBottom if pictured else QBoxLayout.Direction.LeftToRight)
+    words.setSpacing(2 if pictured else 8)
+    if sample.label:
+        words.addWidget(label(sample.label, "strong"))
+    if sample.predicted:
+        right = not sample.label or sample.predicted == sample.label
+        words.addWidget(label(card.tr("says {0}").format(sample.predicted), "caption" if right else "marked"))
+    words.addStretch(1)
+    inner.addLayout(words)
+    return card
+
+
+def _image(sample: Sample) -> QImage | None:
+    if sample.image is None:
+        return None
+    pixels = sample.image
+    kind = QImage.Format.Format_Grayscale8 if pixels.ndim == 2 else QImage.Format.Format_RGB888
+    stride = pixels.shape[1] * (1 if pixels.ndim == 2 else 3)
+    return QImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], stride, kind).copy()

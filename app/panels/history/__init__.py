@@ -1,0 +1,1 @@
+"""The History panel: the tree of states."""

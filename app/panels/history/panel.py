@@ -1,0 +1,272 @@
+"""The states as a tree with the plans that branch off, and the steps of the present branch; a click goes there."""
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Slot
+from PySide6.QtGui import QResizeEvent, QStandardItem, QStandardItemModel
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QHBoxLayout,
+    QHeaderView,
+    QListWidget,
+    QListWidgetItem,
+    QStackedLayout,
+    QTreeView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from secateur.engine.session.states import State, StateKind
+
+from ...document.document import Aspect, Document, Side
+from ...text.format import rough, scaled
+from ...text.metrics import error_text, kind_text, latency_text, metric_text, timing_of, value_text
+from ...text.verification import verified_tip
+from ...widgets.buttons import button
+from ...widgets.empty_state import EmptyState
+from ...widgets.labels import label
+from .rows import PlanRow, Plans, plan_name, plan_tip
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.STATES, Aspect.MARKS, Aspect.GOAL})
+STATE_NAME, MACS, PARAMETERS, VERIFIED = 0, 3, 4, 5
+ROOM = {MACS: 380, VERIFIED: 470, PARAMETERS: 560}
+"""Widths from which a column is shown, in device-independent pixels."""
+WIDE = 470
+"""Width from which the steps are shown."""
+STEPS = 190
+"""Width of the list of steps."""
+STATE, PLACE, SIDE = (Qt.ItemDataRole.UserRole + n for n in (1, 2, 3))
+
+
+class History(QWidget):
+    """All states and plans, and the steps between them.
+
+    Attributes:
+        view: The tree.
+        steps: The steps of the present branch.
+        comparison: Puts what is selected beside each other.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's states."""
+        super().__init__(parent)
+        self.document = document
+        self._plans = Plans()
+        self._present: QStandardItem | None = None
+        self._model = QStandardItemModel(self)
+        self.view = QTreeView()
+        self.view.setModel(self._model)
+        self.view.setAccessibleName(self.tr("States and plans; Return goes to one"))
+        self.view.setEditTriggers(QTreeView.EditTrigger.NoEditTriggers)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.view.setItemsExpandable(False)
+        self.view.setIndentation(10)
+        self.view.setRootIsDecorated(False)
+        self.view.setAllColumnsShowFocus(True)
+        self.steps = QListWidget()
+        self.steps.setProperty("role", "steps")
+        self.steps.setAccessibleName(self.tr("Steps of this branch; Return goes to one"))
+        self.comparison = button(self.tr("Compare with the original"))
+        self._lay_out()
+        self.view.clicked.connect(self._clicked)
+        self.view.activated.connect(self._go)
+        self.view.selectionModel().selectionChanged.connect(self._say_comparison)
+        self.steps.itemClicked.connect(self._step)
+        self.steps.itemActivated.connect(self._step)
+        self.comparison.clicked.connect(self._compare)
+        document.views.watch(SHOWN, self._changed)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        self._beside = QWidget()
+        beside = QVBoxLayout(self._beside)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.setSpacing(2)
+        title = label(self.tr("Steps of this branch"), "caption")
+        title.setContentsMargins(4, 4, 4, 2)
+        beside.addWidget(title)
+        beside.addWidget(self.steps, 1)
+        self._beside.setFixedWidth(STEPS)
+        shown = QWidget()
+        outer = QVBoxLayout(shown)
+        outer.setContentsMargins(6, 0, 6, 6)
+        outer.setSpacing(4)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.view, 1)
+        row.addWidget(self._beside)
+        outer.addLayout(row, 1)
+        below = QHBoxLayout()
+        hint = label(
+            self.tr("A click goes there and loses nothing. Ctrl and a click selects a second."), "caption", True
+        )
+        below.addWidget(hint, 1)
+        below.addWidget(self.comparison)
+        outer.addLayout(below)
+        words = self.tr("Every cut and every recovery becomes a state that you can come back to.")
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(EmptyState(self.tr("History"), words))
+        self._stack.addWidget(shown)
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.MODEL in aspects:
+            self._plans.forget()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show all states, plans and steps anew."""
+        self._model.clear()
+        titles = (self.tr("State"), self.tr("Metric"), self.tr("Latency"), self.tr("MACs"), self.tr("Parameters"))
+        titles = (*titles, self.tr("Cut verified"))
+        self._model.setHorizontalHeaderLabels(titles)
+        rows: dict[str, QStandardItem] = {}
+        self._present = None
+        plans = self._plans.rows(self.document)
+        for state in self.document.states:
+            items = self._items(state)
+            rows[state.id] = items[0]
+            (rows[state.parent] if state.parent in rows else self._model.invisibleRootItem()).appendRow(items)
+            for plan in plans:
+                if plan.state == state.id:
+                    items[0].appendRow(self._plan_items(plan))
+        self.view.expandAll()
+        if self._present is not None:  # keys begin where one is
+            here = QItemSelectionModel.SelectionFlag.NoUpdate
+            self.view.selectionModel().setCurrentIndex(self._present.index(), here)
+        self._show_steps()
+        header = self.view.header()
+        header.setAccessibleName(self.tr("Columns of the history"))
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(STATE_NAME, QHeaderView.ResizeMode.Stretch)  # elided where the room ends
+        self._share_room()
+        self._stack.setCurrentIndex(int(bool(rows)))
+        self._say_comparison()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window what the ledger says anyway makes room."""
+        super().resizeEvent(event)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        self._beside.setVisible(self.width() >= WIDE)
+        room = self.width() - (STEPS if self.width() >= WIDE else 0)
+        for column, least in ROOM.items():
+            self.view.setColumnHidden(column, room < least)
+
+    def _items(self, state: State) -> list[QStandardItem]:
+        document, verified = self.document, state.verification
+        present = state is document.state and not document.marked.any()
+        name = kind_text(state.kind) if state.kind is StateKind.ORIGINAL else f"{kind_text(state.kind)} {state.id}"
+        metric, timing = document.metric(state), timing_of(state, document.target)
+        texts = (
+            self.tr("{0}, present").format(name) if present else name,
+            self._metric(state),
+            self.tr("not measured") if timing is None else latency_text(timing),
+            scaled(state.macs),
+            scaled(state.parameters),
+            "" if verified is None else rough(verified.difference),
+        )
+        tip = "" if metric is None else metric_text(metric)
+        items = _row(texts, tip, present, (state.id, -1, Side(state.id)))
+        self._present = items[0] if present else self._present
+        items[-1].setToolTip(verified_tip(document.states, state) if verified is not None else "")
+        return items
+
+    def _plan_items(self, plan: PlanRow) -> list[QStandardItem]:
+        counted, name = self._plans.costs(self.document, plan), plan_name(plan)
+        texts = (
+            self.tr("{0}, present").format(name) if plan.present else name,
+            self.tr("not cut"),
+            "",
+            "" if counted is None else scaled(counted.macs),
+            "" if counted is None else scaled(counted.parameters),
+            "",
+        )
+        items = _row(texts, plan_tip(plan), plan.present, (plan.state, plan.place, plan.side))
+        self._present = items[0] if plan.present else self._present
+        return items
+
+    def _show_steps(self) -> None:
+        history = self.document.history
+        self.steps.clear()
+        begun = True
+        for place in history.line():
+            text = history.entries[place - 1].text if place else self.tr("opened")
+            item = QListWidgetItem(text)
+            item.setData(PLACE, place)
+            item.setToolTip(text)
+            present = place == history.position
+            font = item.font()
+            font.setBold(present)
+            item.setFont(font)
+            if not begun:
+                item.setForeground(self.palette().placeholderText())
+                item.setToolTip(self.tr("{0}, undone").format(text))
+            self.steps.addItem(item)
+            if present:
+                self.steps.setCurrentItem(item)
+                self.steps.scrollToItem(item)
+                begun = False
+
+    # What a hand does.
+
+    @Slot(QModelIndex)
+    def _clicked(self, index: QModelIndex) -> None:
+        """A click goes there; one that selects a second row goes nowhere."""
+        if not QApplication.keyboardModifiers() & (
+            Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+        ):
+            self._go(index)
+
+    def _metric(self, state: State) -> str:
+        if (metric := self.document.metric(state)) is None:
+            return self.tr("not measured")
+        words = f"{value_text(metric)} {error_text(metric)}"
+        return self.tr("{0}, stale").format(words) if state.stale else words
+
+    @Slot(QModelIndex)
+    def _go(self, index: QModelIndex) -> None:
+        state, place = str(index.data(STATE)), int(index.data(PLACE))
+        if place >= 0:
+            self.document.jump(place)
+        elif state != self.document.contents.present or self.document.marked.any():
+            self.document.go_to(state)
+
+    @Slot(QListWidgetItem)
+    def _step(self, item: QListWidgetItem) -> None:
+        self.document.jump(int(item.data(PLACE)))
+
+    def chosen(self) -> list[Side]:
+        """The models of the selected rows, from the top."""
+        rows = self.view.selectionModel().selectedRows()
+        return [index.data(SIDE) for index in sorted(rows, key=lambda i: self.view.visualRect(i).top())]
+
+    @Slot()
+    def _say_comparison(self) -> None:
+        """Word the button with what it will compare."""
+        words = {2: self.tr("Compare the two"), 1: self.tr("Compare with present")}
+        text = words.get(len(self.chosen()), self.tr("Compare with the original"))
+        self.comparison.setText(text)
+        self.comparison.setAccessibleName(text)
+        self.comparison.setEnabled(len(self.chosen()) <= 2 and self.document.analysis is not None)
+
+    @Slot()
+    def _compare(self) -> None:
+        chosen = self.chosen()
+        if len(chosen) == 2:
+            self.document.compare(chosen[0], chosen[1])
+        else:
+            self.document.compare(chosen[0] if chosen else None, None)
+
+
+def _row(texts: tuple[str, ...], tip: str, present: bool, data: tuple[str, int, Side]) -> list[QStandardItem]:
+    """A row whose every cell knows where it leads."""
+    items = [QStandardItem(text) for text in texts]
+    for item in items:
+        for role, value in zip((STATE, PLACE, SIDE), data, strict=True):
+            item.setData(value, role)
+        item.setToolTip(tip)
+        font = item.font()
+        font.setBold(present)
+        item.setFont(font)
+    return items

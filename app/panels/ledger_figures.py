@@ -1,0 +1,235 @@
+"""The ledger's figures as plain text: original, now, change, and how each is known. Nothing here is invented."""
+
+from dataclasses import dataclass, replace
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.session.states import State
+from secateur.engine.structures.costs import Costs
+from secateur.engine.targets.protocol import Latency
+from secateur.engine.workflows.budget_search import lost
+
+from ..document.document import Document
+from ..text.format import change, milliseconds, scaled, size, three
+from ..text.metrics import (
+    difference_text,
+    error_text,
+    kind_text,
+    metric_of,
+    metric_text,
+    target_text,
+    timing_of,
+    value_text,
+)
+
+say = QCoreApplication.translate
+UNKNOWN = float("nan")
+BYTES = 4
+"""Bytes of a float32 parameter: what a file's size is predicted with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A cell of the ledger.
+
+    Attributes:
+        title: What it is.
+        number: The value now, or words when it is not known.
+        short: The title for a narrow cell.
+        state: Whose number it is, in a word.
+        source: "exact", "predicted" or "measured".
+        before: The original's value, "" when now is the original or it is unknown.
+        error: Uncertainty.
+        change: Change against the original.
+        good: The change is what one prunes for, or within what may be lost.
+        known: False when `number` is words.
+        share: Part of the original that is left, NaN unknown.
+        step: Words of a small button that finds the value out.
+        tip: All of it in words.
+    """
+
+    title: str
+    number: str
+    short: str = ""
+    state: str = ""
+    source: str = ""
+    before: str = ""
+    error: str = ""
+    change: str = ""
+    good: bool = True
+    known: bool = True
+    share: float = UNKNOWN
+    step: str = ""
+    tip: str = ""
+
+    @property
+    def origin(self) -> str:
+        """State and how it is known."""
+        return ", ".join(t for t in (self.state, self.source) if t)
+
+    @property
+    def spoken(self) -> str:
+        """The cell for a screen reader."""
+        return ", ".join(t for t in (self.title, self.number, self.error, self.change, self.origin) if t)
+
+
+def ledger_figures(document: Document) -> dict[str, Figure]:
+    """All five."""
+    original, plan, state = document.original_costs, document.plan_costs, document.state
+    if original is None or plan is None or state is None:
+        return {name: Figure(title, "\u2013", title, known=False) for name, title in _titles().items()}
+    planned = bool(document.marked.any())
+    where = say("ledger", "plan") if planned else kind_text(state.kind)
+    return {
+        "parameters": _exact(_titles()["parameters"], where, original.parameters, plan.parameters),
+        "macs": _exact(_titles()["macs"], where, original.macs, plan.macs),
+        "file": _file(document, where, original, plan, planned),
+        "latency": _latency(document, where, state, planned),
+        "metric": _metric(document, where, state, planned),
+    }
+
+
+def _titles() -> dict[str, str]:
+    return {
+        "parameters": say("ledger", "Parameters"),
+        "macs": say("ledger", "MACs"),
+        "file": say("ledger", "File, ONNX"),
+        "latency": say("ledger", "Latency"),
+        "metric": say("ledger", "Metric"),
+    }
+
+
+def _exact(title: str, where: str, before: int, now: int) -> Figure:
+    return Figure(
+        title,
+        scaled(now),
+        title,
+        where,
+        say("ledger", "exact"),
+        before=scaled(before) if now != before else "",
+        change=change(before, now) if now != before else "",
+        share=now / max(before, 1),
+        tip=say("ledger", "{0}: original {1}, now {2}; counted, exact").format(title, f"{before:,}", f"{now:,}"),
+    )
+
+
+def _file(document: Document, where: str, original: Costs, plan: Costs, planned: bool) -> Figure:
+    title, exported = _titles()["file"], document.last_export
+    before, now = BYTES * original.parameters, BYTES * plan.parameters
+    source = say("ledger", "predicted")
+    if exported is not None and exported.format == "onnx" and not planned:
+        now, source = exported.bytes, say("ledger", "measured")
+    smaller = plan.parameters != original.parameters
+    return Figure(
+        title,
+        size(now),
+        say("ledger", "ONNX file"),
+        where,
+        source,
+        before=size(before) if smaller else "",
+        change=change(before, now) if smaller else "",
+        share=now / max(before, 1),
+        tip=say("ledger", "A file is predicted as 4 bytes a parameter; after an export its size is measured."),
+    )
+
+
+def _latency(document: Document, where: str, state: State, planned: bool) -> Figure:
+    short, target = _titles()["latency"], document.target
+    title = say("ledger", "{0}, batch {1}").format(short, target.batch)
+    tip = target_text(target)
+    first, now = timing_of(document.original, target), timing_of(None if planned else state, target)
+    before = milliseconds(first.median) if first is not None and (planned or state is not document.original) else ""
+    predicted = document.contents.plan_latency() if planned else None
+    if predicted is not None:
+        found = Figure(title, milliseconds(predicted), short, where, say("ledger", "predicted"), before, tip=tip)
+        return _predicted(document, found, predicted)
+    if now is None:
+        step = say("ledger", "Measure") if first is None or not planned else ""
+        words = say("ledger", "not cut yet") if planned and first is not None else say("ledger", "not measured")
+        whose = where if first is not None else ""
+        return Figure(title, words, short, whose, "", before, known=False, step=step, tip=tip)
+    spread = say("ledger", "; 10th to 90th percentile {0} to {1} ms, {2} runs, {3}")
+    tip += spread.format(three(now.low), three(now.high), now.runs, now.machine)
+    if now.step is not None:
+        tip += "; " + _step(now.step, None if first is None or state is document.original else first.step)
+    source = say("ledger", "measured")
+    if first is None or state is document.original:
+        share = UNKNOWN if first is None else 1.0
+        return Figure(title, milliseconds(now.median), short, where, source, share=share, tip=tip)
+    return Figure(
+        title,
+        milliseconds(now.median),
+        short,
+        where,
+        source,
+        before,
+        change=change(first.median, now.median),
+        good=now.median <= first.median,
+        share=now.median / first.median,
+        tip=tip,
+    )
+
+
+def _step(now: Latency, first: Latency | None) -> str:
+    """What one further token behind the prompt takes, against the original's."""
+    words = say("ledger", "one further token {0}").format(milliseconds(now.median))
+    return words if first is None else f"{words} ({change(first.median, now.median)})"
+
+
+def _predicted(document: Document, figure: Figure, now: float) -> Figure:
+    """A plan's latency from what was measured of other cut models, with how far such predictions are off."""
+    table = document.contents.table
+    assert table is not None
+    before, off = table.original / 1e6, table.trust.ninetieth
+    tip = say("ledger", "; predicted from {0} fused blocks as measured, off by at most {1} % in nine of ten cut models")
+    return replace(
+        figure,
+        before=milliseconds(before),
+        change=change(before, now),
+        good=now <= before,
+        share=now / before,
+        tip=figure.tip + tip.format(len(table.blocks), three(100 * off)),
+    )
+
+
+def _metric(document: Document, where: str, state: State, planned: bool) -> Figure:
+    measured = metric_of(document.original)
+    named = measured.name if measured is not None else _titles()["metric"]  # A bundle has numbers, and no data.
+    title = document.task.metric if document.task is not None and measured is None else named
+    title = title[:1].upper() + title[1:]
+    if document.task is None and measured is None:
+        return Figure(
+            title, say("ledger", "no data yet"), title, known=False, tip=say("ledger", "Attach data and a metric.")
+        )
+    first, now = metric_of(document.original), metric_of(None if planned else state)
+    if now is not None and first is not None and first.split != now.split:
+        first = metric_of(document.original, now.split)
+    before = value_text(first) if first is not None and (planned or state is not document.original) else ""
+    if now is None:
+        known = planned and first is not None
+        words = say("ledger", "not cut yet") if known else say("ledger", "not measured")
+        step = "" if known or document.task is None else say("ledger", "Evaluate")
+        return Figure(title, words, title, where if known else "", "", before, known=False, step=step)
+    stale, tip = (
+        state.stale and not planned,
+        say("ledger", "{0} on the {1} split; the uncertainty is one standard error"),
+    )
+    if stale:
+        tip += say("ledger", "; measured before the data or the code has changed: evaluate again")
+    points_lost = 0.0 if first is None else 100 * lost(first, now)[0]
+    told = before and first is not None and not stale  # a stale one is first measured again, then compared
+    points = difference_text(now.value - first.value, now.percent) if told and first is not None else ""
+    return Figure(
+        say("ledger", "{0}, n = {1}").format(title, f"{now.count:,}") if now.count else title,
+        value_text(now),
+        title,
+        where,
+        say("ledger", "stale") if stale else say("ledger", "measured"),
+        before,
+        error_text(now),
+        points,
+        good=round(points_lost, 6) <= document.goal.lose,
+        share=now.value if now.percent else UNKNOWN,
+        tip=tip.format(metric_text(now), now.split),
+        step=say("ledger", "Evaluate") if stale else "",
+    )

@@ -1,0 +1,1 @@
+"""The Recovery panel: curves of a training while it runs and afterwards."""

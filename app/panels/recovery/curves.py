@@ -1,0 +1,101 @@
+"""Two live curves, loss and metric: items made once and given new data, so that drawing stays cheap."""
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from secateur.engine.tasks.protocol import Metric
+
+from ...document.document import CurvePoint, Document
+from ...theme import theme, tokens
+from ...widgets.labels import ElidedLabel
+from ...widgets.plot import Plot, line
+from ...widgets.plot_export import Drawing, offer
+
+FEWEST = 10
+"""Steps that the metric's axis shows at least."""
+
+
+class Curves(QWidget):
+    """Loss at the left, metric with the original's dashed line at the right.
+
+    Attributes:
+        loss: Curve of the loss.
+        measured: Curve of the metric, by the last measurement of each step.
+        before: What an earlier measurement of the same step said: as cut, before BatchNorm was measured again.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make empty plots."""
+        super().__init__(parent)
+        self._loss_plot, self._metric_plot = Plot(self.tr("Loss by step")), Plot(self.tr("Metric by step"))
+        self._loss_title, self._metric_title = (
+            ElidedLabel(self.tr("loss"), "caption"),
+            ElidedLabel(self.tr("metric"), "caption"),
+        )
+        self.loss, self.measured = pg.PlotDataItem(), pg.PlotDataItem(symbol="o", symbolSize=5)
+        self.before = pg.PlotDataItem(pen=None, symbol="o", symbolSize=6)
+        self._original = pg.InfiniteLine(angle=0)
+        self._original.setVisible(False)
+        self._loss_plot.addItem(self.loss)
+        self._metric_plot.addItem(self._original)
+        self._metric_plot.addItem(self.measured)
+        self._metric_plot.addItem(self.before)
+        self._metric_plot.setToolTip(self.tr("Hollow: as cut, before BatchNorm was measured again"))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        for title, plot in ((self._loss_title, self._loss_plot), (self._metric_title, self._metric_plot)):
+            column = QVBoxLayout()
+            column.setSpacing(2)
+            column.addWidget(title)
+            column.addWidget(plot, 1)
+            plot.setMinimumSize(90, 60)
+            row.addLayout(column, 1)
+        self._recolour()
+        theme().changed.connect(self._recolour)
+
+    def offer(self, drawing: Drawing, document: Document) -> None:
+        """Offer both in the context menu of each."""
+        for plot in (self._loss_plot, self._metric_plot):
+            offer(plot, drawing, document)
+
+    def show_points(self, points: tuple[CurvePoint, ...], original: Metric | None) -> None:
+        """Show these points; metrics that are fractions are drawn in per cent."""
+        scale = 100.0 if original is None or original.percent else 1.0
+        table = np.array([(p.step, p.loss, p.metric * scale) for p in points], dtype=float).reshape(-1, 3)
+        losses, measured = table[np.isfinite(table[:, 1])], table[np.isfinite(table[:, 2])]
+        self.loss.setData(losses[:, 0], losses[:, 1])
+        last = np.ones(len(measured), np.bool_)
+        last[:-1] = measured[1:, 0] != measured[:-1, 0]
+        self.measured.setData(measured[last, 0], measured[last, 2])
+        self.before.setData(measured[~last, 0], measured[~last, 2])
+        steps: Any = self._metric_plot.getViewBox()
+        steps.setXRange(0, max(FEWEST, *(p.step for p in points), 0), padding=0.04)
+        self._original.setVisible(original is not None)
+        if original is not None:
+            self._original.setValue(original.value * scale)
+            self._show_range(table[:, 2], original.value * scale)
+            unit = ", %" if original.percent else ""
+            self._metric_title.setText(self.tr("{0} on choose{1}").format(original.name, unit))
+
+    def _show_range(self, values: np.ndarray, original: float) -> None:
+        """Both the curve and the original's line, which pyqtgraph's own range leaves out."""
+        known = [*values[np.isfinite(values)], original]
+        pad = max(max(known) - min(known), 1e-3 * abs(original), 1e-6) * 0.12
+        box: Any = self._metric_plot.getViewBox()
+        box.setYRange(min(known) - pad, max(known) + pad, padding=0)
+
+    @Slot()
+    def _recolour(self) -> None:
+        look = tokens()
+        self.loss.setPen(line(look.accent))
+        self.measured.setPen(line(look.accent))
+        self.measured.setSymbolBrush(look.accent)
+        self.measured.setSymbolPen(line(look.panel, width=1))
+        self.before.setSymbolBrush(look.panel)
+        self.before.setSymbolPen(line(look.accent, width=1))
+        self._original.setPen(line(look.muted, dashed=True, width=1))

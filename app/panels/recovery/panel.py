@@ -1,0 +1,248 @@
+"""Recovery: settings and what to expect before it, live curves and a way to stop while it runs, the best afterwards."""
+
+from dataclasses import replace
+
+from PySide6.QtCore import Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
+
+from ...commands import command_named
+from ...dialogs.recovery_settings import RecoveryDialog
+from ...document.document import Aspect, Document, JobView
+from ...jobs.cost_estimator import estimate_words
+from ...text.format import about
+from ...text.recovery import best_text, expect_text, progress_text, recovery_job, repair_tip, repair_words
+from ...text.titles import recovery_called
+from ...widgets.buttons import button
+from ...widgets.empty_state import EmptyState
+from ...widgets.fields import ComboBox, DoubleSpinBox, SpinBox
+from ...widgets.flow import FlowLayout
+from ...widgets.labels import label
+from ...widgets.plot_export import Drawing, Table
+from ...widgets.plot_tables import recovery_table
+from .curves import Curves
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.STATES, Aspect.MARKS, Aspect.JOBS, Aspect.CURVE})
+ROOMY = 540
+"""Width from which the place of the curves is kept free, in device-independent pixels."""
+
+
+class Recovery(QWidget):
+    """Fine-tuning of the present state.
+
+    Attributes:
+        curves: Loss and metric.
+        epochs: How many epochs.
+        rate: Peak learning rate.
+        repair: What is done to layers before training.
+        more: Opens the further settings.
+        settings: Those, for the next recovery.
+        start: Starts.
+        cancel: Stops.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's recovery."""
+        super().__init__(parent)
+        self.document = document
+        self.settings = defaults = RecoverySettings()
+        self.curves = Curves()
+        self.epochs = SpinBox(self.tr("Epochs"), 0, 500)
+        self.epochs.setValue(defaults.epochs)
+        self.rate = DoubleSpinBox(self.tr("Peak learning rate"), 0.00001, 1.0, 5)
+        self.rate.setSingleStep(0.0005)
+        self.rate.setValue(defaults.learning_rate)
+        self.repair = ComboBox(self.tr("Before training"))
+        for one, words in repair_words().items():
+            self.repair.addItem(words, one)
+        self.repair.setToolTip(repair_tip())
+        self.more = button(self.tr("More..."), tip=self.tr("Teacher, optimiser, schedule, when to stop"))
+        self.start = button(self.tr("Recover"))
+        self.cancel = button(self.tr("Cancel"))
+        self.text = label(role="caption", wrap=True)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setAccessibleName(self.tr("Progress of the recovery"))
+        self.best = label(role="good", wrap=True)
+        self._settings = QWidget()
+        self.setMinimumWidth(436)  # the middle column is the one that must not give way
+        title = self.tr("Curves of the recovery")
+        self._drawing = Drawing("recovery", title, "recovery", self._some, lambda: self.curves, self._table)
+        self._lay_out()
+        self.curves.offer(self._drawing, self.document)
+        self.start.clicked.connect(self._start)
+        self.cancel.clicked.connect(self._cancel)
+        for changed in (self.epochs.valueChanged, self.rate.valueChanged, self.repair.currentIndexChanged):
+            changed.connect(self._tell)
+        self.epochs.valueChanged.connect(self.refresh)
+        self.repair.currentIndexChanged.connect(self.refresh)
+        self.more.clicked.connect(self._ask_more)
+        document.views.watch(SHOWN, self._changed)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        waiting = EmptyState(
+            self.tr("Recovery"), self.tr("Loss and metric are drawn here while a model is fine-tuned.")
+        )
+        self._left_side = QWidget()
+        self._left = QStackedLayout(self._left_side)
+        self._left.addWidget(waiting)
+        self._left.addWidget(self.curves)
+        fields = FlowLayout(self._settings, gap=8)
+        for name, field in (
+            (self.tr("Epochs"), self.epochs),
+            (self.tr("Learning rate"), self.rate),
+            (self.tr("Before training"), self.repair),
+        ):
+            fields.addWidget(_named(name, field))
+        fields.addWidget(self.more)
+        page = QWidget()
+        page.setProperty("role", "page")
+        inner = QVBoxLayout(page)
+        inner.setContentsMargins(0, 0, 4, 0)
+        inner.setSpacing(5)
+        self._heading = label(self.tr("Fine-tune with the original as teacher"), "heading", wrap=True)
+        for each in (self._heading, self._settings, self.best, self.text, self.progress):
+            inner.addWidget(each)
+        inner.addStretch(1)
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setAccessibleName(self.tr("What to expect of a recovery, and how far it is"))
+        area.setWidget(page)
+        right = QVBoxLayout()
+        right.setSpacing(6)
+        right.addWidget(area, 1)
+        right.addWidget(self.start)
+        right.addWidget(self.cancel)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 6, 6, 6)
+        row.setSpacing(12)
+        row.addWidget(self._left_side, 9)
+        row.addLayout(right, 11)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The curves, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return bool(self.document.curve)
+
+    def _table(self) -> Table:
+        return recovery_table(self.document.curve)
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if self.document.recovery != self._given():
+            self._show_settings()
+        if aspects != {Aspect.MARKS}:
+            self.refresh()
+        elif recovery_job(self.document) is None:  # marks change no curve: a dragged threshold draws none
+            self._show_waiting()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show curves and progress anew."""
+        document, job = self.document, recovery_job(self.document)
+        points = document.curve
+        self._left.setCurrentIndex(int(bool(points) or job is not None))
+        self._share_room()
+        self.curves.show_points(points, document.metric(document.original))
+        self.best.setText(best_text(document))
+        self.best.setVisible(bool(self.best.text()))
+        for each in (self._settings, self.start):
+            each.setVisible(job is None)
+        for each in (self.progress, self.cancel):
+            each.setVisible(job is not None)
+        if job is None:
+            self._show_waiting()
+        else:
+            self._show_running(job)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow window the settings take the room of curves that are not there yet."""
+        super().resizeEvent(event)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        self._left_side.setVisible(self.width() >= ROOMY or self._left.currentIndex() == 1)
+
+    def _show_waiting(self) -> None:
+        reason = command_named("run.recover").enabled(self.document)
+        self.text.setText(reason or expect_text(self.epochs.value(), self._repair()))
+        self._show_estimate(reason)
+        self.start.setEnabled(not reason)
+        words = recovery_called(self._given())
+        self.start.setText(words)
+        self.start.setAccessibleName(words)
+
+    def _show_estimate(self, reason: str) -> None:
+        """About how long it takes, before what to expect; memory too, on the button."""
+        settings = replace(self.settings, epochs=self.epochs.value(), repair=self._repair())
+        found = self.document.work.pace.estimate("recover", self.document.contents.present, settings)
+        if not reason and settings.epochs and found.seconds == found.seconds:
+            self.text.setText(self.tr("About {0}. {1}").format(about(found.seconds), self.text.text()))
+        self.start.setToolTip(reason or estimate_words(found))
+
+    def _show_running(self, job: JobView) -> None:
+        self.text.setText(progress_text(job, self.document.curve))
+        self.progress.setRange(0, max(job.total, 0))
+        self.progress.setValue(job.done)
+        self.cancel.setEnabled(not job.cancelling)
+        self.cancel.setText(self.tr("Cancelling \u2026") if job.cancelling else self.tr("Cancel"))
+        self.cancel.setAccessibleName(self.tr("Cancel the recovery"))
+
+    def _repair(self) -> Repair:
+        return Repair(self.repair.currentData())  # Qt gives back a plain string
+
+    @Slot()
+    def _tell(self) -> None:
+        """The command and the sweep recover with what stands here."""
+        self.document.set_recovery(self._given())
+
+    def _show_settings(self) -> None:
+        """Those of a session that was restored."""
+        told = self.settings = self.document.recovery
+        for field, show in (
+            (self.epochs, lambda: self.epochs.setValue(told.epochs)),
+            (self.rate, lambda: self.rate.setValue(told.learning_rate)),
+            (self.repair, lambda: self.repair.setCurrentIndex(self.repair.findData(told.repair))),
+        ):
+            field.blockSignals(True)
+            show()
+            field.blockSignals(False)
+
+    def _given(self) -> RecoverySettings:
+        """What stands in the fields, with the further settings."""
+        given = {"epochs": self.epochs.value(), "learning_rate": self.rate.value(), "repair": self._repair()}
+        return replace(self.settings, **given)
+
+    @Slot()
+    def _start(self) -> None:
+        self._tell()
+        self.document.recover(self.document.recovery)
+
+    @Slot()
+    def _ask_more(self) -> None:
+        self.document.requested.emit(lambda window: RecoveryDialog(window, self.settings, self._use).open())
+
+    def _use(self, settings: RecoverySettings) -> None:
+        self.settings = settings
+        self._tell()
+
+    @Slot()
+    def _cancel(self) -> None:
+        if (job := recovery_job(self.document)) is not None:
+            self.document.cancel(job.id)
+
+
+def _named(name: str, field: QWidget) -> QWidget:
+    """A field with its name before it, kept together when a row breaks."""
+    pair = QWidget()
+    row = QHBoxLayout(pair)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(6)
+    row.addWidget(label(name, "caption"))
+    row.addWidget(field)
+    return pair

@@ -1,0 +1,19 @@
+"""What a legend of scores says: the highest, and how far scores are made while they are."""
+
+from PySide6.QtCore import QCoreApplication
+
+from ..document.document import Document
+from .score_scale import ScoreScale
+
+
+def highest(document: Document, scale: ScoreScale | None) -> tuple[str, str]:
+    """The highest score, or that nothing is rated yet; "after 8 of 32 batches" where scores are still made, else ""."""
+    if document.shown_scores is None or scale is None:
+        return QCoreApplication.translate("rated", "not rated yet"), ""
+    top, partial = scale.text(scale.top), document.partial
+    if document.scores is not None or partial is None:
+        return top, ""
+    batches = QCoreApplication.translate("rated", "so far, after {done} of {total} batches")
+    samples = QCoreApplication.translate("rated", "so far, after {done} of {total} samples")
+    words = samples if partial.samples else batches
+    return top, words.format(done=partial.done, total=partial.total)

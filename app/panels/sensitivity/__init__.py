@@ -1,0 +1,1 @@
+"""The Sensitivity panel: the metric against the removed share of each layer."""

@@ -1,0 +1,207 @@
+"""The strip of states: Original, Plan, Cut, Recovered, Exported; where one is, and a click to go elsewhere."""
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Slot
+from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QWidget
+
+from secateur.engine.export.table import EXPORTERS
+from secateur.engine.session.states import State, StateKind
+
+from ..document.document import Aspect, Document
+from ..text.format import change, count, milliseconds, scaled, size
+from ..text.metrics import metric_of, road, timing_of, value_text
+from ..text.translate import engine_words
+from ..theme import px, sizes, tokens
+from ..widgets.card import Card
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.MARKS, Aspect.STATES})
+KEYS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
+DOT = 20
+"""Room for the dot in device-independent pixels."""
+
+
+class Step(QAbstractButton):
+    """One step of the strip.
+
+    Attributes:
+        stage: "todo", "done" or "present".
+        caption: What is known of it.
+        state_id: State that a click goes to, "" for none.
+    """
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        """Take the step's name."""
+        super().__init__(parent)
+        self.setText(title)
+        self.stage, self.caption, self.state_id = "todo", "", ""
+        self._by_key = False
+        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def tell(self, stage: str, caption: str, state_id: str, spoken: str) -> None:
+        """Show where it stands."""
+        self.stage, self.caption, self.state_id = stage, caption, state_id
+        self.setEnabled(bool(state_id) or stage == "present")
+        self.setCursor(Qt.CursorShape.PointingHandCursor if state_id else Qt.CursorShape.ArrowCursor)
+        self.setAccessibleName(spoken)
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Wide enough for title and caption."""
+        size = sizes()
+        widest = max(self._width(self.text(), size.heading, True), self._width(self.caption, size.caption, False))
+        return QSize(widest + DOT + 6, px(36))
+
+    def minimumSizeHint(self) -> QSize:
+        """The same: nothing is clipped."""
+        return self.sizeHint()
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """A ring only where the keyboard brought the focus: after a click it would look like a selection."""
+        self._by_key = event.reason() in KEYS
+        super().focusInEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Whoever uses keys sees where the focus is."""
+        self._by_key = True
+        super().keyPressEvent(event)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Dot, title, caption."""
+        painter, look = QPainter(self), tokens()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        lit = QColor(look.accent if self.stage == "present" else look.text if self.stage == "done" else look.muted)
+        painter.setPen(QPen(lit, 1.5))
+        painter.setBrush(lit if self.stage != "todo" else Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(QPointF(8, px(10)), 4.5, 4.5)
+        left = QRectF(DOT, 0, self.width() - DOT, px(20))
+        painter.setFont(self._font(sizes().heading, True))
+        painter.drawText(left, Qt.AlignmentFlag.AlignVCenter, self.text())
+        painter.setFont(self._font(sizes().caption, False))
+        painter.setPen(QColor(look.muted))
+        painter.drawText(left.translated(0, px(17)), Qt.AlignmentFlag.AlignVCenter, self.caption)
+        ring = self.hasFocus() and self._by_key
+        if ring or (self.underMouse() and self.state_id):
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(look.accent if ring else look.edge), 1))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
+
+    def _font(self, pixels: int, strong: bool):  # noqa: ANN202
+        font = self.font()
+        font.setPixelSize(pixels)
+        font.setWeight(font.Weight.DemiBold if strong else font.Weight.Normal)
+        return font
+
+    def _width(self, text: str, pixels: int, strong: bool) -> int:
+        from PySide6.QtGui import QFontMetrics
+
+        return QFontMetrics(self._font(pixels, strong)).horizontalAdvance(text)
+
+
+class _Line(QWidget):
+    """The way between two steps."""
+
+    def __init__(self) -> None:
+        """Not gone yet."""
+        super().__init__()
+        self.gone = False
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumSize(8, 36)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """A line at the height of the dots."""
+        look = tokens()
+        QPainter(self).fillRect(
+            QRectF(2, px(10) - 1, self.width() - 4, 2), QColor(look.accent if self.gone else look.line)
+        )
+
+
+class Strip(Card):
+    """Where the model stands on its way.
+
+    Attributes:
+        steps: By name: original, plan, cut, recovered, exported.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's way."""
+        super().__init__(parent, margin=6)
+        self.document = document
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.steps = {
+            "original": Step(self.tr("Original")),
+            "plan": Step(self.tr("Plan")),
+            "cut": Step(self.tr("Cut")),
+            "recovered": Step(self.tr("Recovered")),
+            "exported": Step(self.tr("Exported")),
+        }
+        self._lines: dict[str, _Line] = {}
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        for name, step in self.steps.items():
+            if name != "original":
+                self._lines[name] = _Line()
+                row.addWidget(self._lines[name], 1)
+            row.addWidget(step)
+            step.clicked.connect(self._clicked)
+        self.body.addLayout(row)
+        document.views.watch(SHOWN, self._changed)
+        self.refresh()
+
+    def _changed(self, _aspects: frozenset[Aspect]) -> None:
+        self.refresh()
+
+    @Slot()
+    def _clicked(self) -> None:
+        step = self.sender()
+        if isinstance(step, Step) and step.state_id:
+            self.document.go_to(step.state_id)
+
+    def refresh(self) -> None:
+        """Show all steps anew."""
+        document = self.document
+        present, marked = document.state, bool(document.marked.any())
+        way = [] if present is None else road(document.states, present)
+        cut = next((n for n in reversed(range(len(way))) if way[n].kind is StateKind.CUT), len(way))
+        recovered = next((s for s in reversed(way[cut:]) if s.kind in (StateKind.RECOVERED, StateKind.ATTACHED)), None)
+        found = {"original": document.original, "cut": way[cut] if cut < len(way) else None, "recovered": recovered}
+        for name, state in found.items():
+            self._tell(name, state, present is state and state is not None and not marked)
+        self._tell_plan(marked, found["cut"] is not None)
+        exported = document.last_export
+        caption = self.tr("not yet") if exported is None else f"{_format(exported.format)}, {size(exported.bytes)}"
+        self._show("exported", "todo" if exported is None else "done", caption)
+
+    def _tell(self, name: str, state: State | None, present: bool) -> None:
+        if state is None:
+            self._show(name, "todo", self.tr("no model") if name == "original" else self.tr("not yet"))
+        else:
+            self._show(name, "present" if present else "done", self._measured(state), state.id)
+
+    def _tell_plan(self, marked: bool, cut: bool) -> None:
+        plan, original = self.document.plan_costs, self.document.original_costs
+        if not marked or plan is None or original is None:
+            self._show("plan", "done" if cut else "todo", self.tr("carried out") if cut else self.tr("nothing marked"))
+            return
+        words = self.tr("{0} MACs, {1} marked")
+        number = count(int(self.document.marked.sum()))
+        self._show("plan", "present", words.format(change(original.macs, plan.macs), number))
+
+    def _measured(self, state: State) -> str:
+        metric, timing = metric_of(state), timing_of(state, self.document.target)
+        cost = scaled(state.macs) + " MACs" if timing is None else milliseconds(timing.median)
+        return cost if metric is None else f"{value_text(metric)}, {cost}"
+
+    def _show(self, name: str, stage: str, caption: str, state_id: str = "") -> None:
+        step = self.steps[name]
+        spoken = ", ".join((step.text(), caption, self.tr("present state") if stage == "present" else "")).rstrip(", ")
+        step.tell(stage, caption, state_id if stage != "present" else "", spoken)
+        if name in self._lines:
+            self._lines[name].gone = stage != "todo"
+            self._lines[name].update()
+
+
+def _format(name: str) -> str:
+    return engine_words(EXPORTERS[name].title) if name in EXPORTERS else name

@@ -1,0 +1,1 @@
+"""The Trade-off panel: points of cost against metric."""

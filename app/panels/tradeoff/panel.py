@@ -1,0 +1,167 @@
+"""The trade-off: metric against cost, with original, states and plan as points; a click opens a state."""
+
+from PySide6.QtCore import Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QStackedLayout, QVBoxLayout, QWidget
+
+from secateur.engine.baselines.protocol import BaselineKind, BaselineSpec
+
+from ...document.document import Aspect, Document
+from ...document.preconditions import no_baseline
+from ...text.format import about
+from ...text.metrics import metric_of
+from ...widgets.empty_state import EmptyState
+from ...widgets.fields import ComboBox
+from ...widgets.labels import label
+from ...widgets.plot_export import Drawing, Table, offer
+from ...widgets.plot_tables import trade_off_table
+from ..baseline_card import BaselineCard
+from .legend import Legend
+from .plot import TradeOffPlot
+from .points import TRIAL, Cost, axis_title, best_cost, trade_off
+from .points import TradeOff as Points
+
+ROOMY, LOW = 300, 200
+"""Height from which the legend is shown, and its own at most, in device-independent pixels."""
+SHOWN = frozenset({Aspect.MODEL, Aspect.TASK, Aspect.TARGET, Aspect.GOAL, Aspect.MARKS, Aspect.STATES})
+
+
+class TradeOff(QWidget):
+    """Metric against cost.
+
+    Attributes:
+        plot: The plot.
+        cost: What x is; automatic until one is chosen.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show the document's states."""
+        super().__init__(parent)
+        self.document = document
+        self.plot = TradeOffPlot(self.tr("Metric against cost, states as points"))
+        self.cost = ComboBox(self.tr("Cost on the horizontal axis"))
+        self.cost.addItem(self.tr("Cost: automatic"), None)
+        self.cost.addItem(self.tr("Latency"), Cost.LATENCY)
+        self.cost.addItem(self.tr("MACs"), Cost.MACS)
+        self.cost.addItem(self.tr("Parameters"), Cost.PARAMETERS)
+        self._note = label(role="caption", wrap=True)
+        self.legend, self.card = Legend(), BaselineCard()
+        self._empty = EmptyState("", "")
+        self._shown: Points | None = None
+        title = self.tr("Trade-off")
+        self._drawing = Drawing("trade-off", title, "tradeoff", self._some, lambda: self.plot, self._table)
+        self._lay_out()
+        offer(self.plot, self._drawing, self.document)
+        self.cost.currentIndexChanged.connect(self.refresh)
+        self.plot.opened.connect(document.go_to)
+        self.plot.asked_about.connect(self.show_baseline)
+        self.legend.asked_about.connect(self.show_baseline)
+        self.legend.wanted.connect(self._make)
+        self._empty.stepped.connect(document.evaluate)
+        document.views.watch(SHOWN | {Aspect.JOBS}, self._changed)
+        self.refresh()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where it is low, the plot gets the room of the legend; the Run menu has its commands too."""
+        super().resizeEvent(event)
+        self.legend.setMaximumHeight(LOW if event.size().height() >= ROOMY else 0)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """The plot, to be taken along."""
+        return (self._drawing,)
+
+    def _some(self) -> bool:
+        return self._stack.currentIndex() == 1
+
+    def _table(self) -> Table:
+        assert self._shown is not None
+        return trade_off_table(self._shown)
+
+    def _lay_out(self) -> None:
+        shown = QWidget()
+        inner = QVBoxLayout(shown)
+        inner.setContentsMargins(6, 8, 6, 4)
+        row = QHBoxLayout()
+        row.addWidget(self._note, 1)
+        row.addWidget(self.cost)
+        inner.addLayout(row)
+        inner.addWidget(self.plot, 1)
+        inner.addWidget(self.card)
+        inner.addWidget(self.legend)
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(shown)
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if aspects & SHOWN:
+            self.refresh()
+        else:  # a job came or went: what is offered
+            self._show_baselines()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show all points anew."""
+        document = self.document
+        chosen = self.cost.currentData() or best_cost(document)
+        shown = self._shown = trade_off(document, Cost(chosen))
+        plottable = shown is not None and len(shown.points) > 0
+        self._stack.setCurrentIndex(int(plottable))
+        if shown is None or not plottable:
+            self._say_empty(shown is not None)
+            return
+        self.plot.label_axis("left", f"{shown.metric}, %" if shown.percent else shown.metric)
+        self.plot.label_axis("bottom", axis_title(shown, document))
+        self.plot.show_trade_off(shown)
+        tried = any(point.mark == TRIAL for point in shown.points)
+        self._note.setText(shown.missing or self._legend(len(shown.front), tried))
+        self._show_baselines()
+
+    @Slot(str)
+    def show_baseline(self, name: str) -> None:
+        """Say what a baseline is."""
+        self.card.show_baseline(self.document.contents.baselines.get(name), self.document)
+
+    def _show_baselines(self) -> None:
+        """The marks and what may be made; the card where its baseline is still there."""
+        self.legend.show_entries(self.document.beside.shown(), self._offered(), self._cost)
+        self.show_baseline(self.card.baseline)
+
+    def _offered(self) -> tuple[BaselineKind, ...]:
+        """Kinds that a click makes: those that the present state has none of, while nothing makes them already."""
+        if self.document.task is None or self.document.marked.any() or no_baseline(self.document):
+            return ()
+        return self.document.beside.missing()
+
+    def _cost(self, kind: BaselineKind) -> str:
+        seconds = self.document.beside.seconds(kind)
+        return self.tr("Roughly {0}.").format(about(seconds)) if seconds else ""
+
+    @Slot(str)
+    def _make(self, kind: str) -> None:
+        """Make one baseline; a stock model that nobody can find by itself is asked for."""
+        asked = BaselineKind(kind)
+        if asked is BaselineKind.STOCK and not self.document.beside.family_known:
+            from ...dialogs.baselines import ask
+
+            self.document.requested.emit(lambda window: ask(window, asked))
+        else:
+            self.document.beside.start((BaselineSpec(asked),))
+
+    def _legend(self, best: int, tried: bool) -> str:
+        if tried:
+            return self.tr("Up and to the left is better. Hollow: tried, and judged on the choose split.")
+        if best > 2:
+            return self.tr("Up and to the left is better; bold: the best. Click a point to go to its state.")
+        return self.tr("Up and to the left is better. Click a point to go to its state.")
+
+    def _say_empty(self, judged: bool) -> None:
+        title = self.tr("What it costs, what it scores")
+        if self.document.analysis is None:
+            self._empty.say(title, self.tr("Open a model: its states appear here, metric against cost."))
+        elif self.document.task is None:
+            self._empty.say(title, self.tr("Attach data and a metric: without them nobody can say what pruning costs."))
+        elif judged or metric_of(self.document.original) is not None:
+            self._empty.say(title, self.tr("Nothing was measured on this target yet. Choose another cost, or measure."))
+        else:
+            words = self.tr("The original has to be judged first: everything is compared with it.")
+            self._empty.say(title, words, self.tr("Evaluate the original"))

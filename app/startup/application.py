@@ -1,0 +1,71 @@
+"""Starts the application: look, document, link, window, then the model that was asked for."""
+
+import signal
+import sys
+
+from PySide6.QtCore import QCoreApplication, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+
+from secateur.engine.process.client import EngineClient
+from secateur.engine.sources.protocol import ModelSpec
+
+from .. import theme
+from ..document.document import Document
+from ..jobs.engine_link import EngineLink
+from ..storage import settings
+from ..window.main_window import MainWindow
+from . import translations
+from .exception_hook import Mishaps
+from .gc_timer import Collector
+
+
+def make_application() -> QApplication:
+    """The application with its names and look."""
+    QCoreApplication.setOrganizationName(settings.NAME)
+    QCoreApplication.setApplicationName(settings.NAME)
+    QGuiApplication.setDesktopFileName("org.secateur.Secateur")
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(application, QApplication)
+    application.setApplicationDisplayName("")
+    if application.findChild(Collector) is None:
+        Collector(application)
+    translations.install(application)
+    theme.apply(application, settings.theme_choice(), settings.value("text", 0))
+    return application
+
+
+def make_window(engine: EngineClient | None = None) -> MainWindow:
+    """A window on an empty document with an engine of its own, which takes a session after the first paint."""
+    window = MainWindow(Document(EngineLink(engine)))
+    application = QCoreApplication.instance()
+    if application is not None and (collector := application.findChild(Collector)) is not None:
+        window.built.connect(collector.freeze)
+    return window
+
+
+def start(spec: ModelSpec | None, asked: bool = True, engine: EngineClient | None = None) -> int:
+    """Show the window, open a model, serve until the window is closed.
+
+    Args:
+        spec: The model, None for an empty window.
+        asked: It was asked for by name; else what can be restored comes first.
+        engine: One that loads its libraries already; None for another.
+    """
+    application = make_application()
+    mishaps = Mishaps(application)
+    mishaps.install()
+    _end_on_interrupt(application)
+    window = make_window(engine)
+    window.show()
+    if spec is not None:
+        window.painted.connect(lambda: window.begin(spec) if asked else window.begin_with(spec))
+    return application.exec()
+
+
+def _end_on_interrupt(application: QApplication) -> None:
+    """Ctrl-C in the terminal ends the program; Python sees it only while it runs, hence the timer."""
+    signal.signal(signal.SIGINT, lambda *_: application.quit())
+    timer = QTimer(application, interval=300)
+    timer.timeout.connect(lambda: None)
+    timer.start()

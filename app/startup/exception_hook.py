@@ -1,0 +1,95 @@
+"""What nobody expected: an exception in a slot, in `data()`, in a paint or in a thread. It is told, and all goes on.
+
+One dialog at a time, and one for each place that fails: a paint that fails sixty times a second is one dialog, and a
+number in it that grows.
+"""
+
+import sys
+import threading
+import traceback
+from collections import Counter
+from types import TracebackType
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtWidgets import QApplication
+
+PLACES = 20
+"""Places whose details are kept."""
+
+
+class Mishaps(QObject):
+    """Hears of every exception that nobody caught.
+
+    Attributes:
+        dialog: The one that is open, None where none is.
+        counts: How often each place has failed.
+
+    Signals:
+        happened: (place, sentence, details), in the interface's thread; from whichever thread it was.
+    """
+
+    happened = Signal(str, str, str)
+
+    def __init__(self, parent: QObject) -> None:
+        """Belong to the application; nothing is heard before `install`."""
+        super().__init__(parent)
+        self.dialog: Any = None
+        self.counts: Counter[str] = Counter()
+        self._told: dict[str, str] = {}
+        self._before: tuple[Any, Any] | None = None
+        # Queued: within a paint, or a model's data(), no dialog can be opened.
+        self.happened.connect(self._tell, Qt.ConnectionType.QueuedConnection)
+
+    def install(self) -> None:
+        """Hear from now on."""
+        self._before = (sys.excepthook, threading.excepthook)
+        sys.excepthook = self._caught
+        threading.excepthook = lambda args: self._caught(args.exc_type, args.exc_value, args.exc_traceback)
+
+    def remove(self) -> None:
+        """Hear no more."""
+        if self._before is not None:
+            (sys.excepthook, threading.excepthook), self._before = self._before, None
+
+    def _caught(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if not issubclass(kind, Exception):  # Ctrl-C, and what ends a program on purpose.
+            if issubclass(kind, KeyboardInterrupt):
+                QApplication.quit()
+            return
+        frames = traceback.extract_tb(trace)
+        place = f"{kind.__name__} {frames[-1].filename}:{frames[-1].lineno}" if frames else kind.__name__
+        self.counts[place] += 1
+        if self.counts[place] == 1:
+            details = "".join(traceback.format_exception(kind, error, trace))
+            if sys.stderr is not None:
+                sys.stderr.write(details)
+        elif self.dialog is None:
+            return  # It was told, and closed.
+        else:
+            details = ""
+        words = (str(error).strip().splitlines() or [""])[0]
+        self.happened.emit(place, f"{kind.__name__}: {words}" if words else kind.__name__, details)
+
+    @Slot(str, str, str)
+    def _tell(self, place: str, sentence: str, details: str) -> None:
+        if self.dialog is None:
+            if not details:
+                return
+            self.dialog, self._told = self._open(sentence), {}
+        if details and len(self._told) < PLACES:
+            self._told[place] = details
+        self.dialog.tell("\n".join(self._told.values()), sum(self.counts[one] for one in self._told))
+
+    def _open(self, sentence: str) -> Any:
+        from ..dialogs.unexpected_error import Mishap
+
+        words = self.tr("Something failed that Secateur did not expect: {0}. The program goes on, your work is kept.")
+        dialog = Mishap(QApplication.activeWindow(), words.format(sentence.rstrip(".")))
+        dialog.destroyed.connect(self._closed)
+        dialog.open()
+        return dialog
+
+    @Slot()
+    def _closed(self) -> None:
+        self.dialog = None

@@ -1,0 +1,135 @@
+"""What the window's log holds, as plain data: the history and everything beside it that a person would have to redo."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from secateur.engine.planning.protocol import Ranking
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.scoring.criteria import CRITERIA
+from secateur.engine.scoring.score_options import Choices
+from secateur.engine.structures.analysis import Analysis
+from secateur.engine.targets.protocol import TargetSpec
+
+from ...document.aspects import Goal, Selection
+from ...document.contents import Contents
+from ...document.undo_history import History, Snapshot
+from .layout import Layout
+
+CHOSEN: dict[str, type] = {"choices": Choices, "ranking": Ranking, "target": TargetSpec}
+"""What else of the contents is kept, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that ran when the program ended.
+
+    Attributes:
+        method: Of the session.
+        state: What it was started on.
+        title: In words.
+        settings: Of a recovery, None for other jobs.
+        known: How many states there were when it was started.
+        text: What the step it leads to is called.
+        number: Of the call, in the process that made it.
+    """
+
+    method: str
+    state: str
+    title: str
+    settings: RecoverySettings | None = None
+    known: int = 0
+    text: str = ""
+    number: int = 0
+
+
+@dataclass(slots=True)
+class Remembered:
+    """The window's part of a session.
+
+    Attributes:
+        name: Of the model, for a person.
+        source: Where it came from.
+        layout: What the masks stand for.
+        now: What was last shown.
+        history: The undo history.
+        values: What else was chosen, by name, as JSON has it (`journal.VALUES`).
+        selection: (module, key of the set, number in it) of what was selected; None for nothing.
+        job: What was running, None for nothing.
+    """
+
+    name: str
+    source: str
+    layout: Layout
+    now: Snapshot
+    history: History = field(default_factory=History)
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    selection: tuple[str, str, int] | None = None
+    job: Job | None = None
+
+    def fit(self, analysis: Analysis, states: set[str]) -> "Remembered":
+        """The same for an analysis of this run; steps from or to states that are gone are left out, as at first.
+
+        Args:
+            analysis: Of the model that was opened again.
+            states: Ids of the states that there are.
+        """
+        move, made = self.layout.onto(Layout.of(analysis)), dict[int, np.ndarray]()
+
+        def moved(mask: np.ndarray) -> np.ndarray:
+            if id(mask) not in made:  # steps share what they did not change
+                made[id(mask)] = move(mask)
+            return made[id(mask)]
+
+        def at(snapshot: Snapshot) -> Snapshot:
+            masks = (moved(snapshot.marked), moved(snapshot.locked), moved(snapshot.by_hand))
+            return Snapshot(snapshot.state, *masks, snapshot.goal)
+
+        history = History()
+        history.entries = [replace(e, before=at(e.before), after=at(e.after)) for e in self.history.entries]
+        history.parents, history.latest = list(self.history.parents), dict(self.history.latest)
+        history.position, clean = self.history.position, self.history.clean_place
+        lost = [n for n, e in enumerate(history.entries) if not {e.before.state, e.after.state} <= states]
+        if lost:
+            while history.position > lost[0]:
+                history.position = history.parents[history.position - 1]
+            history.entries, history.parents = history.entries[: lost[0]], history.parents[: lost[0]]
+            history.latest = {place: ahead for place, ahead in history.latest.items() if ahead <= lost[0]}
+            clean = None
+        history.mark_clean(clean)
+        return replace(self, layout=Layout.of(analysis), now=at(self.now), history=history)
+
+    def apply_to(self, contents: Contents, recovery: RecoverySettings) -> RecoverySettings:
+        """Put the choices that can still be made into the contents; returns the settings of the next recovery."""
+        import msgspec  # not at the top: the window starts without it
+
+        from secateur.engine.storage.serialization import from_plain
+
+        for name, value in self.values.items():
+            with suppress(msgspec.MsgspecError, ValueError, TypeError, KeyError):  # what another version knew
+                if name == "recovery":
+                    recovery = from_plain(value, RecoverySettings)
+                elif name == "criterion":
+                    contents.criterion = CRITERIA[value].name
+                elif name in CHOSEN:
+                    setattr(contents, name, from_plain(value, CHOSEN[name]))
+        return recovery
+
+    def selected(self, analysis: Analysis | None) -> Selection:
+        """What was selected, as far as it is there."""
+        if self.selection is None or analysis is None:
+            return Selection()
+        module, key, number = self.selection
+        found = next((n for n, one in enumerate(analysis.sets) if one.key == key), -1)
+        if found < 0:
+            return Selection(module if any(m.path == module for m in analysis.modules) else "")
+        one = analysis.sets[found]
+        return Selection(module, found, one.first + number if 0 <= number < one.count else -1)
+
+
+def nothing(layout: Layout, state: str, goal: Goal) -> Snapshot:
+    """A snapshot without marks and locks: what every log begins from."""
+    empty = np.zeros(layout.count, dtype=np.bool_)
+    return Snapshot(state, empty, empty, empty, goal)

@@ -1,0 +1,49 @@
+"""Files that cannot be read are set aside under a new name, and the user is told in a sentence: a start never fails."""
+
+import shutil
+import time
+from collections import deque
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.storage.atomic_files import free
+
+_sentences: deque[str] = deque(maxlen=20)
+
+
+def tell(sentence: str) -> None:
+    """Leave a sentence that the window shows as soon as it can; from any thread."""
+    if sentence not in _sentences:
+        _sentences.append(sentence)
+
+
+def told() -> list[str]:
+    """The sentences that were left since this was asked last."""
+    found = []
+    while _sentences:
+        found.append(_sentences.popleft())
+    return found
+
+
+def set_aside(path: Path, what: str, copy: bool = False) -> Path | None:
+    """Rename a file that cannot be read and say so; its new place, None where it could not be renamed.
+
+    Args:
+        path: The file.
+        what: What it holds, in the user's words, to begin a sentence with ("The settings").
+        copy: Leave the file where it is, too: it is about to be replaced.
+    """
+    place = free(path.with_name(f"{path.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{path.suffix}"))
+    try:
+        if copy:
+            shutil.copyfile(path, place)
+        else:
+            path.rename(place)
+    except OSError as error:
+        words = QCoreApplication.translate("Aside", "{what} in {path} cannot be read, nor set aside: {reason}.")
+        tell(words.format(what=what, path=path, reason=error.strerror or error))
+        return None
+    words = QCoreApplication.translate("Aside", "{what} could not be read. The file was set aside as {path}.")
+    tell(words.format(what=what, path=place))
+    return place

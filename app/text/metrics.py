@@ -1,0 +1,110 @@
+"""Which measurement of a state is shown, and its words: the same everywhere in the window."""
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.baselines.protocol import Baseline
+from secateur.engine.devices import CPU
+from secateur.engine.session.states import State, StateKind
+from secateur.engine.targets.protocol import TargetSpec, Timing
+from secateur.engine.tasks.protocol import Metric, Split
+
+from .format import PLUS_MINUS, difference, milliseconds, percent, signed, three
+
+say = QCoreApplication.translate
+NO_BREAK = "\u00a0"
+
+
+def metric_of(state: State | None, split: Split | None = None) -> Metric | None:
+    """The metric that is compared: on the report split as the original, else on any (or on `split` only)."""
+    if state is None:
+        return None
+    by_split = {m.split: m for m in state.metrics}
+    order = (Split.REPORT, Split.CHOOSE, Split.CALIBRATE) if split is None else (split,)
+    return next((by_split[s] for s in order if s in by_split), None)
+
+
+def timing_of(state: State | Baseline | None, target: TargetSpec) -> Timing | None:
+    """The latency of a state or a baseline on a target, None when it was not measured there."""
+    if state is None:
+        return None
+    return next((t for t in state.timings if t.target.place == target.place), None)
+
+
+def latency_text(timing: Timing) -> str:
+    """1.2 ms, or 1.2 ms + 0.3 ms a token, where a further token was measured apart from its prompt."""
+    whole = milliseconds(timing.median)
+    if timing.step is None:
+        return whole
+    return say("states", "{0} + {1} a token").format(whole, milliseconds(timing.step.median))
+
+
+def value_text(metric: Metric) -> str:
+    """87.4 %, or the bare number."""
+    return percent(metric.value) if metric.percent else three(metric.value)
+
+
+def error_text(metric: Metric) -> str:
+    """\u00b1 0.33 (points for per cents), "" when unknown."""
+    if not metric.error:
+        return ""
+    return f"{PLUS_MINUS} {100 * metric.error:.2f}" if metric.percent else f"{PLUS_MINUS} {three(metric.error)}"
+
+
+def difference_text(value: float, in_percent: bool, short: bool = True) -> str:
+    """What a metric changes by: +0.3 pt for a fraction (points in a sentence), else a bare number with its sign."""
+    if not in_percent:
+        return difference(value)
+    return (say("states", "{0} pt") if short else say("states", "{0} points")).format(signed(100 * value, 1))
+
+
+def metric_text(metric: Metric) -> str:
+    """87.4 % \u00b1 0.33, n = 10,000; without n where nobody said it."""
+    whole = f"{value_text(metric)} {error_text(metric)}".strip().replace(" ", NO_BREAK)
+    return f"{whole}, n{NO_BREAK}={NO_BREAK}{metric.count:,}" if metric.count else whole
+
+
+def kind_text(kind: StateKind) -> str:
+    """A kind of state in a word."""
+    return {
+        StateKind.ORIGINAL: say("states", "original"),
+        StateKind.CUT: say("states", "cut"),
+        StateKind.RECOVERED: say("states", "recovered"),
+        StateKind.ATTACHED: say("states", "attached"),
+    }[kind]
+
+
+def target_text(target: TargetSpec) -> str:
+    """onnxruntime, batch 1, 1 thread."""
+    threads = say("states", "1 thread") if target.threads == 1 else say("states", "{0} threads").format(target.threads)
+    return ", ".join(
+        [say("states", "{0}, batch {1}, {2}").format(target.runtime, target.batch, threads), *details(target)]
+    )
+
+
+def details(target: TargetSpec) -> list[str]:
+    """What is not as usual: precision, sizes, a prompt, a device, another machine."""
+    precision = "" if target.precision == "fp32" else target.precision
+    prompt = say("states", "prompt of {0} tokens").format(target.tokens) if target.tokens else ""
+    sizes = "" if prompt else "x".join(map(str, target.size))
+    device = "" if target.device == CPU else target.device
+    return [one for one in (precision, sizes, prompt, device, target.machine) if one]
+
+
+def path_to(states: tuple[State, ...], present: State) -> list[State]:
+    """From the original to a state."""
+    by_id = {s.id: s for s in states}
+    path = [present]
+    while path[0].parent in by_id:
+        path.insert(0, by_id[path[0].parent])
+    return path
+
+
+def road(states: tuple[State, ...], present: State) -> list[State]:
+    """The path to the present state and on along the latest of what was made from it, up to the next cut."""
+    rank = {StateKind.ORIGINAL: 0, StateKind.CUT: 1, StateKind.RECOVERED: 2, StateKind.ATTACHED: 2}
+    path = path_to(states, present)
+    while True:
+        after = [s for s in states if s.parent == path[-1].id and rank[s.kind] > rank[path[-1].kind]]
+        if not after:
+            return path
+        path.append(after[-1])

@@ -1,0 +1,84 @@
+"""What the recovery panel says: what to expect, where it stands, what was best."""
+
+import math
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.recovery.protocol import Repair
+
+from ..document.document import CurvePoint, Document, JobView
+from .format import duration, percent, three
+from .titles import state_called
+
+say = QCoreApplication.translate
+
+
+def recovery_job(document: Document) -> JobView | None:
+    """The recovery among the jobs, None when none runs."""
+    return next((j for j in document.jobs if j.method == "recover"), None)
+
+
+def repair_words() -> dict[Repair, str]:
+    """The repairs as entries of a list."""
+    return {
+        Repair.NONE: say("recovery", "no repair"),
+        Repair.BIAS: say("recovery", "biases"),
+        Repair.LEAST_SQUARES: say("recovery", "least squares"),
+    }
+
+
+def repair_tip() -> str:
+    """What the repairs do."""
+    return say(
+        "recovery",
+        "Layers that lost inputs are repaired from calibration data, without labels: their biases take the mean of "
+        "what is gone, or least squares foretell it from what is left. Kept only if the metric gets better.",
+    )
+
+
+def expect_text(epochs: int, repair: Repair) -> str:
+    """What to expect of a run with these settings; the figures are our own (README)."""
+    if not epochs and repair is Repair.NONE:
+        return say("recovery", "What to expect: only the statistics of BatchNorm are measured again.")
+    if not epochs:
+        return say(
+            "recovery",
+            "What to expect: seconds. By least squares the sample ResNet at half its MACs went from 26 to 92 % without "
+            "training, the ViT from 63 to 90 %.",
+        )
+    return say(
+        "recovery",
+        "What to expect: most of what was lost usually comes back in the first epochs. Started again, a cancelled run "
+        "goes on (it is kept every half minute).",
+    )
+
+
+def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:
+    """Epoch, step and time left."""
+    parts = [job.text] if job.text else [say("recovery", "waiting for the engine")]
+    if points:
+        parts.append(say("recovery", "step {0}").format(f"{points[-1].step:,}"))
+    if job.left >= 0:
+        parts.append(say("recovery", "{0} left").format(duration(job.left)))
+    return ", ".join(parts)
+
+
+def best_text(document: Document) -> str:
+    """The best metric so far, which is measured on the choose split, at which step and of which state's recovery.
+
+    "" before the first.
+    """
+    points, original, recovered = document.curve, document.metric(document.original), document.curve_of
+    known = [p for p in points if not math.isnan(p.metric)]
+    if not known:
+        return ""
+    higher = original is None or original.higher_is_better
+    best = max(known, key=lambda p: p.metric if higher else -p.metric)
+    value = percent(best.metric) if original is None or original.percent else three(best.metric)
+    text = say("recovery", "best on the choose split: {0} at step {1}").format(value, f"{best.step:,}")
+    if recovered:
+        text = say("recovery", "Recovery of {0}: {1}").format(state_called(document, recovered), text)
+    if original is None:
+        return text
+    before = percent(original.value) if original.percent else three(original.value)
+    return text + say("recovery", "; dashed: original on the {0} split, {1}").format(original.split, before)

@@ -1,0 +1,39 @@
+"""What jobs are called, and the states and criteria that they are about."""
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+from secateur.engine.recovery.protocol import RecoverySettings, Repair
+from secateur.engine.session.states import StateKind
+
+from .metrics import kind_text
+from .translate import counted, engine_words
+
+if TYPE_CHECKING:
+    from ..document.document import Document
+
+say = QCoreApplication.translate
+
+
+def state_called(document: "Document", state: str) -> str:
+    """A state as the pictures call it: "the original", "cut s1"."""
+    known = next((one for one in document.states if one.id == state), None)
+    if known is None:
+        return state
+    return say("Work", "the original") if known.kind is StateKind.ORIGINAL else f"{kind_text(known.kind)} {state}"
+
+
+def recovery_called(settings: RecoverySettings) -> str:
+    """A recovery by what it does: "Recover, 8 epochs"."""
+    if settings.epochs:
+        return counted(settings.epochs, say("Work", "Recover, {count} epoch"), say("Work", "Recover, {count} epochs"))
+    repairs = settings.repair is not Repair.NONE
+    return say("Work", "Repair without training") if repairs else say("Work", "Measure BatchNorm again")
+
+
+def criterion_called(name: str) -> str:
+    """A criterion by its title: "Taylor, first order"."""
+    from secateur.engine.scoring.criteria import CRITERIA  # not at the top: the window starts without it
+
+    return engine_words(CRITERIA[name].title) if name in CRITERIA else name

@@ -1,0 +1,104 @@
+"""The numbers behind the plots, as tables: what a person would copy into a paper or a sheet."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from secateur.engine.structures.analysis import Analysis
+
+from ..document.document import CurvePoint, Document
+from ..document.sensitivity_curves import Curves
+from .plot_export import Table
+
+if TYPE_CHECKING:
+    from ..panels.heads.grid import HeadRow
+    from ..panels.layers.rows import Layers, Plan
+    from ..panels.tradeoff.points import TradeOff
+
+
+def trade_off_table(shown: "TradeOff") -> Table:
+    """A row for each point."""
+    points = shown.points
+    return Table(
+        ("state", "parent", "kind", f"{shown.cost.value} ({shown.unit:g})", shown.metric, "error", "present"),
+        (
+            [p.state for p in points],
+            [p.parent for p in points],
+            ["plan" if p.kind is None else p.kind.value for p in points],
+            [p.x for p in points],
+            [p.y for p in points],
+            [p.error for p in points],
+            [int(p.present) for p in points],
+        ),
+    )
+
+
+def sensitivity_table(analysis: Analysis, known: Curves | None, removed: np.ndarray) -> Table:
+    """A row for each cut that was tried."""
+    curves = () if known is None else known.all(analysis, removed)
+    metric = "metric" if known is None or known.metric is None else known.metric.name
+    rows = [
+        (analysis.sets[c.set_number].module, analysis.sets[c.set_number].kind.value, c.total, int(n), s, v, e)
+        for c in curves
+        for n, s, v, e in zip(c.removed, c.shares, c.values, c.errors, strict=True)
+    ]
+    columns = tuple(zip(*rows, strict=True)) if rows else ((),) * 7
+    return Table(("layer", "kind", "of", "removed", "share", metric, "error"), columns)
+
+
+def structures_table(document: Document) -> Table:
+    """A row for each structure of the model, with its score and what is decided about it."""
+    analysis = document.analysis
+    names = ("layer", "kind", "set", "index", "score", "state")
+    if analysis is None:
+        return Table(names, ((),) * len(names))
+    count = analysis.count
+    scores = np.full(count, np.nan) if document.scores is None else document.scores
+    of = np.zeros(count, np.int64)
+    for number, one in enumerate(analysis.sets):
+        of[one.structures] = number
+    modules = np.array([one.module for one in analysis.sets], object)
+    kinds = np.array([one.kind.value for one in analysis.sets], object)
+    states = np.select(
+        [document.removed, document.marked, document.locked], ["gone", "marked", "locked"], default="free"
+    )
+    return Table(names, (modules[of], kinds[of], of, analysis.index, scores, states))
+
+
+def heads_table(document: Document, rows: "tuple[HeadRow, ...]") -> Table:
+    """A row for each cell of the map."""
+    scores, lines = document.scores, list[tuple[str, str, int, float, str]]()
+    for row in rows:
+        kind = "key/value group" if row.span > 1 else "head"
+        for cell in range(row.count):
+            number = row.first + cell
+            state = "gone" if document.removed[number] else "marked" if document.marked[number] else "free"
+            state = "locked" if state == "free" and document.locked[number] else state
+            score = float("nan") if scores is None else float(scores[number])
+            lines.append((row.module, kind, cell, score, state))
+    columns = tuple(zip(*lines, strict=True)) if lines else ((),) * 5
+    return Table(("layer", "kind", "index", "score", "state"), columns)
+
+
+def layers_table(layers: "Layers", plan: "Plan", lost: dict[int, float]) -> Table:
+    """A row for each layer."""
+    half = [lost.get(int(number), float("nan")) for number in layers.sets]
+    return Table(
+        ("layer", "width", "present", "kept", "mean score", "share of MACs", "share of parameters", "half costs"),
+        (layers.modules, layers.width, plan.present, plan.kept, plan.scores, plan.macs, plan.parameters, half),
+    )
+
+
+def set_table(document: Document, set_number: int) -> Table:
+    """A row for each structure of a coupled set: what its histogram shows."""
+    whole, analysis = structures_table(document), document.analysis
+    assert analysis is not None
+    place = analysis.sets[set_number].structures
+    return Table(whole.names, tuple(column[place] for column in whole.columns))
+
+
+def recovery_table(points: tuple[CurvePoint, ...]) -> Table:
+    """A row for each point of the curves."""
+    return Table(
+        ("step", "loss", "metric"), ([p.step for p in points], [p.loss for p in points], [p.metric for p in points])
+    )

@@ -1,0 +1,395 @@
+"""The window: wires the document to bars, panels and dialogs, and nothing else.
+
+The first paint shows the top bar and the start page; panels are imported and the engine is started after it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QEvent, QTimer, Signal, Slot
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from secateur.engine.sources.protocol import ModelSpec
+
+from .. import theme
+from ..commands.actions import Actions
+from ..document.aspects import Aspect
+from ..document.document import Document
+from ..panels.registry import PLACES
+from ..startup.panel_preloader import Preload
+from ..storage import quarantine, settings
+from ..storage.file_saver import Saver
+from ..storage.open_target import source_of
+from ..storage.recent_files import Recent, spec_of
+from ..text.translate import sentence
+from ..widgets.error_bar import ErrorBar
+from .desktop_notifications import Notices
+from .missing_weights_bar import AbsenceBar
+from .restore_bar import RestoreBar
+from .start_page import StartPage
+from .status_bar import StatusLine
+from .tab_order import put_in_order
+from .top_bar import TopBar
+
+SMALLEST = (1024, 700)
+FIRST = (1440, 900)
+TITLE_BAR = 40
+"""Height in pixels that window managers add at most."""
+SHOWN = frozenset({Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL, Aspect.JOBS, Aspect.CURVE, Aspect.COMPARED})
+
+
+class MainWindow(QMainWindow):
+    """The window of one document.
+
+    Attributes:
+        document: What is shown.
+        commands: The commands as actions.
+        area: The panels, None until they are built.
+
+    Signals:
+        painted: The window was painted for the first time.
+        built: All panels stand.
+    """
+
+    painted = Signal()
+    built = Signal()
+
+    def __init__(self, document: Document) -> None:
+        """Show a document."""
+        super().__init__()
+        self.document = document
+        self.commands = Actions(self)
+        self.area: Any = None
+        self._area: Any = None
+        self._recent = Recent(self)
+        self.notices = Notices(self)
+        self.saver = Saver(self)
+        self.saver.saved.connect(self._saved)
+        self.saver.failed.connect(document.fail)
+        self._preload = Preload(PLACES, self)
+        self._preload.finished.connect(self._build)
+        self._painted = False
+        self._closed = False
+        self._closing: Any = None
+        self._following = False
+        self.setObjectName("main")
+        self.setMinimumSize(*SMALLEST)
+        self.setAcceptDrops(True)
+        self.setWindowTitle("Secateur[*]")
+        self.top_bar = TopBar(self)
+        self.errors = ErrorBar()
+        self.absence = AbsenceBar(self)
+        self.restore_bar = RestoreBar(self)
+        self.start_page = StartPage(self)
+        self._lay_out()
+        self.commands.fill_menus(self)
+        document.failed.connect(self._failed)
+        document.project.connect(self._remember_project)
+        document.handing.fitted.connect(self._fitted)
+        document.requested.connect(self._serve)
+        document.changed.connect(self._cover)
+        document.views.settled.connect(self._show_page)
+        document.views.settled.connect(self._show_told)
+        document.views.watch(SHOWN, self._changed)
+        self._restore()
+
+    def _lay_out(self) -> None:
+        self.pages = QStackedWidget()
+        self._cover_page = QWidget()
+        self.pages.addWidget(self.start_page)
+        self.pages.addWidget(self._cover_page)
+        central = QWidget()
+        layout = QVBoxLayout(central)
+        layout.setContentsMargins(12, 10, 12, 4)
+        layout.setSpacing(10)
+        layout.addWidget(self.top_bar)
+        layout.addWidget(self.errors)
+        layout.addWidget(self.absence)
+        layout.addWidget(self.restore_bar)
+        layout.addWidget(self.pages, 1)
+        self.setCentralWidget(central)
+        self.status = StatusLine(self.document)
+        self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().addPermanentWidget(self.status, 1)
+
+    # After the first paint.
+
+    def event(self, event: QEvent) -> bool:
+        """Note the first paint: what is slow begins only then."""
+        handled = super().event(event)
+        if event.type() is QEvent.Type.Paint and not self._painted:
+            self._painted = True
+            QTimer.singleShot(0, self._after_first_paint)
+        return handled
+
+    @Slot()
+    def _after_first_paint(self) -> None:
+        self.painted.emit()
+        self._show_told()
+        if not self._closed:
+            self.document.work.start()
+            self.document.work.keeper.look()
+            self._preload.begin()
+
+    @Slot()
+    def _build(self) -> None:
+        """One panel a turn of the event loop, so that the window answers meanwhile."""
+        if self._closed:
+            return
+        if self._area is None:
+            from .panel_area import WorkArea
+
+            self._area = WorkArea(self.document)
+        if self._area.add_next():
+            QTimer.singleShot(0, self._build)
+            return
+        self.area = self._area
+        self.pages.addWidget(self.area)
+        self._show_page()
+        self._first_tab()
+        self.built.emit()
+
+    def focusNextPrevChild(self, on: bool) -> bool:
+        """Tab goes part by part, whatever was made in which order."""
+        put_in_order(self, self.parts())
+        return super().focusNextPrevChild(on)
+
+    def parts(self) -> list[QWidget]:
+        """What the window consists of, as it is read."""
+        panels = [] if self.area is None else self.area.parts()
+        return [self.top_bar, self.errors, self.start_page, *panels, self.status]
+
+    # What commands and drops ask for.
+
+    def open(self, spec: ModelSpec) -> None:
+        """Open a model; the errors of an earlier try are gone."""
+        self.errors.hide()
+        self.document.open(spec)
+
+    def begin(self, spec: ModelSpec) -> None:
+        """Open what the command line named; asks where it does not say enough."""
+        if spec == ModelSpec(spec.source):
+            self.open_source(spec.source)
+        else:
+            self.open(spec)
+
+    def begin_with(self, spec: ModelSpec) -> None:
+        """Open what nobody asked for by name, unless there is something to restore."""
+        keeper = self.document.work.keeper
+
+        def decide() -> None:
+            keeper.offered.disconnect(decide)
+            if not keeper.offers and self.document.analysis is None and not self.document.busy:
+                self.begin(spec)
+
+        keeper.offered.connect(decide)
+
+    def open_source(self, source: str) -> None:
+        """Open what a path or name says; asks where more must be known."""
+        if self.document.work.keeper.is_session(source):
+            self.errors.hide()
+            self.document.work.keeper.restore(Path(source))
+            return
+        spec = source_of(source)
+        if spec is not None:
+            self.open(spec)
+        else:
+            from ..dialogs.open_model import ask
+
+            ask(self, source)
+
+    def reopen(self, source: str) -> None:
+        """Open something of the list of what was opened as it was: with its checkpoint and data."""
+        if (spec := spec_of(source)) is not None:
+            self.open(spec)
+        else:
+            self.open_source(source)
+
+    def dress(self, scheme: str) -> None:
+        """Choose the look, now and for the next start."""
+        settings.store("theme", scheme)
+        theme.theme().switch(theme.Scheme(scheme))
+
+    def resize_text(self, step: int) -> None:
+        """Make text larger or smaller by so many pixels, 0 for the first size, now and for the next start."""
+        look = theme.theme()
+        look.switch(body=look.sizes.body + step if step else theme.Sizes().body)
+        settings.store("text", look.sizes.body)
+
+    def show_panel(self, module: str) -> None:
+        """Bring a panel to the front, by its module."""
+        if self.area is not None:
+            self.area.show_tab(module)
+
+    def show_rating(self) -> None:
+        """Open the options of the rating."""
+        if self.area is not None:
+            self.area.panels["tree.panel"].show_options()
+
+    def edit_keeps(self) -> None:
+        """Type in the tree how many the selected layer keeps."""
+        if self.area is not None:
+            self.area.panels["tree.panel"].edit_keeps()
+
+    def toggle_dock(self, name: str) -> None:
+        """Hide a dock, or show it again."""
+        if self.area is not None:
+            self.area.toggle(name)
+
+    def reset_layout(self) -> None:
+        """Panels as at first."""
+        if self.area is not None:
+            self.area.reset()
+
+    # What the document says.
+
+    @Slot(object)
+    def _serve(self, request: Callable[[Any], None]) -> None:
+        """Do what a panel wants of the main window, whichever window the panel lies in."""
+        request(self)
+
+    @Slot(object)
+    def _failed(self, error: Any) -> None:
+        work = self.document.work
+        from ..dialogs import consent
+
+        if consent.ask(self, error, work.refusable):
+            return
+        if error.message.code == "project.moved":
+            from ..dialogs import relocate_file
+
+            relocate_file.ask(self, error, self._relocated)
+            return
+        self.errors.show_error(sentence(error.message), error.details)
+
+    @Slot(str)
+    def _remember_project(self, folder: str) -> None:
+        self._recent.remember(self.document.model_name, folder)
+
+    @Slot(object)
+    def _saved(self, path: Path) -> None:
+        self.document.work.say(self.tr("Saved {path}").format(path=path))
+
+    @Slot(str, object)
+    def _fitted(self, recipe: str, fit: Any) -> None:
+        """A recipe was held against the model: ask what is to be done with it."""
+        from ..dialogs.apply_recipe import ask_mode
+
+        ask_mode(self, recipe, fit)
+
+    def _relocated(self, old: str, new: str) -> None:
+        """A file of a project was found: open it again."""
+        work = self.document.work
+        if work.asked is not None:
+            self.open(replace(work.asked, moved=(*work.asked.moved, (old, new))))
+        else:
+            work.keeper.restore_moved(old, new)
+
+    @Slot()
+    def _show_told(self) -> None:
+        """What was left to be said: files that could not be read and were set aside."""
+        if sentences := quarantine.told():
+            self.errors.show_error(" ".join(sentences))
+
+    @Slot(object)
+    def _cover(self, aspects: frozenset[Aspect]) -> None:
+        """Until all panels show another model, nobody must act on what they showed before."""
+        if Aspect.MODEL in aspects and self.pages.currentWidget() is self.area:
+            self.pages.setCurrentWidget(self._cover_page)
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        if Aspect.MODEL in aspects:
+            self.absence.refresh()
+            self.setWindowTitle(self.tr("{name}[*] - Secateur").format(name=self.document.model_name))
+            self._first_tab()
+            self._following = False
+        if Aspect.CURVE in aspects and self.document.busy and self.area is not None and not self._following:
+            self._following = True
+            self.area.show_tab("recovery")
+        if not self.document.busy:
+            self._following = False
+        if Aspect.COMPARED in aspects and Aspect.MODEL not in aspects:
+            self.show_panel("compare")
+        if aspects & {Aspect.MODEL, Aspect.STATES}:
+            self._remember()
+        if aspects & {Aspect.MODEL, Aspect.MARKS, Aspect.STATES, Aspect.GOAL}:
+            self.setWindowModified(not self.document.clean)
+
+    def _first_tab(self) -> None:
+        """What is opened begins with the trade-off; with data comes the baseline check, without a model its history."""
+        if self.area is not None and self.document.analysis is not None:
+            self.area.show_tab("tradeoff")
+            look = "history" if self.document.absent else "log"
+            self.area.show_tab("samples" if self.document.task is not None else look)
+
+    def _remember(self) -> None:
+        """The model can be opened again, and once there are states, so can this session."""
+        document = self.document
+        if document.contents.spec is None:
+            return
+        if document.absent:
+            self._recent.remember(document.model_name, document.contents.spec.source)
+        elif len(document.states) > 1 and document.work.folder is not None:
+            title = self.tr("{name}, {count} states").format(name=document.model_name, count=len(document.states))
+            self._recent.remember(title, str(document.work.folder))
+        elif len(document.states) == 1:
+            opened = document.contents.origin or document.contents.spec  # paths are whole in what the engine opened
+            self._recent.remember(document.model_name, opened.source, opened)
+
+    @Slot()
+    def _show_page(self) -> None:
+        """The panels, once all of them show the model."""
+        if self.area is not None and self.document.analysis is not None and not self.document.views.busy:
+            self.pages.setCurrentWidget(self.area)
+
+    # Drag and drop, geometry.
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files."""
+        if event.mimeData().hasUrls() and not self.document.busy:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open the first file."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            self.open_source(paths[0])
+
+    def _asks_first(self) -> bool:
+        from ..dialogs.closing import Closing, worth_asking
+
+        if not self.isVisible() or not worth_asking(self.document):
+            return False
+        if self._closing is None:
+            self._closing = Closing(self)
+            self._closing.destroyed.connect(self._asked)
+        self._closing.open()
+        return True
+
+    @Slot()
+    def _asked(self) -> None:
+        self._closing = None
+
+    def _restore(self) -> None:
+        if not self.restoreGeometry(settings.load("geometry")):
+            room = self.screen().availableSize()
+            self.resize(min(FIRST[0], room.width()), min(FIRST[1], room.height() - TITLE_BAR))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask where a job runs; then keep the geometry and end the engine. The session's folder stays."""
+        if not self._closed and self._asks_first():
+            event.ignore()
+            return
+        self._closed = True
+        settings.store("geometry", self.saveGeometry())
+        self._preload.stop()
+        self._recent.close()
+        self.saver.close()
+        if self.area is not None:
+            self.area.remember()
+        settings.flush()
+        self.document.work.close()
+        super().closeEvent(event)

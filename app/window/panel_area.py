@@ -1,0 +1,216 @@
+"""Where the panels lie: tree at the left, trade-off and work in the middle, inspector at the right; docks that move."""
+
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import QApplication, QMainWindow, QTabWidget, QVBoxLayout, QWidget
+
+from ..panels.registry import PLACES
+from ..storage import settings
+from ..theme import px
+from ..widgets.card import Card
+from ..widgets.plot_export import Drawing
+from .dock import THICK, Dock
+
+SIDES = (440, 318)
+"""Widths of tree and inspector at first, in device-independent pixels."""
+BELOW = 240
+"""Height of the work at first."""
+MOST = 0.4
+"""Share of the height that it takes at most at first: in a low window the views matter more."""
+VERSION = 1
+"""Of the layout that is remembered: another one's is not restored."""
+
+
+class WorkArea(QWidget):
+    """All panels of an open model.
+
+    Attributes:
+        panels: By module name of the place.
+        holder: What the docks lie in, around the tabs in the middle.
+        docks: By name: "model", "inspector", "work".
+        tabs: By place, "middle" and "bottom".
+    """
+
+    def __init__(self, document: Any, parent: QWidget | None = None) -> None:
+        """Make the docks; `add_next` makes the panels, one after the other."""
+        super().__init__(parent)
+        self._document = document
+        self._sized = False
+        self._afloat: list[Dock] = []
+        self.panels: dict[str, QWidget] = {}
+        self.top = QVBoxLayout()
+        self.tabs = {"middle": self._tabs(self.tr("Views")), "bottom": self._tabs(self.tr("Work"))}
+        self.holder = QMainWindow(self)
+        self.holder.setWindowFlags(Qt.WindowType.Widget)  # its constructor makes a window of it, whatever is said
+        self.holder.setObjectName("area")
+        self.docks = {
+            "model": self._dock("model", self.tr("Model"), Qt.DockWidgetArea.LeftDockWidgetArea),
+            "inspector": self._dock("inspector", self.tr("Inspector"), Qt.DockWidgetArea.RightDockWidgetArea),
+            "work": self._dock("work", self.tr("Work"), Qt.DockWidgetArea.BottomDockWidgetArea),
+        }
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        options = QMainWindow.DockOption
+        self.holder.setDockOptions(options.AllowNestedDocks | options.AllowTabbedDocks)
+        for corner, place in (
+            (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
+            (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
+            (Qt.Corner.TopLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
+            (Qt.Corner.TopRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
+        ):
+            self.holder.setCorner(corner, place)
+        middle = QWidget()
+        inside = QVBoxLayout(middle)
+        inside.setContentsMargins(0, THICK, 0, 0)
+        inside.addWidget(_carded(self.tabs["middle"]))
+        self.holder.setCentralWidget(middle)
+        self.docks["work"].setWidget(_carded(self.tabs["bottom"]))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        self.top.setSpacing(10)
+        layout.addLayout(self.top)
+        layout.addWidget(self.holder, 1)
+
+    def _dock(self, name: str, title: str, home: Qt.DockWidgetArea) -> Dock:
+        made = Dock(name, title, home, self.holder)
+        self.holder.addDockWidget(home, made)
+        return made
+
+    def add_next(self) -> bool:
+        """Make the next panel, or finish; True while there is more to do."""
+        if len(self.panels) < len(PLACES):
+            self._add(PLACES[len(self.panels)])
+            return True
+        self._restore_tabs()
+        return False
+
+    def _add(self, place: Any) -> None:
+        """Make one panel and put it where it belongs."""
+        panel = place.make(self._document)
+        self.panels[place.module] = panel
+        if place.where in ("strip", "ledger"):
+            self.top.addWidget(panel)
+        elif place.where in self.tabs:
+            self.tabs[place.where].addTab(panel, place.shown())
+        else:
+            self.docks["model" if place.where == "left" else "inspector"].setWidget(panel)
+
+    # Sizes and places.
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Sizes mean something only now that the window gave this area its own."""
+        super().showEvent(event)
+        if not self._sized:
+            self._sized = True
+            self._share_room()
+            QTimer.singleShot(0, self._restore)
+        for dock in self._afloat:
+            dock.show()
+        self._afloat = []
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Panels in windows of their own go with the rest: nobody must act on another model's."""
+        super().hideEvent(event)
+        self._afloat = [dock for dock in self.docks.values() if dock.isFloating() and dock.isVisible()]
+        for dock in self._afloat:
+            dock.hide()
+
+    @Slot()
+    def _restore(self) -> None:
+        """As it was left; Qt wants to be shown first."""
+        if not self.holder.restoreState(settings.load("layout"), VERSION):
+            self._share_room()
+
+    def _share_room(self) -> None:
+        sides = [self.docks["model"], self.docks["inspector"]]
+        self.holder.resizeDocks(sides, [px(side) for side in SIDES], Qt.Orientation.Horizontal)
+        below = min(px(BELOW), round(MOST * self.holder.height()))
+        self.holder.resizeDocks([self.docks["work"]], [below], Qt.Orientation.Vertical)
+
+    def reset(self) -> None:
+        """Every panel where the sketch has it, in its size; tabs in their order."""
+        layout = self.holder.layout()
+        assert layout is not None
+        layout.setEnabled(False)  # once for all docks, not for each
+        for dock in self.docks.values():
+            dock.go_home()
+        layout.setEnabled(True)
+        self._share_room()
+        for where, tabs in self.tabs.items():
+            self._order(tabs, [place.module for place in PLACES if place.where == where])
+
+    def remember(self) -> None:
+        """Keep places and sizes for the next start."""
+        if not self._sized:
+            return
+        settings.store("layout", self.holder.saveState(VERSION))
+        for where, tabs in self.tabs.items():
+            settings.store(f"tabs {where}", ",".join(self._module(tabs.widget(n)) for n in range(tabs.count())))
+
+    def _restore_tabs(self) -> None:
+        for where, tabs in self.tabs.items():
+            self._order(tabs, str(settings.value(f"tabs {where}", "")).split(","))
+
+    def _order(self, tabs: QTabWidget, modules: list[str]) -> None:
+        """Put tabs into an order; those that it does not know stay behind."""
+        known = [self.panels[module] for module in modules if module in self.panels]
+        for place, panel in enumerate(panel for panel in known if tabs.indexOf(panel) >= 0):
+            tabs.tabBar().moveTab(tabs.indexOf(panel), place)
+
+    def _module(self, panel: QWidget | None) -> str:
+        return next(module for module, one in self.panels.items() if one is panel)
+
+    # What commands ask for.
+
+    def show_tab(self, module: str) -> None:
+        """Bring a panel to the front."""
+        for where, tabs in self.tabs.items():
+            if (index := tabs.indexOf(self.panels[module])) >= 0:
+                tabs.setCurrentIndex(index)
+                if where == "bottom" and not self.docks["work"].isVisible() and self.isVisible():
+                    self.docks["work"].show()
+
+    def toggle(self, name: str) -> None:
+        """Hide a dock, or show it again."""
+        self.docks[name].setVisible(self.docks[name].isHidden())
+
+    def parts(self) -> list[QWidget]:
+        """All of it, as it is read."""
+        above = [self.panels[place.module] for place in PLACES if place.where in ("strip", "ledger")]
+        return [*above, self.docks["model"], self.tabs["middle"], self.docks["inspector"], self.docks["work"]]
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """All plots that have something to show."""
+        found = (one for panel in self.panels.values() for one in _drawings(panel))
+        return tuple(one for one in found if one.shown())
+
+    def drawing_in_front(self) -> Drawing | None:
+        """The plot that has the focus, else the one in the middle, else any; None where there is none."""
+        focus = QApplication.focusWidget()
+        middle = self.tabs["middle"].currentWidget()
+        focused = [p for p in self.panels.values() if focus is not None and p.isAncestorOf(focus)]
+        found = (one for panel in (*focused, middle) for one in _drawings(panel) if one.shown())
+        return next(found, next(iter(self.drawings()), None))
+
+    def _tabs(self, name: str) -> QTabWidget:
+        tabs = QTabWidget()
+        tabs.setDocumentMode(True)
+        tabs.setMovable(True)
+        tabs.setAccessibleName(name)
+        tabs.tabBar().setAccessibleName(name)
+        return tabs
+
+
+def _carded(tabs: QTabWidget) -> Card:
+    card = Card(margin=4)
+    card.body.addWidget(tabs)
+    return card
+
+
+def _drawings(panel: QWidget | None) -> tuple[Drawing, ...]:
+    """What of a panel can be taken along."""
+    return panel.drawings() if panel is not None and hasattr(panel, "drawings") else ()  # type: ignore[attr-defined]

@@ -1,0 +1,39 @@
+"""What was opened lately, as a menu: filled whenever it is opened, so that files that are gone are not offered."""
+
+from typing import Any
+
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QMenu
+
+from ..storage import settings
+
+
+class RecentMenu(QMenu):
+    """Entries that open again, and one that forgets all."""
+
+    def __init__(self, window: Any, parent: QMenu) -> None:
+        """Stand in a menu of a window."""
+        super().__init__(parent)
+        self._window = window
+        self.setTitle(self.tr("Open recent"))
+        self.setToolTipsVisible(True)
+        self.aboutToShow.connect(self.fill)
+
+    @Slot()
+    def fill(self) -> None:
+        """List what is there now."""
+        self.clear()
+        entries = settings.recent()
+        for title, source in entries:
+            action = self.addAction(title.replace("&", "&&"))
+            action.setToolTip(source)
+            action.setEnabled(not self._window.document.busy)
+            action.triggered.connect(lambda _checked=False, path=source: self._window.reopen(path))
+        self.addSeparator()
+        forget = self.addAction(self.tr("Clear this list"), self._forget)
+        forget.setEnabled(bool(entries))
+
+    @Slot()
+    def _forget(self) -> None:
+        settings.forget()
+        self._window.start_page.refresh()

@@ -1,0 +1,96 @@
+"""The sheet of shortcuts, made from the table."""
+
+import math
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QHBoxLayout, QLabel, QLayout, QVBoxLayout
+
+from ..commands.actions import MORE_KEYS
+from ..commands.command import CONTEXT, Command, say
+from ..commands.registry import COMMANDS, MENUS
+
+COLUMNS, SLACK = 3, 3
+"""How many there are, how many shortcuts more than its share each may have, and how few may stand at its end."""
+
+KEYS = "keys"
+"""Name of the labels that say keys."""
+
+
+class Sheet(QDialog):
+    """All shortcuts, by menu."""
+
+    def __init__(self, window: Any) -> None:
+        """Stand over a window."""
+        super().__init__(window)
+        self.setWindowTitle(QCoreApplication.translate(CONTEXT, "Keyboard shortcuts"))
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        layout = QVBoxLayout(self)
+        layout.setSizeConstraint(QLayout.SizeConstraint.SetFixedSize)
+        columns = QHBoxLayout()
+        columns.setSpacing(28)
+        layout.addLayout(columns)
+        self._fill(columns)
+        self._align()
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons)
+
+    def _align(self) -> None:
+        """Titles stand below each other, also those of different menus."""
+        self.ensurePolished()  # widths are those of the font that is shown
+        keys = self.findChildren(QLabel, KEYS)
+        widest = max((each.sizeHint().width() for each in keys), default=0)
+        for each in keys:
+            each.setMinimumWidth(widest)
+
+    @staticmethod
+    def _fill(columns: QHBoxLayout) -> None:
+        """Menus one below the other; what does not fit into a column goes on in the next."""
+        with_keys = {menu: [one for one in COMMANDS if one.menu == menu and one.shortcut] for menu in MENUS}
+        room = math.ceil(sum(map(len, with_keys.values())) / COLUMNS) + SLACK
+        column, filled = _column(columns), 0
+        for menu, commands in with_keys.items():
+            begun = 0
+            while begun < len(commands):
+                if room - filled < min(SLACK, len(commands) - begun):
+                    column, filled = _column(columns), 0
+                part = commands[begun : begun + room - filled]
+                _section(column, menu, part, again=begun > 0)
+                filled, begun = filled + len(part), begun + len(part)
+
+
+def show_sheet(window: Any) -> None:
+    """Open the sheet over a window."""
+    Sheet(window).open()
+
+
+def _column(columns: QHBoxLayout) -> QVBoxLayout:
+    """A further column, filled from its top."""
+    column = QVBoxLayout()
+    column.setSpacing(7)  # else that between the columns
+    columns.addLayout(column)
+    columns.setAlignment(column, Qt.AlignmentFlag.AlignTop)
+    return column
+
+
+def _section(column: QVBoxLayout, menu: str, commands: list[Command], again: bool) -> None:
+    """Shortcuts of a menu, or the rest of them."""
+    heading = QLabel(say("{menu}, more").format(menu=say(menu)) if again else say(menu))
+    heading.setProperty("role", "heading")
+    column.addWidget(heading)
+    form = QFormLayout()
+    form.setVerticalSpacing(5)
+    form.setHorizontalSpacing(10)
+    for one in commands:
+        keys = QLabel(_keys(one))
+        keys.setObjectName(KEYS)
+        form.addRow(keys, QLabel(say(one.title)))
+    column.addLayout(form)
+
+
+def _keys(one: Command) -> str:
+    """The keys of a command, as they are written here."""
+    keys = [one.shortcut, MORE_KEYS.get(one.id, "")]
+    return ", ".join(QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText) for k in keys if k)

@@ -1,0 +1,138 @@
+"""The line at the bottom: at the left what computes and that the present cut is verified, at the right the last word.
+
+The left stays as long as the present state does; the right says what just happened, then the legend again.
+"""
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
+
+from ..document.aspects import Aspect
+from ..document.document import Document
+from ..text.format import about
+from ..text.verification import verified_text, verified_tip
+from ..widgets.buttons import button
+from ..widgets.labels import ElidedLabel, label
+
+SHOWN = frozenset({Aspect.MODEL, Aspect.STATES, Aspect.JOBS})
+STAYS = 12_000
+"""Milliseconds that an announcement stays."""
+SHORT = 300
+"""Milliseconds that a job may take without being shown with its bar and a way to stop it."""
+DOT = " \u00b7 "
+
+
+class StatusLine(QWidget):
+    """One line below everything.
+
+    Attributes:
+        facts: Processor, job or engine, verification of the present cut.
+        running: How far the running job is, and a way to stop it; hidden while none runs.
+        word: The last announcement, or the legend.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Show a document's state."""
+        super().__init__(parent)
+        self.document = document
+        self.facts = ElidedLabel(role="caption", tells=False)
+        self.facts.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+        self.facts.setAccessibleName(self.tr("Engine and verification of the present state"))
+        self.word = ElidedLabel(role="caption")
+        self.word.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.word.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 0, 12, 4)
+        row.setSpacing(16)
+        self.running = RunningJob(document)
+        row.addWidget(self.facts)
+        row.addWidget(self.running)
+        row.addWidget(self.word, 1)
+        self._clock = QTimer(self, interval=STAYS, singleShot=True)
+        self._clock.timeout.connect(self._legend)
+        document.announced.connect(self.tell)
+        document.views.watch(SHOWN, self._changed)
+        self._changed(SHOWN)
+
+    @Slot(str)
+    def tell(self, sentence: str) -> None:
+        """Say what just happened."""
+        self.word.setText(sentence)
+        self._clock.start()
+
+    @Slot()
+    def _legend(self) -> None:
+        opened = self.document.analysis is not None
+        self.word.setText(
+            self.tr("scores in cividis, blue low, yellow high; orange: marked for removal") if opened else ""
+        )
+
+    def _changed(self, aspects: frozenset[Aspect]) -> None:
+        document = self.document
+        parts = (document.work.status(), verified_text(document.states, document.state))
+        self.facts.setText(DOT.join(part for part in parts if part))
+        self.facts.setToolTip(verified_tip(document.states, document.state) if document.state is not None else "")
+        if Aspect.JOBS in aspects:
+            self.running.tell()
+        if not self._clock.isActive():
+            self._legend()
+
+
+class RunningJob(QWidget):
+    """The job that runs, in a line: a bar, what is left, Cancel; and how many wait behind it.
+
+    Attributes:
+        bar: How far it is.
+        left: Time left, and how many wait.
+        cancel: Stops it.
+    """
+
+    def __init__(self, document: Document, parent: QWidget | None = None) -> None:
+        """Start hidden; what is over in a moment is never shown."""
+        super().__init__(parent)
+        self.document = document
+        self.bar = QProgressBar(textVisible=False)
+        self.bar.setFixedWidth(88)
+        self.bar.setAccessibleName(self.tr("Progress of the running job"))
+        self.left = label(role="caption")
+        self.cancel = button(self.tr("Cancel"), "link")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        for each in (self.bar, self.left, self.cancel):
+            row.addWidget(each)
+        self._patience = QTimer(self, interval=SHORT, singleShot=True)
+        self._patience.timeout.connect(self.refresh)
+        self.cancel.clicked.connect(self._cancel)
+        self.hide()
+
+    def tell(self) -> None:
+        """The jobs are others, or further; whoever shows this says so, because nobody tells what is hidden."""
+        jobs = self.document.jobs
+        if not jobs:
+            self._patience.stop()
+            self.hide()
+        elif self.isHidden() and not self._patience.isActive():
+            self._patience.start()
+        elif not self.isHidden():
+            self.refresh()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show the first job, if there still is one."""
+        jobs = self.document.jobs
+        self.setVisible(bool(jobs))
+        if not jobs:
+            return
+        job = jobs[0]
+        self.bar.setRange(0, job.total)
+        self.bar.setValue(job.done)
+        parts = [self.tr("about {0} left").format(about(job.left))] if job.left >= 0 else []
+        parts += [self.tr("{0} waiting").format(len(jobs) - 1)] if len(jobs) > 1 else []
+        self.left.setText(", ".join(parts))
+        self.cancel.setEnabled(not job.cancelling)
+        self.cancel.setAccessibleName(self.tr("Cancel: {0}").format(job.title))
+
+    @Slot()
+    def _cancel(self) -> None:
+        if jobs := self.document.jobs:
+            self.document.cancel(jobs[0].id)

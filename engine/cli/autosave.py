@@ -1,0 +1,64 @@
+"""What a command has made gets into a project, whatever stops the command: a signal, the data, a full disk, a kill."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+
+from ..errors import ExportError, SecateurError
+from ..jobs import Job, Progress, Result, followed, part_of
+from ..session.project_request import Request
+from ..session.session import Session
+from ..session.states import State
+from .output import Reporter
+
+
+def kept(
+    session: Session, folder: str | None, reporter: Reporter, job: Job[Result], asked: Request | None = None
+) -> Result:
+    """Run a job; each state that it makes is in the project from then on, so that a kill takes only the step at work.
+
+    A project that cannot be written now is written at the end, or not: that will be said there. `asked` is kept in it
+    where a command opens its model in the job, and could not say before what it was asked for.
+    """
+    before = {one.id: one for one in session.states()}
+
+    def told(progress: Progress) -> Iterator[Progress]:
+        if folder and isinstance(progress.made, State) and before.get(progress.made.id) != progress.made:
+            if asked is not None and (session.history.request != asked):
+                session.history.ask(asked)
+            with suppress(SecateurError):
+                yield from part_of(Progress("Saving the project"), session.save(folder, progress.made.id), words=False)
+        yield progress
+
+    return reporter.finish(followed(job, told))
+
+
+@contextmanager
+def saved_if_stopped(session: Session, folder: str | None, reporter: Reporter) -> Generator[None]:
+    """What stops a run half-way does not take with it what was cut and recovered until then."""
+    try:
+        yield
+    except BaseException as error:
+        if folder and len(session.states()) > 1:
+            words = f"What was done until then is saved in {folder}: open it, or run the same command again, to go on."
+            try:
+                saved(session, folder, session.present.id, reporter)
+            except SecateurError as second:  # what stopped the run is what is to be told
+                words = str(second)
+            reporter.note(words)
+        elif isinstance(error, ExportError):
+            _stays(session, reporter)
+        raise
+
+
+def saved(session: Session, folder: str | None, state: str, reporter: Reporter) -> str:
+    """The project's folder, "" where none was asked for; where it cannot be written the session's own folder stays."""
+    try:
+        return reporter.finish(session.save(folder, state)) if folder else ""
+    except SecateurError:
+        _stays(session, reporter)
+        raise
+
+
+def _stays(session: Session, reporter: Reporter) -> None:
+    words = f"What was done is kept in {session.stay()}: name that in MODEL's place to go on with it, then remove it."
+    reporter.note(words)

@@ -1,0 +1,61 @@
+"""The specifications that the arguments of a command mean."""
+
+import argparse
+from pathlib import Path
+
+from ..errors import OpenError, TaskError
+from ..export.staged_output import check_writable
+from ..session.state_history import is_project
+from ..sources.protocol import ModelSpec
+from ..tasks.protocol import BATCHES, OPTIONS, TaskSpec
+
+
+def model_spec(arguments: argparse.Namespace) -> ModelSpec:
+    """The model that the arguments name, with its task."""
+    return ModelSpec(
+        source=arguments.model,
+        weights=arguments.weights or "",
+        input_shape=arguments.input or (),
+        trust_pickle=arguments.trust_pickle,
+        trust_code=arguments.trust_code,
+        download=arguments.download,
+        task=task_spec(arguments),
+        outputs=tuple(arguments.output or ()),
+        own_class=arguments.own_class,
+        ignore_unused=arguments.ignore_unused,
+        moved=tuple(arguments.moved or ()),
+    )
+
+
+def project_spec(arguments: argparse.Namespace) -> ModelSpec:
+    """The project that the arguments name."""
+    trust = {"trust_pickle": arguments.trust_pickle, "trust_code": arguments.trust_code}
+    trust["download"] = arguments.download
+    return ModelSpec(arguments.project, moved=tuple(arguments.moved or ()), **trust)
+
+
+def project_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of the project that the arguments name and that is to be written; refused before the work."""
+    folder = Path(arguments.project).absolute()
+    if not is_project(str(folder)):
+        raise OpenError("cli.no_project", "{folder} holds no project. Name the folder of one.", folder=str(folder))
+    check_writable(folder)
+    return folder
+
+
+def task_spec(arguments: argparse.Namespace) -> TaskSpec | None:
+    """The task that the arguments name, None without one."""
+    from ..tasks.open import RESIZED, kind_of
+
+    given = {name: getattr(arguments, name) for name in OPTIONS if name != "seed"}  # --seed is not that of the splits
+    options = tuple((name, str(value)) for name, value in given.items() if value is not None)
+    if arguments.task is None:
+        if options or arguments.batch:
+            names = ", ".join(f"--{name}" for name, _ in options) or "--batch"
+            raise TaskError("cli.no_task", "{names} say what data means: name the data with --task.", names=names)
+        return None
+    path = "" if arguments.task == "bundled" else arguments.task
+    kind, shape = kind_of(path), arguments.input or ()
+    size = (shape[2], shape[3]) if kind in RESIZED and len(shape) == 4 else None
+    batch = arguments.batch or BATCHES.get(kind, TaskSpec("").batch)
+    return TaskSpec(kind, path, arguments.mean or (), arguments.std or (), size, batch, options)

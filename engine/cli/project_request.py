@@ -1,0 +1,152 @@
+"""What a command is asked to do with a project: where it starts, and which settings a sweep began with."""
+
+import argparse
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import OpenError
+from ..session.open_model import asks_for
+from ..session.project_request import Request
+from ..session.session import Session
+from ..session.state_history import History, is_project
+from ..session.states import State
+from ..storage.paths import absolute_to, change_model
+from ..storage.serialization import to_json
+from .arguments import WrongUsage, typed
+from .model_args import model_spec
+from .options import about_choice, about_recovery, about_run, about_target
+from .output import Reporter
+
+GOALS = frozenset({"budgets", "cost", "keep_macs", "keep_params", "max_size", "max_memory", "max_latency", "max_loss"})
+"""Options that say how much goes."""
+RECOVERING = (frozenset({"epochs", "no_recover"}),)
+"""Options of which one alone may be given."""
+
+
+def request_of(arguments: argparse.Namespace, start: State, files: tuple[str, ...] = ()) -> Request:
+    """What a command is asked for, from a state on, exporting to files."""
+    return Request(arguments.command, options_of(arguments), start.id, files=files)
+
+
+def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What of a command's arguments decides about its result, as plain JSON."""
+    names = GOALS | _names()
+    return msgspec.json.decode(to_json({name: value for name, value in vars(arguments).items() if name in names}))
+
+
+def own_files(folder: str, command: str, options: dict[str, Any]) -> frozenset[str]:
+    """Files that the same request has written, or was about to write when it was stopped: its own to replace.
+
+    Args:
+        folder: Of the project that it is kept in; anything else holds none.
+        command: Its name.
+        options: What decides about its result, see `Request`.
+    """
+    history = _history(folder)
+    known = None if history is None else history.request
+    if history is None or known is None or known.left or (known.command, known.options) != (command, options):
+        return frozenset()
+    return frozenset(known.files) if history.is_sealed else frozenset()  # a stranger's names whatever it likes
+
+
+def start_of(session: Session, arguments: argparse.Namespace) -> State:
+    """Where a pruning starts: the state that is present; where the same was done or stopped before, where that began.
+
+    A run that was stopped, by a kill, an error or a hand, has no result to go on from. One that ended is gone on with
+    from its result, unless it is asked for once more, or the loss that it tolerated is too much now.
+    """
+    known, present = session.history.request, session.present
+    if known is None or known.left or known.command != arguments.command or known.state not in session.history.states:
+        return present
+    began = session.history.state(known.state)
+    if not known.result:
+        return began
+    asked = request_of(arguments, began).options
+    loss, before = asked.pop("max_loss", None), dict(known.options)
+    tolerated = before.pop("max_loss", None)
+    stricter = loss is not None and isinstance(tolerated, int | float) and loss < tolerated
+    same = asked == before and (loss == tolerated or stricter)
+    return began if same and present.id == known.result else present
+
+
+def begun(asked: Request, folder: str | None) -> bool:
+    """Whether a project is what the same request has left behind, and nobody has worked on since."""
+    history = _history(folder)
+    known = None if history is None else history.request
+    return known is not None and not known.left and replace(known, result="") == asked
+
+
+def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
+    """Arguments that name the project in the model's place, where the same command on the same model left it."""
+    history = None if is_project(arguments.model) else _history(arguments.save)
+    known = None if history is None else history.request
+    if history is None or known is None or known.left or history.spec is None:
+        return arguments
+    spec = change_model(model_spec(arguments), absolute_to(Path.cwd()))
+    same_model = (spec.source, spec.weights) == (history.spec.source, history.spec.weights)
+    same_data = history.task is None if spec.task is None else asks_for(spec.task, history.task)
+    same = replace(known, result="") == request_of(arguments, history.state(known.state))
+    if not (same and same_model and same_data and known.state == next(iter(history.states))):
+        return arguments
+    found = copy(arguments)
+    found.model, found.weights = arguments.save, None
+    return found
+
+
+def continued(arguments: argparse.Namespace, reporter: Reporter) -> argparse.Namespace:
+    """Arguments of a sweep on a project: it is written to, and what is not given now is as when the sweep began."""
+    history = _history(arguments.model)
+    if history is None:
+        return arguments
+    found = copy(arguments)
+    found.save = arguments.save or arguments.model
+    known = history.request
+    if known is None or known.command != arguments.command:
+        return found
+    said = set[str](arguments.given)
+    for together in RECOVERING:
+        said |= together if said & together else set()
+    kept = {name: value for name, value in known.options.items() if name in GOALS | _names() and name not in said}
+    try:
+        again = typed(arguments.command, kept)
+    except WrongUsage as error:
+        template = (
+            "{folder} holds settings that no sweep has ({reason}). It was changed by hand. Take it from a backup."
+        )
+        raise OpenError("cli.settings", template, folder=arguments.model, reason=error.message) from error
+    for name, value in again.items():
+        setattr(found, name, value)
+    reporter.note(f"Going on with the sweep of {arguments.model} as it was begun: {_words(found)}.")
+    return found
+
+
+def _history(folder: str | None) -> History | None:
+    """What a project's folder tells; None for anything else."""
+    if not folder or not is_project(folder):
+        return None
+    history = History(Path(folder).absolute())
+    history.read()
+    return history
+
+
+def _words(arguments: argparse.Namespace) -> str:
+    """The settings of a sweep that count most."""
+    budgets = ", ".join(f"{share:.0%}" for share in arguments.budgets)
+    words = [f"{arguments.cost} {budgets}"]
+    if arguments.no_recover:
+        words.append("no recovery")
+    elif arguments.epochs is not None:
+        words.append(f"{arguments.epochs} epochs")
+    return ", ".join(words)
+
+
+def _names() -> frozenset[str]:
+    """Options that decide how a goal is reached; those about the model and its data are kept by the project itself."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for about in (about_target, about_choice, about_recovery, about_run):
+        about(parser)
+    return frozenset[Any](vars(parser.parse_args([]))) - {"json", "verbose"}

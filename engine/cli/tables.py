@@ -1,0 +1,146 @@
+"""Numbers in words: aligned tables for a person, and the same numbers as plain data for `--json`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import Message
+from ..planning.infeasibility import amount, cost_named
+from ..planning.protocol import Reached
+from ..session.states import Exported, State
+from ..storage.serialization import to_plain
+from ..structures.analysis import Analysis
+from ..structures.outputs import outputs_in_words
+from ..surgery.cut.edits import Verification
+from ..tasks.protocol import Metric, Split
+from ..text.format import byte_size as byte_size
+from ..text.format import metric_value as metric_value
+from ..text.format import percent as percent
+from ..text.format import size as size
+from ..text.format import thousands as thousands
+from .flag_hints import with_hint
+
+
+def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Rows as lines with aligned columns, the first `left` of them to the left, the others to the right."""
+    count = max((len(row) for row in rows), default=0)
+    widths = [max((len(row[n]) for row in rows if n < len(row)), default=0) for n in range(count)]
+    lines = (
+        "  ".join(cell.ljust(widths[n]) if n < left else cell.rjust(widths[n]) for n, cell in enumerate(row))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def reported(state: State) -> Metric | None:
+    """A state's metric on the report split."""
+    return next((metric for metric in state.metrics if metric.split is Split.REPORT), None)
+
+
+def comparison(before: State, after: State) -> str:
+    """A table of the original against a result."""
+    rows = [
+        ["", "original", "pruned", ""],
+        ["parameters", size(before.parameters), size(after.parameters), percent(after.parameters / before.parameters)],
+        ["MACs", size(before.macs), size(after.macs), percent(after.macs / max(before.macs, 1))],
+    ]
+    first, last = reported(before), reported(after)
+    if first is not None:
+        label = f"{first.name} (n = {thousands(first.count)})"
+        rows.append([label, metric_value(first), metric_value(last), _change(first, last)])
+    return columns(rows)
+
+
+def asked_and_got(reached: Sequence[Reached]) -> list[str]:
+    """A line for each limited cost."""
+    return [
+        f"{cost_named(one.cost)}: asked for {amount(one.cost, one.asked)}, got {amount(one.cost, one.got)}"
+        for one in reached
+    ]
+
+
+def verified(verification: Verification | None) -> str:
+    """What a verification shows, in one line."""
+    if verification is None:
+        return ""
+    count = len(verification.checks)
+    skipped = "".join(f"\n  not compared: {reason}" for reason in verification.skipped)
+    return (
+        f"cut verified: equals the masked original, {verification.difference:.0e} in {count} comparisons "
+        f"(says nothing about accuracy){skipped}"
+    )
+
+
+def wrote(exported: Exported) -> str:
+    """What was written, in one line."""
+    metric = exported.metric
+    on_file = f", {metric.name} on the file {metric_value(metric)}" if metric is not None else ""
+    files = ", ".join(exported.files)
+    notes = "".join(f"\n  {note}" for note in exported.notes)
+    return (
+        f"wrote {files} ({exported.bytes / 1e6:.2f} MB, differs from the model by "
+        f"{exported.difference:.0e}{on_file}){notes}"
+    )
+
+
+def costs_of(state: State) -> dict[str, int]:
+    """A state's costs for JSON."""
+    return {"parameters": state.parameters, "macs": state.macs}
+
+
+def verification_of(verification: Verification | None) -> dict[str, Any] | None:
+    """A verification for JSON, with its verdict."""
+    if verification is None:
+        return None
+    numbers = {"passed": verification.passed, "difference": verification.difference}
+    return numbers | to_plain(verification)
+
+
+def outputs_of(analysis: Analysis) -> dict[str, Any]:
+    """The model's outputs for JSON: what plans preserve and what they may make narrower."""
+    every = [(one.preserved, {"path": one.path, "shape": list(one.shape)}) for one in analysis.returned]
+    return {
+        "preserved_outputs": [one for preserved, one in every if preserved],
+        "narrower_outputs": [one for preserved, one in every if not preserved],
+    }
+
+
+def outputs_lines(analysis: Analysis) -> list[str]:
+    """The same in words."""
+    return [with_hint(one) for one in outputs_in_words(analysis.returned)]
+
+
+def repairs_of(repairs: Sequence[Message]) -> list[dict[str, Any]]:
+    """Repairs for JSON: a code, its arguments, and the sentence."""
+    return [{"code": one.code, "text": str(one), "arguments": dict(one.arguments)} for one in repairs]
+
+
+def stops_of(states: Sequence[State]) -> list[str]:
+    """Why recoveries ended before their time, in words."""
+    return [str(one.stopped) for one in states if one.stopped is not None]
+
+
+def metrics_of(states: Sequence[tuple[str, State]]) -> dict[str, Any]:
+    """The reported metrics by the name of the state, for JSON."""
+    found = ((name, metric) for name, state in states if (metric := reported(state)) is not None)
+    return {name: metric_of(metric) for name, metric in found}
+
+
+def metric_of(metric: Metric) -> dict[str, Any]:
+    """A metric for JSON, with its n."""
+    plain: dict[str, Any] = to_plain(metric)
+    return {"n" if key == "count" else key: value for key, value in plain.items()}
+
+
+def export_of(exported: Exported | None) -> dict[str, Any] | None:
+    """An export for JSON."""
+    if exported is None:
+        return None
+    metric = None if exported.metric is None else metric_of(exported.metric)
+    return to_plain(exported) | {"metric": metric}
+
+
+def _change(first: Metric, last: Metric | None) -> str:
+    if last is None:
+        return ""
+    change = last.value - first.value
+    return (f"{100 * change:+.1f} points" if first.percent else f"{change:+.3g}").replace("-", "−")

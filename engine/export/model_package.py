@@ -1,0 +1,159 @@
+"""A model packed as files, so that another process can rebuild it: for timing, and as an export.
+
+The other process opens the same source, brings the module to the recorded shapes and loads the weights. A module that
+came without a source is pickled instead; such a parcel never leaves this machine.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ExportError
+from ..foreign_code.consent import FULL_CONSENT, is_sealed
+from ..jobs import NeverCancelled
+from ..model_inputs import Inputs
+from ..sources.exported_folder import SHAPES, WEIGHTS, ExportedFolder, read_shapes, recorded_source
+from ..sources.named_code import seal
+from ..sources.open import source_of
+from ..sources.protocol import PYTHON_FILE, ModelSpec
+from ..sources.python_file import parse
+from ..storage.paths import change_model, relative_to
+from ..storage.safetensors_io import write_tensors
+from ..surgery.cut.edits import PLACES, Edits, merged
+
+MODULE = "module.pt"
+
+
+def pack(
+    folder: Path, model: nn.Module, edits: Edits, spec: ModelSpec | None, input_shape: tuple[int, ...] = ()
+) -> None:
+    """Write a model into an existing folder.
+
+    Args:
+        folder: Where `shapes.json` and `weights.safetensors`, or `module.pt`, are written.
+        model: The live module, on the CPU.
+        edits: The repairs of its cut.
+        spec: Where the original came from; None pickles the module.
+        input_shape: Example input shape with batch, () where a shape alone does not make the inputs.
+    """
+    if spec is None:
+        _pickle(folder / MODULE, model)
+        return
+    write_weights(folder / WEIGHTS, model)
+    source, earlier = _original(spec)
+    text = json.dumps(_document(model, _merged(earlier, asdict(edits)), source, input_shape, folder), indent=1)
+    (folder / SHAPES).write_text(text + "\n", encoding="utf-8")
+    (folder / WEIGHTS).chmod((folder / SHAPES).stat().st_mode)  # safetensors lets only the owner read its files
+
+
+def input_shape(inputs: Inputs) -> tuple[int, ...]:
+    """The shape from which inputs can be made again: of a single one of floats, given by position; () for others."""
+    first = inputs[0] if isinstance(inputs, tuple) and len(inputs) == 1 else None
+    return tuple(first.shape) if isinstance(first, Tensor) and first.is_floating_point() else ()
+
+
+def is_own(folder: Path) -> bool:
+    """Whether a parcel is one that this user packed here; what came along with a project may hold anything."""
+    if not (folder / SHAPES).is_file() or (folder / MODULE).exists():
+        return False
+    document = read_shapes(str(folder))
+    return is_sealed(str(document.get("seal", "")), seal(recorded_source(document, folder)))
+
+
+def unpack(folder: str | Path) -> nn.Module:
+    """The module of a parcel that `pack` wrote here (see `is_own`), in eval mode, weights loaded."""
+    folder = Path(folder)
+    if (folder / MODULE).is_file():
+        return torch.load(folder / MODULE, weights_only=False).eval()  # written by `pack` on this machine
+    from ..runtime import load_pruned
+
+    spec = recorded_source(read_shapes(str(folder)), folder)
+    factory = source_of(spec.source).open(spec, NeverCancelled(), FULL_CONSENT).factory
+    return load_pruned.load_pruned(factory, str(folder / SHAPES), str(folder / WEIGHTS)).eval()
+
+
+def bytes_of(model: nn.Module) -> int:
+    """Size of all parameters and buffers that a file of weights holds."""
+    return sum(t.numel() * t.element_size() for t in model.state_dict().values() if isinstance(t, Tensor))
+
+
+def write_weights(path: Path, model: nn.Module) -> None:
+    """Write all parameters and buffers as safetensors; tied ones under each of their names."""
+    tensors = {n: t.detach().cpu().contiguous().clone() for n, t in model.state_dict().items() if isinstance(t, Tensor)}
+    write_tensors(path, tensors)
+
+
+def _document(
+    model: nn.Module, edits: dict[str, Any], source: ModelSpec, input_shape: tuple[int, ...], folder: Path
+) -> dict[str, Any]:
+    shapes = {name: list(t.shape) for name, t in model.state_dict().items() if isinstance(t, Tensor)}
+    return {
+        "schema": 1,
+        "source": asdict(change_model(_portable(source), relative_to(folder))),
+        "seal": seal(_portable(source)),
+        "input_shape": list(input_shape),
+        "edits": edits,
+        "shapes": shapes,
+    }
+
+
+def _original(spec: ModelSpec) -> tuple[ModelSpec, dict[str, Any]]:
+    """The source that builds the uncut network, and the repairs that an earlier export already needed."""
+    if not ExportedFolder().matches(spec.source):
+        return spec, {}
+    document = read_shapes(spec.source)
+    recorded = recorded_source(document, Path(spec.source))
+    return replace(recorded, outputs=spec.outputs or recorded.outputs), dict(document["edits"])
+
+
+def _merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Repairs of two cuts, one after the other. What a slice keeps is numbered as the cut before left it."""
+    before = {tuple(edit[:2]): edit[2] for edit in earlier.get("slices", ())}
+    within = [(n, d, [before[n, d][i] for i in kept] if (n, d) in before else kept) for n, d, kept in later["slices"]]
+    later = later | {"slices": within, "constants": _constants(earlier.get("constants", ()), later["constants"])}
+    return {kind: [list(one) for one in merged(kind, earlier.get(kind, ()), later[kind])] for kind in PLACES}
+
+
+def _constants(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
+    """What the later cut keeps of constants, in the numbering of the original: at each place where it cuts any."""
+    found: dict[tuple[Any, ...], list[Any]] = {tuple(one[:4]): list(one[4]) for one in earlier}
+    places = {(path, site, where) for path, site, _, where, _ in later}
+    made = {place: dims for place, dims in found.items() if (place[0], place[1], place[3]) in places}
+    for path, site, call, where, dims in later:
+        calls = {place[2] for place in found if (place[0], place[1], place[3]) == (path, site, where)}
+        for number in {call} if call in calls or call >= 0 else {call, *calls}:
+            before = found.get((path, site, number, where)) or found.get((path, site, -1, where)) or []
+            known = {dim: (dim, size, kept) for dim, size, kept in before}
+            for dim, size, kept in dims:
+                whole = known.get(dim)
+                known[dim] = (dim, size, kept) if whole is None else (*whole[:2], [whole[2][i] for i in kept])
+            made[path, site, number, where] = list(known.values())
+    return [[*place, dims] for place, dims in made.items()]
+
+
+def _portable(spec: ModelSpec) -> ModelSpec:
+    """The source alone, its path absolute; the weights stand beside it."""
+    source = spec.source
+    if PYTHON_FILE.fullmatch(source):
+        file, name = parse(source)
+        source = f"{os.path.normpath(file.absolute())}:{name}"
+    elif Path(source).exists():
+        source = os.path.normpath(Path(source).absolute())
+    return replace(spec.without_consent, source=source, weights="", task=None)
+
+
+def _pickle(path: Path, model: nn.Module) -> None:
+    try:
+        torch.save(model, path)
+    except Exception as error:  # pickling runs the user's code
+        raise ExportError(
+            "export.not_picklable",
+            "The model cannot be handed to another process ({error}). Open it by file and callable, not as an object.",
+            error=str(error),
+        ) from error

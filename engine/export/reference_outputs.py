@@ -1,0 +1,89 @@
+"""What the live model computes on real inputs, at two batch sizes: what a file must compute too."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..adapters.torchvision_detection import IMAGES, images_of, resized
+from ..errors import ExportError
+from ..model_inputs import Inputs, as_array, at_batch, batch_size, call, named_arrays
+from ..tasks.model_outputs import evaluating
+from ..tracing.tree import exported_outputs
+from .compare import COARSE, TOLERANCE, Case
+
+
+def cases(model: nn.Module, inputs: Inputs) -> list[Case]:
+    """Inputs and outputs at batch 1 and at the batch of `inputs`, or 3 where that is 1 or 2.
+
+    The model is traced at batch 2: a file in which that number is frozen fails here.
+    """
+    if not any(True for _ in named_arrays(inputs)):
+        raise ExportError("export.inputs", "Nothing to compare with: the model has no example inputs.")
+    given = batch_size(inputs)
+    looked_at = [at_batch(inputs, batch) for batch in (1, given if given > 2 else 3)]
+    return [(one, _outputs_of(model, one)) for one in looked_at]
+
+
+def images_and_boxes(detector: nn.Module, inputs: Inputs) -> list[Case]:
+    """Images [1, 3, H, W] of two sizes, one after the other, and what a detector finds in each.
+
+    Args:
+        detector: One in two stages.
+        inputs: The inputs by which it was analysed.
+
+    Raises:
+        ExportError: It finds nothing in any of them, so that there is nothing to compare.
+    """
+    images = images_of(inputs)
+    height, width = images.shape[-2:]
+    tall = resized(images[-1:], (height + height // 4, width - width // 4))
+    looked_at = [images[:1], tall]
+    found = [_outputs_of(detector, {IMAGES: [one[0]]}) for one in looked_at]
+    if not any(len(expected[0]) for expected in found):
+        raise ExportError(
+            "export.nothing_found",
+            "The detector finds nothing in the example images, so that its file could not be compared with it. "
+            "Recover it first, or open images in which it finds something.",
+        )
+    return [({IMAGES: np.asarray(one)}, expected) for one, expected in zip(looked_at, found, strict=True)]
+
+
+def outputs(result: Any) -> list[NDArray[Any]]:
+    """All tensors in a model's output as arrays, in the order in which a file has them."""
+    return [as_array(one.tensor.detach().cpu()) for one in exported_outputs(result)]
+
+
+def require_agreement(difference: float, coarse: bool = False) -> float:
+    """The difference of a file or folder from the model; raises ExportError where it is too large.
+
+    Args:
+        difference: The worst one over all outputs, relative to the largest value.
+        coarse: Both compute in bfloat16.
+    """
+    tolerance = COARSE if coarse else TOLERANCE
+    if not difference < tolerance:
+        raise ExportError(
+            "export.differs",
+            "What was exported does not compute what the model computes: it differs by {difference:.1e} "
+            "(at most {tolerance:.0e} is allowed). Nothing was written.",
+            difference=difference,
+            tolerance=tolerance,
+        )
+    return difference
+
+
+def _outputs_of(model: nn.Module, inputs: Inputs) -> list[NDArray[Any]]:
+    """What the live model computes in evaluation mode; raises ExportError where it does not run."""
+    try:
+        with evaluating(model), torch.no_grad():
+            return outputs(call(model, inputs))
+    except Exception as error:
+        raise ExportError(
+            "export.forward",
+            "The model does not run at batch {batch}: {error}",
+            batch=batch_size(inputs),
+            error=str(error),
+        ) from error

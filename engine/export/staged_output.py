@@ -1,0 +1,144 @@
+"""Put a file or folder in its place as the last step: written under a temporary name beside it, moved once checked.
+
+Whatever goes wrong before leaves nothing behind, and what cannot be written is refused before minutes of work.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from ..errors import ExportError
+from ..storage.atomic_files import SHORT
+
+
+@contextlib.contextmanager
+def staged_file(path: Path) -> Generator[Path]:
+    """A temporary name in the folder of `path`; becomes `path` at the end, vanishes on any exception."""
+    temporary = _temporary(path)
+    with _sentences(path):
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staged_folder(path: Path, is_ours: Callable[[Path], bool]) -> Generator[Path]:
+    """A new folder beside `path` that becomes `path` at the end; an older one is replaced when `is_ours` says so."""
+    temporary = _temporary(path)
+    with _sentences(path):
+        try:
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.iterdir():
+                _sync(file)
+            _swap(temporary, path, is_ours)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_free(path: Path, overwrite: bool) -> None:
+    """Raise ExportError where what is at a path would be replaced unasked; an empty folder is as good as none."""
+    if overwrite or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
+        return
+    raise ExportError(
+        "export.exists", "{path} is there already. Name another path, or allow it to be replaced.", path=str(path)
+    )
+
+
+def check_destination(path: Path, need: int, folder: bool = False, overwrite: bool = True) -> None:
+    """Refuse early, with a sentence, a place that cannot take `need` bytes.
+
+    Args:
+        path: File, or folder, that is to be written.
+        need: Bytes that it will take, about.
+        folder: Whether a folder is to be written.
+        overwrite: What is there may be replaced.
+    """
+    with _sentences(path):
+        _check_kinds(path, folder)
+        require_free(path, overwrite)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        free = shutil.disk_usage(path.parent).free
+    if free < need:
+        raise _disk_full(path, need, free)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse early, with a sentence, a folder whose results are added to it and that may not be written to."""
+    with _sentences(folder / "results"), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _check_kinds(path: Path, folder: bool) -> None:
+    parent = path.parent
+    if not parent.is_dir():
+        raise ExportError(
+            "export.no_folder", "There is no folder {folder}. Create it or name another.", folder=str(parent)
+        )
+    if path.is_dir() and not folder:
+        raise ExportError("export.is_folder", "{path} is a folder. Name a file.", path=str(path))
+    if folder and path.exists() and not path.is_dir():
+        raise ExportError("export.is_file", "{path} is a file. Name a folder.", path=str(path))
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem[:SHORT]}.{uuid.uuid4().hex[:8]}{path.suffix[:SHORT]}")
+
+
+def _swap(new: Path, path: Path, is_ours: Callable[[Path], bool]) -> None:
+    if not path.exists():
+        os.replace(new, path)
+        return
+    if any(path.iterdir()) and not is_ours(path):
+        raise ExportError(
+            "export.occupied",
+            "{path} holds other files. Name a new folder, so that none of them is lost.",
+            path=str(path),
+        )
+    old = _temporary(path)
+    os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _sentences(path: Path) -> Generator[None]:
+    """Say what an `OSError` means for the export to `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _disk_full(path, 0, 0) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ExportError(
+                "export.permission",
+                "{folder} may not be written to ({error}). Choose another folder.",
+                folder=str(path.parent),
+                error=error.strerror,
+            ) from error
+        raise ExportError(
+            "export.write", "{path} could not be written: {error}.", path=str(path), error=error.strerror or str(error)
+        ) from error
+
+
+def _disk_full(path: Path, need: int, free: int) -> ExportError:
+    return ExportError(
+        "export.disk_full",
+        "The disk is full: there is no room for {path}. Free some space or choose another disk.",
+        details=f"{need} bytes needed, {free} free" if need else "",
+        path=str(path),
+    )

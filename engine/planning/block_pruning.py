@@ -1,0 +1,158 @@
+"""Depth and width in one plan: whole blocks compete with filters and heads at equal cost. Numpy only.
+
+A structure is worth its class-relative score times the cost that it saves: so an average head and an average filter
+have one price per cost, as a common ratio for all classes means it. A block is worth the sum of what it holds, measured
+with the same rule as its parts. Blocks are put into an order, the least worth for the most cost first. Then for none of
+them, the first, the first two and so on the widths of the rest are planned for the same limits: each of these plans
+costs the same, and the one that loses the least is taken. Of each class of equal blocks the best always stays.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..structures.analysis import Kind, Mask
+from .cost_meter import Amounts, Meter, meter_of
+from .isomorphic_classes import DEFAULT_KINDS, Candidate, candidates, held_by_blocks
+from .local_search import Counts, start_walk
+from .protocol import Cost, Goal
+from .search import Problem, finest
+
+ALL = Goal((), kinds=tuple(DEFAULT_KINDS))
+"""Kinds that never lie on the same weights: what a block holds is counted once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The blocks that may go.
+
+    Attributes:
+        options: One candidate for each.
+        order: Their numbers, the least worth for the most cost first, as many as the limits can ask for.
+        held: For each [*] the structures that go with it.
+        value: [S] what each structure is worth, 0 where unknown.
+    """
+
+    options: list[Candidate]
+    order: list[int]
+    held: list[NDArray[np.int64]]
+    value: NDArray[np.float64]
+
+    def gone(self, removed: Mask, count: int) -> tuple[Mask, Mask]:
+        """[S] twice: without the first blocks of the order too, and with all that these hold."""
+        marked, implied = removed.copy(), removed.copy()
+        for number in self.order[:count]:
+            marked[self.options[number].order] = True
+            implied[self.options[number].order] = True
+            implied[self.held[number]] = True
+        return marked, implied
+
+
+def depth_and_width(
+    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+) -> Mask | None:
+    """[S] the plan that loses the least, None where none of them reaches the goal."""
+    blocks = _blocks(meter, scores, goal, removed, locked, limits)
+    tried = [*_tried(meter, blocks, scores, goal, removed, locked, limits)]
+    if not tried:
+        return None
+    _, number, problem, above, below = min(tried, key=lambda one: one[0])
+    gone = set(blocks.order[:number])
+    kept = np.array([int(n not in gone) for n in range(len(blocks.options))], np.int64)
+    options = [*problem.options, *blocks.options]
+    whole = Problem(meter, removed, options, limits)
+    return finest(whole, np.concatenate([above, kept]), np.concatenate([below, kept]))
+
+
+def lowest(
+    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+) -> Problem:
+    """The widths beside as few blocks as there can be: all that may go are gone."""
+    blocks = _blocks(meter, scores, goal, removed, locked, limits)
+    marked, implied = blocks.gone(removed, len(blocks.order))
+    return Problem(meter, marked, candidates(meter.analysis, scores, implied, locked, _widths(goal)), limits)
+
+
+def _tried(
+    meter: Meter,
+    blocks: Blocks,
+    scores: NDArray[np.float64],
+    goal: Goal,
+    removed: Mask,
+    locked: Mask,
+    limits: Amounts,
+) -> Iterator[tuple[float, int, Problem, Counts, Counts]]:
+    """(worth lost, blocks gone, the widths beside them, counts above and under the goal) of each that reaches it.
+
+    Blocks that reach it alone do so in large steps; they are tried only where nothing finer does.
+    """
+    found = False
+    for number in range(len(blocks.order) + 1):
+        marked, implied = blocks.gone(removed, number)
+        widths = candidates(meter.analysis, scores, implied, locked, _widths(goal))
+        options = [replace(option, value=blocks.value[option.order]) for option in widths]
+        problem = Problem(meter, marked, options, limits)
+        if problem.holds(meter.measure(marked)):
+            if found:
+                return
+            above = below = np.array([option.remaining for option in options], np.int64)
+        elif problem.holds(problem.costs(problem.counts(np.inf))):
+            above, below = problem.bracket()
+        else:
+            continue
+        found = True
+        yield _lost(problem, blocks.value, implied & ~removed, above, below), number, problem, above, below
+
+
+def _lost(problem: Problem, value: NDArray[np.float64], implied: Mask, above: Counts, below: Counts) -> float:
+    """What is lost where the limits are just met: between the counts above and under, by their costs."""
+    lost = [float(value[(problem.mask(c) & ~problem.removed) | implied].sum()) for c in (above, below)]
+    costs = [problem.costs(c) for c in (above, below)]
+    if lost[0] == lost[1]:
+        return lost[0]
+    excess = np.maximum(costs[0] - problem.limits, 0) / np.maximum(costs[0] - costs[1], 1)
+    return lost[0] + (lost[1] - lost[0]) * float(np.clip(excess.max(), 0.0, 1.0))
+
+
+def _blocks(
+    meter: Meter, scores: NDArray[np.float64], goal: Goal, removed: Mask, locked: Mask, limits: Amounts
+) -> Blocks:
+    analysis = meter.analysis
+    held = held_by_blocks(analysis)
+    value = _worth(meter, candidates(analysis, scores, removed, analysis.empty(), ALL), removed)
+    found = candidates(analysis, scores, removed, locked, replace(goal, kinds=(Kind.BLOCK,)))
+    own = _worth(meter, found, removed)
+    options: list[Candidate] = []
+    for option in found:
+        inside = held[int(option.order[0])]
+        rated = value[inside].any()
+        options.append(replace(option, value=np.array([value[inside].sum()]) if rated else own[option.order]))
+        value[option.order] = 0.0 if rated else own[option.order]
+    blocks = Blocks(options, [], [held[int(option.order[0])] for option in options], value)
+    walk = start_walk(meter, options, limits, np.ones(len(options), np.int64), removed)
+    while not walk.met and walk.counts.any():
+        blocks.order.append(walk.take_cheapest(np.zeros_like(walk.counts)))
+    return blocks
+
+
+def _worth(meter: Meter, options: list[Candidate], removed: Mask) -> NDArray[np.float64]:
+    """[S] class-relative score times what one structure saves, as a share of the original; 0 for others.
+
+    A peak is no sum: where nothing else is limited, what a structure saves are MACs.
+    """
+    summed = tuple(c for c in meter.costs if c is not Cost.PEAK) or (Cost.MACS,)
+    sizes = meter_of(meter.analysis, summed, latencies=meter.latencies)
+    original = np.maximum(sizes.measure(meter.analysis.empty()), 1)
+    value = np.zeros(meter.analysis.count)
+    if options:
+        counts = np.array([option.remaining for option in options], np.int64)
+        saved = (start_walk(sizes, options, original, counts, removed).savings() / original).sum(axis=1)
+        for option, share in zip(options, saved, strict=True):
+            value[option.order] = option.value * share
+    return value
+
+
+def _widths(goal: Goal) -> Goal:
+    return replace(goal, kinds=tuple(kind for kind in goal.kinds if kind is not Kind.BLOCK))

@@ -1,0 +1,159 @@
+"""Measures the costs that a goal limits, of one plan or of many that differ by a step. Numpy only.
+
+Parameters, MACs and bytes of a file are sums of terms: a constant times the kept sizes of axes, gone with a block. So
+only the terms of what is limited are computed. The peak of the activations is no sum
+(`structures/memory/peak.py`), and a latency is what a table of measured blocks predicts (`latency/protocol.py`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PlanError
+from ..latency.block_modules import running, vanishing
+from ..latency.protocol import LatencyTable
+from ..structures.analysis import Analysis, Mask
+from ..structures.costs import kept_sizes
+from ..structures.memory.peak import memory
+from .protocol import BYTES, Cost
+
+Amounts = NDArray[np.int64]
+"""[K] an amount of each cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """K costs as sums of N terms.
+
+    Attributes:
+        analysis: What can be removed.
+        costs: [K] what is measured.
+        constant: [N, K] of each term in each cost.
+        axes: [N, R] axes whose kept sizes multiply it, -1 where unused.
+        blocks: [*, 2] (structure, term): terms that vanish with a block.
+        latencies: Where a latency is measured; the last terms are its fused blocks then, which cost nothing else.
+    """
+
+    analysis: Analysis
+    costs: tuple[Cost, ...]
+    constant: NDArray[np.int64]
+    axes: NDArray[np.int32]
+    blocks: NDArray[np.int64]
+    latencies: LatencyTable | None = None
+
+    @property
+    def peak(self) -> int:
+        """Column of the peak of the activations, -1 where it is not measured."""
+        return self.costs.index(Cost.PEAK) if Cost.PEAK in self.costs else -1
+
+    @property
+    def latency(self) -> int:
+        """Column of the latency, -1 where it is not measured."""
+        return self.costs.index(Cost.LATENCY) if Cost.LATENCY in self.costs else -1
+
+    def measure(self, removed: Mask) -> Amounts:
+        """[K] what a plan costs."""
+        kept = kept_sizes(self.analysis, removed)
+        each = kept[self.axes].prod(axis=1)
+        each[self.blocks[removed[self.blocks[:, 0]], 1]] = 0
+        total = each @ self.constant
+        if self.peak >= 0:
+            total[self.peak] = memory(self.analysis, removed).peak
+        if self.latencies is not None and self.latency >= 0:
+            found = predicted(self.analysis, self.latencies, removed, kept)
+            if found is None:
+                raise no_blocks()
+            total[self.latency] = found
+        return total
+
+    def sums(self, kept: NDArray[np.int64], alive: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """[M, K] costs of plans given by what their axes keep [M, A + 1] and which terms stay [M, N]; peaks are 0."""
+        total = ((kept[:, self.axes].prod(axis=2) * alive) @ self.constant).astype(np.int64)
+        if self.latencies is not None and self.latency >= 0:
+            fused = alive[:, len(self.constant) - len(self.latencies.blocks) :]
+            total[:, self.latency] = self.latencies.nanoseconds(kept, fused)
+        return total
+
+
+def meter_of(
+    analysis: Analysis, costs: tuple[Cost, ...], dtype: str = "float32", latencies: LatencyTable | None = None
+) -> Meter:
+    """A meter of these costs; `dtype` of the weights in a file, and `latencies` where one of the costs is a latency."""
+    if Cost.LATENCY in costs and latencies is None:
+        template = "A limit of the latency needs latencies that were measured on the target. Measure them first."
+        raise PlanError("plan.no_latencies", template)
+    if dtype not in BYTES:
+        known = ", ".join(BYTES)
+        raise PlanError("plan.dtype", "Files have weights of {known}, not of {dtype}.", known=known, dtype=dtype)
+    parts = [_Part(np.zeros((0, len(costs)), np.int64), np.zeros((0, 1), np.int32), np.zeros((0, 2), np.int64))]
+    if Cost.MACS in costs:
+        operators = analysis.operators
+        macs = _columns(costs, {Cost.MACS: operators.constant})
+        parts.append(_Part(macs, operators.axes, analysis.block_operator.astype(np.int64)))
+    if Cost.PARAMETERS in costs or Cost.SIZE in costs:
+        elements, lying = _tensors(analysis)
+        learned = np.array([t.parameter for t in analysis.tensors], np.int64)
+        weights = _columns(costs, {Cost.PARAMETERS: elements * learned, Cost.SIZE: elements * BYTES[dtype]})
+        parts.append(_Part(weights, lying, analysis.block_tensor.astype(np.int64)))
+    if latencies is not None and Cost.LATENCY in costs:
+        count = len(latencies.blocks)
+        nothing = np.zeros((count, len(costs)), np.int64), np.full((count, 1), -1, np.int32)
+        parts.append(_Part(*nothing, vanishing(analysis, latencies)))
+    return Meter(analysis, costs, *_joined(parts), latencies)
+
+
+def predicted(
+    analysis: Analysis, table: LatencyTable, removed: Mask, kept: NDArray[np.int64] | None = None
+) -> int | None:
+    """Nanoseconds without the `removed` [S]; None where whole blocks go and the table knows not what goes with them."""
+    kept = kept_sizes(analysis, removed) if kept is None else kept
+    held = removed[analysis.block_tensor[:, 0]].any() or removed[analysis.block_operator[:, 0]].any()
+    if held and not table.homes:
+        return None
+    alive = running(analysis, table, removed)[None] if held else None
+    return int(table.nanoseconds(kept[None], alive)[0])
+
+
+def no_blocks() -> PlanError:
+    """The error for a limit of the latency where whole blocks go that the target's runtime does not name."""
+    template = "What goes with whole blocks cannot be told on this target. Limit MACs in its place."
+    return PlanError("plan.latency_blocks", template)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Terms of one origin; the fields are those of `Meter`."""
+
+    constant: NDArray[np.int64]
+    axes: NDArray[np.int32]
+    blocks: NDArray[np.int64]
+
+
+def _joined(parts: list[_Part]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """The terms of all parts, one after the other."""
+    rank = max(part.axes.shape[1] for part in parts)
+    starts = np.cumsum([0, *(len(part.constant) for part in parts[:-1])])
+    return (
+        np.concatenate([part.constant for part in parts]),
+        np.concatenate([np.pad(p.axes, ((0, 0), (0, rank - p.axes.shape[1])), constant_values=-1) for p in parts]),
+        np.concatenate([p.blocks + np.array([0, start]) for p, start in zip(parts, starts, strict=True)]),
+    )
+
+
+def _columns(costs: tuple[Cost, ...], parts: dict[Cost, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """[n, K] the parts in the columns of their costs, zeros elsewhere."""
+    nothing = np.zeros_like(next(iter(parts.values())))
+    return np.stack([parts.get(cost, nothing) for cost in costs], axis=1)
+
+
+def _tensors(analysis: Analysis) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """([T] elements that no axis expresses, [T, R] axes) of parameters and buffers."""
+    rank = max((len(t.shape) for t in analysis.tensors), default=1) or 1
+    axes = np.full((len(analysis.tensors), rank), -1, np.int32)
+    fixed = np.ones(len(analysis.tensors), np.int64)
+    for number, tensor in enumerate(analysis.tensors):
+        for dim, (length, axis) in enumerate(zip(tensor.shape, tensor.axes, strict=True)):
+            axes[number, dim] = axis
+            fixed[number] *= length if axis < 0 else 1
+    return fixed, axes

@@ -1,0 +1,224 @@
+"""What stands in the way of a goal that cannot be reached: every condition is relaxed in turn. Numpy only."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import Message, PlanError
+from ..messages import Phrase, all_of, any_of, listed
+from ..structures.analysis import Analysis, CoupledSet, Kind, Mask
+from .cost_meter import Amounts
+from .isomorphic_classes import DEFAULT_KINDS
+from .protocol import Cost, Goal
+
+Nearest = Callable[[Goal, Mask, bool], Amounts]
+"""[K] the lowest costs that a goal and locks [S] allow; true: as if everything had a score."""
+SHOWN, TRIED = 3, 12
+"""Places named in a sentence, and looked at for that: each takes as long as finding the lowest costs once."""
+COST_TEMPLATES = {
+    Cost.MACS: "the MACs",
+    Cost.PARAMETERS: "the parameters",
+    Cost.SIZE: "the file size",
+    Cost.PEAK: "the peak memory",
+    Cost.LATENCY: "the latency",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One condition less: what to do, what it stands for ("locks", "scope" ...), the goal and the locks then.
+
+    `rated` is as if everything had a score.
+    """
+
+    advice: Message
+    name: str
+    goal: Goal
+    locked: Mask
+    rated: bool = False
+
+
+def unreachable(
+    analysis: Analysis,
+    goal: Goal,
+    original: Amounts,
+    limits: Amounts,
+    nearest: Nearest,
+    locked: Mask,
+    measure: Callable[[Mask], Amounts],
+    blocks: bool = True,
+    unrated: int = 0,
+) -> PlanError:
+    """The error for a goal that cannot be reached.
+
+    Its message has the arguments `lowest`, the share of the first missed cost that can be reached, `nearest`, the
+    lowest of every cost by its name, and `obstacles`, what to relax: (name, whether that alone is enough).
+
+    Args:
+        analysis: What can be removed.
+        goal: What was asked.
+        original: [K] what the original costs.
+        limits: [K] what was asked, as amounts.
+        nearest: Finds how far one gets.
+        locked: [S] what must not be marked.
+        measure: [K] what a plan [S] costs.
+        blocks: Whole blocks might be allowed: their costs are known.
+        unrated: How many structures have no score, and can therefore not go.
+    """
+    lowest = nearest(goal, locked, False)
+    asked = _Missed(analysis, goal, limits, nearest, locked, measure, lowest)
+    obstacles = list(_obstacles(asked, _ways(goal, locked, blocks, unrated)))
+    missed = [k for k in range(len(limits)) if lowest[k] > limits[k]] or [0]
+    share = float(np.ceil(lowest[missed[0]] / max(original[missed[0]], 1) * 1000) / 1000)
+    words: dict[str, Any] = {
+        "asked": all_of(_asked(goal, k) for k in missed),
+        "reached": all_of(_got(goal, k, int(lowest[k]), int(original[k])) for k in missed),
+        "lowest": share,
+        "nearest": {str(limit.cost): int(got) for limit, got in zip(goal.limits, lowest, strict=True)},
+        "obstacles": tuple((name, enough) for name, _, enough in obstacles),
+    }
+    if not obstacles:
+        template = "This cannot be reached: {asked}. The lowest is {reached}. Ask for that."
+        return PlanError("plan.unreachable", template, **words)
+    template = "This cannot be reached: {asked}. The lowest is {reached}. Ask for that, or {advice}."
+    return PlanError("plan.unreachable", template, **words, advice=any_of(advice for _, advice, _ in obstacles))
+
+
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """A goal that cannot be reached: what `unreachable` is told of it, and the lowest costs [K] of all plans."""
+
+    analysis: Analysis
+    goal: Goal
+    limits: Amounts
+    nearest: Nearest
+    locked: Mask
+    measure: Callable[[Mask], Amounts]
+    lowest: Amounts
+
+    def unlocked(self, sets: Iterable[CoupledSet]) -> Amounts:
+        """[K] the lowest costs without the locks of some sets."""
+        free = self.locked.copy()
+        for one in sets:
+            free[one.structures] = False
+        return self.nearest(self.goal, free, False)
+
+    def gain(self, one: CoupledSet) -> float:
+        """Share of the lowest costs that the locks of one set stand for."""
+        return _share(self.lowest, self.unlocked([one]))
+
+
+def _obstacles(missed: _Missed, ways: Iterator[Way]) -> Iterator[tuple[str, Message, bool]]:
+    """What helps when it is relaxed alone: (name, advice, whether it is enough)."""
+    for way in ways:
+        found = missed.nearest(way.goal, way.locked, way.rated)
+        if ((found < missed.lowest) & (missed.lowest > missed.limits)).any():
+            enough = bool((found <= missed.limits).all())
+            advice = (_unlock(missed, enough) if way.name == "locks" else None) or way.advice
+            if enough:
+                advice = Message("advice.enough", "{advice} (that is enough)", {"advice": advice})
+            yield way.name, advice, enough
+
+
+def _unlock(missed: _Missed, enough: bool) -> Message | None:
+    """Advice that names where the locks lie that cost most; None where no set's own are to blame.
+
+    Where all locks gone are `enough`, and those that are named are not, it says that there are others.
+    """
+    gains = [(missed.gain(one), one) for one in _most_locked(missed)]
+    blamed = [one for gain, one in sorted(gains, key=lambda pair: -pair[0]) if gain > 0][:SHOWN]
+    if not blamed:
+        return None
+    layers = listed(dict.fromkeys(one.module for one in blamed))
+    if enough and not (missed.unlocked(blamed) <= missed.limits).all():
+        template = "unlock some structures of {layers} and of others"
+        return Message("advice.unlock_also", template, {"layers": layers})
+    return Message("advice.unlock_in", "unlock some structures of {layers}", {"layers": layers})
+
+
+def _most_locked(missed: _Missed) -> list[CoupledSet]:
+    """Sets with locks, at most `TRIED` of them: those that save most beside the smallest plan that locks allow."""
+    smallest = ~missed.locked
+    for one in missed.analysis.sets:
+        if one.kind is Kind.BLOCK:
+            smallest[one.structures] = False
+        elif smallest[one.structures].all():
+            smallest[one.first] = False
+    costs, kinds = missed.measure(smallest), missed.goal.kinds or DEFAULT_KINDS
+    saved: list[tuple[float, CoupledSet]] = []
+    for one in missed.analysis.sets:
+        if one.kind in kinds and missed.locked[one.structures].any():
+            without = smallest.copy()
+            without[one.structures] = True
+            without[one.first] = one.kind is Kind.BLOCK
+            saved.append((_share(costs, missed.measure(without)), one))
+    return [one for _, one in sorted(saved, key=lambda pair: -pair[0])[:TRIED]]
+
+
+def _share(before: Amounts, after: Amounts) -> float:
+    """The largest share of a cost that goes."""
+    return float(((before - after) / np.maximum(before, 1)).max())
+
+
+def _ways(goal: Goal, locked: Mask, blocks: bool, unrated: int) -> Iterator[Way]:
+    if unrated:
+        template = "choose a criterion that rates everything (without a score, and therefore kept: {count})"
+        yield Way(Message("advice.unrated", template, {"count": unrated}), "scores", goal, locked, True)
+    if locked.any():
+        yield Way(Message("advice.unlock", "unlock some structures"), "locks", goal, np.zeros_like(locked))
+    if goal.scope:
+        yield Way(Message("advice.scope", "widen the scope"), "scope", replace(goal, scope=()), locked)
+    if goal.least > 1 or goal.least_share:
+        advice = Message("advice.minimum", "lower the minimum to keep")
+        yield Way(advice, "minimum", replace(goal, least=1, least_share=0.0), locked)
+    if goal.multiple > 1 or goal.multiples:
+        advice = Message("advice.multiple", "take a smaller multiple")
+        yield Way(advice, "multiple", replace(goal, multiple=1, multiples={}), locked)
+    kinds = DEFAULT_KINDS | {Kind.BLOCK} if blocks else DEFAULT_KINDS
+    if not kinds <= set(goal.kinds):
+        more = bool(DEFAULT_KINDS - set(goal.kinds or DEFAULT_KINDS))
+        advice = Message("advice.kinds", "allow more kinds" if more else "allow whole blocks")
+        yield Way(advice, "kinds", replace(goal, kinds=tuple(kinds | set(goal.kinds))), locked)
+
+
+def cost_named(cost: Cost) -> Message:
+    """What a cost is called inside a sentence: "the MACs"."""
+    return Message(f"cost.{cost}", COST_TEMPLATES[cost])
+
+
+def asked_in_words(goal: Goal) -> Phrase:
+    """What a goal limits: "keeping 50.0% of the MACs and at most 3 MB of the file size"."""
+    return all_of(_asked(goal, number) for number in range(len(goal.limits)))
+
+
+def _asked(goal: Goal, number: int) -> Message:
+    limit = goal.limits[number]
+    if limit.amount and limit.cost is Cost.LATENCY:
+        most = {"most": amount(limit.cost, limit.amount)}
+        return Message("goal.latency", "a latency of at most {most}", most)
+    words = {"cost": cost_named(limit.cost), "share": limit.share, "most": amount(limit.cost, limit.amount)}
+    if limit.amount:
+        return Message("goal.amount", "at most {most} of {cost}", words)
+    return Message("goal.share", "keeping {share:.1%} of {cost}", words)
+
+
+def _got(goal: Goal, number: int, lowest: int, original: int) -> str:
+    limit = goal.limits[number]
+    if limit.amount:
+        return amount(limit.cost, lowest, up=True)
+    return f"{np.ceil(lowest / max(original, 1) * 1000) / 1000:.1%}"
+
+
+def amount(cost: Cost, value: int, up: bool = False) -> str:
+    """An amount of a cost in words: 1,234 or 1.23 MB or 4.56 ms; rounded `up`, the least can be asked for."""
+    if up and value and cost not in (Cost.PARAMETERS, Cost.MACS):
+        last = 10 ** max(len(str(value)) - 3, 0)
+        value = -(-value // last) * last
+    if cost is Cost.LATENCY:
+        return f"{value / 1e6:.3g} ms"
+    if cost in (Cost.PARAMETERS, Cost.MACS):
+        return f"{value:,}"
+    unit, name = next(((u, n) for u, n in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")) if value >= u), (1, "bytes"))
+    return f"{value / unit:.3g} {name}"

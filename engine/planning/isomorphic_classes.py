@@ -1,0 +1,203 @@
+"""What may be ranked with what: isomorphic classes, and the widths that a target likes.
+
+A score compares structures whose slices have equal shapes (Fang et al. 2024, isomorphic pruning): filters of two equal
+layers, but not a filter with a head. Each class loses the same share of its weakest; within it layers compete.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..structures.analysis import Analysis, Bundle, CoupledSet, Kind, Mask
+from .count_balance import all_bundles, left
+from .protocol import Goal, Ranking
+
+DEFAULT_KINDS = frozenset(
+    {Kind.FILTER, Kind.NEURON, Kind.HEAD, Kind.KV_GROUP, Kind.CHANNEL, Kind.GROUP, Kind.UNIT, Kind.WIDTH}
+)
+"""Blocks and experts only when asked; head dimensions not beside heads, because both lie on the same weights."""
+DEEP = tuple(kind for kind in Kind if kind in DEFAULT_KINDS or kind is Kind.BLOCK)
+"""The same with whole blocks; in an order that stays, as recipes compare them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Coupled sets that lose structures in step, most often one alone, as planning sees them at a state.
+
+    Attributes:
+        one: The first set.
+        order: [markable] structures that may be marked, weakest first; step by step where there are several sets.
+        rank: [markable] their rank in their isomorphic class: the share of the class that is weaker, 0 to 1; the mean
+            of a step where there are several sets.
+        value: [markable] their scores over the class' mean score, so that classes can be traded against each other.
+        allowed: Counts that may be kept, ascending; the last one keeps all that the state still has.
+    """
+
+    one: CoupledSet
+    order: NDArray[np.int64]
+    rank: NDArray[np.float64]
+    value: NDArray[np.float64]
+    allowed: NDArray[np.int64]
+
+    @property
+    def remaining(self) -> int:
+        """How many structures the state still has."""
+        return int(self.allowed[-1])
+
+    def nearest(self, ratio: float) -> int:
+        """The allowed count nearest to what is left when the class loses `ratio`; the larger one of two."""
+        wanted = self.remaining - int(np.searchsorted(self.rank, ratio, side="left"))
+        distance = np.abs(self.allowed - wanted)
+        return int(self.allowed[np.flatnonzero(distance == distance.min())[-1]])
+
+
+def candidates(
+    analysis: Analysis,
+    scores: NDArray[np.float64],
+    removed: Mask,
+    locked: Mask,
+    goal: Goal,
+) -> list[Candidate]:
+    """What of the goal's kinds can lose something; a structure without a score (NaN) is never marked."""
+    kinds = goal.kinds or DEFAULT_KINDS
+    barred = with_their_blocks(analysis, locked) if Kind.BLOCK in kinds else locked
+    markable = ~removed & ~barred & np.isfinite(scores)
+    classes: dict[tuple[object, ...], list[CoupledSet]] = defaultdict(list)
+    for one in analysis.sets:
+        if one.kind in kinds and markable[one.structures].any():
+            classes[ranking_class(analysis, one, goal.ranking)].append(one)
+    rank, value = np.full(analysis.count, np.nan), np.full(analysis.count, np.nan)
+    for members in classes.values():
+        _rank(scores, markable, members, rank, value)
+    markable &= np.isfinite(rank)
+    found = [_candidate(analysis, bundle, rank, value, removed, markable, goal) for bundle in all_bundles(analysis)]
+    return sorted((c for c in found if len(c.allowed) > 1), key=lambda c: c.one.first)
+
+
+def held_by_blocks(analysis: Analysis) -> dict[int, NDArray[np.int64]]:
+    """For each block [*] the structures that lie wholly in it."""
+    touched = [(one, {t for t, _ in one.touches}) for one in analysis.sets if one.kind is not Kind.BLOCK]
+    found: dict[int, NDArray[np.int64]] = {}
+    for block, inside in _tensors_of_blocks(analysis):
+        held = [np.arange(one.first, one.first + one.count) for one, tensors in touched if tensors <= inside]
+        found[block] = np.concatenate([np.zeros(0, np.int64), *held])
+    return found
+
+
+def with_their_blocks(analysis: Analysis, locked: Mask) -> Mask:
+    """[S] what is locked, and the blocks that cannot go because something in them is."""
+    found, inside = locked.copy(), dict(_tensors_of_blocks(analysis))
+    shut = [
+        inside.get(one.first) or {t for t, _ in one.touches} for one in analysis.sets if locked[one.structures].any()
+    ]
+    for block, tensors in inside.items():
+        found[block] |= any(some and some <= tensors for some in shut)
+    return found
+
+
+def _tensors_of_blocks(analysis: Analysis) -> Iterator[tuple[int, set[int]]]:
+    for block in np.unique(analysis.block_tensor[:, 0]).tolist():
+        yield block, set(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
+
+
+def ranking_class(analysis: Analysis, one: CoupledSet, ranking: Ranking) -> tuple[object, ...]:
+    """Equal for sets that compete; blocks compete with blocks in any case."""
+    if ranking is Ranking.SHAPES or one.kind is Kind.BLOCK:
+        return isomorphic_class(analysis, one)
+    return (one.key,) if ranking is Ranking.SET else ()
+
+
+def isomorphic_class(analysis: Analysis, one: CoupledSet) -> tuple[object, ...]:
+    """Equal for sets whose structures are of one kind and have slices of equal shapes."""
+    if one.kind is Kind.BLOCK:
+        held: list[int] = analysis.block_tensor[analysis.block_tensor[:, 0] == one.first, 1].tolist()
+        return (one.kind, *sorted(analysis.tensors[t].shape for t in held))
+    shapes = sorted((d, analysis.tensors[t].shape[:d] + analysis.tensors[t].shape[d + 1 :]) for t, d in one.touches)
+    return (one.kind, structure_width(analysis, one), *shapes)
+
+
+def step(analysis: Analysis, one: CoupledSet, multiple: int) -> int:
+    """Structures in one step, so that what is kept makes widths that are multiples of `multiple`.
+
+    A structure may own several channels: a head of 32 satisfies 16 by itself, heads of 8 go in pairs. Where a set is so
+    small that it could not lose anything, the multiple is halved until it has two steps.
+    """
+    if one.kind is Kind.BLOCK:
+        return 1
+    structures = multiple // gcd(structure_width(analysis, one), multiple)
+    while structures > 1 and one.count < 2 * structures:
+        structures //= 2
+    return structures
+
+
+def structure_width(analysis: Analysis, one: CoupledSet) -> int:
+    """How many channels of a layer a structure owns, on the layer where it owns the fewest."""
+    if one.kind is Kind.BLOCK:
+        return 1
+    axes = {analysis.tensors[t].axes[d] for t, d in one.touches} - {-1}
+    start, stop = analysis.member_start[one.first : one.first + 2]
+    positions = analysis.member_position[start:stop]
+    owned = np.bincount(np.searchsorted(analysis.axis_start, positions, side="right") - 1, minlength=1)
+    return min((int(owned[a]) for a in axes if a < len(owned) and owned[a]), default=1)
+
+
+def _rank(
+    scores: NDArray[np.float64],
+    markable: Mask,
+    members: list[CoupledSet],
+    rank: NDArray[np.float64],
+    value: NDArray[np.float64],
+) -> None:
+    """Fill in what `Candidate` says about the structures of one class; the strongest block of a class stays."""
+    numbers = np.concatenate([one.first + np.flatnonzero(markable[one.structures]) for one in members])
+    values = scores[numbers]
+    within = np.concatenate([_shares(scores[one.structures], markable[one.structures]) for one in members])
+    order = np.lexsort((within, values))
+    rank[numbers[order]] = np.arange(len(values)) / len(values)
+    worth = values
+    if values.min() < 0:  # nothing is worth less than nothing: a sum over a block would be noise, a share of it a gain
+        worth = values - values.min() if (values != values[0]).any() else np.ones(len(values))
+    value[numbers] = worth / (float(worth.mean()) or 1.0)
+    if members[0].kind is Kind.BLOCK:
+        rank[numbers[order[-1]]] = np.nan
+
+
+def _shares(scores: NDArray[np.float64], markable: Mask) -> NDArray[np.float64]:
+    """[markable] share of a set that is weaker, so that what is equal goes evenly from all sets of a class."""
+    values = scores[markable]
+    shares = np.empty(len(values))
+    shares[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / max(len(values), 1)
+    return shares
+
+
+def _candidate(
+    analysis: Analysis,
+    bundle: Bundle,
+    rank: NDArray[np.float64],
+    value: NDArray[np.float64],
+    removed: Mask,
+    markable: Mask,
+    goal: Goal,
+) -> Candidate:
+    sets = [analysis.sets[number] for number in bundle.sets]
+    steps = left(analysis, bundle, removed, markable)
+    remaining = [int((~removed[one.structures]).sum()) for one in sets]
+    weakest: list[NDArray[np.int64]] = []
+    for one in sets:
+        numbers = one.first + np.flatnonzero(markable[one.structures])
+        weakest.append(numbers[np.argsort(rank[numbers], kind="stable")])
+    most = min(len(numbers) // size for numbers, size in zip(weakest, bundle.sizes, strict=True))
+    parts = [n[: most * size].reshape(most, size) for n, size in zip(weakest, bundle.sizes, strict=True)]
+    order = np.concatenate(parts, axis=1)
+    ranks = np.repeat(rank[order].mean(axis=1), order.shape[1])
+    whole = step(analysis, sets[0], max(goal.multiples.get(sets[0].kind, goal.multiple), 1))
+    least = max(whole, goal.least, ceil(goal.least_share * sets[0].count - 1e-9))
+    kept = remaining[0] - bundle.sizes[0] * np.arange(steps, -1, -1, dtype=np.int64)
+    fits = (kept % whole == 0) & (kept >= least if sets[0].kind is not Kind.BLOCK else kept >= 0)
+    fits[-1] = True  # nothing goes
+    allowed = sum(remaining) - order.shape[1] * np.arange(steps, -1, -1, dtype=np.int64)[fits]
+    return Candidate(sets[0], order.ravel(), ranks, value[order.ravel()], allowed)

@@ -1,0 +1,178 @@
+"""Marks by a rule: which layers by name and kind, and which of their structures; numpy only, quick enough to preview.
+
+Names are globs ("layer3.*.conv1", with commas between several; a name alone means all below it too) or, between
+slashes, a regular expression ("/conv[12]$/"). Masks are [S]; the given ones are never changed.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..structures.analysis import Analysis, Kind, Mask
+from . import mark_edits
+
+Scores = NDArray[np.float64] | None
+
+
+class Which(StrEnum):
+    """Which structures of the matching layers are meant."""
+
+    ALL = "all"
+    LOWEST_EACH = "lowest of each layer"
+    LOWEST_ALL = "lowest of all"
+    BELOW = "below"
+    BETWEEN = "between"
+    NUMBERS = "numbers"
+    KEEP_SHARE = "keep a share"
+    KEEP_COUNT = "keep a number"
+
+
+SCORED = frozenset({Which.LOWEST_EACH, Which.LOWEST_ALL, Which.BELOW, Which.BETWEEN})
+KEEPS = frozenset({Which.KEEP_SHARE, Which.KEEP_COUNT})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule.
+
+    Attributes:
+        names: Which layers, "" for all.
+        kind: Which kind of structures, None for every kind (whole blocks only when they are asked for).
+        which: Which of them.
+        low: A share 0..1, a number to keep, or the score that bounds them from above (from below in a range).
+        high: The score that bounds a range from above.
+        numbers: Original numbers, as (first, last) ranges.
+    """
+
+    names: str = ""
+    kind: Kind | None = None
+    which: Which = Which.ALL
+    low: float = 0.0
+    high: float = 0.0
+    numbers: tuple[tuple[int, int], ...] = ()
+
+
+def matcher(names: str) -> Callable[[str], bool]:
+    """Whether a module path is named; raises ValueError for a regular expression that is none."""
+    text = names.strip()
+    if len(text) > 2 and text.startswith("/") and text.endswith("/"):
+        try:
+            found = re.compile(text[1:-1])
+        except re.error as error:
+            raise ValueError(str(error)) from error
+        return lambda path: found.search(path) is not None
+    from .goal import in_scope
+
+    places = [one for one in text.replace(",", " ").split() if one]
+    return lambda path: not places or any(in_scope(path, one) for one in places)
+
+
+def ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Read "0-7, 12, 20-23" as ranges; raises ValueError."""
+    found: list[tuple[int, int]] = []
+    for part in text.replace(",", " ").replace("\u2013", "-").split():
+        first, dash, last = part.partition("-")
+        found.append((int(first), int(last) if dash else int(first)))
+    if not found or any(first > last for first, last in found):
+        raise ValueError(text)
+    return tuple(found)
+
+
+def sets_of(analysis: Analysis, rule: Rule) -> list[int]:
+    """Numbers of the coupled sets that a rule is about."""
+    named = matcher(rule.names)
+    kinds = {rule.kind} if rule.kind is not None else set(Kind) - {Kind.BLOCK}
+    return [n for n, one in enumerate(analysis.sets) if one.kind in kinds and named(one.module)]
+
+
+def along_with(analysis: Analysis, rule: Rule) -> list[str]:
+    """Layers that a rule names and that have no structures of their own: with which others they go."""
+    named = matcher(rule.names)
+    return list(dict.fromkeys(one.module for one in analysis.sets if any(named(path) for path in one.along)))
+
+
+def named(analysis: Analysis, scores: Scores, removed: Mask, rule: Rule) -> Mask:
+    """[S] the structures that a rule means, whatever their marks and locks; for "keep" all of the sets."""
+    numbers = sets_of(analysis, rule)
+    inside = np.isin(analysis.set_numbers(), numbers) & ~removed
+    if rule.which in SCORED:
+        return _by_score(analysis, scores, inside, numbers, rule)
+    if rule.which is Which.NUMBERS:
+        wanted = np.zeros_like(inside)
+        for first, last in rule.numbers:
+            wanted |= (analysis.index >= first) & (analysis.index <= last)
+        return inside & wanted
+    return inside
+
+
+def _by_score(analysis: Analysis, scores: Scores, inside: Mask, numbers: list[int], rule: Rule) -> Mask:
+    if scores is None:
+        return np.zeros_like(inside)
+    known = inside & np.isfinite(scores)
+    if rule.which is Which.BELOW:
+        return known & _less(scores, rule.low)
+    if rule.which is Which.BETWEEN:
+        return known & ~_less(scores, rule.low) & (_less(scores, rule.high) | (scores == rule.high))
+    found = np.zeros_like(inside)
+    parts = [slice(0, analysis.count)] if rule.which is Which.LOWEST_ALL else []
+    parts = parts or [analysis.sets[number].structures for number in numbers]
+    for part in parts:
+        here = part.start + np.flatnonzero(known[part])
+        found[here[_lowest(scores[here], round(rule.low * len(here)))]] = True
+    return found
+
+
+def _lowest(values: NDArray[np.float64], most: int) -> Mask:
+    """[n] the lowest so many; of equal ones the first. They are not sorted for it: that is too slow to type by."""
+    if not most:
+        return np.zeros(len(values), np.bool_)
+    bound = np.partition(values, most - 1)[most - 1]
+    found, equal = values < bound, np.flatnonzero(values == bound)
+    found[equal[: most - int(np.count_nonzero(found))]] = True
+    return found
+
+
+def _less(scores: NDArray[np.float64], bound: float) -> Mask:
+    with np.errstate(invalid="ignore"):
+        return scores < bound
+
+
+def marked_by(
+    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, rule: Rule
+) -> tuple[Mask, Mask]:
+    """([S] marks with those of a rule, [S] what it touched); of every layer the best structure stays.
+
+    Raises:
+        PlanError: Locks leave no way to keep so few.
+        ValueError: The names are no pattern.
+    """
+    touched = named(analysis, scores, removed, rule)
+    if rule.which in KEEPS:
+        after = marked
+        for number in sets_of(analysis, rule):
+            after = _kept(analysis, scores, after, removed, locked, (number, rule))
+        return after, touched
+    after = mark_edits.best_stay(analysis, scores, marked | (touched & ~locked), removed, locked, marked)
+    return after, touched & ~locked
+
+
+def _kept(
+    analysis: Analysis, scores: Scores, marked: Mask, removed: Mask, locked: Mask, asked: tuple[int, Rule]
+) -> Mask:
+    """One set keeps a share of what the original had, or a number: the nearest that it can keep."""
+    from .count_balance import bundle_of
+
+    number, rule = asked
+    one, bundle = analysis.sets[number], bundle_of(analysis, number)
+    size = bundle.sizes[bundle.sets.index(number)]
+    left = one.count - int(np.count_nonzero(removed[one.structures]))
+    held = int(np.count_nonzero((locked & ~removed)[one.structures]))
+    wanted = rule.low * one.count if rule.which is Which.KEEP_SHARE else rule.low
+    lowest = max(one.count - size * bundle.most, held)
+    steps = int((left - min(max(wanted, lowest), left)) / size + 0.5)
+    count = left - size * min(steps, (left - lowest) // size)
+    return mark_edits.keep(analysis, scores, marked, removed, locked, number, count)

@@ -1,0 +1,184 @@
+"""The engine process: takes calls over its standard input, runs them one after the other on a session, sends events.
+
+Its own file because it is started as `python -m`: torch, the model and the user's code live here, so that neither a
+slow import nor a crash of theirs touches the window. What they print goes to standard error: the window's log.
+"""
+
+import contextlib
+import faulthandler
+import gc
+import importlib
+import inspect
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SecateurError, unexpected
+from ..jobs import Cancelled, CancelToken, Job, check
+from ..out_of_memory import lack_of_memory
+from ..storage.file_limits import unusable
+from .events import Failed, Finished, Ready
+from .progress_throttle import Outbox
+from .wire import Wire
+
+BEHIND = 5
+"""How much the engine steps back: a job may take every core that the window does not want at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the session to run, with the event that stops it."""
+
+    number: int
+    method: str
+    arguments: tuple[Any, ...]
+    token: threading.Event
+
+
+class Inbox:
+    """Reads control messages in a thread of its own, so that a cancel arrives while a job runs.
+
+    Attributes:
+        folder: Where the session goes, once the window has said so; None where it closes without one.
+        calls: Calls in the order they came.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        """Start reading."""
+        self.folder: queue.Queue[Path | None] = queue.Queue()
+        self.calls: queue.Queue[Call | None] = queue.Queue()
+        self._tokens: dict[int, threading.Event] = {}
+        self._wire = wire
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def done(self, number: int) -> None:
+        """Forget a call that was answered."""
+        self._tokens.pop(number, None)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._wire.receive()
+            except (EOFError, OSError):
+                os._exit(0)  # The window is gone: nobody waits for the running job.
+            self._take(message)
+
+    def _take(self, message: tuple[Any, ...]) -> None:
+        what, *rest = message
+        if what == "call":
+            number, method, arguments = rest
+            token = self._tokens[number] = threading.Event()
+            self.calls.put(Call(number, method, arguments, token))
+        elif what == "begin":
+            self.folder.put(Path(rest[0]))
+        elif what == "cancel":
+            if token := self._tokens.get(rest[0]):
+                token.set()
+        else:
+            self.folder.put(None)
+            self.calls.put(None)
+
+
+def serve(session: Any, inbox: Inbox, outbox: Outbox) -> None:
+    """Run calls until the window says that it was the last."""
+    while (call := inbox.calls.get()) is not None:
+        _send(outbox, _answer(session, call, outbox))
+        inbox.done(call.number)
+    session.close()
+
+
+def _send(outbox: Outbox, event: Finished | Failed) -> None:
+    try:
+        outbox.send(event)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        outbox.send(Failed(event.call, unexpected(error)))
+
+
+def _answer(session: Any, call: Call, outbox: Outbox) -> Finished | Failed:
+    try:
+        return Finished(call.number, run(session, call, outbox))
+    except SecateurError as error:
+        return Failed(call.number, lack_of_memory(error) or error)
+    except BaseException as error:  # Also the SystemExit of a user's code: it ends the call, not the engine.
+        return Failed(call.number, lack_of_memory(error) or unusable(error) or unexpected(error))
+
+
+def run(session: Any, call: Call, outbox: Outbox) -> Any:
+    """Run one call; a job is looked after between its steps. Raises what the call raises."""
+    check(call.token)
+    method: Callable[..., Any] | None = None if call.method.startswith("_") else getattr(session, call.method, None)
+    if method is None:
+        raise SecateurError("engine.unknown_call", "The engine knows no call named {name}.", name=call.method)
+    if not inspect.isgeneratorfunction(method):
+        return method(*call.arguments)
+    return _run_job(method(*call.arguments, token=call.token), call.token, call.number, outbox)
+
+
+def _run_job(job: Job[Any], token: CancelToken, number: int, outbox: Outbox) -> Any:
+    with contextlib.closing(job):
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                return stop.value
+            outbox.progress(number, progress)
+            if token.is_set():
+                raise Cancelled
+
+
+def connect() -> Wire:
+    """Take standard input and output for the wire and give the user's code standard error for both.
+
+    Done on file descriptors, so that what native code prints cannot get between the messages.
+    """
+    source, sink = os.dup(0), os.dup(1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.dup2(2, 1)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    return Wire(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
+
+
+def _threads() -> int:
+    """The number of torch, without loading torch for a session that does not use it."""
+    torch: Any = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else 0
+
+
+def main() -> None:
+    """Serve until the window closes the pipe or says goodbye."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the window, which then stops us.
+    if hasattr(os, "nice"):
+        os.nice(BEHIND)
+    wire = connect()
+    inbox, outbox = Inbox(wire), Outbox(wire)
+    make = _load(sys.argv[1])
+    if (folder := inbox.folder.get()) is not None:
+        session = make(folder)
+        outbox.send(Ready(_threads()))
+        serve(session, inbox, outbox)
+
+
+def _load(session: str) -> Callable[[Path], Any]:
+    """What makes a session, "module:name"; nothing that is made meanwhile is ever garbage, so none is looked for."""
+    module, _, name = session.partition(":")
+    gc.disable()
+    made = getattr(importlib.import_module(module), name)
+    gc.freeze()
+    gc.enable()
+    return made
+
+
+if __name__ == "__main__":
+    main()

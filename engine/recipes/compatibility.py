@@ -1,0 +1,235 @@
+"""How a recipe fits a model that may be the next version of the one it was made for: by names, never by position.
+
+A coupled set is known by its kind, the name of its first parameter and the dimension there. Where every name has got,
+or lost, the same prefix (a wrapper around the model), that is followed. Loads no torch.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import msgspec
+
+from ..errors import Message
+from ..messages import Phrase, listed, of_kind
+from ..session.state_history import versions
+from ..session.states import OpenedModel
+from ..structures.analysis import Analysis
+from ..tasks.protocol import Metric
+from ..text.format import metric_words, thousands
+from .steps import Open, Plan, Recipe
+
+SHOWN = 6
+"""Names that a sentence lists at most."""
+
+
+class Mode(StrEnum):
+    """What is done again on another version of a model.
+
+    SAME_INDICES: The same structures go.
+    SAME_SHAPE: Every coupled set keeps as many as before; which ones, scores on the new weights say.
+    SAME_GOAL: The same goals are planned for again.
+    """
+
+    SAME_INDICES = "same-indices"
+    SAME_SHAPE = "same-shape"
+    SAME_GOAL = "same-goal"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What of a recipe matches a model.
+
+    Attributes:
+        recipe: With the names as the model has them.
+        gone: Keys of sets that plans mark and the model has not.
+        sizes: By key of a set that plans mark: structures then and now, where they differ.
+        sentences: What does not match, in words; () where all does.
+        refused: Modes that cannot be done, and why.
+    """
+
+    recipe: Recipe
+    gone: tuple[str, ...] = ()
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    sentences: tuple[Message, ...] = ()
+    refused: Mapping[Mode, Message] = field(default_factory=dict[Mode, Message])
+
+
+def fit(recipe: Recipe, opened: OpenedModel, data: str = "") -> Fit:
+    """Hold a recipe against an opened model.
+
+    Args:
+        recipe: What was recorded.
+        opened: The model.
+        data: `points.listing` of its data, "" where it has none.
+    """
+    analysis, said = opened.analysis, list[Message]()
+    added, taken = _prefixes(recipe, analysis)
+    if added or taken:
+        recipe = _renamed(recipe, added, taken)
+        template = "The names of all layers begin otherwise now ({then} was {now}); they are taken for the same layers."
+        none = Message("fit.nothing", "nothing")
+        said.append(Message("fit.prefix", template, {"then": taken or none, "now": added or none}))
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    now, marked = {one.key: one.count for one in analysis.sets}, _marked(recipe)
+    gone = tuple(key for key in marked if key not in now)
+    sizes = {key: (was, now[key]) for key, was in _sizes(recipe, marked).items() if key in now and was != now[key]}
+    said += [*_layers(first, gone, sizes, marked, now), *_surroundings(first, opened, data)]
+    return Fit(recipe, gone, sizes, tuple(said), dict(_refusals(recipe, gone, sizes, marked)))
+
+
+def _layers(
+    first: Open,
+    gone: tuple[str, ...],
+    sizes: Mapping[str, tuple[int, int]],
+    marked: Mapping[str, set[int]],
+    now: Mapping[str, int],
+) -> Iterator[Message]:
+    """Sentences about layers that are gone, of other sizes, or new."""
+    others = {key.split("|", 1)[1]: key for key in now}
+    for key in gone:
+        words = {"layer": shown(key), "count": thousands(len(marked[key]))}
+        other = others.get(key.split("|", 1)[1])
+        if other is not None:
+            template = "{layer} is coupled otherwise now: {other}. {count} marks of it do not match."
+            yield Message("fit.coupled", template, words | {"other": shown(other)})
+        else:
+            yield Message("fit.gone", "{layer} is gone; {count} marks of it do not match.", words)
+    for key, (was, is_now) in sizes.items():
+        template = "{layer} has {now} structures now, it had {was}."
+        yield Message("fit.size", template, {"layer": shown(key), "now": thousands(is_now), "was": thousands(was)})
+    known = first.outcome.widths
+    unmarked = [key for key in known if key not in now and key not in marked]
+    if unmarked:
+        template = "Gone, without a mark in it: {layers}."
+        yield Message("fit.unmarked", template, {"layers": listed(map(shown, unmarked), SHOWN)})
+    new = [key for key in now if key not in known] if known else []
+    if new:
+        template = "New in this model, and left as they are unless a goal is planned for: {layers}."
+        yield Message("fit.new", template, {"layers": listed(map(shown, new), SHOWN)})
+
+
+def _surroundings(first: Open, opened: OpenedModel, data: str) -> Iterator[Message]:
+    """Sentences about weights, data and versions."""
+    if changed := changed_versions(first.intent.versions):
+        yield Message("fit.versions", "Made with other versions: {changed}.", {"changed": changed})
+    if first.outcome.weights and first.outcome.weights != opened.state.weights:
+        yield Message("fit.weights", "The model's weights are others than when the recipe was made.")
+    then, now = (next(iter(metrics), None) for metrics in (first.outcome.metrics, opened.state.metrics))
+    if then is not None and now is None:
+        template = "No data judges this model; the recipe had some ({then})."
+        yield Message("fit.no_data", template, {"then": metric_words(then)})
+    elif then is not None and now is not None and _measured_as(then) != _measured_as(now):
+        template = "The data is other than it was: the original scores {now} here, then it was {then}."
+        yield Message("fit.data", template, {"now": metric_words(now), "then": metric_words(then)})
+    elif first.outcome.data and data and first.outcome.data != data:
+        yield Message("fit.files", "The files of the data are others than they were: names or sizes have changed.")
+
+
+def _refusals(
+    recipe: Recipe, gone: tuple[str, ...], sizes: Mapping[str, tuple[int, int]], marked: Mapping[str, set[int]]
+) -> Iterator[tuple[Mode, Message]]:
+    """Modes that would do something else than they say."""
+    if marked and len(gone) == len(marked):
+        nothing = Message("recipe.no_plan", "The recipe's plans name no structure that this model has.")
+        yield from ((mode, nothing) for mode in (Mode.SAME_INDICES, Mode.SAME_SHAPE))
+    elif sizes:
+        template = (
+            "The same indices mean other structures where sizes differ: {layers}. Keep the same shape, or plan for the "
+            "same goal."
+        )
+        layers = listed((_sized(key, was, now) for key, (was, now) in sizes.items()), SHOWN)
+        yield Mode.SAME_INDICES, Message("recipe.sizes", template, {"layers": layers})
+    if not any(isinstance(step, Plan) for step in recipe.steps):
+        nothing = Message("recipe.no_cut", "The recipe cuts nothing, so there is nothing to choose anew.")
+        yield from ((mode, nothing) for mode in (Mode.SAME_SHAPE, Mode.SAME_GOAL))
+
+
+def changed_versions(recorded: Mapping[str, str]) -> Phrase | None:
+    """Versions that are others than recorded, in words; None where none is."""
+    now = versions()
+    others = [_other(name, was, now.get(name)) for name, was in recorded.items() if now.get(name) != was]
+    return listed(others) if others else None
+
+
+def _other(name: str, was: str, now: str | None) -> Phrase:
+    if now is None:
+        return Message("fit.not_installed", "{name} {was}, not installed here", {"name": name, "was": was})
+    return f"{name} {was} -> {now}"
+
+
+def shown(key: str) -> Message:
+    """A set's key for a person: layer1.0.conv1 (filter)."""
+    kind, _, rest = key.partition("|")
+    return of_kind(rest.split("|")[0].removesuffix(".weight"), kind)
+
+
+def _sized(key: str, was: int, now: int) -> Message:
+    return Message("fit.sized", "{layer} ({was} > {now})", {"layer": shown(key), "was": was, "now": now})
+
+
+def _measured_as(metric: Metric) -> tuple[object, ...]:
+    return metric.name, metric.count, metric.split
+
+
+def _marked(recipe: Recipe) -> dict[str, set[int]]:
+    """Original indices that plans remove, by set key."""
+    found: dict[str, set[int]] = {}
+    for step in recipe.steps:
+        for key, indices in step.outcome.removed.items() if isinstance(step, Plan) else ():
+            found.setdefault(key, set()).update(indices)
+    return found
+
+
+def _sizes(recipe: Recipe, marked: Mapping[str, set[int]]) -> dict[str, int]:
+    """Structures of the marked sets when the recipe was made, as far as it says."""
+    known = recipe.steps[0].outcome.widths
+    return {key: known[key] for key in marked if key in known}
+
+
+def _prefixes(recipe: Recipe, analysis: Analysis) -> tuple[str, str]:
+    """What stands before every name now, and what stood there: (added, taken away); ("", "") for no difference."""
+    named = set(recipe.steps[0].outcome.widths) | set(_marked(recipe))
+    now = {one.key for one in analysis.sets}
+    if not named or named & now:
+        return "", ""
+    kind, name, *rest = min(named, key=len).split("|")
+    for key in now:
+        other_kind, other, *others = key.split("|")
+        if (kind, rest) != (other_kind, others):
+            continue
+        if other.endswith(f".{name}"):
+            added, taken = other[: -len(name)], ""
+        elif name.endswith(f".{other}"):
+            added, taken = "", name[: -len(other)]
+        else:
+            continue
+        if all(_moved(one, added, taken) in now for one in _marked(recipe)):
+            return added, taken
+    return "", ""
+
+
+def _moved(key: str, added: str, taken: str) -> str:
+    kind, _, name = key.partition("|")
+    return f"{kind}|{added}{name.removeprefix(taken)}"
+
+
+def _renamed(recipe: Recipe, added: str, taken: str) -> Recipe:
+    """The recipe with every set's name as the model has it."""
+
+    def move(named: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        return {_moved(key, added, taken): indices for key, indices in named.items()}
+
+    steps = list(recipe.steps)
+    for number, step in enumerate(steps):
+        outcome = msgspec.structs.replace(step.outcome, removed=move(step.outcome.removed))
+        if isinstance(step, Open):
+            widths = {_moved(key, added, taken): count for key, count in outcome.widths.items()}
+            steps[number] = msgspec.structs.replace(step, outcome=msgspec.structs.replace(outcome, widths=widths))
+        elif isinstance(step, Plan):
+            told = step.intent
+            choices = replace(told.choices, selection=move(told.choices.selection))
+            intent = replace(told, locked=move(told.locked), marked=move(told.marked), choices=choices)
+            steps[number] = msgspec.structs.replace(step, outcome=outcome, intent=intent)
+    return Recipe(recipe.schema, tuple(steps))

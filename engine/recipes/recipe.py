@@ -1,0 +1,286 @@
+"""The recipe: the recorded steps from the original to a state, each with what was wanted and what came out.
+
+One JSON format for the recorder, for a project's `recipe.json` and for the command line. Indices are in the original's
+coordinates, paths are relative to the recipe's folder. Loads no torch.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+
+from ..baselines.protocol import Baseline
+from ..devices import CPU, check_threads
+from ..errors import OpenError, SecateurError
+from ..foreign_code.consent import NO_CONSENT, Consent, is_sealed, seal_of
+from ..recovery.protocol import RecoverySettings, require_possible
+from ..session.measurement_cache import listing
+from ..session.state_history import History, versions
+from ..session.states import Exported, PlanIntent, State, StateKind
+from ..sources.named_code import by_hand, code_of, seal
+from ..sources.protocol import ModelSpec
+from ..storage.atomic_files import write
+from ..storage.file_limits import read_whole
+from ..storage.paths import Change, absolute_to, change_baseline, change_model, relative_to
+from ..storage.serialization import decoded, from_plain, to_json
+from ..structures.analysis import Analysis
+from .steps import (
+    Attach,
+    AttachIntent,
+    Compare,
+    Cut,
+    Export,
+    ExportIntent,
+    Numbers,
+    Open,
+    OpenIntent,
+    Plan,
+    Recipe,
+    Recover,
+    Score,
+    ScoreIntent,
+    Step,
+)
+
+SCHEMA = 1
+LARGEST = (1 << 31) - 1
+"""Index of a structure at most."""
+RECIPE = "recipe.json"
+
+
+class Found(NamedTuple):
+    """What a recipe's next version is held against: structures of each coupled set, and a hash of the data's files."""
+
+    widths: Mapping[str, int] = MappingProxyType({})
+    data: str = ""
+
+
+NOTHING = Found()
+replaced = msgspec.structs.replace
+
+
+def recipe_of(
+    history: History, state: str, analysis: Analysis, threads: int = 1, consent: Consent = NO_CONSENT
+) -> Recipe:
+    """The steps from the original to a state; sealed where all code that it names is consented to."""
+    assert history.spec is not None
+    path, task = history.path_to(state), history.task
+    intent = OpenIntent(replace(history.spec, task=task), threads, versions=history.versions or versions())
+    found = Found({one.key: one.count for one in analysis.sets}, "" if task is None else listing(task.path))
+    return sealed(recorded(path, intent, history.folder, tuple(history.baselines.values()), found), history, consent)
+
+
+def sealed(recipe: Recipe, history: History, consent: Consent) -> Recipe:
+    """A recipe with this user's seal, where consent, or seals in its history, cover all code that it names."""
+    for one in history.baselines.values():
+        if one.source is not None and is_sealed(one.seal, seal(source := replace(one.source, task=None))):
+            consent |= by_hand(source)
+    return replaced(recipe, seal=_seal(recipe)) if all(map(consent.covers, code_in(recipe))) else recipe
+
+
+def recorded(
+    path: Sequence[State],
+    opening: OpenIntent,
+    folder: Path,
+    baselines: Sequence[Baseline] = (),
+    found: Found = NOTHING,
+) -> Recipe:
+    """The steps along states; needs no model.
+
+    Args:
+        path: From the original on.
+        opening: What was opened; consent is left out of it, and where it was trained is told by the states.
+        folder: The session's, where attached weights lie.
+        baselines: Those beside a state of the path become steps.
+        found: Of the original, for its next version.
+    """
+    original, *others = path
+    model = opening.model.without_consent
+    opened = replaced(_numbers(original), widths=dict(found.widths), data=found.data)
+    device = next((one.device for one in reversed(path) if one.kind is StateKind.RECOVERED), CPU)
+    steps: list[Step] = [Open(replaced(opening, model=model, device=device), opened), *_exports(original)]
+    before = original
+    for one in others:
+        steps += [*_steps(before, one, folder), *_exports(one), *_baselines(baselines, one)]
+        before = one
+    return Recipe(SCHEMA, tuple(steps))
+
+
+def baselines_in(recipe: Recipe) -> list[str]:
+    """The sources of the stock models that a recipe names."""
+    return [step.intent.source for step in recipe.steps if isinstance(step, Compare) and step.intent.source]
+
+
+def code_in(recipe: Recipe) -> list[str]:
+    """The Python files that running a recipe imports, absolute."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return code_of(first.intent.model, *baselines_in(recipe))
+
+
+def vouched(recipe: Recipe) -> Consent:
+    """Consent to what a recipe names where this user has written it, and it lies where it did."""
+    if not is_sealed(recipe.seal, _seal(recipe)):
+        return NO_CONSENT
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return by_hand(first.intent.model, *baselines_in(recipe))
+
+
+def _seal(recipe: Recipe) -> str:
+    """Of what a recipe runs, paths absolute: the model with its arguments, the task and the stock models."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    model = first.intent.model
+    return seal_of(["recipe", model.source, sorted(model.arguments.items()), *code_in(recipe), baselines_in(recipe)])
+
+
+def with_model(recipe: Recipe, change: Callable[[ModelSpec], ModelSpec]) -> Recipe:
+    """A recipe that opens another model, or another version of it."""
+    first, *others = recipe.steps
+    assert isinstance(first, Open)
+    intent = replaced(first.intent, model=change(first.intent.model))
+    return replaced(recipe, steps=(replaced(first, intent=intent), *others))
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """Write a recipe atomically, paths relative to its folder."""
+    write(path, recipe_bytes(_with_paths(recipe, relative_to(path.parent))))
+
+
+def recipe_bytes(recipe: Recipe) -> bytes:
+    """A recipe as JSON, its paths as they are."""
+    return to_json(recipe, indent=2) + b"\n"
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe, paths made absolute; raises OpenError with a sentence that says what is wrong with it."""
+    try:
+        return recipe_from(read_whole(path), path)
+    except OSError as error:
+        template = "{path} cannot be read: {error}."
+        raise OpenError("recipe.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
+
+
+def recipe_from(data: bytes, path: Path) -> Recipe:
+    """The recipe that was read from a path, which its own paths are relative to."""
+    try:
+        content = decoded(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        template = "{path} is no recipe: it is not JSON ({error})."
+        raise OpenError("recipe.json", template, path=str(path), error=str(error)) from error
+    _check_schema(content, path)
+    try:
+        recipe = from_plain(content, Recipe)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        template = "{path} is no recipe that this version knows: {error}."
+        raise OpenError("recipe.shape", template, path=str(path), error=str(error)) from error
+    if not recipe.steps or not isinstance(recipe.steps[0], Open):
+        raise OpenError("recipe.no_open", "{path} does not begin with the step that opens a model.", path=str(path))
+    before = None
+    for step in recipe.steps:
+        marks = (step.outcome.removed, step.intent.locked, step.intent.marked) if isinstance(step, Plan) else ()
+        if any(not 0 <= index <= LARGEST for sets in marks for indices in sets.values() for index in indices):
+            raise OpenError(
+                "recipe.indices",
+                "{path} marks structures by impossible indices. Restore it from a copy.",
+                path=str(path),
+            )
+        if isinstance(step, Cut) and not isinstance(before, Plan):
+            raise OpenError(
+                "recipe.no_plan", "{path} has a cut without a plan before it. Restore it from a copy.", path=str(path)
+            )
+        before = step
+    try:
+        check_threads(recipe.steps[0].intent.threads)
+        for step in recipe.steps:
+            if isinstance(step, Recover):
+                require_possible(step.intent)
+    except SecateurError as error:
+        template = "{path} cannot be run: {error}"
+        raise OpenError("recipe.threads", template, path=str(path), error=error.message) from error
+    return _with_paths(recipe, absolute_to(path.parent))
+
+
+def taken(before: Mapping[str, list[int]], after: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """What is removed in one state and not in an earlier one: by set key, original indices."""
+    gone = {key: set(indices) for key, indices in before.items()}
+    left = {
+        key: [index for index in indices if index not in gone[key]] if key in gone else list(indices)
+        for key, indices in after.items()
+    }
+    return {key: indices for key, indices in left.items() if indices}
+
+
+def _steps(before: State, one: State, folder: Path) -> list[Step]:
+    numbers = _numbers(one)
+    match one.kind:
+        case StateKind.CUT:
+            intent = one.plan or PlanIntent()
+            plan = Plan(intent, Numbers(one.parameters, one.macs, removed=taken(before.removed, one.removed)))
+            score = [Score(ScoreIntent(intent.criterion, intent.seed, intent.choices))] if intent.criterion else []
+            return [*score, plan, Cut(outcome=numbers)]
+        case StateKind.RECOVERED:
+            return [Recover(one.recovery or RecoverySettings(), numbers)]
+        case StateKind.ATTACHED:
+            return [Attach(AttachIntent(str(folder / "weights" / f"{one.weights}.safetensors")), numbers)]
+        case StateKind.ORIGINAL:
+            return []
+
+
+def _exports(state: State) -> list[Step]:
+    return [Export(ExportIntent(e.format, _destination(e)), Numbers(exported=e)) for e in state.exports]
+
+
+def _baselines(baselines: Sequence[Baseline], state: State) -> list[Step]:
+    beside = (one for one in baselines if one.against == state.id)
+    return [Compare(b.asked, Numbers(b.parameters, b.macs, b.weights, (b.metric,))) for b in beside]
+
+
+def _destination(exported: Exported) -> str:
+    return exported.files[0] if len(exported.files) == 1 else os.path.commonpath(exported.files)
+
+
+def _numbers(state: State) -> Numbers:
+    return Numbers(state.parameters, state.macs, state.weights, state.metrics, state.verification)
+
+
+def _check_schema(content: object, path: Path) -> None:
+    schema = content.get("schema") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(schema, int):
+        raise OpenError("recipe.no_schema", "{path} is no recipe: it does not say its schema version.", path=str(path))
+    if schema > SCHEMA:
+        template = "{path} was written by a later version of Secateur (schema {schema}). Update Secateur to run it."
+        raise OpenError("recipe.later", template, path=str(path), schema=schema)
+
+
+def _with_paths(recipe: Recipe, change: Change) -> Recipe:
+    return replaced(recipe, steps=tuple(_changed(step, change) for step in recipe.steps))
+
+
+def _changed(step: Step, change: Change) -> Step:
+    match step:
+        case Open():
+            model = change_model(step.intent.model.without_consent, change)
+            return replaced(step, intent=replaced(step.intent, model=model))
+        case Attach():
+            return replaced(step, intent=replaced(step.intent, weights=change(step.intent.weights)))
+        case Compare():
+            return replaced(step, intent=change_baseline(step.intent, change))
+        case Export():
+            return replaced(
+                step, intent=replaced(step.intent, path=change(step.intent.path)), outcome=_files(step, change)
+            )
+        case _:
+            return step
+
+
+def _files(step: Export, change: Change) -> Numbers:
+    if step.outcome.exported is None:
+        return step.outcome
+    files = tuple(change(file) for file in step.outcome.exported.files)
+    return msgspec.structs.replace(step.outcome, exported=replace(step.outcome.exported, files=files))

@@ -1,0 +1,397 @@
+"""Run a recipe, on the model that it was made for or on its next version.
+
+Without a mode: the same indices where the model still has them, the same goal planned again where it does not. What no
+longer matches is listed, never passed over in silence (`matching.py`).
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message, PlanError
+from ..export.staged_output import require_free
+from ..foreign_code.consent import FULL_CONSENT, Consent
+from ..jobs import CancelToken, Job, NeverCancelled, Progress, part_of
+from ..planning.goal import solve
+from ..planning.infeasibility import asked_in_words
+from ..planning.marks import check_plan
+from ..planning.protocol import Cost, Goal, Limit
+from ..planning.same_shape import reshaped
+from ..session.measurement_cache import listing
+from ..session.states import Exported, OpenedModel, PlanIntent, State
+from ..sources.protocol import ModelSpec
+from ..storage.paths import inside
+from ..structures.analysis import Kind, Mask, from_identities
+from ..tasks.protocol import Split
+from ..workflows.latency_limit import table_for
+from ..workflows.prune import known
+from .compatibility import Fit, Mode, fit, shown
+from .recipe import code_in, read_recipe, vouched, with_model
+from .steps import Attach, Compare, Cut, Export, Open, Plan, Recipe, Recover, Step
+
+if TYPE_CHECKING:
+    from ..session.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What running a recipe gave.
+
+    Attributes:
+        opened: The model.
+        states: The original and the states that the steps made, in order.
+        exported: Files that were written.
+        missing: Structures that the recipe names and the model no longer has, "key[index]".
+        notes: What differs from when the recipe was made, in words.
+        complete: False when marks that a hand made could not be made again, or steps were left out.
+    """
+
+    opened: OpenedModel
+    states: tuple[State, ...]
+    exported: tuple[Exported, ...]
+    missing: tuple[str, ...]
+    notes: tuple[Message, ...]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the exports of a recipe may go: a recipe is somebody's file, and what it names may be anywhere.
+
+    Attributes:
+        inside: Folders that its own paths may lie in.
+        folder: The user's: each export gets its name there, wherever the recipe has it; None to take its own paths.
+        overwrite: The user allows what is there to be replaced.
+        own: What the same run has written before, absolute: it may be replaced.
+    """
+
+    inside: tuple[Path, ...] = ()
+    folder: Path | None = None
+    overwrite: bool = False
+    own: frozenset[str] = frozenset()
+
+    def place(self, step: Export) -> Path:
+        """Where an export goes; raises SecateurError where that is outside."""
+        path = Path(step.intent.path)
+        if self.folder is None:
+            return inside(path, self.inside or (Path.cwd(),))
+        return inside(self.folder / path.name, (self.folder,))
+
+    def path(self, step: Export) -> Path:
+        """Where an export goes; raises SecateurError where that is outside, or something is there already."""
+        path = self.place(step)
+        require_free(path, self.overwrite or str(path) in self.own)
+        return path
+
+
+def beside(recipe: Path) -> Destination:
+    """The folder that a recipe lies in, or is, and the current one."""
+    return Destination((recipe if recipe.is_dir() else recipe.parent, Path.cwd()))
+
+
+@dataclass(slots=True)
+class _Run:
+    """Where a replay stands."""
+
+    session: "Session"
+    opened: OpenedModel
+    consent: Consent
+    destination: Destination
+    fit: Fit
+    mode: Mode | None
+    made: list[str]
+    marks: Mask
+    resumed: bool  # States that are there are those of a run that was stopped.
+    plan: PlanIntent = field(default_factory=PlanIntent)
+    exported: list[Exported] = field(default_factory=list[Exported])
+    missing: list[str] = field(default_factory=list[str])
+    notes: list[Message] = field(default_factory=list[Message])
+    complete: bool = True
+    again: bool = False  # A plan was made again: what later ones marked was chosen for another model.
+    gone: Counter[str] = field(default_factory=Counter[str])  # Structures that plans so far removed, by set key.
+
+    @property
+    def state(self) -> str:
+        return self.made[-1]
+
+    def known(self, alike: Callable[[State], bool]) -> State | None:
+        """What the run that was stopped had made of the present state."""
+        return known(self.session, self.session.history.state(self.state), alike) if self.resumed else None
+
+
+def run_recipe(
+    path: Path,
+    session: "Session",
+    trust_pickle: bool = False,
+    token: CancelToken | None = None,
+    mode: Mode | None = None,
+    weights: str = "",
+    trust_code: bool = False,
+) -> Job[Replay]:
+    """Run the recipe in a file on a session.
+
+    Args:
+        path: The recipe; its paths are relative to its folder.
+        session: Gets the states.
+        trust_pickle: Consent to run a checkpoint's pickle; a recipe cannot give it.
+        token: Cancels.
+        mode: What is done again on another version of the model; None for what matches best.
+        weights: A new checkpoint of the same model, "" for the recorded one.
+        trust_code: Consent to run the Python files that it names, where this user did not write it.
+    """
+    recipe = read_recipe(path)
+    consent = FULL_CONSENT if trust_code else vouched(recipe)
+    consent.require(code_in(recipe), path)
+    if weights:
+        recipe = with_model(recipe, lambda model: replace(model, weights=str(Path(weights).absolute())))
+    return (yield from replay(recipe, session, trust_pickle, token, mode, consent, beside(path)))
+
+
+def replay(
+    recipe: Recipe,
+    session: "Session",
+    trust_pickle: bool = False,
+    token: CancelToken | None = None,
+    mode: Mode | None = None,
+    consent: Consent | None = None,
+    destination: Destination | None = None,
+    project: str = "",
+) -> Job[Replay]:
+    """Open what a recipe names, then run its steps.
+
+    Args:
+        recipe: What to do.
+        session: Gets the states.
+        trust_pickle: Consent to run a checkpoint's pickle; a recipe cannot give it.
+        token: Cancels.
+        mode: What is done again on another version of the model; None for what matches best.
+        consent: What of foreign code may run; None for what the recipe's seal vouches for.
+        destination: Where exports may go, None for the current folder.
+        project: Folder of a project that an earlier run of the same recipe left behind: what it has is not made again.
+    """
+    first, token = recipe.steps[0], token or NeverCancelled()
+    assert isinstance(first, Open)
+    consent, destination = vouched(recipe) if consent is None else consent, destination or Destination()
+    consent.require(code_in(recipe), Message("replay.recipe", "The recipe"))
+    if mode is None:
+        for step in recipe.steps:
+            if isinstance(step, Export):
+                destination.path(step)  # refused before the work, not after it
+    model = first.intent.model
+    spec = ModelSpec(project, trust_code=model.trust_code, download=model.download) if project else model
+    opening = session.open(replace(spec, trust_pickle=trust_pickle), token=token, consent=consent)
+    opened = yield from part_of(_shown(1, recipe), opening)
+    return (yield from steps_again(recipe, session, opened, mode, token, consent, destination, bool(project)))
+
+
+def fit_of(recipe: Recipe, session: "Session", opened: OpenedModel) -> Fit:
+    """How a recipe fits what a session has opened."""
+    task = session.history.task
+    return fit(recipe, opened, listing(task.path) if task is not None else "")
+
+
+def steps_again(
+    recipe: Recipe,
+    session: "Session",
+    opened: OpenedModel,
+    mode: Mode | None,
+    token: CancelToken,
+    consent: Consent,
+    destination: Destination,
+    resumed: bool = False,
+) -> Job[Replay]:
+    """Run the steps behind the first on an opened model, from its original on; where it is resumed, those not done yet.
+
+    Raises:
+        PlanError: The mode would do something else than it says; nothing was done.
+    """
+    found = fit_of(recipe, session, opened)
+    if mode is not None and (why := found.refused.get(mode)) is not None:
+        raise PlanError.saying(why)
+    made, marks = [opened.state.id], opened.analysis.empty()
+    run = _Run(session, opened, consent, destination, found, mode, made, marks, resumed)
+    run.notes += found.sentences
+    if mode is None and (there := _trained_on(recipe)) not in ("", session.device):
+        template = "Its recoveries ran on {there}, here they run on {here}: weights may differ by rounding."
+        run.notes.append(Message("replay.device", template, {"there": there, "here": session.device}))
+    for number, step in enumerate(found.recipe.steps[1:], 2):
+        yield (shown := _shown(number, recipe))
+        if (why := _impossible(step, run)) and mode is not None:
+            run.complete = False
+            template = "Step {number} and what follows it was left out: {why}"
+            run.notes.append(Message("replay.left_out", template, {"number": number, "why": why}))
+            break
+        yield from part_of(shown, _apply(step, run, token))
+    states = tuple(session.history.state(one) for one in run.made)
+    return Replay(opened, states, tuple(run.exported), tuple(run.missing), tuple(run.notes), run.complete)
+
+
+def _shown(number: int, recipe: Recipe) -> Progress:
+    """Which step of a recipe is being done."""
+    count = len(recipe.steps)
+    return Progress(
+        Message("progress.step", "Step {number} of {count}", {"number": number, "count": count}), number, count
+    )
+
+
+def _trained_on(recipe: Recipe) -> str:
+    """Where the recoveries of a recipe ran, "" where it has none."""
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    return first.intent.device if any(isinstance(step, Recover) for step in recipe.steps) else ""
+
+
+def _impossible(step: Step, run: _Run) -> Message | None:
+    """Why a step means nothing on another version of the model, None where it does."""
+    if isinstance(step, Recover | Compare) and not run.session.has_task:
+        return Message("replay.needs_data", "it needs data. Attach it, then recover.")
+    if isinstance(step, Attach):
+        template = "its weights were trained for the version before. Train this one, then attach its own."
+        return Message("replay.other_weights", template)
+    return None
+
+
+def _apply(step: Step, run: _Run, token: CancelToken) -> Job[None]:
+    session = run.session
+    match step:
+        case Plan():
+            run.marks, run.plan = (yield from _marks(step, run, token)), step.intent
+        case Cut() if not (run.marks & ~session.removed(run.state)).any():
+            template = "The model meets the goal of a plan already; nothing was cut for it."
+            run.notes.append(Message("replay.met", template))
+        case Cut():
+            asked = run.marks | session.removed(run.state)
+            cut = run.known(lambda one: one.plan == run.plan and bool((session.removed(one.id) == asked).all()))
+            yield from _made(run, cut or (yield from session.cut(run.state, run.marks, run.plan, token)))
+        case Recover():
+            recovered = run.known(lambda one: one.recovery == step.intent)
+            recovered = recovered or (yield from session.recover(run.state, step.intent, token))
+            run.notes += [] if recovered.stopped is None else [recovered.stopped]
+            yield from _made(run, recovered)
+            yield from (session.judged if run.resumed else session.evaluate)(run.state, Split.REPORT, token)
+            yield Progress("Evaluated", made=session.history.state(run.state))
+        case Attach():
+            yield from _made(run, (yield from session.attach(run.state, step.intent.weights, token=token)))
+        case Compare():
+            yield from session.baseline(run.state, step.intent, token, run.consent)
+        case Export() if run.mode is None:
+            path = str(run.destination.path(step))
+            run.exported.append((yield from session.export(run.state, step.intent.format, path, token)))
+            run.destination = replace(run.destination, own=run.destination.own | {path})
+        case Export():
+            template = "{path} was not written again: it holds the version before. Export this one."
+            run.notes.append(Message("replay.not_written", template, {"path": step.intent.path}))
+        case _:  # Scores are made when a plan needs them; a second model is not opened.
+            pass
+
+
+def _made(run: _Run, state: State) -> Job[None]:
+    run.made.append(state.id)
+    yield Progress("Made", made=state)
+
+
+def _marks(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
+    """What the plan removes, by the mode."""
+    run.gone.update({key: len(indices) for key, indices in step.outcome.removed.items()})
+    match run.mode:
+        case Mode.SAME_SHAPE:
+            return (yield from _same_shape(step, run, token))
+        case Mode.SAME_GOAL:
+            return (yield from _planned_again(step.intent, _goal(step, run), run, token))
+        case Mode.SAME_INDICES:
+            marks = _same_indices(step, run)
+            check_plan(run.opened.analysis, marks | run.session.removed(run.state))
+            return marks
+        case None:
+            return (yield from _best(step, run, token))
+
+
+def _best(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
+    """The recorded indices, or the recorded goal planned again."""
+    recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
+    goal = step.intent.asked
+    if recorded.any() and not missing and not (run.again and goal):
+        return recorded
+    if goal is not None:
+        run.missing += missing
+        run.again = True
+        template = "Planned again ({goal}): the recorded structures do not match."
+        run.notes.append(Message("replay.again", template, {"goal": asked_in_words(goal)}))
+        return (yield from _planned_again(step.intent, goal, run, token))
+    return _same_indices(step, run)
+
+
+def _same_indices(step: Plan, run: _Run) -> Mask:
+    recorded, missing = from_identities(run.opened.analysis, step.outcome.removed)
+    run.missing += missing
+    if not recorded.any():
+        template = "The recipe's plan names no structure that this model has, and no goal to plan for."
+        raise PlanError("recipe.no_plan", template, details="\n".join(missing))
+    if missing:
+        run.complete = False
+        template = "{count} of the structures that were marked are not in this model; they were left out."
+        run.notes.append(Message("replay.missing", template, {"count": len(missing)}))
+    return recorded
+
+
+def _same_shape(step: Plan, run: _Run, token: CancelToken) -> Job[Mask]:
+    """As many of each set as before, chosen by scores on these weights."""
+    analysis, session, kept = run.opened.analysis, run.session, dict[int, int]()
+    widths, numbers = run.fit.recipe.steps[0].outcome.widths, {one.key: n for n, one in enumerate(analysis.sets)}
+    for key in step.outcome.removed:
+        number = numbers.get(key)
+        if number is None:
+            run.complete = False
+            run.missing += [f"{key}[{index}]" for index in step.outcome.removed[key]]
+            continue
+        have = analysis.sets[number].count
+        kept[number] = widths.get(key, have) - run.gone[key]
+        if kept[number] >= have:
+            template = "{layer} has no more than the {count} that it shall keep; it loses nothing."
+            run.notes.append(Message("replay.small", template, {"layer": shown(key), "count": kept[number]}))
+    scores = yield from _scores(step.intent, run, token)
+    locked, missing = from_identities(analysis, step.intent.locked)
+    run.missing += missing
+    plan = reshaped(analysis, scores, session.removed(run.state), kept, locked)
+    for number, count in kept.items():
+        one = analysis.sets[number]
+        left = one.count - int(plan[one.structures].sum())
+        if left != min(count, one.count):
+            template = "{layer} keeps {left}, not {count}: it loses in step with others."
+            words = {"layer": shown(one.key), "left": left, "count": count}
+            run.notes.append(Message("replay.in_step", template, words))
+    return plan
+
+
+def _scores(intent: PlanIntent, run: _Run, token: CancelToken) -> Job[NDArray[np.float64]]:
+    return (yield from run.session.score(run.state, intent.criterion or "l1", intent.choices, intent.seed, token))
+
+
+def _goal(step: Plan, run: _Run) -> Goal:
+    """The recorded goal; for marks by hand the share of the MACs that they left, of the kinds that went."""
+    if (goal := step.intent.asked) is not None:
+        return goal
+    before = run.fit.recipe.steps[0].outcome.macs
+    if not before or not step.outcome.macs:
+        template = "A plan of this recipe was marked by hand, and it does not say what it left. Keep the same shape."
+        raise PlanError("recipe.no_goal", template)
+    kinds = {key.partition("|")[0] for key in step.outcome.removed} & set(Kind)
+    goal = Goal((Limit(Cost.MACS, step.outcome.macs / before),), kinds=tuple(sorted(map(Kind, kinds))))
+    template = "A plan that was marked by hand was planned for instead: {goal}, as it left."
+    run.notes.append(Message("replay.goal", template, {"goal": asked_in_words(goal)}))
+    return goal
+
+
+def _planned_again(intent: PlanIntent, goal: Goal, run: _Run, token: CancelToken) -> Job[Mask]:
+    analysis, session = run.opened.analysis, run.session
+    scores = yield from _scores(intent, run, token)
+    locked, missing = from_identities(analysis, intent.locked)
+    marked, missing_too = from_identities(analysis, intent.marked)
+    run.missing += missing + missing_too
+    table = yield from table_for(session, goal, token)
+    return solve(analysis, scores, goal, session.removed(run.state) | marked, locked, table).removed

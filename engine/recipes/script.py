@@ -1,0 +1,290 @@
+"""A recipe as a Python script that calls the engine's public functions: what a person would have written.
+
+Run in a fresh process it makes the same states as the recipe, bit for bit on the same machine: marks stand in it as
+ranges of original indices, everything that is random has its seed, and torch gets as many threads. What a recipe holds
+is spelled as data (`spelling.py`), so no name or path in it can become code. Loads no torch.
+"""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..devices import CPU
+from ..planning.infeasibility import asked_in_words
+from ..planning.protocol import Goal
+from ..session.states import PlanIntent
+from ..storage.atomic_files import write
+from ..storage.paths import Change, change_baseline, change_model, relative_to
+from ..storage.serialization import to_json
+from ..structures.index_ranges import more_ranges_than, ranges_of
+from ..targets.protocol import TargetSpec
+from ..text.format import counted, metric_words, percent, size, thousands
+from ..text.python_code import comment, quoted
+from .python_spelling import BESIDE, Spelling
+from .recipe import code_in, vouched
+from .steps import Attach, Compare, Cut, Export, Numbers, Open, Plan, Recipe, Recover, Score, Step
+
+SCRIPT = "recipe.py"
+MANY = 2_000
+"""Ranges of a plan above which a script that is written into a file has its marks in a file beside it."""
+AGAIN = "--plan-again"
+PICKLE, TRUST = "--trust-pickle", "--trust-code"
+SAFE = (".safetensors",)
+"""Checkpoints that cannot run code."""
+
+
+@dataclass(slots=True)
+class _Writer:
+    """What is known while a script is written.
+
+    Attributes:
+        spelling: Spells values, knows what to import.
+        change: What becomes of paths.
+        marks: Of the plans, by name, as ranges.
+        outside: The marks lie in a file of this name, "" where they stand in the script.
+        foreign: Python files that it runs, where this user has not named them.
+        plan: The plan that the next cut carries out, and its name.
+        original: What came out of opening.
+        again: There is a goal that can be planned again.
+        sha: Of the last state's weights.
+        cuts: How many there are so far.
+    """
+
+    spelling: Spelling
+    change: Change
+    marks: dict[str, dict[str, str]]
+    outside: str
+    foreign: list[str]
+    plan: tuple[Plan, str] | None = None
+    original: Numbers = field(default_factory=Numbers)
+    again: bool = False
+    sha: str = ""
+    cuts: int = 0
+
+
+def script_of(recipe: Recipe, folder: Path | None = None, outside: str = "") -> str:
+    """The script of a recipe.
+
+    Args:
+        recipe: Its paths absolute.
+        folder: Where the script will lie: paths in it are relative to that. None for absolute ones.
+        outside: Name of the file beside it that holds the marks (`marks_of_plans`), "" to write them into the script.
+    """
+    change: Change = (lambda path: BESIDE + relative_to(folder)(path)) if folder else (lambda path: path)
+    foreign = [] if vouched(recipe).files else code_in(recipe)
+    writer = _Writer(Spelling(), change, {} if outside else marks_of_plans(recipe), outside, foreign)
+    body = "\n\n".join(textwrap.indent(part, " " * 4) for part in _parts(recipe, writer))
+    return f'{_head(recipe, writer)}\n\ndef main() -> None:\n{body}\n\n\nif __name__ == "__main__":\n    main()\n'
+
+
+def write_script(path: Path, recipe: Recipe) -> tuple[Path, ...]:
+    """Write the script of a recipe atomically, with a file of marks beside it where they are many; what was written."""
+    many, beside = many_marks(recipe), path.with_suffix(".marks.json")
+    if many:
+        write(beside, to_json(marks_of_plans(recipe), indent=1) + b"\n")
+    write(path, script_of(recipe, path.parent, beside.name if many else "").encode())
+    return (path, beside) if many else (path,)
+
+
+def many_marks(recipe: Recipe) -> bool:
+    """Whether the marks of a recipe are too many to be read in a script."""
+    return any(more_ranges_than(step.outcome.removed, MANY) for step in recipe.steps if isinstance(step, Plan))
+
+
+def marks_of_plans(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """What each plan of a recipe marks, as ranges, by the name of its cut."""
+    plans = [step for step in recipe.steps if isinstance(step, Plan)]
+    return {f"cut {number}": ranges_of(plan.outcome.removed) for number, plan in enumerate(plans, 1)}
+
+
+def _parts(recipe: Recipe, writer: _Writer) -> Iterator[str]:
+    for step in recipe.steps:
+        part = _part(step, writer)
+        if part:
+            yield part
+    yield _end(writer)
+
+
+def _part(step: Step, writer: _Writer) -> str:
+    """The lines of a step, "" for one that only prepares another."""
+    writer.sha = step.outcome.weights if step.outcome.weights and not isinstance(step, Compare) else writer.sha
+    lines: Sequence[str] = ()
+    match step:
+        case Open():
+            lines = _opening(step, writer)
+        case Plan():
+            writer.cuts += 1
+            writer.plan = step, f"cut {writer.cuts}"
+        case Cut():
+            lines = _cut(step, writer)
+        case Recover():
+            lines = _recovery(step, writer)
+        case Attach():
+            weights = writer.spelling.of(writer.change(step.intent.weights))
+            lines = ["# Weights that were trained elsewhere.", f"state = finish(session.attach(state.id, {weights}))"]
+        case Compare():
+            lines = _baseline(step, writer)
+        case Export():
+            path = writer.spelling.of(writer.change(step.intent.path))
+            lines = [f"finish(session.export(state.id, {quoted(step.intent.format)}, {path}))"]
+        case Score():  # Made where a plan is made again.
+            pass
+    return "\n".join(lines)
+
+
+def _baseline(step: Compare, writer: _Writer) -> list[str]:
+    asked = writer.spelling.of(change_baseline(step.intent, writer.change), 8)
+    lines = ["# Was it worth it? A baseline beside this state.", f"asked = {asked}"]
+    return [*lines, "print(finish(session.baseline(state.id, asked)).metric)", *_metrics(step.outcome)]
+
+
+def _opening(step: Open, writer: _Writer) -> list[str]:
+    writer.original = step.outcome
+    writer.spelling.use("Session", "finish")
+    spec = change_model(step.intent.model.without_consent, writer.change)
+    weights = step.intent.model.weights
+    consent = [f'trust_pickle="{PICKLE}" in sys.argv'] if weights and not weights.endswith(SAFE) else []
+    if consent:
+        writer.spelling.use("replace")
+    spelled = writer.spelling.of(spec, 8)
+    lines: list[str] = []
+    if writer.foreign:
+        names = ", ".join(Path(file).name for file in writer.foreign)
+        told = f"This runs {names}. Read that first, then run this with {TRUST} to allow it."
+        lines += [f"if {quoted(TRUST)} not in sys.argv:", f"    sys.exit({quoted(told)})"]
+    lines += [f"torch.set_num_threads({step.intent.threads})", "session = Session()"]
+    lines += [f"session.use_device({quoted(step.intent.device)})"] if step.intent.device != CPU else []
+    lines += [""]
+    lines += [f"# The model: {_costs(step.outcome, None)}.", *_metrics(step.outcome)]
+    lines += [f"spec = {spelled}"]
+    if consent:
+        lines += ["# The checkpoint may be a pickle, which can run code; run this with --trust-pickle to allow it."]
+        lines += [f"spec = replace(spec, {consent[0]})"]
+    return [*lines, "opened = finish(session.open(spec))", "state = opened.state"]
+
+
+def _cut(step: Cut, writer: _Writer) -> list[str]:
+    assert writer.plan is not None
+    plan, name = writer.plan
+    intent, goal = plan.intent, plan.intent.asked
+    spelling = writer.spelling
+    spelling.use("marks_of", "PlanIntent")
+    found = f"MARKS[{quoted(name)}]" if writer.outside else spelling.marks(writer.marks[name])
+    count = sum(len(indices) for indices in plan.outcome.removed.values())
+    lines = [_plan_words(intent, goal, count)]
+    lines += [f"marks = marks_of(opened.analysis, {found})"]
+    lines += [f"plan = {spelling.of(replace(intent, keep_macs=0.0, multiple=1, kinds=(), goal=goal), 11)}"]
+    if goal is not None:
+        writer.again = True
+        lines += _planned_again(intent, goal, spelling)
+    return [*lines, "state = finish(session.cut(state.id, marks, plan))", *_came_out(step.outcome, writer)]
+
+
+def _planned_again(intent: PlanIntent, goal: Goal, spelling: Spelling) -> list[str]:
+    """Lines that make the plan anew from scores."""
+    spelling.use("solve")
+    choices = "" if intent.choices == type(intent.choices)() else ", plan.choices"
+    choices += f", seed={intent.seed}" if intent.seed else ""
+    locked, marked = "opened.analysis.empty()", "session.removed(state.id)"
+    lines = ["if PLAN_AGAIN:"]
+    lines += [f"    scores = finish(session.score(state.id, {quoted(intent.criterion or 'l1')}{choices}))"]
+    if intent.locked:
+        locked = f"{spelling.use('from_identities')}(opened.analysis, plan.locked)[0]"
+    if intent.marked:
+        marked += f" | {spelling.use('from_identities')}(opened.analysis, plan.marked)[0]"
+    lines += [f"    gone, locked = {marked}, {locked}"]
+    table = ""
+    if goal.timed:
+        target = replace(goal.target or TargetSpec(), multiple=goal.multiple)
+        lines += [f"    table = finish(session.latencies({spelling.of(target, 40)}))"]
+        table = ", table"
+    lines += [f"    marks = solve(opened.analysis, scores, plan.goal, gone, locked{table}).removed"]
+    return lines
+
+
+def _recovery(step: Recover, writer: _Writer) -> list[str]:
+    settings = writer.spelling.of(step.intent, 8)
+    split = f"{writer.spelling.use('Split')}.REPORT"
+    words = "Recover: fine-tune with the original as teacher." if step.intent.epochs else "Repair without training."
+    lines = [f"# {words}", f"settings = {settings}"]
+    lines += ["state = finish(session.recover(state.id, settings))"]
+    return [*lines, f"print(finish(session.evaluate(state.id, {split})))", *_came_out(step.outcome, writer)]
+
+
+def _end(writer: _Writer) -> str:
+    recorded = quoted(writer.sha)
+    lines = [f"same = state.weights == {recorded}"]
+    lines += ['print(f"{state.parameters:,} parameters, {state.macs:,} MACs, weights {state.weights[:12]}")']
+    lines += ['print("the weights that were recorded" if same else "other weights than were recorded")']
+    lines += ["if FOLDER:", "    finish(session.save(FOLDER, state.id))", "session.close()"]
+    return "\n".join(lines)
+
+
+def _head(recipe: Recipe, writer: _Writer) -> str:
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    made = ", ".join(f"{name} {version}" for name, version in first.intent.versions.items())
+    threads = counted(first.intent.threads, "thread")
+    shown = comment(Path(first.intent.model.source).name).replace("\\", "/").replace('"', "'")
+    lines = [
+        f'"""Makes {shown} smaller, step by step as it was recorded with Secateur.',
+        "",
+        "    python THIS_FILE [FOLDER]    FOLDER gets the project with all states, if one is named",
+        "",
+        "On one machine it gives the same weights as its recipe, bit for bit. Numbers in comments are what came out",
+        "when it was recorded, with:",
+        *textwrap.wrap(comment(f"{made}, {threads}.").replace("\\", "/").replace('"', "'"), 112),
+        '"""',
+        "",
+    ]
+    return "\n".join([*lines, *_imports(writer), *_constants(writer)])
+
+
+def _imports(writer: _Writer) -> list[str]:
+    names = sorted(writer.spelling.names - {"replace"}, key=lambda name: (not name[0].isupper(), name))
+    lines = ["import json"] if writer.outside else []
+    lines += ["import sys"]
+    lines += ["from dataclasses import replace"] if "replace" in writer.spelling.names else []
+    lines += ["from pathlib import Path"] if writer.spelling.beside or writer.outside else []
+    flat = f"from secateur.engine import {', '.join(names)}"
+    if len(flat) > 118:
+        flat = "from secateur.engine import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+    return [*lines, "", "import torch", "", flat, ""]
+
+
+def _constants(writer: _Writer) -> list[str]:
+    lines: list[str] = []
+    if writer.spelling.beside or writer.outside:
+        lines += ["HERE = Path(__file__).resolve().parent"]
+    lines += ['FOLDER = next((one for one in sys.argv[1:] if not one.startswith("--")), "")']
+    if writer.again:
+        lines += [f'PLAN_AGAIN = "{AGAIN}" in sys.argv  # score and plan for the goals anew, for other weights say']
+    if writer.outside:
+        lines += [f"MARKS = json.loads((HERE / {quoted(writer.outside)}).read_text())"]
+    return [*lines, ""]
+
+
+def _plan_words(intent: PlanIntent, goal: Goal | None, count: int) -> str:
+    by = f", by scores of {intent.criterion}" if intent.criterion else ""
+    how = f"planned for {asked_in_words(goal)}{by}" if goal is not None else "marked by hand"
+    return f"# Cut {counted(count, 'structure')}, {comment(how)}."
+
+
+def _came_out(outcome: Numbers, writer: _Writer) -> list[str]:
+    checked = ""
+    if outcome.verification is not None:
+        checked = f"; cut verified: equals the masked original, {outcome.verification.difference:.0e}"
+    return [f"# {_costs(outcome, writer.original)}{checked}.", *_metrics(outcome)]
+
+
+def _costs(outcome: Numbers, original: Numbers | None) -> str:
+    shares = ("", "")
+    if original is not None and original.parameters and original.macs:
+        pairs = ((outcome.parameters, original.parameters), (outcome.macs, original.macs))
+        shares = tuple(f" ({percent(now / before)})" for now, before in pairs)
+    return f"{thousands(outcome.parameters)} parameters{shares[0]}, {size(outcome.macs)} MACs{shares[1]}"
+
+
+def _metrics(outcome: Numbers) -> list[str]:
+    return [f"# {comment(str(metric_words(metric)))}." for metric in outcome.metrics]

@@ -1,0 +1,60 @@
+"""The best weights of a recovery, by the metric on the choose split. Loads torch."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..devices import CPU, placed
+from ..errors import Message
+from ..jobs import Job, Progress
+from ..tasks.protocol import Metric, Split
+from .mixed_precision import as_given_back
+from .side_effects import modes_kept
+from .training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a recovery gives.
+
+    Attributes:
+        state_dict: The best weights and buffers seen, by name.
+        metric: Measured with them on the whole choose split.
+        epochs: Epochs trained.
+        steps: Updates made.
+        best_epoch: Epoch after which the best metric was first seen, 0 for before the first.
+        stopped: Why training ended before its time, None where it did not.
+        improved: The metric is better than that of the model as it was given.
+    """
+
+    state_dict: dict[str, Tensor]
+    metric: Metric
+    epochs: int
+    steps: int
+    best_epoch: int
+    stopped: Message | None = None
+    improved: bool = False
+
+
+def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recovered]:
+    """The better one of the best so far and the student as it stands; of equal ones the student's weights."""
+    copy, step = training.student, training.step
+    with modes_kept(copy), placed(training.device, copy), as_given_back(copy, training.own_types):
+        copy.eval()
+        metric = yield from training.task.evaluate(copy, Split.CHOOSE, training.token)
+        shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
+        yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
+        if best is not None and not _as_good(metric, best.metric):
+            return best
+        state = {name: tensor.detach().to(CPU, copy=True) for name, tensor in copy.state_dict().items()}
+    same = best is not None and metric.value == best.metric.value
+    since = best.best_epoch if best is not None and same else epoch
+    improved = best is not None and (best.improved or not same)
+    return Recovered(state, metric, epoch, step, since, improved=improved)
+
+
+def _as_good(metric: Metric, other: Metric) -> bool:
+    if math.isnan(metric.value) or math.isnan(other.value):
+        return math.isnan(other.value)
+    return metric.value >= other.value if metric.higher_is_better else metric.value <= other.value

@@ -1,0 +1,178 @@
+"""A recovery that was killed goes on where it stopped: what it needs for that, in one file. Loads torch.
+
+The file holds tensors and plain numbers only, and is read as such (`weights_only`): nothing in it is run. It belongs to
+one recovery (`key`) and is written every half minute, or less often where writing takes long; the steps since then are
+made again with the same batches and the same random numbers, so that the result is that of a run without a break.
+"""
+
+import hashlib
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import SecateurError
+from ..storage.atomic_files import being_written, free
+from ..tasks.protocol import Metric, Split
+from .best_weights import Recovered
+from .training import Training
+from .training_curve import thinned
+
+SECONDS = 30.0
+"""Between two writings."""
+SHARE = 20
+"""Writing takes at most one part in so many of the time."""
+VERSION = 1
+DAYS = 14
+"""After which a training that nobody went on with is let go."""
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a recovery stands: in epoch `epoch`, `done` batches of it trained on.
+
+    Attributes:
+        epoch: From 1.
+        done: Batches of the epoch that are done.
+        batches: Of a pass.
+        random: torch's random state when the epoch began.
+    """
+
+    epoch: int
+    done: int
+    batches: int
+    random: Tensor
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """The file of a recovery that can be gone on with.
+
+    Attributes:
+        path: The file; None for a recovery that nobody resumes.
+        key: Says which recovery it is: what it was started from, on what, with what settings.
+        mendable: The same without what the files of the data hold: where these failed, they will be changed.
+        written: When it was last written, in seconds of the monotonic clock.
+        pause: Seconds until it may be written again.
+        points: The course so far, as `session.curve.noted` writes it down; thinned, it is kept too.
+    """
+
+    path: Path | None
+    key: str = ""
+    mendable: str = ""
+    written: float = field(default_factory=time.monotonic)
+    pause: float = field(default_factory=lambda: SECONDS)
+    points: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+
+    def load(self) -> dict[str, Any] | None:
+        """What was written by a run of the same recovery; None where there is none, or none that can be read."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            found: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception:  # a damaged file is no reason not to recover
+            self._set_aside(self.path)
+            return None
+        same = found.get("key") == self.key or found.get("mendable", "") == self.mendable != ""
+        return found if found.get("version") == VERSION and same else None
+
+    @staticmethod
+    def _set_aside(path: Path) -> None:
+        """Keep a file that cannot be read under another name, and say so: standard error is the window's log."""
+        place = free(path.with_name(f"{path.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{path.suffix}"))
+        with suppress(OSError):
+            path.rename(place)
+            words = f"The recovery begins anew: what was kept of it could not be read, and was set aside as {place}.\n"
+            sys.stderr.write(words)
+
+    def due(self) -> bool:
+        """Time to write again."""
+        return self.path is not None and time.monotonic() - self.written >= self.pause
+
+    def save(self, training: Training, position: Position, best: Recovered, failed: bool = False) -> bool:
+        """Write where the training stands; atomic. A disk that is full ends no training.
+
+        Args:
+            training: What is to be gone on with.
+            position: Where it stands.
+            best: The best so far.
+            failed: The data failed: it may be mended before this is gone on with.
+
+        Returns:
+            Whether it was written.
+        """
+        if self.path is None:
+            return False
+        begin, kept = time.monotonic(), False
+        metric = {**asdict(best.metric), "split": best.metric.split.value}
+        content = {
+            "version": VERSION,
+            "key": self.key,
+            "mendable": self.mendable if failed else "",
+            "student": training.student.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+            "step": training.step,
+            "random": torch.get_rng_state(),
+            "position": asdict(position),
+            "course": list(thinned(self.points)),
+            "best": {
+                "state_dict": best.state_dict,
+                "metric": metric,
+                "best_epoch": best.best_epoch,
+                "improved": best.improved,
+            },
+        }
+        with suppress(SecateurError, OSError, RuntimeError):
+            with being_written(self.path) as staged:
+                torch.save(content, staged)
+            kept = True
+        self.written = time.monotonic()
+        self.pause = max(SECONDS, SHARE * (self.written - begin))
+        return kept
+
+    def forget(self) -> None:
+        """The recovery is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def content_of(model: nn.Module) -> str:
+    """sha256 of a model's tensors and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def let_go(folder: Path) -> None:
+    """Remove the files of recoveries that were not gone on with for long."""
+    for path in folder.glob("*.pt"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > DAYS * 86_400:
+                path.unlink()
+
+
+def course_of(found: dict[str, Any]) -> list[dict[str, float]]:
+    """The points of the course until a break; none where they were not kept."""
+    kept = found.get("course", [])
+    return [{str(name): float(value) for name, value in point.items()} for point in kept]
+
+
+def put_back(training: Training, found: dict[str, Any]) -> tuple[Recovered, Position]:
+    """Weights, optimizer, step and random state as they were written; the best so far, and where it goes on."""
+    training.student.load_state_dict(found["student"])
+    training.optimizer.load_state_dict(found["optimizer"])
+    training.step = int(found["step"])
+    torch.set_rng_state(found["random"])
+    seen = found["best"]
+    fields: dict[str, Any] = {**seen["metric"], "split": Split(seen["metric"]["split"])}
+    metric = Metric(**fields)
+    improved = seen.get("improved", bool(seen["best_epoch"]))
+    best = Recovered(seen["state_dict"], metric, 0, training.step, seen["best_epoch"], improved=improved)
+    return best, Position(**found["position"])

@@ -1,0 +1,90 @@
+"""What to expect of a recovery before it runs: what our own benchmarks saw of the nearest cut. Loads no torch.
+
+The points lie in `measured.py`, which `python -m tests.benchmarks.choose --expectations` writes from kept results; each
+names the cell that it comes from.
+"""
+
+import math
+from collections.abc import Sequence
+
+from ..errors import Message
+from ..messages import Phrase, title
+from ..structures.analysis import Analysis, Kind, Mask
+from ..structures.costs import costs
+from .benchmark_points import Family, Point
+from .benchmark_results import POINTS
+from .protocol import RecoverySettings, Repair
+
+FAR = 0.15
+"""Shares of the MACs that are further apart are no longer alike."""
+LOW = 0.5
+"""A metric below such a share of the original's is no sign of a mistake, right after a cut: it is said to be normal."""
+
+
+def expectation(
+    analysis: Analysis,
+    removed: Mask,
+    settings: RecoverySettings,
+    metric: str,
+    points: Sequence[Point] = POINTS,
+) -> Message | None:
+    """A sentence for before the recovery; None where no benchmark of ours is of this family.
+
+    Args:
+        analysis: Of the original.
+        removed: [S] what the cut model lacks.
+        settings: How it will be recovered.
+        metric: What the task's metric is called.
+        points: What was measured.
+    """
+    family = family_of(analysis, metric)
+    trained = settings.epochs > 0
+    if not trained and settings.repair is Repair.NONE:
+        return None
+    alike = [one for one in points if one.family is family and (one.epochs > 0) == trained]
+    kept = costs(analysis, removed).macs / max(costs(analysis).macs, 1)
+    if not alike:
+        return None
+    nearest = min(alike, key=lambda one: _distance(one, kept, settings, metric))
+    code, template = ("near", NEAR_TEMPLATE) if abs(nearest.kept - kept) <= FAR else ("far", FAR_TEMPLATE)
+    seen = Message(f"recovery.expect_{code}", template, _in_words(nearest, kept))
+    if not (nearest.percent and nearest.cut < LOW * nearest.original):
+        return seen
+    template = "{seen} A model that hardly answers right before it is fine-tuned is normal."
+    return Message(f"recovery.expect_{code}_low", template, {"seen": seen})
+
+
+def family_of(analysis: Analysis, metric: str) -> Family | None:
+    """What a model has in common with those of the benchmarks, by its structures and by what it is judged by."""
+    kinds = {one.kind for one in analysis.sets}
+    if metric.startswith("perplexity"):
+        return Family.LANGUAGE
+    if kinds & {Kind.HEAD, Kind.KV_GROUP}:
+        return Family.TRANSFORMER
+    return Family.CONVOLUTIONAL if Kind.FILTER in kinds else None
+
+
+NEAR_TEMPLATE = (
+    "What to expect with {kept} of the MACs kept: our nearest benchmark kept {its} ({subject}): {metric} fell from "
+    "{original} to {cut} with the cut, and was {recovered} after {how} (cell {source})."
+)
+FAR_TEMPLATE = (
+    "What to expect is not known with {kept} of the MACs kept. Our nearest benchmark kept {its} ({subject}): {metric} "
+    "fell from {original} to {cut} with the cut, and was {recovered} after {how} (cell {source})."
+)
+
+
+def _distance(one: Point, kept: float, settings: RecoverySettings, metric: str) -> tuple[bool, float]:
+    """By metric first, then by share kept, and by epochs where those are alike."""
+    budget = abs(math.log2(max(one.epochs, 1) / max(settings.epochs, 1)))
+    return one.metric != metric, abs(one.kept - kept) + 0.02 * budget
+
+
+def _in_words(one: Point, kept: float) -> dict[str, Phrase]:
+    values = (one.original, one.cut, one.recovered)
+    original, cut, recovered = (f"{100 * v:.1f} %" if one.percent else f"{v:.3g}" for v in values)
+    numbers: dict[str, Phrase] = {"original": original, "cut": cut, "recovered": recovered}
+    shares = {"kept": f"{kept:.0%}", "its": f"{one.kept:.0%}"}
+    return (
+        shares | numbers | {"subject": one.subject, "metric": one.metric, "how": title(one.how), "source": one.source}
+    )

@@ -1,0 +1,101 @@
+"""Block influence: how much a block turns what runs through it (ShortGPT, Men et al. 2024).
+
+One minus the cosine of a feature vector before and after the block, averaged over samples and positions. For a residual
+branch that may go, before and after are the two sides of the addition that takes its result in.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message
+from ..jobs import CancelToken, Job
+from ..model_inputs import call, filled
+from ..structures.analysis import Kind, StandIn
+from .gradients import each_batch, forward_cost
+from .protocol import Criterion, Needs, Setting, Subject
+from .weight_roles import roles_of
+from .weights import shape_of
+
+
+def rate(subject: Subject, token: CancelToken) -> Job[NDArray[np.float64]]:
+    """[S] mean of 1 - cos for each block, 0 to 2; NaN for everything else."""
+    from .block_similarity import Turning
+
+    assert subject.task is not None
+    blocks = list(_blocks(subject))
+    turning = Turning({one.structure: _channels(subject, one.structure) for one in blocks})
+    for batch, progress in each_batch(subject, token, Message("progress.blocks", "Measuring what each block changes")):
+        with _watched(subject, turning, blocks, token):
+            inputs = subject.task.inputs(batch)
+            turning.present = filled(inputs)
+            call(subject.model, inputs)
+        yield progress
+    scores = np.full(subject.analysis.count, np.nan)
+    for block, (total, count) in turning.sums.items():
+        scores[block] = total / count
+    return scores
+
+
+def missing(setting: Setting) -> Message | None:
+    """Why there is nothing to rate."""
+    blocks = {one.structure for one in setting.analysis.stand_ins}
+    if any(not setting.removed[block] for block in blocks):
+        return None
+    return Message("scoring.no_blocks", "This rates blocks only, and this model has none that could go as a whole.")
+
+
+def _blocks(subject: Subject) -> Generator[StandIn]:
+    """What stands for the result of each block that is left; the first of a block does."""
+    seen: set[int] = set()
+    for one in subject.analysis.stand_ins:
+        if one.structure not in seen and not subject.removed[one.structure]:
+            yield one
+        seen.add(one.structure)
+
+
+@contextmanager
+def _watched(subject: Subject, turning: Any, blocks: list[StandIn], token: CancelToken) -> Generator[None]:
+    from ..tracing.isolated_forward import quiet_forward
+    from .cancellable_autograd import interruptible
+
+    handles: list[Any] = []
+    try:
+        for one in blocks:
+            handles += turning.watch(subject.model, one)
+        with quiet_forward(subject.model), interruptible(token), turning:
+            yield
+    finally:
+        turning.forget()
+        for handle in handles:
+            handle.remove()
+
+
+def _channels(subject: Subject, block: int) -> tuple[int, bool]:
+    """How many features the last weight of a block makes, and whether they lie behind the batch, as in images."""
+    analysis = subject.analysis
+    outputs = roles_of(analysis).outputs
+    held: list[int] = sorted(analysis.block_tensor[analysis.block_tensor[:, 0] == block, 1].tolist())
+    shapes = [
+        (shape_of(subject, analysis.tensors[t].name), outputs[t][-1])
+        for t in held
+        if analysis.tensors[t].name in subject.parameters and outputs[t]
+    ]
+    shape, dim = shapes[-1] if shapes else ((0, 0), 0)
+    return shape[dim], len(shape) > 2
+
+
+INFLUENCE = Criterion(
+    name="block-influence",
+    title="Block influence (ShortGPT)",
+    formula="blocks only: mean of 1 - cos between a feature vector before and after the block",
+    paper="Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, 2024",
+    needs=Needs.DATA,
+    rate=rate,
+    kinds=(Kind.BLOCK,),
+    missing=missing,
+    cost=forward_cost,
+)

@@ -1,0 +1,102 @@
+"""The weights that run where layers make them of parameters: weight norm, spectral norm, standardised convolutions.
+
+One factor of a weight says nothing by itself: a row of weight norm's direction times 100 leaves the model as it is.
+What is made of parameters alone and has the shape of one of them is the weight that runs in its place. It is looked at
+in the functions that modules call, above autograd, so that a gradient can be taken for it. Loads torch.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from ..tracing.isolated_forward import quiet_forward
+from ..tracing.tree import tensors_of
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class Making(TorchFunctionMode):
+    """Within it, the weights that run are found.
+
+    Attributes:
+        running: Name of a parameter -> what was made of it and met data, each time that it was made.
+    """
+
+    def __init__(self, weights: dict[str, Any], others: list[Any]) -> None:
+        """Follow weights by name; `others` are the model's further parameters and buffers."""
+        super().__init__()
+        self.running: dict[str, list[Any]] = {}
+        self._weights = weights
+        self._known: dict[int, tuple[Any, str, Any]] = {id(one): (one, "", None) for one in others}
+        self._known |= {id(weight): (weight, name, None) for name, weight in weights.items()}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function; follow what is made of parameters, and note what of it meets data."""
+        result = func(*args, **(kwargs or {}))
+        given = [one for one in tensors_of((args, kwargs or {})) if one.ndim]
+        sources = [self._known[id(one)] for one in given if id(one) in self._known]
+        if sources and len(sources) == len(given):
+            for one in tensors_of(result):
+                if id(one) not in self._known:
+                    self._known[id(one)] = self._made(one, [source for source in sources if source[1]])
+        elif tensors_of(result):
+            for _, name, made in sources:
+                if made is not None and all(made is not one for one in self.running.setdefault(name, [])):
+                    self.running[name].append(made)
+        return result
+
+    def _made(self, one: Any, sources: list[tuple[Any, str, Any]]) -> tuple[Any, str, Any]:
+        """(what was made, name of the parameter that it stands for, the last of that parameter's shape)."""
+        for _, name, _ in sources:
+            weight = self._weights[name]
+            if one.shape == weight.shape and one.untyped_storage().data_ptr() != weight.untyped_storage().data_ptr():
+                return one, name, one
+        return (one, *sources[0][1:]) if sources else (one, "", None)
+
+
+def running(model: nn.Module, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Name of a parameter -> the weight that convolutions, linear layers and embeddings make of it, where they do.
+
+    A layer that may do so is run once on zeros. Layers that are torch's own, without a hook, run their parameter.
+    """
+    candidates = [one for one in model.modules() if _may_make(one)]
+    found: dict[str, Any] = {}
+    if not candidates:
+        return found
+    with quiet_forward(model):
+        for one in candidates:
+            held = {id(parameter) for parameter in one.parameters()}
+            try:
+                given = _zeros(one)
+                with making(one, {n: p for n, p in parameters.items() if id(p) in held and p.ndim > 1}) as result:
+                    one(given)
+            except Exception:  # it takes something else than torch's layer does
+                continue
+            found |= {name: made[-1] for name, made in result.running.items() if made}
+    return found
+
+
+def making(model: nn.Module, weights: dict[str, Any]) -> Making:
+    """A context that finds what a model makes of some of its parameters, by name."""
+    return Making(weights, [*model.parameters(), *model.buffers()])
+
+
+def _may_make(module: nn.Module) -> bool:
+    if not isinstance(module, (*CONVOLUTIONS, nn.Linear, nn.Embedding)):
+        return False
+    return not type(module).__module__.startswith("torch.nn.modules.") or bool(vars(module)["_forward_pre_hooks"])
+
+
+def _zeros(module: nn.Module) -> torch.Tensor:
+    """The smallest input that a layer takes, by the shape of its weight: a cut layer may remember an older size."""
+    largest = max(module.parameters(), key=torch.numel)
+    if isinstance(module, nn.Embedding):
+        return torch.zeros(1, dtype=torch.int64, device=largest.device)
+    if isinstance(module, nn.Linear):
+        return largest.new_zeros(1, largest.shape[1])
+    layer = cast("nn.Conv2d", module)
+    channels = largest.shape[0] if layer.transposed else largest.shape[1] * layer.groups
+    sizes = (d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True))
+    return largest.new_zeros(1, channels, *sizes)

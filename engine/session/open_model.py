@@ -1,0 +1,308 @@
+"""From a specification to a model that can be worked on: opened, with its task, its example inputs and its analysis.
+
+The task comes before the analysis: wrong preprocessing or other classes are found in seconds, before anything is built
+on them.
+"""
+
+import json
+import math
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..adapters.torchvision_detection import looked_at
+from ..bfloat16 import in_bfloat16, narrowed
+from ..errors import Message, OpenError, SecateurError, TaskError
+from ..foreign_code.consent import Consent
+from ..jobs import CancelToken, Job, Progress, check
+from ..messages import Phrase, listed
+from ..model_inputs import Inputs, few, named_arrays
+from ..sources.nan_check import no_numbers
+from ..sources.open import open_model
+from ..sources.protocol import ModelSpec, Opened
+from ..structures.analysis import Analysis
+from ..surgery.cut.trial_cuts import settle
+from ..surgery.repair.keep_class import own_class
+from ..tasks.detect_normalisation import better_prepared
+from ..tasks.model_outputs import ask, channels_taken, classes_of, evaluating, tokens_taken
+from ..tasks.open import NAMED, RESIZED, TABLES, open_task
+from ..tasks.protocol import BFLOAT16, CLASSES, DTYPE, GREY, Metric, Split, Task, TaskInfo, TaskSpec, one_mean, option
+from ..tasks.tokens import FILE, LENGTH, WITH_TEXT, beside_data
+from ..text.format import thousands
+from ..tracing.tree import copied, outputs_of, tensors_of
+
+LARGEST = 1 << 27
+"""Values that a sample of example inputs may have: half a gigabyte; large volumes of scans have less."""
+SMALL_BATCH = 2
+"""Examples the model is recorded with: the smallest batch that is no 1."""
+FOUND = (CLASSES, GREY, DTYPE, "length", "tokenizer")
+"""Options of a task that are found by themselves where nobody gives them."""
+CLASSES_NAMED = 8
+"""Classes that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An opened model with what it is run on.
+
+    Attributes:
+        spec: As it was opened, the task that the source suggested included.
+        opened: The model and how to make another.
+        task: What judges it, None without one.
+        inputs: Example inputs [2, ...].
+    """
+
+    spec: ModelSpec
+    opened: Opened
+    task: Task | None
+    inputs: Inputs
+
+
+def prepare(spec: ModelSpec, token: CancelToken, consent: Consent) -> Job[Prepared]:
+    """Open a model and its task, of code what is consented to; raises OpenError or TaskError with a sentence."""
+    yield Progress("Opening the model")
+    opened = open_model(spec, token, consent)
+    check(token)
+    given = spec.task or opened.task
+    as_opened = replace(opened.spec or spec, task=None if given is None else with_tokenizer(given, spec))
+    yield Progress("Opening the data")
+    task = None if as_opened.task is None else opened_task(as_opened.task, opened.model, consent)
+    if task is not None:
+        as_opened = replace(as_opened, task=task.spec)
+    check(token)
+    inputs = example_inputs(spec.input_shape, task, opened.input_shape, opened.model)
+    if not as_opened.float32 and in_bfloat16(opened.model):
+        either = task is None or option(task.spec, DTYPE) == BFLOAT16
+        tried = (inputs, narrowed(inputs)) if either else (inputs,)
+        found = next((one for one in tried if _runs(opened.model, one)), None)
+        if found is None:
+            wide = yield from prepare(replace(spec, float32=True), token, consent)
+            template = "The model's code or its data needs float32, so it was converted from bfloat16."
+            notes = (*wide.opened.notes, Message("open.float32", template))
+            return replace(wide, opened=replace(wide.opened, notes=notes))
+        inputs = found
+    opened = _with_numbers(opened, inputs)
+    if task is not None:
+        check_outputs(opened.model, inputs, task)
+    return Prepared(as_opened, opened, task, inputs)
+
+
+def _with_numbers(opened: Opened, inputs: Inputs) -> Opened:
+    """The model with a remark on weights that are no numbers; raises OpenError where its answers are none for them."""
+    if not (named := no_numbers(opened.model)):
+        return opened
+    with evaluating(opened.model):
+        answers = [one.tensor for one in outputs_of(ask(opened.model, inputs)) if one.tensor.is_floating_point()]
+    if not all(bool(one.isfinite().all()) for one in answers):
+        template = (
+            "Weights of the model are no numbers, and so its answers are none: {weights}. Open a checkpoint from "
+            "before that happened."
+        )
+        raise OpenError("open.no_numbers", template, weights=named)
+    template = "Weights of the model are no numbers: {weights}. Its answers are numbers all the same."
+    return replace(opened, notes=(*opened.notes, Message("open.some_no_numbers", template, {"weights": named})))
+
+
+def opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
+    """The task of a specification, with what it needs to know of the model that it is for.
+
+    Images get as many channels as the model takes, where it refuses others. Texts are no longer than its configuration
+    allows, classes that are words are numbered as it has them, and a model in bfloat16 that takes no float32 gets
+    inputs of its own type.
+    """
+    spec = replace(spec, options=tuple(one for one in spec.options if one[0] != DTYPE))  # that of another model
+    task = _opened_task(spec, model, consent)
+    if not in_bfloat16(model):
+        return task
+    given = example_inputs((), task, (), model)
+    if not any(one.is_floating_point() for one in tensors_of(given)) or _runs(model, given):
+        return task
+    half = open_task(replace(task.spec, options=(*task.spec.options, (DTYPE, BFLOAT16))), consent)
+    return half if _runs(model, example_inputs((), half, (), model)) else task
+
+
+def _runs(model: Any, inputs: Inputs) -> bool:
+    """Whether a model takes these inputs."""
+    try:
+        with evaluating(model):
+            ask(model, copied(inputs))
+    except TaskError:
+        return False
+    return True
+
+
+def _opened_task(spec: TaskSpec, model: Any, consent: Consent) -> Task:
+    most = tokens_taken(model) if spec.kind in WITH_TEXT and not option(spec, "length") else None
+    if most is not None and most < LENGTH:
+        spec = replace(spec, options=(*spec.options, ("length", str(most))))
+    if order := classes_of(model):  # the numbers of another model, whose recipe this is of, are none of this one's
+        spec = replace(spec, options=tuple(one for one in spec.options if one[0] != CLASSES))
+    task = open_task(spec, consent)
+    if spec.kind in NAMED and _otherwise(task.info(None).classes, order):
+        spec = replace(spec, options=(*spec.options, (CLASSES, json.dumps(order))))
+        task = open_task(spec, consent)
+    other = {1: "yes", 3: "no"}.get(channels_taken(model) or 0, "")
+    if spec.kind not in RESIZED or option(spec, GREY) or not other or (other == "yes") == one_mean(spec):
+        return task
+    try:
+        with evaluating(model):
+            ask(model, few(looked_at(model, task.example_inputs()), SMALL_BATCH))
+    except TaskError as error:
+        if error.message.code == "task.channels":
+            return open_task(replace(spec, options=(*spec.options, (GREY, other))), consent)
+    return task
+
+
+def _otherwise(classes: tuple[str, ...], order: tuple[str, ...]) -> bool:
+    """Whether the classes of the data have other numbers in an order that has them all."""
+    return bool(classes) and classes != order and set(classes) <= set(order)
+
+
+def asks_for(asked: TaskSpec, known: TaskSpec | None) -> bool:
+    """Whether a known task is what is asked for, where what was found by itself is not asked for otherwise."""
+    if known is None:
+        return False
+    found = {name: value for name, value in known.options if name in FOUND}
+    same = replace(asked, options=()) == replace(known, options=())
+    return same and found | dict(asked.options) == dict(known.options)
+
+
+def with_tokenizer(task: TaskSpec, model: ModelSpec) -> TaskSpec:
+    """A task that reads text by the tokeniser beside the model's weights or code, where it has no other."""
+    if task.kind not in WITH_TEXT or option(task, "tokenizer") or beside_data(task).is_file():
+        return task
+    code = model.source.rpartition(":")[0] or model.source
+    found = next(
+        (file for path in (model.weights, code) if path and (file := Path(path).parent / FILE).is_file()), None
+    )
+    return task if found is None else replace(task, options=(*task.options, ("tokenizer", str(found))))
+
+
+def analysed(prepared: Prepared, token: CancelToken) -> Job[Analysis]:
+    """The analysis of a prepared model: what it offers has been cut on trial."""
+    opened, inputs, spec = prepared.opened, prepared.inputs, prepared.spec
+    analysis = yield from settle(opened.model, inputs, opened.name, token, spec.outputs, spec.ignore_unused)
+    return (yield from own_class(opened.model, analysis, inputs, token)) if spec.own_class else analysis
+
+
+def judged(task: Task, model: Any, split: Split, token: CancelToken, shown: str | Message) -> Job[Metric]:
+    """Evaluate; an error of the model or the data becomes a TaskError."""
+    yield Progress(shown)
+    try:
+        return (yield from task.evaluate(model, split, token))
+    except SecateurError:
+        raise
+    except Exception as error:
+        raise _failed(error) from error
+
+
+def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Metric, ...], TaskInfo]]:
+    """What the original scores on a task, and what to show of it: wrong preprocessing is found here."""
+    info = described(task, model)  # First: data without labels is judged by what the original says.
+    began = time.monotonic()
+    shown = Message("progress.original", "Evaluating the original")
+    metric = yield from judged(task, model, Split.REPORT, token, shown)
+    samples = info.sizes.get(Split.REPORT, 0) or metric.count  # of a language model it counts tokens
+    seconds = (time.monotonic() - began) / max(samples, 1)
+    info = replace(info, seconds=seconds, notes=(*_numbering(info, model), *getattr(task, "remarks", ())))
+    remark = yield from better_prepared(task, model, token)
+    if remark is None:
+        return (metric,), info
+    return (metric,), replace(info, notes=(*info.notes, remark.message), better=remark.spec)
+
+
+def _numbering(info: TaskInfo, model: Any) -> tuple[Message, ...]:
+    """Which class has which number, where a table has names for them and the model does not say its own numbers."""
+    if info.spec is None or info.spec.kind not in TABLES or not info.classes or info.classes == classes_of(model):
+        return ()
+    template = (
+        "The classes are numbered so: {classes}. Where the model numbers them otherwise, let the column hold the "
+        "numbers of its outputs."
+    )
+    return (Message("open.numbering", template, {"classes": numbered(info.classes)}),)
+
+
+def numbered(classes: tuple[str, ...]) -> Phrase:
+    """Classes with their numbers: "high 0, low 1"."""
+    return listed((f"{name} {number}" for number, name in enumerate(classes)), CLASSES_NAMED)
+
+
+def described(task: Task, model: Any | None) -> TaskInfo:
+    """What to show of a task, with a model's predictions; an error of the model or the data becomes a TaskError."""
+    try:
+        batches = {split.value: count for split in Split if (count := task.batch_count(split))}
+        return replace(task.info(model), batches=batches, batch=task.spec.batch, spec=task.spec)
+    except SecateurError:
+        raise
+    except Exception as error:
+        raise _failed(error) from error
+
+
+def example_inputs(asked: tuple[int, ...], task: Task | None, suggested: tuple[int, ...], model: Any) -> Inputs:
+    """Example inputs with a small batch: of the shape that was asked for, from the task, or of the source's shape."""
+    if not asked and task is not None:
+        return few(looked_at(model, task.example_inputs()), SMALL_BATCH)
+    shape = asked or suggested
+    if not shape:
+        raise OpenError(
+            "open.no_input",
+            "The model has to be run once to be understood, and nobody said what its input looks like. Give its shape "
+            "with the batch first, for example 1x3x224x224, or the data.",
+        )
+    if min(shape) < 1 or math.prod(shape[1:]) > LARGEST:
+        template = "No model can be run on an input of {shape}. Give sizes from 1, with at most {most} values a sample."
+        raise OpenError("open.input_size", template, shape="x".join(map(str, shape))[:80], most=thousands(LARGEST))
+    generator = torch.Generator().manual_seed(0)
+    return looked_at(model, (torch.randn(SMALL_BATCH, *shape[1:], generator=generator),))
+
+
+def check_outputs(model: Any, inputs: Inputs, task: Task) -> None:
+    """Raise TaskError when the data has more or fewer classes than the model."""
+    classes = len(task.info(None).classes)
+    with evaluating(model):
+        found = ask(model, inputs)
+    outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else classes
+    if classes and outputs != classes:
+        template = (
+            "The data has {classes} classes and the model {outputs} outputs. Open data with the classes that it was "
+            "trained on, or a task.py that numbers the labels as the model's outputs are numbered."
+        )
+        raise TaskError("open.classes", template, classes=classes, outputs=outputs)
+
+
+def same_shape(inputs: Inputs, analysed_with: Inputs, spec: TaskSpec) -> None:
+    """Raise TaskError when a task's inputs have not the names and shapes that the model was analysed with."""
+    shapes, known = _shapes(inputs), _shapes(analysed_with)
+    if shapes != known:
+        template = (
+            "{task} gives inputs of shape {shapes}, the model was opened with {known}. Open it again with this data."
+        )
+        task = spec.path or Message("open.data", "The data")
+        raise TaskError("open.shapes", template, task=task, shapes=_in_words(shapes), known=_in_words(known))
+
+
+def _shapes(inputs: Inputs) -> dict[str, tuple[int, ...]]:
+    """Shape of each input without its batch."""
+    return {path: tuple(one.shape[1:]) for path, one in named_arrays(inputs)}
+
+
+def _in_words(shapes: dict[str, tuple[int, ...]]) -> Phrase:
+    """Shapes, each with its name where it has one: "1x8x8", "ids 12"."""
+    number = Message("open.number", "a number")
+    sizes = {path: "x".join(map(str, shape)) or number for path, shape in shapes.items()}
+    return listed(size if path[:1].isdigit() else _named(path, size) for path, size in sizes.items())
+
+
+def _named(path: str, size: Phrase) -> Message:
+    return Message("open.named_input", "{name} {size}", {"name": path, "size": size})
+
+
+def _failed(error: Exception) -> TaskError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    template = "The model could not be run on the data: {error}. Check the preprocessing and the size of the inputs."
+    return TaskError("open.run", template, details=traceback.format_exc(), error=first.rstrip("."))

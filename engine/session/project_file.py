@@ -1,0 +1,248 @@
+"""The project file: what a project was made of, by content, so that opening it says what has changed since.
+
+`project.json` lies beside the log and the weights, with paths relative to its folder. The window's part of a session
+(`window.jsonl`) goes along as it is. Loads no torch.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from ..errors import Message, OpenError
+from ..jobs import CancelToken, Job, Progress, check
+from ..messages import title
+from ..sources.protocol import ModelSpec
+from ..storage.atomic_files import read_through, write
+from ..storage.file_limits import FOLDERS, check_special, read_whole
+from ..storage.paths import Change, absolute_to, change_model, change_task, relative_to
+from ..storage.serialization import from_json, to_json
+from ..tasks.protocol import BYTES, TaskSpec, option
+
+SCHEMA = 1
+PROJECT = "project.json"
+WINDOW = "window.jsonl"
+"""The window's log: the engine only takes it along."""
+WHOLE = 1 << 30
+"""Bytes up to which a file's whole content is compared; of a larger one its size, its begin and its end."""
+ENDS = 1 << 20
+FILES = 1000
+"""Files of a folder between two looks at a token."""
+
+
+class Role(StrEnum):
+    """What a file is to a project."""
+
+    MODEL = "model"
+    WEIGHTS = "weights"
+    TASK = "task"
+    DATA = "data"
+    TOKENIZER = "tokenizer"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file or folder that a project needs.
+
+    Attributes:
+        role: What it is for.
+        path: Where it lies; relative to the project in its file, absolute elsewhere.
+        digest: sha256 of its content; of a folder, of the names and sizes of its files. "" where it was not there.
+    """
+
+    role: Role
+    path: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The file.
+
+    Attributes:
+        state: Which state was present.
+        parts: What it was made of.
+        saved: When, in ISO 8601, UTC.
+        schema: Version of this shape.
+    """
+
+    state: str
+    parts: tuple[Part, ...]
+    saved: str = ""
+    schema: int = SCHEMA
+
+
+TEMPLATES: dict[Role, str] = {
+    Role.MODEL: "{path} has changed since the project was saved. The weights are those of the project; what was "
+    "measured was measured with the code as it was then.",
+    Role.WEIGHTS: "{path} has changed since the project was saved. The project goes on with the weights that it keeps.",
+    Role.TASK: "{path} has changed since the project was saved: metrics may mean something else now.",
+    Role.DATA: "{path} has changed since the project was saved: metrics were measured on the data as it was then.",
+    Role.TOKENIZER: "{path} has changed since the project was saved: texts may be read in another way now.",
+}
+"""What is said of a part that has changed."""
+STALE = frozenset({Role.MODEL, Role.TASK, Role.DATA, Role.TOKENIZER})
+"""What measured metrics depend on."""
+TEMPLATE_STALE = (
+    "What was measured before is marked as stale: evaluate again to judge by what is there now. Baselines of before "
+    "are gone, and what is asked for again is made anew."
+)
+
+
+def parts_of(model: ModelSpec, task: TaskSpec | None) -> tuple[Part, ...]:
+    """The files that a model and its task come from, paths as they are there; without digests."""
+    file, colon, _ = model.source.rpartition(":")
+    source = file if colon and file.endswith(".py") else model.source
+    found = [Part(Role.MODEL, source)] if source and (file.endswith(".py") or Path(source).exists()) else []
+    if model.weights:
+        found.append(Part(Role.WEIGHTS, model.weights))
+    if task is not None and task.path:
+        found.append(Part(Role.TASK if task.kind == "file" else Role.DATA, task.path))
+    if task is not None and option(task, "tokenizer") not in ("", BYTES):
+        found.append(Part(Role.TOKENIZER, option(task, "tokenizer")))
+    return tuple(found)
+
+
+def compared(parts: Iterable[Part], token: CancelToken) -> Job[tuple[Part, ...]]:
+    """Parts with the digests of what is there now."""
+    found: list[Part] = []
+    for part in parts:
+        found.append(replace(part, digest=(yield from digest_of(Path(part.path), token))))
+    return tuple(found)
+
+
+def write_project(folder: Path, parts: Iterable[Part], state: str) -> None:
+    """Write the project file into a folder, atomically; paths of the parts as they are, with their digests."""
+    change = relative_to(folder)
+    moved = tuple(replace(part, path=change(part.path)) for part in parts)
+    project = Project(state, moved, datetime.now(UTC).isoformat(timespec="seconds"))
+    write(folder / PROJECT, to_json(project, indent=2) + b"\n")
+
+
+def read_project(folder: Path) -> tuple[Project | None, tuple[Message, ...]]:
+    """The project file of a folder with absolute paths, None without one that can be read; and what to say of it."""
+    path = folder / PROJECT
+    try:
+        project = from_json(read_whole(path), Project)
+    except FileNotFoundError:
+        return None, ()
+    except (OSError, msgspec.MsgspecError, ValueError, TypeError):
+        template = "{path} cannot be read: whether the project's files have changed is not known."
+        return None, (Message("project.unreadable", template, {"path": str(path)}),)
+    if project.schema > SCHEMA:
+        template = "{folder} was written by a later version of Secateur. Update Secateur to open it."
+        raise OpenError("session.later", template, folder=str(folder))
+    change = absolute_to(folder)
+    return replace(project, parts=tuple(replace(part, path=change(part.path)) for part in project.parts)), ()
+
+
+def located(
+    model: ModelSpec, task: TaskSpec | None, moved: tuple[tuple[str, str], ...]
+) -> tuple[ModelSpec, TaskSpec | None]:
+    """Model and task with files where they lie now; raises OpenError ("project.moved") for one that is not found.
+
+    Args:
+        model: Paths as they were.
+        task: Paths as they were.
+        moved: (where it was, where it is); what lay beside it and is not there any more is looked for beside it, too.
+    """
+    change = _followed(moved)
+    model = change_model(model, change)
+    task = None if task is None else change_task(task, change)
+    for part in parts_of(model, task):
+        if not Path(part.path).exists():
+            template = "{path} is not there any more; the project needs it as its {role}. Say where it is now."
+            raise OpenError("project.moved", template, path=part.path, role=title(part.role))
+    return model, task
+
+
+def changes(
+    project: Project | None, model: ModelSpec, task: TaskSpec | None, token: CancelToken
+) -> Job[tuple[tuple[Message, ...], frozenset[Role]]]:
+    """A sentence for each part that is no longer what it was, and those by which what was measured is stale."""
+    if project is None:
+        return (), frozenset()
+    before = {part.role: part.digest for part in project.parts}
+    notes, found = list[Message](), set[Role]()
+    for part in (yield from compared([one for one in parts_of(model, task) if before.get(one.role)], token)):
+        if part.digest != before[part.role]:
+            notes.append(Message(f"project.changed_{part.role.value}", TEMPLATES[part.role], {"path": part.path}))
+            found.add(part.role)
+    stale = STALE & found
+    if stale:
+        notes.append(Message("project.stale", TEMPLATE_STALE))
+    return tuple(notes), stale
+
+
+def digest_of(path: Path, token: CancelToken) -> Job[str]:
+    """sha256 of a file's content, or of the list of a folder's files with their sizes; "" where there is nothing."""
+    shown = Message("progress.looking", "Looking at {file}", {"file": path.name})
+    yield Progress(shown)
+    check_special(path)
+    try:
+        if path.is_dir():
+            return hashlib.sha256("\n".join((yield from _rows(path, shown, token))).encode()).hexdigest()
+        size = path.stat().st_size
+        if size > WHOLE:
+            return _of_ends(path, size)
+        hashed = hashlib.sha256()
+        yield from read_through(path, hashed.update, shown, token)
+        return hashed.hexdigest()
+    except OSError:
+        return ""
+
+
+def _rows(folder: Path, shown: Message, token: CancelToken) -> Job[list[str]]:
+    """Names and sizes of a folder's files, in order."""
+    found, folders = list[Path](), 0
+    for number, path in enumerate(folder.rglob("*")):
+        if number % FILES == 0:
+            check(token)
+            yield Progress(shown)
+        if path.is_file() and "__pycache__" not in path.parts:
+            found.append(path)
+        elif (folders := folders + 1) > FOLDERS:
+            template = "{path} has more than {most} folders in it. Name the folder that holds the data alone."
+            raise OpenError("file.folders", template, path=str(folder), most=FOLDERS)
+    return [f"{one.relative_to(folder).as_posix()}\t{one.stat().st_size}" for one in sorted(found)]
+
+
+def _of_ends(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        hashed = hashlib.sha256(f"{size}\n".encode() + file.read(ENDS))
+        file.seek(size - ENDS)
+        hashed.update(file.read(ENDS))
+    return hashed.hexdigest()
+
+
+def take_window(source: Path, folder: Path) -> None:
+    """Copy the window's part of a session, which is added to where it lies; nothing where there is none."""
+    if (source / WINDOW).is_file() and source.resolve() != folder.resolve():
+        write(folder / WINDOW, (source / WINDOW).read_bytes())
+
+
+def _followed(moved: tuple[tuple[str, str], ...]) -> Change:
+    ways: list[Callable[[Path], Path | None]] = []
+    for old, new in moved:
+        ways.append(lambda path, old=Path(old), new=Path(new): new if path == old else None)
+    for old, new in moved:
+        ways.append(lambda path, old=Path(old), new=Path(new): _beside(path, old, new))
+
+    def change(path: str) -> str:
+        if Path(path).exists():
+            return path
+        return next((str(found) for way in ways if (found := way(Path(path))) is not None), path)
+
+    return change
+
+
+def _beside(path: Path, old: Path, new: Path) -> Path | None:
+    """Where a file lies now that was in the folder of another one, or below it, when that one was moved."""
+    if not path.is_relative_to(old.parent):
+        return None
+    found = new.parent / path.relative_to(old.parent)
+    return found if found.exists() else None

@@ -1,0 +1,108 @@
+"""A session's model opened again: is it still the model that the states were made from?"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ..bfloat16 import in_bfloat16
+from ..errors import Message, OpenError
+from ..foreign_code.consent import Consent
+from ..jobs import CancelToken, Job
+from ..sources.protocol import ModelSpec
+from ..storage.weight_store import WeightStore
+from ..structures.analysis import Analysis, from_identities
+from ..tasks.protocol import CLASSES, TaskInfo, option
+from .loaded_model import Live
+from .open_model import analysed, described, numbered, prepare
+from .state_history import History
+
+
+def reopened(history: History, store: WeightStore, asked: ModelSpec, token: CancelToken, consent: Consent) -> Job[Live]:
+    """Open the model of a history again, with the weights that it had; nothing is trained or evaluated.
+
+    Args:
+        history: Of the session or project.
+        store: Its weights.
+        asked: Says whether a pickle may run, and whether weights may be fetched.
+        token: Cancels.
+        consent: What code may run.
+    """
+    assert history.spec is not None
+    opened = time.time()
+    allowed = {"trust_pickle": asked.trust_pickle, "download": asked.download}
+    spec = replace(history.spec, task=history.task, **allowed)
+    weights = store.get(history.state("s0").weights)
+    prepared = yield from prepare(spec, token, consent)
+    if in_bfloat16(prepared.opened.model) and not any(one.dtype is torch.bfloat16 for one in weights.values()):
+        # As versions before opened every model.
+        prepared = yield from prepare(replace(spec, float32=True), token, consent)
+    load_original(prepared.opened.model, weights)
+    analysis = yield from analysed(prepared, token)
+    if analysis.unused and not prepared.spec.ignore_unused and _missing(analysis, history):
+        # Of a version that did not keep what modules may read that did not run.
+        prepared = replace(prepared, spec=replace(prepared.spec, ignore_unused=True))
+        analysis = yield from analysed(prepared, token)
+    check_structures(analysis, history)
+    info = None if prepared.task is None else described(prepared.task, prepared.opened.model)
+    if info is not None and (note := _renumbered(history, info)) is not None:
+        info = replace(info, notes=(*info.notes, note))
+    return Live(prepared, analysis, prepared.task, info, opened, consent)
+
+
+def _renumbered(history: History, info: TaskInfo) -> Message | None:
+    """Where classes have other numbers than when states were judged: take these, and mark what was measured as stale.
+
+    Versions before numbered words by the alphabet, whatever the model's configuration says.
+    """
+    if history.task is None or info.spec is None or option(info.spec, CLASSES) == option(history.task, CLASSES):
+        return None
+    history.task = info.spec
+    history.mark_stale()
+    template = (
+        "The classes are numbered as the model numbers them: {classes}. What was measured and trained before had other "
+        "numbers; it is marked as stale: evaluate again."
+    )
+    return Message("session.renumbered", template, {"classes": numbered(info.classes)})
+
+
+def check_kept(asked: ModelSpec, made: ModelSpec) -> None:
+    """Raise OpenError when a project is to be opened for other outputs or plans than its states were made for."""
+    if asked.own_class and not made.own_class:
+        template = "A project's states may need other numbers in the code. Open its model to leave that as it is."
+        raise OpenError("session.own_class", template)
+    if asked.ignore_unused and not made.ignore_unused:
+        template = "A project keeps what modules may read that did not run. Open its model to ignore them."
+        raise OpenError("session.ignore_unused", template)
+    if asked.outputs not in ((), made.outputs):
+        outputs = ", ".join(made.outputs) or Message("session.all_outputs", "all")
+        template = "A project keeps the outputs that it was made for ({outputs}). Open its model to choose others."
+        raise OpenError("session.outputs", template, outputs=outputs)
+
+
+def load_original(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give the original its stored weights, whatever its checkpoint holds by now; raises OpenError on a misfit."""
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise _changed(Message("session.no_fit", "its layers no longer fit the stored weights"), str(error)) from error
+
+
+def check_structures(analysis: Analysis, history: History) -> None:
+    """Raise OpenError when the model lacks structures that a state has removed."""
+    if missing := _missing(analysis, history):
+        template = "it lacks {count} of the structures that were removed"
+        lacking = Message("session.lacks", template, {"count": len(missing)})
+        raise _changed(lacking, "\n".join(sorted(missing)))
+
+
+def _missing(analysis: Analysis, history: History) -> set[str]:
+    """Structures that a state has removed and the model lacks."""
+    return {name for state in history.states.values() for name in from_identities(analysis, state.removed)[1]}
+
+
+def _changed(what: Message, details: str) -> OpenError:
+    template = "The model's code has changed since the session was made: {what}. Restore it, or open the model anew."
+    return OpenError("session.changed", template, details, what=what)

@@ -1,0 +1,342 @@
+"""The history of a session: the tree of states, kept in memory and in the event log; the log is written first.
+
+Reading the log again gives the same history, so that a session goes on after a crash where it stood.
+"""
+
+import platform
+import time
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..baselines.protocol import Baseline
+from ..errors import Message, OpenError, PlanError
+from ..foreign_code.consent import is_sealed
+from ..jobs import NeverCancelled, finish
+from ..sources.named_code import seal
+from ..sources.protocol import ModelSpec
+from ..storage.atomic_files import copy, free, write
+from ..storage.event_log import EventLog
+from ..storage.paths import Change, absolute_to, change_baseline, change_model, change_task, relative_to
+from ..storage.serialization import from_plain, to_json, to_plain
+from ..targets.protocol import Timing
+from ..tasks.protocol import Metric, TaskSpec
+from .project_file import located
+from .project_request import Request
+from .states import DIGEST, IDENTITY, State, StateKind
+
+SCHEMA = 1
+LOG = "events.jsonl"
+
+
+class History:
+    """What was opened, and the states that came of it.
+
+    Attributes:
+        folder: The session's folder.
+        spec: What was opened, None before.
+        task: The task that judges it, None without one.
+        states: States by id, in the order they were made; "s0" is the original.
+        baselines: Baselines by id, in the order they were made.
+        versions: Versions of what the session was made with.
+        request: What a command was asked to do last, None where no command has worked here.
+        seal: Vouches for the Python files that opening it runs, see `sources.consent`.
+        notes: What of the log could not be read, in words.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take a session folder; nothing is read before `read`."""
+        self.folder = folder
+        self.spec: ModelSpec | None = None
+        self.task: TaskSpec | None = None
+        self.states: dict[str, State] = {}
+        self.baselines: dict[str, Baseline] = {}
+        self.versions: dict[str, str] = {}
+        self.request: Request | None = None
+        self.seal = ""
+        self.notes: tuple[Message, ...] = ()
+        self._asking = False  # The command that the request is of is at work, in this process.
+        self._left = ("", 0)  # A state, and how many there were when it was left at that.
+        self._log = EventLog(folder / LOG)
+
+    def open(self, spec: ModelSpec, task: TaskSpec | None, original: State) -> None:
+        """Begin anew with a model."""
+        self.leave("")
+        record, self.notes = _opened(spec, task, original, versions(), self.folder), ()
+        self._log.append(record)
+        self._apply(record)
+
+    def attach_task(self, task: TaskSpec, original: State) -> None:
+        """Another task judges the states from now on; what an earlier one measured is gone."""
+        assert self.spec is not None
+        written = to_plain(change_task(task, relative_to(self.folder)))
+        self._append({"event": "task", "task": written, "seal": seal(replace(self.spec, task=task))})
+        self.put(original)
+
+    def ask(self, request: Request) -> None:
+        """Keep what a command is asked to do, or that it has done it; the states that follow are its own."""
+        self._append({"event": "request", "request": to_plain(request)})
+        self._asking = not request.result
+
+    def put(self, state: State) -> State:
+        """Add a state, or replace the one of the same id by what was measured of it."""
+        if self.request is not None and not self.request.left and not self._asking and state.id not in self.states:
+            self.ask(replace(self.request, left=True))
+            self._asking = False
+        self._append({"event": "state", "state": to_plain(state)})
+        return state
+
+    def add_metric(self, state: str, metric: Metric) -> State:
+        """Keep a measured metric; an earlier one of the same name and split is replaced."""
+        return self.put(self.state(state).with_metric(metric))
+
+    def put_baseline(self, one: Baseline) -> Baseline:
+        """Add a baseline, or replace the one of the same id by what was measured of it."""
+        self._append({"event": "baseline", "baseline": to_plain(_moved(one, relative_to(self.folder)))})
+        return one
+
+    def add_timing(self, name: str, timing: Timing) -> None:
+        """Keep a latency of a state or a baseline; an earlier one at the same place is replaced."""
+        beside = self.baselines.get(name)
+        one = self.state(name) if beside is None else beside
+        timings = (*(t for t in one.timings if t.target.place != timing.target.place), timing)
+        if beside is None:
+            self.put(replace(self.state(name), timings=timings))
+        else:
+            self.put_baseline(replace(beside, timings=timings))
+
+    @property
+    def weights(self) -> frozenset[str]:
+        """sha256 of the weights of all states and baselines."""
+        return frozenset(one.weights for one in (*self.states.values(), *self.baselines.values()))
+
+    @property
+    def present(self) -> State:
+        """The state that it was left at, until there is a further one; else the last."""
+        left, count = self._left
+        return self.states[left if left in self.states and count == len(self.states) else [*self.states][-1]]
+
+    def leave(self, state: str) -> None:
+        """It is left at a state, "" where nobody says at which: at the last."""
+        self._left = (state, len(self.states))
+
+    def state(self, state: str) -> State:
+        """A state by its id."""
+        if state not in self.states:
+            raise PlanError("session.no_state", "There is no state {state} in this session.", state=state)
+        return self.states[state]
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether this user made it, with the code that it names."""
+        return self.spec is not None and is_sealed(self.seal, seal(replace(self.spec, task=self.task)))
+
+    def next_id(self) -> str:
+        """The id of the next state."""
+        return f"s{len(self.states)}"
+
+    def path_to(self, state: str) -> list[State]:
+        """The states from the original to this one."""
+        path = [self.state(state)]
+        while path[0].parent:
+            path.insert(0, self.state(path[0].parent))
+        return path
+
+    def read(self) -> None:
+        """Read the log; raises OpenError when there is none or it does not fit this version.
+
+        Lines that are damaged are left out, with the states that came of what stood there; `notes` say so.
+        """
+        records, damaged = self._log.salvaged()
+        if damaged and damaged[0] == 1:
+            self._log.read()  # Without what was opened the rest means nothing: this says which line.
+        if not any(record.get("event") == "opened" for record in records):
+            raise OpenError("session.empty", "{folder} holds no session to restore.", folder=str(self.folder))
+        try:
+            for record in records:
+                self._apply(record)
+        except (msgspec.ValidationError, KeyError, TypeError) as error:
+            template = "The history in {folder} has a shape that this version does not know: {error}"
+            raise OpenError("session.shape", template, folder=str(self.folder), error=str(error)) from error
+        for one in (*self.states.values(), *self.baselines.values()):
+            if (one.weights and not DIGEST.fullmatch(one.weights)) or not IDENTITY.fullmatch(one.id):
+                template = "The history in {folder} names weights {weights!r} of {id!r}, which no session does. "
+                template += "It was damaged or changed by hand. Take it from a backup."
+                names = {"weights": one.weights[:80], "id": one.id[:40]}
+                raise OpenError("session.weights_name", template, folder=str(self.folder), **names)
+        if damaged:
+            self._leave_out(damaged)
+        self._check_tree()
+
+    def mend(self) -> None:
+        """Where `read` left lines out: set the damaged log aside and write what was read in its place."""
+        if not self.notes:
+            return
+        log = self._log.path
+        name = f"{log.stem} damaged {time.strftime('%Y-%m-%d %H.%M.%S')}{log.suffix}"
+        finish(copy(log, aside := free(log.with_name(name)), NeverCancelled()))
+        self.write_to(self.folder, consent=True)
+        template = "The history was written anew; what was there is kept as {path}."
+        self.notes = (*self.notes, Message("session.set_aside", template, {"path": str(aside)}))
+
+    def relocate(self, moved: tuple[tuple[str, str], ...]) -> bool:
+        """Look for files where they lie now; True where one lies elsewhere. Raises OpenError for one that is gone.
+
+        Args:
+            moved: (where it was, where it is).
+        """
+        assert self.spec is not None
+        before = (self.spec, self.task)
+        self.spec, self.task = located(self.spec, self.task, moved)
+        self.spec = replace(self.spec, task=self.task)
+        return (self.spec, self.task) != before
+
+    def mark_stale(self, code: bool = False) -> None:
+        """What was measured by now was measured on something else, and what was trained learned from that.
+
+        Where the model's code is what has changed, latencies of what is a step of what is made now are forgotten too.
+
+        A run that was stopped is gone on with, its last cut may have waited for data to be mended: what leads to a cut
+        of which nothing was made yet stays a step of what is made now.
+        """
+        used = {one.parent for one in self.states.values()}
+        waiting = [key for key, one in self.states.items() if key not in used and one.kind is StateKind.CUT]
+        steps = {one.id for key in waiting for one in self.path_to(key)}
+        for key, one in self.states.items():
+            former = bool(one.parent) and key not in steps
+            timings = () if code and not former else one.timings
+            self.states[key] = replace(one, stale=bool(one.metrics), former=former, timings=timings)
+        self.baselines = {}
+
+    def _check_tree(self) -> None:
+        """Raise OpenError where the states do not come of the original, each by way of others."""
+        sound = set[str]()
+        for state in self.states.values():
+            way, one = set[str](), state
+            while one.parent and one.id not in sound:
+                if one.id in way or one.parent not in self.states:
+                    template = "The history in {folder} is damaged: state {state} does not come of the original. "
+                    template += "Restore it from a copy, or open the model anew."
+                    raise OpenError("session.no_way", template, folder=str(self.folder), state=state.id)
+                way.add(one.id)
+                one = self.states[one.parent]
+            sound |= way
+
+    def _leave_out(self, damaged: list[int]) -> None:
+        """Forget states whose way to the original is lost, and say what was damaged."""
+        lost = list[str]()
+        for state in list(self.states.values()):
+            if state.parent and state.parent not in self.states:
+                lost.append(state.id)
+                del self.states[state.id]
+        self.baselines = {key: one for key, one in self.baselines.items() if one.against in self.states}
+        lines = ", ".join(map(str, damaged))
+        template = "The history in {folder} was damaged at line {lines}; what could be read of it is here."
+        self.notes = (Message("session.salvaged", template, {"folder": str(self.folder), "lines": lines}),)
+        if lost:
+            template = "Lost with it: {states}."
+            self.notes = (*self.notes, Message("session.lost_states", template, {"states": ", ".join(lost)}))
+
+    def require_room(self, folder: Path) -> None:
+        """Raise OpenError where a folder holds a project with states or baselines that this history does not have."""
+        if not is_project(str(folder)):
+            return
+        there = History(folder)
+        there.read()
+        lost = len(there.weights - self.weights)
+        if lost:
+            template = "{folder} holds another project, with {count} results that this session does not have. "
+            template += "Choose another folder, or open that project and go on from there."
+            raise OpenError("session.other_project", template, folder=str(folder), count=lost)
+
+    def write_to(self, folder: Path, consent: bool = False) -> None:
+        """Write a compact log of the same history into a folder, atomically.
+
+        Consent to pickles and code stays behind unless `consent` takes it along.
+        """
+        assert self.spec is not None
+        original, *others = self.states.values()
+        spec = self.spec if consent else self.spec.without_consent
+        lines = [_opened(spec, self.task, original, self.versions, folder)]
+        lines += [{"event": "state", "state": to_plain(state)} for state in others]
+        lines += [] if self.request is None else [{"event": "request", "request": to_plain(self.request)}]
+        change = relative_to(folder)
+        lines += [{"event": "baseline", "baseline": to_plain(_moved(b, change))} for b in self.baselines.values()]
+        write(folder / LOG, b"".join(to_json(line) + b"\n" for line in lines))
+
+    def _append(self, record: dict[str, Any]) -> None:
+        self._log.append(record)
+        self._apply(record)
+
+    def _apply(self, record: dict[str, Any]) -> None:
+        match record["event"]:
+            case "opened":
+                self._begin(record)
+            case "task":
+                before = self.task
+                self.task = change_task(from_plain(record["task"], TaskSpec), absolute_to(self.folder))
+                self.seal = str(record.get("seal", ""))
+                if not self.task.same_data(before):
+                    self._part_from_data(before)
+            case "state":
+                state = from_plain(record["state"], State)
+                self.states[state.id] = state
+            case "baseline":
+                one = _moved(from_plain(record["baseline"], Baseline), absolute_to(self.folder))
+                self.baselines[one.id] = one
+            case "request":
+                self.request = from_plain(record["request"], Request)
+            case _:  # Written by a later version that added an event: nothing that this one needs.
+                pass
+
+    def _part_from_data(self, before: TaskSpec | None) -> None:
+        """Nothing was measured yet on the data of now; what was made on data before is no step of what is made now."""
+        for key, one in self.states.items():
+            former = bool(one.parent) and before is not None
+            self.states[key] = replace(one, metrics=(), stale=False, former=former)
+        self.baselines = {}  # they were trained on the data before, and judged by it
+
+    def _begin(self, record: dict[str, Any]) -> None:
+        if record["schema"] > SCHEMA:
+            template = "{folder} was written by a later version of Secateur. Update Secateur to open it."
+            raise OpenError("session.later", template, folder=str(self.folder))
+        spec = change_model(from_plain(record["spec"], ModelSpec), absolute_to(self.folder))
+        original = from_plain(record["state"], State)
+        self.spec, self.task, self.states = spec, spec.task, {original.id: original}
+        self.baselines, self.request, self._asking = {}, None, False
+        self.versions = from_plain(record["versions"], dict[str, str])
+        self.seal = str(record.get("seal", ""))
+
+
+def is_project(path: str) -> bool:
+    """Whether a path is a folder with a session in it."""
+    return (Path(path) / LOG).is_file()
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("secateur", "torch", "numpy", "onnxruntime"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _moved(one: Baseline, change: Change) -> Baseline:
+    """A baseline with its paths changed."""
+    source = None if one.source is None else change_model(one.source.without_consent, change)
+    return replace(one, asked=change_baseline(one.asked, change), source=source)
+
+
+def _opened(
+    spec: ModelSpec, task: TaskSpec | None, original: State, made_with: dict[str, str], folder: Path
+) -> dict[str, Any]:
+    spec = replace(spec, task=task)
+    written = change_model(spec, relative_to(folder))
+    fields = {"spec": to_plain(written), "seal": seal(spec), "state": to_plain(original), "versions": made_with}
+    return {"event": "opened", "schema": SCHEMA, **fields}

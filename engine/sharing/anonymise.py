@@ -1,0 +1,110 @@
+"""What does not leave the house: paths become names of files, and nothing says who or where one is."""
+
+import re
+from dataclasses import replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import msgspec
+
+from ..baselines.protocol import Baseline
+from ..errors import Message
+from ..recipes.steps import Attach, Compare, Export, Open, Recipe, Step
+from ..session.state_history import History
+from ..session.states import Exported, State
+from ..sources.protocol import ModelSpec
+from ..storage.paths import Change, change_baseline, change_model, change_task
+from ..surgery.cut.edits import Verification
+
+_PATHS = re.compile(r"(?<![\w.~])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:*?\"'<>|,;]+){2,}")
+"""Absolute paths with two parts or more, of any system."""
+
+
+def stripped(recipe: Recipe) -> Recipe:
+    """A recipe whose paths are names of files."""
+    return Recipe(recipe.schema, tuple(_stripped(step) for step in recipe.steps))
+
+
+def stripped_history(history: History) -> History:
+    """A history in memory whose paths are names of files; consent and seals are left out."""
+    bare = History(Path())
+    spec = history.spec
+    bare.spec = None if spec is None else _spec(spec)
+    bare.task = None if history.task is None else change_task(history.task, base_name)
+    bare.states = {key: _state(one) for key, one in history.states.items()}
+    bare.baselines = {key: _baseline(one) for key, one in history.baselines.items()}
+    bare.versions = dict(history.versions)
+    return bare
+
+
+def base_name(path: str) -> str:
+    """The last part of a path of any system."""
+    return PurePosixPath(PureWindowsPath(path).name).name or path
+
+
+def without_paths(text: str) -> str:
+    """Absolute paths in a text become the name at their end."""
+    return _PATHS.sub(lambda match: base_name(match[0]), text)
+
+
+def _stripped(step: Step) -> Step:
+    change: Change = base_name
+    replaced = msgspec.structs.replace
+    verified = step.outcome.verification
+    if verified is not None:
+        step = replaced(step, outcome=replaced(step.outcome, verification=_verification(verified)))
+    match step:
+        case Open():
+            return replaced(step, intent=replaced(step.intent, model=_spec(step.intent.model)))
+        case Attach():
+            return replaced(step, intent=replaced(step.intent, weights=base_name(step.intent.weights)))
+        case Compare():
+            return replaced(step, intent=change_baseline(step.intent, change))
+        case Export():
+            intent, outcome = replaced(step.intent, path=base_name(step.intent.path)), step.outcome
+            if outcome.exported is not None:
+                outcome = replaced(outcome, exported=bare_export(outcome.exported))
+            return replaced(step, intent=intent, outcome=outcome)
+        case _:
+            return step
+
+
+def _spec(spec: ModelSpec) -> ModelSpec:
+    arguments = {key: without_paths(one) if isinstance(one, str) else one for key, one in spec.arguments.items()}
+    return change_model(replace(spec.without_consent, arguments=arguments), base_name)
+
+
+def bare_export(exported: Exported) -> Exported:
+    """An export whose files are names, and whose remarks name no place."""
+    notes = tuple(map(_said, exported.notes))
+    return replace(exported, files=tuple(map(base_name, exported.files)), notes=notes)
+
+
+def _state(one: State) -> State:
+    verification = None if one.verification is None else _verification(one.verification)
+    exports = tuple(bare_export(exported) for exported in one.exports)
+    stopped = None if one.stopped is None else _message(one.stopped)
+    repairs = tuple(map(_message, one.repairs))
+    return replace(one, verification=verification, exports=exports, repairs=repairs, stopped=stopped)
+
+
+def _baseline(one: Baseline) -> Baseline:
+    source = None if one.source is None else _spec(one.source)
+    asked, notes = change_baseline(one.asked, base_name), tuple(map(_message, one.notes))
+    return replace(one, asked=asked, source=source, seal="", notes=notes)
+
+
+def _verification(one: Verification) -> Verification:
+    checks = tuple(replace(check, detail=_said(check.detail)) for check in one.checks)
+    return replace(one, checks=checks, skipped=tuple(map(_said, one.skipped)))
+
+
+def _message(one: Message) -> Message:
+    return replace(one, arguments={key: _said(value) for key, value in one.arguments.items()})
+
+
+def _said(value: Any) -> Any:
+    """What a field of a sentence holds, without paths: a text, or a sentence within the sentence."""
+    if isinstance(value, Message):
+        return _message(value)
+    return without_paths(value) if isinstance(value, str) else value

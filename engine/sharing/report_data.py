@@ -1,0 +1,268 @@
+"""Gathers what a report says from a history, as data and words. Loads no torch."""
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from ..baselines.protocol import Baseline
+from ..baselines.verdict import Result, verdict
+from ..planning.infeasibility import asked_in_words
+from ..recipes.compatibility import shown
+from ..recovery.protocol import RecoverySettings, Repair
+from ..session.state_history import History
+from ..session.states import PlanIntent, State, StateKind
+from ..targets.protocol import Timing
+from ..tasks.protocol import Metric
+from ..text.format import byte_size, change, counted, metric_value, percent, size, thousands
+from .report_plots import course, tradeoffs
+from .report_text import KINDS, metric_of, metric_pair, model_name, sample_size, where
+from .report_types import Checked, Facts, Figure, Layer, Row, StepTold, Timed
+
+EXACT, MEASURED = "exact", "measured"
+
+ROWS = 400
+"""Layers that a report lists at most."""
+
+
+def facts_of(
+    history: History,
+    result: str,
+    widths: Mapping[str, int],
+    environment: Sequence[tuple[str, str]],
+    recipe: str,
+    script: str,
+) -> Facts:
+    """Gather the facts of a history.
+
+    Args:
+        history: Read; neither model nor data are needed.
+        result: Id of the state that the report is about.
+        widths: Structures of each coupled set of the original.
+        environment: Versions, machine and the like, in words.
+        recipe: The result's recipe, as JSON.
+        script: And as Python.
+    """
+    path = history.path_to(result)
+    original, last = path[0], path[-1]
+    beside = [one for one in history.baselines.values() if one.against == last.id]
+    metric = metric_pair(original, last)
+    layers = [_layer(key, count, last) for key, count in widths.items()]
+    layers = [one for one in layers if one.before != one.after] + [one for one in layers if one.before == one.after]
+    said = verdict(Result(metric[1], last.macs, last.timings), beside) if metric and beside else None
+    return Facts(
+        title=model_name(history),
+        written=time.strftime("%Y-%m-%d %H:%M"),
+        summary=tuple(_summary(path, metric)),
+        figures=tuple(_figures(original, last, metric)),
+        states=tuple(_row(one, original, last) for one in history.states.values()),
+        baselines=tuple(_beside(one, original) for one in beside),
+        verdict=tuple(str(sentence) for sentence in said.sentences) if said is not None else (),
+        steps=tuple(_step(before, one, original) for before, one in pairwise(path)),
+        layers=tuple(layers[:ROWS]),
+        left_out=max(0, len(layers) - ROWS),
+        tradeoffs=tuple(tradeoffs(history, last, beside)),
+        curves=tuple(found for one in path if (found := course(one, original))),
+        checks=tuple(check for one in path for check in _checks(one)),
+        skipped=tuple(words for one in path for words in _skipped(one)),
+        latencies=tuple(row for name, timings in _timed(history) for row in _latencies(name, timings)),
+        environment=tuple(environment),
+        recipe=recipe,
+        script=script,
+    )
+
+
+def _summary(path: Sequence[State], metric: tuple[Metric, Metric] | None) -> list[str]:
+    original, last = path[0], path[-1]
+    if last is original:
+        return ["Nothing was cut: this is the original."]
+    macs, parameters = (last.macs / max(original.macs, 1), last.parameters / max(original.parameters, 1))
+    said = [f"Keeps {percent(macs)} of the MACs and {percent(parameters)} of the parameters."]
+    if metric is not None:
+        said.append(_lost(*metric))
+    checked = [one.verification for one in path if one.verification is not None]
+    if checked:
+        worst = max(one.difference for one in checked)
+        what = "Each cut equals its masked original" if len(checked) > 1 else "The cut equals its masked original"
+        said.append(f"{what}, {worst:.0e} at worst. That says nothing about accuracy.")
+    return said + [str(one.stopped) for one in path if one.stopped is not None]
+
+
+def _lost(first: Metric, last: Metric) -> str:
+    error = (first.error**2 + last.error**2) ** 0.5
+    scale, unit = (100, " points") if first.percent else (1, "")
+    step = scale * (last.value - first.value)
+    words = (f"{step:+.1f}" if first.percent else f"{step:+.3g}").replace("-", "−")
+    margin = f" ± {scale * error:.1f}" if first.percent else f" ± {scale * error:.2g}"
+    better = step > 0 if first.higher_is_better else step < 0
+    which = "better" if better else "worse"
+    within = " That is within the standard error." if error and abs(step) <= scale * error else ""
+    told = "the same as" if not step else f"{which} than"
+    values = f"{metric_value(last)} against {metric_value(first)}"
+    return (
+        f"{first.name} on the {first.split} split is {told} the original's: {values} "
+        f"({words}{margin if error else ''}{unit}, {sample_size(last)}).{within}"
+    )
+
+
+def _figures(original: State, last: State, metric: tuple[Metric, Metric] | None) -> list[Figure]:
+    found = [
+        Figure(title, size(before), size(after), change(before, after), EXACT, note, after <= before)
+        for title, before, after, note in (
+            ("Parameters", original.parameters, last.parameters, ""),
+            ("MACs", original.macs, last.macs, "one sample"),
+        )
+    ]
+    if (timed := _both_timed(original, last)) is not None:
+        before, after = timed
+        note = f"{where(before)}; 10th to 90th percentile {_spread(after)}"
+        words = (f"{before.median:.3g} ms", f"{after.median:.3g} ms", change(before.median, after.median))
+        found.append(Figure("Latency", *words, MEASURED, note, after.median <= before.median))
+    if metric is not None:
+        first, second = metric
+        step = 100 * (second.value - first.value) if first.percent else second.value - first.value
+        words = f"{step:+.1f} points" if first.percent else f"{step:+.3g}"
+        note = f"{first.split} split, {sample_size(second)}, ± one standard error"
+        good = step >= 0 if first.higher_is_better else step <= 0
+        cells = (metric_value(first), metric_value(second), words.replace("-", "−"))
+        found.append(Figure(first.name, *cells, MEASURED, note, good))
+    for exported in last.exports:
+        metric_words = (
+            f"; {exported.metric.name} on the file {metric_value(exported.metric)}" if exported.metric else ""
+        )
+        note = f"differs from the model by {exported.difference:.0e}{metric_words}"
+        found.append(Figure(f"File ({exported.format})", "", byte_size(exported.bytes), "", MEASURED, note))
+    return found
+
+
+def _row(one: State, original: State, last: State) -> Row:
+    timing = one.timings[-1] if one.timings else None
+    metric = metric_of(one)
+    note = f"from {one.parent}" if one.parent else ""
+    return Row(
+        one.id,
+        KINDS[one.kind],
+        size(one.parameters),
+        size(one.macs),
+        percent(one.macs / max(original.macs, 1)),
+        metric_value(metric) or "not measured",
+        f"{metric.split}, {sample_size(metric)}" if metric is not None else "",
+        f"{timing.median:.3g} ms" if timing is not None else "not measured",
+        note,
+        one is last,
+    )
+
+
+def _beside(one: Baseline, original: State) -> Row:
+    timing = one.timings[-1] if one.timings else None
+    trained = f"{counted(one.epochs, 'epoch')}, seed {one.asked.seed}"
+    return Row(
+        one.id,
+        one.title,
+        size(one.parameters),
+        size(one.macs),
+        percent(one.macs / max(original.macs, 1)),
+        metric_value(one.metric),
+        f"{one.metric.split}, {sample_size(one.metric)}",
+        f"{timing.median:.3g} ms" if timing is not None else "not measured",
+        "; ".join([trained, *map(str, one.notes)]),
+    )
+
+
+def _step(before: State, one: State, original: State) -> StepTold:
+    lines: list[tuple[str, str]] = []
+    title = f"{KINDS[one.kind]} {one.id}"
+    if one.kind is StateKind.CUT:
+        gone = sum(map(len, one.removed.values())) - sum(map(len, before.removed.values()))
+        title = f"{title}: {counted(gone, 'structure')}"
+        lines += _intent(one.plan or PlanIntent())
+    elif one.recovery is not None:
+        lines += _settings(one.recovery)
+    shares = (percent(one.parameters / max(original.parameters, 1)), percent(one.macs / max(original.macs, 1)))
+    costs = f"{thousands(one.parameters)} parameters ({shares[0]}), {size(one.macs)} MACs ({shares[1]}), exact"
+    lines.append(("Came out", costs))
+    lines += [(f"{m.name}, {m.split}", f"{metric_value(m)}, {sample_size(m)}, measured") for m in one.metrics]
+    if one.verification is not None:
+        lines.append(("Cut verified", f"equals the masked original, {one.verification.difference:.0e}"))
+    return StepTold(title, tuple(lines))
+
+
+def _intent(plan: PlanIntent) -> list[tuple[str, str]]:
+    goal = plan.asked
+    lines = [("Asked", str(asked_in_words(goal)) if goal is not None else "marked by hand")]
+    if plan.criterion and goal is not None:
+        lines.append(("Chosen by", f"{plan.criterion} scores, seed {plan.seed}, ranked by {goal.ranking}"))
+        lines.append(("Widths", f"multiples of {goal.multiple}, at least {goal.least}"))
+    if goal is not None and goal.scope:
+        lines.append(("Only in", ", ".join(goal.scope)))
+    for title, named in (("Locked", plan.locked), ("By hand", plan.marked)):
+        if named:
+            lines.append((title, counted(sum(map(len, named.values())), "structure")))
+    return lines
+
+
+def _settings(told: RecoverySettings) -> list[tuple[str, str]]:
+    repair = [] if told.repair is Repair.NONE else [("Repair", str(told.repair))]
+    if not told.epochs:
+        return repair
+    training = (
+        f"{counted(told.epochs, 'epoch')}, {told.optimizer}, learning rate {told.learning_rate:g}, weight decay "
+        f"{told.weight_decay:g}, warm-up {told.warm_up:.0%}"
+    )
+    teacher = f"weight {told.distillation:g}, temperature {told.temperature:g}, blocks {told.features:g}"
+    threads = counted(told.threads, "thread") if told.threads else "all threads but one"
+    return [*repair, ("Training", training), ("Teacher", teacher), ("Seed", f"{told.seed}, {threads}")]
+
+
+def _layer(key: str, count: int, last: State) -> Layer:
+    name, _, kind = str(shown(key)).rpartition(" (")
+    left = max(0, count - len(last.removed.get(key, ())))
+    return Layer(name, kind.rstrip(")"), count, left, left / max(count, 1))
+
+
+def _checks(one: State) -> list[Checked]:
+    return [
+        Checked(
+            one.id,
+            check.name,
+            f"{check.difference:.1e}",
+            "" if check.effect is None else f"{check.effect:.1e}",
+            f"{check.tolerance:.0e}",
+            check.dtype,
+            check.passed,
+            str(check.detail),
+        )
+        for check in (one.verification.checks if one.verification is not None else ())
+    ]
+
+
+def _skipped(one: State) -> list[str]:
+    found = [f"{one.id}: not compared: {reason}" for reason in (one.verification.skipped if one.verification else ())]
+    return found + [f"{one.id}: {repair}" for repair in one.repairs]
+
+
+def _timed(history: History) -> list[tuple[str, tuple[Timing, ...]]]:
+    named = [(f"{KINDS[one.kind]} {one.id}", one.timings) for one in history.states.values()]
+    return named + [(f"{one.title} {one.id}", one.timings) for one in history.baselines.values()]
+
+
+def _latencies(name: str, timings: Sequence[Timing]) -> list[Timed]:
+    rows: list[Timed] = []
+    for one in timings:
+        place = f"{where(one)}; {one.machine}"
+        rows.append(Timed(name, f"{one.median:.3g} ms", _spread(one), thousands(one.runs), place))
+        if one.step is not None:
+            step = one.step
+            words = (f"{step.median:.3g} ms", _spread(step), thousands(step.runs))
+            rows.append(Timed(f"{name}, one further token", *words, place))
+    return rows
+
+
+def _spread(one: Any) -> str:
+    return f"{one.low:.3g} to {one.high:.3g} ms"
+
+
+def _both_timed(original: State, last: State) -> tuple[Timing, Timing] | None:
+    places = {one.target.place: one for one in original.timings}
+    found = [(places[one.target.place], one) for one in last.timings if one.target.place in places]
+    return found[-1] if found else None

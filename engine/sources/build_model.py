@@ -1,0 +1,219 @@
+"""From a source's description to an opened model: build, read the checkpoint, adapt the number of classes, load.
+
+Every source goes this road, so that a checkpoint behaves the same wherever the class came from.
+"""
+
+import copy
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..adapters.torchvision_detection import classes_of, family, with_maps
+from ..bfloat16 import settled
+from ..errors import Message, OpenError, SecateurError
+from ..foreign_code.network import no_downloads
+from ..jobs import CancelToken, check
+from ..runtime import load_pruned
+from ..tasks.protocol import TaskSpec
+from ..text.python_code import identifier
+from .checkpoint import read_checkpoint
+from .lazy_layers import finish_layers
+from .protocol import ModelSpec, Opened
+from .state_dict_match import apply, match, shapes_of
+
+CLASS_ARGUMENTS = ("num_classes", "n_classes", "classes", "num_labels")
+"""Keyword arguments that mean the number of classes, by how common they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a source knows of a model.
+
+    Attributes:
+        make: Takes `ModelSpec.arguments` and returns a module; or the module itself.
+        name: For a person.
+        input_shape: Example input shape with batch, () when unknown.
+        weights: Checkpoint that comes with the source, "" for none.
+        task: The task it suggests.
+        class_argument: Keyword argument for the number of classes, "" to look for one in the signature.
+        notes: What the source has to say.
+    """
+
+    make: Callable[..., Any] | nn.Module
+    name: str
+    input_shape: tuple[int, ...] = ()
+    weights: str = ""
+    task: TaskSpec | None = None
+    class_argument: str = ""
+    notes: tuple[Message, ...] = field(default=())
+
+
+def opened(origin: Origin, spec: ModelSpec, token: CancelToken) -> Opened:
+    """Build the model of `origin` and load its weights; raises OpenError with a sentence."""
+    model, spec, notes = _with_weights(origin, spec, token)
+    shape = spec.input_shape or origin.input_shape
+    return Opened(
+        model=model,
+        factory=_factory(origin, spec),
+        name=origin.name,
+        input_shape=(max(2, shape[0]), *shape[1:]) if shape else (),
+        task=origin.task,
+        notes=(*origin.notes, *notes),
+        spec=spec,
+    )
+
+
+def _with_weights(
+    origin: Origin, spec: ModelSpec, token: CancelToken
+) -> tuple[nn.Module, ModelSpec, tuple[Message, ...]]:
+    model = _build(origin, spec)
+    check(token)
+    path = spec.weights or origin.weights
+    if not path:
+        return model, spec, ()
+    content = read_checkpoint(path, spec.trust_pickle)
+    check(token)
+    found = match(content, shapes_of(model), path)
+    classes = found.class_count(classes_of(model)[0] if family(model) else 0)
+    argument = _class_argument(origin, spec)
+    if classes is None or not argument:
+        return model, spec, apply(found, model)
+    spec = replace(spec, arguments={**spec.arguments, argument: classes})
+    note = Message("checkpoint.classes", "Built with {count} classes, as the checkpoint has.", {"count": classes})
+    model = _build(origin, spec)
+    return model, spec, (note, *apply(match(content, shapes_of(model), path), model))
+
+
+def _build(origin: Origin, spec: ModelSpec) -> nn.Module:
+    """Build with a fixed seed: a model without weights is the same one each time it is opened."""
+    with no_downloads(origin.name, spec.download), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = _make(origin, spec.arguments)
+    if isinstance(made, torch.jit.ScriptModule):
+        raise OpenError(
+            "source.script",
+            "{name} is a TorchScript module, which cannot be cut. Open the Python class it was made from.",
+            name=origin.name,
+        )
+    if not isinstance(made, nn.Module):
+        raise OpenError(
+            "source.not_module",
+            "{name} gave {what}, not a torch.nn.Module. Name a function that returns the model.",
+            name=origin.name,
+            what=_kind(made),
+        )
+    if _is_program(made):
+        raise OpenError(
+            "source.program",
+            "{name} holds a program of torch.export, which cannot be switched between training and evaluation. Open "
+            "the Python class that it was exported from.",
+            name=origin.name,
+        )
+    if load_pruned.is_lazy(made):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            again = partial(_make, origin, spec.arguments)
+            finish_layers(made, again, spec.input_shape or origin.input_shape, origin.name)
+    return _settled(made, origin.name, spec.float32)
+
+
+def _is_program(model: nn.Module) -> bool:
+    """Whether a part of it is what `torch.export` made: such a graph refuses to be switched."""
+    graphs = (one for one in model.modules() if isinstance(one, torch.fx.GraphModule))
+    return any("train" in vars(one) for one in graphs)
+
+
+def _make(origin: Origin, arguments: dict[str, Any]) -> Any:
+    if isinstance(origin.make, nn.Module):
+        return _copied(origin.make, origin.name)
+    _check_arguments(origin.make, origin.name, arguments)
+    try:
+        return origin.make(**arguments)
+    except SecateurError:
+        raise
+    except Exception as error:
+        raise OpenError(
+            "source.build_failed",
+            "{name} could not be built: {kind}: {error}",
+            traceback.format_exc(),
+            name=origin.name,
+            kind=type(error).__name__,
+            error=str(error),
+        ) from error
+
+
+def _check_arguments(make: Callable[..., Any], name: str, arguments: dict[str, Any]) -> None:
+    for argument in arguments:
+        identifier(argument)  # it will stand in the code of an export
+    try:
+        signature = inspect.signature(make)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise OpenError(
+            "source.arguments",
+            "{name}{signature} cannot be called with the arguments given: {error}. Name a function that needs none, "
+            "for example one that calls {name} with your values.",
+            name=name,
+            signature=str(signature),
+            error=str(error),
+        ) from error
+
+
+def _copied(module: nn.Module, name: str) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise OpenError(
+            "source.copy",
+            "{name} is a module that cannot be copied ({error}). Name a function that builds it instead.",
+            traceback.format_exc(),
+            name=name,
+            error=str(error),
+        ) from error
+
+
+def _settled(model: nn.Module, name: str, float32: bool) -> nn.Module:
+    """Eval mode, CPU, float32 or, unless all is to be that, bfloat16; a detector can be asked for its maps."""
+    try:
+        model = with_maps(model).eval().to(device="cpu")
+        return model.float() if float32 else settled(model)
+    except (NotImplementedError, RuntimeError) as error:
+        raise OpenError(
+            "source.device", "{name} cannot be brought to the CPU: {error}", name=name, error=str(error)
+        ) from error
+
+
+def _factory(origin: Origin, spec: ModelSpec) -> Callable[[], nn.Module]:
+    def factory() -> nn.Module:
+        return _build(origin, spec)
+
+    return factory
+
+
+def _class_argument(origin: Origin, spec: ModelSpec) -> str:
+    """The keyword that sets the number of classes; "" where there is none or the user set it."""
+    found = origin.class_argument or _class_parameter(origin.make)
+    return "" if found in spec.arguments else found
+
+
+def _class_parameter(make: Callable[..., Any]) -> str:
+    if isinstance(make, nn.Module):
+        return ""
+    try:
+        parameters = inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        return ""
+    return next((name for name in CLASS_ARGUMENTS if name in parameters), "")
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__

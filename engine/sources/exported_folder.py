@@ -1,0 +1,109 @@
+"""An earlier export of ours: the recorded source builds the original, its shapes and repairs make it small again."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from ..errors import OpenError
+from ..foreign_code.consent import Consent
+from ..jobs import CancelToken
+from ..storage.file_limits import check_special, parse_json, read_whole
+from ..storage.paths import absolute_to, change_model
+from .build_model import Origin, opened
+from .named_code import require_consent
+from .protocol import FactoryCode, ModelSpec, Opened
+
+SHAPES, WEIGHTS = "shapes.json", "weights.safetensors"
+
+
+class ExportedFolder:
+    """The folder of a PyTorch export, which holds `shapes.json` and `weights.safetensors`."""
+
+    def matches(self, source: str) -> bool:
+        """True for a folder with a `shapes.json`, or the `shapes.json` itself."""
+        return (_folder(source) / SHAPES).is_file()
+
+    def open(self, spec: ModelSpec, token: CancelToken, consent: Consent) -> Opened:
+        """Open the recorded original and cut it to the recorded shapes."""
+        from ..runtime import load_pruned
+        from .open import source_of
+
+        folder, document = _folder(spec.source), read_shapes(spec.source)
+        check_special(folder / WEIGHTS)
+        _check_chain(folder)
+        recorded = replace(recorded_source(document, folder), download=spec.download)
+        own = require_consent(recorded, str(document.get("seal", "")), folder, consent.everything)
+        base = source_of(recorded.source).open(recorded, token, own)
+
+        def make() -> Any:
+            return load_pruned.load_pruned(base.factory, str(folder / SHAPES), str(folder / WEIGHTS))
+
+        shape = _input_shape(document, folder) or base.input_shape
+        origin = Origin(make=make, name=f"{base.name}, pruned", input_shape=shape, task=base.task)
+        return opened(origin, replace(spec, outputs=spec.outputs or recorded.outputs), token)
+
+    def code(self, spec: ModelSpec, folder: Path) -> FactoryCode:
+        """The original's code: an export of an export repeats the recorded source."""
+        from .open import factory_code
+
+        return factory_code(recorded_source(read_shapes(spec.source), _folder(spec.source)), folder)
+
+
+def read_shapes(source: str) -> dict[str, Any]:
+    """The content of an export's `shapes.json`."""
+    path = _folder(source) / SHAPES
+    try:
+        document: Any = parse_json(read_whole(path))
+    except (OSError, ValueError) as error:
+        raise OpenError(
+            "source.export_damaged", "{path} cannot be read: {error}. Export again.", path=str(path), error=str(error)
+        ) from error
+    if not isinstance(document, dict) or document.get("schema") != 1:
+        raise OpenError(
+            "source.export_schema", "{path} is not an export that this version of Secateur reads.", path=str(path)
+        )
+    return cast("dict[str, Any]", document)
+
+
+def _check_chain(folder: Path) -> None:
+    """Raise OpenError where an export was made from an export, and so on, that was made from the first one."""
+    seen = [folder.resolve()]
+    while True:
+        source = recorded_source(read_shapes(str(folder)), folder).source
+        folder = _folder(source)
+        if not ExportedFolder().matches(source):
+            return
+        if folder.resolve() in seen:
+            template = "{folder} says that it was made from itself. Export again from the model."
+            raise OpenError("source.export_circle", template, folder=str(folder))
+        seen.append(folder.resolve())
+
+
+def _input_shape(document: dict[str, Any], folder: Path) -> tuple[int, ...]:
+    try:
+        return msgspec.convert(document.get("input_shape", ()), tuple[int, ...])
+    except msgspec.ValidationError as error:
+        template = "{path} does not hold the shape of an input: {error}. Export again."
+        raise OpenError(
+            "source.export_shape", template, path=str(folder / SHAPES), error=str(error).rstrip(".")
+        ) from error
+
+
+def recorded_source(document: dict[str, Any], folder: Path) -> ModelSpec:
+    """The source that an export recorded, its path made absolute."""
+    try:
+        recorded = msgspec.convert(document["source"], ModelSpec)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise OpenError(
+            "source.export_unnamed",
+            "{folder} does not say from which model it was made. Load it with load_pruned.py as its README says.",
+            folder=str(folder),
+        ) from error
+    return change_model(recorded.without_consent, absolute_to(_folder(str(folder))))
+
+
+def _folder(source: str) -> Path:
+    path = Path(source).expanduser()
+    return path.parent if path.name == SHAPES else path

@@ -1,0 +1,94 @@
+"""Temporary folders, which go when they are no longer needed: also those of a run that was killed, at the next start.
+
+Each holds a lock that the system lets go when its process ends. What lies there without a process is removed before the
+first new one is made.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from ..errors import SecateurError
+from .folder_lock import FolderLock
+
+PREFIX = "secateur-"
+LOCK = ".temporary"
+"""Says that a folder is a temporary one, and held by the process that made it."""
+
+
+class TemporaryFolder:
+    """A new folder, held by this process until it is removed or kept.
+
+    Attributes:
+        path: Where it lies.
+    """
+
+    def __init__(self) -> None:
+        """Make it; raises SecateurError where no temporary folder can be made."""
+        remove_left()
+        try:
+            while True:
+                self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+                self._lock = FolderLock(self.path, LOCK)
+                if self._lock.take():  # else another process took it for one that is left, and removes it
+                    break
+        except OSError as error:
+            template = "No temporary folder can be made: {reason}. Make room, or set TMPDIR to a folder with some."
+            raise SecateurError("temporary.none", template, repr(error), reason=error.strerror or str(error)) from error
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def keep(self) -> Path:
+        """It is no longer temporary: nobody removes it; returns where it lies."""
+        self._lock.release()
+        return self.path
+
+
+@contextmanager
+def temporary_folder() -> Generator[Path]:
+    """A folder that is there until the block ends."""
+    folder = TemporaryFolder()
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
+
+
+@cache
+def remove_left() -> int:
+    """Remove the temporary folders of this user whose processes have ended, once a process; returns how many."""
+    count = 0
+    try:
+        names = [entry.path for entry in os.scandir(tempfile.gettempdir()) if entry.name.startswith(PREFIX)]
+    except OSError:
+        return 0
+    for folder in map(Path, names):
+        if not _is_left(folder):
+            continue
+        lock = FolderLock(folder, LOCK)
+        try:
+            taken = lock.take()
+        except OSError:
+            continue
+        if taken:
+            lock.release()
+            shutil.rmtree(folder, ignore_errors=True)
+            count += 1
+    return count
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether a path is a folder of this user's that was made here and not kept; a link is none."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    return mine and folder.is_dir() and not folder.is_symlink() and (folder / LOCK).is_file()

@@ -1,0 +1,111 @@
+"""The weights of a session's states: safetensors files named by the sha256 of what is in them.
+
+Equal weights are stored once, and a file that is there is whole. Tied tensors are written once, with their other names.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
+
+from ..errors import Message, OpenError
+from ..jobs import CancelToken, Job, Progress, part_of
+from ..session.states import DIGEST
+from .atomic_files import being_written, copy
+from .file_limits import check_special
+from .safetensors_io import write_tensors
+
+GIGABYTE = 1_000_000_000
+_ALIASES = "secateur.aliases"
+
+
+class WeightStore:
+    """A folder of weights.
+
+    Attributes:
+        folder: Where the files lie.
+        bound: Bytes above which weights that no state needs are removed.
+    """
+
+    def __init__(self, folder: Path, bound: int = 4 * GIGABYTE) -> None:
+        """Take a folder, which need not exist."""
+        self.folder = folder
+        self.bound = bound
+
+    def put(self, state_dict: Mapping[str, torch.Tensor]) -> str:
+        """Write a state dict; returns its sha256."""
+        tensors, aliases = _once_each(state_dict)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with being_written(self.folder / "new") as temporary:
+            # One entry only: safetensors writes several in random order, and equal weights would differ.
+            write_tensors(temporary, tensors, {_ALIASES: json.dumps(aliases, sort_keys=True)})
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        (self.folder / "new").replace(self.path(digest))
+        return digest
+
+    def get(self, digest: str) -> dict[str, torch.Tensor]:
+        """Read a state dict back, tied names included."""
+        check_special(self.path(digest))
+        try:
+            tensors = load_file(self.path(digest))
+            aliases = _aliases(self.path(digest))
+        except (OSError, SafetensorError) as error:
+            template = "The weights {path} of this session are missing or damaged."
+            raise OpenError("session.weights", template, details=str(error), path=str(self.path(digest))) from error
+        return tensors | {alias: tensors[name] for alias, name in aliases.items()}
+
+    def path(self, digest: str) -> Path:
+        """The file of a sha256; raises OpenError for what is none, as a name it could lead anywhere."""
+        if not DIGEST.fullmatch(digest):
+            template = "{digest!r} does not name weights of this session. Its history was damaged or changed by hand."
+            raise OpenError("session.weights_name", template, digest=digest[:80])
+        return self.folder / f"{digest}.safetensors"
+
+    def take(self, digests: Collection[str], other: "WeightStore", token: CancelToken) -> Job[None]:
+        """Copy weights from another store, those that are not here yet."""
+        missing = [one for one in digests if not self.path(one).exists()]
+        for number, digest in enumerate(missing, 1):
+            words = {"number": number, "count": len(missing)}
+            shown = Message("progress.weights", "Weights {number} of {count}", words)
+            yield Progress(shown, number, len(missing))
+            job = copy(other.path(digest), self.path(digest), token)
+            yield from part_of(Progress(shown, number, len(missing)), job, words=False)
+
+    def collect(self, needed: set[str]) -> int:
+        """While above the bound, remove the oldest weights that no state needs; returns the bytes that stay."""
+        files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+        size = sum(path.stat().st_size for path in files)
+        for path in files:
+            if size > self.bound and path.stem not in needed:
+                size -= path.stat().st_size
+                path.unlink()
+        return size
+
+
+def _aliases(path: Path) -> dict[str, str]:
+    """What `put` left out: alias -> the name that has its tensor."""
+    opened: Any = safe_open(path, framework="pt")
+    with opened as file:
+        metadata = cast("dict[str, str] | None", file.metadata())
+    return json.loads((metadata or {}).get(_ALIASES, "{}"))
+
+
+def _once_each(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """(tensors with memory of their own, alias -> the name that has its tensor); what is no tensor is left out."""
+    tensors: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    seen: dict[tuple[object, ...], str] = {}
+    for name, value in ((n, v) for n, v in state_dict.items() if torch.is_tensor(v)):
+        identity = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
+        if value.numel() and identity in seen:
+            aliases[name] = seen[identity]
+        else:
+            seen[identity] = name
+            tensors[name] = value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+    return tensors, aliases

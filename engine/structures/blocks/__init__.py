@@ -1,0 +1,1 @@
+"""Residual branches and blocks that can go as a whole."""

@@ -1,0 +1,109 @@
+"""Memory of the activations of any plan, from the analysis alone: no trace, no torch.
+
+Counted is every distinct piece of memory of the forward, once, however many views show it, at the example's input shape
+and in evaluation mode, attention as plain products. The inputs count, parameters and buffers do not; nor does what an
+operator needs for itself while it runs.
+
+*Saved* is what autograd keeps for the backward pass of one forward in which all floating parameters are trained. *Peak*
+is the most that is alive at the end of any operator in a forward without gradients; a tensor is alive as long as the
+model's own code holds it.
+
+Exact where the cut model runs the same operators: `nn.MultiheadAttention` without some of its heads or width runs
+others. Not seen are what oneDNN's recurrent layers keep for themselves while they train, and gradients that a model's
+own `autograd.Function` defines; results that nobody uses keep their sizes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import Analysis, Mask
+from ..costs import kept_sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of activations.
+
+    Attributes:
+        saved: Sum of what is kept for the backward pass.
+        peak: Most that is alive at once without gradients.
+    """
+
+    saved: int
+    peak: int
+
+
+def memory(analysis: Analysis, removed: Mask | None = None) -> Memory:
+    """Memory of the model without the removed structures, in time proportional to its operators."""
+    removed = analysis.empty() if removed is None else removed
+    lives = _lives(analysis, removed)
+    size = _sizes(analysis, lives, kept_sizes(analysis, removed)[None])
+    peak = int(_alive(analysis, lives, size).max(initial=0))
+    return Memory(int(size[0, np.unique(lives.saved)].sum()), peak)
+
+
+def peaks(analysis: Analysis, removed: Mask, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[M] peaks of plans without the same blocks, those of `removed`, by what their axes keep [M, A + 1]."""
+    lives = _lives(analysis, removed)
+    return _alive(analysis, lives, _sizes(analysis, lives, kept)).max(axis=0, initial=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lives:
+    """Without the calls of removed blocks: [V] what is there, from which call to which, and what is saved."""
+
+    there: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    saved: NDArray[np.int64]
+
+
+def _sizes(analysis: Analysis, lives: _Lives, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[M, V] bytes of each piece of memory in each plan."""
+    held = analysis.activations
+    return held.constant * kept[:, held.axes].prod(axis=2) * lives.there
+
+
+def _alive(analysis: Analysis, lives: _Lives, size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[calls, M] bytes that are there at the end of each call."""
+    calls = analysis.activations.calls
+    return np.cumsum(_summed(size, lives.first, calls) - _summed(size, lives.last, calls), axis=0)
+
+
+def _summed(size: NDArray[np.int64], at: NDArray[np.int64], calls: int) -> NDArray[np.int64]:
+    """[calls, M] sums of sizes [M, V] by their call [V]; what outlives the forward is left out."""
+    order = np.argsort(at, kind="stable")
+    places, starts = np.unique(at[order], return_index=True)
+    total = np.zeros((calls + 1, len(size)), dtype=np.int64)
+    if len(places):
+        total[places] = np.add.reduceat(size.T[order], starts, axis=0)
+    return total[:-1]
+
+
+def _gone(analysis: Analysis, removed: Mask) -> NDArray[np.bool_]:
+    """[calls] True where a call vanishes with a block."""
+    gone = np.zeros(analysis.activations.calls, dtype=np.bool_)
+    for structure, first, last in analysis.block_calls:
+        if removed[structure]:
+            gone[first:last] = True
+    return gone
+
+
+def _lives(analysis: Analysis, removed: Mask) -> _Lives:
+    """In place of results of blocks are inputs, copies or zeros."""
+    held, gone = analysis.activations, _gone(analysis, removed)
+    vanishes = gone[held.first] & ~held.given
+    first, last = held.first.copy(), held.last.copy()
+    stands = np.arange(len(first))
+    for structure, result, other, call in held.handed:  # in the order of the run: what is handed on is settled
+        if not removed[structure] or not vanishes[result]:
+            continue
+        if other < 0:
+            vanishes[result], first[result] = False, call
+        else:
+            stands[result] = stands[other]
+            last[stands[other]] = max(last[stands[other]], last[result])
+    still = ~gone[held.saved[:, 0]]
+    return _Lives(~vanishes, first, last, stands[held.saved[still, 1]])

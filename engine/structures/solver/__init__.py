@@ -1,0 +1,1 @@
+"""Labels of indices and the solver that makes coupled sets of them."""

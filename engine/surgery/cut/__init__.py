@@ -1,0 +1,1 @@
+"""Make the smaller model: slice tensors, set attributes, skip blocks, try cuts."""

@@ -1,0 +1,297 @@
+"""Cut a model: slice its tensors, drop its blocks, repair what modules remember, audit that it runs as predicted."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ...errors import PlanError, VerificationError
+from ...gc_pause import uncollected
+from ...planning.count_balance import check_counts
+from ...runtime import load_pruned
+from ...structures.analysis import Analysis, Known, Mask
+from ...structures.costs import kept_sizes
+from ...tracing.shadow_model import keeping_kind, stand_in, twin
+from ...tracing.tree import Inputs, modules_of
+from ..repair.audit import Auditor
+from ..repair.candidates import Sizes
+from ..repair.kv_repeats import recounted
+from ..repair.layer_index import renumbered
+from ..repair.reparameterised_blocks import merging_numbers
+from ..repair.search import Repair, merge_attributes
+from ..repair.weight_folding.folding import Folding
+from ..repair.weight_folding.scaling import Factors, relative_factors, scale
+from .edits import Edits
+from .module_attributes import has_usual_sizes, remembered
+from .slice_tensors import Keeps, relative_keeps, slice_tensor, sliced_constants
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A smaller model and all repairs since the original; by what its weights are multiplied besides being cut."""
+
+    model: nn.Module
+    edits: Edits
+    factors: Factors = ()
+
+
+@uncollected()
+def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: Edits, inputs: Inputs) -> Cut:
+    """A new, smaller model; the given one is not touched.
+
+    Args:
+        model: The model at the state in which `before` is gone, with `edits` applied.
+        analysis: Of the original.
+        before: What is gone already.
+        after: What shall be gone, with all of `before`.
+        edits: Repairs so far.
+        inputs: The example inputs that the analysis was made with.
+
+    Raises:
+        PlanError: The plan is empty, empties a coupled set, breaks a constraint or brings something back.
+        VerificationError: The smaller model could not be made to run as predicted.
+    """
+    earlier = edits.weights
+    smaller, edits, _ = rehearse(model, analysis, before, after, edits, inputs, lasting=True)
+    if analysis.weightless:
+        smaller = _sliced(model, relative_keeps(analysis, before, after))
+        # Buffers that no file holds are sliced already, as all others.
+        load_pruned.apply_edits(smaller, _plain(replace(edits, slices=())))
+    factors = relative_factors(earlier, edits.weights)
+    scale(smaller, analysis, after, factors)
+    return Cut(smaller, edits, factors)
+
+
+class Rehearsal(NamedTuple):
+    """A cut on trial: the smaller model (without weights if the analysis was), its repairs, what they show."""
+
+    model: nn.Module
+    edits: Edits
+    known: Known
+
+
+def rehearse(
+    model: nn.Module,
+    analysis: Analysis,
+    before: Mask,
+    after: Mask,
+    edits: Edits,
+    inputs: Inputs,
+    lasting: bool = False,
+) -> Rehearsal:
+    """Make sure that a cut is possible; one that is to last also gets the numbers that other runs than this one need.
+
+    Other arguments and errors are those of `cut`.
+    """
+    check_plan(analysis, before, after)
+    smaller = _sliced(model, relative_keeps(analysis, before, after), analysis.weightless)
+    edits = _with_known_repairs(smaller, analysis, after, edits)
+    folding = Folding(model, analysis, before, inputs)
+    run = Auditor(smaller, analysis, after, inputs, folding)
+    repair = Repair(smaller, Sizes(analysis, before, after), edits, run, known=analysis.known)
+    edits = repair.until_it_runs()
+    if folding.asked:
+        run()  # the last audit may have been of a repair that was undone
+    edits = replace(edits, weights=folding.weights)
+    if lasting:
+        weights = edits.weights
+        counted = recounted(smaller, analysis, before, after, inputs)
+        for numbers in (counted, renumbered(model, smaller), merging_numbers(smaller, repair.sizes)):
+            edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
+    return Rehearsal(smaller, edits, repair.known)
+
+
+def _with_numbers(
+    smaller: nn.Module, numbers: Sequence[tuple[str, str, Any]], edits: Edits, runs: Callable[[], bool]
+) -> Edits:
+    """Attributes that no audit asked for: right as long as the model still runs as predicted with them."""
+    if not numbers:
+        return edits
+    old = [(path, name, getattr(smaller.get_submodule(path), name)) for path, name, _ in numbers]
+    load_pruned.apply_edits(smaller, {"attributes": numbers})
+    if not runs():
+        load_pruned.apply_edits(smaller, {"attributes": old})
+        return edits
+    return replace(edits, attributes=merge_attributes(edits.attributes, tuple(numbers)))
+
+
+def _plain(edits: Edits) -> dict[str, Any]:
+    return {field.name: getattr(edits, field.name) for field in fields(edits)}
+
+
+def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
+    """Refuse plans that cannot be cut."""
+    if (before & ~after).any():
+        raise PlanError("plan.restores", "A cut cannot bring structures back: go back to an earlier state instead.")
+    if not (after & ~before).any():
+        raise PlanError("plan.empty", "Nothing is marked for removal.")
+    kept = kept_sizes(analysis, after)
+    vanished = set(analysis.block_tensor[after[analysis.block_tensor[:, 0]], 1].tolist())
+    for number, tensor in enumerate(analysis.tensors):
+        if tensor.parameter and number not in vanished:
+            for dim, axis in enumerate(tensor.axes):
+                if axis >= 0 and kept[axis] == 0:
+                    raise PlanError(
+                        "plan.empties",
+                        "The plan removes all {count} indices of {name} (dimension {dim}). Keep at least one.",
+                        count=tensor.shape[dim],
+                        name=tensor.name,
+                        dim=dim,
+                    )
+    check_counts(analysis, after, kept)
+
+
+def copy_model(model: nn.Module) -> nn.Module:
+    """A deep copy that shares nothing with the model.
+
+    Raises:
+        VerificationError: The model cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise _uncopied(error) from error
+
+
+def _uncopied(error: Exception) -> VerificationError:
+    return VerificationError(
+        "cut.copy",
+        "The model cannot be copied ({text}), so it cannot be cut without touching the original.",
+        text=f"{type(error).__name__}: {error}",
+    )
+
+
+def rebuild(
+    factory: Callable[[], nn.Module],
+    analysis: Analysis,
+    removed: Mask,
+    edits: Edits,
+    state_dict: Mapping[str, torch.Tensor],
+) -> nn.Module:
+    """A state's model again, from a fresh module of the original's class and shape.
+
+    Args:
+        factory: Makes the original network.
+        analysis: Of the original.
+        removed: All that is gone in the state.
+        edits: The state's repairs.
+        state_dict: The state's weights.
+    """
+    model = factory()
+    load_pruned.apply_edits(model, _plain(edits))
+    load_pruned.resize(model, shapes(analysis, removed))
+    found = model.load_state_dict(dict(state_dict), strict=False)
+    unexpected = cast("list[str]", found.unexpected_keys)
+    if unexpected:
+        raise VerificationError(
+            "rebuild.unexpected", "The stored weights hold {names}, which the model lacks.", names=unexpected[:5]
+        )
+    return model.eval()
+
+
+def shapes(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
+    """Shape of every tensor, under each of its names, in a state; those of removed blocks are left out."""
+    kept = analysis.kept_indices(removed)
+    found: dict[str, list[int]] = {}
+    for tensor in analysis.tensors:
+        dims = kept.get(tensor.name, ())
+        if dims is not None:
+            shape = [
+                s if k is None else len(k)
+                for s, k in zip(tensor.shape, dims or [None] * len(tensor.shape), strict=True)
+            ]
+            found.update(dict.fromkeys((tensor.name, *tensor.aliases), shape))
+    return found
+
+
+@uncollected()
+def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Module:
+    """A copy of which each tensor is cut while it is copied, so that nothing is copied that goes.
+
+    Raises:
+        VerificationError: The model cannot be copied.
+    """
+    named: dict[int, str] = {}
+    modules = modules_of(model).items()
+    for store in ("_parameters", "_buffers"):
+        for path, module in modules:
+            for name, tensor in vars(module)[store].items():
+                named.setdefault(id(tensor), f"{path}.{name}" if path else name)
+
+    def make(tensor: torch.Tensor) -> torch.Tensor:
+        kept = keeps.get(named.get(id(tensor), ""), ())
+        if weightless and not kept:
+            return stand_in(tensor)
+        return tensor if kept is None else keeping_kind(tensor, slice_tensor(tensor.data, kept, weightless))
+
+    try:
+        return twin(model, make)
+    except Exception as error:
+        raise _uncopied(error) from error
+
+
+def _with_known_repairs(model: nn.Module, analysis: Analysis, removed: Mask, edits: Edits) -> Edits:
+    """Blocks, and what the modules of torch remember; applied to the model."""
+    blocks = tuple((s.path, s.result) for s in analysis.stand_ins if removed[s.structure])
+    kept = kept_sizes(analysis, removed)
+    counts = {(m, what): int(kept[axis]) for m, what, axis, _ in analysis.sizes if axis >= 0}
+    edits = replace(
+        edits,
+        blocks=blocks,
+        slices=tuple(_unsaved_slices(model, analysis, removed)),
+        constants=tuple(sliced_constants(analysis, _kept_of_axes(analysis, removed))),
+    )
+    load_pruned.apply_edits(model, {"blocks": blocks, "constants": edits.constants})
+    attention = {a[0]: a for a in edits.attention}
+    attributes: list[tuple[str, str, Any]] = []
+    for path, module in modules_of(model).items():
+        own = remembered(module, counts.get((path, "groups")))
+        if load_pruned.takes_sizes(module) and (path in attention or _is_cut(analysis, path, kept)):
+            assert isinstance(module, nn.MultiheadAttention)
+            heads: int = counts.get((path, "heads"), cast("int", module.num_heads))
+            if path not in attention and has_usual_sizes(module, heads):
+                own["num_heads"] = heads
+            else:
+                head_dim = attention[path][2] if path in attention else cast("int", module.head_dim)
+                attention[path] = (path, heads, head_dim)
+        for name, value in own.items():
+            if getattr(module, name, value) != value:
+                attributes.append((path, name, value))
+                load_pruned.set_remembered(module, name, value)
+    edits = replace(
+        edits, attention=tuple(attention.values()), attributes=merge_attributes(edits.attributes, tuple(attributes))
+    )
+    load_pruned.apply_edits(model, {"attention": edits.attention})
+    return edits
+
+
+def _kept_of_axes(analysis: Analysis, removed: Mask) -> list[NDArray[np.int64]]:
+    stays, start = ~analysis.removed_positions(removed), analysis.axis_start
+    return [np.flatnonzero(stays[a:b]) for a, b in pairwise(start)]
+
+
+def _unsaved_slices(model: nn.Module, analysis: Analysis, removed: Mask) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    """What goes from buffers that the state dict leaves out, in the original's indices."""
+    saved = model.state_dict(keep_vars=True).keys()
+    unsaved = [tensor.name for tensor in analysis.tensors if not tensor.parameter and tensor.name not in saved]
+    kept = analysis.kept_indices(removed) if unsaved else {}
+    for name in unsaved:
+        for dim, indices in enumerate(kept.get(name) or ()):
+            if indices is not None:
+                yield name, dim, tuple(indices.tolist())
+
+
+def _is_cut(analysis: Analysis, path: str, kept: NDArray[np.int64]) -> bool:
+    start = analysis.axis_start
+    return any(
+        axis >= 0 and kept[axis] != start[axis + 1] - start[axis]
+        for tensor in analysis.tensors
+        if tensor.module == path or tensor.module.startswith(f"{path}.")
+        for axis in tensor.axes
+    )

@@ -1,0 +1,211 @@
+"""The repairs of a cut in words: what was changed in the model's modules, where, and why it had to be."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+from torch import nn
+
+from ...errors import Message
+from ...messages import Phrase, listed, module_named
+from ..repair.candidates import ancestors
+from .edits import Edits
+from .module_attributes import RULES
+
+SHOWN = 3
+"""Modules that a sentence names; the others are counted."""
+Item = TypeVar("Item")
+_REMEMBERING = tuple(kind for kind, _ in RULES)
+
+
+class _Change(NamedTuple):
+    """An attribute before and after: of the class `kind` at `path`."""
+
+    kind: type
+    path: str
+    name: str
+    old: Any
+    new: Any
+
+
+def explain(edits: Edits, original: nn.Module) -> tuple[Message, ...]:
+    """Which repairs a cut needed and why, a sentence for all modules of a class where they are alike.
+
+    Args:
+        edits: All repairs since the original.
+        original: The uncut model, which tells classes and former values.
+    """
+    changes = [one for one in (_change(original, edit) for edit in edits.attributes) if one.old != one.new]
+    return (
+        *_blocks(edits, original),
+        *_remembered([one for one in changes if issubclass(one.kind, _REMEMBERING)]),
+        *_attributes([one for one in changes if not issubclass(one.kind, _REMEMBERING)]),
+        *_weights(edits, original),
+        *_attention(edits, original),
+        *_numbers(edits, original),
+        *_constants(edits, original),
+        *_buffers(edits),
+    )
+
+
+def _blocks(edits: Edits, original: nn.Module) -> Iterator[Message]:
+    removed = {path for path, _ in edits.blocks}
+    tops = [one for one in edits.blocks if removed.isdisjoint([*ancestors(one[0])][1:])]
+    for (kind, what), group in _grouped(tops, lambda one: (_class_of(original, one[0]).__name__, _returned(one[1]))):
+        returned = Message(f"repair.returns_{what}", RETURNED_TEMPLATES[what])
+        yield Message(
+            "repair.block",
+            "{kind}: in place of {paths} stands a module that computes nothing and returns {what}.",
+            {"kind": kind, "paths": _listed([path for path, _ in group]), "what": returned},
+        )
+
+
+RETURNED_TEMPLATES = {
+    "input": "its input",
+    "zeros": "zeros",
+    "nothing": "nothing",
+    "expected": "what the code around it expects",
+}
+
+
+def _returned(result: Any) -> str:
+    """What a stand-in returns, a key above; `structures.parts.StandIn` says what `result` holds."""
+    kind = next(iter(cast("dict[str, Any]", result)), "") if isinstance(result, dict) else ""
+    if kind in ("input", "copy"):
+        return "input"
+    return "zeros" if kind == "zeros" else "nothing" if result is None else "expected"
+
+
+def _remembered(changes: Sequence[_Change]) -> Iterator[Message]:
+    """Layers of torch, whose attributes only repeat what their weights say."""
+    for kind, group in _grouped(changes, lambda one: one.kind.__name__):
+        paths = list(dict.fromkeys(one.path for one in group))
+        names = ", ".join(dict.fromkeys(one.name for one in group))
+        yield Message(
+            "repair.remembered",
+            "{kind}: {names} follow the smaller weights in {paths}.",
+            {"kind": kind, "names": names, "paths": _listed(paths)},
+        )
+
+
+def _attributes(changes: Sequence[_Change]) -> Iterator[Message]:
+    for (kind, name), group in _grouped(changes, lambda one: (one.kind.__name__, one.name)):
+        values = {(str(one.old), str(one.new)) for one in group}
+        if len(values) > 1:
+            template = "{kind}: {name} in {paths}, for its code computes with it."
+            words = {"kind": kind, "name": name, "paths": listed(map(_changed, group), SHOWN)}
+        else:
+            template = "{kind}: {name} {old} -> {new} in {paths}, for its code computes with it."
+            (old, new), paths = next(iter(values)), _listed([one.path for one in group])
+            words = {"kind": kind, "name": name, "old": old, "new": new, "paths": paths}
+        yield Message("repair.attribute", template, words)
+
+
+def _changed(one: _Change) -> Message:
+    words = {"path": module_named(one.path), "old": str(one.old), "new": str(one.new)}
+    return Message("repair.changed", "{path} {old} -> {new}", words)
+
+
+def _weights(edits: Edits, original: nn.Module) -> Iterator[Message]:
+    """A layer once, whatever it has besides its weight."""
+    layers = {name.rpartition(".")[0]: (rows, round(factor, 4)) for name, _, rows, factor, _ in edits.weights[::-1]}
+
+    def alike(one: tuple[str, tuple[Any, float]]) -> tuple[str, float, bool]:
+        return _class_of(original, one[0]).__name__, one[1][1], one[1][0] is None
+
+    for (kind, factor, whole), group in _grouped(reversed(layers.items()), alike):
+        yield Message(
+            "repair.weights",
+            "{kind}: the weights of {paths} are multiplied by {factor}, for the code after it computes with a number "
+            "that follows the smaller size."
+            if whole
+            else "{kind}: some weights of {paths} are multiplied by {factor}, for the code after it computes with a "
+            "number that follows the smaller size.",
+            {"kind": kind, "paths": _listed([path for path, _ in group]), "factor": factor},
+        )
+
+
+def _attention(edits: Edits, original: nn.Module) -> Iterator[Message]:
+    def heads(one: tuple[str, int, int]) -> tuple[str, int, int]:
+        module = original.get_submodule(one[0])
+        return type(module).__name__, int(getattr(module, "num_heads", one[1])), one[1]
+
+    for (kind, old, new), group in _grouped(edits.attention, heads):
+        yield Message(
+            "repair.attention",
+            "{kind}: the forward of {paths} takes its sizes from the weights (heads {old} -> {new}), for torch's own "
+            "holds that width is heads times head dimension.",
+            {"kind": kind, "paths": _listed([one[0] for one in group]), "old": old, "new": new},
+        )
+
+
+def _numbers(edits: Edits, original: nn.Module) -> Iterator[Message]:
+    for kind, group in _grouped(edits.literals, lambda one: _class_of(original, one[0])):
+        places, paths = {(site, where) for _, site, _, where, _ in group}, list(dict.fromkeys(one[0] for one in group))
+        yield Message(
+            "repair.numbers",
+            "{count} numbers in the forward of {kind} are replaced ({paths}): the code of {library} holds sizes that "
+            "no attribute expresses."
+            if len(places) > 1
+            else "{count} number in the forward of {kind} is replaced ({paths}): the code of {library} holds a size "
+            "that no attribute expresses.",
+            {
+                "count": len(places),
+                "kind": kind.__name__,
+                "paths": _listed(paths),
+                "library": kind.__module__.partition(".")[0],
+            },
+        )
+
+
+def _constants(edits: Edits, original: nn.Module) -> Iterator[Message]:
+    for kind, group in _grouped(edits.constants, lambda one: _class_of(original, one[0])):
+        places, paths = {(one[1], one[3]) for one in group}, list(dict.fromkeys(one[0] for one in group))
+        yield Message(
+            "repair.constants",
+            "{count} constants that the forward of {kind} combines with other tensors are cut at each use ({paths}). "
+            "Register them as buffers to store them cut."
+            if len(places) > 1
+            else "{count} constant that the forward of {kind} combines with other tensors is cut at each use "
+            "({paths}). Register it as a buffer to store it cut.",
+            {"count": len(places), "kind": kind.__name__, "paths": _listed(paths)},
+        )
+
+
+def _buffers(edits: Edits) -> Iterator[Message]:
+    for name, group in _grouped(edits.slices, lambda one: one[0].rpartition(".")[2]):
+        names = list(dict.fromkeys(one[0] for one in group))
+        yield Message(
+            "repair.buffer",
+            "Buffer {name} is cut when the model is made, for no checkpoint holds it: {paths}.",
+            {"name": name, "paths": _listed(names)},
+        )
+
+
+def _change(original: nn.Module, edit: tuple[str, str, Any]) -> _Change:
+    path, name, new = edit
+    old: Any = original.get_submodule(path)
+    for part in name.split("."):
+        old = getattr(old, part, None)
+    return _Change(_class_of(original, path), path, name, _as_list(old), _as_list(new))
+
+
+def _as_list(value: Any) -> Any:
+    """JSON brings tuples back as lists."""
+    return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else value
+
+
+def _class_of(model: nn.Module, path: str) -> type:
+    return type(model.get_submodule(path))
+
+
+def _grouped(items: Iterable[Item], key: Callable[[Item], Any]) -> Iterable[tuple[Any, list[Item]]]:
+    """Items by their key, in the order of the first of each."""
+    found: dict[Hashable, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found.items()
+
+
+def _listed(paths: Sequence[str]) -> Phrase:
+    """Modules in a row: a, b, c and 5 more."""
+    return listed(map(module_named, paths), SHOWN)

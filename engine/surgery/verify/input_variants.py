@@ -1,0 +1,96 @@
+"""Other inputs and another precision for a model: what a verification runs besides the example."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils._pytree import tree_map_only
+
+from ...model_inputs import Inputs, batch_size
+from ...tracing.tree import tensors_of
+
+COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
+"""The complex type of a floating one."""
+
+
+def cast_inputs(inputs: Inputs, dtype: torch.dtype) -> Inputs:
+    """Inputs in another floating type."""
+    return tree_map_only(torch.Tensor, lambda t: as_type(t, dtype), inputs)
+
+
+def type_in(dtype: torch.dtype, tensor: torch.Tensor) -> torch.dtype:
+    """The type of a tensor in a run in a floating type: complex stays complex, and whole numbers as they are."""
+    return COMPLEX[dtype] if tensor.is_complex() else dtype if tensor.is_floating_point() else tensor.dtype
+
+
+def as_type(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor as a run in a floating type has it."""
+    return tensor.to(type_in(dtype, tensor))
+
+
+def with_batch(inputs: Inputs, count: int) -> Inputs:
+    """Inputs of `count` samples: fresh noise for the largest of them, the others are repeated.
+
+    Those may be places, sizes or masks, which noise would make meaningless.
+    """
+    generator = torch.Generator().manual_seed(2)
+    given, main = batch_size(inputs), _largest(inputs)
+
+    def resize(one: torch.Tensor) -> torch.Tensor:
+        if not one.dim():
+            return one
+        shape = [count if one.shape[0] == given else one.shape[0], *one.shape[1:]]
+        return _noise(one, shape, generator) if one is main else _repeated(one, shape[0])
+
+    return tree_map_only(torch.Tensor, resize, inputs)
+
+
+def rescaled(inputs: Inputs, factor: float) -> Inputs:
+    """Inputs of which the largest one with floating numbers is multiplied."""
+    main = _largest(inputs)
+    return tree_map_only(torch.Tensor, lambda t: t * factor if t is main else t, inputs)
+
+
+def _largest(inputs: Inputs) -> torch.Tensor | None:
+    floating = [t for t in tensors_of(inputs) if t.is_floating_point()]
+    return max(floating, key=torch.Tensor.numel, default=None)
+
+
+def other_sizes(inputs: Inputs) -> Iterator[Inputs]:
+    """Inputs that are smaller in space where there is space, or shorter sequences: the smallest first.
+
+    A model may not run on the smallest ones; one that runs at any size most likely runs on the last.
+    """
+    tensors = tensors_of(inputs)
+    if any(t.is_floating_point() and t.dim() >= 4 for t in tensors):
+        sides = [s for t in tensors if t.is_floating_point() and t.dim() >= 4 for s in t.shape[2:]]
+        for side in (64, 128):
+            if max(sides) >= 2 * side:
+                yield _in_space(inputs, lambda s, side=side: min(s, side) if s >= side else s)
+        if max(sides) >= 16:
+            yield _in_space(inputs, lambda s: max(1, round(s * 0.75 / 8) * 8 if s >= 16 else s))
+        return
+    lengths = {t.shape[1] for t in tensors if t.dim() >= 2}
+    if len(lengths) != 1 or (length := lengths.pop()) < 4:
+        return
+    for kept in (16, length - max(1, length // 4)):
+        if kept < length and (kept != 16 or length >= 32):
+            yield tree_map_only(torch.Tensor, lambda t, kept=kept: t[:, :kept] if t.dim() >= 2 else t, inputs)
+
+
+def _in_space(inputs: Inputs, size: Callable[[int], int]) -> Inputs:
+    generator = torch.Generator().manual_seed(2)
+
+    def resize(one: torch.Tensor) -> torch.Tensor:
+        if not one.is_floating_point() or one.dim() < 4:
+            return one
+        return _noise(one, [*one.shape[:2], *map(size, one.shape[2:])], generator)
+
+    return tree_map_only(torch.Tensor, resize, inputs)
+
+
+def _noise(like: torch.Tensor, shape: list[int], generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(shape, generator=generator, dtype=like.dtype).to(like.device)
+
+
+def _repeated(one: torch.Tensor, count: int) -> torch.Tensor:
+    return one.index_select(0, torch.arange(count, device=one.device) % one.shape[0])

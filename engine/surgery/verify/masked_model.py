@@ -1,0 +1,90 @@
+"""The masked original: what a cut model must equal. Made from the analysis's slices alone, independent of surgery.
+
+Every slice of a removed structure is absent (NaN) in every parameter and buffer; a removed block is skipped by a hook.
+`absent.py` says what operators make of that: sums and statistics run over what remains.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ...structures.analysis import Analysis, Mask
+from ..cut.skip_block import skip, skipped
+from .nan_masking import NAN, Absent
+
+Indices: TypeAlias = NDArray[np.int64]
+Gone: TypeAlias = Mapping[str, Mapping[int, Indices]]
+"""By tensor and dimension: the indices that are absent."""
+
+
+def gone_slices(analysis: Analysis, before: Mask, after: Mask) -> Gone:
+    """For each tensor and dimension the places (in the numbering of `before`) that go between two states."""
+    had = analysis.kept_indices(before)
+    places: dict[tuple[str, int], list[NDArray[np.int64]]] = {}
+    new = np.flatnonzero(after & ~before)
+    axis_of = np.repeat(np.arange(len(analysis.axis_start) - 1), np.diff(analysis.axis_start))
+    member = np.concatenate(
+        [analysis.member_position[analysis.member_start[s] : analysis.member_start[s + 1]] for s in new]
+        or [np.zeros(0, dtype=np.int64)]
+    )
+    for axis in np.unique(axis_of[member]):
+        index = np.unique(member[axis_of[member] == axis]) - analysis.axis_start[axis]
+        for tensor in analysis.tensors:
+            for dim, own in enumerate(tensor.axes):
+                if own == axis:
+                    places.setdefault((tensor.name, dim), []).append(index)
+    gone: dict[str, dict[int, Indices]] = {}
+    for (name, dim), indices in places.items():
+        index = np.concatenate(indices)
+        kept = had.get(name, ())
+        if kept is None:
+            continue
+        old = kept[dim] if kept else None
+        if old is not None:
+            index = np.searchsorted(old, index[np.isin(index, old)])
+        gone.setdefault(name, {})[dim] = index
+    return gone
+
+
+def without(tensor: torch.Tensor, gone: Mapping[int, Indices]) -> torch.Tensor:
+    """A copy of a floating or complex tensor with NaN where a structure goes, by dimension."""
+    copy = tensor.detach().clone()
+    for dim, index in gone.items():
+        copy.index_fill_(dim, torch.from_numpy(index).to(copy.device), NAN)
+    return copy
+
+
+def vanishing(analysis: Analysis, before: Mask, after: Mask) -> frozenset[str]:
+    """The tensors that go with blocks between two states."""
+    had, has = analysis.kept_indices(before), analysis.kept_indices(after)
+    return frozenset(name for name, kept in has.items() if kept is None and had.get(name, ()) is not None)
+
+
+@contextmanager
+def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> Generator[None]:
+    """Within this, the model computes what it would without the structures; afterwards it is as before.
+
+    The model is a private copy of the caller's: its parameters are exchanged in place.
+    """
+    gone, vanished = gone_slices(analysis, before, after), vanishing(analysis, before, after)
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() or tensor.is_complex()}
+    state = {name: without(tensor, gone[name]) for name, tensor in floating.items() if name in gone}
+    state |= {name: torch.full_like(tensor, NAN) for name, tensor in floating.items() if name in vanished}
+    own = {name: tensors[name].data for name in state}
+    handles = [handle for s in skipped(analysis, before, after) if (handle := skip(model, s)) is not None]
+    try:
+        for name, tensor in state.items():
+            tensors[name].data = tensor
+        with Absent():
+            yield
+    finally:
+        for name, tensor in own.items():
+            tensors[name].data = tensor
+        for handle in handles:
+            handle.remove()

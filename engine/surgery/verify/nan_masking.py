@@ -1,0 +1,580 @@
+"""What a model computes without some of its indices: NaN stands for what is absent.
+
+Parameters hold NaN at the indices that go. Operators that combine index by index, move or look up carry the NaN along
+by themselves; products leave absent terms out, and every statistic (mean, variance, maximum, norm ...) runs over what
+is present. A result of which nothing is present is absent. No labels are needed for this and no part of a cut, so it
+is a reference for both. Operators that are unknown here see zeros in place of what is absent.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from ...structures.rules import (
+    elementwise,
+    embeddings,
+    factories,
+    joining,
+    losses,
+    patches,
+    pooling,
+    quantised,
+    slicing,
+    views,
+)
+
+Given: TypeAlias = dict[str, Any]
+Rule: TypeAlias = Callable[[Any, Given], Any]
+
+NAN = float("nan")
+INFINITY = float("inf")
+
+
+class Matrix(NamedTuple):
+    """A weight whose absent entries are whole indices of its dimensions.
+
+    Attributes:
+        value: The weight; what stands at absent entries is of no meaning.
+        gone: By dimension, the indices that are absent.
+    """
+
+    value: torch.Tensor
+    gone: Mapping[int, NDArray[np.int64]]
+
+
+class Stored(Protocol):
+    """Weights that an operator is handed as a model stores them."""
+
+    def matrix(self, tensor: torch.Tensor) -> Matrix | None:
+        """A weight with what of it is absent; None for a tensor that is no weight, or another view of one."""
+        ...
+
+    def resolve(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What stands for a tensor, NaN at what is absent."""
+        ...
+
+
+class Absent(TorchDispatchMode):
+    """Within it, operators leave out the entries that are NaN."""
+
+    def __init__(self, stored: Stored | None = None) -> None:
+        """Take the weights with which products are called as they are stored, None where they hold their NaN."""
+        super().__init__()
+        self._stored = stored
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as the recorder's
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator without what is absent."""
+        return self.run(func, args, kwargs or {})
+
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of an operator on what is present."""
+        if self._stored is not None and func in KNOWN_PRODUCTS:
+            place, product = KNOWN_PRODUCTS[func]
+            weight = self._stored.matrix(args[place])
+            if weight is not None:
+                return product(func, args, kwargs, weight)
+            args = (*args[:place], self._stored.resolve(args[place]), *args[place + 1 :])
+        rule = RULES.get(str(func.overloadpacket))
+        if (rule is None and _carries(func)) or (rule is _batch_norm and not args[5]):
+            return func(*args, **kwargs)
+        # A sum is NaN where an entry is, and costs no memory.
+        if not any(t.sum().isnan() for t in _tensors((*args, *kwargs.values())) if _holds_absent(t)):
+            return func(*args, **kwargs)
+        given: Given = {a.name: a.default_value for a in func._schema.arguments}
+        given.update(zip(given, args, strict=False))
+        given.update(kwargs)
+        given = tree_map_only(torch.Tensor, _dense, given)
+        return (rule or _zeros)(func, given)
+
+
+def _carries(func: Any) -> bool:
+    """A NaN among the operands is a NaN in the result at the same place, or wherever the operator moves it."""
+    return (
+        torch.Tag.pointwise in func.tags
+        or func.is_view
+        or func._schema.is_mutable
+        or str(func.overloadpacket) in MOVING
+    )
+
+
+MOVING = {
+    *(n for f in (elementwise, embeddings, factories, joining, patches, pooling, slicing, views) for n in f.RULES),
+    "torchvision.roi_align",
+    "torchvision.roi_pool",
+}
+
+
+def _tensors(values: Any) -> Iterator[torch.Tensor]:
+    """Tensors among an operator's arguments."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(cast("list[Any]", value))
+
+
+def _holds_absent(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
+
+
+def _absent(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.isnan(tensor)
+
+
+def _fill(tensor: torch.Tensor, value: float = 0.0) -> torch.Tensor:
+    return tensor.masked_fill(_absent(tensor), value) if _holds_absent(tensor) else tensor
+
+
+def _again(func: Any, given: Given, **other: Any) -> Any:
+    """The operator with some arguments exchanged."""
+    given = {**given, **other}
+    schema = func._schema.arguments
+    named = {a.name: given[a.name] for a in schema if a.kwarg_only}
+    return func(*[given[a.name] for a in schema if not a.kwarg_only], **named)
+
+
+def _zeros(func: Any, given: Given) -> Any:
+    return _again(func, tree_map_only(torch.Tensor, _fill, given))
+
+
+def _lossy(func: Any, given: Given) -> Any:
+    """Index by index, but a NaN may be lost: what has an absent operand is absent."""
+    absent = [_absent(t) for t in given.values() if isinstance(t, torch.Tensor) and _holds_absent(t)]
+    result = _again(func, given)
+    for one in absent:
+        result.masked_fill_(one, NAN)
+    return result
+
+
+def _product(first: str, second: str) -> Rule:
+    def rule(func: Any, given: Given) -> Any:
+        """The product of what is present; where no term is, nothing is."""
+        left, right = given[first], given[second]
+        mine, its = _lines(left), _lines(right)
+        if mine is not None and its is not None:
+            rows, terms, others, columns = *mine, *its
+            filled = {first: _without(left, rows, terms), second: _without(right, others, columns)}
+            result = _again(func, given, **filled)
+            none = (terms.squeeze(-2) | others.squeeze(-1)).all(-1)[..., None, None]
+            return result.masked_fill_(rows | none, NAN).masked_fill_(columns, NAN)
+        absent = [_absent(one) for one in (left, right)]
+        result = _again(func, given, **{first: left.masked_fill(absent[0], 0), second: right.masked_fill(absent[1], 0)})
+        counts = torch.matmul(*((~mask).float() for mask in absent))
+        return result.masked_fill(counts == 0, NAN)
+
+    return rule
+
+
+def _lines(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """[..., M, 1] and [..., 1, N] which rows and columns are absent; None where others of their entries are not."""
+    if matrix.dim() < 2:
+        return None
+    rows, columns = matrix.sum(-1).isnan(), matrix.sum(-2).isnan()
+    every_row, every_column = rows.all(-1, keepdim=True), columns.all(-1, keepdim=True)
+    rows = torch.where(every_row, every_column, rows)  # where each has one: all of the matrix, or whole columns
+    columns = columns & ~every_column
+    covered = (matrix[rows], matrix.transpose(-1, -2)[columns])
+    return (rows.unsqueeze(-1), columns.unsqueeze(-2)) if all(bool(c.isnan().all()) for c in covered) else None
+
+
+def _without(matrix: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    matrix = matrix.masked_fill(rows, 0) if bool(rows.any()) else matrix
+    return matrix.masked_fill(columns, 0) if bool(columns.any()) else matrix
+
+
+def _convolution(func: Any, given: Given) -> Any:
+    """As a product over channels: a channel is present where any place in space is; places read alone, each alone."""
+    absent = [_absent(given[n]) for n in ("input", "weight")]
+    source, weight = (given[n].masked_fill(mask, 0) for n, mask in zip(("input", "weight"), absent, strict=True))
+    result = _again(func, given, input=source, weight=weight)
+    space = tuple(range(2, source.dim()))
+    one, none = [1] * len(space), [0] * len(space)
+    read = [n for n in space if result.shape[n] != source.shape[n] or weight.shape[n] > 1]
+    missing = absent[0].all(read, keepdim=True) if read else absent[0]
+    if torch.equal(missing.any(space), missing.all(space)):  # as nearly always: no need to look at every place
+        missing = missing.all(space, keepdim=True)
+    channels, taps = (~missing).float(), (~absent[1].all(space, keepdim=True)).float()
+    terms = torch.convolution(channels, taps, None, one, none, one, given["transposed"], none, given["groups"])
+    return result.masked_fill(terms == 0, NAN)
+
+
+def _rows_times(first: int) -> Callable[..., torch.Tensor]:
+    """Rows [M, K], the argument at that place, times a known weight [K, N]."""
+
+    def product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Matrix) -> torch.Tensor:
+        """The product of what is present; where no term is, nothing is."""
+        rows, gone, results = args[first], _index(weight, 0, args[first]), _index(weight, 1, args[first])
+        filled, absent = _present_of(rows, gone)
+        result = func(*args[:first], filled, weight.value, *args[first + 2 :], **kwargs)
+        if absent is not None:
+            none = absent.all(1, keepdim=True) if absent.dim() > 1 else absent.all()
+            if bool(none.any()):
+                result.masked_fill_(none, NAN)
+        return result if len(results) == 0 else result.index_fill_(1, results, NAN)
+
+    return product
+
+
+def _known_convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Matrix) -> torch.Tensor:
+    """As `_convolution`, by a known weight: [O, I / groups, ...], or [I, O / groups, ...] of a transposed one."""
+    source, bias, transposed, groups = args[0], args[2], args[6], args[8]
+    inputs, outputs = (0, 1) if transposed else (1, 0)
+    gone, results = _index(weight, inputs, source), _index(weight, outputs, source)
+    each = source.shape[1] // groups
+    if groups > 1:
+        offsets = torch.arange(groups, device=source.device).unsqueeze(1)
+        if transposed and len(results):
+            results = (results + offsets * weight.value.shape[1]).flatten()
+        if not transposed and len(gone):
+            gone = (gone + offsets * each).flatten()
+    filled, absent = _present_of(source, gone)
+    result = func(filled, weight.value, bias, *args[3:], **kwargs)
+    if absent is not None:
+        if absent.dim() > 1:
+            space = tuple(range(2, source.dim()))
+            read = [n for n in space if result.shape[n] != source.shape[n] or weight.value.shape[n] > 1]
+            absent = absent.all(read, keepdim=True) if read else absent
+        else:
+            absent = absent.reshape(1, -1, *[1] * (source.dim() - 2))
+        none: torch.Tensor = torch.unflatten(absent, 1, (groups, each)).all(2)
+        if bool(none.any()):
+            result.masked_fill_(none.repeat_interleave(result.shape[1] // groups, 1), NAN)
+    return result if len(results) == 0 else result.index_fill_(1, results, NAN)
+
+
+def _index(weight: Matrix, dim: int, near: torch.Tensor) -> torch.Tensor:
+    """What of a weight's dimension is absent."""
+    return torch.from_numpy(weight.gone.get(dim, np.zeros(0, dtype=np.int64))).to(near.device)
+
+
+def _present_of(source: torch.Tensor, gone: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What a product takes of its operand [N, K, ...], zeros for the rest; and which entries it leaves out.
+
+    What the weight lacks is left out of the operand, which is smaller. Left out are [K] whole indices, or entries
+    [N, K, ...] where others are absent too; None where nothing is.
+    """
+    lost = source.sum([n for n in range(source.dim()) if n != 1]).isnan()
+    if not bool(lost.any()):
+        if len(gone) == 0:
+            return source, None
+        return source.index_fill(1, gone, 0.0), lost.index_fill_(0, gone, True)
+    index = lost.nonzero().squeeze(1)
+    if bool(source.index_select(1, index).isnan().all()):
+        lost.index_fill_(0, gone, True)
+        return source.index_fill(1, lost.nonzero().squeeze(1), 0.0), lost
+    absent = _absent(source)
+    absent.index_fill_(1, gone, True)
+    return source.masked_fill(absent, 0.0), absent
+
+
+def _padded(func: Any, given: Given) -> Any:
+    """What is put around an absent channel is absent with it."""
+    source, amounts = given["self"], given["pad"]
+    axes = tuple(source.dim() - 1 - n // 2 for n in range(0, len(amounts), 2) if any(amounts[n : n + 2]))
+    result = _again(func, given)
+    return result.masked_fill(_absent(source).all(axes, keepdim=True), NAN) if axes else result
+
+
+def _unpooled(func: Any, given: Given) -> Any:
+    """What lies between the places of an absent channel is absent with it."""
+    source = given["self"]
+    space = tuple(range(source.dim() - len(given["output_size"]), source.dim()))
+    return _again(func, given).masked_fill(_absent(source).all(space, keepdim=True), NAN)
+
+
+def _scattered(func: Any, given: Given) -> Any:
+    """An absent slice that is written into a whole one leaves all of it absent."""
+    result, source, axis = _again(func, given), given.get("src"), given["dim"]
+    if source is None or not _holds_absent(source) or not 0 < source.dim() == result.dim():
+        return result
+    absent = _absent(source).all(axis, keepdim=True)
+    whole = list(result.shape)
+    whole[axis] = 1
+    return result.masked_fill_(absent, NAN) if list(absent.shape) == whole else result
+
+
+def _converted(func: Any, given: Given) -> Any:
+    """A whole number or a flag cannot say that it is absent; what it stands for is a place that exists."""
+    dtype = given["dtype"]
+    whole = dtype is not None and not (dtype.is_floating_point or dtype.is_complex)
+    return (_zeros if whole else _again)(func, given)
+
+
+def _sparse_product(_func: Any, given: Given) -> Any:
+    """As the product of dense matrices, as which operands come here."""
+    return _product("mat1", "mat2")(torch.ops.aten.addmm.default, given)
+
+
+def _distances(func: Any, given: Given) -> Any:
+    """Over the coordinates that are present in both; none is absent."""
+    first, second = (_absent(given[n]) for n in ("x1", "x2"))
+    result = _again(func, given, x1=_fill(given["x1"]), x2=_fill(given["x2"]))
+    return result.masked_fill(torch.matmul((~first).float(), (~second).float().mT) == 0, NAN)
+
+
+def _loss(func: Any, given: Given) -> Any:
+    """Index by index, then a mean or a sum over what is present."""
+    each = _again(func, tree_map_only(torch.Tensor, _fill, given), reduction=0)
+    for one in (t for t in given.values() if isinstance(t, torch.Tensor)):
+        each = each.masked_fill(_absent(one), NAN)
+    return each if given["reduction"] == 0 else each.nanmean() if given["reduction"] == 1 else each.nansum()
+
+
+def _capped(func: Any, given: Given) -> Any:
+    """Scales in place, or not; what is absent remains so."""
+    source = given["self"]
+    absent, filled = _absent(source), _fill(source)
+    result = _again(func, given, self=filled).masked_fill(absent, NAN)
+    return source.copy_(result) if func._schema.is_mutable else result
+
+
+def _rounded(func: Any, given: Given) -> Any:
+    """Fake quantisation: by the scales that are present; running extremes are those of what is present."""
+    source, axis = given["self"], given.get("ch_axis") if given.get("per_row_fake_quant") else None
+    across = [n for n in range(source.dim()) if axis is None or n != axis % source.dim()]
+    middle = source.nanmean(across, keepdim=True)  # changes no extreme
+    absent = {n: _absent(t) for n, t in given.items() if isinstance(t, torch.Tensor) and _holds_absent(t)}
+    filled = {n: given[n].masked_fill(mask, 1.0) for n, mask in absent.items() if n != "self"}
+    filled["self"] = torch.where(absent["self"], middle.nan_to_num(), source)
+    results = _again(func, given, **filled)
+    for argument in func._schema.arguments:
+        if argument.alias_info is not None and argument.alias_info.is_write and argument.name in absent:
+            given[argument.name].copy_(filled[argument.name].masked_fill(absent[argument.name], NAN))
+    if isinstance(results, torch.Tensor):
+        return results.masked_fill(absent["self"], NAN)
+    return (results[0].masked_fill(absent["self"], NAN), *results[1:])
+
+
+def _grouped(func: Any, given: Given) -> Any:
+    """As a product of each expert's rows."""
+    rows, stack = given["self"], given["mat2"]
+    result = _again(func, given, self=_fill(rows), mat2=_fill(stack))
+    terms = func((~_absent(rows)).to(rows.dtype), (~_absent(stack)).to(rows.dtype), given["offs"])
+    return result.masked_fill(terms == 0, NAN)
+
+
+def _largest(func: Any, given: Given) -> Any:
+    """The largest (or smallest) of what is present; more than are present are absent."""
+    values, places = _again(func, given, self=_fill(given["self"], -INFINITY if given["largest"] else INFINITY))
+    return values.masked_fill(_absent(given["self"]).gather(given["dim"], places), NAN), places
+
+
+def _axes(given: Given, name: str = "dim") -> tuple[int, ...]:
+    """The axes that a reduction names; all where it names none."""
+    named = given.get(name)
+    if isinstance(named, int):
+        return (named,)
+    return tuple(named) if named else tuple(range(given["self"].dim()))
+
+
+def _present(given: Given) -> torch.Tensor:
+    """How many entries each result of a reduction is made of."""
+    return (~_absent(given["self"])).sum(_axes(given), keepdim=bool(given.get("keepdim", False)))
+
+
+def _neutral(value: float) -> Rule:
+    """A reduction to which this value adds nothing."""
+
+    def rule(func: Any, given: Given) -> Any:
+        """The reduction of what is present; where nothing is, the result is absent."""
+        if "other" in given:  # max of two tensors
+            return _lossy(func, given)
+        result = _again(func, given, self=_fill(given["self"], value))
+        none = _present(given) == 0
+        if isinstance(result, torch.Tensor) and not _holds_absent(result):
+            return result  # a count
+        if isinstance(result, torch.Tensor):
+            return result.masked_fill(none, NAN)
+        return type(result)((result[0].masked_fill(none, NAN), *result[1:]))
+
+    return rule
+
+
+def _along(value: float) -> Rule:
+    """An operator that runs over an axis and keeps its shape."""
+
+    def rule(func: Any, given: Given) -> Any:
+        source = given["self"]
+        lost = source.sum(given["dim"]).isnan()
+        if bool(source.movedim(given["dim"], -1)[lost].isnan().all()):
+            return _again(func, given)  # where something is absent, all of it is
+        result = _again(func, given, self=_fill(source, value))
+        return result.masked_fill(_absent(source), NAN)
+
+    return rule
+
+
+def _norm(func: Any, given: Given) -> Any:
+    order = given["ord"] if "ord" in given else given["p"]
+    return _neutral(INFINITY if order is not None and order < 0 else 0.0)(func, given)
+
+
+def _extremes(func: Any, given: Given) -> Any:
+    """The smallest and the largest of what is present."""
+    none = _present(given) == 0
+    ends = zip((INFINITY, -INFINITY), (0, 1), strict=True)
+    return tuple(_again(func, given, self=_fill(given["self"], v))[n].masked_fill(none, NAN) for v, n in ends)
+
+
+def _mean(_func: Any, given: Given) -> torch.Tensor:
+    source = given["self"].to(given["dtype"]) if given["dtype"] is not None else given["self"]
+    return _fill(source).sum(_axes(given), keepdim=bool(given.get("keepdim", False))) / _present(given)
+
+
+def _variance(source: torch.Tensor, axes: tuple[int, ...], less: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """(mean, variance) over the present entries, axes kept; `less` is taken off the count."""
+    count = (~_absent(source)).sum(axes, keepdim=True)
+    mean = _fill(source).sum(axes, keepdim=True) / count
+    variance = _fill((source - mean) ** 2).sum(axes, keepdim=True) / (count - less).clamp_min(0)
+    return mean, variance
+
+
+def _spread(root: bool, with_mean: bool) -> Rule:
+    def rule(_func: Any, given: Given) -> Any:
+        less = given.get("correction", 1.0 if given.get("unbiased", True) else 0.0)
+        mean, variance = _variance(given["self"], _axes(given), 1.0 if less is None else float(less))
+        results = [variance.sqrt() if root else variance, mean]
+        if not given.get("keepdim", False):
+            results = [r.squeeze(_axes(given)) for r in results]
+        return tuple(results) if with_mean else results[0]
+
+    return rule
+
+
+def _scaled(result: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
+    result = result if weight is None else result * weight
+    return result if bias is None else result + bias
+
+
+def _normed(func: Any, given: Given) -> Any:
+    """A norm over the last axes; over the last one by what is present of it, where that is the same everywhere."""
+    source, shape = given["input"], given["normalized_shape"]
+    if len(shape) == 1 and source.dim() > 1:
+        lost = source.sum(tuple(range(source.dim() - 1))).isnan()
+        index, gone = (~lost).nonzero().squeeze(1), lost.nonzero().squeeze(1)
+        if len(index) and bool(source.index_select(-1, gone).isnan().all()):
+            parts = {
+                n: None if given[n] is None else given[n].index_select(0, index)
+                for n in ("weight", "bias")
+                if n in given
+            }
+            found = _again(func, given, input=source.index_select(-1, index), normalized_shape=[len(index)], **parts)
+            whole = source.new_full(source.shape, NAN).index_copy_(-1, index, found[0])
+            return (whole, *found[1:])
+    return _layer_norm(given) if "bias" in given else _rms_norm(given)
+
+
+def _layer_norm(given: Given) -> Any:
+    source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
+    mean, variance = _variance(source, axes)
+    rate = (variance + given["eps"]).rsqrt()
+    return _scaled((source - mean) * rate, given["weight"], given["bias"]), mean, rate
+
+
+def _rms_norm(given: Given) -> Any:
+    source, axes = given["input"], tuple(range(-len(given["normalized_shape"]), 0))
+    eps = torch.finfo(source.dtype).eps if given["eps"] is None else given["eps"]
+    square = _fill(source**2).sum(axes, keepdim=True) / (~_absent(source)).sum(axes, keepdim=True)
+    rate = (square + eps).rsqrt()
+    return _scaled(source * rate, given["weight"], None), rate
+
+
+def _group_norm(_func: Any, given: Given) -> Any:
+    """[N, C, ...] in groups of channels; statistics over a group's channels and space."""
+    source = given["input"]
+    grouped = source.reshape(source.shape[0], given["group"], -1)
+    mean, variance = _variance(grouped, (2,))
+    rate = (variance + given["eps"]).rsqrt()
+    result = ((grouped - mean) * rate).reshape(source.shape)
+    return _scaled(result, *_by_channel(source, given)), mean.squeeze(2), rate.squeeze(2)
+
+
+def _batch_norm(func: Any, given: Given) -> Any:
+    """With statistics of the batch: over all axes but the channels."""
+    source = given["input"]
+    if not given["training"]:
+        return _again(func, given)
+    mean, variance = _variance(source, (0, *range(2, source.dim())))
+    rate = (variance + given["eps"]).rsqrt()
+    return _scaled((source - mean) * rate, *_by_channel(source, given)), mean.flatten(), rate.flatten()
+
+
+def _by_channel(source: torch.Tensor, given: Given) -> list[torch.Tensor | None]:
+    shape = (1, -1, *[1] * (source.dim() - 2))
+    return [None if given[n] is None else given[n].reshape(shape) for n in ("weight", "bias")]
+
+
+def _recurrent(func: Any, given: Given) -> Any:
+    """A layer of an LSTM as one operator: a unit of which the recurrent weight [4 H, H] has no row gives nothing."""
+    results = list(_zeros(func, given))
+    units = _absent(given["weight1"]).all(0)
+    return [*(result.masked_fill(units, NAN) for result in results[:3]), *results[3:]]
+
+
+def _weight_norm(_func: Any, given: Given) -> Any:
+    """V * g / |v|, the norm over all axes but one (Salimans and Kingma 2016)."""
+    direction, others = given["v"], [n for n in range(given["v"].dim()) if n != given["dim"]]
+    norm = _fill(direction).square().sum(others, keepdim=True).sqrt()
+    return direction * (given["g"] / norm), norm
+
+
+RULES: dict[str, Rule] = {
+    **{f"aten.{n}": _product("self", "mat2") for n in ("mm", "bmm")},
+    "aten.addmm": _product("mat1", "mat2"),
+    "aten.baddbmm": _product("batch1", "batch2"),
+    "aten.mv": _product("self", "vec"),
+    "aten.addmv": _product("mat", "vec"),
+    "aten.dot": _product("self", "tensor"),
+    "aten.constant_pad_nd": _padded,
+    **{f"aten.max_unpool{n}d": _unpooled for n in (2, 3)},
+    **{f"aten.{n}{end}": _scattered for n in ("scatter", "scatter_add", "scatter_reduce") for end in ("", "_")},
+    "aten._to_copy": _converted,
+    "aten._grouped_mm": _grouped,
+    "aten.topk": _largest,
+    **{f"aten.{n}": _convolution for n in ("convolution", "_convolution")},
+    **{f"aten.{n}": _lossy for n in ("where", "masked_fill", "masked_fill_", "sign", "sgn", "fmax", "fmin", "pow")},
+    **{f"aten.{n}": _neutral(0.0) for n in ("sum", "nansum")},
+    **{f"aten.{n}": _neutral(-INFINITY) for n in ("amax", "max", "logsumexp")},
+    **{f"aten.{n}": _neutral(INFINITY) for n in ("amin", "min")},
+    "aten.prod": _neutral(1.0),
+    **{f"aten.{n}": _norm for n in ("linalg_vector_norm", "norm")},
+    "aten.count_nonzero": _neutral(0.0),
+    "aten.aminmax": _extremes,
+    "aten._sparse_addmm": _sparse_product,
+    **{f"aten.{n}": _distances for n in ("_cdist_forward", "_euclidean_dist")},
+    **{f"aten.{n}": _capped for n in ("embedding_renorm_", "renorm")},
+    **dict.fromkeys(losses.RULES, _loss),
+    **dict.fromkeys(quantised.RULES, _rounded),
+    **{f"aten.{n}": _along(-INFINITY) for n in ("_softmax", "_safe_softmax", "_log_softmax")},
+    "aten.cumsum": _along(0.0),
+    "aten.mean": _mean,
+    "aten.var": _spread(root=False, with_mean=False),
+    "aten.std": _spread(root=True, with_mean=False),
+    "aten.var_mean": _spread(root=False, with_mean=True),
+    "aten.std_mean": _spread(root=True, with_mean=True),
+    **{f"aten.{n}": _normed for n in ("native_layer_norm", "_fused_rms_norm")},
+    "aten.native_group_norm": _group_norm,
+    **{f"aten.{n}": _batch_norm for n in ("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm")},
+    "aten._weight_norm_interface": _weight_norm,
+    "aten.mkldnn_rnn_layer": _recurrent,
+}
+
+KNOWN_PRODUCTS: dict[Any, tuple[int, Callable[..., torch.Tensor]]] = {
+    torch.ops.aten.mm.default: (1, _rows_times(0)),
+    torch.ops.aten.addmm.default: (2, _rows_times(1)),
+    torch.ops.aten.convolution.default: (1, _known_convolution),
+}
+"""By product: the place of its weight, and how it is made where what the weight lacks is known."""

@@ -1,0 +1,349 @@
+"""One forward with everything on the way, and how far another is apart from it."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
+from torch.utils.hooks import RemovableHandle
+
+from ...errors import Message
+from ...jobs import CancelToken, check
+from ...messages import Phrase
+from ...runtime.load_pruned import StandIn, apply_edits
+from ...structures.analysis import StandIn as StandInFor
+from ...tracing.guards import Guards
+from ...tracing.isolated_forward import quiet_forward
+from ...tracing.tree import Inputs, answers_of, call, copied, modules_of, tensors_of
+from ..cut.skip_block import skip
+from .fixed_randomness import SameDraws
+from .precision import AtLeast
+from .weights import Weights
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""What a difference must stay below."""
+NOISE = 50
+"""Rounding on the way to a result, in units of the last place of the largest number there."""
+ENTRIES = 1 << 12
+"""How many entries of a result on the way are compared."""
+PRIMES = [n for n in range(2, 1 << 13) if all(n % d for d in range(2, math.isqrt(n) + 1))]
+Seen: TypeAlias = Callable[[str, list[torch.Tensor]], None]
+"""Is told of each module's results as they come: its path, its tensors, which a later operator may change in place."""
+
+
+class Run:
+    """Calls of a model in a row, and their outputs."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        calls: Sequence[Inputs],
+        chosen: Sequence[str] = (),
+        training: bool = False,
+        seen: Seen | None = None,
+        draws: bool = False,
+        skips: Iterable[StandInFor] = (),
+        within: Callable[[nn.Module], AbstractContextManager[Any]] | None = None,
+        token: CancelToken | None = None,
+        guards: Guards | None = None,
+        seed: int = 0,
+        edits: dict[str, Any] | None = None,
+    ) -> None:
+        """Run a model.
+
+        Args:
+            weights: A model, and what its operators read in place of its weights; left as it is.
+            calls: Its inputs, call by call; what a call leaves behind is there for the next one.
+            chosen: Paths of the outputs that count.
+            training: In training mode, nothing dropped.
+            seen: Is told of the results of its modules in the first call.
+            draws: It draws random numbers, which have to be the same ones in a smaller model.
+            skips: Blocks in whose place something else stands.
+            within: Is given the copy that runs; makes what else is to be entered around the calls.
+            token: Stops the run between two modules.
+            guards: Where to note the branches that the code takes.
+            seed: Of the random numbers.
+            edits: Repairs for this run alone, as `runtime.apply_edits` takes them.
+        """
+        own = weights.twin()  # what a forward does to its own state is not there for the next run
+        apply_edits(own, edits or {})
+        hooks: list[RemovableHandle] = []
+        for one in skips:
+            skip(own, one)
+        for path, module in modules_of(own).items():
+            if token is not None:
+                module.register_forward_pre_hook(_stopping(token))
+            if seen is not None and path and not isinstance(module, StandIn):
+                hooks.append(module.register_forward_hook(_telling(seen, path)))
+        with ExitStack() as stack:
+            stack.enter_context(quiet_forward(own, training, twin=True, seed=seed))
+            stack.enter_context(weights.reading())
+            if weights.dtype is torch.float64 or not weights.plain:
+                stack.enter_context(AtLeast(weights.dtype))
+            stack.enter_context(SameDraws() if draws else nullcontext())
+            stack.enter_context(nullcontext() if within is None else within(own))
+            self.outputs: list[torch.Tensor] = []
+            for inputs in map(copied, calls):
+                with nullcontext() if guards is None else guards.watching(own, inputs):
+                    result = call(own, inputs)
+                self.outputs += answers_of(result, chosen)
+                while hooks:  # further calls are there for their outputs
+                    hooks.pop().remove()
+
+    @property
+    def finite(self) -> bool:
+        """No output is NaN or infinite throughout."""
+        return all(
+            not t.isnan().any() and bool(t.isfinite().any()) for t in self.outputs if _continuous(t) and t.numel()
+        )
+
+
+class Kept(NamedTuple):
+    """What is kept of a result.
+
+    Attributes:
+        values: Of the entries that are present, all or evenly spread ones.
+        shape: Of the result without what is absent; None where absent entries lie anyhow.
+        step: How far apart in the flat order the values are.
+        whole: Shape with what is absent.
+        there: [...] which entries are present, where they lie anyhow.
+    """
+
+    values: torch.Tensor
+    shape: tuple[int, ...] | None
+    step: int
+    whole: torch.Size
+    there: torch.Tensor | None = None
+
+
+class Trail:
+    """The results of every module of a run, in their order: of each as many entries as tell how it went.
+
+    Attributes:
+        results: Path and what is kept of its results, None for one that has no numbers to compare.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was seen."""
+        self.results: list[tuple[str, list[Kept | None]]] = []
+        self._latest: list[tuple[torch.Tensor, int, Kept | None]] = []
+
+    def keep(self, path: str, results: list[torch.Tensor]) -> None:
+        """Keep copies, as a later operator may change a result in place. What a container passes on is kept once."""
+        known = {id(one): made for one, version, made in self._latest if one._version == version}
+        self._latest = [(one, one._version, known[id(one)] if id(one) in known else kept(one)) for one in results]
+        self.results.append((path, [made for *_, made in self._latest]))
+
+
+def kept(result: torch.Tensor) -> Kept | None:
+    """What is kept of a result; None of one without numbers to compare."""
+    if not _continuous(result):
+        return None
+    if result.dim() < 2 or result.numel() == 0:
+        lines: tuple[int, ...] = ()
+    else:  # of channels: behind the batch of an image, the last of a sequence
+        lines = (1, result.dim() - 1) if result.dim() > 3 else (result.dim() - 1, 1)
+    for dim in lines:
+        # Where the first and the last entry of each channel agree, a look at those that are kept will do.
+        first, last = _ends(result, dim)
+        lost = first.isnan()
+        if torch.equal(lost, last.isnan()) and not bool(lost.all()):
+            index = (~lost).nonzero().squeeze(1)
+            shape = (*result.shape[:dim], len(index), *result.shape[dim + 1 :])
+            step = _step(math.prod(shape))
+            values = _spread(result, shape, step, dim, index if len(index) < len(lost) else None)
+            if not bool(values.sum().isnan()):
+                return Kept(values, shape, step, result.shape)
+    there = ~result.isnan()
+    values = result[there]
+    step = _step(values.numel())
+    whole = values.numel() == result.numel()
+    shape = tuple(result.shape) if whole else None
+    return Kept(values[::step].clone(), shape, step, result.shape, None if whole else there)
+
+
+def _ends(result: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first and the last entry of each index of a dimension."""
+    first, last = (tuple(slice(None) if n == dim else place for n in range(result.dim())) for place in (0, -1))
+    return result[first], result[last]
+
+
+def _step(count: int) -> int:
+    """So far apart are the entries that are kept; of no use for hiding a channel, as hardly a size is a multiple."""
+    return 1 if count <= ENTRIES else next(step for step in PRIMES if step >= count / ENTRIES)
+
+
+def _spread(
+    result: torch.Tensor, shape: tuple[int, ...], step: int, dim: int = -1, index: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Every `step`-th entry of a result, of whose dimension only some indices are there."""
+    if index is None and (step == 1 or result.is_contiguous()):
+        return result.flatten()[::step].clone()
+    places = [one.to(result.device) for one in _places(shape, step)]
+    if index is not None:
+        places[dim] = index[places[dim]]
+    return result[tuple(places)]
+
+
+@lru_cache(maxsize=64)
+def _places(shape: tuple[int, ...], step: int) -> tuple[torch.Tensor, ...]:
+    """By dimension, the indices of every `step`-th entry in the flat order; shapes of a network occur repeatedly."""
+    flat = np.arange(0, math.prod(shape), step)
+    return tuple(torch.from_numpy(one) for one in np.unravel_index(flat, shape))
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """How far a result is from another.
+
+    Attributes:
+        apart: max|a - b|; infinite where a number is not finite.
+        largest: max|a| of what is finite.
+        finite: All of a is.
+        dtype: The type of a.
+    """
+
+    apart: float
+    largest: float
+    finite: bool
+    dtype: torch.dtype
+
+    def relative(self, floor: float = 0.0) -> float:
+        """max|a - b| / max|a|, of at least `floor` where numbers nearly cancel."""
+        scale = max(self.largest, floor)
+        if self.apart == 0:
+            return 0.0
+        return self.apart / scale if scale > 0 else float("inf")
+
+
+class Beside:
+    """Compares each result of a run with the one in a trail as it comes, so that one trail is all that is kept."""
+
+    def __init__(self, trail: Trail) -> None:
+        """Compare with a trail, in which NaN says that an index is absent (`absent.py`)."""
+        self._trail = trail
+        self._known: dict[str, list[list[Kept | None]]] = {}
+        for path, results in trail.results:
+            self._known.setdefault(path, []).append(results)
+        self._times: Counter[str] = Counter()
+        self._gaps: dict[tuple[str, int], list[_Gap]] = {}
+        self._latest: list[tuple[torch.Tensor, int, Kept | None, _Gap | None]] = []
+
+    def see(self, path: str, results: list[torch.Tensor]) -> None:
+        """A module gave results. What is present stands in them in the trail's order; what does not fit is left out."""
+        number, known = self._times[path], self._known.get(path, [])
+        self._times[path] += 1
+        if number < len(known) and len(known[number]) == len(results):
+            pairs = zip(known[number], results, strict=True)
+            self._latest = [(its, its._version, mine, self._apart(mine, its)) for mine, its in pairs]
+            self._gaps[path, number] = [gap for *_, gap in self._latest if gap is not None]
+        else:
+            self._latest = []
+
+    def _apart(self, mine: Kept | None, its: torch.Tensor) -> "_Gap | None":
+        for one, version, other, gap in self._latest:  # what a container passes on
+            if one is its and version == its._version and other is mine:
+                return gap
+        pair = fitting(mine, its)
+        return None if pair is None else _gap(*pair)
+
+    def worst(self, left_out: Collection[str] = ()) -> tuple[float, Phrase]:
+        """The worst difference of a module's results, and the first that stands out in words, "" for none.
+
+        Args:
+            left_out: Modules whose results are meant to be others; what is made of these is compared.
+        """
+        worst, peak = 0.0, 0.0
+        detail: Phrase = ""
+        seen: Counter[str] = Counter()
+        for path, _ in self._trail.results:
+            number = seen[path]
+            seen[path] += 1
+            # A module that several blocks share runs less often without one: which run is which is not known then.
+            if path in left_out or self._times[path] != len(self._known[path]):
+                continue
+            gaps = self._gaps.get((path, number), [])
+            peak = max([peak, *(gap.largest for gap in gaps if gap.finite)])
+            for gap in gaps:
+                tolerance = TOLERANCE.get(gap.dtype, 1e-4)
+                # A result that nearly cancels is compared with what went into it.
+                difference = gap.relative(NOISE * torch.finfo(gap.dtype).eps / tolerance * peak)
+                if difference >= tolerance and not detail:
+                    words = {"module": path, "difference": difference}
+                    detail = Message("verify.result", "result of {module} differs by {difference:.1e}", words)
+                worst = max(worst, difference)
+        return worst, detail
+
+
+def _telling(seen: Seen, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+    def told(_module: nn.Module, _args: tuple[Any, ...], result: Any) -> None:
+        # What is computed here is no part of the run.
+        with _disable_current_modes(), torch._C.DisableTorchFunction():  # pyright: ignore[reportPrivateUsage]
+            seen(path, tensors_of(result))
+
+    return told
+
+
+def _stopping(token: CancelToken) -> Callable[..., None]:
+    return lambda *_: check(token)
+
+
+def fitting(reference: Kept | None, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The entries of a result that were kept, beside the cut model's; None where they do not fit."""
+    if reference is None or not _continuous(other):
+        return None
+    there, shape = reference.there, reference.shape
+    if there is not None and other.shape == reference.whole:
+        return (reference.values, other[there][:: reference.step]) if torch.equal(there, ~other.isnan()) else None
+    if shape is not None and tuple(other.shape) == shape:
+        return reference.values, _spread(other, shape, reference.step)
+    if shape is not None and other.shape == reference.whole:  # absent in both, as after a block that is gone
+        its = kept(other)
+        same = its is not None and its.shape == shape and len(its.values) == len(reference.values)
+        return (reference.values, its.values) if its is not None and same else None
+    count = math.prod(shape) if shape is not None else 0 if there is None else int(there.sum())
+    return (reference.values, other.flatten()[:: reference.step]) if count == other.numel() else None
+
+
+def worst_difference(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
+    """max|a - b| / max|a|, the worst over tensors; infinite where shapes differ or numbers are not finite.
+
+    Floating and complex tensors count; whole numbers and flags only where there are no others.
+    """
+    if [t.shape for t in first] != [t.shape for t in second]:
+        return float("inf")
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a.numel()]
+    if any(_continuous(a) for a, _ in pairs):
+        pairs = [(a, b) for a, b in pairs if _continuous(a)]
+    return max((relative_difference(a, b) for a, b in pairs), default=0.0)
+
+
+def relative_difference(first: torch.Tensor, second: torch.Tensor) -> float:
+    """max|a - b| / max|a|."""
+    return _gap(first, second).relative()
+
+
+def _gap(first: torch.Tensor, second: torch.Tensor) -> _Gap:
+    if not _continuous(first):
+        first, second = first.double(), second.double()
+    finite = first.isfinite()
+    all_finite = bool(finite.all())
+    counted = first if all_finite else first[finite]
+    largest = float(counted.abs().max()) if counted.numel() else 0.0
+    same = first == second  # infinities too, such as those of masked scores
+    if bool(same.all()):
+        return _Gap(0.0, largest, all_finite, first.real.dtype)
+    a, b = first[~same], second[~same]
+    apart = float((a - b).abs().max()) if a.isfinite().all() and b.isfinite().all() else float("inf")
+    return _Gap(apart, largest, all_finite, first.real.dtype)
+
+
+def _continuous(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()

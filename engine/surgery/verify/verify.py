@@ -1,0 +1,707 @@
+"""Show that a cut did exactly what was planned, by comparisons that share no code with the cut.
+
+Removal (the cut model against the masked original) on the weights as they are and with everything randomised, at
+batches of one and of more, at another size, on rescaled inputs and in a second call; permutation of the coupled sets.
+Large models are compared in float32, and in float64 where that leaves a doubt. It says nothing about accuracy.
+
+No model is copied: each operator is handed its own weight as the comparison wants it (`weights.py`).
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...errors import Message, VerificationError
+from ...jobs import Cancelled, CancelToken, Job, Progress, check
+from ...messages import Phrase, listed, title
+from ...model_inputs import Inputs, batch_size
+from ...structures.analysis import Analysis, Kind, Mask, StandIn
+from ...tracing.guards import Guards, watched
+from ...tracing.recorder import attempt
+from ...tracing.shadow_model import weightless
+from ...tracing.tree import tensors_of
+from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
+from ..cut.indexing import InRange, reads_regions
+from ..cut.skip_block import skipped
+from ..cut.slice_tensors import Keeps, relative_keeps
+from ..repair.weight_folding.scaling import Factors, Rates, rates_of
+from .chaos_check import chaotic, nudged
+from .first_difference import first_difference, operators_of
+from .fixed_randomness import draws
+from .input_variants import cast_inputs, other_sizes, rescaled, with_batch
+from .masked_model import Gone, gone_slices, vanishing
+from .other_paths import Path, PathSearch
+from .permutation import Permutation, permuted
+from .random_weights import ANEW, LEVELS
+from .run_comparison import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
+from .weights import WeightChanged, Weights
+
+Plan: TypeAlias = tuple[Analysis, Mask, Mask]
+"""Analysis, what was gone before, what is gone after."""
+Calls: TypeAlias = list[Inputs]
+SMALL = 2_000_000
+"""Elements of weights and inputs up to which all is compared in float64 at once: that takes no time."""
+ACCEPTED = {torch.float64: TOLERANCE[torch.float64], torch.float32: 1e-5}
+"""Differences below this decide; single precision leaves others to double precision."""
+RUNS = 24
+"""How many runs of the original look for other paths."""
+IN_TURN = 4
+"""Calls in a row of a model that remembers what it did."""
+LARGER = 4.0
+"""What the inputs of a second call are multiplied by."""
+
+
+def verify(
+    original: nn.Module,
+    cut_model: nn.Module,
+    analysis: Analysis,
+    before: Mask,
+    after: Mask,
+    inputs: Inputs,
+    token: CancelToken,
+    factors: Factors = (),
+) -> Job[Verification]:
+    """All comparisons of a cut.
+
+    Args:
+        original: The model that was cut, at state `before`; not touched.
+        cut_model: What the cut gave; not touched.
+        analysis: Of the original.
+        before: What was gone already.
+        after: What is gone now.
+        inputs: Example inputs.
+        token: Stops the job.
+        factors: What the cut multiplied (`Cut.factors`); the masked original knows nothing of it.
+
+    Returns:
+        Numbers for each comparison; look at `passed`.
+    """
+    if any(p.is_meta for p in original.parameters()):
+        raise VerificationError(
+            "verify.weightless",
+            "The model is on the meta device, where weights have no values, so a cut of it cannot be verified. "
+            "Nothing was changed. Give it weights first: move it with to_empty and load them.",
+        )
+    both = Comparison(original, cut_model, (analysis, before, after), inputs, token, factors)
+    total = 5
+    yield Progress("Verifying: removal on the weights as they are", 0, total)
+    both.removal()
+    check(token)
+    yield Progress("Verifying: removal with everything randomised", 1, total)
+    both.other_inputs()
+    check(token)
+    yield Progress("Verifying: permutation of the coupled sets", 2, total)
+    both.permutation()
+    check(token)
+    yield Progress("Verifying: other paths of the code", 3, total)
+    yield from both.other_paths()
+    check(token)
+    yield Progress("Verifying: removal in float32", 4, total)
+    both.coarse()
+    check(token)
+    yield Progress("Verified", total, total)
+    return Verification(tuple(both.checks), tuple(both.skipped))
+
+
+def require(verification: Verification) -> None:
+    """Refuse a cut that failed.
+
+    Raises:
+        VerificationError: A comparison failed, or none could have.
+    """
+    for one in verification.checks:
+        if not one.passed:
+            raise VerificationError(
+                "verify.failed",
+                "The cut failed its verification ({name}: difference {difference:.1e}, allowed {tolerance:.0e}). "
+                "Nothing was changed. First difference: {detail}.",
+                name=title(one.name),
+                difference=one.difference,
+                tolerance=one.tolerance,
+                detail=one.detail or Message("verify.outputs", "the outputs"),
+            )
+    if not verification.passed:
+        raise VerificationError(
+            "verify.inconclusive",
+            "The verification is inconclusive: removing these structures changes the outputs by less than could be "
+            "measured. Nothing was changed.",
+        )
+
+
+class _DoesNotRun(Exception):
+    """The original raises on inputs, for this reason."""
+
+    def __init__(self, reason: Phrase) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(slots=True, kw_only=True)
+class _Case:
+    """What both models are run on.
+
+    Attributes:
+        dtype: float64 or float32.
+        calls: Inputs, call by call.
+        level: Which weights: "" for their own, or one of `LEVELS`.
+        training: In training mode.
+        seed: Of the random numbers that the forward draws.
+    """
+
+    dtype: torch.dtype
+    calls: Calls
+    level: str = ""
+    training: bool = False
+    seed: int = 0
+
+
+@dataclass
+class Comparison:
+    """One cut, and what was found of it.
+
+    Attributes:
+        original: The model before.
+        cut_model: The model after.
+        plan: Analysis, what was gone before, what is gone after.
+        inputs: Example inputs.
+        token: Stops it.
+        factors: What the cut multiplied.
+        checks: Comparisons made.
+        skipped: Comparisons that could not be made, and why.
+    """
+
+    original: nn.Module
+    cut_model: nn.Module
+    plan: Plan
+    inputs: Inputs
+    token: CancelToken
+    factors: Factors = ()
+    checks: list[Check] = field(default_factory=list[Check])
+    skipped: list[Phrase] = field(default_factory=list[Phrase])
+    _copies: bool = False
+    """The original's code does not run on weights that are read in another type than they are stored in."""
+    _single: bool = False
+    """The original does not run in double precision."""
+    _given: Run | None = None
+    """The original's run on the given inputs, until it was compared with."""
+    _randomised: tuple[_Case, Run] | None = None
+    """The original's run on other weights and inputs, shared by two checks."""
+    _base: Inputs = ()
+    """Inputs of the given batch, at the smallest size at which the original runs."""
+    _calls: Calls = field(default_factory=list[Inputs])
+    """Inputs of other batches."""
+
+    def __post_init__(self) -> None:
+        """Begin with the inputs that are given."""
+        self._base = self.inputs
+
+    @cached_property
+    def keeps(self) -> Keeps:
+        """What the cut model has of each tensor."""
+        return relative_keeps(*self.plan)
+
+    @cached_property
+    def gone(self) -> Gone:
+        """What of each tensor is absent."""
+        return gone_slices(*self.plan)
+
+    @cached_property
+    def vanished(self) -> frozenset[str]:
+        """Tensors that go with a block."""
+        return vanishing(*self.plan)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """By what the cut multiplied parameters."""
+        return rates_of(self.plan[0], self.plan[2], self.factors)
+
+    @cached_property
+    def skips(self) -> tuple[StandIn, ...]:
+        """What stands for the results of removed blocks."""
+        return tuple(skipped(*self.plan))
+
+    @cached_property
+    def draws(self) -> bool:
+        """The forward draws random numbers."""
+        return draws(self.plan[0].script)
+
+    @cached_property
+    def small(self) -> bool:
+        """Everything is compared in double precision: that costs nothing worth saving."""
+        tensors = [*self.original.parameters(), *tensors_of(self.inputs)]
+        return sum(t.numel() for t in tensors) <= SMALL or any(t.dtype is torch.float64 for t in tensors)
+
+    @cached_property
+    def _blank(self) -> nn.Module | None:
+        """The original without weights, if it runs so on the given inputs: if its code asks for no values."""
+        try:
+            blank = weightless(self.original)
+        except Exception:  # tensors of kinds that have no stand-in
+            return None
+        return blank if self._attempt(blank, self.inputs) is None else None
+
+    @cached_property
+    def base(self) -> torch.dtype:
+        """The type in which comparisons begin.
+
+        Raises:
+            VerificationError: The original runs neither in single nor in double precision.
+        """
+        why: Phrase = ""
+        for dtype in (torch.float64, torch.float32) if self.small else (torch.float32, torch.float64):
+            tried = self._tried(_Case(dtype=dtype, calls=[self.inputs]))
+            if isinstance(tried, Run):
+                self._given = tried
+                return dtype
+            why = tried
+            words = {"type": _name(dtype), "reason": why}
+            self.skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
+        raise VerificationError(
+            "verify.precision",
+            "The original does not run in single or double precision ({text}), so a cut of it cannot be verified. "
+            "Nothing was changed.",
+            text=why,
+        )
+
+    def removal(self) -> None:
+        """The weights as they are, on the given inputs; in training mode too where that takes branches of its own."""
+        for training in (False, True)[: 1 + bool(self.plan[0].trained)]:
+            case = _Case(dtype=self.base, calls=[self.inputs], training=training)
+            plain, self._given = (self._run(case) if training or self._given is None else self._given), None
+            self._add(self._decided(TRAINING if training else REMOVAL, case, plain))
+
+    def other_inputs(self) -> None:
+        """Other weights, batches and sizes; milder weights where the original gives nothing to compare."""
+        counts = tuple(dict.fromkeys((1, batch_size(self.inputs) + 1)))
+        sizes = [*other_sizes(self.inputs), self.inputs]
+        reasons: list[Phrase] = []
+        for chosen in (counts, counts[1:], counts[:1], ()):
+            for number, base in enumerate(sizes if chosen else (self.inputs,)):
+                calls = [with_batch(base, count) for count in chosen] or [base]
+                try:
+                    self._refuse_by_shape(calls)
+                    made = self._on_other_weights(_Case(dtype=self.base, calls=calls))
+                except _DoesNotRun as error:
+                    reasons.append(error.reason)
+                    continue
+                self._base, self._calls = base, calls
+                one_size = number == len(sizes) - 1 or not chosen
+                self._tell_of(one_size, [n for n in counts if n not in chosen], reasons)
+                if made is None:
+                    template = "randomised weights: the original gives numbers that are not finite on all of them"
+                    self.skipped.append(Message("verify.never_finite", template))
+                self._add(made)
+                return
+
+    def _on_other_weights(self, given: _Case) -> Check | None:
+        """The comparison on weights that the original survives; None where it gives no numbers on any of them.
+
+        Raises:
+            _DoesNotRun: The original raises on these inputs.
+        """
+        made: Check | None = None
+        for level in LEVELS:
+            name = OTHER_INPUTS if level == ANEW else f"{OTHER_INPUTS} ({level} its own)"
+            plain, case = None, given
+            for factor in (LARGER, 1.0):
+                calls: Calls = [*given.calls[:-1], rescaled(given.calls[-1], factor)]
+                case = replace(given, calls=calls, level=level)
+                # What a removal changes shows in the first call; the masked run is of all of them.
+                plain = self._tried(replace(case, calls=case.calls[:1]))
+                if isinstance(plain, Run) and plain.finite:
+                    found = self._decided(name, case, plain)
+                    if found is not None:
+                        made = found
+                        break
+                elif not isinstance(plain, Run) and factor == 1.0:
+                    raise _DoesNotRun(plain)
+            else:
+                continue
+            assert made is not None and isinstance(plain, Run)
+            if made.passed and made.effect == 0 and level == ANEW and self._depends(case, plain):
+                made = replace(made, dead=True, detail=Message("verify.dead", "nothing depends on what is removed"))
+            if not made.passed and level != LEVELS[-1] and self._magnifies(case):
+                continue
+            self._randomised = (case, plain)
+            if not made.passed:
+                return replace(made, detail=self._which_call(made, case))
+            if made.conclusive:
+                return made
+        return made
+
+    def _which_call(self, made: Check, case: _Case) -> Message:
+        """Which of several calls differs by itself."""
+        words: dict[str, Any] = {"detail": made.detail or Message("verify.outputs", "the outputs")}
+        for number, one in enumerate(case.calls):
+            alone = replace(case, calls=[one], dtype=getattr(torch, made.dtype))
+            plain = self._tried(alone)
+            single = self._compared(made.name, alone, plain, made.tolerance) if isinstance(plain, Run) else None
+            if single is not None and not single.passed:
+                words["count"] = batch_size(one)
+                if number == 0:
+                    return Message("verify.in_batch", "batch of {count}: {detail}", words)
+                template = "batch of {count} on larger inputs: {detail}"
+                return Message("verify.in_larger_batch", template, words)
+        return Message("verify.in_second_call", "in the second call in a row only: {detail}", words)
+
+    def permutation(self) -> None:
+        """Structures of a coupled set change places, on the weights on which most shows."""
+        analysis, before, after = self.plan
+        moved = permuted(analysis, before, after & ~before, np.random.default_rng(1))
+        if self._randomised is None:
+            case = _Case(dtype=self.base, calls=[self.inputs])
+            plain = self._run(case)
+        else:
+            case, plain = self._randomised
+            case = replace(case, calls=case.calls[:1])
+        if not plain.finite:
+            self._not_finite(PERMUTATION)
+            return
+
+        def difference(case: _Case, plain: Run) -> float:
+            found = self._run(case, moved=moved).outputs
+            return worst_difference(plain.outputs[: len(found)], found)
+
+        found = difference(case, plain)
+        if found >= ACCEPTED[case.dtype] and (finer := self._finer(case)) is not None:
+            case, plain = finer
+            found = difference(case, plain)
+        self._add(Check(PERMUTATION, found, None, TOLERANCE[case.dtype], _name(case.dtype)))
+
+    def other_paths(self) -> Iterator[Progress]:
+        """Ways through the code that no other comparison took: beyond a size, a value, in the third call."""
+        guards, base = Guards(), self._base
+        level = self._randomised[0].level if self._randomised is not None and self._blank is not None else ""
+
+        def run(path: Path) -> None:
+            """Run for the shapes only where the code asks for no values: that costs nearly nothing."""
+            if self._blank is not None and not path.seed:
+                if self._attempt(self._blank, path.inputs, guards) is None:
+                    return
+                guards.drop_last_run()
+            case = _Case(dtype=self.base, calls=[path.inputs], seed=path.seed)
+            watched(guards, lambda watch: self._run(case, guards=watch))
+
+        begin = time.monotonic()
+        for inputs in (base, *self._calls):
+            try:
+                run(Path("", inputs))
+            except Cancelled:
+                raise
+            except Exception:  # as its comparison has said
+                continue
+        pace = time.monotonic() - begin
+        if not guards.runs:
+            return
+        search = PathSearch(guards, base, run, most=RUNS, seconds=max(5.0, 2 * pace))
+        made: list[Check] = []
+        names: list[Phrase] = []
+        for path in search:
+            yield Progress(Message("progress.path", "Verifying: {path}", {"path": path.name}), 3, 5)
+            case = _Case(dtype=self.base, calls=[path.inputs], level=level, seed=path.seed)
+            plain = self._tried(case)
+            one = self._decided(OTHER_PATHS, case, plain) if isinstance(plain, Run) else None
+            if one is None:
+                continue
+            if not one.passed and (ignored := self._ignored_on(case)):
+                words = {"path": path.name, "names": listed(ignored)}
+                template = "{path}: {names} runs there, which was ignored"
+                self.skipped.append(Message("verify.ignored", template, words))
+                continue
+            names.append(path.name)
+            words = {"path": path.name, "detail": one.detail or Message("verify.outputs", "the outputs")}
+            made.append(replace(one, detail=Message("verify.on_path", "{path}: {detail}", words)))
+            if not one.passed:
+                break
+        if made and made[-1].passed:
+            self._add(replace(max(made, key=lambda one: one.difference), detail=listed(names)))
+        elif made:
+            self._add(made[-1])
+        self.skipped += search.untried
+        if guards.unwatched:
+            template = "another path of the code: its branches could not be watched"
+            self.skipped.append(Message("verify.unwatched", template))
+        self._calls_in_a_row(guards, level)
+
+    def _calls_in_a_row(self, guards: Guards, level: str) -> None:
+        """Several calls of a forward that leaves something behind, or draws from what the next call draws from too."""
+        if not guards.changed and not guards.drawn & {"Python", "NumPy"}:
+            return
+        case = _Case(dtype=self.base, calls=[self._base] * IN_TURN, level=level)
+        plain = self._tried(case)
+        if isinstance(plain, Run):
+            self._add(self._decided(IN_A_ROW, case, plain))
+        names = sorted(f"{module}.{name}" if module else name for module, name in guards.changed)
+        if names:
+            words = {"names": listed(names[:5]), "count": IN_TURN}
+            template = "the forward changes {names}: its first {count} calls were compared, later ones were not"
+            self.skipped.append(Message("verify.stateful", template, words))
+
+    def _ignored_on(self, case: _Case) -> list[str]:
+        """Modules that no recorded run used, and that the user chose to ignore, which run on a case."""
+        seen = set[str]()
+        if self.plan[0].unused:
+            self._run(case, seen=lambda path, _: seen.add(path))
+        return [name for name in self.plan[0].unused if name in seen]
+
+    def coarse(self) -> None:
+        """A small model in single precision too, in which it is used, at another size if the original runs at one."""
+        if not self.small or self.base is torch.float32:
+            return
+        for inputs in (self._base, self.inputs):
+            case = _Case(dtype=torch.float32, calls=[inputs])
+            plain = self._tried(case)
+            if isinstance(plain, Run):
+                self._add(self._decided(COARSE, case, plain))
+                return
+
+    def _add(self, made: Check | None) -> None:
+        if made is not None:
+            self.checks.append(made)
+
+    def _refuse_by_shape(self, calls: Calls) -> None:
+        """Raise `_DoesNotRun` where the original does not run on inputs of these shapes, as far as these tell."""
+        if self._blank is None:
+            return
+        for one in calls:
+            error = self._attempt(self._blank, one)
+            if error is not None:
+                raise _DoesNotRun(_in_words(error))
+
+    def _attempt(self, blank: nn.Module, inputs: Inputs, guards: Guards | None = None) -> Exception | None:
+        """What a run for the shapes only raised; None where it came to its end."""
+        check(self.token)
+        return attempt(blank, inputs, weightless=True, watched=False, guards=guards).error
+
+    def _tell_of(self, one_size: bool, missing: list[int], reasons: list[Phrase]) -> None:
+        """Say which inputs the original does not run on."""
+        reason = reasons[-1] if reasons else Message("verify.no_space", "its inputs have no size in space")
+        if one_size:
+            template = "another input size: the original runs only at the given one ({reason})"
+            words = {"reason": reasons[0] if reasons else reason}
+            self.skipped.append(Message("verify.one_size", template, words))
+        for count in missing:
+            template = "batch of {count}: the original does not run ({reason})"
+            self.skipped.append(Message("verify.batch", template, {"count": count, "reason": reason}))
+
+    def _decided(self, name: str, case: _Case, plain: Run) -> Check | None:
+        """A comparison, in double precision where single leaves a doubt; None where the original gives no numbers."""
+        if not plain.finite:
+            self._not_finite(name)
+            return None
+        made = self._compared(name, case, plain, ACCEPTED[case.dtype])
+        if made is None:
+            return None
+        # An effect that is all rounding is none in double precision either.
+        small = made.effect is not None and not made.conclusive and made.effect > torch.finfo(torch.float32).eps
+        doubtful = not made.passed or (small and name != COARSE)
+        if case.dtype is torch.float32 and doubtful:
+            finer = self._finer(case)
+            again = None
+            if finer is not None and finer[1].finite:
+                again = self._compared(name, *finer, TOLERANCE[torch.float64])
+            case = case if again is None or finer is None else finer[0]
+            made = again or replace(made, tolerance=TOLERANCE[torch.float32])
+        if not made.passed and not self.factors:  # operators after multiplied weights are meant to differ
+            return replace(made, detail=self._first_operator(case) or made.detail)
+        if made.passed and not made.conclusive:
+            template = "inconclusive: the removal changes the outputs by {effect:.1e} only"
+            return replace(made, detail=Message("verify.no_effect", template, {"effect": made.effect}))
+        return made
+
+    def _depends(self, case: _Case, plain: Run) -> bool:
+        """The outputs depend on what stays, so that they would show it if something else had been removed."""
+        analysis, before, after = self.plan
+        other = before.copy()
+        for one in analysis.sets:
+            if one.kind is not Kind.BLOCK:
+                other[one.first + np.flatnonzero(~after[one.structures])[::2]] = True
+        case = replace(case, calls=case.calls[:1])
+        found = self._run(case, masked=True, gone=gone_slices(analysis, before, other))
+        return worst_difference(found.outputs, plain.outputs) >= 100 * TOLERANCE[case.dtype]
+
+    def _finer(self, case: _Case) -> tuple[_Case, Run] | None:
+        """The same in double precision with the original's run; None where it is already, or that does not run."""
+        if case.dtype is torch.float64 or self._single:
+            return None
+        finer = replace(case, dtype=torch.float64)
+        tried = self._tried(finer)
+        if isinstance(tried, Run):
+            return finer, tried
+        self._single = True
+        words = {"type": "float64", "reason": tried}
+        self.skipped.append(Message("verify.no_type", "{type}: the original does not run in it ({reason})", words))
+        return None
+
+    def _compared(self, name: str, case: _Case, plain: Run, tolerance: float) -> Check | None:
+        """Both models on a case; None where the original gives numbers that are not finite in one of its calls.
+
+        Args:
+            name: Of the comparison.
+            case: What they are run on.
+            plain: The original on the first of its calls.
+            tolerance: What the difference must stay below.
+
+        Raises:
+            _DoesNotRun: The original raises in one of the others.
+        """
+        trail = Trail()
+        try:
+            reference = self._run(case, masked=True, seen=trail.keep)
+        except Cancelled:
+            raise
+        except Exception:
+            tried = self._tried(case)
+            if isinstance(tried, Run):
+                raise
+            raise _DoesNotRun(tried) from None
+        if not reference.finite and not self._run(case).finite:
+            return None
+        effect = worst_difference(reference.outputs[: len(plain.outputs)], plain.outputs)
+        try:
+            beside, multiplied = Beside(trail), {path for *_, results in self.factors for path in results}
+            found = self._run(case, cut=True, seen=beside.see)
+            on_the_way, detail = beside.worst(multiplied)
+            difference = max(worst_difference(reference.outputs, found.outputs), on_the_way)
+        except Cancelled:
+            raise
+        except Exception as error:  # the original runs on these inputs, the cut model does not
+            difference = float("inf")
+            detail = Message("verify.raises", "the cut model raises {error}", {"error": _in_words(error)})
+        return Check(name, difference, effect, tolerance, _name(case.dtype), detail)
+
+    def _magnifies(self, case: _Case) -> bool:
+        """Rounding alone would make one of the models differ."""
+        finer = self._finer(case)
+        case = case if finer is None else finer[0]
+
+        def magnifies(cut: bool) -> bool:
+            try:
+                plain = self._run(case, cut=cut)
+                return chaotic(case.dtype, plain, lambda share: self._run(case, cut=cut, nudge=share))
+            except Cancelled:
+                raise
+            except Exception:
+                return False
+
+        return magnifies(False) or magnifies(True)
+
+    def _first_operator(self, case: _Case) -> Message | None:
+        analysis, _, after = self.plan
+        gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
+        calls = [cast_inputs(one, case.dtype) for one in case.calls]
+        reference = operators_of(self._weights(case, masked=True), calls, gone, case.training, self.draws, self.skips)
+        other = operators_of(self._weights(case, cut=True), calls, gone, case.training, self.draws)
+        return first_difference(reference, other, case.dtype)
+
+    def _weights(
+        self,
+        case: _Case,
+        cut: bool = False,
+        masked: bool = False,
+        gone: Gone | None = None,
+        moved: Permutation | None = None,
+        nudge: float = 0.0,
+    ) -> Weights:
+        whole = Weights(
+            self.original,
+            case.dtype,
+            case.level,
+            orders={} if moved is None else moved.orders,
+            gone={} if not masked else self.gone if gone is None else gone,
+            vanished=self.vanished if masked and gone is None else (),
+            nudge=nudge,
+            copies=self._copies,
+        )
+        if not cut:
+            return whole
+        return Weights(
+            self.cut_model, case.dtype, case.level, whole=whole, keeps=self.keeps, rates=self.rates, nudge=nudge,
+            copies=self._copies,
+        )  # fmt: skip
+
+    def _run(
+        self,
+        case: _Case,
+        cut: bool = False,
+        masked: bool = False,
+        gone: Gone | None = None,
+        moved: Permutation | None = None,
+        nudge: float = 0.0,
+        seen: Seen | None = None,
+        guards: Guards | None = None,
+    ) -> Run:
+        """Run the original or the cut model.
+
+        Args:
+            case: On what.
+            cut: The cut model.
+            masked: The original without what goes, or without `gone`.
+            gone: What else is to be absent.
+            moved: The original with structures in other places.
+            nudge: Weights and inputs are larger by up to this share of themselves.
+            seen: Is told of results on the way.
+            guards: Where to note the branches that the code takes.
+        """
+        calls = [cast_inputs(one, case.dtype) for one in case.calls]
+        calls = [nudged(one, nudge) for one in calls] if nudge else calls
+
+        def run() -> Run:
+            """Run it once."""
+            return Run(
+                self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge),
+                calls,
+                chosen=() if case.training else self.plan[0].outputs,
+                training=case.training,
+                seen=seen,
+                draws=self.draws,
+                skips=self.skips if masked and gone is None else (),
+                within=(lambda _: InRange()) if reads_regions(self.plan[0].script) else None,
+                token=self.token,
+                guards=guards,
+                seed=case.seed,
+                edits=None if moved is None else {"constants": moved.constants},
+            )
+
+        try:
+            return run()
+        except Cancelled:
+            raise
+        except Exception as error:
+            plain = self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge).plain
+            if self._copies or (plain and not isinstance(error, WeightChanged)):
+                raise
+        # Code that asks its weights for their type, or that changes them, gets weights of its own.
+        self._copies = True
+        try:
+            return run()
+        except Exception:
+            self._copies = False
+            raise
+
+    def _tried(self, case: _Case) -> Run | Phrase:
+        """A run of the original, or why it does not run on these inputs."""
+        try:
+            return self._run(case)
+        except Cancelled:
+            raise
+        except Exception as error:
+            return _in_words(error)
+
+    def _not_finite(self, name: str) -> None:
+        template = "{name}: the original itself gives numbers that are not finite"
+        self.skipped.append(Message("verify.not_finite", template, {"name": title(name)}))
+
+
+def _in_words(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

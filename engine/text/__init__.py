@@ -1,0 +1,1 @@
+"""Texts for people and for Python: formats of numbers and names, and literals that are safe to write into code."""

@@ -1,0 +1,59 @@
+"""Numbers in words for command line, scripts and reports: three significant digits, units, n and standard error."""
+
+import math
+
+from ..errors import Message
+from ..tasks.protocol import Metric
+
+
+def thousands(number: int) -> str:
+    """12345 as 12,345."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """A count with three significant digits and M or G: 1.82 G."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= limit:
+            return f"{number / limit:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def byte_size(number: int) -> str:
+    """Bytes with three significant digits: 1.82 MB."""
+    text = size(number)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
+def percent(value: float) -> str:
+    """0.914 as 91.4 %."""
+    return f"{100 * value:.1f} %"
+
+
+def metric_value(metric: Metric | None) -> str:
+    """A metric's value with its standard error."""
+    if metric is None:
+        return ""
+    if not metric.percent:
+        return f"{metric.value:.4g}" + (f" ± {metric.error:.2g}" if metric.error else "")
+    error = f" ± {100 * metric.error:.1f}" if metric.error else ""
+    return f"{100 * metric.value:.1f}{error} %"
+
+
+def metric_words(metric: Metric) -> Message:
+    """top-1 91.4 ± 0.6 % (report split, n = 2,000)."""
+    words = {"name": metric.name, "value": metric_value(metric), "split": metric.split.value}
+    template = "{name} {value} ({split} split, n = {count})"
+    return Message("metric.on_split", template, words | {"count": thousands(metric.count)})
+
+
+def change(before: float, after: float) -> str:
+    """How much less or more, with a real minus: −49.1 %; "" where nothing can be said."""
+    if not before or not math.isfinite(before) or not math.isfinite(after):
+        return ""
+    return f"{100 * (after / before - 1):+.1f} %".replace("-", "−")
+
+
+def counted(number: int, what: str) -> str:
+    """1 epoch, 3 epochs."""
+    return f"{thousands(number)} {what}{'' if number == 1 else 's'}"

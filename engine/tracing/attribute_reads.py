@@ -1,0 +1,110 @@
+"""Which attributes the code of a model reads in a run, of its modules and of the plain objects that these hold.
+
+What no code has read by the time a run fails has nothing to do with the failure.
+"""
+
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from functools import cache
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from ..runtime.load_pruned import __name__ as RUNTIME
+from .tree import modules_of
+
+DEPTH = 2
+"""How deep plain objects in modules are looked through ("config.text_config.hidden_size")."""
+
+
+def is_plain(value: object) -> bool:
+    """An object with attributes of its own, which can be set, that is neither code nor part of the network."""
+    if getattr(getattr(type(value), "__dataclass_params__", None), "frozen", False):
+        return False
+    other = (type, ModuleType, FunctionType, MethodType, nn.Module, torch.Tensor, Enum)
+    return hasattr(value, "__dict__") and not isinstance(value, other) and not callable(value)
+
+
+class Reads:
+    """What was read of one model's attributes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Take a model that nobody else uses."""
+        self._modules = modules_of(model)
+        self._owners: dict[int, Any] = {
+            id(one): one for module in self._modules.values() for one in _owners(module, DEPTH)
+        }
+        self._names: dict[int, set[str]] = {}
+
+    @contextmanager
+    def noted(self) -> Generator[None]:
+        """Within this, what is read is noted; the objects have other classes."""
+        own: dict[int, Any] = {key: type(owner) for key, owner in self._owners.items()}
+        for key, owner in self._owners.items():
+            try:
+                owner.__class__ = _noting(own[key])
+            except Exception:  # a class that allows no other in its place: who knows
+                continue
+            self._names[key] = set()
+        _noted.append(self._names)
+        try:
+            yield
+        finally:
+            _noted.pop()
+            for key in self._names:
+                self._owners[key].__class__ = own[key]
+
+    def has(self, path: str, name: str) -> bool:
+        """Whether an attribute of a module, or of an object that it holds ("config.hidden_size"), was read."""
+        owner: Any = self._modules[path]
+        *holders, last = name.split(".")
+        for holder in holders:
+            owner = owner.__dict__[holder]
+        read = self._names.get(id(owner))
+        return read is None or last in read or "__dict__" in read
+
+
+def _owners(owner: Any, depth: int) -> Iterator[Any]:
+    yield owner
+    if depth:
+        values: list[Any] = list(owner.__dict__.values())
+        for value in values:
+            if is_plain(value):
+                yield from _owners(value, depth - 1)
+
+
+_noted: list[dict[int, set[str]]] = []
+"""Where reads are noted, the last one: names by the id of the object."""
+
+
+class _Noting:
+    """Behind an object's own classes: whatever way these take to an attribute ends here."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        if _noted and (read := _noted[-1].get(id(self))) is not None and not _is_on_the_way(name):
+            read.add(name)
+        return super().__getattribute__(name)
+
+
+ACCESS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")
+
+
+def _is_on_the_way(name: str) -> bool:
+    """The dictionary of all attributes, in which code looks one up by name: that one is noted too, or no number."""
+    if name != "__dict__":
+        return False
+    caller = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    file: str = caller.f_globals.get("__name__", "")
+    return caller.f_code.co_name in ACCESS or file == RUNTIME or file.startswith("torch.")
+
+
+@cache
+def _noting(own: type) -> type:
+    names = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__slots__": ()}
+    return cast("type", type(own)(own.__name__, (own, _Noting), names))

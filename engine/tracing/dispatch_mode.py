@@ -1,0 +1,196 @@
+"""The mode that sees every operator beneath autograd."""
+
+import weakref
+from collections.abc import Iterable
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..errors import AnalysisError
+from . import shapes
+from .record import Call, FunctionCall, Handed, ModuleCall, Ref, Source
+from .schema import ATOMS, literal, operator
+from .tree import modules_of, named_tensors, outline, tensors_of
+
+Frame: TypeAlias = tuple[str, tuple[str, ...], tuple[int, ...], int, dict[str, int]]
+"""A module whose forward runs: path, inputs' places and values, first call inside, calls so far from each site."""
+STORES = ("_parameters", "_buffers")
+
+
+class Recorder(TorchDispatchMode):
+    """Numbers every tensor that it meets and notes every operator."""
+
+    def __init__(self, weightless: bool, briefly: bool) -> None:
+        """Take whether the model will run for its shapes only; a brief run counts no flops and notes no modules."""
+        super().__init__()
+        self.calls: list[Call] = []
+        self.functions: list[FunctionCall] = []
+        self.exposed: list[int] = []
+        self.module_calls: list[ModuleCall] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.dtypes: list[str] = []
+        self.ends: list[int] = []
+        self.sources: list[Source] = []
+        self.stack: list[Frame] = []
+        self.raised = ""
+        self.constants: set[int] = set()
+        self.handed: list[Handed] = []
+        self.inputs: frozenset[int] = frozenset()
+        self._execute = shapes.run if weightless else None
+        self._briefly = briefly
+        self._numbers: dict[int, int] = {}
+        self._met: list[weakref.ref[torch.Tensor]] = []
+        self._type_names: dict[torch.dtype, str] = {}
+        self.weights: tuple[int, ...] = ()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to be compiled anyway: torch would import its compiler on the first operator, which takes seconds."""
+        return False
+
+    def number(self, tensor: torch.Tensor) -> int:
+        """The number of a tensor, a new one if it was not met yet or has other axes since (`squeeze_`)."""
+        found = self._numbers.get(id(tensor))
+        return found if found is not None and self.shapes[found] == tensor.shape else self._new(tensor)
+
+    def is_constant(self, tensor: torch.Tensor) -> bool:
+        """It depends on no input, parameter, buffer or random number; what nobody has made or given is a constant."""
+        found = self._numbers.get(id(tensor))
+        return id(tensor) not in self.inputs if found is None else found in self.constants
+
+    def _new(self, tensor: torch.Tensor) -> int:
+        key = id(tensor)
+        found = self._numbers[key] = len(self.shapes)
+        self.shapes.append(tuple(tensor.shape))
+        dtype = tensor.dtype
+        self.dtypes.append(self._type_names.get(dtype) or self._type_name(dtype))
+        self.ends.append(-1)
+        # Not the tensor itself: torch takes other ways with what somebody else holds.
+        self._met.append(weakref.ref(tensor, lambda _: self._freed(key, found)))
+        return found
+
+    def _freed(self, key: int, number: int) -> None:
+        """A tensor is gone; another one may get its id."""
+        self._numbers.pop(key, None)
+        self.ends[number] = len(self.calls)
+
+    def _type_name(self, dtype: torch.dtype) -> str:
+        name = self._type_names[dtype] = str(dtype).removeprefix("torch.")
+        return name
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.raised = ""
+        known = operator(func)
+        # Tensors are numbered before the call: an in-place one may change their shapes.
+        arguments, reads = dict(known.defaults), list[int]()
+        for name, value in (*zip(known.arguments, args, strict=False), *kwargs.items()):
+            arguments[name] = value if type(value) in ATOMS else self._plain(value, reads)
+        if known.name == "aten.lift_fresh":
+            arguments["constant"] = _constant(args[0])
+        if known.name in ("aten.as_strided", "aten.as_strided_"):
+            # What the new ones mean depends on those before.
+            arguments["strides"], arguments["sizes"] = list(args[0].stride()), list(args[0].shape)
+        new = [] if self._briefly else [t for t in tensors_of((args, kwargs)) if self.is_constant(t)]
+        self.constants.update([self.number(t) for t in new])
+        result = func(*args, **kwargs) if self._execute is None else self._execute(func, args, kwargs)
+        if isinstance(result, torch.Tensor):
+            numbers: tuple[int, ...] = (self.number(result),)
+        else:
+            numbers = tuple([self.number(t) for t in tensors_of(result)])
+        if not known.random and self.constants.issuperset(reads):
+            self.constants.update(numbers)
+        else:
+            self.constants.difference_update(numbers)
+        count = None if self._briefly else known.flops
+        flops = 0 if count is None else int(count(*args, **kwargs, out_val=result))
+        module = self.stack[-1][0] if self.stack else ""
+        self.calls.append(
+            Call(known.name, arguments, numbers, module, known.pointwise, flops, tuple(reads), known.overload)
+        )
+        return result
+
+    def enter(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A module's forward begins."""
+        if self._briefly:
+            places, inputs = (), ()
+        elif len(args) == 1 and not kwargs and isinstance(args[0], torch.Tensor):
+            places, inputs = ("0",), (self.number(args[0]),)
+        else:
+            given = [(place, self.number(t)) for part in (args, kwargs) if part for place, t in named_tensors(part)]
+            places, inputs = tuple([place for place, _ in given]), tuple([value for _, value in given])
+        self.stack.append((path, places, inputs, len(self.calls), {}))
+
+    def leave(self, outputs: Any) -> None:
+        """A module's forward ends, or has raised (then it gives None); its parent may go on without it."""
+        path, places, inputs, first, _ = self.stack.pop()
+        if outputs is None:
+            self.raised = self.raised or path
+        if self._briefly:
+            return
+        if isinstance(outputs, torch.Tensor):
+            number = self.number(outputs)
+            results, result = (number,), Ref(number)
+        else:
+            results = tuple(self.number(t) for t in tensors_of(outputs))
+            result = outline(outputs, lambda t: Ref(self.number(t)))
+        self.module_calls.append(ModuleCall(path, inputs, results, first, len(self.calls), places, result))
+
+    def _plain(self, value: Any, reads: list[int]) -> Any:
+        if isinstance(value, torch.Tensor):
+            number = self.number(value)
+            reads.append(number)
+            return Ref(number)
+        if isinstance(value, (list, tuple)):
+            parts = cast("list[Any]", value)
+            return [one if type(one) in ATOMS else self._plain(one, reads) for one in parts]
+        return literal(value)
+
+    def weigh(self, model: nn.Module) -> None:
+        """Number the parameters and buffers of the model that will run."""
+        modules = modules_of(model).values()
+        held = [vars(module)[store].values() for store in STORES for module in modules]
+        self.weights = tuple([self.number(t) for tensors in held for t in tensors if t is not None])
+
+    def note_sources(self, model: nn.Module) -> None:
+        """Number them and note what each is.
+
+        Raises:
+            AnalysisError: One has no shape yet.
+        """
+        names: dict[int, list[str]] = {}
+        found: dict[int, tuple[torch.Tensor, bool]] = {}
+        modules = list(cast("Iterable[tuple[str, nn.Module]]", model.named_modules(remove_duplicate=False)))
+        for store in STORES:
+            for path, module in modules:
+                for own, tensor in vars(module)[store].items():
+                    if tensor is None:
+                        continue
+                    name = f"{path}.{own}" if path else own
+                    if is_lazy(tensor):
+                        raise AnalysisError(
+                            "analysis.lazy",
+                            "{name} has no shape yet. Run the model once on real data before.",
+                            name=name,
+                        )
+                    names.setdefault(id(tensor), []).append(name)
+                    found[id(tensor)] = (tensor, store == STORES[0])
+        for key, (tensor, is_parameter) in found.items():
+            first, *aliases = names[key]
+            self.sources.append(
+                Source(
+                    first, tuple(aliases), first.rpartition(".")[0], self.number(tensor), tuple(tensor.shape),
+                    is_parameter, tensor.is_floating_point() or tensor.is_complex(),
+                )
+            )  # fmt: skip
+
+
+def _constant(tensor: torch.Tensor) -> tuple[float, ...]:
+    """The numbers of a tensor that a forward makes of literals, a few of them; of a long one their sum."""
+    numbers = tensor.detach().flatten()
+    if tensor.is_complex() or tensor.is_meta:
+        return ()
+    return tuple(float(n) for n in (numbers if len(numbers) <= 16 else numbers.double().sum()[None]))

@@ -1,0 +1,102 @@
+"""How a model is run to be looked at: quietly, the same way every time, and everything as before afterwards."""
+
+import random
+import sys
+from collections.abc import Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .lru_caches import making_anew
+from .model_state import state_put_back
+from .tree import modules_of
+
+
+@contextmanager
+def quiet_forward(model: nn.Module, training: bool = False, twin: bool = False, seed: int = 0) -> Generator[None]:
+    """Eval mode, no gradients, attention as plain products, random numbers by a seed; everything as before afterwards.
+
+    Args:
+        model: What will run; the state that it changes (buffers, counters) is put back.
+        training: In training mode, in which nothing is dropped at random.
+        twin: The model is a twin that nobody needs afterwards: its state stays as it will be.
+        seed: Of the random numbers.
+    """
+    modes = [(m, m.training) for m in modules_of(model).values()]
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        if not twin:
+            stack.enter_context(state_put_back(model))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(cast("AbstractContextManager[Any]", sdpa_kernel(SDPBackend.MATH)))
+        stack.enter_context(same_draws(seed))
+        stack.enter_context(making_anew(model))
+        stack.enter_context(as_written())
+        try:
+            torch.backends.mha.set_fastpath_enabled(False)
+            if any(flag != training for _, flag in modes):
+                model.train(training)
+            if training:
+                stack.enter_context(_NothingDropped())
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+            for module, flag in modes:
+                if module.training != flag:
+                    module.training = flag
+
+
+@contextmanager
+def as_written() -> Generator[None]:
+    """What is compiled runs as it was written: each cut would be compiled anew, which takes longer than it saves."""
+    with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
+        yield
+
+
+@contextmanager
+def same_draws(seed: int = 0) -> Generator[None]:
+    """The same random numbers at every run; the global generators are as before afterwards."""
+    with draws_put_back():
+        # `manual_seed` is for all devices, which takes longer than some models.
+        torch.manual_seed(seed) if torch.accelerator.is_available() else torch.default_generator.manual_seed(seed)
+        seed_others(seed)
+        yield
+
+
+@contextmanager
+def draws_put_back() -> Generator[None]:
+    """Whatever is drawn inside, the global generators of torch, Python and NumPy are as before afterwards."""
+    own, arrays = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            random.setstate(own)
+            np.random.set_state(arrays)
+
+
+def seed_others(seed: int) -> None:
+    """Seed Python's and NumPy's random state, which a model's code or the data of a user's file may draw from."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+class _NothingDropped(TorchDispatchMode):
+    """Every draw of what stays (dropout, stochastic depth) keeps all of it."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # see the recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.bernoulli_.float:
+            return args[0].fill_(1.0)
+        if func is torch.ops.aten.native_dropout.default:
+            return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
+        return func(*args, **(kwargs or {}))

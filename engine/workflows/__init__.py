@@ -1,0 +1,1 @@
+"""What strings steps together over a session: prune, sweep, budget search, measure, baselines."""

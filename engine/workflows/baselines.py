@@ -1,0 +1,194 @@
+"""Baselines of a state: made once, kept beside the states, measured with it in turns, and what they say about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ..baselines.protocol import Baseline, BaselineSpec, Made, Round, Standing
+from ..baselines.table import RULES
+from ..baselines.verdict import Result, Verdict, verdict
+from ..devices import placed
+from ..errors import Message, SecateurError
+from ..foreign_code.consent import Consent
+from ..jobs import Cancelled, CancelToken, Job, Progress, check
+from ..recovery.checkpoint import Checkpoint, content_of
+from ..recovery.protocol import RecoverySettings
+from ..session.states import State, StateKind
+from ..sources.named_code import by_hand, code_of, require_consent, seal
+from ..sources.open import open_model
+from ..structures.analysis import from_identities, identities
+from ..surgery.cut.cut import rebuild
+from ..targets.protocol import TargetSpec
+from ..tasks.protocol import Metric, Split
+from .equal_budget import budget_of
+
+if TYPE_CHECKING:
+    from ..session.opened import Opened
+    from ..session.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A baseline that could not be made: what was asked for, and why."""
+
+    asked: BaselineSpec
+    reason: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A state beside its baselines.
+
+    Attributes:
+        state: The state, measured.
+        baselines: All that stand beside it, also those that were made before.
+        missed: Those of the asked that could not be made.
+        verdict: What follows.
+    """
+
+    state: State
+    baselines: tuple[Baseline, ...]
+    missed: tuple[Missed, ...]
+    verdict: Verdict
+
+
+def compare(
+    session: "Session", state: str, asked: Sequence[BaselineSpec], target: TargetSpec | None, token: CancelToken
+) -> Job[Comparison]:
+    """Make what is asked for and was not made yet, measure all of it with the state, and judge.
+
+    Args:
+        session: Gets the baselines.
+        state: What they stand beside.
+        asked: Which baselines. One that cannot be made does not keep the others from it.
+        target: Where to time original, state and baselines in turns, None for no timing.
+        token: Cancels; what is finished is kept, and told as it comes (`Progress.made`).
+
+    Raises:
+        SecateurError: The state is the original, or there is no task.
+    """
+    missed: list[Missed] = []
+    metric = yield from _reported(session, state, token)
+    for number, one in enumerate(asked, 1):
+        words = {"number": number, "count": len(asked), "title": Message("baselines.title", RULES[one.kind].title)}
+        yield Progress(Message("progress.baseline", "Baseline {number} of {count}: {title}", words), number, len(asked))
+        try:
+            yield Progress("Made", number, len(asked), made=(yield from make(session, state, one, token)))
+        except Cancelled:
+            raise
+        except SecateurError as error:
+            missed.append(Missed(one, error.message))
+    if target is not None:
+        names = [session.states()[0].id, state]
+        for one in session.baselines(state):
+            try:
+                session.measurable(one.id)
+            except SecateurError as error:
+                missed.append(Missed(one.asked, error.message))
+            else:
+                names.append(one.id)
+        yield from session.measure(tuple(names), target, token)
+        yield Progress("Measured", made=session.states()[0])
+    now = session.history.state(state)
+    beside = session.baselines(state)
+    said = verdict(Result(metric, now.macs, now.timings), beside)
+    return Comparison(now, beside, tuple(missed), said)
+
+
+def make(
+    session: "Session", state: str, asked: BaselineSpec, token: CancelToken, consent: Consent | None = None
+) -> Job[Baseline]:
+    """One baseline, made before or now; of one that is cancelled or fails only a training to go on with is kept.
+
+    Args:
+        session: Gets it.
+        state: What it stands beside.
+        asked: Which.
+        token: Cancels.
+        consent: What code a stock model may run; None where the user named it by hand.
+    """
+    known = next((one for one in session.baselines(state) if one.asked == asked), None)
+    if known is not None:
+        return known
+    trainings: list[Checkpoint] = []
+
+    def resumed(model: nn.Module, settings: RecoverySettings) -> Checkpoint:
+        trainings.append(session.checkpoint(content_of(model), settings))
+        return trainings[-1]
+
+    allowed = by_hand(asked.source) if consent is None else consent
+    standing = replace(session.standing(state), resumed=resumed, consent=allowed)
+    made = yield from RULES[asked.kind].make(standing, asked, token)
+    yield Progress("Evaluating the baseline")
+    with placed(session.device, made.model):
+        metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
+    check(token)
+    session.trust(allowed)
+    kept = session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
+    for one in trainings:
+        one.forget()
+    return kept
+
+
+def rounds_of(session: "Opened", path: Sequence[State]) -> tuple[Round, ...]:
+    """How a state came about: its cuts with what they took, and what recovered them."""
+    rounds: list[Round] = []
+    for one in path:
+        if one.kind is StateKind.CUT:
+            locked, _ = from_identities(session.analysis, one.plan.locked if one.plan else {})
+            rounds.append(Round(budget_of(session.analysis, one), locked))
+        elif one.recovery is not None and rounds:
+            rounds[-1] = replace(rounds[-1], recoveries=(*rounds[-1].recoveries, one.recovery))
+    return tuple(rounds)
+
+
+def model_of(session: "Opened", one: Baseline, factory: Callable[[], nn.Module], consent: Consent) -> nn.Module:
+    """A baseline's module again, with its weights; a source's Python file runs only by its seal or with consent."""
+    weights = session.store.get(one.weights)
+    if one.source is None:
+        removed, _ = from_identities(session.analysis, one.removed)
+        return rebuild(factory, session.analysis, removed, one.edits, weights).eval()
+    source = replace(one.source.without_consent, task=None)
+    if not all(map(consent.covers, code_of(source))):
+        consent = require_consent(source, one.seal, session.folder, trusted=False)
+    model: nn.Module = open_model(replace(source, weights=""), consent=consent).factory()
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def as_state(one: Baseline) -> State:
+    """A baseline as what runtimes measure."""
+    identity = (one.id, "", StateKind.ORIGINAL, one.removed, one.edits, one.weights)
+    return State(*identity, one.parameters, one.macs, metrics=(one.metric,), timings=one.timings)
+
+
+def _record(state: str, asked: BaselineSpec, made: Made, metric: Metric, standing: Standing) -> Baseline:
+    """All but the id and the weights, which the session gives."""
+    removed = {} if made.removed is None else identities(standing.analysis, made.removed)
+    return Baseline(
+        id="",
+        against=state,
+        asked=asked,
+        title=made.title,
+        weights="",
+        parameters=made.parameters,
+        macs=made.macs,
+        epochs=made.epochs,
+        metric=metric,
+        removed=removed,
+        edits=made.edits,
+        source=made.source,
+        seal="" if made.source is None else seal(replace(made.source, task=None)),
+        notes=made.notes,
+    )
+
+
+def _reported(session: "Session", state: str, token: CancelToken) -> Job[Metric]:
+    """The state's metric on the report split; the original is refused."""
+    one = session.history.state(state)
+    if not one.parent:
+        template = "{state} is the original: baselines stand beside a model that was cut."
+        raise SecateurError("baselines.original", template, state=state)
+    return (yield from session.judged(state, Split.REPORT, token))

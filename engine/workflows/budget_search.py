@@ -1,0 +1,235 @@
+"""The metric that may be lost as a limit: the smallest budget of a cost at which a model loses no more than that.
+
+By bisection: each budget is planned, cut, recovered, and judged on the choose split. That one also picks the epoch of a
+recovery, so the loss seen there is a little too small; the report split, read once for the result, says what it is.
+The metric need not fall evenly with the budget: what is found holds, as measured, and the next smaller one that was
+tried did not; that is no proof that none below it does.
+"""
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message, PlanError, SecateurError, of_the_cut
+from ..jobs import CancelToken, Job, Progress, part_of
+from ..planning.infeasibility import cost_named
+from ..planning.protocol import Cost, Limit
+from ..session.states import State
+from ..tasks.protocol import Metric, Split
+from .latency_limit import latency_in
+
+if TYPE_CHECKING:
+    from ..session.session import Session
+    from .prune import Course
+
+TRIALS = 6
+"""Budgets that are tried at most."""
+BRIEF = 0.4
+"""Of a recovery's epochs, what each trial gets unless told otherwise; the result gets all of them."""
+ROUNDING = 1e-9
+"""What does not count of a loss."""
+CLOSE = 0.03
+"""The search ends when the budgets that hold and do not hold lie this close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What may be lost.
+
+    Attributes:
+        loss: Of the metric: a fraction where it is one (0.005 is half a point of accuracy), else a share of the
+            original's value (0.005 of a perplexity of 20 is 0.1).
+        cost: What shall be as low as possible.
+        trials: Budgets that are tried at most.
+        epochs: Of the recovery while it is searched, None for those of the course; the result gets all of them.
+    """
+
+    loss: float
+    cost: Cost = Cost.MACS
+    trials: int = TRIALS
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A budget that was tried.
+
+    Attributes:
+        share: Of the cost, as asked.
+        state: What it ended in, "" where it could not be made.
+        loss: Of the metric on the choose split, as `Tolerance.loss` counts.
+        error: Standard error of the loss, as if the two metrics had been measured on different samples.
+        holds: Whether the loss is at most what was asked, and the latency too where that is limited.
+        note: Why there is no state, or why it is too slow; else None.
+        final: Made with all epochs, to be the result; else briefly.
+        got: Of the cost, 0 where there is no state: of the latency what was measured, which need not be what was asked.
+    """
+
+    share: float
+    state: str
+    loss: float = 0.0
+    error: float = 0.0
+    holds: bool = False
+    note: Message | None = None
+    final: bool = False
+    got: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gave.
+
+    Attributes:
+        trials: In the order in which they were made, the recovered result last.
+        original: The original on the choose split, with its n.
+        states: What the result came by, the result last; () where no budget holds, or none below what is there.
+    """
+
+    trials: tuple[Trial, ...]
+    original: Metric
+    states: tuple[State, ...]
+
+    @property
+    def stays(self) -> bool:
+        """Whether the state that it started from is the lowest: it holds, and nothing smaller that was tried does."""
+        return not self.states and any(one.final and one.holds for one in self.trials)
+
+
+def lowest(
+    session: "Session",
+    state: str,
+    course: "Course",
+    tolerance: Tolerance,
+    token: CancelToken,
+    scores: NDArray[np.float64] | None = None,
+) -> Job[Found]:
+    """Search the smallest budget of a cost that loses no more of the metric than is tolerated.
+
+    Args:
+        session: Gets the states; what it has of them is not made again, so that a stopped search goes on.
+        state: Where to start.
+        course: How a budget is reached; its limits hold beside the one that is searched, and no larger budget than its
+            own share of that cost is tried.
+        tolerance: What may be lost, and of which cost.
+        token: Cancels.
+        scores: [S] of the state, where they are known.
+
+    Raises:
+        PlanError: The tolerance is no positive number.
+    """
+    if not 0 < tolerance.loss < 1:
+        raise PlanError(
+            "loss.range", "What may be lost is more than 0 and less than 100 %, not {loss:.3g}.", loss=tolerance.loss
+        )
+    original = yield from session.judged(session.states()[0].id, Split.CHOOSE, token)
+    search = _Search(session, state, course, tolerance, original, token, scores, [])
+    asked = (one.share for one in course.goal.limits if one.cost is tolerance.cost and one.share)
+    low, high, best = 0.0, min(asked, default=1.0), None
+    for number in range(tolerance.trials):
+        share = (low + high) / 2
+        trial = yield from search.tried(share, number, brief=True)
+        low, high, best = (low, share, trial) if trial.holds else (share, high, best)
+        if high - low <= CLOSE:
+            break
+    while best is not None:
+        trial = yield from search.tried(best.share, len(search.trials), brief=False)
+        if trial.holds:
+            return Found(tuple(search.trials), original, search.way(trial))
+        best = search.wider(best.share)
+    return Found(tuple(search.trials), original, ())
+
+
+@dataclass(slots=True)
+class _Search:
+    """The trials of one search."""
+
+    session: "Session"
+    state: str
+    course: "Course"
+    tolerance: Tolerance
+    original: Metric
+    token: CancelToken
+    scores: NDArray[np.float64] | None
+    trials: list[Trial]
+
+    def tried(self, share: float, number: int, brief: bool) -> Job[Trial]:
+        """Make, judge and tell a budget; one that no plan reaches, or whose training ends in no numbers, does not hold.
+
+        Anything else that fails (data, disk, a process) says nothing of the budget: it ends the search, which goes on
+        from there when it is started again.
+        """
+        numbers = {"number": number + 1, "share": share, "cost": cost_named(self.tolerance.cost)}
+        words = Message("progress.trial", "Trial {number} ({share:.0%} of {cost})", numbers)
+        result = Message("progress.result", "The result: {trial}", {"trial": words})
+        shown = Progress(words, number, self.tolerance.trials) if brief else Progress(result)
+        try:
+            trial = yield from part_of(shown, self._made(share, brief))
+        except SecateurError as error:
+            if not of_the_cut(error):
+                raise
+            trial = Trial(share, "", note=error.message, final=not brief)
+        self.trials.append(trial)
+        judged = Message("progress.judged", "{trial}: judged", {"trial": words})
+        told = judged, number + 1, max(self.tolerance.trials, number + 1)
+        if trial.state:
+            yield Progress(*told, made=self.session.history.state(trial.state))
+        yield Progress(*told, made=trial)
+        return trial
+
+    def wider(self, share: float) -> Trial | None:
+        """The next larger budget that held while it was searched."""
+        held = [one for one in self.trials if one.holds and one.share > share]
+        return min(held, key=lambda one: one.share, default=None)
+
+    def way(self, trial: Trial) -> tuple[State, ...]:
+        """The states from the first one to that of a trial."""
+        states, now = list[State](), trial.state
+        while now != self.state:
+            one = self.session.history.state(now)
+            states.append(one)
+            now = one.parent
+        return tuple(self.session.history.state(one.id) for one in reversed(states))
+
+    def _made(self, share: float, brief: bool) -> Job[Trial]:
+        from .prune import prune  # the window reads trials, and starts without what prunes
+
+        course = self.at(share, brief)
+        made = yield from prune(self.session, self.state, course, self.token, self.scores, not brief)
+        last = made[-1] if made else self.session.history.state(self.state)
+        metric = yield from self.session.judged(last.id, Split.CHOOSE, self.token)
+        loss, error = lost(self.original, metric)
+        timed = yield from latency_in(self.session, made, course.goal, self.token)
+        searched = self.tolerance.cost is Cost.LATENCY
+        got = share if timed is None or not searched else timed.share
+        slow = None if timed is None or (searched and not timed.slower) else timed.shortfall
+        return Trial(share, last.id, loss, error, self.holds(loss) and slow is None, slow, not brief, got)
+
+    def holds(self, loss: float) -> bool:
+        """Whether a loss is tolerated."""
+        return loss <= self.tolerance.loss + ROUNDING
+
+    def at(self, share: float, brief: bool) -> "Course":
+        """The course to a budget."""
+        course, cost = self.course, self.tolerance.cost
+        others = tuple(limit for limit in course.goal.limits if limit.cost is not cost)
+        goal = replace(course.goal, limits=(Limit(cost, share), *others))
+        recovery = course.recovery
+        if brief and recovery is not None and self.tolerance.epochs is not None:
+            recovery = replace(recovery, epochs=min(recovery.epochs, self.tolerance.epochs))
+        return replace(course, goal=goal, recovery=recovery)
+
+
+def brief_epochs(epochs: int) -> int:
+    """Epochs of each trial's recovery, where the result gets that many; 1 at least where there are any."""
+    return ceil(BRIEF * epochs)
+
+
+def lost(original: Metric, now: Metric) -> tuple[float, float]:
+    """What of a metric is lost, and the standard error of that: in points of a fraction, else in shares of it."""
+    loss = original.value - now.value if original.higher_is_better else now.value - original.value
+    error = (original.error**2 + now.error**2) ** 0.5
+    unit = 1.0 if original.percent else max(abs(original.value), 1e-12)
+    return loss / unit, error / unit

@@ -1,0 +1,237 @@
+"""Tables of latencies of an opened model: a few plans are cut, written and measured, each of them once on a machine.
+
+What was measured lies in a file by content: the model's shapes and code (not its weights), the target, the machine and
+all versions. A run that was stopped goes on with it, and the next model of that shape begins with it.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Message, PlanError, VerificationError
+from ..export.export_batch import write_several
+from ..export.model_package import input_shape, pack
+from ..jobs import CancelToken, Job, Progress, check, part_of
+from ..latency.block_modules import homes_of
+from ..latency.block_names import VERSION
+from ..latency.fit import fit
+from ..latency.protocol import LatencyTable, Sample
+from ..latency.sample_plans import SAMPLES, samples, steps
+from ..latency.savings import paying_step
+from ..model_inputs import at_size
+from ..session.measurement_cache import Stored, named_by
+from ..session.open_model import Prepared
+from ..storage.serialization import to_plain
+from ..storage.temporary_folders import temporary_folder
+from ..structures.analysis import Analysis, Mask
+from ..structures.costs import costs, kept_sizes
+from ..surgery.cut.cut import cut
+from ..surgery.cut.edits import Edits
+from ..targets.machine_name import machine_of
+from ..targets.profile import Profile, profile, usual_speed
+from ..targets.protocol import TargetSpec
+from ..targets.table import target_named
+
+Made = TypeVar("Made")
+AT_ONCE = 4
+"""Models that one process exports: what a stopped run loses at most."""
+SECONDS = 0.6
+"""How long each model and its blocks are measured."""
+TOOLS = ("torch", "onnx", "onnxscript", "numpy")
+"""What decides, besides the runtime, what a file computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What is measured, and where it is kept.
+
+    Attributes:
+        prepared: The opened model.
+        analysis: Of it.
+        target: On what.
+        folder: Where files of samples lie.
+    """
+
+    prepared: Prepared
+    analysis: Analysis
+    target: TargetSpec
+    folder: Path
+
+    @property
+    def machine(self) -> str:
+        """Processor, cores and runtime version in words."""
+        return machine_of(self.target)
+
+    @property
+    def file(self) -> Path:
+        """The samples of a model of this shape on this target and machine."""
+        analysis = self.analysis
+        content = {
+            "tensors": [(one.name, one.shape, one.axes) for one in analysis.tensors],
+            "recorded": analysis.recorded,
+            "inputs": analysis.input_shapes,
+            "outputs": analysis.outputs,
+            "place": to_plain(self.target.place),
+            "names": VERSION,
+            "machine": [self.machine, *map(_version, TOOLS)],
+        }
+        return named_by(self.folder, content)
+
+
+def latency_table(measuring: Measuring, token: CancelToken, multiple: int, count: int = SAMPLES) -> Job[LatencyTable]:
+    """Measure what is missing, and make the table.
+
+    Args:
+        measuring: What and where.
+        token: Cancels; what was measured is kept.
+        multiple: Of the kept widths in the samples: that of the plans that will be predicted.
+        count: Cut models, the original among them.
+    """
+    analysis, store = measuring.analysis, Stored(measuring.file, Profile)
+    plans = list(samples(analysis, multiple, count))
+    yield from _measured(measuring, plans, store, token)
+    seen = [sample for plan in plans if (sample := _sample(kept_sizes(analysis, plan), store)) is not None]
+    table = fit(seen, measuring.target, measuring.machine, multiple, _itself(measuring, store))
+    files = (yield from _homes(measuring, token)) if _takes_files(measuring) else None
+    return replace(table, homes=homes_of(table.blocks, files))
+
+
+def _takes_files(measuring: Measuring) -> bool:
+    return target_named(measuring.target.runtime).takes == "onnx"
+
+
+def _homes(measuring: Measuring, token: CancelToken) -> Job[dict[str, str]]:
+    """The module of each block of the original's file; written once, as what was measured."""
+    from ..export.name_fused_blocks import homes  # Brings onnx, which a session that opens and scores does not need.
+
+    kept = Stored(measuring.file.with_suffix(".homes"), dict[str, str])
+    known = kept.get("original")
+    if known is None:
+        with temporary_folder() as place:
+            nothing = [measuring.analysis.empty()]
+            words = Progress("Reading what the fused blocks belong to")
+            written = yield from part_of(words, cut_models(measuring, nothing, place / "0", token), words=False)
+            assert written[0] is not None  # nothing is cut from it
+            known = homes(written[0])
+        kept.put("original", known)
+    return known
+
+
+def liked_multiple(measuring: Measuring, token: CancelToken) -> Job[int]:
+    """The multiple of widths from which on removal saves time on the target; 0 where none of `STEPS` does.
+
+    A few structures are taken out of every set at once, on cut models that are measured and kept as those of a table.
+    """
+    analysis, store = measuring.analysis, Stored(measuring.file, Profile)
+    small = list(steps(analysis))
+    yield from _measured(measuring, [analysis.empty(), *(plan for _, plan in small)], store, token)
+    full, rows = max(costs(analysis).macs, 1), list[tuple[int, float, float]]()
+    for size, plan in small:
+        one = _sample(kept_sizes(analysis, plan), store)
+        if one is not None:
+            rows.append((size, 1 - costs(analysis, plan).macs / full, 1 - one.seconds / one.original))
+    return paying_step(rows, _itself(measuring, store))
+
+
+def _itself(measuring: Measuring, store: Stored[Profile]) -> float:
+    """Relative difference of the original against itself."""
+    one = _sample(kept_sizes(measuring.analysis, measuring.analysis.empty()), store)
+    return 0.0 if one is None else abs(one.seconds / one.original - 1)
+
+
+def _measured(measuring: Measuring, plans: Sequence[Mask], store: Stored[Profile], token: CancelToken) -> Job[None]:
+    """See to it that every plan that can be cut has been measured."""
+    missing = [plan for plan in plans if _key(kept_sizes(measuring.analysis, plan)) not in store]
+    if not missing:
+        return
+    with temporary_folder() as place:
+        original = yield from cut_models(measuring, [measuring.analysis.empty()], place / "original", token)
+        assert original[0] is not None  # nothing is cut from it
+        done = len(plans) - len(missing)
+        for start in range(0, len(missing), AT_ONCE):
+            some, folder = missing[start : start + AT_ONCE], place / str(start)
+            numbers = {"first": done + 1, "last": done + len(some), "count": len(plans)}
+            shown = Message("progress.writing", "Writing cut models {first} to {last} of {count}", numbers)
+            words = Progress(shown, done, len(plans))
+            files = yield from part_of(words, cut_models(measuring, some, folder, token), words=False)
+            for plan, file in zip(some, files, strict=True):
+                numbers = {"number": done + 1, "count": len(plans)}
+                shown = Message("progress.measuring", "Measuring cut model {number} of {count}", numbers)
+                words = Progress(shown, done, len(plans))
+                if file is not None:
+                    job = _profiled(measuring, original[0], file, store, token)
+                    found = yield from part_of(words, job, words=False)
+                    store.put(_key(kept_sizes(measuring.analysis, plan)), found)
+                done += 1
+            shutil.rmtree(folder)
+
+
+def _profiled(
+    measuring: Measuring, original: Path, file: Path, store: Stored[Profile], token: CancelToken
+) -> Job[Profile]:
+    target, known = replace(measuring.target, seconds=SECONDS), filter(None, map(store.get, store))
+    return (yield from profile(original, file, measuring.prepared.inputs, target, token, usual_speed(known)))
+
+
+def cut_models(measuring: Measuring, plans: Sequence[Mask], folder: Path, token: CancelToken) -> Job[list[Path | None]]:
+    """Write what the target takes of each plan, into a folder; None where a plan cannot be cut."""
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared, fails = measuring.prepared, set[int]()
+    models = _cut(measuring, plans, fails, token)
+    inputs = at_size(prepared.inputs, measuring.target.lengths)
+    if _takes_files(measuring):
+        written = yield from write_several(models, inputs, prepared.spec, folder, token)
+    else:
+        written = list(_parcels(models, measuring, folder))
+    found = iter(written)
+    return [None if number in fails else next(found) for number in range(len(plans))]
+
+
+def _cut(
+    measuring: Measuring, plans: Sequence[Mask], fails: set[int], token: CancelToken
+) -> Iterator[tuple[Any, Edits]]:
+    """The models of the plans, one at a time; the numbers of those that cannot be cut go into `fails`."""
+    model, analysis, inputs = measuring.prepared.opened.model, measuring.analysis, measuring.prepared.inputs
+    for number, plan in enumerate(plans):
+        check(token)
+        if not plan.any():
+            yield model, Edits()
+            continue
+        try:
+            done = cut(model, analysis, analysis.empty(), plan, Edits(), inputs)
+        except (PlanError, VerificationError):
+            fails.add(number)
+            continue
+        yield done.model.eval(), done.edits
+
+
+def _parcels(models: Iterator[tuple[Any, Edits]], measuring: Measuring, folder: Path) -> Iterator[Path]:
+    for number, (model, edits) in enumerate(models):
+        path = folder / str(number)
+        path.mkdir()
+        pack(path, model, edits, measuring.prepared.spec, input_shape(measuring.prepared.inputs))
+        yield path
+
+
+def _sample(kept: NDArray[np.int64], store: Stored[Profile]) -> Sample | None:
+    """What was measured of a plan that keeps so much."""
+    one = store.get(_key(kept))
+    return None if one is None else Sample(kept, one.seconds, one.original, one.wall, one.kernels)
+
+
+def _key(kept: NDArray[np.int64]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(kept).tobytes()).hexdigest()
+
+
+def _version(tool: str) -> str:
+    try:
+        return version(tool)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,139 @@
+"""Every dialog of the window, one of each: what pictures are taken of, and what tests walk through."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from PySide6.QtWidgets import QDialog, QWidget
+
+from secateur.app import commands, dialogs, panels
+
+BASES = {"FormDialog", "FolderDialog", "ChooseMode"}
+"""What other dialogs are made from, and one that asks about a recipe that was read."""
+
+
+def dialog_kinds() -> dict[str, type[QWidget]]:
+    """All classes of dialogs by their names, and the one popover."""
+    for package in (commands, dialogs, panels):
+        _load(package)
+    from secateur.app.panels.tree.options import RatingOptions
+
+    found: dict[str, type[QWidget]] = {"RatingOptions": RatingOptions}
+    todo: list[type[QDialog]] = [QDialog]
+    while todo:
+        for kind in todo.pop().__subclasses__():
+            todo.append(kind)
+            if kind.__module__.startswith("secateur.app.") and kind.__name__ not in BASES:
+                found[kind.__name__] = kind
+    return dict(sorted(found.items()))
+
+
+def make(kind: type[QWidget], window: Any) -> QWidget:
+    """One of a kind over a window: most take the window alone."""
+    return _SPECIAL.get(kind.__name__, kind)(window)
+
+
+def _consent(window: Any) -> QDialog:
+    from secateur.app.dialogs.consent import Consent
+    from secateur.app.document.consent_request import Refusable
+    from secateur.engine.errors import OpenError
+
+    template = (
+        "{path} holds more than tensors: loading it can run code that is in the file. If you trust where it comes "
+        "from, allow it; otherwise save only the state_dict()."
+    )
+    error = OpenError("checkpoint.pickle", template, path="weights.pt")
+    return Consent(window, error, Refusable("weights.pt", lambda consent: None))
+
+
+def _export(window: Any) -> QDialog:
+    from secateur.app.dialogs.export import Export
+
+    return Export(window, "onnx")
+
+
+def _mode(window: Any) -> QDialog:
+    from secateur.app.dialogs.apply_recipe import ChooseMode
+    from secateur.engine.errors import Message
+    from secateur.engine.recipes.compatibility import Fit, Mode
+    from secateur.engine.recipes.steps import Recipe
+
+    sentences = (
+        Message("fit.weights", "The model's weights are others than when the recipe was made."),
+        Message("fit.files", "The files of the data are others than they were: names or sizes have changed."),
+    )
+    fit = Fit(Recipe(1, ()), sentences=sentences, refused={Mode.SAME_INDICES: sentences[0]})
+    return ChooseMode(window, "recipe.json", fit)
+
+
+def _plot(window: Any) -> QDialog:
+    from secateur.app.dialogs.save_plot import SavePlot
+
+    return SavePlot(window, window.area.drawings())
+
+
+def _rating(window: Any) -> QWidget:
+    from secateur.app.panels.tree.options import RatingOptions
+
+    return RatingOptions(window.document, window)
+
+
+def _replace(window: Any) -> QDialog:
+    from pathlib import Path
+
+    from secateur.app.dialogs.form import Replace
+
+    return Replace(window, Path("model.onnx"), lambda: None)
+
+
+def _recovery(window: Any) -> QDialog:
+    from secateur.app.dialogs.recovery_settings import RecoveryDialog
+
+    return RecoveryDialog(window, window.document.recovery, lambda settings: None)
+
+
+def _hand_on(window: Any) -> QDialog:
+    from secateur.app.dialogs.share import HandOn
+
+    return HandOn(window, "report")
+
+
+def _mishap(window: Any) -> QDialog:
+    from secateur.app.dialogs.unexpected_error import Mishap
+
+    return Mishap(window, "ValueError: not a number")
+
+
+def _moved(window: Any) -> QDialog:
+    from secateur.app.dialogs.relocate_file import Moved
+
+    return Moved(window, "images/val", window.tr("Data"), lambda path: None)
+
+
+_SPECIAL: dict[str, Callable[[Any], QWidget]] = {
+    "Consent": _consent,
+    "ChooseMode": _mode,
+    "Export": _export,
+    "HandOn": _hand_on,
+    "Mishap": _mishap,
+    "Moved": _moved,
+    "RatingOptions": _rating,
+    "RecoveryDialog": _recovery,
+    "Replace": _replace,
+    "SavePlot": _plot,
+}
+
+
+def _load(package: ModuleType) -> None:
+    """Import all of a package, so that its classes are known."""
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(found.name)
+
+
+def takes_a_window(kind: type[QWidget]) -> bool:
+    """Whether a dialog can be made by `make`."""
+    needed = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
+    return kind.__name__ in _SPECIAL or len(needed) == 1

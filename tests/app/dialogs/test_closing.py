@@ -1,0 +1,91 @@
+"""Closing while a job runs asks first, cancels, and waits where it can be seen."""
+
+import pytest
+from PySide6.QtCore import Qt
+
+from secateur.app.dialogs.closing import Closing
+from secateur.app.document.document import Document
+from secateur.app.window.main_window import MainWindow
+from secateur.engine.jobs import Cancelled
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.states import OpenedModel, StateKind
+from secateur.engine.sources.protocol import ModelSpec
+
+from ..demo_analysis import small_resnet
+from ..fake_link import FakeLink
+from ..stand_in import state_of, task_info
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def window(qtbot, dressed):
+    window = MainWindow(Document(FakeLink()))
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    analysis = small_resnet()
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
+    window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
+    yield window
+    window.close()
+
+
+def settle(window: MainWindow) -> None:
+    """No job runs any more."""
+    for job in window.document.jobs:
+        window.document.work.link.failed.emit(job.id, Cancelled())
+
+
+def question(window: MainWindow, qtbot) -> Closing:
+    """Close as a hand would, and find what is asked."""
+    window.close()
+    assert window.isVisible()
+    qtbot.waitUntil(lambda: window.findChild(Closing) is not None, timeout=5000)
+    dialog = window.findChild(Closing)
+    assert dialog is not None
+    return dialog
+
+
+def test_closing_asks_cancels_and_waits_until_the_job_has_ended(window, qtbot) -> None:
+    window.document.recover(RecoverySettings(epochs=3))
+    number = window.document.work.link.last("recover")
+    dialog = question(window, qtbot)
+    assert "Recover, 3 epochs" in dialog.sentence.text() and dialog.stay_button.isDefault()
+    qtbot.mouseClick(dialog.close_button, LEFT)
+    assert window.document.work.link.cancelled == [number]
+    assert dialog.waiting.isVisible() and "Cancelling" in dialog.sentence.text()
+    dialog.reject()
+    dialog.close()
+    assert dialog.isVisible() and window.isVisible() and not window.document.work.link.closed
+    window.document.work.link.failed.emit(number, Cancelled())
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=5000)
+    assert window.document.work.link.closed
+
+
+def test_staying_changes_nothing_and_asking_twice_is_one_question(window, qtbot) -> None:
+    window.document.recover(RecoverySettings(epochs=3))
+    dialog = question(window, qtbot)
+    window.close()
+    assert len([one for one in window.findChildren(Closing) if one.isVisible()]) == 1
+    qtbot.mouseClick(dialog.stay_button, LEFT)
+    qtbot.waitUntil(lambda: window.findChild(Closing) is None, timeout=5000)
+    assert window.isVisible() and window.document.busy and window.document.work.link.cancelled == []
+    settle(window)
+
+
+def test_a_job_that_ends_while_the_question_stands_is_not_spoken_of_any_more(window, qtbot) -> None:
+    window.document.recover(RecoverySettings(epochs=3))
+    dialog = question(window, qtbot)
+    settle(window)
+    assert dialog.close_button.text() == "Close" and "No job is running" in dialog.sentence.text()
+    qtbot.mouseClick(dialog.close_button, LEFT)
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=5000)
+
+
+def test_what_nobody_asked_for_does_not_hold_the_window_open(window, qtbot) -> None:
+    window.document.work.score()
+    window.document.work.measure(background=True)
+    assert len(window.document.jobs) == 2
+    window.close()
+    assert not window.isVisible()

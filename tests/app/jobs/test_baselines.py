@@ -1,0 +1,219 @@
+"""Baselines from the dialog and the legend to the trade-off, the ledger and the card of one."""
+
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+
+from secateur.app.commands import command_named
+from secateur.app.dialogs.baselines import Baselines
+from secateur.app.panels.ledger import Ledger
+from secateur.app.panels.tradeoff.panel import TradeOff
+from secateur.app.panels.tradeoff.points import Cost as Axis
+from secateur.app.panels.tradeoff.points import trade_off
+from secateur.engine.baselines import families
+from secateur.engine.baselines.protocol import LIBRARIES, Baseline, BaselineKind, BaselineSpec
+from secateur.engine.baselines.verdict import Result, verdict
+from secateur.engine.errors import Message
+from secateur.engine.planning.goal import suggest
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.states import OpenedModel, State, StateKind
+from secateur.engine.sources import timm_models, torchvision_models
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.workflows.baselines import Comparison, Missed
+
+from ..playing import Player
+from ..stand_in import state_of, task_info
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+def reported(value: float) -> Metric:
+    return Metric("top-1", value, 2000, (value * (1 - value) / 2000) ** 0.5, Split.REPORT)
+
+
+def on_report(state: State, value: float) -> State:
+    return replace(state, metrics=(reported(value),))
+
+
+@pytest.fixture
+def player(player: Player) -> Player:
+    """The original, and a recovered state that keeps half of the MACs; both judged on the report split."""
+    document = player.document
+    assert document.analysis is not None and document.scores is not None and document.original is not None
+    analysis, nothing = document.analysis, document.analysis.empty()
+    gone = suggest(analysis, document.scores, 0.5, nothing, nothing)
+    cut = state_of(analysis, "s1", "s0", StateKind.CUT, gone)
+    recovered = state_of(analysis, "s2", "s1", StateKind.RECOVERED, gone)
+    recovered = replace(on_report(recovered, 0.90), recovery=RecoverySettings(epochs=4))
+    document.contents.states["s0"] = on_report(document.original, 0.914)
+    document.take_arrivals((cut, recovered))
+    document.go_to("s2")
+    player.settle()
+    return player
+
+
+@pytest.fixture
+def panel(qtbot, player) -> TradeOff:
+    made = TradeOff(player.document)
+    qtbot.addWidget(made)
+    made.resize(760, 460)
+    made.show()
+    qtbot.waitExposed(made)
+    made.cost.setCurrentIndex(made.cost.findData(Axis.MACS))
+    return made
+
+
+def dialog_over(qtbot, window) -> Baselines:
+    made = Baselines(window)
+    made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def baseline(player: Player, kind: BaselineKind, value: float, number: int = 0) -> Baseline:
+    state = player.document.contents.states["s2"]
+    costs = (state.parameters, state.macs, 4)
+    return Baseline(f"b{number}", "s2", BaselineSpec(kind), "resnet18", "", *costs, reported(value))
+
+
+def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtbot, player, window):
+    document = player.document
+    document.contents.spec = ModelSpec("torchvision:resnet50")
+    dialog = dialog_over(qtbot, window)
+    original, state = document.original, document.state
+    share = state.macs / original.macs
+    # four epochs over 6,000 samples: teacher once, student three times its share, each judged; then 10,000 are judged
+    chosen = document.task.sizes["choose"]
+    trained = 4 * (6000 * (1 + 3 * share) + chosen * share) / 1000 + 10 * share
+    assert document.beside.seconds(BaselineKind.SCRATCH) == pytest.approx(trained)
+    assert document.beside.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * (6000 * 4 + chosen) / 1000 + 10)
+    assert f"Roughly {round(trained / 60)} min" in dialog.told[BaselineKind.SCRATCH].text()
+    assert "6,000 samples" in dialog.estimate.text() and "Together roughly" in dialog.estimate.text()
+    qtbot.mouseClick(dialog.boxes[BaselineKind.SCRATCH], LEFT)
+    qtbot.mouseClick(dialog.boxes[BaselineKind.MAGNITUDE], LEFT)
+    dialog.epochs.setValue(2)
+    qtbot.keyClicks(dialog.stock, "torchvision:resnet34")
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+    name, asked, target = player.link.asked("compare")
+    random = BaselineSpec(BaselineKind.RANDOM, 2)
+    assert name == "s2" and asked == (random, BaselineSpec(BaselineKind.STOCK, 2, 0, "torchvision:resnet34"))
+    assert target == document.target and window.fronts == ["tradeoff"]
+
+
+def test_beside_a_state_that_was_never_trained_epochs_are_those_of_fresh_weights(qtbot, player, window):
+    document = player.document
+    dialog = dialog_over(qtbot, window)
+    assert dialog.epochs.text() == "as the state (4)"
+    document.go_to("s1")
+    player.settle()
+    assert dialog_over(qtbot, window).epochs.text() == f"{RecoverySettings().epochs} for fresh weights"
+
+
+def test_data_of_unknown_size_is_not_told_as_none(qtbot, player, window):
+    document = player.document
+    document.contents.task = replace(document.task, sizes={})
+    assert "samples" not in dialog_over(qtbot, window).estimate.text()
+
+
+def test_beside_a_state_that_was_only_repaired_weights_that_are_fresh_are_trained(player):
+    state = player.document.contents.states["s2"]
+    player.document.contents.states["s2"] = replace(state, recovery=RecoverySettings(epochs=0))
+    beside, judged = player.document.beside, player.document.work.pace.judging(Split.REPORT, 1.0)
+    assert beside.epochs() == RecoverySettings().epochs > 0
+    assert beside.seconds(BaselineKind.MAGNITUDE) < judged + beside.seconds(BaselineKind.SCRATCH) / 10
+
+
+def test_a_model_of_no_known_family_needs_its_stock_model_named(qtbot, player, window):
+    dialog = dialog_over(qtbot, window)  # the sample has no family
+    assert not dialog.boxes[BaselineKind.STOCK].isChecked() and dialog.accept_button.isEnabled()
+    qtbot.mouseClick(dialog.boxes[BaselineKind.STOCK], LEFT)
+    assert not dialog.accept_button.isEnabled() and "name a stock model" in dialog.missing.text()
+    assert set(LIBRARIES) == {torchvision_models.PREFIX, timm_models.PREFIX} and not families.relatives(
+        "bundled:resnet"
+    )
+
+
+def test_one_click_in_the_legend_makes_one_and_it_appears_with_its_mark(qtbot, player, panel):
+    document = player.document
+    offered = [entry.text() for entry in panel.legend.entries]
+    assert offered[0] == "+ random removal" and len(offered) == len(BaselineKind)
+    qtbot.mouseClick(panel.legend.entries[0], LEFT)
+    assert player.link.asked("compare")[1] == (BaselineSpec(BaselineKind.RANDOM),)
+    assert not panel.legend.entries and "being made" in command_named("run.baselines").enabled(document)
+    made = baseline(player, BaselineKind.RANDOM, 0.88)
+    player.make("compare", made)
+    assert [entry.text() for entry in panel.legend.entries] == ["random removal"] and not document.clean
+    points = {p.state: p for p in trade_off(document, Axis.MACS).points}
+    assert points["b0"].mark == "random" and points["b0"].y == pytest.approx(88.0)
+    assert "b0" not in {p.state for p in trade_off(document, Axis.MACS).front}
+    said = verdict(Result(reported(0.9), document.state.macs), (made,))
+    player.answer("compare", Comparison(document.state, (made,), (), said))
+    assert [entry.text() for entry in panel.legend.entries][1:] == offered[1:]
+
+
+def test_a_click_on_its_point_says_what_it_is(qtbot, player, panel):
+    player.document.beside.take((baseline(player, BaselineKind.STOCK, 0.85),))
+    point = next(p for p in trade_off(player.document, Axis.MACS).points if p.state == "b0")
+    qtbot.wait(50)  # the legend has made room for itself
+    where = panel.plot.pixel_of(point).toPoint()
+    qtbot.mouseMove(panel.plot.viewport(), where)
+    qtbot.mouseClick(panel.plot.viewport(), LEFT, pos=where)
+    qtbot.waitUntil(panel.card.isVisible, timeout=1000)
+    assert "resnet18, beside s2" in panel.card.title.text()
+    assert "85.0\u00a0%" in panel.card.facts.text() and "4 epochs" in panel.card.facts.text()
+    assert player.document.state.id == "s2"  # a baseline is no state to go to
+    qtbot.mouseClick(panel.card.shut, LEFT)
+    assert not panel.card.isVisible()
+
+
+def test_the_ledger_says_when_it_was_not_worth_pruning(qtbot, player):
+    ledger = Ledger(player.document)
+    qtbot.addWidget(ledger)
+    ledger.show()
+    assert not ledger.verdict.isVisible()
+    player.document.beside.take((baseline(player, BaselineKind.STOCK, 0.95),))
+    assert ledger.verdict.isVisible() and ledger.verdict.property("role") == "marked"
+    assert "Not worth pruning: the stock resnet18 is better (95.0" in ledger.verdict.text()
+    player.document.go_to("s0")
+    assert not ledger.verdict.isVisible()  # it speaks of the pruned state
+
+
+def test_what_could_not_be_made_is_said_and_other_data_end_them_all(qtbot, player):
+    document = player.document
+    document.beside.start((BaselineSpec(BaselineKind.STOCK),))
+    said = verdict(Result(reported(0.9), document.state.macs), ())
+    missed = Missed(BaselineSpec(BaselineKind.STOCK), Message("any", "No smaller model is known."))
+    player.answer("compare", Comparison(document.state, (), (missed,), said))
+    assert [str(one) for one in player.failures] == ["No smaller model is known."]
+    assert not any("baselines that were made" in one for one in player.sentences)  # none was
+    document.beside.take((baseline(player, BaselineKind.STOCK, 0.85),))
+    document.take_task(task_info())
+    assert not document.contents.baselines and document.beside.verdict() is None
+
+
+def test_a_cancelled_run_keeps_what_was_finished(player):
+    document = player.document
+    document.beside.start([BaselineSpec(kind) for kind in BaselineKind])
+    player.make("compare", baseline(player, BaselineKind.RANDOM, 0.88))
+    player.stop("compare")
+    assert [*document.contents.baselines] == ["b0"] and "What was made stays" in player.sentences[-1]
+    assert document.beside.missing() == (BaselineKind.SCRATCH, BaselineKind.STOCK, BaselineKind.MAGNITUDE)
+
+
+def test_without_a_cut_there_is_nothing_to_stand_beside(player):
+    player.document.go_to("s0")
+    assert "Cut something first" in command_named("run.baselines").enabled(player.document)
+
+
+def test_those_of_a_project_are_there_and_nothing_is_unsaved(player, tmp_path):
+    document = player.document
+    project, states = ModelSpec(str(tmp_path)), document.states
+    document.open(project)
+    original = replace(states[0])
+    player.answer("open", OpenedModel("net", document.analysis, original, (), task_info()))
+    player.answer("states", states)
+    player.answer("baselines", (baseline(player, BaselineKind.STOCK, 0.85),))
+    assert [*document.contents.baselines] == ["b0"] and document.beside.verdict() is not None and document.clean

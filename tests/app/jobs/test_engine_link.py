@@ -1,0 +1,148 @@
+"""The link to a real process of a session without torch: events as signals, cancel, death, restore."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QThread
+
+from secateur.app.jobs import engine_supervisor
+from secateur.app.jobs.engine_link import EngineLink
+from secateur.engine.errors import EngineLost
+from secateur.engine.jobs import Cancelled
+from secateur.engine.process.client import EngineClient
+
+ROOT = Path(__file__).parents[3]
+
+
+class Ear:
+    """What the link said, in order."""
+
+    def __init__(self, link: EngineLink) -> None:
+        self.heard: list[tuple[str, Any, Any]] = []
+        link.finished.connect(lambda n, result: self.heard.append(("finished", n, result)))
+        link.failed.connect(lambda n, error: self.heard.append(("failed", n, error)))
+        link.progressed.connect(lambda n, event: self.heard.append(("progressed", n, event)))
+        link.lost.connect(lambda error, asked, again: self.heard.append(("lost", asked, again)))
+        link.restored.connect(lambda: self.heard.append(("restored", 0, None)))
+        link.given_up.connect(lambda error: self.heard.append(("given_up", 0, error)))
+
+    def answer(self, number: int) -> tuple[str, Any] | None:
+        return next(((k, r) for k, n, r in self.heard if n == number and k in ("finished", "failed")), None)
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _, _ in self.heard]
+
+
+@pytest.fixture
+def link(qapp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineLink]:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    link = EngineLink(EngineClient("tests.app.stubborn_session:StubbornSession"))
+    link.start(tmp_path)
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def ear(link: EngineLink) -> Ear:
+    return Ear(link)
+
+
+def ask(qtbot, link: EngineLink, ear: Ear, method: str) -> Any:
+    number = link.call(method)
+    qtbot.waitUntil(lambda: ear.answer(number) is not None, timeout=20_000)
+    return ear.answer(number)
+
+
+def test_a_call_comes_back_as_a_signal_in_the_windows_thread(qtbot, link, ear):
+    threads: list[Any] = []
+    link.finished.connect(lambda *_: threads.append(QThread.currentThread()))
+    assert ask(qtbot, link, ear, "open") == ("finished", "opened")
+    assert threads == [link.thread()]
+
+
+def test_calling_does_not_wait(link, ear):
+    link.call("spin")  # never ends
+    numbers = [link.call("open") for _ in range(100)]
+    assert not any(ear.answer(number) for number in numbers)
+
+
+def test_a_cancelled_job_ends_within_a_second(qtbot, link, ear):
+    number = link.call("spin")
+    qtbot.waitUntil(lambda: "progressed" in ear.kinds(), timeout=20_000)
+    begin = time.monotonic()
+    link.cancel(number)
+    qtbot.waitUntil(lambda: ear.answer(number) is not None, timeout=1000)
+    assert isinstance(ear.answer(number)[1], Cancelled)
+    assert time.monotonic() - begin < 1.0
+    assert "lost" not in ear.kinds()
+
+
+def test_a_job_that_obeys_no_cancel_is_killed_and_the_session_restored(qtbot, link, ear, monkeypatch):
+    monkeypatch.setattr(engine_supervisor, "PATIENCE", 0.5)
+    ask(qtbot, link, ear, "open")
+    number, behind = link.call("deaf"), link.call("open")
+    qtbot.waitUntil(lambda: "progressed" in ear.kinds(), timeout=20_000)
+    link.cancel(number)
+    qtbot.waitUntil(lambda: "restored" in ear.kinds(), timeout=20_000)
+    assert isinstance(ear.answer(number)[1], Cancelled)
+    assert ("lost", True, True) in ear.heard
+    qtbot.waitUntil(lambda: ear.answer(behind) == ("finished", "opened"), timeout=20_000)
+    assert ask(qtbot, link, ear, "was_restored") == ("finished", True)
+
+
+def test_what_waits_is_taken_back_at_once_and_the_rest_goes_in_the_order_that_was_asked_for(qtbot, link, ear):
+    first = link.call("spin")
+    qtbot.waitUntil(lambda: "progressed" in ear.kinds(), timeout=20_000)
+    unwanted, last, before = link.call("open"), link.call("open"), link.call("was_restored")
+    link.move(before, last)
+    link.cancel(unwanted)
+    qtbot.waitUntil(lambda: ear.answer(unwanted) is not None, timeout=1000)
+    assert isinstance(ear.answer(unwanted)[1], Cancelled) and ear.answer(first) is None
+    link.cancel(first)
+    qtbot.waitUntil(lambda: ear.answer(last) is not None, timeout=5000)
+    assert [n for kind, n, _ in ear.heard if kind in ("finished", "failed")] == [unwanted, first, before, last]
+
+
+def test_a_killed_process_is_said_started_again_and_restored(qtbot, link, ear):
+    ask(qtbot, link, ear, "open")
+    number = link.call("spin")
+    qtbot.waitUntil(lambda: "progressed" in ear.kinds(), timeout=20_000)
+    os.kill(link.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: "restored" in ear.kinds(), timeout=20_000)
+    assert isinstance(ear.answer(number)[1], EngineLost)
+    assert ("lost", False, True) in ear.heard
+    assert ask(qtbot, link, ear, "open") == ("finished", "opened")
+
+
+def test_a_process_that_dies_again_and_again_is_given_up(qtbot, link, ear):
+    for _ in range(engine_supervisor.LOSSES + 1):
+        link.call("die")
+        count = ear.kinds().count("lost")
+        qtbot.waitUntil(lambda c=count: ear.kinds().count("lost") > c, timeout=20_000)
+    qtbot.waitUntil(lambda: "given_up" in ear.kinds(), timeout=5000)
+    number = link.call("open")
+    qtbot.waitUntil(lambda: ear.answer(number) is not None, timeout=5000)
+    assert isinstance(ear.answer(number)[1], EngineLost)
+
+
+def test_closing_ends_thread_and_process_at_once(qapp, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    client = EngineClient("tests.app.stubborn_session:StubbornSession")
+    link = EngineLink(client)
+    link.start(tmp_path)
+    begin = time.monotonic()
+    link.close()
+    assert not client.alive and time.monotonic() - begin < 3.0
+
+
+def test_closing_ends_a_process_that_waits_for_its_session(qapp, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    client = EngineClient("tests.app.stubborn_session:StubbornSession")
+    client.prepare()
+    EngineLink(client).close()
+    assert not client.alive

@@ -1,0 +1,225 @@
+"""Jobs as they are seen: how far, how long, what waits; they are stopped, moved and taken out, and their end told."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from secateur.app.commands import command_named
+from secateur.app.document.document import Document
+from secateur.app.jobs.cost_estimator import Estimate, estimate_words, free_memory
+from secateur.app.panels.jobs import Jobs, job_words
+from secateur.app.window import desktop_notifications
+from secateur.app.window.main_window import MainWindow
+from secateur.app.window.status_bar import StatusLine
+from secateur.engine.errors import Message
+from secateur.engine.jobs import Progress
+from secateur.engine.process.events import Progressed
+from secateur.engine.sensitivity.protocol import Trial
+from secateur.engine.session.states import StateKind
+from tests.app.fake_link import FakeLink
+from tests.app.playing import Player, play, top1
+from tests.app.stand_in import state_of, task_info, weak
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def player(qtbot, dressed) -> Player:
+    return play()
+
+
+def ask_three(player: Player) -> None:
+    """One runs, two wait."""
+    for state in ("s0", "s0", "s0"):
+        player.document.work.evaluate(state)
+
+
+def analysis_of(player: Player):
+    assert player.document.analysis is not None
+    return player.document.analysis
+
+
+def weakest(player: Player, threshold: float):
+    assert player.document.scores is not None
+    return weak(analysis_of(player), player.document.scores, threshold)
+
+
+def titles(panel: Jobs) -> list[int]:
+    return [row.job.id for row in sorted(panel.rows.values(), key=lambda row: row.y())]
+
+
+def test_what_waits_is_listed_in_its_order_and_can_be_moved_and_taken_out(player: Player, qtbot) -> None:
+    panel = Jobs(player.document)
+    qtbot.addWidget(panel)
+    panel.resize(700, 300)
+    panel.show()
+    ask_three(player)
+    QApplication.processEvents()
+    first, second, third = (job.id for job in player.document.jobs)
+    row = panel.rows[third]
+    assert panel.rows[first].cancel.text() == "Cancel" and not panel.rows[first].earlier.isVisible()
+    assert row.cancel.text() == "Remove" and row.earlier.isEnabled() and not row.later.isEnabled()
+    qtbot.mouseClick(row.earlier, LEFT)
+    QApplication.processEvents()
+    assert [job.id for job in player.document.jobs] == [first, third, second]
+    assert player.link.moved == [(third, second)]
+    assert titles(panel) == [first, third, second]
+    qtbot.mouseClick(panel.rows[second].cancel, LEFT)
+    assert player.link.cancelled[-1:] == [second]
+
+
+def test_nothing_passes_a_job_that_makes_a_state(player: Player) -> None:
+    document = player.document
+    document.work.evaluate("s0")
+    document.mark(weakest(player, 0.3), True)
+    document.cut()
+    document.work.evaluate("s0")
+    _, cut, last = document.jobs
+    assert not cut.earlier and not cut.later and not last.earlier
+    document.move_job(last.id, True)
+    assert [job.id for job in document.jobs][-1] == last.id and player.link.moved == []
+
+
+def test_a_job_that_the_engine_began_first_is_shown_as_the_one_that_runs(player: Player) -> None:
+    ask_three(player)
+    second = player.document.jobs[1].id
+    player.link.progressed.emit(second, Progressed(1, Progress("judging", 1, 4), (), ()))
+    assert player.document.jobs[0].id == second and player.document.jobs[0].place == 0
+
+
+def test_the_second_time_a_step_says_how_long_it_takes_as_measured_here(player: Player, monkeypatch) -> None:
+    document = player.document
+    clock = [100.0]
+    monkeypatch.setattr("secateur.app.jobs.job_queue.time.monotonic", lambda: clock[0])
+    document.work.evaluate("s0")
+    clock[0] += 30.0
+    player.answer("evaluate", top1(0.9))
+    words = command_named("run.evaluate").told(document)
+    assert "about 30 s" in words and "of memory" in words
+    document.work.evaluate("s0")
+    assert document.jobs[0].left == pytest.approx(30.0) and document.jobs[0].rough
+    smaller = state_of(analysis_of(player), "s1", "s0", StateKind.CUT, weakest(player, 0.4))
+    document.contents.states["s1"] = smaller
+    share = smaller.macs / document.original.macs
+    found = document.work.pace.estimate("evaluate", "s1", document.judged_on)
+    assert found.seconds == pytest.approx(30.0 * share)
+
+
+def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Player) -> None:
+    document = player.document
+    assert document.task is not None
+    task = document.contents.task = replace(document.task, seconds=0.001)
+    document.contents.states["s1"] = state_of(
+        analysis_of(player), "s1", "s0", StateKind.CUT, analysis_of(player).empty()
+    )
+    document.contents.go_to("s1")
+    settings = document.recovery
+    found = document.work.pace.estimate("recover", "s1", settings)
+    learned, judged = task.sizes["calibrate"], task.sizes["choose"]
+    passes = settings.epochs * (4 * learned + judged)  # teacher and student forward, two for the student's backward
+    assert found.seconds == pytest.approx(passes * task.seconds)
+    parameters = document.original.parameters
+    assert found.bytes >= 4 * 5 * parameters  # both models, gradients and moments, before any activation
+
+
+@pytest.mark.parametrize(("begun", "done", "share"), [(0, 100, 1.0), (90, 100, 0.1), (0, 25, 0.25)])
+def test_a_recovery_teaches_by_what_was_trained_in_this_run(player: Player, monkeypatch, begun, done, share) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("secateur.app.jobs.job_queue.time.monotonic", lambda: clock[0])
+    document, settings = player.document, replace(player.document.recovery, epochs=10)
+    nothing = analysis_of(player).empty()
+    document.add_state(state_of(analysis_of(player), "s1", "s0", StateKind.CUT, nothing), "cut")
+    player.settle()
+    document.recover(settings)
+    number = player.link.last("recover")
+    told = [Progress(Message("progress.going_on", "Going on", {}), begun)] if begun else []
+    training = Message("progress.fine_tuning", "Fine-tuning", {})
+    for one in (*told, Progress(training, begun + 5, 100), Progress("judging", 1, 8), Progress(training, done, 100)):
+        player.link.progressed.emit(number, Progressed(1, one, (), ()))
+    clock[0] += 30.0
+    player.answer("recover", state_of(analysis_of(player), "s2", "s1", StateKind.RECOVERED, nothing))
+    assert document.work.pace.estimate("recover", "s1", settings).seconds == pytest.approx(30.0 / share)
+
+
+def test_sensitivity_that_is_gone_on_with_takes_what_its_rest_takes(player: Player) -> None:
+    document = player.document
+    document.contents.task = replace(task_info(), seconds=0.001)
+    whole = document.work.pace.estimate("sensitivity", "s0")
+    document.studies.sensitivity()
+    player.make("sensitivity", Trial(-1, 0, top1(0.914)), Trial(2, 8, top1(0.9)), Trial(2, 16, top1(0.8)))
+    player.stop("sensitivity")
+    rest = document.work.pace.estimate("sensitivity", "s0")
+    assert whole.work - rest.work == pytest.approx(2)
+    assert rest.seconds / whole.seconds == pytest.approx(rest.work / whole.work)
+
+
+def test_a_job_that_takes_longer_than_estimated_claims_nothing(player: Player, monkeypatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("secateur.app.jobs.job_queue.time.monotonic", lambda: clock[0])
+    player.document.work.evaluate("s0")
+    running = player.document.work.board.running()[0]
+    running.expected = 2.0
+    player.link.progressed.emit(running.id, Progressed(1, Progress("on"), (), ()))
+    assert running.view().left == 2.0 and running.view().rough
+    clock[0] += 300.0
+    assert running.view().left == -1.0 and "left" not in job_words(running.view())
+
+
+def test_an_estimate_says_about_and_what_memory_is_free_but_refuses_nothing() -> None:
+    assert estimate_words(Estimate()) == ""
+    assert estimate_words(Estimate(1.0, 130.0, 2.34e9), free=8e9) == "Takes about 2 min and about 2.3 GB of memory."
+    words = estimate_words(Estimate(1.0, math.nan, 9e9), free=4e9)
+    assert words == "Takes about 9 GB of memory. Only 4 GB of memory are free now."
+    assert free_memory() > 1e6
+
+
+def test_the_line_at_the_bottom_shows_a_job_after_a_moment_and_stops_it(player: Player, qtbot) -> None:
+    line = StatusLine(player.document)
+    qtbot.addWidget(line)
+    line.resize(1000, 24)
+    line.show()
+    ask_three(player)
+    assert not line.running.isVisible()
+    qtbot.waitUntil(line.running.isVisible, timeout=2000)
+    first = player.document.jobs[0].id
+    player.link.progressed.emit(first, Progressed(1, Progress("judging", 1, 4), (), ()))
+    qtbot.waitUntil(lambda: line.running.bar.maximum() == 4)
+    assert line.running.left.text().endswith("2 waiting")
+    qtbot.mouseClick(line.running.cancel, LEFT)
+    assert player.link.cancelled == [first]
+    for job in player.document.jobs:
+        player.link.finished.emit(job.id, top1(0.9))
+    assert not line.running.isVisible()
+
+
+@pytest.fixture
+def window(qtbot, dressed):
+    window = MainWindow(Document(FakeLink()))
+    qtbot.addWidget(window)
+    window.show()
+    yield window
+    window.close()
+
+
+def test_a_job_that_ends_while_nobody_looks_marks_the_title_until_the_window_is_looked_at(window, monkeypatch) -> None:
+    alerted, told = [], []
+    monkeypatch.setattr(desktop_notifications.QApplication, "alert", alerted.append)
+    monkeypatch.setattr(window.notices, "notify", told.append)
+    monkeypatch.setattr(window, "isActiveWindow", lambda: False)
+    window.document.work.ended.emit("Finished: Recover, 8 epochs", 60.0)
+    assert alerted == [window] and told == ["Finished: Recover, 8 epochs"]
+    assert window.windowTitle().startswith(desktop_notifications.MARK)
+    from PySide6.QtCore import QEvent
+
+    QApplication.sendEvent(window, QEvent(QEvent.Type.WindowActivate))
+    assert not window.windowTitle().startswith(desktop_notifications.MARK)
+
+
+@pytest.mark.parametrize(("active", "seconds"), [(True, 60.0), (False, 0.5)])
+def test_who_looks_at_the_window_or_waits_a_moment_is_told_nothing(window, monkeypatch, active, seconds) -> None:
+    monkeypatch.setattr(window, "isActiveWindow", lambda: active)
+    window.document.work.ended.emit("Finished: Evaluate s0", seconds)
+    assert not window.notices.marked

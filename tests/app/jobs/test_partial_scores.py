@@ -1,0 +1,130 @@
+"""Scores are shown while they are made, by name; nothing decides by them before all are there."""
+
+import numpy as np
+import pytest
+
+from secateur.app.document.document import Selection
+from secateur.app.panels.inspector.panel import Inspector
+from secateur.app.panels.layers.panel import Layers
+from secateur.app.panels.tree import TreePanel
+from secateur.app.panels.tree.model import Column
+from secateur.engine.errors import EngineLost, TaskError
+from secateur.engine.scoring.partial_scores import Partial
+from secateur.engine.scoring.score_options import Choices, Slices
+from tests.app.demo_analysis import scores_of
+from tests.app.playing import Player, play
+
+CONV = "layer1.0.conv1"
+
+
+@pytest.fixture
+def player(qapp) -> Player:
+    """Other scores are asked for than those that are there."""
+    player = play()
+    player.document.set_choices(Choices(slices=Slices.ALL), player.document.contents.ranking)
+    return player
+
+
+def partly(player: Player, done: int = 8, seed: int = 3, samples: bool = False) -> np.ndarray:
+    scores = scores_of(player.document.contents.analysis, seed=seed)  # type: ignore[arg-type]
+    player.get_on("score", Partial(scores, done, 32, samples), done, 32)
+    return scores
+
+
+def test_every_view_of_scores_says_of_how_much_they_are(qtbot, dressed, player) -> None:
+    document = player.document
+    tree, layers, inspector = TreePanel(document), Layers(document), Inspector(document)
+    document.select(Selection(CONV, 2))
+    for panel in (tree, layers, inspector):
+        qtbot.addWidget(panel)
+        panel.resize(430, 600)
+        panel.show()
+        assert panel.range.ends[1] == "not rated yet"
+    scores = partly(player)
+    first = document.analysis.sets[2].first
+    for panel in (tree, layers, inspector):
+        assert panel.range.so_far == "so far, after 8 of 32 batches"
+        assert panel.range.accessibleName().endswith(panel.range.so_far)
+    index = tree.model.index_of(CONV, 2, first).siblingAtColumn(Column.SCORE)
+    assert index.data() == tree.model.figures.scale.text(float(scores[first]))
+    partly(player, done=16, samples=True)
+    assert tree.range.so_far == "so far, after 16 of 32 samples"
+    player.answer("score", scores_of(document.analysis, seed=5))
+    for panel in (tree, layers, inspector):
+        assert panel.range.ends[1] == tree.model.figures.scale.text(tree.model.figures.scale.top)
+        assert not panel.range.so_far
+    assert index.data() != tree.model.figures.scale.text(float(scores[first]))
+
+
+def test_nothing_decides_by_them(qtbot, dressed, player) -> None:
+    document = player.document
+    partly(player)
+    assert document.scores is None and document.shown_scores is not None
+    document.mark_below([2], 1e9)
+    document.preview_below([2], 1e9)
+    assert not document.marked.any()
+    inspector, tree = Inspector(document), TreePanel(document)
+    document.select(Selection(CONV, 2))
+    for panel in (inspector, tree):
+        qtbot.addWidget(panel)
+        panel.show()
+    assert not inspector.histogram.isVisible()
+    tree.search.setText("score>0")
+    qtbot.waitUntil(lambda: tree.model.hits[0] == 0)
+
+
+def test_a_plan_waits_for_all_of_them(qtbot, player) -> None:
+    document = player.document
+    partly(player)
+    document.suggest_plan()
+    partly(player, done=16)
+    assert not document.marked.any() and "the plan follows" in player.sentences[-1]
+    scores = scores_of(document.analysis, seed=5)
+    player.answer("score", scores)
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
+    assert document.scores is scores
+
+
+def test_a_plan_that_waits_for_scores_is_given_up_with_them(qtbot, player):
+    document = player.document
+    document.suggest_plan()
+    assert "the plan follows" in player.sentences[-1]
+    player.stop("score")
+    document.set_criterion("l2")
+    player.settle()
+    document.work._suggestion.close()
+    qtbot.wait(50)
+    assert document.scores is not None and not document.marked.any()
+
+
+def test_a_plan_that_waits_for_scores_follows_them_though_the_engine_is_lost(qtbot, player):
+    document, lost = player.document, EngineLost("engine.lost", "It ended.")
+    document.suggest_plan()
+    player.link.lost.emit(lost, False, True)
+    player.link.failed.emit(player.link.last("score"), lost)
+    player.link.restored.emit()
+    player.settle()
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
+
+
+def test_a_plan_that_waits_for_scores_comes_whatever_else_fails_meanwhile(qtbot, player):
+    document = player.document
+    document.suggest_plan()
+    document.evaluate()
+    player.link.failed.emit(player.link.last("evaluate"), TaskError("task.no", "It broke."))
+    player.settle()
+    qtbot.waitUntil(lambda: bool(document.marked.any()))
+
+
+def test_cancelled_they_are_gone_and_so_it_says(player) -> None:
+    document = player.document
+    partly(player)
+    player.stop("score")
+    assert document.shown_scores is None and player.sentences[-1].endswith("Nothing was changed.")
+
+
+def test_other_scores_are_not_mixed_up_with_them(player) -> None:
+    document = player.document
+    partly(player)
+    document.set_choices(Choices(), document.contents.ranking)
+    assert document.partial is None and document.shown_scores is document.scores is not None

@@ -1,0 +1,64 @@
+"""Measuring on another machine from the window: the folder that is carried there, and the results that come back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog
+
+from secateur.app.commands import command_named
+from secateur.app.dialogs.remote_bench import WriteBench, ask_results
+from secateur.app.panels.ledger_figures import ledger_figures
+from secateur.engine.targets.protocol import TargetSpec, Timing
+
+
+def test_the_folder_is_written_for_original_and_present_state_at_what_a_bench_can_measure(
+    qtbot, player, window, tmp_path: Path
+) -> None:
+    player.document.set_target(TargetSpec("torch", 2, 8, 4))
+    dialog = WriteBench(window)
+    qtbot.addWidget(dialog)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    dialog.show()
+    dialog.path.setText(str(tmp_path / "none" / "away"))
+    assert not dialog.accept_button.isEnabled()
+    dialog.path.setText(str(tmp_path / "away"))
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    states, folder, target = player.link.asked("write_bench")
+    assert (states, folder) == (("s0",), str(tmp_path / "away"))
+    assert target == TargetSpec("onnxruntime", 2, 8, 4)
+    player.answer("write_bench", (folder, "python bench.py --out results.json"))
+    assert "run there: python bench.py --out results.json" in player.sentences[-1]
+
+
+def test_a_precision_that_a_bench_cannot_measure_is_refused(qtbot, player, window, tmp_path: Path) -> None:
+    player.document.set_target(TargetSpec("onnxruntime", 2, 8, 4, precision="int8"))
+    dialog = WriteBench(window)
+    qtbot.addWidget(dialog)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    dialog.show()
+    dialog.path.setText(str(tmp_path / "away"))
+    assert not dialog.accept_button.isEnabled()
+    assert "bench.py measures in fp32 only, not in int8" in dialog.missing.text()
+
+
+def test_results_become_latencies_of_a_target_that_is_not_measured_here(qtbot, player, window, tmp_path) -> None:
+    document = player.document
+    ask_results(window)
+    dialog = window.findChild(QFileDialog)
+    assert dialog is not None
+    dialog.fileSelected.emit(str(tmp_path / "results.json"))
+    dialog.close()
+    assert player.link.asked("take_bench") == (str(tmp_path / "results.json"),)
+    away = TargetSpec("onnxruntime", 4, 1, machine="jetson")
+    timing = Timing(away, 2.5, 2.4, 2.7, 100, "ARM, 6 cores, onnxruntime 1.32")
+    player.answer("take_bench", (replace(document.original, timings=(timing,)),))
+    assert document.target == replace(away, multiple=document.target.multiple)
+    figure = ledger_figures(document)["latency"]
+    assert figure.number == "2.50 ms" and "ARM, 6 cores" in figure.tip
+    assert "Latencies of 1 state, measured on jetson" in player.sentences[-1]
+    assert "The target is jetson" in command_named("run.measure").enabled(document)
+    calls = [name for name, _ in player.link.calls.values()].count("measure")
+    document.measure()
+    assert [name for name, _ in player.link.calls.values()].count("measure") == calls
+    assert "another machine" in player.sentences[-1]

@@ -1,0 +1,44 @@
+"""What was opened is written down off the interface's thread, and only when it is news."""
+
+import threading
+
+from PySide6.QtCore import QObject
+
+from secateur.app.storage import settings
+from secateur.app.storage.recent_files import Recent, spec_of
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import TaskSpec
+
+
+def test_what_was_opened_is_written_elsewhere_in_order_and_once(qapp, monkeypatch, own_folders) -> None:
+    parent, threads = QObject(), list[bool]()
+    write = settings.remember
+
+    def written(title: str, source: str, kept: object) -> None:
+        threads.append(threading.get_ident() == threading.main_thread().ident)
+        write(title, source, kept)
+
+    monkeypatch.setattr(settings, "remember", written)
+    recent = Recent(parent)
+    for title in ("ResNet", "ResNet", "ViT"):
+        recent.remember(title, f"bundled:{title.lower()}")
+    recent.close()
+    assert threads == [False, False]
+    assert settings.recent() == [("ViT", "bundled:vit"), ("ResNet", "bundled:resnet")]
+
+
+def test_what_was_opened_opens_again_with_its_checkpoint_and_data_but_without_consent(
+    qapp, own_folders, tmp_path
+) -> None:
+    parent = QObject()
+    (tmp_path / "net.py").touch()
+    task = TaskSpec("folder", "images", (0.5,), (0.25,), (28, 28), options=(("seed", "3"),))
+    spec = ModelSpec(f"{tmp_path}/net.py:make", "best.pt", task=task, trust_pickle=True)
+    recent = Recent(parent)
+    recent.remember("net", spec.source, spec)
+    recent.remember("ResNet", "bundled:resnet")
+    recent.close()
+    again = spec_of(spec.source)
+    assert again == ModelSpec(spec.source, "best.pt", task=task)
+    assert spec_of("bundled:resnet") is None
+    assert spec_of("elsewhere.py:make") is None

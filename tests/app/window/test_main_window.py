@@ -1,0 +1,91 @@
+"""What the window does while another model is taken in."""
+
+import pytest
+from PySide6.QtCore import QEvent, QObject
+from PySide6.QtWidgets import QWidget
+
+from secateur.app.document.document import Document
+from secateur.app.storage import settings
+from secateur.app.window.main_window import MainWindow
+from secateur.engine.session.states import OpenedModel, StateKind
+from secateur.engine.sources.protocol import ModelSpec
+
+from ..demo_analysis import small_resnet
+from ..fake_link import FakeLink
+from ..stand_in import state_of, task_info
+
+
+@pytest.fixture
+def window(qtbot, dressed):
+    window = MainWindow(Document(FakeLink()))
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    yield window
+    window.close()
+
+
+class Windows(QObject):
+    """Writes down every window of its own that is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[str] = []
+
+    def eventFilter(self, one: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.Show and isinstance(one, QWidget) and one.isWindow():
+            self.shown.append(type(one).__name__)
+        return False
+
+
+def test_no_other_window_flashes_up_while_the_panels_are_made(qtbot, qapp, dressed) -> None:
+    seen = Windows()
+    qapp.installEventFilter(seen)
+    window = MainWindow(Document(FakeLink()))
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitUntil(lambda: window.area is not None, timeout=30_000)
+    qapp.removeEventFilter(seen)
+    window.close()
+    assert seen.shown == ["MainWindow"]
+
+
+def adopt(window: MainWindow) -> None:
+    analysis = small_resnet()
+    state = state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty(), 0.914)
+    window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
+
+
+def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_baseline_check(window, qtbot) -> None:
+    adopt(window)
+    with qtbot.waitSignal(window.document.views.settled):
+        pass
+    titles = {where: tabs.tabText(tabs.currentIndex()) for where, tabs in window.area.tabs.items()}
+    assert titles == {"middle": "Trade-off", "bottom": "Samples"}
+
+
+def test_panels_are_out_of_reach_until_all_of_them_show_the_model_that_was_opened(window, qtbot) -> None:
+    for _ in ("a first model", "another one"):
+        adopt(window)
+        assert not window.area.isVisible()
+        with qtbot.waitSignal(window.document.views.settled):
+            pass
+        assert window.area.isVisible()
+        assert window.area.panels["tree.panel"].model.analysis is window.document.analysis
+
+
+def test_each_menu_has_its_own_commands_and_what_was_opened_lately_stands_in_one(window) -> None:
+    menus = {action.text(): action.menu() for action in window.menuBar().actions()}
+    entries = {title: [action.text() for action in menu.actions()] for title, menu in menus.items()}
+    assert [title for title, texts in entries.items() if "Open recent" in texts] == ["File"]
+    for texts in entries.values():
+        shown = [text for text in texts if text]
+        assert len(shown) == len(set(shown))
+        assert texts[0] and texts[-1]
+
+
+def test_a_project_that_was_saved_stands_among_what_was_opened_lately(window, tmp_path) -> None:
+    adopt(window)
+    window.document.saved(str(tmp_path), 0)
+    window._recent.close()
+    assert (window.document.model_name, str(tmp_path)) in settings.recent()

@@ -1,0 +1,154 @@
+"""A recipe that runs again gives the same model, or says what no longer matches and plans the same goal."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from secateur.engine.cli.main import main
+from secateur.engine.errors import OpenError, PlanError
+from secateur.engine.foreign_code.consent import FULL_CONSENT
+from secateur.engine.jobs import finish
+from secateur.engine.planning.goal import suggest
+from secateur.engine.recipes.recipe import read_recipe, write_recipe
+from secateur.engine.recipes.replay import Replay, replay, run_recipe
+from secateur.engine.recipes.script import script_of
+from secateur.engine.recipes.steps import Open, Plan, Recipe
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import PlanIntent, State
+from secateur.engine.sources.protocol import ModelSpec
+
+from ..session.small import write_project
+
+GOAL = PlanIntent("l1", 0.6, 4)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> tuple[Path, State, Session]:
+    """A recipe of cut, recovery and export, the state it leads to, and its session."""
+    session = Session(tmp_path / "session")
+    opened = finish(session.open(write_project(tmp_path / "mine")))
+    nothing = opened.analysis.empty()
+    scores = finish(session.score("s0", "l1"))
+    cut = finish(session.cut("s0", suggest(opened.analysis, scores, 0.6, nothing, nothing, 4), GOAL))
+    state = finish(session.recover(cut.id, RecoverySettings(epochs=1, threads=1)))
+    path = tmp_path / "mine" / "recipe.json"
+    write_recipe(path, session.recipe(state.id))
+    return path, state, session
+
+
+def run(path: Path, trust_code: bool = False) -> tuple[Replay, Session]:
+    session = Session()
+    return finish(run_recipe(path, session, trust_code=trust_code)), session
+
+
+def test_a_recipe_that_was_trained_on_another_device_says_so(
+    recorded: tuple[Path, State, Session], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, state, session = recorded
+    session.history.put(replace(state, device="cuda:7"))
+    write_recipe(path, session.recipe(state.id))
+    first = read_recipe(path).steps[0]
+    assert isinstance(first, Open) and first.intent.device == "cuda:7"
+    assert 'session.use_device("cuda:7")' in script_of(read_recipe(path))
+    assert main(["run", str(path), "--threads", "1"]) == 0
+    assert "Its recoveries ran on cuda:7, here they run on cpu" in capsys.readouterr().out
+    assert main(["run", str(path), "--device", "cuda:7"]) == 1
+    assert "There is no device cuda:7 here" in capsys.readouterr().err
+
+
+def test_a_recipe_run_again_gives_the_same_weights(recorded: tuple[Path, State, Session]) -> None:
+    path, state, session = recorded
+    torch.set_num_threads(1)
+    done, again = run(path)
+    last = done.states[-1]
+    assert (last.kind, last.removed, last.parameters, last.macs) == (
+        "recovered",
+        state.removed,
+        state.parameters,
+        state.macs,
+    )
+    assert done.states[1].weights == session.states()[1].weights and last.weights == state.weights
+    assert done.missing == () and done.complete and done.notes == ()
+    assert last.metrics and done.states[1].plan == GOAL
+    again.close()
+
+
+def test_another_version_of_the_model_gets_the_same_goal_planned_again(recorded: tuple[Path, State, Session]) -> None:
+    path, _, _ = recorded
+    code = path.parent / "model.py"
+    code.write_text(code.read_text().replace("24", "16"))
+    done, session = run(path)
+    assert done.missing and all("block.conv1" in name for name in done.missing)
+    assert done.complete and any("Planned again" in str(note) for note in done.notes)
+    assert done.states[1].macs <= 0.6 * done.states[0].macs
+    assert done.states[1].verification is not None and done.states[1].verification.passed
+    session.close()
+
+
+def test_marks_of_a_hand_that_no_longer_match_are_listed_and_left_out(recorded: tuple[Path, State, Session]) -> None:
+    path, _, _ = recorded
+    _by_hand(path, {"filter|block.conv1.weight|0": [1, 99]})
+    done, session = run(path, trust_code=True)  # it has changed since this user made it
+    assert done.missing == ("filter|block.conv1.weight|0[99]",) and not done.complete
+    assert done.states[1].removed == {"filter|block.conv1.weight|0": [1]}
+    session.close()
+
+
+def test_a_plan_that_names_nothing_of_the_model_is_a_sentence(recorded: tuple[Path, State, Session]) -> None:
+    path, _, _ = recorded
+    _by_hand(path, {"filter|other.weight|0": [1]})
+    with pytest.raises(PlanError, match="names no structure"):
+        run(path, trust_code=True)
+
+
+def test_other_weights_and_versions_are_noted(recorded: tuple[Path, State, Session]) -> None:
+    path, _, _ = recorded
+    code = path.parent / "model.py"
+    code.write_text(code.read_text().replace("manual_seed(0)", "manual_seed(1)"))
+    path.write_text(path.read_text().replace('"torch": "', '"torch": "0.'))
+    done, session = run(path)
+    assert len(done.notes) == 2 and "torch 0." in str(done.notes[0]) and "weights" in str(done.notes[1])
+    session.close()
+
+
+def test_a_recipe_whose_model_is_gone_is_a_sentence(recorded: tuple[Path, State, Session]) -> None:
+    path, _, _ = recorded
+    (path.parent / "model.py").unlink()
+    with pytest.raises(OpenError, match=r"model\.py"):
+        run(path)
+
+
+def test_consent_to_pickles_comes_from_the_caller_only(recorded: tuple[Path, State, Session]) -> None:
+    path, _, _ = recorded
+    recipe = read_recipe(path)
+    first = recipe.steps[0]
+    assert isinstance(first, Open)
+    sly = replace(first.intent.model, trust_pickle=True)
+    asked: list[ModelSpec] = []
+
+    class Stop(Session):
+        def open(self, spec: ModelSpec, *_: object, **__: object):  # type: ignore[no-untyped-def, override]
+            asked.append(spec)
+            raise OpenError("stop", "stop")
+
+    steps = (msgspec.structs.replace(first, intent=msgspec.structs.replace(first.intent, model=sly)), *recipe.steps[1:])
+    for trust in (False, True):
+        with pytest.raises(OpenError):
+            finish(replay(Recipe(1, steps), Stop(), trust, consent=FULL_CONSENT))
+    assert [spec.trust_pickle for spec in asked] == [False, True]
+
+
+def _by_hand(path: Path, removed: dict[str, list[int]]) -> None:
+    """Turn the recipe's plan into one without a goal."""
+    recipe = read_recipe(path)
+    steps = [
+        msgspec.structs.replace(s, intent=PlanIntent(), outcome=msgspec.structs.replace(s.outcome, removed=removed))
+        if isinstance(s, Plan)
+        else s
+        for s in recipe.steps
+    ]
+    write_recipe(path, Recipe(1, tuple(steps)))

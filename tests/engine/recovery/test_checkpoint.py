@@ -1,0 +1,242 @@
+"""A recovery that was killed goes on where it stopped and ends with the weights of one that was not."""
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from secateur.engine.errors import TaskError
+from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.recovery import checkpoint as resume
+from secateur.engine.recovery.checkpoint import Checkpoint
+from secateur.engine.recovery.finetune import Recovered, recover
+from secateur.engine.recovery.protocol import Optimizer, RecoverySettings
+from secateur.engine.recovery.training_curve import noted
+from tests.engine.toy_task import ToyTask
+
+
+class Noisy(nn.Module):
+    """A network with a dropout, whose steps draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Dropout(0.3), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Augmented(ToyTask):
+    """Batches with noise of torch's own random state."""
+
+    def batches(self, split: Any, seed: int | None = None) -> Any:
+        for images, labels in super().batches(split, seed):
+            yield (images + 0.1 * torch.randn_like(images) if seed is not None else images), labels
+
+
+SETTINGS = RecoverySettings(epochs=3, learning_rate=5e-3, threads=1, patience=2, optimizer=Optimizer.SGD)
+
+
+def _net() -> Noisy:
+    torch.manual_seed(0)
+    return Noisy().eval()
+
+
+def _recover(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
+    token = threading.Event()
+    job = recover(_net(), _net(), Augmented(), SETTINGS, token, checkpoint=checkpoint)
+    if not stop_at:
+        return finish(job)
+    for progress in job:
+        if progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
+            job.close()
+            break
+    raise Cancelled
+
+
+@pytest.mark.parametrize("step", [3, 8, 13, 22])
+def test_the_resumed_weights_are_those_of_an_uninterrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    whole = _recover(Checkpoint(None))
+    monkeypatch.setattr(resume, "SHARE", 0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    path = tmp_path / "s1.pt"
+    with pytest.raises(Cancelled):
+        _recover(Checkpoint(path, "k", pause=0.0), stop_at=step)
+    torch.rand(11)
+    resumed = _recover(Checkpoint(path, "k"))
+    assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
+    assert (resumed.steps, resumed.metric) == (whole.steps, whole.metric)
+
+
+def test_the_course_of_a_resumed_run_is_that_of_the_whole_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "SHARE", 0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+
+    def course(checkpoint: Checkpoint, stop_at: float = float("inf")) -> list[float]:
+        job = recover(_net(), _net(), Augmented(), SETTINGS, threading.Event(), checkpoint=checkpoint)
+        for progress in (watched := noted(job, checkpoint.points)):
+            if "loss" in progress.values and progress.values["step"] >= stop_at:
+                watched.close()
+        return sorted({point["step"] for point in checkpoint.points})
+
+    whole = course(Checkpoint(None))
+    path = tmp_path / "s1.pt"
+    stopped = course(Checkpoint(path, "k", pause=0.0), stop_at=13)
+    resumed = course(Checkpoint(path, "k"))
+    assert resumed[0] == whole[0] and resumed[-1] == whole[-1]
+    assert set(stopped[:-1]) <= set(resumed)  # the last step was not written down before the break
+
+
+class Failing(Augmented):
+    """Data that fails in an epoch, until it is mended."""
+
+    def __init__(self, epoch: int, behind: int) -> None:
+        super().__init__()
+        self.fails, self.epochs = (epoch, behind), 0
+
+    def batches(self, split: Any, seed: int | None = None) -> Any:
+        self.epochs += seed is not None and seed % 1000 > 0
+        for number, batch in enumerate(super().batches(split, seed)):
+            if seed is not None and (self.epochs, number) == self.fails:
+                raise OSError("the share is gone")
+            yield batch
+
+
+def test_data_that_fails_in_epoch_7_loses_nothing(tmp_path: Path) -> None:
+    settings = RecoverySettings(epochs=8, learning_rate=5e-3, threads=1)
+    whole = finish(recover(_net(), _net(), Augmented(), settings))
+    path, student = tmp_path / "s1.pt", _net()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    with pytest.raises(
+        TaskError, match=r"epoch 7, behind 3 batches of it: OSError: the share is gone\. What was trained"
+    ):
+        finish(recover(student, _net(), Failing(7, 3), settings, checkpoint=Checkpoint(path, "broken", "same")))
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+    assert [one.name for one in tmp_path.iterdir()] == ["s1.pt"]  # nothing half-written beside it
+    job = recover(_net(), _net(), Augmented(), settings, checkpoint=Checkpoint(path, "mended", "same"))
+    first = next(job)
+    assert str(first.message) == "Going on at step 51"
+    resumed = finish(job)
+    assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
+
+
+def test_data_that_fails_where_nothing_is_kept_says_that_nothing_was_changed() -> None:
+    with pytest.raises(
+        TaskError, match=r"epoch 2, behind 0 batches of it: .* The model that was to be recovered is as"
+    ):
+        finish(recover(_net(), _net(), Failing(2, 0), SETTINGS))
+
+
+def test_another_recovery_does_not_go_on_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "s1.pt"
+    with pytest.raises(Cancelled):
+        _recover(Checkpoint(path, "k", pause=0.0), stop_at=9)
+    assert Checkpoint(path, "k").load() is not None and Checkpoint(path, "other").load() is None
+    assert Checkpoint(path, "other", "same").load() is None  # the data did not fail, so changed data is other data
+
+
+def test_a_disk_that_is_full_ends_no_training(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("where a folder should be")
+    assert _recover(Checkpoint(blocked / "s1.pt", "k", pause=0.0)).steps == 24
+
+
+def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s1.pt"
+    path.write_bytes(b"PK\x03\x04 not a checkpoint")
+    assert Checkpoint(path, "k").load() is None
+    (aside,) = tmp_path.iterdir()
+    assert aside.read_bytes() == b"PK\x03\x04 not a checkpoint" and str(aside) in capsys.readouterr().err
+    assert _recover(Checkpoint(path, "k")).steps == 24
+
+
+def test_patience_ends_a_training_that_gets_no_better() -> None:
+    settings = RecoverySettings(epochs=9, learning_rate=1e-9, threads=1, patience=2)
+    result = finish(recover(_net(), _net(), ToyTask(), settings))
+    assert (result.epochs, result.best_epoch) == (2, 0)  # equal is no better
+
+
+class Broken(Augmented):
+    """A loss, or a metric, that fails at a call, until it is mended."""
+
+    def __init__(self, name: str, at: int) -> None:
+        super().__init__()
+        self.name, self.at, self.calls = name, at, {"loss": 0, "evaluate": 0}
+
+    def _count(self, name: str) -> None:
+        self.calls[name] += 1
+        if (name, self.calls[name]) == (self.name, self.at):
+            torch.rand(3)
+            raise OSError("the share is gone")
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        self._count("loss")
+        return super().loss(model, batch)
+
+    def evaluate(self, predict: Any, split: Any, token: Any) -> Any:
+        self._count("evaluate")
+        return super().evaluate(predict, split, token)
+
+
+@pytest.mark.parametrize(("name", "at", "what"), [("loss", 14, "loss or the model"), ("evaluate", 3, "metric")])
+def test_what_was_trained_is_kept_where_the_loss_or_the_metric_fails(tmp_path: Path, name: str, at: int, what: str):
+    whole = _recover(Checkpoint(None))
+    path = tmp_path / "s1.pt"
+    with pytest.raises(TaskError, match=rf"The {what} failed in epoch 2, behind \d batches.*mend the {what}, recover"):
+        job = recover(_net(), _net(), Broken(name, at), SETTINGS, checkpoint=Checkpoint(path, "k", "m"))
+        finish(job)
+    resumed = _recover(Checkpoint(path, "k2", "m"))
+    assert all(torch.equal(value, whole.state_dict[name]) for name, value in resumed.state_dict.items())
+
+
+def test_short_epochs_have_a_curve_too() -> None:
+    said = []
+    job = recover(_net(), _net(), ToyTask(count=64), SETTINGS)
+    finish(job, lambda progress: said.append(progress.values) if "loss" in progress.values else None)
+    assert [values["step"] for values in said][:2] == [2, 4]
+
+
+def test_data_that_draws_from_numpy_and_python_draws_the_same_when_it_is_gone_on_with(tmp_path: Path) -> None:
+    class Drawn(ToyTask):
+        def batches(self, split: Any, seed: int | None = None) -> Any:
+            for images, labels in super().batches(split, seed):
+                noise = np.random.normal(size=images.shape).astype(np.float32) * random.random()
+                yield (images + torch.from_numpy(noise) if seed is not None else images), labels
+
+    def run(checkpoint: Checkpoint, stop_at: int = 0) -> Recovered:
+        for progress in (job := recover(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint)):
+            if stop_at and progress.values.get("step", 0) >= stop_at and "loss" in progress.values:
+                job.close()
+        return finish(recover(_net(), _net(), Drawn(), SETTINGS, checkpoint=checkpoint))
+
+    before = random.getstate(), str(np.random.get_state())
+    whole = run(Checkpoint(None)).state_dict
+    assert (random.getstate(), str(np.random.get_state())) == before
+    np.random.normal(size=7)
+    checkpoint = Checkpoint(tmp_path / "a.pt", "key", pause=0.0)
+    assert all(value.equal(whole[name]) for name, value in run(checkpoint, stop_at=11).state_dict.items())
+
+
+def test_a_loss_that_draws_from_numpy_draws_the_same_when_it_is_gone_on_with(tmp_path: Path) -> None:
+    class Mixed(ToyTask):
+        def loss(self, model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+            return float(np.random.beta(0.4, 0.4) + random.random()) * nn.functional.cross_entropy(
+                model(batch[0]), batch[1]
+            )
+
+    whole = finish(recover(_net(), _net(), Mixed(), SETTINGS)).state_dict
+    checkpoint = Checkpoint(tmp_path / "a.pt", "key", pause=0.0)
+    for progress in (job := recover(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)):
+        if progress.values.get("step", 0) >= 11 and "loss" in progress.values:
+            job.close()
+    resumed = finish(recover(_net(), _net(), Mixed(), SETTINGS, checkpoint=checkpoint)).state_dict
+    assert all(value.equal(whole[name]) for name, value in resumed.items())

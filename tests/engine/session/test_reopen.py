@@ -1,0 +1,90 @@
+"""A project whose classes are words: what was found of its data is not asked for again, and is what states mean."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.jobs import finish
+from secateur.engine.session.session import Session
+from secateur.engine.session.state_history import LOG
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import Split, TaskSpec, option
+from tests.engine.tasks.tables.makers import write_csv
+
+WORDS = ("low", "medium", "high")
+CODE = """
+from types import SimpleNamespace
+import torch
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 3))
+        self.config = SimpleNamespace(label2id={"low": 0, "medium": 1, "high": 2})
+
+
+def make():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> TaskSpec:
+    lines = (f"{n % 3},{n * 7 % 5},{WORDS[n % 3]}" for n in range(60))
+    return TaskSpec("csv", write_csv(tmp_path / "a.csv", "width,height,label", *lines))
+
+
+@pytest.fixture
+def saved(tmp_path: Path, task: TaskSpec) -> ModelSpec:
+    """A project with a cut that was judged."""
+    (tmp_path / "model.py").write_text(CODE)
+    session = Session(tmp_path / "session")
+    opened = finish(session.open(ModelSpec(f"{tmp_path / 'model.py'}:make", task=task)))
+    marked = opened.analysis.empty()
+    marked[:4] = True
+    cut = finish(session.cut("s0", marked))
+    finish(session.evaluate(cut.id, Split.REPORT))
+    finish(session.save(str(tmp_path / "project"), cut.id))
+    session.close()
+    return ModelSpec(str(tmp_path / "project"), trust_code=True)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    session = Session(tmp_path / "other session")
+    yield session
+    session.close()
+
+
+def test_the_task_that_a_project_has_is_not_attached_again(session: Session, saved: ModelSpec, task: TaskSpec) -> None:
+    done = [str(progress.text) for progress in session.open(replace(saved, task=task))]
+    assert "Opening the model" in done and "Evaluating the original" not in done
+    assert session.history.task is not None and option(session.history.task, "classes")
+    assert session.history.state("s1").metrics and not session.history.state("s1").former
+
+
+def test_another_task_is_attached_to_a_project(session: Session, saved: ModelSpec, task: TaskSpec) -> None:
+    for asked in (replace(task, batch=8), replace(task, options=(("features", "width,height"),))):
+        done = [str(progress.text) for progress in session.open(replace(saved, task=asked))]
+        assert "Evaluating the original" in done
+
+
+def test_states_that_were_judged_with_other_numbers_of_classes_are_stale(session: Session, saved: ModelSpec) -> None:
+    log = Path(saved.source) / LOG
+    first, *others = log.read_text().splitlines(keepends=True)
+    record = json.loads(first)
+    record["spec"]["task"]["options"] = []  # as versions wrote it that numbered words by the alphabet
+    log.write_text("".join([json.dumps(record) + "\n", *others]))
+    opened = finish(session.open(saved))
+    assert [state.stale for state in session.states()] == [True, True]
+    assert any("low 0, medium 1, high 2. What was measured" in str(note) for note in opened.notes)
+    finish(session.judged("s0", Split.REPORT))
+    finish(session.save(str(log.parent.parent / "again"), "s0"))
+    again = finish(session.open(replace(saved, source=str(log.parent.parent / "again"))))
+    assert [state.stale for state in session.states()] == [False, True]
+    assert not any("What was measured" in str(note) for note in again.notes)

@@ -1,0 +1,115 @@
+"""What trial cuts have shown makes the next cut short, and is never trusted."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analysis import NOTHING_KNOWN, Analysis, Known
+from secateur.engine.surgery.cut import trial_cuts as settling
+from secateur.engine.surgery.cut.cut import Rehearsal, cut
+from secateur.engine.surgery.cut.edits import Edits
+from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
+from secateur.engine.surgery.repair.audit import Auditor
+from secateur.engine.surgery.verify.verify import verify
+
+NEVER = NeverCancelled()
+
+
+class Heads(nn.Module):
+    """Attention that remembers its heads and writes its width into the code; needs both kinds of repair."""
+
+    def __init__(self, picky: bool = False) -> None:
+        super().__init__()
+        self.heads, self.qkv, self.out, self.picky = 4, nn.Linear(9, 3 * 4 * 6), nn.Linear(4 * 6, 8), picky
+        self.up, self.head, self.rows = nn.Linear(8, 14), nn.Linear(14, 3), 4
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert self.rows == 4  # as many as heads, and no heads
+        q, k, v = self.qkv(x).view(*x.shape[:2], self.heads, -1).transpose(1, 2).chunk(3, -1)
+        mixed = ((q @ k.mT).softmax(-1) @ v).transpose(1, 2).reshape(-1, 24)
+        y = torch.tanh(self.up(torch.tanh(self.out(mixed))))
+        if self.picky and y.shape[-1] != 14:
+            raise ValueError("14, please")
+        return self.head(y)
+
+
+INPUTS = (torch.randn(2, 5, 9, generator=torch.Generator().manual_seed(0)),)
+
+
+@pytest.fixture
+def audits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each audit whether it passed."""
+    seen: list[bool] = []
+    real = Auditor.__call__
+
+    def counted(self: Auditor, *args: Any, **given: Any) -> Any:
+        found = real(self, *args, **given)
+        seen.append(found.passed)
+        return found
+
+    monkeypatch.setattr(Auditor, "__call__", counted)
+    return seen
+
+
+def settled(model: nn.Module) -> Analysis:
+    return finish(settle(model, INPUTS, "heads", NEVER))
+
+
+def halved(model: nn.Module, analysis: Analysis) -> Edits:
+    """Repairs of a cut to half, which is verified."""
+    mask, none = trial_mask(analysis), analysis.empty()
+    made = cut(model, analysis, none, mask, Edits(), INPUTS)
+    assert finish(verify(model, made.model, analysis, none, mask, INPUTS, NEVER)).passed
+    return made.edits
+
+
+def test_a_cut_after_the_trials_takes_the_repairs_that_these_found(audits: list[bool]) -> None:
+    torch.manual_seed(0)
+    model = Heads().eval()
+    analysis = settled(model)
+    searched = halved(model, replace(analysis, known=NOTHING_KNOWN))
+    audits.clear()
+    assert halved(model, analysis) == searched and searched.literals and ("", "heads", 2) in searched.attributes
+    assert audits == [False, True, True]  # as it is; all repairs at once; which of the numbers are needed
+
+
+def test_a_quarter_takes_the_sizes_of_a_quarter(audits: list[bool]) -> None:
+    torch.manual_seed(0)
+    model = Heads().eval()
+    analysis = settled(model)
+    mask = analysis.empty()
+    for one in analysis.sets:
+        mask[one.first : one.first + one.count // 4] = True
+    audits.clear()
+    made = cut(model, analysis, analysis.empty(), mask, Edits(), INPUTS)
+    assert ("", "heads", 3) in made.edits.attributes and audits.count(False) == 1
+
+
+def test_a_wrong_guess_is_undone(audits: list[bool]) -> None:
+    torch.manual_seed(0)
+    model = Heads().eval()
+    analysis = settled(model)
+    heads = next(one[2][0] for one in analysis.known.attributes if one[:2] == ("", "heads"))
+    wrong = Known((*analysis.known.attributes, ("", "rows", (heads,))), analysis.known.literals)
+    audits.clear()
+    assert halved(model, replace(analysis, known=wrong)) == halved(model, replace(analysis, known=NOTHING_KNOWN))
+    assert audits[:2] == [False, False]
+
+
+def test_what_a_round_has_shown_is_known_in_the_next(audits: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    known: list[bool] = []
+    real = settling.rehearse
+
+    def seen(model: nn.Module, analysis: Analysis, *rest: Any) -> Rehearsal:
+        known.append(bool(analysis.known.attributes))
+        return real(model, analysis, *rest)
+
+    monkeypatch.setattr(settling, "rehearse", seen)
+    analysis = settled(Heads(picky=True).eval())
+    assert not any(one.name.startswith("up") for one in analysis.sets)
+    assert known[0] is False and known[-1] is True

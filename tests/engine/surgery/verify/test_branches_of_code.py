@@ -1,0 +1,137 @@
+"""Code that the recorded run did not take: a cut that is wrong there is refused, and what was not tried is told."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.engine.errors import VerificationError
+from secateur.engine.jobs import NeverCancelled, finish
+from secateur.engine.structures.analyse import analyse
+from secateur.engine.surgery.cut.cut import cut
+from secateur.engine.surgery.cut.edits import IN_A_ROW, Edits, Verification
+from secateur.engine.surgery.cut.trial_cuts import trial_mask
+from secateur.engine.surgery.verify.verify import require, verify
+
+Branch = Callable[["Branching", torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Branching(nn.Module):
+    """Rows [N, 12] through two layers, with a branch of Python between them."""
+
+    def __init__(self, branch: Branch) -> None:
+        super().__init__()
+        self.first, self.second, self.branch, self.calls = nn.Linear(12, 16), nn.Linear(16, 5), branch, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.branch(self, x, torch.relu(self.first(x))))
+
+
+def turned(h: torch.Tensor) -> torch.Tensor:
+    """Right only as long as no channel is missing."""
+    return h.roll(1, -1)
+
+
+def one_sample(_: nn.Module, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    return turned(h) if x.shape[0] == 1 else h
+
+
+def many_samples(_: nn.Module, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    return turned(h) if len(x) > 16 else h
+
+
+def large_mean(_: nn.Module, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    return turned(h) if x.mean() > 1 else h
+
+
+def large_peak(_: nn.Module, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    return turned(h) if x.abs().max().item() > 8 else h
+
+
+def counted(self: "Branching", _: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    self.calls += 1
+    return turned(h) if self.calls > 2 else h
+
+
+def drawn(_: nn.Module, __: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    return turned(h) if random.random() < 0.5 else h
+
+
+BRANCHES = [one_sample, many_samples, large_mean, large_peak, counted, drawn]
+
+
+def verified(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Verification:
+    analysis = analyse(model, inputs)
+    none, mask = analysis.empty(), trial_mask(analysis)
+    assert mask.any()
+    made = cut(model, analysis, none, mask, Edits(), inputs)
+    return finish(verify(model, made.model, analysis, none, mask, inputs, NeverCancelled(), made.factors))
+
+
+@pytest.mark.parametrize("branch", BRANCHES, ids=lambda one: one.__name__)
+def test_a_cut_that_is_wrong_on_another_path_is_refused(branch: Branch) -> None:
+    torch.manual_seed(0)
+    result = verified(Branching(branch).eval(), (torch.randn(4, 12),))
+    assert not result.passed
+    with pytest.raises(VerificationError, match="failed its verification"):
+        require(result)
+
+
+@pytest.mark.parametrize("branch", BRANCHES, ids=lambda one: one.__name__)
+def test_a_branch_that_a_cut_does_not_touch_is_verified_on_both_sides(
+    branch: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "turned", lambda h: 2 * h)
+    torch.manual_seed(0)
+    result = verified(Branching(branch).eval(), (torch.randn(4, 12),))
+    assert result.passed
+    assert not [str(one) for one in result.skipped if "branches" in str(one)]
+
+
+def test_a_longer_sequence_takes_another_path() -> None:
+    class Long(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv1d(3, 16, 3, padding=1), nn.Conv1d(16, 5, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.first(x)
+            return self.second(h.flip(1) if x.shape[-1] > 16 else h)
+
+    torch.manual_seed(0)
+    result = verified(Long().eval(), (torch.randn(2, 3, 12),))
+    wrong = next(one for one in result.checks if not one.passed)
+    assert "size 17" in str(wrong.detail)
+
+
+def test_a_path_that_no_input_leads_to_is_told() -> None:
+    class Hidden(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(12, 16), nn.Linear(16, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.sigmoid(self.first(x))
+            return self.second(h.flip(1) if h.max() > 1.5 else h)
+
+    torch.manual_seed(0)
+    result = verified(Hidden().eval(), (torch.randn(4, 12),))
+    assert result.passed
+    told = [str(one) for one in result.skipped if "test_other_paths.py line" in str(one)]
+    assert len(told) == 1 and "h.max() > 1.5" in told[0] and "Not tried: True" in told[0]
+
+
+def test_a_forward_that_remembers_is_called_in_a_row_and_its_memory_is_named() -> None:
+    torch.manual_seed(0)
+
+    def remembered(self: Branching, _: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return h
+
+    model = Branching(remembered).eval()
+    result = verified(model, (torch.randn(4, 12),))
+    assert result.passed and [one.name for one in result.checks if one.name == IN_A_ROW]
+    assert [str(one) for one in result.skipped if "changes calls" in str(one)]
+    assert model.calls == 0

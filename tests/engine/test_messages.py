@@ -1,0 +1,21 @@
+"""Parts of sentences in a row."""
+
+import pytest
+
+from secateur.engine.errors import Message
+from secateur.engine.messages import all_of, any_of, listed
+from secateur.engine.storage.serialization import from_plain, to_plain
+
+
+def test_parts_stand_in_a_row() -> None:
+    assert [str(all_of("abc"[:count])) for count in range(4)] == ["", "a", "a and b", "a and b and c"]
+    assert str(any_of("ab")) == "a or b" and str(listed("abc")) == "a, b, c"
+    assert str(listed("abcdef", 4)) == "a, b, c, d and 2 more"
+
+
+@pytest.mark.parametrize("count", [7, 5000])
+def test_a_long_row_is_written_and_read_as_any_other(count: int) -> None:
+    names = [f"layer{number}" for number in range(count)]
+    row = listed(names)
+    assert isinstance(row, Message) and str(row) == ", ".join(names)
+    assert from_plain(to_plain(row), Message) == row

@@ -1,0 +1,174 @@
+"""The metric that may be lost as a limit: bisection on a metric that is a formula of what is left."""
+
+from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secateur.engine.cli.autosave import saved_if_stopped
+from secateur.engine.cli.latency_text import none_holds
+from secateur.engine.cli.output import Reporter
+from secateur.engine.errors import Message, PlanError, TaskError
+from secateur.engine.jobs import finish
+from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.recovery.protocol import RecoverySettings
+from secateur.engine.session.project_file import read_project
+from secateur.engine.session.session import Session
+from secateur.engine.session.states import StateKind
+from secateur.engine.sources.protocol import ModelSpec
+from secateur.engine.tasks.protocol import Metric, Split
+from secateur.engine.workflows.budget_search import CLOSE, Found, Tolerance, Trial, brief_epochs, lost
+from secateur.engine.workflows.prune import Course
+from tests.engine.session.small import write_project
+
+COURSE = Course(Goal(()), "l1")
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    made = Session(tmp_path / "session")
+    finish(made.open(write_project(tmp_path / "mine")))
+    return made
+
+
+@pytest.fixture
+def judged(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Split]]:
+    """Accuracy 0.9, less a tenth of the share of the MACs that is gone; returns what was evaluated."""
+    seen: list[tuple[str, Split]] = []
+
+    def evaluate(state, split, token):
+        one, whole = session.history.state(state), session.history.state("s0").macs
+        seen.append((state, split))
+        metric = Metric("top-1", 0.9 - 0.1 * (1 - one.macs / whole), 2000, 0.004, split)
+        session.history.add_metric(state, metric)
+        return metric
+        yield
+
+    monkeypatch.setattr(session, "evaluate", evaluate)
+    return seen
+
+
+def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reported_once(session: Session, judged):
+    made: list[Any] = []
+    found = finish(session.lowest("s0", COURSE, Tolerance(0.04)), lambda p: made.append(p.made) if p.made else None)
+    assert [one for one in made if isinstance(one, Trial)] == [*found.trials]  # told one by one
+    judged_before = [one for one, after in pairwise(made) if isinstance(after, Trial) and after.state]
+    assert all(any(m.split is Split.CHOOSE for m in one.metrics) for one in judged_before)  # each behind its state
+    result = found.states[-1]
+    share = result.macs / session.history.state("s0").macs
+    assert 0.6 <= share < 0.6 + 2 * CLOSE  # 0.04 lost where 40 % of the MACs are gone
+    last = found.trials[-1]
+    assert last.state == result.id and last.holds and last.loss <= 0.04 and last.error == pytest.approx(0.004 * 2**0.5)
+    assert found.original.split is Split.CHOOSE and found.original.count == 2000
+    assert [state for state, split in judged if split is Split.REPORT] == [result.id]
+    assert any(not one.holds and one.share < last.share for one in found.trials)
+
+
+def test_what_is_there_is_not_made_again(session: Session, judged):
+    first = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    states, evaluations = len(session.states()), len(judged)
+    again = finish(session.lowest("s0", COURSE, Tolerance(0.04)))
+    assert again == first and len(session.states()) == states and len(judged) == evaluations
+
+
+def test_where_no_budget_holds_there_is_no_result(session: Session, judged):
+    found = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
+    assert found.states == () and not any(one.holds for one in found.trials)
+
+
+def test_where_nothing_smaller_holds_what_is_there_is_the_lowest(session: Session, judged):
+    cut = finish(session.lowest("s0", COURSE, Tolerance(0.04))).states[-1]
+    found = finish(session.lowest(cut.id, COURSE, Tolerance(0.04)))
+    assert found.states == () and found.stays and found.trials[-1].state == cut.id
+    assert "the lowest already" in str(none_holds(found, 0.04).message)
+    none = finish(session.lowest("s0", COURSE, Tolerance(1e-6)))
+    assert not none.stays and "No budget that was tried" in str(none_holds(none, 1e-6).message)
+
+
+def test_other_limits_hold_beside_it_and_budgets_that_cannot_be_made_are_trials_with_a_note(session: Session, judged):
+    course = Course(Goal((Limit(Cost.PARAMETERS, 0.5),), least_share=0.5), "l1")
+    found = finish(session.lowest("s0", course, Tolerance(0.09)))
+    assert found.states[-1].parameters <= 0.5 * session.history.state("s0").parameters
+    assert any("cannot be reached" in str(one.note) and not one.holds for one in found.trials)
+
+
+def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, judged, monkeypatch):
+    wanted: list[int] = []
+    recover = session.recover
+
+    def watched(state, settings, token):
+        wanted.append(settings.epochs)
+        return (yield from recover(state, settings, token))
+
+    monkeypatch.setattr(session, "recover", watched)
+    course = Course(Goal(()), "l1", RecoverySettings(epochs=2, threads=1))
+    found = finish(session.lowest("s0", course, Tolerance(0.9, trials=1, epochs=1)))
+    assert wanted == [1, 2] and found.states[-1].kind is StateKind.RECOVERED
+
+
+def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_way_is_better():
+    fraction = [Metric("top-1", value, 100, 0.03, Split.CHOOSE) for value in (0.9, 0.88)]
+    assert lost(*fraction)[0] == pytest.approx(0.02)
+    perplexity = [
+        Metric("perplexity", value, 100, 0.2, Split.CHOOSE, percent=False, higher_is_better=False)
+        for value in (20.0, 21.0)
+    ]
+    assert lost(*perplexity) == pytest.approx((0.05, 0.2 * 2**0.5 / 20))
+
+
+def test_a_tolerance_of_nothing_is_refused(session: Session):
+    with pytest.raises(PlanError, match="more than 0"):
+        finish(session.lowest("s0", COURSE, Tolerance(0.0)))
+
+
+def test_trials_get_a_part_of_the_epochs_and_at_least_one():
+    assert [brief_epochs(n) for n in (0, 1, 5, 10)] == [0, 1, 2, 4]
+
+
+def test_the_result_is_the_present_state_of_its_project_though_another_was_tried_last(
+    session: Session, judged, tmp_path: Path
+):
+    found = finish(session.lowest("s0", COURSE, Tolerance(0.0505)))
+    result = found.states[-1]
+    assert session.states()[-1].id != result.id  # a smaller budget was tried behind it, and lost too much
+    finish(session.save(str(tmp_path / "project"), result.id))
+    with closing(Session(tmp_path / "project")) as other:
+        finish(other.open(ModelSpec(str(tmp_path / "project")), evaluate=False))
+        assert other.present.id == result.id
+        with pytest.raises(KeyboardInterrupt), saved_if_stopped(other, str(tmp_path / "project"), Reporter(quiet=True)):
+            raise KeyboardInterrupt  # nothing was made yet
+        kept, _ = read_project(tmp_path / "project")
+        assert kept is not None and kept.state == result.id
+        further = finish(other.prune(result.id, replace(COURSE, goal=Goal((Limit(Cost.MACS, 0.2),)))))
+        assert other.present.id == further[-1].id
+    assert session.present.id == session.states()[-1].id  # nobody has said which
+    finish(session.write_bundle(result.id, str(tmp_path / "mine/shared.zip"), True))
+    with closing(Session(tmp_path / "shared")) as other:
+        finish(other.open(ModelSpec(str(tmp_path / "mine/shared.zip"), trust_code=True), evaluate=False))
+        assert other.present.id == result.id
+        finish(other.open(write_project(tmp_path / "mine"), evaluate=False))
+        assert other.present.id == "s0"
+
+
+def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: Session, judged, monkeypatch):
+    course = replace(COURSE, recovery=RecoverySettings(epochs=2, threads=1))
+
+    def recover(*arguments: object) -> Any:
+        raise TaskError("task.read", "The disk of the data is gone.")
+        yield
+
+    with monkeypatch.context() as broken, pytest.raises(TaskError, match="The disk of the data is gone"):
+        broken.setattr(session, "recover", recover)
+        finish(session.lowest("s0", course, Tolerance(0.9, trials=2, epochs=1)))
+    cuts = [one.id for one in session.states()]
+    found = finish(session.lowest("s0", course, Tolerance(0.9, trials=2, epochs=1)))
+    assert found.states and cuts[-1] in [one.id for one in session.states() if one.kind is StateKind.CUT]
+
+
+def test_where_nothing_could_be_tried_the_last_reason_is_told():
+    trial = Trial(0.5, "", note=Message("x", "No plan reaches it."))
+    found = Found((trial,), Metric("top-1", 0.9, 10, 0.1, Split.CHOOSE), ())
+    assert str(none_holds(found, 0.01)) == "No budget that was tried loses at most 1.00%. No plan reaches it."

@@ -1,0 +1,126 @@
+"""Tables of latencies of an opened model: measured once, kept by content, gone on with after a stop."""
+
+import threading
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from secateur.engine.jobs import Cancelled, finish
+from secateur.engine.latency.sample_plans import SAMPLES, STEPS
+from secateur.engine.session.session import Session
+from secateur.engine.structures.costs import costs
+from secateur.engine.targets.profile import Profile
+from secateur.engine.targets.protocol import Kernel, TargetSpec
+from secateur.engine.workflows import latency_table
+from tests.engine.session.small import write_project
+
+TORCH = TargetSpec("torch", multiple=8)
+"""Needs no export of its own to be measured."""
+BASE, EACH = 1e-4, 1e-8
+
+
+@pytest.fixture
+def session(tmp_path):
+    with closing(Session(tmp_path / "session", cache=tmp_path / "cache")) as session:
+        finish(session.open(replace(write_project(tmp_path / "user"), task=None, input_shape=(2, 1, 8, 8))))
+        yield session
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    """A runtime that counts the parameters in the files it is given; returns what was measured, in order."""
+    measured: list[int] = []
+
+    def profile(original, model, inputs, target, token, usual=0.0):
+        from safetensors.numpy import load_file
+
+        size, whole = (sum(a.size for a in load_file(f / "weights.safetensors").values()) for f in (model, original))
+        measured.append(size)
+        kernels = (Kernel("all", "Net", ((size,),), EACH * size),)
+        return Profile(BASE + EACH * size, BASE + EACH * whole, 1.0, 1.0, kernels)
+        yield
+
+    monkeypatch.setattr(latency_table, "profile", profile)
+    return measured
+
+
+def test_samples_are_measured_once_and_other_weights_do_not_matter(session, runtime, tmp_path):
+    table = finish(session.latencies(TORCH))
+    count = len(runtime)
+    assert SAMPLES / 2 < count <= SAMPLES  # a plan that is drawn twice is one
+    assert table.original == pytest.approx(1e9 * (BASE + EACH * runtime[0]), rel=0.01)
+    assert table.target == TORCH and table.multiple == 8 and "torch" in table.machine
+    again = finish(session.latencies(TORCH))
+    assert len(runtime) == count and again.trust == table.trust
+    assert finish(session.liked_multiple(TORCH)) == 1  # the time is proportional to the weights
+    assert count < len(runtime) <= count + len(STEPS)
+    with closing(Session(cache=tmp_path / "cache")) as other:
+        model = (tmp_path / "user" / "model.py").read_text().replace("manual_seed(0)", "manual_seed(1)")
+        (tmp_path / "user" / "model.py").write_text(model)
+        finish(other.open(replace(write_project(tmp_path / "elsewhere"), task=None, input_shape=(2, 1, 8, 8))))
+        before = len(runtime)
+        finish(other.latencies(TORCH))
+        assert len(runtime) == before
+        finish(other.latencies(replace(TORCH, batch=2)))
+        assert len(runtime) > before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("self.stem = nn.Conv2d(1, 16, 3, padding=1)", "self.stem = nn.Conv2d(1, 16, 3, padding=1, stride=2)"),
+        ("conv1 = nn.Conv2d(width, 24, 3, padding=1", "conv1 = nn.Conv2d(width, 24, 3, padding=2, dilation=2"),
+        ("self.stem(x).relu()", "nn.functional.max_pool2d(self.stem(x).relu(), 2)"),
+    ],
+)
+def test_code_that_computes_something_else_has_samples_of_its_own(session, tmp_path, before, after):
+    spec = replace(write_project(tmp_path / "user"), task=None, input_shape=(2, 1, 8, 8))
+    code = tmp_path / "user" / "model.py"
+    for text in (code.read_text() + "\n# a comment\n", code.read_text().replace(before, after)):
+        code.write_text(text)
+        with closing(Session(tmp_path / "other", cache=tmp_path / "cache")) as other:
+            finish(other.open(spec))
+            same = other._measuring(TORCH).file == session._measuring(TORCH).file
+        assert same == (after not in text)
+
+
+def test_a_stop_keeps_what_was_measured(session, runtime, monkeypatch):
+    stop, measured = threading.Event(), latency_table.profile
+
+    def stops(*arguments):
+        found = yield from measured(*arguments)
+        if len(runtime) == 6:
+            stop.set()
+        return found
+
+    monkeypatch.setattr(latency_table, "profile", stops)
+    with pytest.raises(Cancelled):
+        finish(session.latencies(TORCH, stop))
+    assert len(runtime) == 8  # those that were written already are measured: the runtime here is never asked to stop
+    first = list(runtime)
+    finish(session.latencies(TORCH))
+    assert len(set(runtime[len(first) :]) & set(first)) == 0
+
+
+def test_what_is_damaged_in_a_cache_is_measured_anew_and_no_more(session, runtime, tmp_path):
+    finish(session.latencies(TORCH))
+    (file,) = (tmp_path / "cache" / "latency").glob("*.jsonl")
+    lines, count = file.read_text().splitlines(), len(runtime)
+    lines[2:5] = [lines[2][:20], '{"kept": 1}', '{"key": "a", "value": {"seconds": "long"}}']
+    file.write_text("\n".join(lines) + "\n")
+    finish(session.latencies(TORCH))
+    again = len(runtime)
+    assert count < again <= count + 3
+    finish(session.latencies(TORCH))
+    assert len(runtime) == again
+
+
+@pytest.mark.slow
+def test_a_real_table_is_of_convolutions_and_says_how_far_it_is_off(session):
+    """Slow: a dozen models are cut, exported and measured."""
+    table = finish(session.latencies(TargetSpec("onnxruntime", multiple=8)))
+    assert [kind for _, kind in table.blocks].count("Conv") == 3
+    assert len(table.trust.errors) > 4 and np.isfinite(table.trust.errors).all()
+    assert costs(session.analysis).macs > 0 < table.original
