@@ -1,1 +1,5 @@
-"""The History panel: the tree of states."""
+"""The History tab: the tree of states."""
+
+from .panel import History
+
+__all__ = ["History"]

@@ -1,1 +1,5 @@
-"""The Recovery panel: curves of a training while it runs and afterwards."""
+"""The Recovery tab: curves of a training, while it runs and afterwards."""
+
+from .panel import Recovery
+
+__all__ = ["Recovery"]

@@ -1,1 +1,5 @@
-"""The Trade-off panel: points of cost against metric."""
+"""The Trade-off tab: points of cost against metric."""
+
+from .panel import TradeOff
+
+__all__ = ["TradeOff"]

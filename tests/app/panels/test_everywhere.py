@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document.document import Selection
-from secateur.app.panels.baseline_check import Samples
+from secateur.app.panels.samples import Samples
 from secateur.app.panels.heads import Heads
 from secateur.app.panels.history.panel import History
 from secateur.app.panels.inspector import Inspector

@@ -56,7 +56,7 @@ def adopt(window: MainWindow) -> None:
     window.document.adopt(OpenedModel("net", analysis, state, (), task_info()), ModelSpec("net.py:make"))
 
 
-def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_baseline_check(window, qtbot) -> None:
+def test_a_model_that_was_opened_begins_with_the_trade_off_and_the_samples(window, qtbot) -> None:
     adopt(window)
     with qtbot.waitSignal(window.document.views.settled):
         pass
