@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
 
 import secateur.app
 from secateur.app.document.document import Selection
-from secateur.app.panels.samples import Samples
 from secateur.app.panels.heads import Heads
 from secateur.app.panels.history.panel import History
 from secateur.app.panels.inspector import Inspector
@@ -29,6 +28,7 @@ from secateur.app.panels.ledger import Ledger
 from secateur.app.panels.log import Log
 from secateur.app.panels.recipe import Recipe
 from secateur.app.panels.recovery.panel import Recovery
+from secateur.app.panels.samples import Samples
 from secateur.app.panels.sensitivity.panel import SensitivityPanel
 from secateur.app.panels.state_strip import Strip
 from secateur.app.panels.tradeoff.panel import TradeOff

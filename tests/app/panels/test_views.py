@@ -11,11 +11,11 @@ from PySide6.QtWidgets import QApplication
 from secateur.app.dialogs.recovery_settings import RecoveryDialog
 from secateur.app.document.document import Aspect, CurvePoint, JobView
 from secateur.app.document.message_log import Level, Logbook, level_of
-from secateur.app.panels.samples import Picture, Samples
 from secateur.app.panels.history.panel import History
 from secateur.app.panels.jobs import Jobs
 from secateur.app.panels.log import Log
 from secateur.app.panels.recovery.panel import Recovery
+from secateur.app.panels.samples import Picture, Samples
 from secateur.app.panels.tradeoff.panel import TradeOff
 from secateur.app.panels.tradeoff.points import Cost, trade_off
 from secateur.app.theme import DARK, Scheme, apply
