@@ -9,9 +9,9 @@ from ..planning.goal import solve
 from ..scoring.criteria import score
 from ..structures.analysis import Mask
 from ..structures.costs import costs
+from ..structures.transition import Transition
 from ..surgery.cut.cut import cut
 from ..surgery.cut.edits import Edits
-from ..surgery.cut.slice_tensors import relative_keeps
 from ..surgery.verify.verify import require, verify
 from .protocol import BaselineKind, BaselineSpec, Made, Rule, Standing
 from .training import train
@@ -27,7 +27,7 @@ def make(standing: Standing, asked: BaselineSpec, token: CancelToken) -> Job[Mad
         after = solve(analysis, scores, one.goal, removed, one.locked).removed
         if (after == removed).all():
             continue
-        reference = (model, relative_keeps(analysis, removed, after))
+        reference = (model, Transition(analysis, removed, after).kept_of_before)
         model, edits = yield from _cut(standing, model, (removed, after), edits, token)
         for given in one.recoveries:
             settings = given if asked.epochs is None else replace(given, epochs=asked.epochs)

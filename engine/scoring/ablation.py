@@ -89,13 +89,14 @@ def _batches(subject: Subject) -> list[Any]:
 
 def _without(subject: Subject, structure: int) -> Any:
     """A context in which the model runs without a structure."""
+    from ..structures.transition import Transition
     from ..surgery.verify.masked_model import masked
 
     if structure == BASELINE:
         return nullcontext()
     after = subject.removed.copy()
     after[structure] = True
-    return masked(subject.model, subject.analysis, subject.removed, after)
+    return masked(subject.model, Transition(subject.analysis, subject.removed, after))
 
 
 def _loss(subject: Subject, batches: list[Any], structure: int, token: CancelToken) -> float | None:

@@ -23,8 +23,8 @@ from ..storage.temporary_folders import TemporaryFolder
 from ..storage.weight_store import GIGABYTE
 from ..structures.analysis import Analysis, Mask, from_identities
 from ..structures.costs import costs
+from ..structures.transition import Transition
 from ..surgery.cut.edits import Edits
-from ..surgery.cut.slice_tensors import relative_keeps
 from ..tasks.protocol import Metric, Task
 from ..workflows import baselines
 from .export_cache import Artifacts
@@ -188,7 +188,7 @@ class Opened(Place):
             return None
         before = self.history.state(state.parent)
         model = self._fresh(before) if before.parent else live.prepared.opened.model
-        return model, relative_keeps(live.analysis, live.mask(before), live.mask(state))
+        return model, Transition(live.analysis, live.mask(before), live.mask(state)).kept_of_before
 
     def _model(self, state: str) -> nn.Module:
         return self._need().model(self.history.state(state), self.store)

@@ -17,6 +17,7 @@ from ...planning.count_balance import check_counts
 from ...runtime import load_pruned
 from ...structures.analysis import Analysis, Known, Mask
 from ...structures.costs import kept_sizes
+from ...structures.transition import KeptIndices, Transition
 from ...tracing.shadow_model import keeping_kind, stand_in, twin
 from ...tracing.tree import Inputs, modules_of
 from ..repair.audit import Auditor
@@ -29,7 +30,7 @@ from ..repair.weight_folding.folding import Folding
 from ..repair.weight_folding.scaling import Factors, relative_factors, scale
 from .edits import Edits
 from .module_attributes import has_usual_sizes, remembered
-from .slice_tensors import Keeps, relative_keeps, slice_tensor, sliced_constants
+from .slice_tensors import slice_tensor, sliced_constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ def cut(model: nn.Module, analysis: Analysis, before: Mask, after: Mask, edits: 
         VerificationError: The smaller model could not be made to run as predicted.
     """
     earlier = edits.weights
-    smaller, edits, _ = rehearse(model, analysis, before, after, edits, inputs, lasting=True)
+    transition = Transition(analysis, before, after)
+    smaller, edits, _ = rehearse(model, transition, edits, inputs, lasting=True)
     if analysis.weightless:
-        smaller = _sliced(model, relative_keeps(analysis, before, after))
+        smaller = _sliced(model, transition.kept_of_before)
         # Buffers that no file holds are sliced already, as all others.
         load_pruned.apply_edits(smaller, _plain(replace(edits, slices=())))
     factors = relative_factors(earlier, edits.weights)
@@ -77,31 +79,35 @@ class Rehearsal(NamedTuple):
 
 
 def rehearse(
-    model: nn.Module,
-    analysis: Analysis,
-    before: Mask,
-    after: Mask,
-    edits: Edits,
-    inputs: Inputs,
-    lasting: bool = False,
+    model: nn.Module, transition: Transition, edits: Edits, inputs: Inputs, lasting: bool = False
 ) -> Rehearsal:
     """Make sure that a cut is possible; one that is to last also gets the numbers that other runs than this one need.
 
-    Other arguments and errors are those of `cut`.
+    Args:
+        model: The model at the state before, with `edits` applied.
+        transition: What the cut changes.
+        edits: Repairs so far.
+        inputs: The example inputs that the analysis was made with.
+        lasting: Find the numbers that no run with these inputs needs, too.
+
+    Raises:
+        PlanError: As `cut`.
+        VerificationError: As `cut`.
     """
-    check_plan(analysis, before, after)
-    smaller = _sliced(model, relative_keeps(analysis, before, after), analysis.weightless)
-    edits = _with_known_repairs(smaller, analysis, after, edits)
-    folding = Folding(model, analysis, before, inputs)
-    run = Auditor(smaller, analysis, after, inputs, folding)
-    repair = Repair(smaller, Sizes(analysis, before, after), edits, run, known=analysis.known)
+    analysis = transition.analysis
+    check_transition(transition)
+    smaller = _sliced(model, transition.kept_of_before, analysis.weightless)
+    edits = _with_known_repairs(smaller, analysis, transition.after, edits)
+    folding = Folding(model, transition, inputs)
+    run = Auditor(smaller, analysis, transition.after, inputs, folding)
+    repair = Repair(smaller, Sizes(transition), edits, run, known=analysis.known)
     edits = repair.until_it_runs()
     if folding.asked:
         run()  # the last audit may have been of a repair that was undone
     edits = replace(edits, weights=folding.weights)
     if lasting:
         weights = edits.weights
-        counted = recounted(smaller, analysis, before, after, inputs)
+        counted = recounted(smaller, transition, inputs)
         for numbers in (counted, renumbered(model, smaller), merging_numbers(smaller, repair.sizes)):
             edits = _with_numbers(smaller, numbers, edits, lambda: run().passed and folding.weights == weights)
     return Rehearsal(smaller, edits, repair.known)
@@ -125,13 +131,14 @@ def _plain(edits: Edits) -> dict[str, Any]:
     return {field.name: getattr(edits, field.name) for field in fields(edits)}
 
 
-def check_plan(analysis: Analysis, before: Mask, after: Mask) -> None:
-    """Refuse plans that cannot be cut."""
-    if (before & ~after).any():
+def check_transition(transition: Transition) -> None:
+    """Refuse a step that cannot be cut; raises PlanError."""
+    analysis, after = transition.analysis, transition.after
+    if (transition.before & ~after).any():
         raise PlanError("plan.restores", "A cut cannot bring structures back: go back to an earlier state instead.")
-    if not (after & ~before).any():
+    if not transition.removed.any():
         raise PlanError("plan.empty", "Nothing is marked for removal.")
-    kept = kept_sizes(analysis, after)
+    kept = transition.sizes_after
     vanished = set(analysis.block_tensor[after[analysis.block_tensor[:, 0]], 1].tolist())
     for number, tensor in enumerate(analysis.tensors):
         if tensor.parameter and number not in vanished:
@@ -211,7 +218,7 @@ def shapes(analysis: Analysis, removed: Mask) -> dict[str, list[int]]:
 
 
 @uncollected()
-def _sliced(model: nn.Module, keeps: Keeps, weightless: bool = False) -> nn.Module:
+def _sliced(model: nn.Module, keeps: KeptIndices, weightless: bool = False) -> nn.Module:
     """A copy of which each tensor is cut while it is copied, so that nothing is copied that goes.
 
     Raises:

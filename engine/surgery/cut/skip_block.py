@@ -1,6 +1,6 @@
 """Skip a block of the original by a hook, so that the masked original computes what it would without the block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -8,16 +8,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from ...structures.analysis import Analysis, Mask, StandIn
-
-
-def skipped(analysis: Analysis, before: Mask, after: Mask) -> Iterator[StandIn]:
-    """For each block that goes between two states, what stands for its result."""
-    seen: set[int] = set()
-    for one in analysis.stand_ins:
-        if one.structure not in seen and after[one.structure] and not before[one.structure]:
-            yield one
-        seen.add(one.structure)
+from ...structures.analysis import StandIn
 
 
 def skip(model: nn.Module, one: StandIn) -> RemovableHandle | None:

@@ -1,4 +1,4 @@
-"""Which indices each tensor of a state keeps when it is cut further, and the tensors cut by them."""
+"""Tensors and constants cut to the indices that they keep."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,39 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...structures.analysis import Analysis, Mask
-
-Kept = tuple[NDArray[np.int64] | None, ...]
-Keeps = dict[str, Kept | None]
+from ...structures.analysis import Analysis
 
 
-def relative_keeps(analysis: Analysis, before: Mask, after: Mask) -> Keeps:
-    """For each tensor that changes between the states: per dimension the places it keeps, in `before`'s numbering.
-
-    None for a dimension: all of it; None for a tensor: it vanishes with a block.
-    """
-    had, has = analysis.kept_indices(before), analysis.kept_indices(after)
-    keeps: Keeps = {}
-    for name, dims in has.items():
-        old = had.get(name, ())
-        if old is None:
-            continue
-        if dims is None:
-            keeps[name] = None
-            continue
-        relative = tuple(_relative(old[n] if old else None, kept) for n, kept in enumerate(dims))
-        if any(r is not None for r in relative):
-            keeps[name] = relative
-    return keeps
-
-
-def _relative(old: NDArray[np.int64] | None, kept: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-    if kept is None or old is None:
-        return kept
-    return None if len(old) == len(kept) else np.searchsorted(old, kept)
-
-
-def slice_tensor(tensor: torch.Tensor, keeps: Kept, blank: bool = False) -> torch.Tensor:
+def slice_tensor(tensor: torch.Tensor, keeps: Sequence[NDArray[np.int64] | None], blank: bool = False) -> torch.Tensor:
     """The tensor with only the kept places of each dimension; a copy, contiguous.
 
     Args:

@@ -21,6 +21,7 @@ from ...planning.count_balance import balanced
 from ...structures import reasons
 from ...structures.analyse import look, understand
 from ...structures.analysis import Analysis, CoupledSet, Kind, Mask
+from ...structures.transition import Transition
 from ...structures.types import inside
 from ...tracing.tree import Inputs
 from .cut import rehearse
@@ -137,7 +138,8 @@ class _Trials:
         if not np.any(mask):
             return None
         try:
-            known = rehearse(self.model, self.analysis, self.analysis.empty(), mask, Edits(), self.inputs).known
+            transition = Transition(self.analysis, self.analysis.empty(), mask)
+            known = rehearse(self.model, transition, Edits(), self.inputs).known
         except SecateurError as error:
             given = error.message.arguments
             axes, module = frozenset[int](given.get("axes", ())), str(given.get("module", ""))

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias, cast
 
 from torch import nn
 
-from ...structures.analysis import Analysis, Literal, Mask
-from ...structures.costs import kept_sizes
+from ...structures.analysis import Literal
+from ...structures.transition import Transition
 from ...tracing.attribute_reads import DEPTH, is_plain
 from ..cut.edits import merged
 from ..cut.module_attributes import remembered
@@ -21,9 +21,10 @@ ORDINARY = frozenset(vars(nn.Module()))
 class Sizes:
     """Old and new sizes of the axes that each module has to do with."""
 
-    def __init__(self, analysis: Analysis, before: Mask, after: Mask) -> None:
+    def __init__(self, transition: Transition) -> None:
         """Take the state that is cut, and what it becomes."""
-        self._old, self._new = kept_sizes(analysis, before), kept_sizes(analysis, after)
+        analysis = transition.analysis
+        self._old, self._new = transition.sizes_before, transition.sizes_after
         self._own: dict[str, dict[int, set[int]]] = {}
         self._all: dict[str, dict[int, set[int]]] = {}
         self._axes: dict[str, set[int]] = {}

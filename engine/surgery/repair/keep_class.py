@@ -21,6 +21,7 @@ from ...runtime import load_pruned
 from ...structures.analysis import Analysis, Kind, Known, Literal, Mask
 from ...structures.costs import kept_sizes
 from ...structures.count_constraints.extend import constrained
+from ...structures.transition import Transition
 from ...tracing.recorder import attempt
 from ...tracing.tree import Inputs
 from ..cut.cut import rehearse
@@ -97,7 +98,7 @@ def _trial(model: nn.Module, analysis: Analysis, inputs: Inputs, number: int) ->
     if not mask.any():
         return Shown(kept, analysis.known)
     try:
-        smaller, edits, known = rehearse(model, analysis, analysis.empty(), mask, Edits(), inputs)
+        smaller, edits, known = rehearse(model, Transition(analysis, analysis.empty(), mask), Edits(), inputs)
     except SecateurError:
         return None
     given = _given(smaller, analysis, inputs, kept) if edits.literals else {}

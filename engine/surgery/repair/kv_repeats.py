@@ -8,8 +8,7 @@ from collections import defaultdict
 
 from torch import nn
 
-from ...structures.analysis import Analysis, Mask
-from ...structures.costs import kept_sizes
+from ...structures.transition import Transition
 from ...tracing.tree import Inputs, modules_of
 from .masked_attention import Unmasked
 
@@ -17,15 +16,14 @@ REPEATS = "repeats"
 """What rules call them in `Analysis.sizes`: how often one index of an axis is repeated."""
 
 
-def recounted(
-    model: nn.Module, analysis: Analysis, before: Mask, after: Mask, inputs: Inputs
-) -> list[tuple[str, str, int]]:
+def recounted(model: nn.Module, transition: Transition, inputs: Inputs) -> list[tuple[str, str, int]]:
     """(path, attribute, value) for attributes that still hold the count of before the cut.
 
     Nothing is guessed: it must be what makes attention do the same with a mask as without, or, where no mask can be
     given, the one attribute that has the right number in every module of its class.
     """
-    old, new, modules = kept_sizes(analysis, before), kept_sizes(analysis, after), modules_of(model)
+    analysis, modules = transition.analysis, modules_of(model)
+    old, new = transition.sizes_before, transition.sizes_after
     alike: dict[type, dict[str, tuple[int, int]]] = defaultdict(dict)
     for path, what, axis, _ in analysis.sizes:
         if what == REPEATS and axis >= 0 and path in modules:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ...structures.analysis import Analysis, Mask
-from ..cut.skip_block import skip, skipped
+from ...structures.transition import Transition
+from ..cut.skip_block import skip
 from .nan_masking import NAN, Absent
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -22,11 +22,11 @@ Gone: TypeAlias = Mapping[str, Mapping[int, Indices]]
 """By tensor and dimension: the indices that are absent."""
 
 
-def gone_slices(analysis: Analysis, before: Mask, after: Mask) -> Gone:
+def gone_slices(transition: Transition) -> Gone:
     """For each tensor and dimension the places (in the numbering of `before`) that go between two states."""
-    had = analysis.kept_indices(before)
+    analysis, had = transition.analysis, transition.kept_before
     places: dict[tuple[str, int], list[NDArray[np.int64]]] = {}
-    new = np.flatnonzero(after & ~before)
+    new = np.flatnonzero(transition.removed)
     axis_of = np.repeat(np.arange(len(analysis.axis_start) - 1), np.diff(analysis.axis_start))
     member = np.concatenate(
         [analysis.member_position[analysis.member_start[s] : analysis.member_start[s + 1]] for s in new]
@@ -59,25 +59,19 @@ def without(tensor: torch.Tensor, gone: Mapping[int, Indices]) -> torch.Tensor:
     return copy
 
 
-def vanishing(analysis: Analysis, before: Mask, after: Mask) -> frozenset[str]:
-    """The tensors that go with blocks between two states."""
-    had, has = analysis.kept_indices(before), analysis.kept_indices(after)
-    return frozenset(name for name, kept in has.items() if kept is None and had.get(name, ()) is not None)
-
-
 @contextmanager
-def masked(model: nn.Module, analysis: Analysis, before: Mask, after: Mask) -> Generator[None]:
+def masked(model: nn.Module, transition: Transition) -> Generator[None]:
     """Within this, the model computes what it would without the structures; afterwards it is as before.
 
     The model is a private copy of the caller's: its parameters are exchanged in place.
     """
-    gone, vanished = gone_slices(analysis, before, after), vanishing(analysis, before, after)
+    gone, vanished = gone_slices(transition), transition.vanishing
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() or tensor.is_complex()}
     state = {name: without(tensor, gone[name]) for name, tensor in floating.items() if name in gone}
     state |= {name: torch.full_like(tensor, NAN) for name, tensor in floating.items() if name in vanished}
     own = {name: tensors[name].data for name in state}
-    handles = [handle for s in skipped(analysis, before, after) if (handle := skip(model, s)) is not None]
+    handles = [handle for s in transition.stand_ins if (handle := skip(model, s)) is not None]
     try:
         for name, tensor in state.items():
             tensors[name].data = tensor

@@ -22,27 +22,25 @@ from ...jobs import Cancelled, CancelToken, Job, Progress, check
 from ...messages import Phrase, listed, title
 from ...model_inputs import Inputs, batch_size
 from ...structures.analysis import Analysis, Kind, Mask, StandIn
+from ...structures.transition import KeptIndices, Transition
 from ...tracing.guards import Guards, watched
 from ...tracing.recorder import attempt
 from ...tracing.shadow_model import weightless
 from ...tracing.tree import tensors_of
 from ..cut.edits import COARSE, IN_A_ROW, OTHER_INPUTS, OTHER_PATHS, PERMUTATION, REMOVAL, TRAINING, Check, Verification
 from ..cut.indexing import InRange, reads_regions
-from ..cut.skip_block import skipped
-from ..cut.slice_tensors import Keeps, relative_keeps
 from ..repair.weight_folding.scaling import Factors, Rates, rates_of
 from .chaos_check import chaotic, nudged
 from .first_difference import first_difference, operators_of
 from .fixed_randomness import draws
 from .input_variants import cast_inputs, other_sizes, rescaled, with_batch
-from .masked_model import Gone, gone_slices, vanishing
+from .masked_model import Gone, gone_slices
 from .other_paths import Path, PathSearch
 from .permutation import Permutation, permuted
 from .random_weights import ANEW, LEVELS
 from .run_comparison import TOLERANCE, Beside, Run, Seen, Trail, worst_difference
 from .weights import WeightChanged, Weights
 
-Plan: TypeAlias = tuple[Analysis, Mask, Mask]
 """Analysis, what was gone before, what is gone after."""
 Calls: TypeAlias = list[Inputs]
 SMALL = 2_000_000
@@ -88,7 +86,7 @@ def verify(
             "The model is on the meta device, where weights have no values, so a cut of it cannot be verified. "
             "Nothing was changed. Give it weights first: move it with to_empty and load them.",
         )
-    both = Comparison(original, cut_model, (analysis, before, after), inputs, token, factors)
+    both = Comparison(original, cut_model, Transition(analysis, before, after), inputs, token, factors)
     total = 5
     yield Progress("Verifying: removal on the weights as they are", 0, total)
     both.removal()
@@ -168,7 +166,7 @@ class Comparison:
     Attributes:
         original: The model before.
         cut_model: The model after.
-        plan: Analysis, what was gone before, what is gone after.
+        transition: What the cut changes.
         inputs: Example inputs.
         token: Stops it.
         factors: What the cut multiplied.
@@ -178,7 +176,7 @@ class Comparison:
 
     original: nn.Module
     cut_model: nn.Module
-    plan: Plan
+    transition: Transition
     inputs: Inputs
     token: CancelToken
     factors: Factors = ()
@@ -202,34 +200,34 @@ class Comparison:
         self._base = self.inputs
 
     @cached_property
-    def keeps(self) -> Keeps:
+    def keeps(self) -> KeptIndices:
         """What the cut model has of each tensor."""
-        return relative_keeps(*self.plan)
+        return self.transition.kept_of_before
 
     @cached_property
     def gone(self) -> Gone:
         """What of each tensor is absent."""
-        return gone_slices(*self.plan)
+        return gone_slices(self.transition)
 
     @cached_property
     def vanished(self) -> frozenset[str]:
         """Tensors that go with a block."""
-        return vanishing(*self.plan)
+        return self.transition.vanishing
 
     @cached_property
     def rates(self) -> Rates:
         """By what the cut multiplied parameters."""
-        return rates_of(self.plan[0], self.plan[2], self.factors)
+        return rates_of(self.transition.analysis, self.transition.after, self.factors)
 
     @cached_property
     def skips(self) -> tuple[StandIn, ...]:
         """What stands for the results of removed blocks."""
-        return tuple(skipped(*self.plan))
+        return self.transition.stand_ins
 
     @cached_property
     def draws(self) -> bool:
         """The forward draws random numbers."""
-        return draws(self.plan[0].script)
+        return draws(self.transition.analysis.script)
 
     @cached_property
     def small(self) -> bool:
@@ -271,7 +269,7 @@ class Comparison:
 
     def removal(self) -> None:
         """The weights as they are, on the given inputs; in training mode too where that takes branches of its own."""
-        for training in (False, True)[: 1 + bool(self.plan[0].trained)]:
+        for training in (False, True)[: 1 + bool(self.transition.analysis.trained)]:
             case = _Case(dtype=self.base, calls=[self.inputs], training=training)
             plain, self._given = (self._run(case) if training or self._given is None else self._given), None
             self._add(self._decided(TRAINING if training else REMOVAL, case, plain))
@@ -352,8 +350,8 @@ class Comparison:
 
     def permutation(self) -> None:
         """Structures of a coupled set change places, on the weights on which most shows."""
-        analysis, before, after = self.plan
-        moved = permuted(analysis, before, after & ~before, np.random.default_rng(1))
+        one = self.transition
+        moved = permuted(one.analysis, one.before, one.removed, np.random.default_rng(1))
         if self._randomised is None:
             case = _Case(dtype=self.base, calls=[self.inputs])
             plain = self._run(case)
@@ -446,9 +444,9 @@ class Comparison:
     def _ignored_on(self, case: _Case) -> list[str]:
         """Modules that no recorded run used, and that the user chose to ignore, which run on a case."""
         seen = set[str]()
-        if self.plan[0].unused:
+        if self.transition.analysis.unused:
             self._run(case, seen=lambda path, _: seen.add(path))
-        return [name for name in self.plan[0].unused if name in seen]
+        return [name for name in self.transition.analysis.unused if name in seen]
 
     def coarse(self) -> None:
         """A small model in single precision too, in which it is used, at another size if the original runs at one."""
@@ -517,13 +515,13 @@ class Comparison:
 
     def _depends(self, case: _Case, plain: Run) -> bool:
         """The outputs depend on what stays, so that they would show it if something else had been removed."""
-        analysis, before, after = self.plan
+        analysis, before, after = self.transition.analysis, self.transition.before, self.transition.after
         other = before.copy()
         for one in analysis.sets:
             if one.kind is not Kind.BLOCK:
                 other[one.first + np.flatnonzero(~after[one.structures])[::2]] = True
         case = replace(case, calls=case.calls[:1])
-        found = self._run(case, masked=True, gone=gone_slices(analysis, before, other))
+        found = self._run(case, masked=True, gone=gone_slices(Transition(analysis, before, other)))
         return worst_difference(found.outputs, plain.outputs) >= 100 * TOLERANCE[case.dtype]
 
     def _finer(self, case: _Case) -> tuple[_Case, Run] | None:
@@ -593,7 +591,7 @@ class Comparison:
         return magnifies(False) or magnifies(True)
 
     def _first_operator(self, case: _Case) -> Message | None:
-        analysis, _, after = self.plan
+        analysis, after = self.transition.analysis, self.transition.after
         gone = [s.name for s in analysis.sets if s.kind is Kind.BLOCK and after[s.first]]
         calls = [cast_inputs(one, case.dtype) for one in case.calls]
         reference = operators_of(self._weights(case, masked=True), calls, gone, case.training, self.draws, self.skips)
@@ -657,12 +655,12 @@ class Comparison:
             return Run(
                 self._weights(case, cut=cut, masked=masked, gone=gone, moved=moved, nudge=nudge),
                 calls,
-                chosen=() if case.training else self.plan[0].outputs,
+                chosen=() if case.training else self.transition.analysis.outputs,
                 training=case.training,
                 seen=seen,
                 draws=self.draws,
                 skips=self.skips if masked and gone is None else (),
-                within=(lambda _: InRange()) if reads_regions(self.plan[0].script) else None,
+                within=(lambda _: InRange()) if reads_regions(self.transition.analysis.script) else None,
                 token=self.token,
                 guards=guards,
                 seed=case.seed,

@@ -23,8 +23,9 @@ from torch.utils._python_dispatch import (
     _disable_current_modes,  # pyright: ignore[reportPrivateUsage]
 )
 
+from ...structures.transition import KeptIndices
 from ...tracing.shadow_model import keeping_kind, twin
-from ..cut.slice_tensors import Keeps, slice_tensor
+from ..cut.slice_tensors import slice_tensor
 from ..repair.weight_folding.scaling import Rates, times
 from .input_variants import as_type, type_in
 from .masked_model import Gone, Indices, without
@@ -62,7 +63,7 @@ class Weights:
     gone: Gone = field(default_factory=dict[str, dict[int, Indices]])
     vanished: Collection[str] = ()
     whole: "Weights | None" = None
-    keeps: Keeps = field(default_factory=Keeps)
+    keeps: KeptIndices = field(default_factory=KeptIndices)
     rates: Rates = field(default_factory=dict[str, torch.Tensor])
     nudge: float = 0.0
     copies: bool = False

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeAlias
 
 from torch import nn
 
-from ....structures.analysis import Analysis, Mask
 from ....structures.op_sequence import Operation, operations
+from ....structures.transition import Transition
 from ....tracing.record import Record
 from ....tracing.recorder import Attempt, record
 from ....tracing.tree import Inputs
@@ -62,10 +62,10 @@ class Folding:
         asked: There ever was something to make good.
     """
 
-    def __init__(self, model: nn.Module, analysis: Analysis, before: Mask, inputs: Inputs) -> None:
-        """Take the model that is cut, at state `before`; it is run once more when something is to be made good."""
-        self._model, self._inputs, self._analysis = model, inputs, analysis
-        self._kept = analysis.kept_indices(before)
+    def __init__(self, model: nn.Module, transition: Transition, inputs: Inputs) -> None:
+        """Take the model that is cut, at the state before; it is run once more when something is to be made good."""
+        self._model, self._inputs, self._analysis = model, inputs, transition.analysis
+        self._kept = transition.kept_before
         self._known: dict[tuple[tuple[Place, float], ...], Fold | None] = {}
         self.found: dict[str, Fold] = {}
         self.asked = False

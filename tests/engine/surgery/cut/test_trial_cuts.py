@@ -10,6 +10,7 @@ from torch import nn
 from secateur.engine.jobs import Cancelled, NeverCancelled, finish
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis
+from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import trial_cuts as module
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits
@@ -45,9 +46,9 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     real = module.rehearse
 
-    def counted(model: nn.Module, analysis: Analysis, before: Any, after: Any, *rest: Any) -> Any:
-        seen.append(int(after.sum()))
-        return real(model, analysis, before, after, *rest)
+    def counted(model: nn.Module, transition: Transition, *rest: Any) -> Any:
+        seen.append(int(transition.after.sum()))
+        return real(model, transition, *rest)
 
     monkeypatch.setattr(module, "rehearse", counted)
     return seen

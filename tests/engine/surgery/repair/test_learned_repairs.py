@@ -9,6 +9,7 @@ from torch import nn
 
 from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.structures.analysis import NOTHING_KNOWN, Analysis, Known
+from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut import trial_cuts as settling
 from secateur.engine.surgery.cut.cut import Rehearsal, cut
 from secateur.engine.surgery.cut.edits import Edits
@@ -105,9 +106,9 @@ def test_what_a_round_has_shown_is_known_in_the_next(audits: list[bool], monkeyp
     known: list[bool] = []
     real = settling.rehearse
 
-    def seen(model: nn.Module, analysis: Analysis, *rest: Any) -> Rehearsal:
-        known.append(bool(analysis.known.attributes))
-        return real(model, analysis, *rest)
+    def seen(model: nn.Module, transition: Transition, *rest: Any) -> Rehearsal:
+        known.append(bool(transition.analysis.known.attributes))
+        return real(model, transition, *rest)
 
     monkeypatch.setattr(settling, "rehearse", seen)
     analysis = settled(Heads(picky=True).eval())

@@ -14,6 +14,7 @@ from secateur.engine.jobs import NeverCancelled, finish
 from secateur.engine.runtime.load_pruned import replace
 from secateur.engine.structures.analyse import analyse
 from secateur.engine.structures.analysis import Analysis, Kind, Mask
+from secateur.engine.structures.transition import Transition
 from secateur.engine.surgery.cut.cut import cut
 from secateur.engine.surgery.cut.edits import Edits, Verification
 from secateur.engine.surgery.cut.trial_cuts import trial_mask
@@ -237,7 +238,7 @@ def test_masks_orders_weights_and_inputs_are_made_on_the_models_device() -> None
         there = {id(p): nn.Parameter(torch.empty(p.shape, device="cuda")) for p in model.parameters()}
         there |= {id(b): torch.empty(b.shape, dtype=b.dtype, device="cuda") for b in model.buffers()}
         replace(model, there)
-        gone = gone_slices(analysis, analysis.empty(), mask)
+        gone = gone_slices(Transition(analysis, analysis.empty(), mask))
         made = [without(tensor, gone[name]) for name, tensor in model.named_parameters() if name in gone]
         for name, tensor in model.named_parameters():
             made += [randomised(name, tensor.detach(), level, parameter=True) for level in LEVELS[:1]]
