@@ -1,21 +1,40 @@
 """Run operators for shapes only: floating tensors on the meta device, whole numbers and flags with their values.
 
-`FakeTensor` does this too, at about a millisecond an operator. Here most operators go straight to their meta kernels;
-the few that are common and slow there (they are decompositions in Python) have their shapes in `shape_rules.py`. Masks
-and positions are computed for real, so that forwards may ask `mask.all()`. What asks for a floating value raises, and
-the model has to be run for real.
+`FakeTensor` does this too, at about a millisecond an operator. Here operators go straight to their meta kernels, and
+what a kernel gave for the same shapes, strides, types and literals is remembered: many kernels are decompositions in
+Python, and a network calls each with few different shapes. Masks and positions are computed for real, so that forwards
+may ask `mask.all()`. What asks for a floating value raises, and the model has to be run for real.
 """
 
 from collections.abc import Iterable
-from typing import Any, cast
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch.utils._pytree import tree_map_only
 
 from .shadow_model import has_no_values, on_meta
-from .shape_rules import MIXED, RULES
 
 BLANK, VALUED = 1, 2
+ITSELF = "itself"
+"""The remembered result of an operator that changed only values of its first argument."""
+REMEMBERED = 20_000
+"""Calls whose results are remembered at once."""
+
+
+class _Tensor(NamedTuple):
+    """All that a meta kernel sees of a tensor."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    def make(self) -> torch.Tensor:
+        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
+
+
+class _Unknown(Exception):
+    """A call that is not remembered: its arguments or results are of other kinds."""
 
 
 def run(func: Any, args: Any, kwargs: Any) -> Any:
@@ -29,16 +48,79 @@ def run(func: Any, args: Any, kwargs: Any) -> Any:
         kinds |= _kinds(kwargs.values())
     if not kinds & BLANK:
         return _with_values(func, args, kwargs)
-    rule = (RULES if kinds == BLANK else MIXED).get(func)
-    result = rule(*args, **kwargs) if rule is not None else None
-    if result is not None:
-        return result
+    kwargs = _device(kwargs, "meta")
+    changes = _changes(func)
+    if changes == "nothing" or (changes == "first" and args[0].is_meta):
+        try:
+            signature = _described(args), tuple((name, _described(value)) for name, value in kwargs.items())
+            found = _from_kernel(func, *signature)
+        except (_Unknown, TypeError):  # an argument that has no hash
+            pass
+        else:
+            return args[0] if found is ITSELF else _restored(found)
     if kinds == BLANK:
-        return func(*args, **_device(kwargs, "meta"))
-    if any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments):
-        _check_written(func, args)
+        return func(*args, **kwargs)
+    _check_written(func, args)
     args, kwargs = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else on_meta(t), (args, kwargs))
-    return func(*args, **_device(kwargs, "meta"))
+    return func(*args, **kwargs)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _from_kernel(func: Any, args: Any, kwargs: Any) -> Any:
+    """What the meta kernel gives, described; `ITSELF` where it returns its first argument, with other values only.
+
+    Raises:
+        _Unknown: The result is not made of new tensors alone.
+    """
+    given, named = _restored(args), {name: _restored(value) for name, value in kwargs}
+    result = func(*given, **named)
+    if _changes(func) == "first":
+        if result is given[0] and _described(result) == args[1]:
+            return ITSELF
+        raise _Unknown
+    several = cast("list[Any]", result) if isinstance(result, (list, tuple)) else [result]
+    tensors = [one for one in several if one is not None]
+    if any(not isinstance(one, torch.Tensor) or one.storage_offset() for one in tensors):
+        raise _Unknown
+    return _described(result)
+
+
+@cache
+def _changes(func: Any) -> str:
+    """What an operator does to its arguments by its schema.
+
+    Returns:
+        "nothing", and its results share no memory with them; "first": it writes into the first one and returns that;
+        "others": anything else.
+    """
+    schema = func._schema
+    aliased = [argument.alias_info for argument in schema.arguments]
+    returned = [one.alias_info for one in schema.returns]
+    if not any(aliased) and not any(returned):
+        return "nothing"
+    first = aliased[0] if aliased else None
+    alone = first is not None and first.is_write and not any(aliased[1:]) and len(returned) == 1
+    return "first" if alone and returned[0] is not None else "others"
+
+
+def _described(value: Any) -> Any:
+    """A value as something with a hash that tells all that a meta kernel sees of it."""
+    if isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.is_quantized:
+            raise _Unknown
+        return _Tensor(value.shape, value.stride(), value.dtype)
+    if isinstance(value, (list, tuple)):
+        return (tuple, *(_described(one) for one in cast("list[Any]", value)))
+    return type(value), value  # 1, 1.0 and True are equal, but not the same to a kernel
+
+
+def _restored(described: Any) -> Any:
+    """The value again; tensors are new ones on the meta device."""
+    if isinstance(described, _Tensor):
+        return described.make()
+    if described[0] is tuple:
+        return tuple(_restored(one) for one in described[1:])
+    return described[1]
 
 
 def _with_values(func: Any, args: Any, kwargs: Any) -> Any:
