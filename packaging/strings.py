@@ -112,7 +112,7 @@ def titles() -> Iterator[str]:
     from secateur.engine.baselines.protocol import BaselineKind
     from secateur.engine.baselines.table import RULES
     from secateur.engine.export.table import EXPORTERS
-    from secateur.engine.recovery.benchmark_results import POINTS
+    from secateur.engine.recovery.benchmark_points import benchmark_points
     from secateur.engine.scoring.criteria import CRITERIA
     from secateur.engine.session.project_file import Role
     from secateur.engine.structures.types import Kind
@@ -128,7 +128,7 @@ def titles() -> Iterator[str]:
     yield from (rule.title for rule in RULES.values())
     for names in (BaselineKind, Role, Kind, Cells, CHECKS):
         yield from map(str, names)
-    yield from (point.how for point in POINTS)
+    yield from (point.how for point in benchmark_points())
     yield from (name for ways in WAYS.values() for name in ways)
 
 

@@ -1,7 +1,16 @@
-"""A point of our own benchmarks: what a cut cost, and what a recovery brought back."""
+"""Points of our own benchmarks: what a cut cost, and what a recovery brought back.
+
+They lie in `benchmark_results.json`, which `python -m tests.benchmarks.choose --expectations` writes from kept results.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from importlib import resources
+
+from ..storage.serialization import from_json
+
+RESULTS = "benchmark_results.json"
 
 
 class Family(StrEnum):
@@ -41,3 +50,10 @@ class Point:
     epochs: int
     how: str
     source: str
+
+
+@cache
+def benchmark_points() -> tuple[Point, ...]:
+    """All points, in the order of the file."""
+    data = resources.files(__package__ or "").joinpath(RESULTS).read_bytes()
+    return from_json(data, tuple[Point, ...])

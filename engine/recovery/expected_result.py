@@ -1,7 +1,6 @@
 """What to expect of a recovery before it runs: what our own benchmarks saw of the nearest cut. Loads no torch.
 
-The points lie in `measured.py`, which `python -m tests.benchmarks.choose --expectations` writes from kept results; each
-names the cell that it comes from.
+Each point (`benchmark_points.py`) names the cell of the benchmark that it comes from.
 """
 
 import math
@@ -11,8 +10,7 @@ from ..errors import Message
 from ..messages import Phrase, title
 from ..structures.analysis import Analysis, Kind, Mask
 from ..structures.costs import costs
-from .benchmark_points import Family, Point
-from .benchmark_results import POINTS
+from .benchmark_points import Family, Point, benchmark_points
 from .protocol import RecoverySettings, Repair
 
 FAR = 0.15
@@ -26,7 +24,7 @@ def expectation(
     removed: Mask,
     settings: RecoverySettings,
     metric: str,
-    points: Sequence[Point] = POINTS,
+    points: Sequence[Point] | None = None,
 ) -> Message | None:
     """A sentence for before the recovery; None where no benchmark of ours is of this family.
 
@@ -35,13 +33,14 @@ def expectation(
         removed: [S] what the cut model lacks.
         settings: How it will be recovered.
         metric: What the task's metric is called.
-        points: What was measured.
+        points: What was measured; None for the points of our own benchmarks.
     """
     family = family_of(analysis, metric)
     trained = settings.epochs > 0
     if not trained and settings.repair is Repair.NONE:
         return None
-    alike = [one for one in points if one.family is family and (one.epochs > 0) == trained]
+    known = benchmark_points() if points is None else points
+    alike = [one for one in known if one.family is family and (one.epochs > 0) == trained]
     kept = costs(analysis, removed).macs / max(costs(analysis).macs, 1)
     if not alike:
         return None

@@ -1,19 +1,14 @@
-"""From kept results to `engine/recovery/benchmark_results.py`: what the program foretells, with its cell."""
+"""From kept results to `engine/recovery/benchmark_results.json`: what the program foretells, with its cell."""
 
 from pathlib import Path
 from typing import Any
 
-from secateur.engine.recovery.benchmark_points import Family, Point
+from secateur.engine.recovery.benchmark_points import RESULTS, Family, Point
+from secateur.engine.storage.serialization import to_json
 
 from . import cifar, fashion, harness
 
-FILE = Path(__file__).resolve().parents[3] / "engine" / "recovery" / "benchmark_results.py"
-HEAD = '''"""Points of our benchmarks, written by `python -m tests.benchmarks.choose --expectations`; not by hand."""
-
-from .measured_points import Family, Point
-
-POINTS: tuple[Point, ...] = (
-'''
+FILE = Path(__file__).resolve().parents[3] / "engine" / "recovery" / RESULTS
 FAMILIES = {"resnet": Family.CONVOLUTIONAL, "vit": Family.TRANSFORMER}
 
 
@@ -29,16 +24,9 @@ def points(folder: Path = harness.RESULTS) -> list[Point]:
 
 def write(folder: Path = harness.RESULTS) -> int:
     """Write the file; returns how many points it holds."""
-    some = points(folder)
-    lines = "".join(f"    {_source_of(one)},\n" for one in some)
-    FILE.write_text(f"{HEAD}{lines})\n", encoding="utf-8")
+    some = tuple(points(folder))
+    FILE.write_bytes(to_json(some, indent=1) + b"\n")
     return len(some)
-
-
-def _source_of(one: Point) -> str:
-    values = {name: getattr(one, name) for name in Point.__dataclass_fields__ if name != "family"}
-    words = ", ".join(f"{name}={value!r}" for name, value in values.items())
-    return f"Point(family=Family.{one.family.name}, {words})"
 
 
 def _halves(results: dict[str, harness.Result]) -> list[Point]:
