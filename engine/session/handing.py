@@ -16,7 +16,7 @@ from ..storage.paths import absolute_to
 from ..storage.weight_store import WeightStore
 from ..workflows.measure import TargetJobs
 from .project_file import compared, parts_of, take_window, write_project
-from .project_files import FILES
+from .project_files import FILES, UNFINISHED, first_save
 
 NEVER = NeverCancelled()
 
@@ -76,8 +76,8 @@ class Handing(TargetJobs):
         self.history.require_room(target)
         parts = yield from compared(parts_of(self.history.spec, self.history.task), token)
         store, digests = WeightStore(target / "weights"), self.history.weights
-        files = (target / name for name in FILES)
-        with removed_unless_finished(target, store.folder, *map(store.path, digests), *files):
+        files = (target / name for name in (UNFINISHED, *FILES))
+        with removed_unless_finished(target, store.folder, *map(store.path, digests), *files), first_save(target):
             yield from store.take(digests, self.store, token)
             recipe = self.recipe(state)
             write_recipe(target / RECIPE, recipe)

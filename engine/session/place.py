@@ -86,8 +86,9 @@ class Place:
         if (lock := self._former.get(path)) is None:
             lock = FolderLock(path, ENGINE, self._holder)
             yield from lock.wait()
-            for unfinished in path.glob("weights/.*.part"):  # by a process that was killed as it wrote
-                unfinished.unlink(missing_ok=True)
+            for pattern in (".*.part", "weights/.*.part"):  # by a process that was killed as it wrote
+                for unfinished in path.glob(pattern):
+                    unfinished.unlink(missing_ok=True)
         self._locks[path] = lock
 
     def holds(self, folder: str | Path) -> bool:

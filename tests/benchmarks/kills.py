@@ -168,7 +168,7 @@ class Folder:
             found["states"] = [(one.id, one.parent, one.weights, sorted(map(repr, one.metrics))) for one in states]
             found["baselines"] = [(one.title, one.weights, repr(one.metric)) for one in beside]
             found["present"] = json.loads((self.project / "project.json").read_bytes())["state"]
-            left = [*self.project.glob("*lock*"), *self.project.glob("weights/.*")]
+            left = [*self.project.glob("*lock*"), *self.project.glob(".*"), *self.project.glob("weights/.*")]
             assert not left, f"left behind: {left}"
         for name in self.case.files:
             found[name] = hashlib.sha256((self.path / name).read_bytes()).hexdigest()

@@ -1,6 +1,8 @@
 """Where a project can be saved is known before the work, and what is made is saved as it is made."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,8 @@ from secateur.engine.cli.prune import check_save
 from secateur.engine.errors import ExportError
 from secateur.engine.jobs import Job, finish
 from secateur.engine.planning.protocol import Cost, Goal, Limit
+from secateur.engine.session import handing
+from secateur.engine.session.project_files import UNFINISHED, in_the_way
 from secateur.engine.session.session import Session
 from secateur.engine.sources.protocol import ModelSpec
 from secateur.engine.workflows.prune import Course
@@ -35,6 +39,42 @@ def test_a_project_is_gone_on_with_or_left_alone(tmp_path: Path) -> None:
     check_save(folder, str(tmp_path / "mine" / ".." / "project"))
     with pytest.raises(ExportError, match="holds a project already"):
         check_save(folder, "net.py:make")
+
+
+@pytest.mark.parametrize("name", ["write_script", "write_project", "take_window"])
+def test_a_first_save_that_was_killed_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    session, folder, killed = Session(tmp_path / "session"), tmp_path / "project", tmp_path / "killed"
+    finish(session.open(write_project(tmp_path / "mine")))
+    real = getattr(handing, name)
+
+    def seen(*arguments: Any) -> Any:
+        shutil.copytree(folder, killed)  # as a kill would leave it
+        return real(*arguments)
+
+    monkeypatch.setattr(handing, name, seen)
+    finish(session.save(str(folder), "s0"))
+    monkeypatch.undo()
+    assert (killed / "recipe.json").exists() and not (killed / "events.jsonl").exists()
+    check_save(str(killed), "net.py:make")
+    finish(session.save(str(killed), "s0"))
+    assert sorted(path.name for path in killed.iterdir()) == sorted(path.name for path in folder.iterdir())
+    assert not (killed / UNFINISHED).exists() and len(_states(killed, tmp_path / "again")) == 1
+
+
+def test_a_first_save_that_was_killed_hands_nothing_of_others_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, folder, killed = Session(tmp_path / "session"), tmp_path / "project", tmp_path / "killed"
+    finish(session.open(write_project(tmp_path / "mine")))
+    folder.mkdir()
+    (folder / "recipe.py").write_text("mine")
+    monkeypatch.setattr(handing, "write_script", lambda *_: shutil.copytree(folder, killed))
+    finish(session.save(str(folder), "s0"))
+    assert [path.name for path in in_the_way(killed)] == ["recipe.py"]
+    with pytest.raises(ExportError, match=r"recipe\.py is there already"):
+        check_save(str(killed), "net.py:make")
 
 
 def test_every_state_is_in_the_project_as_soon_as_it_is_made(tmp_path: Path) -> None:
