@@ -9,7 +9,6 @@ import io
 import re
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from ..session.state_history import History
 from ..session.states import DIGEST, IDENTITY, OpenedModel, State, StateKind
 from ..sources.protocol import ModelSpec
 from ..storage.atomic_files import being_written, not_written
+from ..storage.file_limits import ARCHIVE_ERRORS
 from ..storage.paths import absolute_to, change_model, change_task
 from ..storage.serialization import from_json, to_json
 from ..structures.analysis import Analysis
@@ -249,7 +249,7 @@ def is_bundle(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             return MANIFEST in archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except ARCHIVE_ERRORS:
         return False
 
 
@@ -279,7 +279,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except OSError as error:
         template = "{path} cannot be read: {error}."
         raise OpenError("bundle.unreadable", template, path=str(path), error=error.strerror or str(error)) from error
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except ARCHIVE_ERRORS as error:
         raise OpenError("bundle.no_zip", "{path} is no bundle: it is not a zip file.", path=str(path)) from error
 
 
@@ -332,7 +332,7 @@ def _parts(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[bytes]:
         with archive.open(name) as file:
             while part := file.read(PIECE):
                 yield part
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except ARCHIVE_ERRORS as error:
         raise _damaged(path, Message("bundle.packed", "{name} cannot be unpacked", {"name": name})) from error
 
 

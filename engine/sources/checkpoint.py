@@ -7,7 +7,6 @@ import pickle
 import pickletools
 import warnings
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from ..errors import OpenError
-from ..storage.file_limits import check_archive, check_special, check_unpacked
+from ..storage.file_limits import ARCHIVE_ERRORS, check_archive, check_special, check_unpacked
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 TABLE = 4 << 20
@@ -86,9 +85,9 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read_zip(path: Path, trust_pickle: bool) -> Any:
-    if not zipfile.is_zipfile(path):
-        raise _truncated(path)
     try:
+        if not zipfile.is_zipfile(path):
+            raise _truncated(path)
         with zipfile.ZipFile(path) as archive:
             check_archive(path, archive)
             names = archive.namelist()
@@ -98,7 +97,7 @@ def _read_zip(path: Path, trust_pickle: bool) -> Any:
                     raise _only_table(path)
                 if not trust_pickle:
                     _check_makes_tensors(path, archive.read(one))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except ARCHIVE_ERRORS as error:
         raise _truncated(path, error) from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise OpenError(

@@ -6,9 +6,12 @@ file of any size passes: only the smallest unpacked sizes are absolute. Loads no
 
 import errno
 import json
+import lzma
 import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
@@ -31,6 +34,17 @@ MEMBERS = 100_000
 """Files in an archive: a checkpoint has one for each tensor."""
 FOLDERS = 50_000
 """Folders below one that is named as data."""
+ARCHIVE_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,  # of a password; NotImplementedError of an unknown version, method or flag is one too
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What `zipfile` raises at archives that are damaged, or made by something newer."""
 SPECIAL = {
     stat.S_IFIFO: Message("file.pipe", "a named pipe"),
     stat.S_IFCHR: Message("file.device", "a device"),

@@ -5,8 +5,8 @@ without a split it is that of its file, or is divided later. Nothing is ever unp
 """
 
 import math
+import tokenize
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, Message
-from ..storage.file_limits import check_archive, check_special
+from ..storage.file_limits import ARCHIVE_ERRORS, check_archive, check_special
 from .protocol import Split
 from .split_files import files_by_split
 from .splitting import ALIASES
 
 BySplit = dict[Split, NDArray[Any]]
 NPY = np.lib.format.MAGIC_PREFIX
+HEADER_ERRORS = (tokenize.TokenError, SyntaxError, LookupError, TypeError, OverflowError)
+"""What NumPy raises at headers of arrays that are damaged, beside ValueError."""
 
 EXPECTED = Message(
     "task.arrays.expected",
@@ -67,7 +69,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
             _check_sizes(path, archive)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (*ARCHIVE_ERRORS, *HEADER_ERRORS) as error:
         if _holds_objects(path, error):
             template = "{path} holds Python objects, and Secateur never unpickles. Save plain arrays of numbers."
             raise DataError("task.arrays.pickle", template, path=str(path)) from error

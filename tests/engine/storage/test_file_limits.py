@@ -63,6 +63,16 @@ def test_a_checkpoint_that_unpacks_to_far_more_than_it_holds_is_refused(tmp_path
     assert code_of(caught) == "file.unpacked"
 
 
+def test_a_checkpoint_that_claims_to_lie_on_several_disks_is_refused(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(10)}, tmp_path / "w.pt")
+    data = (tmp_path / "w.pt").read_bytes()
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2)
+    end = data.rindex(b"PK\x05\x06")
+    (tmp_path / "w.pt").write_bytes(data[:end] + locator + data[end:])
+    with pytest.raises(OpenError, match="damaged"):
+        read_checkpoint(tmp_path / "w.pt")
+
+
 def test_an_honest_checkpoint_that_was_packed_again_is_read(tmp_path: Path) -> None:
     torch.save({"w": torch.zeros(1_000_000)}, tmp_path / "plain.pt")
     with (

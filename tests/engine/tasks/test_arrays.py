@@ -1,5 +1,6 @@
 """Reading, dividing, normalising and refusing arrays."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,61 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / "a.npz").write_bytes(content)
         with pytest.raises(TaskError, match="damaged"):
             open_task(spec("arrays", tmp_path / "a.npz"))
+
+
+def changed(whole: bytes, at: int, value: int) -> bytes:
+    """A zip file with another byte at a place of the first entry of its directory."""
+    start = whole.index(b"PK\x01\x02") + at
+    return whole[:start] + bytes([value]) + whole[start + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(6, 99), (8, 0x20), (8, 0x40), (8, 0x01), (10, 9), (10, 97), (20, 1)],
+    ids=["version", "patch", "strong", "password", "deflate64", "wavpack", "size"],
+)
+def test_archives_of_kinds_that_cannot_be_read_are_refused(tmp_path: Path, at: int, value: int) -> None:
+    whole = Path(write_npz(tmp_path / "a.npz", x=bands(Y, 4), y=Y)).read_bytes()
+    (tmp_path / "a.npz").write_bytes(changed(whole, at, value))
+    with pytest.raises(TaskError, match="damaged"):
+        open_task(spec("arrays", tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packed_members_that_are_damaged_are_refused(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("x.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", bytes(8)))
+    whole = (tmp_path / "a.npz").read_bytes()
+    start = 30 + len("x.npy") + 9
+    (tmp_path / "a.npz").write_bytes(whole[:start] + b"\xff" * 8 + whole[start + 8 :])
+    with pytest.raises(TaskError, match="damaged"):
+        open_task(spec("arrays", tmp_path / "a.npz"))
+
+
+def npy(header: str, content: bytes) -> bytes:
+    """An .npy file, whatever its header says."""
+    head = header.encode() + b"\n"
+    return b"\x93NUMPY\x02\x00" + len(head).to_bytes(4, "little") + head + content
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': ('<f4',), 'fortran_order': False, 'shape': (2,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999999999999, 0), }",
+        "{1: 2, 'descr': '<f4', 'shape': (2,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1e3, 0), }",
+        "{'descr': '<f4', 'fortran_order': ",
+        "(" * 3000 + ")" * 3000,
+        '"""',
+    ],
+    ids=["tuple", "huge", "keys", "float", "open", "deep", "string"],
+)
+def test_headers_that_numpy_cannot_read_are_refused(tmp_path: Path, header: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", npy(header, bytes(8)))
+    with pytest.raises(TaskError, match="damaged"):
+        open_task(spec("arrays", tmp_path / "a.npz"))
 
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
