@@ -333,10 +333,13 @@ class Known:
         attributes: (module path, attribute, axes): for each of its numbers the axes that it may be the size of, none
             for one that stays.
         literals: (module path, call site, place among the arguments) of the numbers that had to be replaced.
+        given: The same of numbers that the code gave by itself in a cut that changed what they follow. A number that is
+            in both depends on the cut: no guess replaces it.
     """
 
     attributes: tuple[tuple[str, str, tuple[tuple[int, ...], ...]], ...] = ()
     literals: tuple[tuple[str, str, str], ...] = ()
+    given: tuple[tuple[str, str, str], ...] = ()
 
 
 NOTHING_KNOWN = Known()

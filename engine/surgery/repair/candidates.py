@@ -40,14 +40,17 @@ class Sizes:
                 self._note(tensor.module, axis, own=False)
 
     def _note(self, module: str, axis: int, own: bool) -> None:
-        old, new = int(self._old[axis]), int(self._new[axis])
-        if axis < 0 or old == new:
+        if axis < 0 or not self._changes(axis):
             return
+        old, new = int(self._old[axis]), int(self._new[axis])
         if own:
             self._own.setdefault(module, {}).setdefault(old, set()).add(new)
         for path in ancestors(module):
             self._all.setdefault(path, {}).setdefault(old, set()).add(new)
             self._axes.setdefault(path, set()).add(axis)
+
+    def _changes(self, axis: int) -> bool:
+        return bool(self._old[axis] != self._new[axis])
 
     def between(self, path: str, old: int, new: int) -> tuple[int, ...]:
         """Axes that a module has to do with and that had the one size and have the other; none where it stays."""
@@ -115,6 +118,13 @@ class Sizes:
             for (site, where), numbers in values.items()
             for number, value in _by_call(numbers)
         ]
+
+    def followed(self) -> Iterator[tuple[str, str, str]]:
+        """(path, site, place) of numbers in forwards that change with a size, or may: those that compute with it."""
+        for path, each in self._literals.items():
+            for one in each:
+                if self._changes(one.axis) if one.axis >= 0 else path in self._own:
+                    yield path, one.site, one.where
 
     def repeated(self) -> dict[tuple[str, str, str], set[int | float]]:
         """What numbers must be in which the batch, or another without an axis, is a factor: by (path, site, place)."""

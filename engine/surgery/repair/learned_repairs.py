@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from ...structures.analysis import Known
+from ...structures.types import inside
 from ..cut.edits import Edits
 from .candidates import Site, Sizes
 
@@ -17,6 +18,9 @@ Values: TypeAlias = dict[tuple[str, str], Any]
 def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, known: Known) -> Known:
     """What is known after a cut.
 
+    An attribute of a module whose numbers were replaced too may have a wrong value that these make up for: it tells
+    nothing where an earlier cut has shown what it follows.
+
     Args:
         sizes: Of the cut.
         first: What the repaired attributes were before, by (module path, name).
@@ -24,16 +28,23 @@ def learnt(sizes: Sizes, first: Mapping[tuple[str, str], Any], edits: Edits, kno
         known: What was known before it.
     """
     found = {one[:2]: one for one in known.attributes}
+    replaced = dict.fromkeys((path, site, where) for path, site, _, where, _ in edits.literals)
+    doubtful = {path for path, _, _ in replaced}
     for path, name, value in edits.attributes:
-        if (path, name) in first:
+        if (path, name) in first and not (path in doubtful and (path, name) in found):
             axes = tuple(
                 sizes.between(path, old, new) or sizes.between("", old, new)
                 for old, new in zip(_numbers(first[path, name]), _numbers(value), strict=False)
             )
             earlier = found[path, name][2] if (path, name) in found else axes
             found[path, name] = (path, name, tuple(_both(a, b) for a, b in zip(axes, earlier, strict=False)))
-    places = dict.fromkeys([*known.literals, *((path, site, where) for path, site, _, where, _ in edits.literals)])
-    return Known(tuple(found.values()), tuple(places))
+    gone = [path for path, _ in edits.blocks]
+    own = (one for one in sizes.followed() if one not in replaced and not any(inside(one[0], path) for path in gone))
+    return Known(
+        tuple(found.values()),
+        tuple(dict.fromkeys([*known.literals, *replaced])),
+        tuple(dict.fromkeys([*known.given, *own])),
+    )
 
 
 def guess(sizes: Sizes, known: Known, now: Mapping[tuple[str, str], Any]) -> tuple[Values, list[Site]]:
@@ -49,9 +60,10 @@ def guess(sizes: Sizes, known: Known, now: Mapping[tuple[str, str], Any]) -> tup
         new = _followed(sizes, now[path, name], axes) if (path, name) in now else None
         if new is not None:
             values[path, name] = new
-    places = set(known.literals)
+    given = set(known.given)
+    places = dict.fromkeys(one for one in known.literals if one not in given)
     factors = {(site, where) for _, site, where in places}
-    paths = dict.fromkeys(path for path, _, _ in known.literals)
+    paths = dict.fromkeys(path for path, _, _ in places)
     sites = [one for path in paths for one in sizes.literals(path, factors) if (one[0], one[1], one[3]) in places]
     return values, sites
 

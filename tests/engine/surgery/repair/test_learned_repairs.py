@@ -1,6 +1,7 @@
 """What trial cuts have shown makes the next cut short, and is never trusted."""
 
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from secateur.engine.surgery.cut.edits import Edits
 from secateur.engine.surgery.cut.trial_cuts import settle, trial_mask
 from secateur.engine.surgery.repair.audit import Auditor
 from secateur.engine.surgery.verify.verify import verify
+from tests.benchmarks.breadth.cell import halves
 
 NEVER = NeverCancelled()
 
@@ -114,3 +116,26 @@ def test_what_a_round_has_shown_is_known_in_the_next(audits: list[bool], monkeyp
     analysis = settled(Heads(picky=True).eval())
     assert not any(one.name.startswith("up") for one in analysis.sets)
     assert known[0] is False and known[-1] is True
+
+
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [
+        ("transformers_models", "MistralForCausalLM"),
+        ("transformers_models", "ConvBertForMaskedLM"),
+        ("timm_models", "hiera_tiny_224"),
+    ],
+)
+def test_what_some_sets_alone_have_needed_is_not_put_into_a_cut_of_all(library: str, name: str) -> None:
+    pytest.importorskip(library.removesuffix("_models"))
+    torch.manual_seed(0)
+    subject = import_module(f"tests.benchmarks.breadth.{library}").subject(name)
+    model, inputs = subject.make().eval(), subject.inputs()
+    analysis = finish(settle(model, inputs, name, NEVER))
+    widths, _ = halves(analysis)
+    searched, learned = (
+        cut(model, replace(analysis, known=known), analysis.empty(), widths, Edits(), inputs).edits
+        for known in (NOTHING_KNOWN, analysis.known)
+    )
+    assert analysis.known.literals and not searched.literals
+    assert learned == searched
