@@ -3,18 +3,24 @@
     python -m tests.benchmarks.breadth --set torchvision_models --seconds 600 [--only PATTERN] [--again] [--table]
 
 Results are one JSON line a model under `results/`; models with a result are skipped, so that a run goes on anywhere.
+A result names the version of `engine/` that it is of (git's id of the folder); `--again` runs those of others again;
+what it leaves out (`--no-onnx`, Torch-Pruning) stays as it was. `--beside COMMIT` compares with results of before.
 """
 
 import argparse
 import fnmatch
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .table import OWN_CLASS, table, worst_repair
+from .table import OWN_CLASS, table, times, worst_repair
 
 SETS = ("torchvision_models", "timm_models", "transformers_models", "yolo_models")
 RESULTS = Path(__file__).parent / "results"
@@ -26,7 +32,7 @@ def main() -> None:
     parser.add_argument("--set", choices=SETS, action="append", help="default: all")
     parser.add_argument("--only", default="*", help="pattern of model names")
     parser.add_argument("--seconds", type=int, default=900, help="limit of one model")
-    parser.add_argument("--again", action="store_true", help="run models that have a result too")
+    parser.add_argument("--again", action="store_true", help="run models too whose result is of another engine")
     parser.add_argument("--failed", action="store_true", help="run models again whose result is not perfect")
     parser.add_argument("--no-onnx", action="store_true", help="leave out the export, which takes longest")
     parser.add_argument(
@@ -35,14 +41,19 @@ def main() -> None:
     parser.add_argument("--only-onnx", action="store_true", help="export again what has a result, and nothing else")
     parser.add_argument("--torch-pruning", action="store_true", help="Torch-Pruning on the same models too, 240 s each")
     parser.add_argument("--table", action="store_true", help="only print the table of the results that there are")
+    parser.add_argument("--beside", metavar="COMMIT", help="print times and memory beside the results of a commit")
     given = parser.parse_args()
+    engine = "" if given.table else version()
     for own in given.set or SETS:
         known = read(own)
         if not given.table:
             for name in fnmatch.filter(import_module(f".{own}", __package__).names(), given.only):
                 fresh = name not in known and not (given.own_class or given.only_onnx)
-                if given.again or fresh or (given.failed and not perfect(known[name])):
-                    known[name] = run(own, name, given.seconds, *(["--no-onnx"] if given.no_onnx else []))
+                again = given.again and known.get(name, {}).get("engine") != engine
+                if again or fresh or (given.failed and not perfect(known[name])):
+                    stays = {key: known[name][key] for key in kept(given.no_onnx) if key in known.get(name, {})}
+                    found = run(own, name, given.seconds, *(["--no-onnx"] if given.no_onnx else []))
+                    known[name] = stays | found | {"engine": engine}
                     write(own, known)
                     print(summary(known[name]), flush=True)
                 if given.own_class and lacks_own(known.get(name, {})):
@@ -58,11 +69,50 @@ def main() -> None:
                     write(own, known)
                     print(f"{name:32s}  Torch-Pruning {known[name]['torch_pruning']}", flush=True)
     print(table({own: list(read(own).values()) for own in given.set or SETS}))
+    if given.beside:
+        print(times({own: (read(own), before(own, given.beside)) for own in given.set or SETS}))
+
+
+def version() -> str:
+    """Git's id of `engine/` as it is committed."""
+    command = ["git", "rev-parse", "--short=12", "HEAD:engine"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def kept(no_onnx: bool) -> tuple[str, ...]:
+    """What a run leaves as it was."""
+    return ("torch_pruning", "onnx") if no_onnx else ("torch_pruning",)
 
 
 def run(own: str, name: str, seconds: int, *options: str) -> dict[str, Any]:
-    """One cell in a fresh process."""
-    return _process(own, name, seconds, "cell", *options)
+    """One cell in a process of its own: a fork of this one, once it has loaded the libraries."""
+    library, cell = import_module(f".{own}", __package__), import_module(".cell", __package__)
+    library.names()
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as told:
+        if (pid := os.fork()) == 0:
+            code = 70
+            try:
+                os.dup2(said.fileno(), 1)
+                os.dup2(told.fileno(), 2)
+                sys.argv = ["cell", own, name, *options]
+                cell.main()
+                sys.stdout.flush()
+                code = 0
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        end, status = time.monotonic() + seconds, None
+        while status is None:
+            done, found = os.waitpid(pid, os.WNOHANG)
+            status = found if done else None
+            if status is None and time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return {"set": own, "name": name, "error": f"took longer than {seconds} s"}
+            time.sleep(0.05)
+        said.seek(0)
+        told.seek(0)
+        return _result(own, name, said.read(), told.read(), os.waitstatus_to_exitcode(status))
 
 
 def _process(own: str, name: str, seconds: int, module: str, *options: str) -> dict[str, Any]:
@@ -71,11 +121,15 @@ def _process(own: str, name: str, seconds: int, module: str, *options: str) -> d
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return {"set": own, "name": name, "error": f"took longer than {seconds} s"}
-    lines = done.stdout.strip().splitlines()
+    return _result(own, name, done.stdout, done.stderr, done.returncode)
+
+
+def _result(own: str, name: str, said: str, told: str, code: int) -> dict[str, Any]:
+    """The last line that a process printed, or how it ended."""
     try:
-        return json.loads(lines[-1])
+        return json.loads(said.strip().splitlines()[-1])
     except (IndexError, ValueError):
-        return {"set": own, "name": name, "error": f"the process ended with {done.returncode}: {done.stderr[-300:]}"}
+        return {"set": own, "name": name, "error": f"the process ended with {code}: {told[-300:]}"}
 
 
 def other(own: str, name: str, seconds: int) -> dict[str, Any]:
@@ -122,8 +176,17 @@ def summary(result: dict[str, Any]) -> str:
 def read(own: str) -> dict[str, dict[str, Any]]:
     """Results of a set by model."""
     path = RESULTS / f"{own}.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {one["name"]: one for one in map(json.loads, lines)}
+    return _by_name(path.read_text(encoding="utf-8") if path.exists() else "")
+
+
+def before(own: str, commit: str) -> dict[str, dict[str, Any]]:
+    """Results of a set as a commit has them."""
+    command = ["git", "show", f"{commit}:./{own}.jsonl"]
+    return _by_name(subprocess.run(command, capture_output=True, text=True, check=True, cwd=RESULTS).stdout)
+
+
+def _by_name(lines: str) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in map(json.loads, lines.splitlines())}
 
 
 def write(own: str, results: dict[str, dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
-"""The README's table, from results."""
+"""The tables, from results."""
 
 from collections.abc import Callable
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 Result = dict[str, Any]
@@ -22,6 +22,39 @@ def table(results: dict[str, list[Result]]) -> str:
             lines.append(_row(own, found))
             short += [f"* {own} {r['name']}: {why}" for r in found for why in _shortfalls(r)]
     return "\n".join([*lines, "", *short])
+
+
+def times(results: dict[str, tuple[dict[str, Result], dict[str, Result]]]) -> str:
+    """Markdown: CPU time and memory of analysis, cuts and verifications, with those of before; models slowest first.
+
+    Args:
+        results: By set, the results now and those of before, by model. Only models that ran both times count.
+    """
+    lines = [
+        "| set | models | analyse and cut, s: before | now | verify, s: before | now | peak, median MB: before | now "
+        "| peak, most MB: before | now |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    slow: list[tuple[float, str]] = []
+    for own, (now, before) in results.items():
+        both = [(before[name], now[name]) for name in now if name in before and "engine" in now[name]]
+        both = [pair for pair in both if not any("error" in one for one in pair)]
+        if not both:
+            continue
+        cells = [own.removesuffix("_models"), str(len(both))]
+        for stages in (("analyse", "cut"), ("verify",)):
+            cells += [f"{sum(_seconds(pair[n], stages) for pair in both):.0f}" for n in (0, 1)]
+        for of in (median, max):
+            cells += [f"{of(pair[n]['peak_mb'] for pair in both):.0f}" for n in (0, 1)]
+        lines.append("| " + " | ".join(cells) + " |")
+        for old, new in both:
+            spent = [_seconds(one, ("analyse", "cut", "verify")) for one in (old, new)]
+            slow.append((spent[1], f"* {own} {new['name']}: {spent[0]:.1f} s before, {spent[1]:.1f} s now"))
+    return "\n".join([*lines, "", *(words for _, words in sorted(slow, reverse=True)[:12])])
+
+
+def _seconds(result: Result, stages: tuple[str, ...]) -> float:
+    return sum(value for stage, value in result["seconds"].items() if stage.startswith(stages))
 
 
 def _row(own: str, found: list[Result]) -> str:
