@@ -37,7 +37,8 @@ def test_every_folder_with_python_files_is_a_listed_package():
 
 
 def test_every_test_folder_is_a_package():
-    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+    fixtures = ROOT / "tests" / "fixtures"
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py") if fixtures not in path.parents}
     assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
