@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from . import fashion_mnist
 from .fashion_mnist import Images
 from .models import FACTORIES
-from .write_samples import DATA, REPORT_ROWS, write_arrays, write_entry, write_weights
+from .write_samples import DATA, TEST_ROWS, write_arrays, write_entry, write_weights
 
 log = logging.getLogger("secateur.resources.train")
 
@@ -71,7 +71,7 @@ def train(name: str, settings: Settings, folder: Path) -> None:
     entry = {
         "parameters": parameters,
         "test": _accuracy(right),
-        "report": _accuracy(right[REPORT_ROWS]),
+        "shipped_test": _accuracy(right[TEST_ROWS]),
         "validation": {"accuracy": max(history), "n": len(validation.y)},
         "best_epoch": int(np.argmax(history)) + 1,
         "settings": asdict(settings),

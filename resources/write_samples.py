@@ -1,7 +1,7 @@
 """Writes what `resources/data` holds: the images that ship, the weights, and samples.json that says what they are.
 
 Every file appears whole or not at all. The images are a part of the official ones: 10,000 of the 55,000 that the
-networks were fitted on (calibrate), 2,000 of the 5,000 validation images (choose), 2,000 of the test images (report).
+networks were trained on (train), 2,000 of the 5,000 validation images (val), 2,000 of the test images (test).
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from . import fashion_mnist
 DATA = Path(__file__).parent / "data"
 ARRAYS = "fashion_mnist.npz"
 SUMMARY = "samples.json"
-CALIBRATE_ROWS = np.arange(10_000)
-CHOOSE_ROWS = np.arange(2_000)
-REPORT_ROWS = np.sort(np.random.default_rng(fashion_mnist.SPLIT_SEED).permutation(10_000)[:2_000])
+TRAIN_ROWS = np.arange(10_000)
+VAL_ROWS = np.arange(2_000)
+TEST_ROWS = np.sort(np.random.default_rng(fashion_mnist.SPLIT_SEED).permutation(10_000)[:2_000])
 
 
 def write_arrays(folder: Path) -> None:
     """Write the images that ship; the same bytes every time."""
     fit, validation = fashion_mnist.read_train(folder)
     parts = {
-        "calibrate": fit.take(CALIBRATE_ROWS),
-        "choose": validation.take(CHOOSE_ROWS),
-        "report": fashion_mnist.read_test(folder).take(REPORT_ROWS),
+        "train": fit.take(TRAIN_ROWS),
+        "val": validation.take(VAL_ROWS),
+        "test": fashion_mnist.read_test(folder).take(TEST_ROWS),
     }
     arrays: dict[str, NDArray[Any]] = {"classes": np.array(fashion_mnist.CLASSES)}
     for split, images in parts.items():

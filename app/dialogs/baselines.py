@@ -99,8 +99,8 @@ class Baselines(FormDialog):
         seconds = sum(self._beside.seconds(one.kind, one.epochs) for one in asked)
         task = self._document.task
         sizes = {} if task is None else task.sizes
-        counts = [sizes.get(split, 0) for split in ("calibrate", "report")]
-        data = self.tr("Trained on {0} samples of the calibrate split, judged on {1} of the report split.")
+        counts = [sizes.get(split, 0) for split in ("train", "test")]
+        data = self.tr("Trained on {0} samples of the train split, judged on {1} of the test split.")
         data = data.format(*(f"{count:,}" for count in counts)) if all(counts) else ""
         whole = self.tr("Together roughly {0}.").format(about(seconds)) if seconds else ""
         self.estimate.setText(" ".join(filter(None, (data, whole))))

@@ -33,7 +33,7 @@ class FindLowest(FormDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Budgets are halved towards the limit: each is cut, verified, recovered briefly and judged on the choose "
+            "Budgets are halved towards the limit: each is cut, verified, recovered briefly and judged on the val "
             "split, and appears in the trade-off. The result is recovered in full and reported on the test split."
         )
         super().__init__(window, self.tr("Find the fastest"), sentence, self.tr("Find it"))

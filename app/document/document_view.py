@@ -205,7 +205,7 @@ class Shown(QObject):
     def judged_on(self) -> Split:
         """The split that the original was judged on, and so all others are."""
         first = next(iter(self.original.metrics), None) if self.original else None
-        return first.split if first is not None else Split.REPORT
+        return first.split if first is not None else Split.TEST
 
     @property
     def last_export(self) -> Exported | None:

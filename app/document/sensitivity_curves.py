@@ -44,7 +44,7 @@ class Curve:
 
 @dataclass(slots=True)
 class Curves:
-    """All points of one state, on the choose split.
+    """All points of one state, on the val split.
 
     Attributes:
         wanted: How many cuts are tried in all.

@@ -55,7 +55,7 @@ class Beside:
     def verdict(self) -> Verdict | None:
         """What the present state's baselines say of it, None where there are none."""
         state, made = self.state, self.of(self.state)
-        metric = metric_of(state, Split.REPORT)
+        metric = metric_of(state, Split.TEST)
         if state is None or not made or metric is None:
             return None
         return verdict(Result(metric, state.macs, state.timings), made)
@@ -90,7 +90,7 @@ class Beside:
             untrained = kind is BaselineKind.MAGNITUDE and not self.trained() and epochs is None
             rounds = [(share, 0 if untrained else self.epochs() if epochs is None else epochs)]
         training = sum(pace.training(each, part) for part, each in rounds)
-        return training + pace.judging(Split.REPORT, share)
+        return training + pace.judging(Split.TEST, share)
 
     def trained(self) -> int:
         """Epochs on the way to the present state, 0 where it was cut and at most repaired."""

@@ -46,8 +46,8 @@ class Lowest:
     def seconds(self, trials: int, brief: int, epochs: int) -> float:
         """About how long a search takes: trials of `brief` epochs and the result's `epochs`; 0 unknown."""
         pace, share = self._document.work.pace, 0.5
-        one = pace.training(brief, share) + pace.judging("choose", share)
-        return trials * one + pace.training(epochs, share) + pace.judging("report", share)
+        one = pace.training(brief, share) + pace.judging("val", share)
+        return trials * one + pace.training(epochs, share) + pace.judging("test", share)
 
     def start(
         self, points: float, cost: Cost, trials: int, brief: int, most: float, recovery: RecoverySettings
@@ -110,8 +110,8 @@ class Lowest:
         measure = document.work.measure if tolerance.cost is Cost.LATENCY else document.work.measure_if_cheap
         measure(others=tried)  # in turns, so that all of them are points against the latency
         trial = found.trials[-1]
-        words = say("Found: {share:.0%} of the {cost}, {lost} lost on the choose split; {metric} on the test split.")
-        lost, metric = loss_words(trial.loss, self.in_percent, trial.error), metric_of(last, Split.REPORT)
+        words = say("Found: {share:.0%} of the {cost}, {lost} lost on the val split; {metric} on the test split.")
+        lost, metric = loss_words(trial.loss, self.in_percent, trial.error), metric_of(last, Split.TEST)
         told = say("not measured") if metric is None else metric_text(metric)
         document.work.say(
             words.format(share=trial.got or trial.share, cost=cost_words(tolerance.cost), lost=lost, metric=told)

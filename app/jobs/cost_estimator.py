@@ -96,7 +96,7 @@ class Pace:
         """Seconds of a recovery with the original as teacher; 0 where that cannot be known.
 
         Args:
-            epochs: Passes over the calibrate split.
+            epochs: Passes over the train split.
             share: MACs of what is trained, as a share of the original's.
         """
         original = self._document.original
@@ -117,7 +117,7 @@ class Pace:
         """Multiply-accumulates of a recovery: the teacher answers, the student steps, each epoch is judged."""
         original = self._document.original
         step = (original.macs if original is not None else 0) + (1 + BACKWARD) * macs
-        return float(epochs * (self._samples("calibrate") * step + self._samples("choose") * macs))
+        return float(epochs * (self._samples("train") * step + self._samples("val") * macs))
 
     # Kinds of steps. Times that are not learned come from how long judging the original took.
 
@@ -204,7 +204,7 @@ class Pace:
         """Its work is not said: what was made before is not made again, so that its time would teach nothing."""
         settings = course.recovery
         epochs = settings.epochs if settings is not None else 0
-        seconds = sum(self.training(epochs, one) + self.judging("report", one) for one in shares)
+        seconds = sum(self.training(epochs, one) + self.judging("test", one) for one in shares)
         need = self._recover(name, settings).bytes if settings is not None and epochs else self._cut(name).bytes
         return Estimate(UNKNOWN, seconds or UNKNOWN, need)
 

@@ -71,9 +71,9 @@ class Studies:
         if document.analysis is None or task is None:
             return Estimate(0, 0, float("nan"))
         count = self._count(document.analysis, document.removed)
-        samples = task.sizes.get("choose", 0)
+        samples = task.sizes.get("val", 0)
         share = document.state.macs / max(document.original.macs, 1) if document.state and document.original else 1.0
-        seconds = count * document.work.pace.judging("choose", share)
+        seconds = count * document.work.pace.judging("val", share)
         return Estimate(count, samples, seconds if seconds else float("nan"))
 
     def _count(self, analysis: Analysis, removed: Mask) -> int:

@@ -15,11 +15,11 @@ NO_BREAK = "\u00a0"
 
 
 def metric_of(state: State | None, split: Split | None = None) -> Metric | None:
-    """The metric that is compared: on the report split as the original, else on any (or on `split` only)."""
+    """The metric that is compared: on the test split as the original, else on any (or on `split` only)."""
     if state is None:
         return None
     by_split = {m.split: m for m in state.metrics}
-    order = (Split.REPORT, Split.CHOOSE, Split.CALIBRATE) if split is None else (split,)
+    order = (Split.TEST, Split.VAL, Split.TRAIN) if split is None else (split,)
     return next((by_split[s] for s in order if s in by_split), None)
 
 

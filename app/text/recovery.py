@@ -64,7 +64,7 @@ def progress_text(job: JobView, points: tuple[CurvePoint, ...]) -> str:
 
 
 def best_text(document: Document) -> str:
-    """The best metric so far, which is measured on the choose split, at which step and of which state's recovery.
+    """The best metric so far, which is measured on the val split, at which step and of which state's recovery.
 
     "" before the first.
     """
@@ -75,7 +75,7 @@ def best_text(document: Document) -> str:
     higher = original is None or original.higher_is_better
     best = max(known, key=lambda p: p.metric if higher else -p.metric)
     value = percent(best.metric) if original is None or original.percent else three(best.metric)
-    text = say("recovery", "best on the choose split: {0} at step {1}").format(value, f"{best.step:,}")
+    text = say("recovery", "best on the val split: {0} at step {1}").format(value, f"{best.step:,}")
     if recovered:
         text = say("recovery", "Recovery of {0}: {1}").format(state_called(document, recovered), text)
     if original is None:

@@ -70,8 +70,8 @@ class Baseline:
         weights: sha256 of the safetensors file in the store.
         parameters: That are not zero.
         macs: That are computed for one sample; zeros are computed too.
-        epochs: Passes over the calibrate split that it was trained for at most.
-        metric: On the report split.
+        epochs: Passes over the train split that it was trained for at most.
+        metric: On the test split.
         timings: Measured latencies.
         removed: Structures removed from the original, by set key, original indices.
         edits: Repairs of the cut.
@@ -172,7 +172,7 @@ class Made:
         title: For a person.
         parameters: That are not zero.
         macs: One sample's.
-        epochs: Passes over the calibrate split at most.
+        epochs: Passes over the train split at most.
         removed: [S] what it lacks of the original, None for a model of its own.
         edits: Its repairs.
         source: What was opened, of a model of its own.

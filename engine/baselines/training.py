@@ -18,7 +18,7 @@ def train(
     kept: Kept | None = None,
     reference: tuple[Any, Kept] | None = None,
 ) -> Job[tuple[Message, ...]]:
-    """Train a model in place, the original as teacher; the best weights by the choose split are kept.
+    """Train a model in place, the original as teacher; the best weights by the val split are kept.
 
     A training that was stopped or killed half-way is gone on with, where the standing has a place for it.
 

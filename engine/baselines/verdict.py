@@ -25,7 +25,7 @@ class Result:
     """The pruned model, as far as it is compared.
 
     Attributes:
-        metric: On the report split.
+        metric: On the test split.
         macs: Of one sample.
         timings: Measured latencies.
     """

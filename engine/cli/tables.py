@@ -32,8 +32,8 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
 
 def reported(state: State) -> Metric | None:
-    """A state's metric on the report split."""
-    return next((metric for metric in state.metrics if metric.split is Split.REPORT), None)
+    """A state's metric on the test split."""
+    return next((metric for metric in state.metrics if metric.split is Split.TEST), None)
 
 
 def comparison(before: State, after: State) -> str:

@@ -15,7 +15,7 @@ from ..tasks.protocol import Split, Task
 from .side_effects import modes_kept
 
 BATCHES = 32
-"""At most so many calibrate batches: means and variances settle early."""
+"""At most so many calibration batches: means and variances settle early."""
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
@@ -24,7 +24,7 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
 
 
 def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None = None) -> Job[int]:
-    """Recompute the running statistics of BatchNorm as the average over calibrate batches, in place.
+    """Recompute the running statistics of BatchNorm as the average over calibration batches, in place.
 
     Each batch counts by its samples: the last one is small.
 
@@ -37,7 +37,7 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
     if not norms:
         return done
     before = [(norm, norm.momentum, [b.clone() for b in norm.buffers()]) for norm in norms]
-    total = min(task.batch_count(Split.CALIBRATE), BATCHES)
+    total = min(task.batch_count(Split.TRAIN), BATCHES)
     try:
         for norm in norms:
             norm.reset_running_stats()
@@ -57,9 +57,9 @@ def calibrate_batchnorm(model: nn.Module, task: Task, token: CancelToken | None 
 
 
 def trainable_batches(model: nn.Module, task: Task, seed: int, limit: int | None = None) -> Iterator[Any]:
-    """Shuffled calibrate batches; for BatchNorm the one sample that is left over is left out, it has no variance."""
+    """Shuffled calibration batches; for BatchNorm the one sample that is left over is left out, it has no variance."""
     normed, usual = bool(norms_of(model)), 0
-    for batch in islice(task.batches(Split.CALIBRATE, seed=seed), limit):
+    for batch in islice(task.batches(Split.TRAIN, seed=seed), limit):
         count = batch_size(task.inputs(batch)) if normed else 0
         usual = usual or count
         if not (count == 1 < usual):

@@ -1,4 +1,4 @@
-"""The best weights of a recovery, by the metric on the choose split. Loads torch."""
+"""The best weights of a recovery, by the metric on the val split. Loads torch."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Recovered:
 
     Attributes:
         state_dict: The best weights and buffers seen, by name.
-        metric: Measured with them on the whole choose split.
+        metric: Measured with them on the whole val split.
         epochs: Epochs trained.
         steps: Updates made.
         best_epoch: Epoch after which the best metric was first seen, 0 for before the first.
@@ -42,7 +42,7 @@ def better(best: Recovered | None, training: Training, epoch: int) -> Job[Recove
     copy, step = training.student, training.step
     with modes_kept(copy), placed(training.device, copy), as_given_back(copy, training.own_types):
         copy.eval()
-        metric = yield from training.task.evaluate(copy, Split.CHOOSE, training.token)
+        metric = yield from training.task.evaluate(copy, Split.VAL, training.token)
         shown = Message("progress.measured", "Measured {metric}", {"metric": metric.name})
         yield Progress(shown, step, 0, {"step": float(step), "metric": metric.value})
         if best is not None and not _as_good(metric, best.metric):

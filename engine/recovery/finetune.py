@@ -1,7 +1,7 @@
 """Fine-tune a cut model with the original as its teacher, and give back the best weights that were seen. Loads torch.
 
 Neither model is changed: training works on a copy. The input itself is a candidate for the best, by the metric on the
-choose split, so a recovery never returns something worse than it was given.
+val split, so a recovery never returns something worse than it was given.
 """
 
 import itertools
@@ -177,7 +177,7 @@ def _first(training: Training, reference: nn.Module, kept: Kept) -> Job[Recovere
 
 
 def _epoch(training: Training, position: Position, best: Recovered, checkpoint: Checkpoint) -> Job[None]:
-    """One pass over the calibrate split, in an order that the seed and the epoch give; from where it stopped."""
+    """One pass over the train split, in an order that the seed and the epoch give; from where it stopped."""
     settings, losses, spoken = training.settings, list[float](), time.monotonic()
     numbers = {"epoch": position.epoch, "epochs": settings.epochs}
     text = Message("progress.fine_tuning", "Fine-tuning, epoch {epoch} of {epochs}", numbers)
@@ -203,7 +203,7 @@ def _epoch(training: Training, position: Position, best: Recovered, checkpoint: 
     if losses:
         yield Progress(text, training.step, training.steps, _point(training, losses))
     if not training.step:
-        raise TaskError("recovery.no_data", "The calibrate split has no batch to train on: give the task some data.")
+        raise TaskError("recovery.no_data", "The train split has no batch to train on: give the task some data.")
 
 
 def _point(training: Training, losses: list[float]) -> dict[str, float]:
@@ -280,7 +280,7 @@ def _stalled(best: Recovered, position: Position, settings: RecoverySettings) ->
 def _count(training: Training) -> Job[int]:
     """Batches of a pass; counted once where the task does not know, because the schedule needs to."""
     settings, task = training.settings, training.task
-    count = task.batch_count(Split.CALIBRATE) if settings.epochs else 1
+    count = task.batch_count(Split.TRAIN) if settings.epochs else 1
     if count:
         return count
     for count, _ in enumerate(trainable_batches(training.student, task, seed=settings.seed * 1000 + 1), start=1):

@@ -27,7 +27,7 @@ from .consumer_layers import Kept, Layer, drawn_columns, layers_that_read_less
 from .protocol import Repair
 
 BATCHES = 32
-"""Calibrate batches to look at, at most."""
+"""Calibration batches to look at, at most."""
 ENOUGH, FEWEST = 6, 8192
 """Rows of data for each input of a layer, and in all, after which it looks at no more; drawn at random."""
 RIDGE = 1e-3
@@ -70,7 +70,7 @@ def reconstruct(
         student: A fresh cut; layers that were trained since are left alone.
         teacher: The original; left as it is.
         kept: For each tensor of the original that the student has smaller: per dimension the indices left.
-        task: Gives calibrate batches.
+        task: Gives calibration batches.
         how: Which repair.
         token: Cancels; the student is as before then.
 
@@ -85,7 +85,7 @@ def reconstruct(
         layers = [one for one in layers if len(one.left) * one.inputs <= LARGEST]
     made: list[tuple[Layer, Tensor, Tensor | None]] = []
     parts = _parts(layers, how)
-    batches = min(task.batch_count(Split.CALIBRATE), BATCHES) or BATCHES
+    batches = min(task.batch_count(Split.TRAIN), BATCHES) or BATCHES
     for number, part in enumerate(parts):
         moments = [Moments(layer, how is Repair.LEAST_SQUARES, batches) for layer in part]
         yield from _gather(moments, teacher, task, (number, len(parts), batches), token)
@@ -119,9 +119,9 @@ def _parts(layers: Sequence[Layer], how: Repair) -> list[list[Layer]]:
 def _gather(
     moments: Sequence[Moments], teacher: nn.Module, task: Task, place: tuple[int, int, int], token: CancelToken
 ) -> Job[None]:
-    """A pass over calibrate batches, until every layer has seen enough; `place`: this pass, passes, batches of each."""
+    """Pass over calibration batches until every layer has seen enough; `place`: this pass, passes, batches of each."""
     number, parts, total = place
-    for done, batch in enumerate(islice(task.batches(Split.CALIBRATE, seed=0), BATCHES), start=1):
+    for done, batch in enumerate(islice(task.batches(Split.TRAIN, seed=0), BATCHES), start=1):
         check(token)
         inputs = task.inputs(batch)
         with state_put_back(teacher), torch.no_grad(), interruptible(token), _heard(moments, filled(inputs)):

@@ -29,7 +29,7 @@ class RecoverySettings:
     """Fine-tuning with the original as teacher.
 
     Attributes:
-        epochs: Passes over the calibrate split.
+        epochs: Passes over the train split.
         learning_rate: Peak of a one-cycle schedule.
         distillation: Weight of the teacher's soft targets, 0..1; the rest is the task's own loss.
         temperature: Softening of both outputs (Hinton et al. 2015).

@@ -3,7 +3,7 @@
 Michel et al. 2019 rate heads so. Nothing is estimated: the model runs without the structure, as the masked original
 that cuts are verified against, so norms and statistics are those of the cut model. It costs a few batches for each
 structure, so heads, key/value groups, experts and blocks are rated unless others are selected. Without a loss the
-metric on the *choose* split takes its place, at a whole pass for each structure.
+metric on the *val* split takes its place, at a whole pass for each structure.
 """
 
 from contextlib import closing, nullcontext
@@ -23,7 +23,7 @@ from .protocol import Cost, Criterion, Needs, Setting, Subject
 from .score_options import Choices
 
 BATCHES = 4
-"""Calibrate batches for each structure."""
+"""Calibration batches for each structure."""
 
 FEW = frozenset({Kind.HEAD, Kind.KV_GROUP, Kind.EXPERT, Kind.BLOCK})
 """Kinds of which a model has few enough to measure each."""
@@ -71,9 +71,9 @@ def structures_of(analysis: Analysis, removed: Mask, choices: Choices) -> NDArra
 
 
 def cost(setting: Setting, choices: Choices) -> Cost:
-    """The forwards of a few batches, or of the choose split, for each structure and for none taken away."""
+    """The forwards of a few batches, or of the val split, for each structure and for none taken away."""
     passes = len(structures_of(setting.analysis, setting.removed, choices)) + 1
-    split, most = (Split.CALIBRATE, choices.batches or BATCHES) if setting.loss else (Split.CHOOSE, 0)
+    split, most = (Split.TRAIN, choices.batches or BATCHES) if setting.loss else (Split.VAL, 0)
     there = (setting.batches or {}).get(split, 0)
     return Cost(passes * (min(there or most, most or there) or 1))
 
@@ -81,7 +81,7 @@ def cost(setting: Setting, choices: Choices) -> Cost:
 def _batches(subject: Subject) -> list[Any]:
     assert subject.task is not None
     count = subject.choices.batches or BATCHES
-    batches = list(islice(subject.task.batches(Split.CALIBRATE, seed=subject.seed), count))
+    batches = list(islice(subject.task.batches(Split.TRAIN, seed=subject.seed), count))
     if not batches:
         raise no_data()
     return batches
@@ -137,7 +137,7 @@ def _harm(subject: Subject, structure: int, token: CancelToken, progress: Progre
             return subject.model(*args, **kwargs)
 
     assert subject.task is not None
-    with closing(subject.task.evaluate(predict, Split.CHOOSE, token)) as job:
+    with closing(subject.task.evaluate(predict, Split.VAL, token)) as job:
         while True:
             try:
                 next(job)

@@ -185,7 +185,7 @@ def _criterion(name: str, choices: Choices, setting: Setting) -> Criterion:
 def _failed(error: Exception) -> TaskError:
     return TaskError(
         "scoring.failed",
-        "The model could not be run on the calibrate data: {error}",
+        "The model could not be run on the calibration data: {error}",
         details=format_exc(),
         error=f"{type(error).__name__}: {error}",
     )

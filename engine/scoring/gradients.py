@@ -1,4 +1,4 @@
-"""Weight times gradient on calibrate data, batch by batch or sample by sample; nothing enters `.grad`.
+"""Weight times gradient on calibration data, batch by batch or sample by sample; nothing enters `.grad`.
 
 Taking a structure away is zeroing the weights that read it. The first-order change of the loss is the sum of w g over
 exactly these, and that equals activation times gradient: what a gate on the structure's outputs would measure.
@@ -22,7 +22,7 @@ from .samples import samples_of
 from .score_options import Choices
 
 BATCHES = 32
-"""At most so many calibrate batches: the ranking settles long before the split ends."""
+"""At most so many calibration batches: the ranking settles long before the split ends."""
 
 SAMPLES = 256
 """At most so many samples where each gets a pass of its own."""
@@ -52,16 +52,16 @@ def forward_cost(setting: Setting, choices: Choices) -> Cost:
 def batches_of(setting: Setting, choices: Choices) -> int:
     """How many batches are looked at; as many as asked for where nobody knows how many there are."""
     asked = choices.batches or BATCHES
-    return min((setting.batches or {}).get(Split.CALIBRATE, 0) or asked, asked)
+    return min((setting.batches or {}).get(Split.TRAIN, 0) or asked, asked)
 
 
 def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator[tuple[Any, Progress]]:
-    """(calibrate batch, progress after it), shuffled by the seed; raises where there is none."""
+    """(calibration batch, progress after it), shuffled by the seed; raises where there is none."""
     assert subject.task is not None
     asked = subject.choices.batches or BATCHES
-    total = min(subject.task.batch_count(Split.CALIBRATE) or asked, asked)
+    total = min(subject.task.batch_count(Split.TRAIN) or asked, asked)
     number = 0
-    for number, batch in enumerate(islice(subject.task.batches(Split.CALIBRATE, seed=subject.seed), asked), 1):
+    for number, batch in enumerate(islice(subject.task.batches(Split.TRAIN, seed=subject.seed), asked), 1):
         check(token)
         yield batch, Progress(shown, number, total)
     if not number:
@@ -70,12 +70,12 @@ def each_batch(subject: Subject, token: CancelToken, shown: Message) -> Iterator
 
 def no_data() -> TaskError:
     """The error for a task without a batch to calibrate with."""
-    return TaskError("scoring.no_data", "The calibrate split is empty: give the task some data to calibrate with.")
+    return TaskError("scoring.no_data", "The train split is empty: give the task some data to calibrate with.")
 
 
 def no_number() -> TaskError:
     """The error for a loss that is none."""
-    template = "The loss of a calibrate batch is not a number. Check the data and the preprocessing."
+    template = "The loss of a calibration batch is not a number. Check the data and the preprocessing."
     return TaskError("scoring.loss", template)
 
 

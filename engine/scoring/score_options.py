@@ -45,7 +45,7 @@ class Choices:
         combine: How weights are combined, None for the criterion's own way.
         slices: Which slices count, None for the criterion's own.
         normalise: Within each coupled set, None for the criterion's own way.
-        batches: Calibrate batches that are looked at, 0 for the criterion's own number.
+        batches: Calibration batches that are looked at, 0 for the criterion's own number.
         selection: Structures to rate, by set key, original indices; {} for the criterion's own. For criteria that
             measure one structure after the other.
     """

@@ -1,4 +1,4 @@
-"""Measure the sensitivity of each coupled set: cut a share of it on trial and evaluate on the choose split.
+"""Measure the sensitivity of each coupled set: cut a share of it on trial and evaluate on the val split.
 
 Really cut, not masked: a smaller model needs less time than the masked one, and what is measured is what a cut gives.
 """
@@ -127,7 +127,7 @@ def _known(
     if metric is None:
         model = subject.model if count == 0 else _smaller(subject, mask)
         with placed(subject.device, model):
-            metric = yield from part_of(shown, subject.task.evaluate(model, Split.CHOOSE, token), words=False)
+            metric = yield from part_of(shown, subject.task.evaluate(model, Split.VAL, token), words=False)
         points.put(key, metric)
     yield replace(shown, made=Trial(number, count, metric))
     return metric

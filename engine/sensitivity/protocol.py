@@ -19,7 +19,7 @@ class Sensitivity:
 
     Attributes:
         criterion: What says which structures of a set go first.
-        metric: Of the state as it is, on the choose split.
+        metric: Of the state as it is, on the val split.
         keys: [N] keys of the sets.
         shares: [G] asked shares of what remains of a set.
         removed: [N, G] how many structures went: whole ones, and one of each set always stays (but for a block).
@@ -51,7 +51,7 @@ class Trial:
     Attributes:
         set_number: Which coupled set lost its weakest, -1 for the state as it is.
         removed: How many structures it lost.
-        metric: On the choose split.
+        metric: On the val split.
     """
 
     set_number: int

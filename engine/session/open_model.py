@@ -206,8 +206,8 @@ def first_look(task: Task, model: Any, token: CancelToken) -> Job[tuple[tuple[Me
     info = described(task, model)  # First: data without labels is judged by what the original says.
     began = time.monotonic()
     shown = Message("progress.original", "Evaluating the original")
-    metric = yield from judged(task, model, Split.REPORT, token, shown)
-    samples = info.sizes.get(Split.REPORT, 0) or metric.count  # of a language model it counts tokens
+    metric = yield from judged(task, model, Split.TEST, token, shown)
+    samples = info.sizes.get(Split.TEST, 0) or metric.count  # of a language model it counts tokens
     seconds = (time.monotonic() - began) / max(samples, 1)
     info = replace(info, seconds=seconds, notes=(*_numbering(info, model), *getattr(task, "remarks", ())))
     remark = yield from better_prepared(task, model, token)

@@ -360,7 +360,7 @@ class Session(Handing):
             exported = yield from exporter.export(self._artifacts().request(self._model(state), one, path), token)
             if live.task is not None:
                 shown = Message("progress.on_file", "Measuring the metric on the file")
-                metric = yield from judged(live.task, exporter.predictor(path), Split.REPORT, token, shown)
+                metric = yield from judged(live.task, exporter.predictor(path), Split.TEST, token, shown)
                 exported = replace(exported, metric=metric)
             self._artifacts().remember(one, exported)
             self.history.put(replace(one, exports=(*one.exports, exported)))

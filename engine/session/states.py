@@ -136,8 +136,8 @@ class State:
 
     @property
     def reported(self) -> bool:
-        """Whether it was a result: it was judged on the report split."""
-        return any(metric.split is Split.REPORT for metric in self.metrics)
+        """Whether it was a result: it was judged on the test split."""
+        return any(metric.split is Split.TEST for metric in self.metrics)
 
     def with_metric(self, metric: Metric) -> "State":
         """With a metric that was measured now: it replaces one of the same name and split, and all that are stale."""

@@ -67,7 +67,7 @@ def _at(one: State | Baseline, place: tuple[object, ...]) -> float | None:
 def course(one: State, original: State) -> Curve | None:
     """The losses and the metric of a recovery by step; None where nothing was noted."""
     losses = [(point["step"], point["loss"]) for point in one.curve if "loss" in point and "step" in point]
-    metric = next((m for m in one.metrics if m.split is Split.CHOOSE), None)  # what a recovery looks at
+    metric = next((m for m in one.metrics if m.split is Split.VAL), None)  # what a recovery looks at
     scale = 100 if metric is not None and metric.percent else 1
     found = [(p["step"], scale * p["metric"]) for p in one.curve if "metric" in p and "step" in p]
     name = f"{metric.name}, {metric.split}{', %' if metric.percent else ''}" if metric is not None else "metric"

@@ -22,7 +22,7 @@ def model_name(history: History) -> str:
 
 def metric_pair(original: State, last: State) -> tuple[Metric, Metric] | None:
     """The metric of both on one split, report before choose; None where there is none."""
-    for split in (Split.REPORT, Split.CHOOSE):
+    for split in (Split.TEST, Split.VAL):
         for first in original.metrics:
             alike = (metric for metric in last.metrics if metric.like(first))
             if first.split is split and (second := next(alike, None)) is not None:
@@ -32,7 +32,7 @@ def metric_pair(original: State, last: State) -> tuple[Metric, Metric] | None:
 
 def metric_of(state: State) -> Metric | None:
     """A state's metric: report before choose before any."""
-    order = {Split.REPORT: 0, Split.CHOOSE: 1, Split.CALIBRATE: 2}
+    order = {Split.TEST: 0, Split.VAL: 1, Split.TRAIN: 2}
     return min(state.metrics, key=lambda metric: order[metric.split], default=None)
 
 

@@ -17,8 +17,8 @@ from .protocol import Split, TaskSpec
 from .purposes.table import purpose_of
 from .splitting import divide, seed_of
 
-IDX = {Split.CALIBRATE: ("train",), Split.REPORT: ("t10k", "test")}
-CIFAR = {Split.CALIBRATE: ("data_batch_*.bin", "train.bin"), Split.REPORT: ("test_batch.bin", "test.bin")}
+IDX = {Split.TRAIN: ("train",), Split.TEST: ("t10k", "test")}
+CIFAR = {Split.TRAIN: ("data_batch_*.bin", "train.bin"), Split.TEST: ("test_batch.bin", "test.bin")}
 NAMES = ("batches.meta.txt", "fine_label_names.txt")
 PIXELS = 3 * 32 * 32
 

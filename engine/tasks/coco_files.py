@@ -40,14 +40,14 @@ class Annotated:
 
 
 def annotation_files(root: Path) -> dict[Split, Path]:
-    """The file of each split; CALIBRATE alone for a single one, {} where there is none.
+    """The file of each split; TRAIN alone for a single one, {} where there is none.
 
     Files lie in the folder, in `annotations` or in the folders of the splits. The split is named by the folder
     (`train/_annotations.coco.json`) or by a part of the name (`instances_train2017.json`); of several files of a split
     the one that is called `instances` counts.
     """
     if root.is_file():
-        return {Split.CALIBRATE: root}
+        return {Split.TRAIN: root}
     places = [root, root / FOLDER, *(one for one in sorted(root.iterdir()) if one.name.lower() in ALIASES)]
     files = [file for place in places if place.is_dir() for file in sorted(place.glob("*.json")) if _begins_so(file)]
     by_split: dict[Split, list[Path]] = {}
@@ -57,7 +57,7 @@ def annotation_files(root: Path) -> dict[Split, Path]:
             by_split.setdefault(split, []).append(file)
     if by_split:
         return {split: _preferred(some) for split, some in by_split.items()}
-    return {Split.CALIBRATE: _preferred(files)} if files else {}
+    return {Split.TRAIN: _preferred(files)} if files else {}
 
 
 def read_annotations(file: Path, root: Path) -> tuple[list[Annotated], dict[int, str]]:

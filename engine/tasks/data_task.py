@@ -24,7 +24,7 @@ from .purposes.protocol import Purpose, Rows
 from .tokens import in_words
 
 SHOWN = 5
-SHOWN_FROM = Split.CHOOSE
+SHOWN_FROM = Split.VAL
 
 
 class DataTask:
@@ -66,9 +66,9 @@ class DataTask:
         )
 
     def example_inputs(self) -> Inputs:
-        """Two calibrate samples (one twice where there is only one)."""
-        rows = np.arange(2) % self._data.size(Split.CALIBRATE)
-        return self._taken(self._data.read(Split.CALIBRATE, rows))
+        """Two training samples (one twice where there is only one)."""
+        rows = np.arange(2) % self._data.size(Split.TRAIN)
+        return self._taken(self._data.read(Split.TRAIN, rows))
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, torch.Tensor]]:
         """Inputs and targets, in order or shuffled by `seed`; targets are -1 where nothing is known."""

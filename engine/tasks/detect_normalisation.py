@@ -117,11 +117,11 @@ def better_prepared(task: Task, model: Any, token: CancelToken) -> Job[Remark | 
 
 
 def _pixels(task: Task, now: Moments) -> Iterator[_Seen]:
-    """The first samples of the choose split as pixels from 0 to 1; nothing where they are no such images."""
+    """The first samples of the val split as pixels from 0 to 1; nothing where they are no such images."""
     count = 0
     if task.spec.kind not in KINDS or option(task.spec, "purpose", "classification") != "classification":
         return
-    for batch in task.batches(Split.CHOOSE, SEED):  # in a drawn order: folders are sorted by class
+    for batch in task.batches(Split.VAL, SEED):  # in a drawn order: folders are sorted by class
         x, labels = cast("tuple[Any, Any]", batch)
         if not (_is(x, torch.float32, 4) and _is(labels, torch.int64, 1) and x.shape[1] in WAYS):
             return

@@ -73,8 +73,8 @@ class DetectionTask(DataTask):
         return super().info(model)
 
     def example_inputs(self) -> Inputs:
-        """Two calibrate images, at the size of the first."""
-        images = list(self._data.read(Split.CALIBRATE, np.arange(2) % self._data.size(Split.CALIBRATE)))
+        """Two training images, at the size of the first."""
+        images = list(self._data.read(Split.TRAIN, np.arange(2) % self._data.size(Split.TRAIN)))
         return (torch.cat([resized(one[None], images[0].shape[-2:]) for one in images]),)
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Any, Any]]:

@@ -83,10 +83,10 @@ def open_folder(spec: TaskSpec) -> DataTask:
 
 
 def _find(root: Path) -> dict[Split, ClassFolders]:
-    """The images below `root` by split; CALIBRATE alone where the folder names none."""
+    """The images below `root` by split; TRAIN alone where the folder names none."""
     named = split_folders(root, filter(_is_split, root.iterdir()))
     if not named:
-        return {Split.CALIBRATE: _images(root)}
+        return {Split.TRAIN: _images(root)}
     return {split: _images(folder) for split, folder in named.items()}
 
 

@@ -80,7 +80,7 @@ def open_masks(spec: TaskSpec) -> DataTask:
     root = Path(spec.path)
     purpose = purpose_of(spec, "segmentation")
     named = split_folders(root, _folders(root))
-    found = {split: _pairs(folder) for split, folder in (named or {Split.CALIBRATE: root}).items()}
+    found = {split: _pairs(folder) for split, folder in (named or {Split.TRAIN: root}).items()}
     return DataTask(spec, Masked(spec, found), purpose)
 
 

@@ -27,7 +27,7 @@ HEADER_ERRORS = (tokenize.TokenError, SyntaxError, LookupError, TypeError, Overf
 
 EXPECTED = Message(
     "task.arrays.expected",
-    "x_calibrate, y_calibrate, x_choose, y_choose, x_report, y_report (or train, val, test), or just x and y",
+    "x_train, y_train, x_val, y_val, x_test, y_test, or just x and y",
 )
 SAMPLES = ("x", "images", "inputs", "data")
 TARGETS = ("y", "labels", "targets")
@@ -52,7 +52,7 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def samples_and_targets(arrays: Mapping[str, NDArray[Any]]) -> tuple[BySplit, BySplit]:
-    """Samples and targets by split; those of no split stand for CALIBRATE, which is divided then."""
+    """Samples and targets by split; those of no split stand for TRAIN, which is divided then."""
     return _named(arrays, SAMPLES), _named(arrays, TARGETS)
 
 
@@ -114,7 +114,7 @@ def _named(arrays: Mapping[str, NDArray[Any]], roles: tuple[str, ...]) -> BySpli
         for name, array in arrays.items():
             said, split = _said(name)
             if said == role:
-                (bare if split is None else found).setdefault(split or Split.CALIBRATE, array)
+                (bare if split is None else found).setdefault(split or Split.TRAIN, array)
     return found or bare
 
 

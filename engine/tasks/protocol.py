@@ -15,11 +15,28 @@ from .distillation_batch import Lesson
 
 
 class Split(StrEnum):
-    """Named splits: what fits and calibrates, what chooses (early stopping, thresholds), what is reported, once."""
+    """Splits of the data: training and calibration; validation (early stopping, trials); test, read once for a result.
 
-    CALIBRATE = "calibrate"
-    CHOOSE = "choose"
-    REPORT = "report"
+    Version 0.1 called them "calibrate", "choose" and "report". `Split("calibrate")` is `Split.TRAIN`, so that what it
+    wrote stays readable, and the members have their former names too, so that its scripts run.
+    """
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+    CALIBRATE = "train"
+    CHOOSE = "val"
+    REPORT = "test"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Split | None":
+        """The split of a former name, None for what never was one."""
+        return next((split for split, name in FORMER_NAMES.items() if name == value), None)
+
+
+FORMER_NAMES = {Split.TRAIN: "calibrate", Split.VAL: "choose", Split.TEST: "report"}
+"""What version 0.1 called the splits."""
 
 
 @dataclass(frozen=True, slots=True)

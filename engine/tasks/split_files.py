@@ -8,10 +8,10 @@ from .splitting import ALIASES
 
 
 def files_by_split(path: str, suffixes: tuple[str, ...]) -> dict[Split, list[Path]]:
-    """Files of each split; CALIBRATE alone for a single file. Raises DataError where there is none."""
+    """Files of each split; TRAIN alone for a single file. Raises DataError where there is none."""
     where = Path(path)
     if where.is_file():
-        return {Split.CALIBRATE: [where]}
+        return {Split.TRAIN: [where]}
     found = named_splits(where, suffixes) if where.is_dir() else {}
     if not found:
         template = "{path} does not exist, or holds no train{suffix}, val{suffix} and test{suffix}."

@@ -1,4 +1,4 @@
-"""Divides data without named splits: 80 % to calibrate and fit, 10 % to choose, 10 % to report, by a seed.
+"""Divides data without named splits: 80 % train, 10 % val, 10 % test, by a seed.
 
 Where only `train` and `val` are named, `val` is halved: the model was trained on `train`, which would flatter the
 original.
@@ -11,23 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .protocol import Split, TaskSpec, option
+from .protocol import FORMER_NAMES, Split, TaskSpec, option
 
 ALIASES: Mapping[str, Split] = {
-    "calibrate": Split.CALIBRATE,
-    "train": Split.CALIBRATE,
-    "training": Split.CALIBRATE,
-    "choose": Split.CHOOSE,
-    "dev": Split.CHOOSE,
-    "val": Split.CHOOSE,
-    "valid": Split.CHOOSE,
-    "validation": Split.CHOOSE,
-    "report": Split.REPORT,
-    "test": Split.REPORT,
+    **{name: split for split, name in FORMER_NAMES.items()},
+    "train": Split.TRAIN,
+    "training": Split.TRAIN,
+    "dev": Split.VAL,
+    "val": Split.VAL,
+    "valid": Split.VAL,
+    "validation": Split.VAL,
+    "test": Split.TEST,
 }
-"""What people call their splits."""
+"""The split that a name of a file, folder or array means."""
 
-SHARES = {Split.CALIBRATE: 0.8, Split.CHOOSE: 0.1, Split.REPORT: 0.1}
+SHARES = {Split.TRAIN: 0.8, Split.VAL: 0.1, Split.TEST: 0.1}
 
 
 def seed_of(spec: TaskSpec) -> int:
@@ -56,24 +54,24 @@ def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, ND
     """Rows of every split.
 
     Args:
-        given: Number of samples of each split that the data names; CALIBRATE alone when it names none.
+        given: Number of samples of each split that the data names; TRAIN alone when it names none.
         seed: Of the shuffle.
 
     Returns:
         For each split, which given split its rows lie in, and the rows. A split that is given is taken whole, except
-        that the missing ones are drawn from CALIBRATE, and REPORT is half of CHOOSE where both others are given; no
+        that the missing ones are drawn from TRAIN, and TEST is half of VAL where both others are given; no
         sample is in two splits.
     """
     missing = [split for split in Split if split not in given]
-    if missing == [Split.REPORT] and given[Split.CHOOSE] > 1:
+    if missing == [Split.TEST] and given[Split.VAL] > 1:
         return _halved(given, seed)
-    source = Split.CALIBRATE if Split.CALIBRATE in given else next(iter(given))
+    source = Split.TRAIN if Split.TRAIN in given else next(iter(given))
     pool = np.arange(given[source])
     if missing:
         pool = np.random.default_rng(seed).permutation(pool)
     rows = {split: (split, np.arange(count)) for split, count in given.items()}
     for split in missing:
-        count = max(1, round(SHARES[split] * given[source])) if split is not Split.CALIBRATE else len(pool) // 2
+        count = max(1, round(SHARES[split] * given[source])) if split is not Split.TRAIN else len(pool) // 2
         rows[split], pool = (source, np.sort(pool[:count])), pool[count:]
     rows[source] = (source, np.sort(pool))
     for split, (_, taken) in rows.items():
@@ -85,11 +83,11 @@ def divide(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, ND
 
 
 def _halved(given: Mapping[Split, int], seed: int) -> dict[Split, tuple[Split, NDArray[np.int64]]]:
-    """REPORT and CHOOSE as the halves of what was given to choose by."""
-    held_out = np.random.default_rng(seed).permutation(given[Split.CHOOSE])
+    """VAL and TEST as the halves of the validation samples that were given."""
+    held_out = np.random.default_rng(seed).permutation(given[Split.VAL])
     half = len(held_out) // 2
     return {
-        Split.CALIBRATE: (Split.CALIBRATE, np.arange(given[Split.CALIBRATE])),
-        Split.CHOOSE: (Split.CHOOSE, np.sort(held_out[half:])),
-        Split.REPORT: (Split.CHOOSE, np.sort(held_out[:half])),
+        Split.TRAIN: (Split.TRAIN, np.arange(given[Split.TRAIN])),
+        Split.VAL: (Split.VAL, np.sort(held_out[half:])),
+        Split.TEST: (Split.VAL, np.sort(held_out[:half])),
     }

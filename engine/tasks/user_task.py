@@ -3,7 +3,7 @@
 Any of them: what the file does not define has a default. Without a loss recovery distils; without `evaluate` the
 metric is top-1 where batches are (inputs, class numbers), and otherwise agreement with the original. A further
 `inputs(batch)` is for batches of another form, and `classes` may hold the names of the classes. Inputs are a tuple, or
-a dict of names.
+a dict of names. A split is "train", "val" or "test", or has the names that the file knows (`split_names.py`).
 """
 
 import hashlib
@@ -25,15 +25,16 @@ from .evaluate import measure
 from .ignore_index import NOT_ASKED
 from .image_samples import sample
 from .model_outputs import ask, evaluating, logits, told
-from .protocol import Metric, Sample, Split, TaskInfo, TaskSpec
+from .protocol import FORMER_NAMES, Metric, Sample, Split, TaskInfo, TaskSpec
 from .purposes.classification import PURPOSE as CLASSIFICATION
 from .purposes.protocol import Rows
+from .split_names import split_names
 from .tokens import in_words
 from .user_file import UserFile
 from .user_metric import Answering, assumed, to_metric
 
 SHOWN = 5
-FIRST = (Split.CALIBRATE, Split.CHOOSE)
+FIRST = (Split.TRAIN, Split.VAL)
 """Whose first batches tell data apart: what is kept was measured on these."""
 
 
@@ -56,6 +57,7 @@ class UserTask:
         self.spec = spec
         self.file = file
         self.remarks: tuple[Message, ...] = ()
+        self._names = split_names(file)
         self._original: Any = None
         self._counts: dict[Split, int] = {}
 
@@ -76,15 +78,15 @@ class UserTask:
         )
 
     def example_inputs(self) -> Inputs:
-        """What the file gives, or the inputs of its first calibrate batch, two samples of each tensor."""
+        """What the file gives, or the inputs of its first training batch, two samples of each tensor."""
         if self.file.defines("example_inputs"):
             return inputs_of(self.file.call("example_inputs"))
-        return few(self.inputs(self._first(Split.CALIBRATE)), 2)
+        return few(self.inputs(self._first(Split.TRAIN)), 2)
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[Any]:
         """The file's batches; `seed` reaches it where its function takes one, otherwise the order is its own."""
         count = 0
-        for batch in self.file.iterate("batches", split.value, **self._seed(seed)):
+        for batch in self.file.iterate("batches", self._names[split], **self._seed(seed)):
             count += 1
             yield batch
         self._counts[split] = count
@@ -92,7 +94,7 @@ class UserTask:
     def batch_count(self, split: Split) -> int:
         """As many as the file's object says, or as there were in the last whole pass; 0 before."""
         if split not in self._counts and self.file.defines("batches"):
-            given = self.file.call("batches", split.value)
+            given = self.file.call("batches", self._names[split])
             if isinstance(given, Sized):
                 with suppress(TypeError):  # a loader over a stream has a length, and refuses to say it
                     self._counts[split] = len(given)
@@ -113,12 +115,15 @@ class UserTask:
         return digest.hexdigest()
 
     def _content(self) -> bytes:
-        """sha256 of the first batches of the splits that measurements are of, as far as there are any."""
+        """sha256 of the first batches of the splits that measurements are of, as far as there are any.
+
+        The former names of the splits stand in it, so that what version 0.1 has measured is still found.
+        """
         digest = hashlib.sha256()
         for split in FIRST if self.file.defines("batches") else ():
             with same_draws(), suppress(TaskError):
                 for path, one in named_arrays(self._first(split)):
-                    digest.update(f"{split} {path}\n".encode() + _bytes_of(one))
+                    digest.update(f"{FORMER_NAMES[split]} {path}\n".encode() + _bytes_of(one))
         return digest.digest()
 
     def inputs(self, batch: Any) -> Inputs:
@@ -173,7 +178,7 @@ class UserTask:
     def _own(self, predict: Any, split: Split, token: CancelToken) -> Any:
         """What the file's `evaluate` returns; its model looks at the token at every call, so that it can be stopped."""
         model = Answering(predict, token)
-        accepted = {"split": split.value} if self.file.accepts("evaluate", "split") else {}
+        accepted = {"split": self._names[split]} if self.file.accepts("evaluate", "split") else {}
         with torch.no_grad():
             return self.file.call("evaluate", model, **accepted)
 
@@ -183,7 +188,7 @@ class UserTask:
             return ()
         template = (
             "evaluate in {file} takes no split: the samples that are reported have also chosen the weights, which "
-            "flatters them. Let it be evaluate(model, split), with split 'choose' or 'report'."
+            "flatters them. Let it be evaluate(model, split), with split 'val' or 'test'."
         )
         return (Message("task.file.split", template, {"file": Path(self.spec.path).name}),)
 
@@ -216,21 +221,21 @@ class UserTask:
         """True where a batch is (inputs, class numbers [N])."""
         if not self.file.defines("batches"):
             return False
-        return _labels(self._first(Split.CALIBRATE)) is not None
+        return _labels(self._first(Split.TRAIN)) is not None
 
     def _first(self, split: Split) -> Any:
-        for batch in self.file.iterate("batches", split.value):
+        for batch in self.file.iterate("batches", self._names[split]):
             return batch
         raise TaskError(
-            "task.no_batches", "batches({split!r}) in {file} gives none.", split=split.value, file=self.spec.path
+            "task.no_batches", "batches({split!r}) in {file} gives none.", split=self._names[split], file=self.spec.path
         )
 
     def _seed(self, seed: int | None) -> dict[str, int]:
         return {"seed": seed} if seed is not None and self.file.accepts("batches", "seed") else {}
 
     def _samples(self, model: Any | None) -> tuple[Sample, ...]:
-        """The first samples of the first batch of the choose split, with what the model says of them."""
-        batch = self._first(Split.CHOOSE)
+        """The first samples of the first batch of the val split, with what the model says of them."""
+        batch = self._first(Split.VAL)
         inputs, labels = self.inputs(batch), _labels(batch)
         predicted: list[str] = []
         if model is not None:

@@ -41,7 +41,7 @@ def metric_value(metric: Metric | None) -> str:
 
 
 def metric_words(metric: Metric) -> Message:
-    """top-1 91.4 ± 0.6 % (report split, n = 2,000)."""
+    """top-1 91.4 ± 0.6 % (test split, n = 2,000)."""
     words = {"name": metric.name, "value": metric_value(metric), "split": metric.split.value}
     template = "{name} {value} ({split} split, n = {count})"
     return Message("metric.on_split", template, words | {"count": thousands(metric.count)})

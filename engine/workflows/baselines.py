@@ -123,7 +123,7 @@ def make(
     made = yield from RULES[asked.kind].make(standing, asked, token)
     yield Progress("Evaluating the baseline")
     with placed(session.device, made.model):
-        metric = yield from standing.task.evaluate(made.model, Split.REPORT, token)
+        metric = yield from standing.task.evaluate(made.model, Split.TEST, token)
     check(token)
     session.trust(allowed)
     kept = session.keep_baseline(_record(state, asked, made, metric, standing), made.model)
@@ -186,9 +186,9 @@ def _record(state: str, asked: BaselineSpec, made: Made, metric: Metric, standin
 
 
 def _reported(session: "Session", state: str, token: CancelToken) -> Job[Metric]:
-    """The state's metric on the report split; the original is refused."""
+    """The state's metric on the test split; the original is refused."""
     one = session.history.state(state)
     if not one.parent:
         template = "{state} is the original: baselines stand beside a model that was cut."
         raise SecateurError("baselines.original", template, state=state)
-    return (yield from session.judged(state, Split.REPORT, token))
+    return (yield from session.judged(state, Split.TEST, token))

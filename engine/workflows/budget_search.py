@@ -1,7 +1,7 @@
 """The metric that may be lost as a limit: the smallest budget of a cost at which a model loses no more than that.
 
-By bisection: each budget is planned, cut, recovered, and judged on the choose split. That one also picks the epoch of a
-recovery, so the loss seen there is a little too small; the report split, read once for the result, says what it is.
+By bisection: each budget is planned, cut, recovered, and judged on the val split. That one also picks the epoch of a
+recovery, so the loss seen there is a little too small; the test split, read once for the result, says what it is.
 The metric need not fall evenly with the budget: what is found holds, as measured, and the next smaller one that was
 tried did not; that is no proof that none below it does.
 """
@@ -60,7 +60,7 @@ class Trial:
     Attributes:
         share: Of the cost, as asked.
         state: What it ended in, "" where it could not be made.
-        loss: Of the metric on the choose split, as `Tolerance.loss` counts.
+        loss: Of the metric on the val split, as `Tolerance.loss` counts.
         error: Standard error of the loss, as if the two metrics had been measured on different samples.
         holds: Whether the loss is at most what was asked, and the latency too where that is limited.
         note: Why there is no state, or why it is too slow; else None.
@@ -84,7 +84,7 @@ class Found:
 
     Attributes:
         trials: In the order in which they were made, the recovered result last.
-        original: The original on the choose split, with its n.
+        original: The original on the val split, with its n.
         states: What the result came by, the result last; () where no budget holds, or none below what is there.
     """
 
@@ -124,7 +124,7 @@ def lowest(
         raise PlanError(
             "loss.range", "What may be lost is more than 0 and less than 100 %, not {loss:.3g}.", loss=tolerance.loss
         )
-    original = yield from session.judged(session.states()[0].id, Split.CHOOSE, token)
+    original = yield from session.judged(session.states()[0].id, Split.VAL, token)
     search = _Search(session, state, course, tolerance, original, token, scores, [])
     asked = (one.share for one in course.goal.limits if one.cost is tolerance.cost and one.share)
     low, high, best = 0.0, min(asked, default=1.0), None
@@ -199,7 +199,7 @@ class _Search:
         course = self.at(share, brief)
         made = yield from prune(self.session, self.state, course, self.token, self.scores, not brief)
         last = made[-1] if made else self.session.history.state(self.state)
-        metric = yield from self.session.judged(last.id, Split.CHOOSE, self.token)
+        metric = yield from self.session.judged(last.id, Split.VAL, self.token)
         loss, error = lost(self.original, metric)
         timed = yield from latency_in(self.session, made, course.goal, self.token)
         searched = self.tolerance.cost is Cost.LATENCY

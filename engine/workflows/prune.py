@@ -107,7 +107,7 @@ def prune(
         course: What to do.
         token: Cancels.
         scores: [S] of the state by the criterion, where they are known.
-        report: Measure the metric of the result on the report split.
+        report: Measure the metric of the result on the test split.
 
     Raises:
         PlanError: The goal cannot be reached; nothing was cut then.
@@ -131,7 +131,7 @@ def prune(
                 yield Progress("Recovered", made=made[-1])
             now = made[-1]
     if report and made and session.has_task:
-        yield from session.judged(now.id, Split.REPORT, token)
+        yield from session.judged(now.id, Split.TEST, token)
         yield Progress("Evaluated", made=session.history.state(now.id))
     return tuple(session.history.state(one.id) for one in made)
 

@@ -94,5 +94,5 @@ def play(analysis: Analysis | None = None, task: TaskInfo | None = None) -> Play
 
 
 def top1(value: float) -> Metric:
-    """An accuracy on the choose split."""
-    return Metric("top-1", value, 2000, (value * (1 - value) / 2000) ** 0.5, Split.CHOOSE)
+    """An accuracy on the val split."""
+    return Metric("top-1", value, 2000, (value * (1 - value) / 2000) ** 0.5, Split.VAL)

@@ -12,7 +12,7 @@ def main() -> None:
     model, arrays = sys.argv[1:]
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     with np.load(arrays) as data:
-        images, labels = data["x_report"], data["y_report"]
+        images, labels = data["x_test"], data["y_test"]
     inputs = ((images.astype(np.float32) / 255 - MEAN) / STD)[:, None]
     name = session.get_inputs()[0].name
     right = 0

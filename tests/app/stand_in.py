@@ -124,7 +124,7 @@ def state_of(
     """A state with exact costs and invented measurements (none where 0)."""
     cost = costs(analysis, removed)
     error = (accuracy * (1 - accuracy) / 2000) ** 0.5
-    metrics = (Metric("top-1", accuracy, 2000, error, Split.CHOOSE),) if accuracy else ()
+    metrics = (Metric("top-1", accuracy, 2000, error, Split.VAL),) if accuracy else ()
     timings = (Timing(TargetSpec(), latency, latency * 0.97, latency * 1.06, 400, "2 cores"),) if latency else ()
     return State(
         name,
@@ -144,7 +144,7 @@ def state_of(
 
 def exported() -> Exported:
     """A file that was written and measured."""
-    return Exported("onnx", ("small.onnx",), 3e-7, Metric("top-1", 0.909, 2000, 0.0064, Split.CHOOSE), 1_530_000)
+    return Exported("onnx", ("small.onnx",), 3e-7, Metric("top-1", 0.909, 2000, 0.0064, Split.VAL), 1_530_000)
 
 
 def task_info() -> TaskInfo:
@@ -157,6 +157,4 @@ def task_info() -> TaskInfo:
         )
         for n in (0, 3, 5, 6, 9)
     )
-    return TaskInfo(
-        "Fashion-MNIST subset", {"calibrate": 6000, "choose": 2000, "report": 10000}, classes, "top-1", samples
-    )
+    return TaskInfo("Fashion-MNIST subset", {"train": 6000, "val": 2000, "test": 10000}, classes, "top-1", samples)

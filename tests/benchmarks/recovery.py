@@ -119,7 +119,7 @@ class Result:
 
 
 def official_test(folder: Path) -> DataTask:
-    """The full official test set as a task; only its report split is used."""
+    """The full official test set as a task; only its test split is used."""
     spec = TaskSpec("arrays", str(folder), (fashion_mnist.MEAN,), (fashion_mnist.STD,), batch=500)
     images = fashion_mnist.read_test(folder)
     x, y = dict.fromkeys(Split, images.x), dict.fromkeys(Split, images.y)
@@ -145,7 +145,7 @@ def benchmark(net: str, seeds: int, test: DataTask) -> Result:
             return Result(
                 net=net,
                 epochs=settings[0].epochs,
-                test=test.info(None).sizes["report"],
+                test=test.info(None).sizes["test"],
                 original=_accuracy(whole, test),
                 cut=_accuracy(smaller, test),
                 parameters=(original.parameters, cut.parameters),
@@ -173,7 +173,7 @@ def _export(session: Session, state: State, folder: Path) -> Path:
 
 
 def _accuracy(file: Path, test: DataTask) -> float:
-    return finish(test.evaluate(predictor(str(file)), Split.REPORT, NEVER)).value
+    return finish(test.evaluate(predictor(str(file)), Split.TEST, NEVER)).value
 
 
 def _speed(whole: Path, smaller: Path, batch: int, test: DataTask) -> Speed:

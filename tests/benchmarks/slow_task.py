@@ -2,7 +2,7 @@
 
 import torch
 
-SIZES = {"calibrate": 40, "choose": 4, "report": 4}
+SIZES = {"train": 40, "val": 4, "test": 4}
 BATCH = 32
 
 

@@ -123,7 +123,7 @@ def write(file: Path, images: list[dict[str, Any]], boxes: list[dict[str, Any]])
 
 
 def taught(make: Any, task: Any, epochs: int) -> nn.Module:
-    """A detector that was trained for some epochs on a task's calibrate split."""
+    """A detector that was trained for some epochs on a task's train split."""
     from secateur.engine.tasks.protocol import Split
 
     torch.manual_seed(0)
@@ -131,7 +131,7 @@ def taught(make: Any, task: Any, epochs: int) -> nn.Module:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for epoch in range(epochs):
         model.train()
-        for batch in task.batches(Split.CALIBRATE, seed=epoch):
+        for batch in task.batches(Split.TRAIN, seed=epoch):
             loss = task.loss(model, batch)
             optimizer.zero_grad()
             loss.backward()

@@ -98,9 +98,9 @@ def test_evaluation_and_scores_keep_the_weights_and_sum_in_float32(tmp_path: Pat
     with torch.no_grad():
         for a, b in zip(half.opened.model.parameters(), wide.opened.model.parameters(), strict=True):
             b.copy_(a)
-    batches = [*half.task.batches(Split.REPORT)]
+    batches = [*half.task.batches(Split.TEST)]
     right = sum(int((half.opened.model(x.to(torch.bfloat16)).argmax(1) == y).sum()) for x, y in batches)
-    metric = finish(half.task.evaluate(half.opened.model, Split.REPORT, NEVER))
+    metric = finish(half.task.evaluate(half.opened.model, Split.TEST, NEVER))
     assert metric.value == right / metric.count
     found = [analyse(one.opened.model, one.inputs) for one in (half, wide)]
     assert [s.key for s in found[0].sets] == [s.key for s in found[1].sets]

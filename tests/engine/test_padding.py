@@ -161,7 +161,7 @@ def test_no_repair_depends_on_what_fills_up(how: Repair, middle: type[nn.Module]
 
 
 def test_no_distance_between_blocks_depends_on_what_fills_up() -> None:
-    inputs = Texts().inputs(next(Texts().batches(Split.CALIBRATE)))
+    inputs = Texts().inputs(next(Texts().batches(Split.TRAIN)))
     found: list[Tensor | None] = []
     for padding in (0.1, 50.0):
         student, teacher = Reader(padding), Reader(padding)

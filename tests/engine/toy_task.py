@@ -36,7 +36,7 @@ class ToyTask:
 
     def example_inputs(self) -> tuple[Tensor]:
         """[2, 1, 8, 8]."""
-        return (self._splits[Split.CALIBRATE][0][:2],)
+        return (self._splits[Split.TRAIN][0][:2],)
 
     def batches(self, split: Split, seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """(images, labels)."""

@@ -43,13 +43,13 @@ def test_the_notice_of_the_images_ships_with_them() -> None:
 
 
 @pytest.mark.parametrize("net", samples.NETS)
-def test_accuracy_on_the_shipped_report_images_is_the_recorded_one(net: str) -> None:
+def test_accuracy_on_the_shipped_test_images_is_the_recorded_one(net: str) -> None:
     with np.load(samples.arrays(), allow_pickle=False) as arrays:
-        x, y = arrays["x_report"].astype(np.float32), arrays["y_report"]
+        x, y = arrays["x_test"].astype(np.float32), arrays["y_test"]
     x = (x / 255 - fashion_mnist.MEAN) / fashion_mnist.STD
     with torch.inference_mode():
         predicted = bundled(net)(torch.from_numpy(x)[:, None]).argmax(1).numpy()
-    recorded = samples.summary()[net]["report"]
+    recorded = samples.summary()[net]["shipped_test"]
     assert recorded["n"] == len(y)
     assert abs((predicted == y).mean() - recorded["accuracy"]) <= 2 / len(y)  # a tie or two may fall the other way
 
@@ -63,20 +63,20 @@ def test_accuracy_on_the_official_test_set_is_worth_shipping(net: str) -> None:
 
 def test_shipped_images_are_balanced_and_no_image_is_in_two_splits() -> None:
     with np.load(samples.arrays(), allow_pickle=False) as arrays:
-        images = {split: arrays[f"x_{split}"] for split in ("calibrate", "choose", "report")}
+        images = {split: arrays[f"x_{split}"] for split in ("train", "val", "test")}
         labels = {split: arrays[f"y_{split}"] for split in images}
         assert tuple(arrays["classes"]) == fashion_mnist.CLASSES
-    assert {split: len(x) for split, x in images.items()} == {"calibrate": 10_000, "choose": 2_000, "report": 2_000}
+    assert {split: len(x) for split, x in images.items()} == {"train": 10_000, "val": 2_000, "test": 2_000}
     seen = {split: {image.tobytes() for image in x} for split, x in images.items()}
-    assert not seen["calibrate"] & seen["choose"]
-    assert not seen["report"] & (seen["calibrate"] | seen["choose"])
+    assert not seen["train"] & seen["val"]
+    assert not seen["test"] & (seen["train"] | seen["val"])
     for y in labels.values():
         assert np.bincount(y, minlength=10).min() > 0.08 * len(y)
 
 
 def test_the_stated_normalisation_is_that_of_the_images() -> None:
     with np.load(samples.arrays(), allow_pickle=False) as arrays:
-        x = arrays["x_calibrate"] / 255
+        x = arrays["x_train"] / 255
     assert abs(x.mean() - fashion_mnist.MEAN) < 0.005
     assert abs(x.std() - fashion_mnist.STD) < 0.005
 

@@ -80,7 +80,7 @@ class Curves(QWidget):
             self._original.setValue(original.value * scale)
             self._show_range(table[:, 2], original.value * scale)
             unit = ", %" if original.percent else ""
-            self._metric_title.setText(self.tr("{0} on choose{1}").format(original.name, unit))
+            self._metric_title.setText(self.tr("{0} on val{1}").format(original.name, unit))
 
     def _show_range(self, values: np.ndarray, original: float) -> None:
         """Both the curve and the original's line, which pyqtgraph's own range leaves out."""

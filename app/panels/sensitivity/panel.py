@@ -183,11 +183,11 @@ class SensitivityPanel(QWidget):
     def _cost(self) -> str:
         """What measuring costs, in words."""
         cost = self.document.studies.estimate()
-        words = self.tr("{0} cuts, each judged on the {1} samples of the choose split").format(
+        words = self.tr("{0} cuts, each judged on the {1} samples of the val split").format(
             f"{cost.trials:,}", f"{cost.samples:,}"
         )
         if not cost.samples:
-            words = self.tr("{0} cuts, each judged on the choose split").format(f"{cost.trials:,}")
+            words = self.tr("{0} cuts, each judged on the val split").format(f"{cost.trials:,}")
         if cost.seconds == cost.seconds:
             words = self.tr("{0}: about {1}").format(words, about(cost.seconds))
         return self.tr("{0}. What is measured stays, also when it is stopped.").format(words)

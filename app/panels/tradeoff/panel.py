@@ -149,7 +149,7 @@ class TradeOff(QWidget):
 
     def _legend(self, best: int, tried: bool) -> str:
         if tried:
-            return self.tr("Up and to the left is better. Hollow: tried, and judged on the choose split.")
+            return self.tr("Up and to the left is better. Hollow: tried, and judged on the val split.")
         if best > 2:
             return self.tr("Up and to the left is better; bold: the best. Click a point to go to its state.")
         return self.tr("Up and to the left is better. Click a point to go to its state.")

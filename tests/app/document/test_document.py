@@ -105,7 +105,7 @@ def test_scores_come_before_the_metric_of_what_was_opened_and_both_are_shown(des
     desk.answer("open", OpenedModel("resnet", ANALYSIS, original, (), task_info()))
     asked = [method for method, _ in desk.link.calls.values()]
     assert asked.index("score") < asked.index("judge_original")
-    metric = Metric("top-1", 0.9, 2000, 0.007, Split.REPORT)
+    metric = Metric("top-1", 0.9, 2000, 0.007, Split.TEST)
     desk.settle()
     desk.answer("judge_original", (metric, replace(task_info(), notes=("Prepare it otherwise.",), seconds=0.1)))
     assert document.metric(document.original) == metric and document.scores is not None
@@ -128,7 +128,7 @@ def test_an_original_that_was_judged_as_data_was_attached_is_not_judged_again(de
     document.attach_task(TaskSpec("arrays", "new.npz"))
     before = len(desk.link.calls)
     desk.answer("attach_task", task_info())
-    metric = Metric("top-1", 0.8, 2000, 0.009, Split.REPORT)
+    metric = Metric("top-1", 0.8, 2000, 0.009, Split.TEST)
     original = replace(state_of(ANALYSIS, "s0", "", StateKind.ORIGINAL, ANALYSIS.empty()), metrics=(metric,))
     desk.answer("states", (original,))
     asked = [method for method, _ in [*desk.link.calls.values()][before:]]
@@ -305,7 +305,7 @@ def test_a_plan_asked_for_before_scores_are_there_follows_them(desk: Desk, qtbot
 
 
 def test_metrics_stay_where_only_the_size_of_batches_changes(desk: Desk):
-    document, metric = desk.document, Metric("top-1", 0.9, 100, 0.01, Split.REPORT, percent=True)
+    document, metric = desk.document, Metric("top-1", 0.9, 100, 0.01, Split.TEST, percent=True)
     document.take_task(replace(task_info(), spec=TaskSpec("bundled")))
     document.contents.states["s0"] = replace(document.contents.states["s0"], metrics=(metric,))
     document.take_task(replace(task_info(), spec=TaskSpec("bundled", batch=8)))
@@ -383,13 +383,13 @@ def test_time_left_is_told_by_the_last_steps_not_by_those_that_were_known_alread
 def test_what_was_measured_is_kept_with_its_state(desk: Desk):
     document = desk.document
     document.evaluate()
-    metric = Metric("top-1", 0.9, 100, 0.03, Split.REPORT)
+    metric = Metric("top-1", 0.9, 100, 0.03, Split.TEST)
     desk.answer("evaluate", metric)
     assert document.state is not None and metric in document.state.metrics
     document.evaluate()
-    better = Metric("top-1", 0.95, 100, 0.02, Split.REPORT)
+    better = Metric("top-1", 0.95, 100, 0.02, Split.TEST)
     desk.answer("evaluate", better)
-    assert [m for m in document.state.metrics if m.split is Split.REPORT] == [better]
+    assert [m for m in document.state.metrics if m.split is Split.TEST] == [better]
 
 
 def test_a_lost_engine_is_said_once_and_the_plan_stays(desk: Desk):
@@ -416,7 +416,7 @@ def test_measurements_that_nobody_asked_for_step_aside(desk: Desk):
 
 def test_measurements_that_stepped_aside_go_on_afterwards_unless_they_were_cancelled_or_made(desk: Desk, tmp_path):
     document, target = desk.document, desk.document.target
-    desk.answer("judge_original", (Metric("top-1", 0.9, 2000, 0.007, Split.REPORT), task_info()))
+    desk.answer("judge_original", (Metric("top-1", 0.9, 2000, 0.007, Split.TEST), task_info()))
     document.work.measure(background=True)
     first = desk.link.last("measure")
     document.save(str(tmp_path / "project"))

@@ -30,7 +30,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 def reported(value: float) -> Metric:
-    return Metric("top-1", value, 2000, (value * (1 - value) / 2000) ** 0.5, Split.REPORT)
+    return Metric("top-1", value, 2000, (value * (1 - value) / 2000) ** 0.5, Split.TEST)
 
 
 def on_report(state: State, value: float) -> State:
@@ -39,7 +39,7 @@ def on_report(state: State, value: float) -> State:
 
 @pytest.fixture
 def player(player: Player) -> Player:
-    """The original, and a recovered state that keeps half of the MACs; both judged on the report split."""
+    """The original, and a recovered state that keeps half of the MACs; both judged on the test split."""
     document = player.document
     assert document.analysis is not None and document.scores is not None and document.original is not None
     analysis, nothing = document.analysis, document.analysis.empty()
@@ -86,7 +86,7 @@ def test_the_dialog_says_what_each_takes_and_asks_for_those_that_are_checked(qtb
     original, state = document.original, document.state
     share = state.macs / original.macs
     # four epochs over 6,000 samples: teacher once, student three times its share, each judged; then 10,000 are judged
-    chosen = document.task.sizes["choose"]
+    chosen = document.task.sizes["val"]
     trained = 4 * (6000 * (1 + 3 * share) + chosen * share) / 1000 + 10 * share
     assert document.beside.seconds(BaselineKind.SCRATCH) == pytest.approx(trained)
     assert document.beside.seconds(BaselineKind.MAGNITUDE) == pytest.approx(4 * (6000 * 4 + chosen) / 1000 + 10)
@@ -121,7 +121,7 @@ def test_data_of_unknown_size_is_not_told_as_none(qtbot, player, window):
 def test_beside_a_state_that_was_only_repaired_weights_that_are_fresh_are_trained(player):
     state = player.document.contents.states["s2"]
     player.document.contents.states["s2"] = replace(state, recovery=RecoverySettings(epochs=0))
-    beside, judged = player.document.beside, player.document.work.pace.judging(Split.REPORT, 1.0)
+    beside, judged = player.document.beside, player.document.work.pace.judging(Split.TEST, 1.0)
     assert beside.epochs() == RecoverySettings().epochs > 0
     assert beside.seconds(BaselineKind.MAGNITUDE) < judged + beside.seconds(BaselineKind.SCRATCH) / 10
 

@@ -33,7 +33,7 @@ LEFT = Qt.MouseButton.LeftButton
 def player(player: Player) -> Player:
     document = player.document
     assert document.original is not None
-    document.contents.states["s0"] = replace(document.original, metrics=(replace(top1(0.914), split=Split.REPORT),))
+    document.contents.states["s0"] = replace(document.original, metrics=(replace(top1(0.914), split=Split.TEST),))
     return player
 
 
@@ -46,7 +46,7 @@ def dialog_over(qtbot, window) -> FindLowest:
 
 
 def tried(player, number: int, share: float, accuracy: float) -> State:
-    """What a trial ends in: judged on the choose split alone."""
+    """What a trial ends in: judged on the val split alone."""
     document = player.document
     analysis, nothing = document.analysis, document.analysis.empty()
     gone = suggest(analysis, document.scores, share, nothing, nothing)
@@ -97,7 +97,7 @@ def test_what_has_another_unit_may_lose_per_cent_of_what_the_original_has_everyw
     qtbot, player, window, first, higher
 ):
     def measured(value: float) -> Metric:
-        return Metric("score", value, 100, 0.0, Split.REPORT, percent=False, higher_is_better=higher)
+        return Metric("score", value, 100, 0.0, Split.TEST, percent=False, higher_is_better=higher)
 
     document, worse = player.document, -1 if higher else 1
     document.contents.states["s0"] = replace(document.original, metrics=(measured(first),))
@@ -138,7 +138,7 @@ def test_trials_are_told_and_drawn_as_they_come(qtbot, player):
     trade = trade_off(document, Axis.MACS)
     points = {p.state: p for p in trade.points}
     assert points["s1"].label == "trial 1, holds" and points["s2"].label == "trial 2, loses too much"
-    assert points["s1"].y == pytest.approx(91.1) and "choose split" in points["s1"].tip
+    assert points["s1"].y == pytest.approx(91.1) and "val split" in points["s1"].tip
     assert [p.state for p in trade.front] == ["s0"]  # judged on another split: on no curve with the others
 
 
@@ -146,7 +146,7 @@ def test_the_result_is_gone_to_and_one_undo_leads_back(player):
     document = player.document
     document.lowest.start(0.5, Cost.MACS, 6, 2, 1.0, document.recovery)
     result = tried(player, 1, 0.7, 0.911)
-    result = replace(result, metrics=(*result.metrics, replace(top1(0.909), split=Split.REPORT)))
+    result = replace(result, metrics=(*result.metrics, replace(top1(0.909), split=Split.TEST)))
     trial = Trial(0.7, "s1", 0.003, 0.0089, True, final=True)
     player.make("lowest", result, trial)
     assert player.sentences[-1].startswith("Result, 70.0 % of the MACs: holds")

@@ -118,7 +118,7 @@ def test_the_first_recovery_is_estimated_from_how_long_judging_took(player: Play
     document.contents.go_to("s1")
     settings = document.recovery
     found = document.work.pace.estimate("recover", "s1", settings)
-    learned, judged = task.sizes["calibrate"], task.sizes["choose"]
+    learned, judged = task.sizes["train"], task.sizes["val"]
     passes = settings.epochs * (4 * learned + judged)  # teacher and student forward, two for the student's backward
     assert found.seconds == pytest.approx(passes * task.seconds)
     parameters = document.original.parameters

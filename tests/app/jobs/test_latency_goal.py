@@ -109,7 +109,7 @@ def test_the_ledger_predicts_what_is_marked_once_the_target_was_measured(documen
 def test_the_plan_is_a_point_at_its_predicted_latency(document: Document):
     state = document.original
     assert state is not None
-    metric = Metric("top-1", 0.9, 2000, 0.007, Split.REPORT)
+    metric = Metric("top-1", 0.9, 2000, 0.007, Split.TEST)
     timing = Timing(TARGET, table().original / 1e6, 1.0, 2.0, 100, "2 cores")
     document.contents.states["s0"] = replace(state, metrics=(metric,), timings=(timing,))
     document.mark([ANALYSIS.sets[0].first], True)

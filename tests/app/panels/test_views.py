@@ -199,7 +199,7 @@ def test_a_running_recovery_is_drawn_and_can_be_cancelled(shown, qtbot) -> None:
     document.announce(Aspect.JOBS, Aspect.CURVE)
     qtbot.waitUntil(lambda: panel.cancel.isVisible(), timeout=1000)
     assert panel.text.text() == "epoch 3 of 8, step 4, 2 min 10 s left"
-    best = "best on the choose split: 87.0 % at step 3; dashed: original on the choose split, 91.4 %"
+    best = "best on the val split: 87.0 % at step 3; dashed: original on the val split, 91.4 %"
     assert panel.best.text() == best
     assert panel.curves.loss.getData()[1].tolist() == [2.0, 1.5, 1.2]
     assert panel.curves.measured.getData()[1].tolist() == pytest.approx([70, 80, 87, 86])
@@ -227,7 +227,7 @@ def test_the_curve_says_whose_recovery_it_is_and_is_gone_with_the_data_that_judg
     trains("recover", 0, 1, 2)
     player.stop("recover")
     document.undo()
-    assert panel.best.text().startswith("Recovery of cut s2: best on the choose split: 80.0 %")
+    assert panel.best.text().startswith("Recovery of cut s2: best on the val split: 80.0 %")
     document.handing.apply("recipe.json", Mode.SAME_GOAL)
     assert document.curve == () and panel.best.text() == ""
     trains("apply_recipe", 0, 1, 2)

@@ -82,8 +82,8 @@ DATA = {
     "timm", "bundled", "path", "model", "make", "resnet", "resnet50", "logits", "boxes", "numpy", "home", "root",
     "conv", "conv1", "conv2", "layer", "fc", "bn1", "downsample", "net", "top", "fp32", "int8", "bf16", "fp16",
     "results", "json", "bench", "true", "false", "weights", "npz", "csv", "txt", "log", "pt", "onnx", "svg", "png",
-    "Ctrl", "Shift", "Alt", "Del", "Esc", "Return", "Backspace", "Space", "Fashion", "MNIST", "Apache", "choose",
-    "report", "calibrate",
+    "Ctrl", "Shift", "Alt", "Del", "Esc", "Return", "Backspace", "Space", "Fashion", "MNIST", "Apache", "train",
+    "val", "test",
 }  # fmt: skip
 """Names, and what the played document holds."""
 

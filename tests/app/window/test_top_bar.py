@@ -49,7 +49,7 @@ def test_what_may_lose_is_shown_in_its_unit_and_as_exactly_as_the_dialog_asks_fo
     bar.keep.setValue(40)
     assert document.goal == Goal(0.4, 1.25)
     analysis = small_resnet()
-    perplexity = Metric("perplexity", 20.0, 100, 0.1, Split.REPORT, percent=False, higher_is_better=False)
+    perplexity = Metric("perplexity", 20.0, 100, 0.1, Split.TEST, percent=False, higher_is_better=False)
     state = replace(state_of(analysis, "s0", "", StateKind.ORIGINAL, analysis.empty()), metrics=(perplexity,))
     document.adopt(OpenedModel("net", analysis, state, (), task_info(), SPEC), SPEC)
     bar.refresh()

@@ -129,7 +129,7 @@ def hand(window: MainWindow, qtbot) -> Hand:
 def few_images(folder: Path) -> TaskSpec:
     """A part of the sample's images, as anyone's own arrays."""
     with np.load(samples.arrays()) as whole:
-        count = {"calibrate": 640, "choose": 128, "report": 128}
+        count = {"train": 640, "val": 128, "test": 128}
         part = {f"{letter}_{split}": whole[f"{letter}_{split}"][:n] for split, n in count.items() for letter in "xy"}
     np.savez(folder / "few.npz", **part)
     return TaskSpec("arrays", str(folder / "few.npz"), mean=(MEAN,), std=(STD,))

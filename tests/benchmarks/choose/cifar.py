@@ -5,7 +5,7 @@ B), to a half and to 40 %, and recovered for as many epochs again; `uncut` gives
 share data, seed and epochs. Torch-Pruning 1.6.1: group Taylor, global and isomorphic, in small steps until the MACs
 are reached. Ours: Taylor. Widths are free for both. Our recovery learns from the original alone, at temperature 4, on
 images of which half are mirrored (settings found on training images that nothing else reads). Plain: SGD with momentum
-0.9, cross entropy, the same one-cycle schedule, best epoch by the choose split; `mirrored` is plain training that gets
+0.9, cross entropy, the same one-cycle schedule, best epoch by the val split; `mirrored` is plain training that gets
 mirrored images too, with their labels; `default` is what the program does when nobody says otherwise. Short protocol:
 12,500 training images, 4 epochs each; `--full`: 45,000, 30.
 """
@@ -130,7 +130,7 @@ def _theirs(session: Session, keep: float, seed: int) -> nn.Module:
         iterative_steps=200,
         ignored_layers=[model.linear],
     )
-    for batch in islice(standing.task.batches(Split.CALIBRATE, seed=seed), SCORED):
+    for batch in islice(standing.task.batches(Split.TRAIN, seed=seed), SCORED):
         loss: Any = standing.task.loss(model, batch)
         (loss / SCORED).backward()
     target = keep * costs(session.analysis).macs
@@ -171,7 +171,7 @@ def _base(model: nn.Module, task: Task, net: str, protocol: str) -> harness.Resu
 def _judged(model: nn.Module, task: Task) -> dict[str, Any]:
     from secateur.engine.jobs import NeverCancelled
 
-    metric: Metric = finish(task.evaluate(model, Split.REPORT, NeverCancelled()), harness.say)
+    metric: Metric = finish(task.evaluate(model, Split.TEST, NeverCancelled()), harness.say)
     return {"value": metric.value, "error": metric.error, "n": metric.count}
 
 
@@ -196,9 +196,9 @@ def _task(protocol: str) -> TaskSpec:
         fit, choose, report = IMAGES[protocol]
         train, test = _read("train.parquet"), _read("test.parquet")
         parts = {
-            "calibrate": (train, slice(0, fit)),
-            "choose": (train, slice(-choose, None)),
-            "report": (test, slice(0, report)),
+            "train": (train, slice(0, fit)),
+            "val": (train, slice(-choose, None)),
+            "test": (test, slice(0, report)),
         }
         arrays: dict[str, Any] = {}
         for split, ((images, labels), rows) in parts.items():

@@ -59,9 +59,9 @@ def run(cell: str, protocol: str) -> harness.Result:
     with closing(Session()) as session:
         opened = finish(session.open(ModelSpec(f"bundled:{net}", task=_task(protocol)), evaluate=False), harness.say)
         if what == "uncut":
-            before = finish(session.evaluate("s0", Split.REPORT), harness.say)
+            before = finish(session.evaluate("s0", Split.TEST), harness.say)
             longer = finish(session.recover("s0", settings), harness.say)
-            after = finish(session.evaluate(longer.id, Split.REPORT), harness.say)
+            after = finish(session.evaluate(longer.id, Split.TEST), harness.say)
             return {"original": _plain(before), "metric": _plain(after), "macs": opened.state.macs}
         name, _, rest = what.partition("-")
         criterion = rest if name == "by" else "taylor"
@@ -75,9 +75,9 @@ def run(cell: str, protocol: str) -> harness.Result:
             made = finish(session.prune("s0", Course(goal, criterion, settings, seed=int(seed))), harness.say)
         except (PlanError, TaskError) as refused:
             return {"refused": str(refused)}
-        cut = finish(session.evaluate(made[0].id, Split.REPORT), harness.say)
+        cut = finish(session.evaluate(made[0].id, Split.TEST), harness.say)
         state = session.history.state(made[-1].id)
-        metric = next(one for one in state.metrics if one.split is Split.REPORT)
+        metric = next(one for one in state.metrics if one.split is Split.TEST)
         return {"cut": _plain(cut), "metric": _plain(metric), "macs": state.macs, "parameters": state.parameters}
 
 
@@ -99,7 +99,7 @@ def _task(protocol: str) -> TaskSpec:
         fit, choose = fashion_mnist.read_train()
         test = fashion_mnist.read_test()
         arrays: dict[str, Any] = {"classes": np.array(fashion_mnist.CLASSES)}
-        for split, images, count in zip(("calibrate", "choose", "report"), (fit, choose, test), IMAGES[protocol]):
+        for split, images, count in zip(("train", "val", "test"), (fit, choose, test), IMAGES[protocol]):
             arrays |= {f"x_{split}": images.x[:count, None], f"y_{split}": images.y[:count]}
         partial = path.with_suffix(".part.npz")
         np.savez(partial, **arrays)

@@ -46,7 +46,7 @@ BATCHES = {
     "short": {"gates": 8, "ablation": 1},
     "full": {"gates": 32, "ablation": 4},
 }
-"""Calibrate batches of 32 that gates and each head's ablation are measured on."""
+"""Calibration batches of 32 that gates and each head's ablation are measured on."""
 WAYS = ("gates", "ablation", "random0", "repaired", *(f"random{seed}" for seed in range(1, SEEDS)))
 
 
@@ -72,14 +72,14 @@ def run(cell: str, protocol: str) -> harness.Result:
 
 
 def train(session: Session, protocol: str) -> harness.Result:
-    """The sentiment classifier, made once; where it is tuned, the epoch is chosen on the choose split."""
+    """The sentiment classifier, made once; where it is tuned, the epoch is chosen on the val split."""
     standing = session.standing("s0")
     model, task = copy.deepcopy(standing.model), standing.task
     fit_head(model, task)
     if EPOCHS[protocol]:
         settings = RecoverySettings(epochs=EPOCHS[protocol], learning_rate=1e-4, distillation=0.0, threads=2)
         model.load_state_dict(finish(recover(model, model, task, settings), harness.say).state_dict)
-    metric = finish(task.evaluate(trimmed(model), Split.REPORT, NeverCancelled()), harness.say)
+    metric = finish(task.evaluate(trimmed(model), Split.TEST, NeverCancelled()), harness.say)
     path = harness.work() / f"sentiment-{protocol}.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
@@ -87,13 +87,13 @@ def train(session: Session, protocol: str) -> harness.Result:
 
 
 def fit_head(model: Any, task: Any) -> None:
-    """Logistic regression on what the head reads, of all calibrate samples, in place."""
+    """Logistic regression on what the head reads, of all training samples, in place."""
     read: list[torch.Tensor] = []
     labels: list[torch.Tensor] = []
     handle = model.head.register_forward_pre_hook(lambda _module, given: read.append(given[0].detach()))
     call = trimmed(model)
     with torch.no_grad():
-        for inputs, targets in task.batches(Split.CALIBRATE):
+        for inputs, targets in task.batches(Split.TRAIN):
             before = len(read)
             call(**inputs)
             lengths = inputs["attention_mask"].sum(1)
@@ -131,7 +131,7 @@ def lowest(analysis: Analysis, scores: np.ndarray, share: float) -> np.ndarray:
 def evaluated(session: Session, state: str) -> Metric:
     """The metric on the test set."""
     standing = session.standing(state)
-    return finish(standing.task.evaluate(trimmed(standing.model), Split.REPORT, NeverCancelled()), harness.say)
+    return finish(standing.task.evaluate(trimmed(standing.model), Split.TEST, NeverCancelled()), harness.say)
 
 
 def trimmed(model: Any) -> Callable[..., torch.Tensor]:

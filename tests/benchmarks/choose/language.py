@@ -56,17 +56,17 @@ def run(cell: str, protocol: str) -> harness.Result:
             whole = session.states()[0]
             return {"parameters": whole.parameters, "recovered": _recovered(session, whole, protocol)}
         if kind == "original":
-            metric = finish(session.evaluate("s0", Split.REPORT), harness.say)
+            metric = finish(session.evaluate("s0", Split.TEST), harness.say)
             whole = session.states()[0]
             return {"original": _plain(metric), "parameters": whole.parameters, "macs": whole.macs}
         marked = plan(session, kind, float(rest[0]))
         cut = finish(session.cut("s0", marked), harness.say)
         if rest[1:]:
             return {"parameters": cut.parameters, "recovered": _recovered(session, cut, protocol)}
-        found = finish(session.evaluate(cut.id, Split.REPORT), harness.say)
+        found = finish(session.evaluate(cut.id, Split.TEST), harness.say)
         repair = RecoverySettings(epochs=0, repair=Repair.LEAST_SQUARES, threads=torch.get_num_threads())
         repaired = finish(session.recover(cut.id, repair), harness.say)
-        mended = finish(session.evaluate(repaired.id, Split.REPORT), harness.say)
+        mended = finish(session.evaluate(repaired.id, Split.TEST), harness.say)
         costs = {"parameters": cut.parameters, "macs": cut.macs}
         return {"cut": _plain(found), "repaired": _plain(mended), **costs}
 
@@ -106,10 +106,10 @@ def _recovered(session: Session, cut: State, protocol: str) -> dict[str, Any]:
     threads = torch.get_num_threads()
     settings = RecoverySettings(epochs=1, learning_rate=2e-4, repair=Repair.LEAST_SQUARES, threads=threads)
     few = finish(session.attach_task(_task(protocol, STEPS[protocol])), harness.say)
-    steps = few.batches["calibrate"]
+    steps = few.batches["train"]
     state = finish(session.recover(cut.id, settings), harness.say)
     finish(session.attach_task(_task(protocol)), harness.say)
-    metric = finish(session.evaluate(state.id, Split.REPORT), harness.say)
+    metric = finish(session.evaluate(state.id, Split.TEST), harness.say)
     return _plain(metric) | {"steps": steps, "tokens a step": BATCH * TOKENS[protocol] * LENGTH}
 
 

@@ -12,7 +12,7 @@ from secateur.engine.tasks.protocol import Metric, Split
 
 
 def metric(value: float, error: float = 0.01, higher: bool = True) -> Metric:
-    return Metric("top-1", value, 1000, error, Split.REPORT, higher_is_better=higher)
+    return Metric("top-1", value, 1000, error, Split.TEST, higher_is_better=higher)
 
 
 def baseline(kind: BaselineKind, value: float, macs: int = 100, name: str = "b0") -> Baseline:

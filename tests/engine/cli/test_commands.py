@@ -180,12 +180,12 @@ def test_sensitivity_lists_what_each_layer_loses(mine: Path, tmp_path: Path, cap
     argv = ["sensitivity", *model_and_task(mine), "--shares", "50%,90%", "--cache", str(tmp_path / "cache")]
     assert main([*argv, "--json"]) == 0
     done = one_object(capsys)
-    assert done["shares"] == [0.5, 0.9] and done["metric"]["split"] == "choose" and done["criterion"] == "taylor"
+    assert done["shares"] == [0.5, 0.9] and done["metric"]["split"] == "val" and done["criterion"] == "taylor"
     filters = next(one for one in done["sets"] if one["module"] == "block.conv1")
     assert filters["removed"] == [12, 22] and len(filters["values"]) == 2
     assert main([*argv, "--scope", "block"]) == 0
     out = capsys.readouterr().out
-    assert "top-1 on the choose split (n = 48)" in out and "block.conv1" in out and "stem" not in out
+    assert "top-1 on the val split (n = 48)" in out and "block.conv1" in out and "stem" not in out
     assert main(["sensitivity", f"{mine / 'model.py'}:make", "--input", "1x1x8x8", "--json"]) == 1
     assert "--task" in one_object(capsys)["error"]["message"]
 

@@ -77,7 +77,7 @@ def test_the_loss_is_a_limit_and_every_trial_is_told(mine: list[str], runtime: W
     assert all(one["holds"] == (one["loss"] <= 0.9) for one in found["search"] if one["state"])
     assert main(arguments) == 0
     told = capsys.readouterr().out
-    assert "choose split, n = 48" in told and "standard error" in told and "the result: holds" in told
+    assert "val split, n = 48" in told and "standard error" in told and "the result: holds" in told
 
 
 def test_a_loss_needs_data(mine: list[str], runtime: Weighed, capsys: Capture):

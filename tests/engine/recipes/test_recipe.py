@@ -24,7 +24,7 @@ from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 from tests.engine.builders import tiny_analysis
 
 ANALYSIS = tiny_analysis()
-METRIC = Metric("top-1", 0.9, 1000, 0.01, Split.REPORT)
+METRIC = Metric("top-1", 0.9, 1000, 0.01, Split.TEST)
 
 
 def removed(*structures: int) -> dict[str, list[int]]:
@@ -139,7 +139,7 @@ def test_numpy_numbers_in_metrics_are_written_as_numbers(history: History, tmp_p
     state = history.add_metric("s1", metric)
     write_recipe(tmp_path / "recipe.json", recipe_of(history, state.id, ANALYSIS))
     recipe = read_recipe(tmp_path / "recipe.json")
-    assert isinstance(recipe, Recipe) and METRIC.split is Split.REPORT
+    assert isinstance(recipe, Recipe) and METRIC.split is Split.TEST
     assert recipe.steps[-1].outcome.metrics[0].value == 0.5
 
 

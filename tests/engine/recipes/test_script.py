@@ -50,7 +50,7 @@ def example_inputs():
     return (images(0)[0][:2],)
 
 def batches(split):
-    found, labels = images({"calibrate": 0, "choose": 1, "report": 2}[split])
+    found, labels = images({"train": 0, "val": 1, "test": 2}[split])
     return list(zip(found.split(16), labels.split(16)))
 
 def loss(model, batch):

@@ -17,7 +17,7 @@ def test_statistics_are_the_averages_of_the_batches() -> None:
     net, task = tiny_net(), ToyTask(128, 32)
     assert finish(calibrate_batchnorm(net, task)) == 4
     with torch.no_grad():
-        flows = [net.conv1(images) for images, _ in task.batches(Split.CALIBRATE, seed=0)]
+        flows = [net.conv1(images) for images, _ in task.batches(Split.TRAIN, seed=0)]
     assert torch.allclose(net.bn1.running_mean, torch.stack([f.mean((0, 2, 3)) for f in flows]).mean(0), atol=1e-6)
     assert torch.allclose(net.bn1.running_var, torch.stack([f.var((0, 2, 3)) for f in flows]).mean(0), rtol=1e-5)
 
@@ -58,7 +58,7 @@ def test_a_batch_of_one_is_left_out_for_batchnorm_only() -> None:
 def test_batches_count_by_their_samples() -> None:
     norm, task = nn.BatchNorm1d(64), ToyTask(34, 32)
     assert finish(calibrate_batchnorm(nn.Sequential(nn.Flatten(), norm), task)) == 2
-    flows = [images.flatten(1) for images, _ in task.batches(Split.CALIBRATE, seed=0)]
+    flows = [images.flatten(1) for images, _ in task.batches(Split.TRAIN, seed=0)]
     assert [len(flow) for flow in flows] == [32, 2]
     assert norm.running_mean is not None
     assert torch.allclose(norm.running_mean, torch.cat(flows).mean(0), atol=1e-6)
@@ -84,7 +84,7 @@ class Twice(nn.Module):
 def test_a_norm_that_runs_twice_has_the_average_of_both() -> None:
     net, task = Twice(), ToyTask(34, 32)
     finish(calibrate_batchnorm(net, task))
-    flow = torch.cat([images.flatten(1) for images, _ in task.batches(Split.CALIBRATE, seed=0)])
+    flow = torch.cat([images.flatten(1) for images, _ in task.batches(Split.TRAIN, seed=0)])
     assert net.norm.running_mean is not None
     assert torch.allclose(net.norm.running_mean, flow.mean(0) + 5, atol=1e-5)
     assert not net.norm._forward_pre_hooks

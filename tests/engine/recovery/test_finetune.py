@@ -24,7 +24,7 @@ def _teacher() -> TinyNet:
         torch.manual_seed(0)
         net = TinyNet(width=12, hidden=(8, 8), heads=2)
         optimizer = torch.optim.AdamW(net.parameters(), 5e-3)
-        for batch in [*ToyTask().batches(Split.CALIBRATE)] * 8:
+        for batch in [*ToyTask().batches(Split.TRAIN)] * 8:
             optimizer.zero_grad()
             nn.functional.cross_entropy(net(batch[0]), batch[1]).backward()
             optimizer.step()
@@ -70,14 +70,14 @@ def _settings(**changes: Any) -> RecoverySettings:
 
 def _choose(net: nn.Module, state: dict[str, Tensor]) -> float:
     net.load_state_dict(state)
-    return finish(ToyTask().evaluate(net.eval(), Split.CHOOSE, threading.Event())).value
+    return finish(ToyTask().evaluate(net.eval(), Split.VAL, threading.Event())).value
 
 
 def test_recovery_brings_back_what_the_cut_cost() -> None:
     before = _choose(_student(), _student().state_dict())
     result = finish(recover(_student(), TEACHER, ToyTask(), _settings(epochs=4)))
     assert before < 0.6 < 0.85 < result.metric.value
-    assert result.metric.split is Split.CHOOSE and result.steps == 4 * 8
+    assert result.metric.split is Split.VAL and result.steps == 4 * 8
 
 
 def test_the_metric_is_that_of_the_weights_given_back() -> None:

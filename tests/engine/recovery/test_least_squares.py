@@ -44,7 +44,7 @@ def _half(model: nn.Module) -> tuple[Any, Any]:
 
 def _inputs_of(model: Any, place: int) -> Tensor:
     with torch.no_grad():
-        return torch.cat([model[:place](images) for images, _ in ToyTask().batches(Split.CALIBRATE)])
+        return torch.cat([model[:place](images) for images, _ in ToyTask().batches(Split.TRAIN)])
 
 
 def test_the_bias_takes_the_mean_of_what_is_gone() -> None:
@@ -79,7 +79,7 @@ def test_the_answers_come_nearer_to_the_original() -> None:
     assert finish(reconstruct(student, model, kept, ToyTask(), Repair.LEAST_SQUARES)) == 2
 
     def error(other: nn.Module) -> float:
-        return sum(float((model(x) - other(x)).square().sum()) for x, _ in ToyTask().batches(Split.REPORT))
+        return sum(float((model(x) - other(x)).square().sum()) for x, _ in ToyTask().batches(Split.TEST))
 
     with torch.no_grad():
         assert error(student) < 0.5 * error(plain)

@@ -92,7 +92,7 @@ def test_weights_are_judged_as_they_are_given_back() -> None:
     result = finish(recover(student, _mixed(), task, SETTINGS))
     assert task.judged == {torch.bfloat16}
     student.load_state_dict(result.state_dict)
-    again = finish(task.evaluate(student, Split.CHOOSE, threading.Event()))
+    again = finish(task.evaluate(student, Split.VAL, threading.Event()))
     assert again == result.metric
 
 

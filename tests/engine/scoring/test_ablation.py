@@ -73,7 +73,7 @@ def test_without_a_loss_the_metric_takes_its_place() -> None:
     choices = Choices(selection=identities(analysis, chosen))
     scores = finish(score(net, analysis, analysis.empty(), "ablation", task, choices=choices))
     smaller = _without(net, task, analysis, head.first)
-    metrics = [finish(task.evaluate(model, "choose", None)).value for model in (net, smaller)]  # pyright: ignore[reportArgumentType]
+    metrics = [finish(task.evaluate(model, "val", None)).value for model in (net, smaller)]  # pyright: ignore[reportArgumentType]
     assert np.isclose(scores[head.first], metrics[0] - metrics[1], atol=1e-6)
 
 
@@ -112,5 +112,5 @@ def test_a_loss_that_is_no_number_and_a_selection_of_nothing_are_told() -> None:
     with pytest.raises(TaskError, match="nothing is left that could be taken away"):
         finish(score(*given, choices=Choices(selection={"nope": [0]})))
     task.given = [(images * torch.nan, labels) for images, labels in task.given]
-    with pytest.raises(TaskError, match="The loss of a calibrate batch is not a number"):
+    with pytest.raises(TaskError, match="The loss of a calibration batch is not a number"):
         finish(score(*given))

@@ -75,7 +75,7 @@ def test_taylor_of_a_filter_is_the_gradient_of_a_gate_on_its_activation() -> Non
     scores = finish(score(net, ANALYSIS, ANALYSIS.empty(), "taylor", task))
     hidden = _set("layer1.0.conv1.weight", Kind.FILTER)
     squares = torch.zeros(hidden.count)
-    for images, labels in task.batches(Split.CALIBRATE, seed=0):
+    for images, labels in task.batches(Split.TRAIN, seed=0):
         gate = torch.ones(hidden.count, requires_grad=True)
         handle = net.layer1[0].conv2.register_forward_pre_hook(lambda _, x, g=gate: (x[0] * g[:, None, None],))
         nn.functional.cross_entropy(net(images), labels).backward()

@@ -157,7 +157,7 @@ def test_pairs_whose_loss_compares_them_count_as_one_batch(tmp_path: Path) -> No
     analysis = analyse(net, task.example_inputs())
     neurons = next(one for one in analysis.sets if one.module == "1").structures
     found: list[Tensor] = []
-    for batch in task.batches(Split.CALIBRATE, seed=0):
+    for batch in task.batches(Split.TRAIN, seed=0):
         loss: Any = task.loss(net, batch)
         (weight,) = torch.autograd.grad(loss, [net[3].weight])
         found.append((weight * net[3].weight).sum(0).abs())

@@ -17,7 +17,7 @@ from secateur.engine.tasks.protocol import TaskInfo
 from tests.engine.builders import tiny_analysis
 from tests.engine.nets import Transformer, image
 
-TASK = TaskInfo("toy", {}, (), "top-1", (), batches={"calibrate": 10, "choose": 3}, batch=16)
+TASK = TaskInfo("toy", {}, (), "top-1", (), batches={"train": 10, "val": 3}, batch=16)
 
 
 def _offers(analysis: Analysis, task: TaskInfo | None, choices: Choices | None = None) -> dict[str, Offer]:

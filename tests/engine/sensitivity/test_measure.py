@@ -55,7 +55,7 @@ def test_each_value_is_the_metric_of_the_cut_state(session: Session):
         mask = session.analysis.empty()
         mask[filters.first + np.argsort(scores)[:count]] = True
         state = finish(session.cut("s0", mask))
-        assert value == pytest.approx(finish(session.evaluate(state.id, Split.CHOOSE)).value)
+        assert value == pytest.approx(finish(session.evaluate(state.id, Split.VAL)).value)
     assert found.lost[row] == pytest.approx(found.metric.value - found.values[row])
 
 
@@ -177,7 +177,7 @@ def test_a_cancelled_run_goes_on_where_it_stood(session: Session, monkeypatch: p
         finish(session.sensitivity("s0", "l1", SHARES, FILTERS, token=token), stop_at_the_third)
     before = len(seen)
     found = finish(session.sensitivity("s0", "l1", SHARES, FILTERS))
-    assert before >= 3 and len(seen) == 1 + 4 and set(seen) == {Split.CHOOSE}
+    assert before >= 3 and len(seen) == 1 + 4 and set(seen) == {Split.VAL}
     assert np.isfinite(found.values).all() and session.states() == states
 
 

@@ -47,7 +47,7 @@ def write_project(folder: Path, count: int = 48) -> ModelSpec:
     (folder / "model.py").write_text(CODE)
     random = np.random.default_rng(0)
     arrays: dict[str, np.ndarray] = {"classes": np.array(["left", "middle", "right"])}
-    for split in ("calibrate", "choose", "report"):
+    for split in ("train", "val", "test"):
         labels = np.arange(count) % 3
         images = random.normal(0, 0.3, (count, 1, 8, 8)).astype(np.float32)
         for image, label in zip(images, labels, strict=True):

@@ -39,7 +39,7 @@ def test_a_student_learns_the_maps_of_its_teacher(tmp_path: Path, make: Any) -> 
     task = open_task(TaskSpec("coco", str(tmp_path / "set"), batch=2))
     torch.manual_seed(0)
     teacher, student = with_maps(make()).eval(), with_maps(make()).eval()
-    batch = next(iter(task.batches(Split.CALIBRATE)))
+    batch = next(iter(task.batches(Split.TRAIN)))
     optimizer = torch.optim.SGD(student.parameters(), lr=0.0)
     settings = RecoverySettings(distillation=1.0)
     training = Training(student, teacher, task, settings, optimizer, NeverCancelled(), steps=4)
@@ -83,7 +83,7 @@ def loss(model, batch):
 
 
 def evaluate(model):
-    return {"boxes": sum(len(one["boxes"]) for one in model(next(iter(batches("report")))[0]))}
+    return {"boxes": sum(len(one["boxes"]) for one in model(next(iter(batches("test")))[0]))}
 """
 
 
@@ -156,9 +156,9 @@ def test_what_a_cut_costs_a_detector_is_measured_and_comes_back(tmp_path: Path) 
     for one in opened.analysis.sets:
         removed[one.first : one.first + one.count // 2] = True
     cut = finish(session.cut("s0", removed))
-    after = finish(session.evaluate(cut.id, Split.REPORT))
+    after = finish(session.evaluate(cut.id, Split.TEST))
     recovered = finish(session.recover(cut.id, RecoverySettings(epochs=8, threads=1)))
-    back = finish(session.evaluate(recovered.id, Split.REPORT))
+    back = finish(session.evaluate(recovered.id, Split.TEST))
     assert after.value < before.value / 2 < back.value
     for form, name in (("onnx", "small.onnx"), ("pytorch", "small")):
         exported = finish(session.export(recovered.id, form, str(tmp_path / name)))

@@ -31,9 +31,9 @@ MADE_IN = "/tmp/secateur-0.1"
 """The folder that the script names."""
 RESIDUAL = {"residual width|stem.weight|0": [1, 5, 6, 7]}
 METRICS = {
-    "s0": {Split.REPORT: 16 / 48},
+    "s0": {Split.TEST: 16 / 48},
     "s1": {},
-    "s2": {Split.CHOOSE: 37 / 48, Split.REPORT: 39 / 48},
+    "s2": {Split.VAL: 37 / 48, Split.TEST: 39 / 48},
 }
 
 
@@ -69,17 +69,17 @@ def test_a_project_opens_with_all_states_and_metrics(session: Session, folder: P
     check_states(session.states())
     assert [len(state.timings) for state in session.states()] == [1, 0, 1]
     (baseline,) = session.baselines("s2")
-    assert (baseline.metric.split, baseline.metric.value) == (Split.REPORT, 43 / 48)
+    assert (baseline.metric.split, baseline.metric.value) == (Split.TEST, 43 / 48)
     assert session.present.id == "s2"
-    again = finish(session.evaluate("s2", Split.REPORT))
-    assert again.value == pytest.approx(METRICS["s2"][Split.REPORT], abs=1 / 48)
+    again = finish(session.evaluate("s2", Split.TEST))
+    assert again.value == pytest.approx(METRICS["s2"][Split.TEST], abs=1 / 48)
 
 
 def test_a_recipe_runs(session: Session, folder: Path) -> None:
     done = finish(run_recipe(folder / "project" / "recipe.json", session, trust_code=True))
     assert done.complete and not done.missing and not done.notes
     assert [state.removed for state in done.states] == [{}, RESIDUAL, RESIDUAL]
-    assert {one.split for one in session.states()[2].metrics} == {Split.CHOOSE, Split.REPORT}
+    assert {one.split for one in session.states()[2].metrics} == {Split.VAL, Split.TEST}
 
 
 def test_a_script_runs(folder: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_session_of_the_window_is_restored(tmp_path: Path, folder: Path) -> No
     session = Session(where)
     finish(session.restore(trust_code=True))
     assert [state.kind for state in session.states()] == [StateKind.ORIGINAL, StateKind.CUT, StateKind.RECOVERED]
-    assert {one.split for state in session.states() for one in state.metrics} == {Split.CHOOSE, Split.REPORT}
+    assert {one.split for state in session.states() for one in state.metrics} == {Split.VAL, Split.TEST}
     session.close()
 
 
@@ -119,6 +119,6 @@ def test_a_task_file_with_the_former_names_of_the_splits_works(folder: Path) -> 
     def first_class(images: Tensor) -> Tensor:
         return torch.eye(3)[:1].repeat(len(images), 1)
 
-    for split in (Split.CHOOSE, Split.REPORT):
+    for split in (Split.VAL, Split.TEST):
         metric = finish(task.evaluate(first_class, split, NeverCancelled()))
         assert (metric.split, metric.value, metric.count) == (split, pytest.approx(1 / 3), 24)

@@ -50,7 +50,7 @@ def test_opening_judging_rating_cutting_and_recovering_leave_the_model_as_it_was
     model = session.prepared.opened.model
     assert int(model.get_buffer("steps")) == 0 and vars(model)["calls"] == 0
     before = state(model)
-    first = finish(session.evaluate("s0", Split.REPORT))
+    first = finish(session.evaluate("s0", Split.TEST))
     assert differences(before, state(model)) == {}
     for name in CRITERIA:
         known = finish(session.score("s0", name)) if name != "ablation" else np.zeros(0)
@@ -64,9 +64,9 @@ def test_opening_judging_rating_cutting_and_recovering_leave_the_model_as_it_was
     made = finish(session.cut("s0", mask))
     settings = RecoverySettings(epochs=1, repair=Repair.LEAST_SQUARES, threads=torch.get_num_threads())
     recovered = finish(session.recover(made.id, replace(settings, distillation=0.5)))
-    finish(session.evaluate(recovered.id, Split.REPORT))
+    finish(session.evaluate(recovered.id, Split.TEST))
     assert differences(before, state(model)) == {}
-    assert finish(session.evaluate("s0", Split.REPORT)) == first
+    assert finish(session.evaluate("s0", Split.TEST)) == first
 
 
 def test_a_measured_ablation_rates_each_structure_on_the_same_state(session: Session) -> None:

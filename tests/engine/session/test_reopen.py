@@ -48,7 +48,7 @@ def saved(tmp_path: Path, task: TaskSpec) -> ModelSpec:
     marked = opened.analysis.empty()
     marked[:4] = True
     cut = finish(session.cut("s0", marked))
-    finish(session.evaluate(cut.id, Split.REPORT))
+    finish(session.evaluate(cut.id, Split.TEST))
     finish(session.save(str(tmp_path / "project"), cut.id))
     session.close()
     return ModelSpec(str(tmp_path / "project"), trust_code=True)
@@ -83,7 +83,7 @@ def test_states_that_were_judged_with_other_numbers_of_classes_are_stale(session
     opened = finish(session.open(saved))
     assert [state.stale for state in session.states()] == [True, True]
     assert any("low 0, medium 1, high 2. What was measured" in str(note) for note in opened.notes)
-    finish(session.judged("s0", Split.REPORT))
+    finish(session.judged("s0", Split.TEST))
     finish(session.save(str(log.parent.parent / "again"), "s0"))
     again = finish(session.open(replace(saved, source=str(log.parent.parent / "again"))))
     assert [state.stale for state in session.states()] == [False, True]

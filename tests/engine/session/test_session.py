@@ -71,7 +71,7 @@ def test_opening_evaluates_the_original_first_and_shows_five_samples(session: Se
     opened = finish(session.open(spec), lambda progress: texts.append(str(progress.message)))
     recording = next(number for number, text in enumerate(texts) if text.startswith("Recording"))
     assert texts.index("Evaluating the original") < recording
-    assert opened.state.metrics[0].split is Split.REPORT and opened.state.metrics[0].count == 48
+    assert opened.state.metrics[0].split is Split.TEST and opened.state.metrics[0].count == 48
     assert opened.task is not None and len(opened.task.samples) == 5
     assert all(sample.predicted and sample.label for sample in opened.task.samples)
     assert session.states() == (opened.state,) and opened.state.id == "s0"
@@ -95,7 +95,7 @@ def test_data_without_labels_is_judged_by_the_original_however_it_was_opened(
     with np.load(spec.task.path) as whole:
         np.savez(tmp_path / "bare.npz", **{name: whole[name] for name in whole if name.startswith("x_")})
     finish(session.open(replace(spec, task=TaskSpec("arrays", str(tmp_path / "bare.npz"))), evaluate=False))
-    assert finish(session.evaluate("s0", Split.REPORT)).value == 1.0
+    assert finish(session.evaluate("s0", Split.TEST)).value == 1.0
 
 
 def other_opening(spec: ModelSpec) -> OpenedModel:
@@ -145,13 +145,13 @@ def test_recovery_learns_and_leaves_the_cut_state_as_it_was(session: Session, op
     state = finish(session.recover(cut.id, settings), lambda progress: points.append(progress.values))
     assert (state.parent, state.kind, state.recovery, state.removed) == (cut.id, "recovered", settings, cut.removed)
     assert [point["metric"] for point in points if "metric" in point]
-    assert finish(session.evaluate(state.id, Split.REPORT)).value > 0.8 > opened.state.metrics[0].value
+    assert finish(session.evaluate(state.id, Split.TEST)).value > 0.8 > opened.state.metrics[0].value
     assert all(torch.equal(before[n], v) for n, v in session._model(cut.id).state_dict().items())
 
 
 def test_a_measured_metric_belongs_to_its_state(session: Session, opened: OpenedModel) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
-    metric = finish(session.evaluate(cut.id, Split.REPORT))
+    metric = finish(session.evaluate(cut.id, Split.TEST))
     assert session.history.state(cut.id).metrics == (metric,)
     assert session.history.state("s0").metrics == opened.state.metrics
 
@@ -186,7 +186,7 @@ def test_a_session_goes_on_with_an_ablation_that_was_cancelled(session: Session,
 
 def test_a_task_says_how_many_batches_it_has_and_whether_it_has_a_loss(opened: OpenedModel) -> None:
     assert opened.task is not None
-    assert opened.task.batches == dict.fromkeys(("calibrate", "choose", "report"), 3)
+    assert opened.task.batches == dict.fromkeys(("train", "val", "test"), 3)
     assert opened.task.batch == 16 and opened.task.loss
 
 
@@ -195,7 +195,7 @@ def test_restoring_gives_every_state_with_identical_weights_and_trains_nothing(
 ) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     recovered = finish(session.recover(cut.id, SETTINGS))
-    finish(session.evaluate(recovered.id, Split.REPORT))
+    finish(session.evaluate(recovered.id, Split.TEST))
     states = {one.id: session._model(one.id).state_dict() for one in session.states()}
     monkeypatch.setattr(session_module, "fine_tune", _forbidden)
     monkeypatch.setattr(session_module, "judged", _forbidden)
@@ -325,7 +325,7 @@ def test_a_task_attached_later_is_evaluated_first(session: Session, spec: ModelS
     opened = finish(session.open(replace(spec, task=None, input_shape=(1, 1, 8, 8))))
     assert opened.task is None and opened.state.metrics == ()
     with pytest.raises(TaskError, match="attach it"):
-        finish(session.evaluate("s0", Split.REPORT))
+        finish(session.evaluate("s0", Split.TEST))
     assert spec.task is not None
     info = finish(session.attach_task(spec.task))
     assert len(info.samples) == 5 and session.history.state("s0").metrics[0].count == 48
@@ -386,7 +386,7 @@ def test_weights_in_a_pickle_are_attached_only_with_consent(
 def test_an_export_is_kept_with_the_metric_of_the_file(session: Session, opened: OpenedModel, tmp_path: Path) -> None:
     cut = finish(session.cut("s0", first_of(opened, Kind.FILTER, 8)))
     exported = finish(session.export(cut.id, "onnx", str(tmp_path / "m.onnx")))
-    metric = finish(session.evaluate(cut.id, Split.REPORT))
+    metric = finish(session.evaluate(cut.id, Split.TEST))
     assert exported.metric is not None and abs(exported.metric.value - metric.value) < 0.03
     assert session.history.state(cut.id).exports == (exported,) and Path(exported.files[0]).exists()
 

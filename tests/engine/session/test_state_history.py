@@ -14,7 +14,7 @@ from secateur.engine.surgery.cut.edits import Check, Edits, Verification
 from secateur.engine.targets.protocol import TargetSpec, Timing
 from secateur.engine.tasks.protocol import Metric, Split, TaskSpec
 
-METRIC = Metric("top-1", 0.9, 1000, 0.01, Split.REPORT)
+METRIC = Metric("top-1", 0.9, 1000, 0.01, Split.TEST)
 ORIGINAL = State("s0", "", StateKind.ORIGINAL, {}, Edits(), "aa" * 32, 10, 100, metrics=(METRIC,))
 CUT = State(
     id="s1",
@@ -60,8 +60,8 @@ def test_it_reads_back_equal_enums_tuples_and_unfinite_numbers_included(history:
 
 def test_a_metric_replaces_the_one_of_the_same_name_and_split(history: History) -> None:
     history.add_metric("s0", replace(METRIC, value=0.8))
-    history.add_metric("s0", replace(METRIC, value=0.7, split=Split.CHOOSE))
-    assert [(m.value, m.split) for m in reread(history).states["s0"].metrics] == [(0.8, "report"), (0.7, "choose")]
+    history.add_metric("s0", replace(METRIC, value=0.7, split=Split.VAL))
+    assert [(m.value, m.split) for m in reread(history).states["s0"].metrics] == [(0.8, "test"), (0.7, "val")]
 
 
 def test_another_task_forgets_what_the_earlier_one_measured(history: History) -> None:

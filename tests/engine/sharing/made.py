@@ -23,7 +23,7 @@ ANALYSIS = tiny_analysis()
 SHA = "0123456789abcdef" * 4
 
 
-def metric(value: float, split: Split = Split.REPORT, count: int = 2000) -> Metric:
+def metric(value: float, split: Split = Split.TEST, count: int = 2000) -> Metric:
     return Metric("top-1", value, count, (value * (1 - value) / count) ** 0.5, split)
 
 
@@ -37,7 +37,7 @@ def made_history(folder: Path) -> tuple[History, Recipe]:
     spec = ModelSpec(f"{folder / 'secret' / 'model.py'}:make", str(folder / "secret" / "w.pt"), task=task)
     history, whole = History(folder / "session"), costs(ANALYSIS)
     original = State("s0", "", StateKind.ORIGINAL, {}, Edits(), SHA, whole.parameters, whole.macs)
-    own = (metric(0.912), metric(0.92, Split.CHOOSE))
+    own = (metric(0.912), metric(0.92, Split.VAL))
     history.open(spec, task, replace(original, metrics=own, timings=(timing(2.0),)))
     mask = ANALYSIS.empty()
     for one in ANALYSIS.sets:
@@ -56,7 +56,7 @@ def made_history(folder: Path) -> tuple[History, Recipe]:
     settings = RecoverySettings(epochs=3, seed=11, threads=1)
     recovered = replace(cut, id="s2", parent="s1", kind=StateKind.RECOVERED, verification=None, plan=None)
     recovered = replace(recovered, recovery=settings, curve=tuple(points), exports=(exported,), timings=(timing(1.4),))
-    history.put(replace(recovered, weights="ab" * 32, metrics=(metric(0.905), metric(0.915, Split.CHOOSE))))
+    history.put(replace(recovered, weights="ab" * 32, metrics=(metric(0.905), metric(0.915, Split.VAL))))
     history.put(replace(cut, id="s3", weights="cd" * 32, metrics=(metric(0.5),)))
     for number, (kind, title, value) in enumerate(
         ((BaselineKind.RANDOM, "random removal", 0.871), (BaselineKind.STOCK, "small net", 0.88))

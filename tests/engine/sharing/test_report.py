@@ -56,7 +56,7 @@ def page(tmp_path: Path) -> str:
 def test_numbers_with_how_they_are_known_n_and_error(page: str) -> None:
     words = Reader(page).words
     assert "91.2 ± 0.6 %" in words and "90.5 ± 0.7 %" in words and "n = 2,000" in words
-    assert "−0.7 points" in words and "report split" in words
+    assert "−0.7 points" in words and "test split" in words
     assert "2 ms" in words and "1.4 ms" in words and "−30.0 %" in words
     assert words.count("exact") >= 2 and words.count("measured") >= 2
     assert "File (onnx)" in words and "123 kB" in words

@@ -24,9 +24,9 @@ def test_undivided_arrays_are_divided_by_the_seed_without_overlap(tmp_path: Path
         seed: [rows_of(open_task(spec("arrays", path, options=(("seed", seed),))), split) for split in Split]
         for seed in "01"
     }
-    calibrate, choose, report = parts["0"]
-    assert (len(calibrate), len(choose), len(report)) == (80, 10, 10)
-    assert len(calibrate | choose | report) == 100
+    train, val, test = parts["0"]
+    assert (len(train), len(val), len(test)) == (80, 10, 10)
+    assert len(train | val | test) == 100
     assert parts["0"] == [rows_of(open_task(spec("arrays", path)), split) for split in Split]
     assert parts["0"] != parts["1"]
 
@@ -38,20 +38,21 @@ def test_labels_stay_with_their_samples(tmp_path: Path) -> None:
             assert torch.equal(x.mean((1, 3)).unflatten(1, (4, 2)).mean(2).argmax(1), y)
 
 
-def test_train_val_and_test_are_understood(tmp_path: Path) -> None:
-    x = bands(Y, 4)
-    path = write_npz(
-        tmp_path / "a.npz", x_train=x[:60], y_train=Y[:60], x_val=x[60:80], y_val=Y[60:80], x_test=x[80:], y_test=Y[80:]
-    )
-    assert open_task(spec("arrays", path)).info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("calibrate", "choose", "report")])
+def test_train_val_and_test_are_understood_and_so_are_their_former_names(tmp_path: Path, names: tuple[str, ...]):
+    x, arrays = bands(Y, 4), {}
+    for name, rows in zip(names, (slice(60), slice(60, 80), slice(80, None)), strict=True):
+        arrays |= {f"x_{name}": x[rows], f"y_{name}": Y[rows]}
+    path = write_npz(tmp_path / "a.npz", **arrays)
+    assert open_task(spec("arrays", path)).info(None).sizes == {"train": 60, "val": 20, "test": 20}
 
 
 def test_other_names_of_arrays_and_labels_in_a_column_are_understood(tmp_path: Path) -> None:
     both = {"images": bands(Y, 4), "labels": Y[:, None]}
     arrays = {f"{split}_{name}": one[some] for split, some in ROWS.items() for name, one in both.items()}
     task = open_task(spec("arrays", write_npz(tmp_path / "a.npz", **arrays)))
-    assert task.info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
-    assert [y.tolist() for _, y in task.batches(Split.CHOOSE)] == [Y[60:80].tolist()]
+    assert task.info(None).sizes == {"train": 60, "val": 20, "test": 20}
+    assert [y.tolist() for _, y in task.batches(Split.VAL)] == [Y[60:80].tolist()]
 
 
 def test_x_and_y_count_before_other_names(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_in_a_folder_an_array_that_names_its_split_belongs_there(tmp_path: Path)
     both = {f"{letter}_{split}": one[ROWS[split]] for split in ("train", "val") for letter, one in (("x", x), ("y", Y))}
     write_npz(tmp_path / "train.npz", **both)
     write_npz(tmp_path / "test.npz", x=x[ROWS["test"]], y=Y[ROWS["test"]])
-    assert open_task(spec("arrays", tmp_path)).info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+    assert open_task(spec("arrays", tmp_path)).info(None).sizes == {"train": 60, "val": 20, "test": 20}
 
 
 def test_a_folder_has_a_file_for_each_split_or_several(tmp_path: Path) -> None:
@@ -77,11 +78,11 @@ def test_a_folder_has_a_file_for_each_split_or_several(tmp_path: Path) -> None:
     task = open_task(spec(kind_of(str(tmp_path)), tmp_path))
     divided = {f"{letter}_{split}": one[some] for split, some in ROWS.items() for letter, one in (("x", x), ("y", Y))}
     whole = open_task(spec("arrays", write_npz(tmp_path / "whole.npz", **divided)))
-    assert task.info(None).sizes == whole.info(None).sizes == {"calibrate": 60, "choose": 20, "report": 20}
+    assert task.info(None).sizes == whole.info(None).sizes == {"train": 60, "val": 20, "test": 20}
     assert task.info(None).classes == ("a", "b", "c", "d")
     assert all(rows_of(task, split) == rows_of(whole, split) for split in Split)
     write_npz(tmp_path / "train-2-of-2.npz", images=x[30:60, :4], labels=Y[30:60])
-    with pytest.raises(TaskError, match="hold images_calibrate of different shapes"):
+    with pytest.raises(TaskError, match="hold images_train of different shapes"):
         open_task(spec("arrays", tmp_path))
 
 
@@ -89,24 +90,24 @@ def test_a_missing_split_is_taken_from_the_training_samples_never_from_the_test(
     x = bands(Y, 4)
     path = write_npz(tmp_path / "a.npz", x_train=x[:80], y_train=Y[:80], x_test=x[80:], y_test=Y[80:])
     task = open_task(spec("arrays", path))
-    assert task.info(None).sizes == {"calibrate": 72, "choose": 8, "report": 20}
-    assert not rows_of(task, "calibrate") & rows_of(task, "choose")
-    assert rows_of(task, "report") == {row.tobytes() for row in (x[80:, None] / np.float32(255)).astype(np.float32)}
+    assert task.info(None).sizes == {"train": 72, "val": 8, "test": 20}
+    assert not rows_of(task, "train") & rows_of(task, "val")
+    assert rows_of(task, "test") == {row.tobytes() for row in (x[80:, None] / np.float32(255)).astype(np.float32)}
 
 
 def test_bytes_are_scaled_and_standardised_per_channel(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 5)).astype(np.uint8)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
-    path = write_npz(tmp_path / "a.npz", x_calibrate=x, x_choose=x, x_report=x)
-    (given, _), *_ = open_task(spec("arrays", path, mean=mean, std=std)).batches(Split.REPORT)
+    path = write_npz(tmp_path / "a.npz", x_train=x, x_val=x, x_test=x)
+    (given, _), *_ = open_task(spec("arrays", path, mean=mean, std=std)).batches(Split.TEST)
     expected = (x / 255 - np.reshape(mean, (1, 3, 1, 1))) / np.reshape(std, (1, 3, 1, 1))
     assert np.allclose(given.numpy(), expected, atol=1e-6)
 
 
 def test_channels_last_are_moved_to_the_front(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (20, 8, 9, 3)).astype(np.uint8)
-    path = write_npz(tmp_path / "a.npz", x_calibrate=x, x_choose=x, x_report=x)
-    (given, _), *_ = open_task(spec("arrays", path)).batches(Split.REPORT)
+    path = write_npz(tmp_path / "a.npz", x_train=x, x_val=x, x_test=x)
+    (given, _), *_ = open_task(spec("arrays", path)).batches(Split.TEST)
     assert given.shape == (20, 3, 8, 9)
     assert np.allclose(given[7, 1].numpy() * 255, x[7, :, :, 1], atol=1e-4)
 
@@ -114,9 +115,9 @@ def test_channels_last_are_moved_to_the_front(tmp_path: Path) -> None:
 def test_prepared_floats_and_tokens_stay_what_they_are(tmp_path: Path) -> None:
     floats, tokens = np.random.default_rng(0).normal(size=(20, 6)), np.arange(120, dtype=np.int32).reshape(20, 6)
     for x, kind in ((floats, torch.float32), (tokens, torch.int64)):
-        path = write_npz(tmp_path / f"{kind}.npz", x_calibrate=x, x_choose=x, x_report=x)
+        path = write_npz(tmp_path / f"{kind}.npz", x_train=x, x_val=x, x_test=x)
         task = open_task(spec("arrays", path))
-        (given, _), *_ = task.batches(Split.REPORT)
+        (given, _), *_ = task.batches(Split.TEST)
         assert given.dtype == kind
         assert np.allclose(given.numpy(), x)
         assert task.info(None).samples[0].image is None
@@ -130,7 +131,7 @@ def test_arrays_serve_other_purposes_too(tmp_path: Path) -> None:
         task = open_task(spec("arrays", path, options=(("purpose", purpose),)))
         assert task.info(None).metric == metric
         answer = {"regression": lambda x: x.mean((1, 2, 3)), "segmentation": lambda x: torch.cat([-x, x], 1)}[purpose]
-        found = finish(task.evaluate(answer, Split.REPORT, NeverCancelled()))
+        found = finish(task.evaluate(answer, Split.TEST, NeverCancelled()))
         assert (found.name, found.count) == (metric, 3)
         assert found.value == pytest.approx(0.0 if purpose == "regression" else 1.0, abs=1e-6)
 
@@ -138,7 +139,7 @@ def test_arrays_serve_other_purposes_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"pixels": np.zeros((9, 4)), "x_new": np.zeros(9, int)}, "holds pixels, x_new. Expected: x_calibrate"),
+        ({"pixels": np.zeros((9, 4)), "x_new": np.zeros(9, int)}, "holds pixels, x_new. Expected: x_train"),
         ({"x": np.zeros((30, 4)), "y": np.zeros(29, int)}, "30 samples but labels of shape"),
         ({"x": np.zeros((30, 4)), "y": np.zeros(30)}, "class numbers"),
         ({"x": np.zeros((30, 4)), "y": np.full(30, -1)}, "class numbers"),
@@ -146,7 +147,7 @@ def test_arrays_serve_other_purposes_too(tmp_path: Path) -> None:
         ({"x": np.zeros((2, 4)), "y": np.zeros(2, int)}, "too few"),
         ({"x": np.array([["a", "b"]] * 30)}, "bytes, integers or floats"),
         ({"x_train": np.zeros((30, 4)), "y_train": np.zeros(30, int), "x_test": np.zeros((9, 4))}, "same splits"),
-        ({"x_train": np.zeros((30, 4)), "x_test": np.zeros((9, 5))}, "different shapes: calibrate"),
+        ({"x_train": np.zeros((30, 4)), "x_test": np.zeros((9, 5))}, "different shapes: train"),
         ({"x": np.array([{"a": 1}] * 30, object)}, "never unpickles"),
     ],
 )
@@ -241,8 +242,8 @@ def test_masks_with_a_channel_or_of_truth_values_are_understood(tmp_path: Path, 
     path = write_npz(tmp_path / "a.npz", x=x, y=y[:, None] if form == "channel" else y, classes="one")
     task = open_task(spec("arrays", path, options=(("purpose", "segmentation"),)))
     answer = lambda x: torch.cat([-x, x], 1)  # noqa: E731
-    assert finish(task.evaluate(answer, Split.REPORT, NeverCancelled())).value == 1.0
-    assert task.loss(answer, next(task.batches(Split.CALIBRATE))) is not None
+    assert finish(task.evaluate(answer, Split.TEST, NeverCancelled())).value == 1.0
+    assert task.loss(answer, next(task.batches(Split.TRAIN))) is not None
 
 
 @pytest.mark.parametrize(

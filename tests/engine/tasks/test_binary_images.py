@@ -29,9 +29,9 @@ def test_idx_files_are_read(tmp_path: Path, packed: bool) -> None:
             file = tmp_path / f"{name}-{kind}-ubyte{'.gz' * packed}"
             file.write_bytes(gzip.compress(data) if packed else data)
     task = open_task(spec("idx", tmp_path))
-    assert task.info(None).sizes == {"calibrate": 27, "choose": 3, "report": 10}
-    assert rows_of(task, "report") == {(one[None] / np.float32(255)).tobytes() for one in PIXELS[30:]}
-    assert finish(task.evaluate(Brightest(4), Split.REPORT, NeverCancelled())).value == 1.0
+    assert task.info(None).sizes == {"train": 27, "val": 3, "test": 10}
+    assert rows_of(task, "test") == {(one[None] / np.float32(255)).tobytes() for one in PIXELS[30:]}
+    assert finish(task.evaluate(Brightest(4), Split.TEST, NeverCancelled())).value == 1.0
 
 
 @pytest.mark.parametrize("coarse", [True, False])
@@ -44,8 +44,8 @@ def test_cifars_binary_files_are_read(tmp_path: Path, coarse: bool) -> None:
     (tmp_path / ("fine_label_names.txt" if coarse else "batches.meta.txt")).write_text("a\nb\nc\nd\n\n")
     task = open_task(spec("cifar", tmp_path))
     info = task.info(None)
-    assert (info.sizes, info.classes) == ({"calibrate": 27, "choose": 3, "report": 10}, ("a", "b", "c", "d"))
-    ((x, y),) = task.batches(Split.REPORT)
+    assert (info.sizes, info.classes) == ({"train": 27, "val": 3, "test": 10}, ("a", "b", "c", "d"))
+    ((x, y),) = task.batches(Split.TEST)
     assert np.array_equal((x.numpy() * 255).round(), pixels[30:]) and np.array_equal(y, LABELS[30:])
 
 

@@ -25,28 +25,28 @@ def task(tmp_path: Path) -> Task:
     wrong[0] = 3
     x = bands(LABELS, 4)
     path = write_npz(
-        tmp_path / "bands.npz", x_calibrate=x[:80], y_calibrate=LABELS[:80], x_choose=x[80:90], y_choose=LABELS[80:90],
-        x_report=x[:10] + 1, y_report=wrong,
+        tmp_path / "bands.npz", x_train=x[:80], y_train=LABELS[:80], x_val=x[80:90], y_val=LABELS[80:90],
+        x_test=x[:10] + 1, y_test=wrong,
     )  # fmt: skip
     return open_task(spec("arrays", path, batch=4))
 
 
 def test_top1_counts_right_answers_and_gives_its_standard_error(task: Task) -> None:
-    metric = finish(task.evaluate(Brightest(4), Split.REPORT, NeverCancelled()))
-    assert (metric.name, metric.value, metric.count, metric.split) == ("top-1", 0.9, 10, Split.REPORT)
+    metric = finish(task.evaluate(Brightest(4), Split.TEST, NeverCancelled()))
+    assert (metric.name, metric.value, metric.count, metric.split) == ("top-1", 0.9, 10, Split.TEST)
     assert metric.error == pytest.approx((0.9 * 0.1 / 10) ** 0.5)
 
 
 def test_evaluation_reports_every_batch(task: Task) -> None:
     seen = []
-    finish(task.evaluate(Brightest(4), Split.REPORT, NeverCancelled()), seen.append)
+    finish(task.evaluate(Brightest(4), Split.TEST, NeverCancelled()), seen.append)
     assert [(progress.done, progress.total) for progress in seen] == [(4, 10), (8, 10), (10, 10)]
 
 
 def test_evaluation_stops_at_the_next_batch_and_puts_the_mode_back(task: Task) -> None:
     model, token, calls = Brightest(4).train(), Event(), []
     model.register_forward_hook(lambda *_: calls.append(model.training))
-    job = task.evaluate(model, Split.CALIBRATE, token)
+    job = task.evaluate(model, Split.TRAIN, token)
     next(job)
     token.set()
     with pytest.raises(Cancelled):
@@ -59,13 +59,13 @@ def test_evaluation_stops_at_the_next_batch_and_puts_the_mode_back(task: Task) -
 def test_parts_that_were_in_evaluation_mode_stay_in_it(task: Task) -> None:
     model = Brightest(4).train()
     model.dropout.eval()
-    finish(task.evaluate(model, Split.REPORT, NeverCancelled()))
+    finish(task.evaluate(model, Split.TEST, NeverCancelled()))
     assert model.training
     assert not model.dropout.training
 
 
 def test_a_caller_between_two_batches_still_has_gradients(task: Task) -> None:
-    job = task.evaluate(Brightest(4), Split.REPORT, NeverCancelled())
+    job = task.evaluate(Brightest(4), Split.TEST, NeverCancelled())
     next(job)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
@@ -75,13 +75,13 @@ def test_a_caller_between_two_batches_still_has_gradients(task: Task) -> None:
 def test_a_session_of_a_file_is_judged_like_a_model(task: Task) -> None:
     """A runtime answers with numpy arrays, and often with a list of them."""
     model = Brightest(4).eval()
-    metric = finish(task.evaluate(lambda x: [model(x).detach().numpy()], Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(lambda x: [model(x).detach().numpy()], Split.TEST, NeverCancelled()))
     assert metric.value == 0.9
 
 
 def test_loss_is_the_mean_negative_log_likelihood(task: Task) -> None:
     model = Brightest(4).eval()
-    x, y = next(task.batches(Split.CALIBRATE))
+    x, y = next(task.batches(Split.TRAIN))
     probabilities = model(x).detach().double().softmax(1)
     expected = -probabilities[torch.arange(4), y].log().mean()
     loss = task.loss(model, (x, y))
@@ -93,21 +93,21 @@ def test_loss_is_the_mean_negative_log_likelihood(task: Task) -> None:
 
 def test_a_seed_fixes_the_order_and_every_sample_comes_once(task: Task) -> None:
     def order(seed: int | None) -> list[bytes]:
-        return [row.numpy().tobytes() for x, _ in task.batches(Split.CALIBRATE, seed) for row in x]
+        return [row.numpy().tobytes() for x, _ in task.batches(Split.TRAIN, seed) for row in x]
 
     assert order(1) == order(1)
     assert order(1) != order(2)
     assert sorted(order(1)) == sorted(order(None))
-    assert len(list(task.batches(Split.CALIBRATE))) == task.batch_count(Split.CALIBRATE) == 20
+    assert len(list(task.batches(Split.TRAIN))) == task.batch_count(Split.TRAIN) == 20
 
 
 def test_more_classes_than_outputs_are_refused_in_evaluation_loss_and_info(task: Task) -> None:
     sentence = "The data has 4 classes, the model answers with 2"
     model = Brightest(2)
     with pytest.raises(TaskError, match=sentence):
-        finish(task.evaluate(model, Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(model, Split.TEST, NeverCancelled()))
     with pytest.raises(TaskError, match=sentence):
-        task.loss(model, next(task.batches(Split.CALIBRATE)))
+        task.loss(model, next(task.batches(Split.TRAIN)))
     with pytest.raises(TaskError, match=sentence):
         task.info(model)
 
@@ -119,22 +119,22 @@ def test_other_channels_than_the_model_takes_are_refused(task: Task) -> None:
 
 def test_other_sizes_than_the_model_takes_are_refused_with_the_shape(task: Task) -> None:
     with pytest.raises(TaskError, match=r"cannot take a batch of shape \[4, 1, 8, 8\]"):
-        finish(task.evaluate(nn.Sequential(nn.Flatten(), nn.Linear(99, 4)), Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(nn.Sequential(nn.Flatten(), nn.Linear(99, 4)), Split.TEST, NeverCancelled()))
 
 
 def test_answers_that_are_no_logits_are_refused(task: Task) -> None:
     with pytest.raises(TaskError, match=r"answers with a tensor \[4, 1, 8, 8\]"):
-        finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
 
 
 def test_answers_that_are_no_numbers_are_refused(task: Task) -> None:
     with pytest.raises(TaskError, match="no numbers"):
-        finish(task.evaluate(lambda x: torch.full((len(x), 4), torch.nan), Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(lambda x: torch.full((len(x), 4), torch.nan), Split.TEST, NeverCancelled()))
 
 
 def test_a_model_with_named_outputs_is_understood(task: Task) -> None:
     model = Brightest(4).eval()
-    metric = finish(task.evaluate(lambda x: {"features": x, "logits": model(x)}, Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(lambda x: {"features": x, "logits": model(x)}, Split.TEST, NeverCancelled()))
     assert metric.value == 0.9
 
 
@@ -142,13 +142,13 @@ def test_without_labels_the_metric_is_agreement_with_the_original(tmp_path: Path
     path = write_npz(tmp_path / "bare.npz", x=bands(LABELS, 4))
     task = open_task(spec("arrays", path))
     with pytest.raises(TaskError, match="no original"):
-        finish(task.evaluate(Brightest(4), Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(Brightest(4), Split.TEST, NeverCancelled()))
     info = task.info(Brightest(4))
     assert (info.metric, info.labelled, info.samples[0].label) == ("agreement", False, "")
-    metric = finish(task.evaluate(Brightest(4), Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(Brightest(4), Split.TEST, NeverCancelled()))
     assert (metric.name, metric.value) == ("agreement", 1.0)
-    always_zero = finish(task.evaluate(lambda x: torch.eye(4)[:1].expand(len(x), 4), Split.REPORT, NeverCancelled()))
-    (x, _), *rest = task.batches(Split.REPORT)
+    always_zero = finish(task.evaluate(lambda x: torch.eye(4)[:1].expand(len(x), 4), Split.TEST, NeverCancelled()))
+    (x, _), *rest = task.batches(Split.TEST)
     assert not rest
     assert always_zero.value == pytest.approx((Brightest(4).eval()(x).argmax(1) == 0).float().mean().item())
     assert task.loss(Brightest(4), (x, None)) is None

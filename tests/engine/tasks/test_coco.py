@@ -23,7 +23,7 @@ def test_a_folder_with_an_annotated_folder_for_each_split(tmp_path: Path) -> Non
     rectangles(tmp_path / "set", {"train": 4, "valid": 2, "test": 3})
     task = _open(tmp_path / "set")
     info = task.info(fcos().eval())
-    assert info.sizes == {"calibrate": 4, "choose": 2, "report": 3} and info.classes == ("bright", "dark")
+    assert info.sizes == {"train": 4, "val": 2, "test": 3} and info.classes == ("bright", "dark")
     assert info.metric == "mAP" and info.samples[0].label == "1 bright, 1 dark"
     assert task.example_inputs()[0].shape == (2, 3, 64, 64)
 
@@ -38,7 +38,7 @@ def test_files_as_coco_itself_names_them(tmp_path: Path) -> None:
         (tmp_path / name / "_annotations.coco.json").rename(tmp_path / "annotations" / f"instances_{name}.json")
     (tmp_path / "annotations" / "captions_train2017.json").write_text('{"info": {}}')
     sizes = _open(tmp_path).info(None).sizes
-    assert (sizes["calibrate"], sizes["choose"], sizes["report"]) == (3, 1, 1)  # val is halved where there is no test
+    assert (sizes["train"], sizes["val"], sizes["test"]) == (3, 1, 1)  # val is halved where there is no test
 
 
 def test_one_file_is_divided_and_no_image_is_in_two_splits(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_one_file_is_divided_and_no_image_is_in_two_splits(tmp_path: Path) -> No
     task = _open(folder / "_annotations.coco.json")
     seen = [image.sum().item() for split in Split for images, _ in task.batches(split) for image in images]
     assert len(seen) == 20 and len(set(seen)) == 20
-    assert task.info(None).sizes == {"calibrate": 16, "choose": 2, "report": 2}
+    assert task.info(None).sizes == {"train": 16, "val": 2, "test": 2}
 
 
 def test_other_json_beside_images_makes_no_detection_of_a_classification(tmp_path: Path) -> None:
@@ -60,20 +60,20 @@ def test_other_json_beside_images_makes_no_detection_of_a_classification(tmp_pat
 
 def test_boxes_are_corners_in_pixels_and_follow_a_resize(tmp_path: Path) -> None:
     _one(tmp_path, [box(1, 1, 7, (10, 4, 20, 8))], (40, 20))
-    (target,) = _open(tmp_path)._data.targets(Split.CALIBRATE, np.arange(1))
+    (target,) = _open(tmp_path)._data.targets(Split.TRAIN, np.arange(1))
     assert target.boxes.tolist() == [[10, 4, 30, 12]] and target.area.tolist() == [160]
     task = _open(tmp_path, size=(40, 20))  # twice as high, half as wide
-    (target,) = task._data.targets(Split.CALIBRATE, np.arange(1))
+    (target,) = task._data.targets(Split.TRAIN, np.arange(1))
     assert target.boxes.tolist() == [[5, 8, 15, 24]] and target.area.tolist() == [160]
-    assert task._data.read(Split.CALIBRATE, np.arange(2)).shape == (2, 3, 40, 20)
+    assert task._data.read(Split.TRAIN, np.arange(2)).shape == (2, 3, 40, 20)
 
 
 def test_images_of_several_sizes_stay_as_they_are(tmp_path: Path) -> None:
     _one(tmp_path, [box(1, 1, 7, (10, 4, 20, 8))], (40, 20), (30, 50))
-    images = _open(tmp_path)._data.read(Split.CALIBRATE, np.arange(2))
+    images = _open(tmp_path)._data.read(Split.TRAIN, np.arange(2))
     assert [tuple(one.shape) for one in images] == [(3, 20, 40), (3, 50, 30)]
     task = _open(tmp_path)
-    assert torch.isfinite(task.loss(fcos(), next(iter(task.batches(Split.CALIBRATE)))))
+    assert torch.isfinite(task.loss(fcos(), next(iter(task.batches(Split.TRAIN)))))
     assert task.example_inputs()[0].shape == (2, 3, 20, 40)
 
 
@@ -106,7 +106,7 @@ def test_crowds_and_boxes_without_an_area_teach_nothing(tmp_path: Path) -> None:
     _one(tmp_path / "a", [real], (40, 20))
     _one(tmp_path / "b", [real, box(2, 1, 3, (0, 0, 30, 15), crowd=1), box(3, 1, 3, (5, 5, 0, 4))], (40, 20))
     model = fcos().eval()
-    losses = [task.loss(model, next(iter(task.batches(Split.CALIBRATE)))) for task in map(_open, _both(tmp_path))]
+    losses = [task.loss(model, next(iter(task.batches(Split.TRAIN)))) for task in map(_open, _both(tmp_path))]
     assert torch.equal(*losses)
 
 
@@ -143,7 +143,7 @@ def test_other_data_is_no_detection(tmp_path: Path) -> None:
 
 def test_a_split_without_a_box_is_refused(tmp_path: Path) -> None:
     _one(tmp_path, [], (40, 20))
-    with pytest.raises(TaskError, match="No image of the split calibrate has a box"):
+    with pytest.raises(TaskError, match="No image of the split train has a box"):
         _open(tmp_path)
 
 
@@ -190,7 +190,7 @@ def _judged(task: Any, said: list[dict[str, torch.Tensor]]) -> float:
     assert numbers == {3: 1, 7: 2}
     nothing = {name: one[:0] for name, one in said[0].items()}
     targets = [
-        replace(one, labels=torch.full_like(one.labels, 2)) for one in task._data.targets(Split.REPORT, np.arange(2))
+        replace(one, labels=torch.full_like(one.labels, 2)) for one in task._data.targets(Split.TEST, np.arange(2))
     ]
     return task.purpose.statistic(task.purpose.rows([*said, nothing], (), targets))
 
@@ -203,5 +203,5 @@ def test_sizes_that_the_file_says_need_no_image_to_be_opened(tmp_path: Path, mon
             one |= {"width": 40, "height": 20}
         file.write_text(json.dumps(content))
     monkeypatch.setattr("secateur.engine.tasks.coco.image_size", lambda file: pytest.fail(f"{file} was opened"))
-    (target,) = _open(tmp_path, size=(40, 20))._data.targets(Split.CALIBRATE, np.arange(1))
+    (target,) = _open(tmp_path, size=(40, 20))._data.targets(Split.TRAIN, np.arange(1))
     assert target.boxes.tolist() == [[5, 8, 15, 24]]

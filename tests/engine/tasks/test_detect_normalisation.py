@@ -59,7 +59,7 @@ def test_a_model_that_was_trained_on_other_means_is_noticed(tmp_path: Path) -> N
     path = write_npz(tmp_path / "a.npz", **divided(images(), images(1), LABELS))
     (note,) = notes_of(open_task(spec("arrays", path)))
     right = open_task(spec("arrays", path, mean=MEAN, std=STD))
-    x, y = (torch.cat(part)[:256] for part in zip(*right.batches(Split.CHOOSE, 0), strict=True))
+    x, y = (torch.cat(part)[:256] for part in zip(*right.batches(Split.VAL, 0), strict=True))
     expected = int((Bright().eval()(x).argmax(1) == y).sum())
     assert note.arguments["after"] == expected > 220
     assert note.arguments["before"] == int(y.sum())  # all are bright

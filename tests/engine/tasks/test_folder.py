@@ -22,7 +22,7 @@ def test_an_undivided_folder_is_divided_without_overlap_and_always_alike(tmp_pat
     assert (info.title, info.classes, info.sizes) == (
         "pets",
         ("cat", "dog"),
-        {"calibrate": 40, "choose": 5, "report": 5},
+        {"train": 40, "val": 5, "test": 5},
     )
     parts = [rows_of(task, split) for split in Split]
     assert len(set.union(*parts)) == 50
@@ -32,18 +32,18 @@ def test_an_undivided_folder_is_divided_without_overlap_and_always_alike(tmp_pat
 def test_train_val_and_test_folders_are_the_splits(tmp_path: Path) -> None:
     for number, split in enumerate(("train", "val", "test"), 3):
         write_folder(tmp_path / split, {"cat": number, "dog": number})
-    assert open_task(spec("folder", tmp_path)).info(None).sizes == {"calibrate": 6, "choose": 8, "report": 10}
+    assert open_task(spec("folder", tmp_path)).info(None).sizes == {"train": 6, "val": 8, "test": 10}
 
 
 def test_without_a_test_folder_val_is_halved_and_train_is_not_reported_on(tmp_path: Path) -> None:
     for number, split in enumerate(("train", "val"), 3):
         write_folder(tmp_path / split, {"cat": number, "dog": number})
     task, trained_on = open_task(spec("folder", tmp_path)), open_task(spec("folder", tmp_path / "train"))
-    assert task.info(None).sizes == {"calibrate": 6, "choose": 4, "report": 4}
+    assert task.info(None).sizes == {"train": 6, "val": 4, "test": 4}
     seen = set.union(*(rows_of(trained_on, split) for split in Split))
-    assert rows_of(task, Split.CALIBRATE) == seen
-    assert not (rows_of(task, Split.CHOOSE) | rows_of(task, Split.REPORT)) & seen
-    assert not rows_of(task, Split.CHOOSE) & rows_of(task, Split.REPORT)
+    assert rows_of(task, Split.TRAIN) == seen
+    assert not (rows_of(task, Split.VAL) | rows_of(task, Split.TEST)) & seen
+    assert not rows_of(task, Split.VAL) & rows_of(task, Split.TEST)
 
 
 def test_a_class_may_be_called_test(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_size_resizes_the_shorter_side_and_takes_the_middle(tmp_path: Path) ->
     for number in range(10):
         Image.fromarray(wide).save(tmp_path / "b" / f"{number}.png")
     task = open_task(spec("folder", tmp_path, size=(10, 10)))
-    for x, y in task.batches(Split.CALIBRATE):
+    for x, y in task.batches(Split.TRAIN):
         assert x.shape[1:] == (3, 10, 10)
         assert (x[y == 1] > 0.8).all()  # squeezed, the black sides would show
 
@@ -88,7 +88,7 @@ def test_a_size_resizes_the_shorter_side_and_takes_the_middle(tmp_path: Path) ->
 def test_a_model_is_judged_on_images(tmp_path: Path) -> None:
     write_halves(tmp_path)
     task = open_task(spec("folder", tmp_path))
-    metric = finish(task.evaluate(Brightest(2, channels=3), Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(Brightest(2, channels=3), Split.TEST, NeverCancelled()))
     assert (metric.value, metric.count) == (0.0, 4)  # the folders sort as bottom, top: the other way round
 
 
@@ -96,7 +96,7 @@ def test_mixed_sizes_ask_for_a_size(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 9}, size=(8, 8))
     write_folder(tmp_path, {"b": 9}, size=(9, 7))
     with pytest.raises(TaskError, match=r"different sizes .*Give the size"):
-        list(open_task(spec("folder", tmp_path)).batches(Split.CALIBRATE))
+        list(open_task(spec("folder", tmp_path)).batches(Split.TRAIN))
 
 
 @pytest.mark.parametrize("layout", ["nothing", "no classes", "empty class"])

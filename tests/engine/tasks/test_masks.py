@@ -34,12 +34,12 @@ def bright(x: torch.Tensor) -> torch.Tensor:
 def test_pixels_are_judged_by_their_masks_also_resized(tmp_path: Path, size: tuple[int, int] | None) -> None:
     write_pairs(tmp_path)
     task = open_task(spec("masks", tmp_path, size=size))
-    (x, y), *_ = task.batches(Split.CALIBRATE)
+    (x, y), *_ = task.batches(Split.TRAIN)
     assert x.shape[-2:] == y.shape[-2:] == (size or (8, 12)) and set(y.unique().tolist()) == {0, 1}
-    metric = finish(task.evaluate(bright, Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(bright, Split.TEST, NeverCancelled()))
     assert (metric.name, metric.count, metric.percent) == ("mean IoU", 2, True)
     assert metric.value == 1.0 if size is None else metric.value > 0.5
-    assert finish(task.evaluate(lambda x: -bright(x), Split.REPORT, NeverCancelled())).value < 0.5
+    assert finish(task.evaluate(lambda x: -bright(x), Split.TEST, NeverCancelled())).value < 0.5
     assert task.loss(lambda x: 9 * bright(x), (x, y)) is not None
     assert task.info(bright).samples[0].image is not None
 
@@ -47,7 +47,7 @@ def test_pixels_are_judged_by_their_masks_also_resized(tmp_path: Path, size: tup
 def test_splits_are_folders_and_what_is_missing_is_named(tmp_path: Path) -> None:
     for name, count in (("train", 10), ("val", 3), ("test", 4)):
         write_pairs(tmp_path / name, count)
-    assert open_task(spec("masks", tmp_path)).info(None).sizes == {"calibrate": 10, "choose": 3, "report": 4}
+    assert open_task(spec("masks", tmp_path)).info(None).sizes == {"train": 10, "val": 3, "test": 4}
     (tmp_path / "train" / "masks" / "3.png").unlink()
     with pytest.raises(TaskError, match="not in both: 3"):
         open_task(spec("masks", tmp_path))
@@ -60,7 +60,7 @@ def test_a_mask_in_colour_is_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "masks").iterdir():
         Image.open(file).convert("RGB").save(file)
     with pytest.raises(TaskError, match="several channels"):
-        list(open_task(spec("masks", tmp_path)).batches(Split.REPORT))
+        list(open_task(spec("masks", tmp_path)).batches(Split.TEST))
 
 
 def test_masks_of_different_sizes_ask_for_one(tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_masks_of_different_sizes_ask_for_one(tmp_path: Path) -> None:
         file = tmp_path / "masks" / f"{number}.png"
         Image.open(file).resize((4, 6)).save(file)
     with pytest.raises(TaskError, match=r"different sizes \(6 x 4 and 8 x 12\). Give the size"):
-        list(open_task(spec("masks", tmp_path)).batches(Split.CALIBRATE))
-    (_, y), *_ = open_task(spec("masks", tmp_path, size=(4, 4))).batches(Split.CALIBRATE)
+        list(open_task(spec("masks", tmp_path)).batches(Split.TRAIN))
+    (_, y), *_ = open_task(spec("masks", tmp_path, size=(4, 4))).batches(Split.TRAIN)
     assert y.shape == (16, 4, 4)
 
 
@@ -85,7 +85,7 @@ def test_masks_of_0_and_255_alone_are_refused_because_255_does_not_count(tmp_pat
 def test_an_image_of_which_no_pixel_counts_teaches_nothing(tmp_path: Path) -> None:
     write_pairs(tmp_path)
     task = open_task(spec("masks", tmp_path))
-    x, y = next(task.batches(Split.CALIBRATE))
+    x, y = next(task.batches(Split.TRAIN))
     loss = task.loss(bright, (x, torch.full_like(y, 255)))
     assert loss is not None and loss.item() == 0.0
     mixed = torch.cat([y[:1], torch.full_like(y[:1], 255)])
@@ -105,4 +105,4 @@ def test_one_image_at_a_time_may_have_any_size_and_a_rare_class_is_found(tmp_pat
         mask = np.asarray(Image.open(file))
         Image.fromarray(mask * np.uint8(255) if number < 39 else mask).save(file)  # one holds class 1
     task = open_task(spec("masks", tmp_path, batch=1))
-    assert {tuple(y.shape[1:]) for _, y in task.batches(Split.CALIBRATE)} == {(8, 12), (12, 8)}
+    assert {tuple(y.shape[1:]) for _, y in task.batches(Split.TRAIN)} == {(8, 12), (12, 8)}

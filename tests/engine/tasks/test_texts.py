@@ -38,16 +38,16 @@ def next_letter(x: torch.Tensor) -> torch.Tensor:
 
 def test_the_next_byte_is_asked_for_at_every_position_but_the_last(text: Path) -> None:
     task = opened(text, tokenizer="bytes", length="16")
-    x, y = next(task.batches(Split.CALIBRATE))
+    x, y = next(task.batches(Split.TRAIN))
     assert x.shape == y.shape and x.shape[1] == 16
     assert torch.equal(x[:, 1:], y[:, :-1]) and (y[:, -1] == NOT_ASKED).all()
     assert "".join(map(chr, x[0])) in ALPHABET
-    metric = finish(task.evaluate(next_letter, Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(next_letter, Split.TEST, NeverCancelled()))
     expected = (np.exp(10) + 255) / np.exp(10)  # one over the probability of the right one
     assert (metric.name, metric.value) == ("perplexity", pytest.approx(expected, rel=1e-5))
     sequences = len(ALPHABET) // 16
     assert metric.count == round(sequences / 10) * 15
-    assert task.info(None).sizes["calibrate"] == sequences - 2 * round(sequences / 10)
+    assert task.info(None).sizes["train"] == sequences - 2 * round(sequences / 10)
     assert task.loss(next_letter, (x, y)).item() == pytest.approx(np.log(expected), rel=1e-4)
 
 
@@ -70,7 +70,7 @@ def test_the_tokenisers_own_tokens_stand_around_every_sequence_and_are_never_hid
 ) -> None:
     write_tokenizer(tmp_path)
     (tmp_path / "a.txt").write_text("a b c " * 100)
-    (x, _), *_ = opened(tmp_path / "a.txt", length="8", purpose=purpose).batches(Split.CALIBRATE)
+    (x, _), *_ = opened(tmp_path / "a.txt", length="8", purpose=purpose).batches(Split.TRAIN)
     assert (x[:, 0] == 1).all() and (x[:, -1] == 2).all()
     assert set(x[:, 1:-1].unique().tolist()) <= {0, 4, 5, 6}
 
@@ -83,7 +83,7 @@ def test_a_column_of_texts_serves_too_and_a_folder_gives_the_splits(tmp_path: Pa
     for name in ("train", "dev", "test"):
         (tmp_path / f"{name}.txt").write_text(ALPHABET[: 160 * (1 + len(name))])
     sizes = opened(tmp_path, tokenizer="bytes", length="16").info(None).sizes
-    assert sizes == {"calibrate": 60, "choose": 40, "report": 50}
+    assert sizes == {"train": 60, "val": 40, "test": 50}
 
 
 def test_text_that_cannot_be_used_is_refused(text: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_long_text_is_read_in_parts_and_its_tokens_lie_on_disk(text: Path, mon
     task: Any = opened(text, tokenizer="bytes", length="16")
     assert all(map(torch.equal, expected, [x for split in Split for x, _ in task.batches(split)]))
     assert len(parts) > 50 and all(part.endswith("\n") and len(part) < 200 for part in parts)
-    assert isinstance(task._data._stored[Split.CALIBRATE]._numbers, np.memmap)
+    assert isinstance(task._data._stored[Split.TRAIN]._numbers, np.memmap)
 
 
 def test_a_disk_without_room_for_the_tokens_is_said_in_words(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_disk_without_room_for_the_tokens_is_said_in_words(text: Path, monkeyp
 def test_a_student_learns_at_the_tokens_that_are_asked_for(text: Path) -> None:
     for purpose in ("causal", "masked"):
         task = opened(text, tokenizer="bytes", length="16", purpose=purpose)
-        batch = next(task.batches(Split.CALIBRATE))
+        batch = next(task.batches(Split.TRAIN))
         lesson = task.lesson(batch)
         assert torch.equal(lesson.counts, batch[1] != NOT_ASKED)
         assert lesson.counts.any() and not lesson.counts.all()

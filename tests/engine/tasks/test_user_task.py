@@ -20,7 +20,7 @@ BATCHES = """
 import torch
 
 def batches(split):
-    torch.manual_seed({"calibrate": 0, "choose": 1, "report": 2}[split])
+    torch.manual_seed({"train": 0, "val": 1, "test": 2}[split])
     for _ in range(3):
         x = torch.randn(4, 5)
         yield x, x.argmax(1)
@@ -42,18 +42,18 @@ def test_batches_with_class_numbers_are_enough(tmp_path: Path) -> None:
     assert (info.metric, info.labelled, len(info.samples)) == ("top-1", True, 4)
     assert all(sample.label == sample.predicted for sample in info.samples)
     assert tensors_of(task.example_inputs())[0].shape == (2, 5)
-    metric = finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
     assert (metric.name, metric.value, metric.count) == ("top-1", 1.0, 12)
-    reversed_answers = finish(task.evaluate(lambda x: -x, Split.REPORT, NeverCancelled()))
+    reversed_answers = finish(task.evaluate(lambda x: -x, Split.TEST, NeverCancelled()))
     assert reversed_answers.value == 0.0
-    assert task.loss(nn.Identity(), next(task.batches(Split.CALIBRATE))) is None
+    assert task.loss(nn.Identity(), next(task.batches(Split.TRAIN))) is None
 
 
 def test_without_labels_the_metric_is_agreement(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES.replace("yield x, x.argmax(1)", "yield x"))
     assert task.info(nn.Identity()).metric == "agreement"
-    assert finish(task.evaluate(nn.Identity(), Split.CHOOSE, NeverCancelled())).value == 1.0
-    assert finish(task.evaluate(lambda x: -x, Split.CHOOSE, NeverCancelled())).value == 0.0
+    assert finish(task.evaluate(nn.Identity(), Split.VAL, NeverCancelled())).value == 1.0
+    assert finish(task.evaluate(lambda x: -x, Split.VAL, NeverCancelled())).value == 0.0
 
 
 def test_the_files_own_loss_and_metric_are_used(tmp_path: Path) -> None:
@@ -63,18 +63,18 @@ def test_the_files_own_loss_and_metric_are_used(tmp_path: Path) -> None:
         "    return {'rmse': 0.25, 'n': 7, 'standard_error': 0.01, 'where': split}\n"
     )
     task = written(tmp_path, text)
-    x, y = next(task.batches(Split.CALIBRATE))
+    x, y = next(task.batches(Split.TRAIN))
     loss = task.loss(nn.Identity(), (x, y))
     assert loss is not None
     assert loss.item() == pytest.approx((x**2).mean().item())
-    metric = finish(task.evaluate(nn.Identity().train(), Split.CHOOSE, NeverCancelled()))
+    metric = finish(task.evaluate(nn.Identity().train(), Split.VAL, NeverCancelled()))
     assert (metric.name, metric.value, metric.count, metric.error) == ("rmse", 0.25, 7, 0.01)
     assert (metric.percent, metric.higher_is_better) == (False, False)
 
 
 def test_a_share_is_shown_as_per_cent(tmp_path: Path) -> None:
     task = written(tmp_path, "def evaluate(model):\n    return {'accuracy': 0.5}\n")
-    metric = finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
     assert (metric.percent, metric.higher_is_better, metric.count) == (True, True, 0)
 
 
@@ -83,7 +83,7 @@ def test_evaluate_takes_a_session_of_a_file_as_a_module(tmp_path: Path) -> None:
         "import torch\ndef evaluate(model):\n    device = next(model.parameters()).device\n    model.eval()\n"
         "    return {'score': model(torch.ones(2, 3, device=device)).sum()}\n"
     )
-    assert finish(written(tmp_path, text).evaluate(lambda x: 2 * x, Split.REPORT, NeverCancelled())).value == 12.0
+    assert finish(written(tmp_path, text).evaluate(lambda x: 2 * x, Split.TEST, NeverCancelled())).value == 12.0
 
 
 def test_the_users_evaluate_can_be_stopped(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_users_evaluate_can_be_stopped(tmp_path: Path) -> None:
         return x
 
     with pytest.raises(Cancelled):
-        finish(task.evaluate(predict, Split.REPORT, token))
+        finish(task.evaluate(predict, Split.TEST, token))
     assert len(calls) == 3
 
 
@@ -110,7 +110,7 @@ def test_neighbours_keep_their_names(tmp_path: Path) -> None:
         "import engine, utils\ndef evaluate(model):\n    from app import half\n"
         "    return {utils.NAME: half(engine.SCORE)}\n"
     )
-    assert finish(written(tmp_path, text).evaluate(nn.Identity(), Split.REPORT, NeverCancelled())).value == 0.375
+    assert finish(written(tmp_path, text).evaluate(nn.Identity(), Split.TEST, NeverCancelled())).value == 0.375
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_an_error_in_a_function_names_its_line(tmp_path: Path, function: str) ->
         function
     ]
     calls = {
-        "batches": lambda: list(task.batches(Split.CALIBRATE)),
+        "batches": lambda: list(task.batches(Split.TRAIN)),
         "loss": lambda: task.loss(nn.Identity(), (1, 2)),
-        "evaluate": lambda: finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled())),
+        "evaluate": lambda: finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled())),
         "example_inputs": task.example_inputs,
     }
     with pytest.raises(TaskError) as caught:
@@ -161,7 +161,7 @@ def test_an_error_in_a_neighbour_names_the_neighbour(tmp_path: Path) -> None:
     (tmp_path / "scoring.py").write_text("def score():\n    return [][0]\n")
     task = written(tmp_path, "import scoring\ndef evaluate(model):\n    return scoring.score()\n")
     with pytest.raises(TaskError, match=r"scoring\.py, line 2: IndexError: list index out of range"):
-        finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_an_error_in_a_neighbour_names_the_neighbour(tmp_path: Path) -> None:
 def test_files_that_say_too_little_are_told_what_is_needed(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(TaskError, match=sentence):
         task = written(tmp_path, text)
-        finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
         task.example_inputs()
 
 
 def test_a_loss_that_is_no_scalar_is_refused(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES + "def loss(model, batch):\n    return batch[0]\n")
     with pytest.raises(TaskError, match=r"returned a tensor \[4, 5\]"):
-        task.loss(nn.Identity(), next(task.batches(Split.CALIBRATE)))
+        task.loss(nn.Identity(), next(task.batches(Split.TRAIN)))
 
 
 def test_batches_of_another_form_are_taken_by_the_files_own_inputs(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_batches_of_another_form_are_taken_by_the_files_own_inputs(tmp_path: Pat
     )
     task = written(tmp_path, text)
     assert [x.shape for x in tensors_of(task.example_inputs())] == [(2, 2), (2, 2)]
-    assert task.batch_count(Split.CALIBRATE) == 3
+    assert task.batch_count(Split.TRAIN) == 3
 
 
 def test_a_seed_reaches_batches_that_take_one(tmp_path: Path) -> None:
@@ -205,20 +205,20 @@ def test_a_seed_reaches_batches_that_take_one(tmp_path: Path) -> None:
         "    return [torch.full((2, 2), -1.0 if seed is None else seed)]\n"
     )
     task = written(tmp_path, text)
-    assert [batch[0, 0].item() for seed in (None, 3) for batch in task.batches(Split.CALIBRATE, seed)] == [-1, 3]
+    assert [batch[0, 0].item() for seed in (None, 3) for batch in task.batches(Split.TRAIN, seed)] == [-1, 3]
 
 
 def test_the_count_of_lazy_batches_is_known_after_a_pass(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES)
-    assert task.batch_count(Split.CALIBRATE) == 0
-    assert len(list(task.batches(Split.CALIBRATE))) == 3
-    assert task.batch_count(Split.CALIBRATE) == 3
+    assert task.batch_count(Split.TRAIN) == 0
+    assert len(list(task.batches(Split.TRAIN))) == 3
+    assert task.batch_count(Split.TRAIN) == 3
 
 
 def test_gradients_flow_through_the_files_loss(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES + "def loss(model, batch):\n    return model(batch[0]).pow(2).mean()\n")
     model = nn.Linear(5, 5)
-    loss = task.loss(model, next(task.batches(Split.CALIBRATE)))
+    loss = task.loss(model, next(task.batches(Split.TRAIN)))
     assert loss is not None
     loss.backward()
     assert model.weight.grad is not None
@@ -228,17 +228,17 @@ def test_gradients_flow_through_the_files_loss(tmp_path: Path) -> None:
 def test_labels_that_the_model_has_no_output_for_are_refused(tmp_path: Path) -> None:
     task = written(tmp_path, BATCHES.replace("x.argmax(1)", "x.argmax(1) + 30"))
     with pytest.raises(TaskError, match=r"has the label 3\d, the model 5 outputs \(0 to 4\)"):
-        finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+        finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
 
 
 def test_batches_of_tokens_say_where_a_student_learns_from_its_teacher(tmp_path: Path) -> None:
     tokens = "torch.ones(2, 3).long(), torch.tensor([[4, -100, 5], [-100, -100, 6]])"
     text = f"import torch\n\ndef batches(split):\n    yield {tokens}\n"
     task = written(tmp_path, text)
-    lesson = task.lesson(next(task.batches(Split.CALIBRATE)))
+    lesson = task.lesson(next(task.batches(Split.TRAIN)))
     assert lesson.counts.tolist() == [[True, False, True], [False, False, True]]
     task = written(tmp_path, BATCHES)
-    assert task.lesson(next(task.batches(Split.CALIBRATE))).counts is None
+    assert task.lesson(next(task.batches(Split.TRAIN))).counts is None
 
 
 EVALUATE = "\n\ndef evaluate(predict, split):\n    return 0.5\n"
@@ -269,7 +269,7 @@ def inputs(batch):
 )
 def test_answers_are_logits_where_the_batch_or_the_metric_says_so(tmp_path: Path, text: str, logits: bool | None):
     task = written(tmp_path, text)
-    lesson = task.lesson(next(task.batches(Split.CALIBRATE)))
+    lesson = task.lesson(next(task.batches(Split.TRAIN)))
     assert lesson.logits is logits
     assert (lesson.counts is not None) == ("ones(4, 3).long()}" in text)
 
@@ -281,8 +281,8 @@ def test_a_loader_over_a_stream_is_opened_though_it_refuses_to_say_its_length(tm
         "def batches(split):\n    return DataLoader(Stream(), batch_size=2)\n"
     )
     task = written(tmp_path, text)
-    assert task.batch_count(Split.CALIBRATE) == 0
-    assert len(list(task.batches(Split.CALIBRATE))) == task.batch_count(Split.CALIBRATE) == 3
+    assert task.batch_count(Split.TRAIN) == 0
+    assert len(list(task.batches(Split.TRAIN))) == task.batch_count(Split.TRAIN) == 3
 
 
 @pytest.mark.parametrize(("arguments", "told"), [("model", True), ("model, split", False)])
@@ -290,7 +290,7 @@ def test_a_metric_that_takes_no_split_is_told_to_choose_and_report_by_the_same(
     tmp_path: Path, arguments: str, told: bool
 ) -> None:
     task = written(tmp_path, f"def evaluate({arguments}): return {{'accuracy': 0.5, 'n': 10}}")
-    finish(task.evaluate(nn.Identity(), Split.REPORT, NeverCancelled()))
+    finish(task.evaluate(nn.Identity(), Split.TEST, NeverCancelled()))
     assert any("takes no split" in str(one) for one in task.remarks) is told  # type: ignore[attr-defined]
 
 
@@ -327,7 +327,7 @@ def test_data_that_the_file_reads_and_files_beside_it_tell_measurements_apart(tm
 )
 def test_whatever_batches_hold_the_same_is_told_of_them(tmp_path: Path, batch: str) -> None:
     text = "import numpy, torch\nRANDOM = torch.Generator()\ndef batches(split):\n"
-    text += f"    if split == 'choose': raise ValueError('none')\n    yield {batch}\n"
+    text += f"    if split == 'val': raise ValueError('none')\n    yield {batch}\n"
     task = written(tmp_path, text)
     (tmp_path / ".#task.py").symlink_to("nowhere")
     assert task.given() == task.given()  # type: ignore[attr-defined]

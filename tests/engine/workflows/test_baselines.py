@@ -53,7 +53,7 @@ def test_every_kind_stands_beside_the_state_with_n_costs_and_time(pruned: Sessio
     assert made[-1] == pruned.history.state("s0") and made[-1].timings
     assert pruned.baselines() == pruned.baselines("s2") == done.baselines and not pruned.baselines("s1")
     assert [one.asked.kind for one in done.baselines] == [*BaselineKind] and not done.missed
-    assert all(one.metric.count == 48 and one.metric.split == "report" for one in done.baselines)
+    assert all(one.metric.count == 48 and one.metric.split == "test" for one in done.baselines)
     assert all(one.timings[0].median > 0 for one in done.baselines) and done.state.timings
     macs = {one.asked.kind: one.macs for one in done.baselines}
     original = pruned.history.state("s0").macs

@@ -56,14 +56,14 @@ def test_the_smallest_budget_that_holds_is_found_on_the_choose_split_and_reporte
     found = finish(session.lowest("s0", COURSE, Tolerance(0.04)), lambda p: made.append(p.made) if p.made else None)
     assert [one for one in made if isinstance(one, Trial)] == [*found.trials]  # told one by one
     judged_before = [one for one, after in pairwise(made) if isinstance(after, Trial) and after.state]
-    assert all(any(m.split is Split.CHOOSE for m in one.metrics) for one in judged_before)  # each behind its state
+    assert all(any(m.split is Split.VAL for m in one.metrics) for one in judged_before)  # each behind its state
     result = found.states[-1]
     share = result.macs / session.history.state("s0").macs
     assert 0.6 <= share < 0.6 + 2 * CLOSE  # 0.04 lost where 40 % of the MACs are gone
     last = found.trials[-1]
     assert last.state == result.id and last.holds and last.loss <= 0.04 and last.error == pytest.approx(0.004 * 2**0.5)
-    assert found.original.split is Split.CHOOSE and found.original.count == 2000
-    assert [state for state, split in judged if split is Split.REPORT] == [result.id]
+    assert found.original.split is Split.VAL and found.original.count == 2000
+    assert [state for state, split in judged if split is Split.TEST] == [result.id]
     assert any(not one.holds and one.share < last.share for one in found.trials)
 
 
@@ -110,10 +110,10 @@ def test_the_search_recovers_briefly_and_the_result_in_full(session: Session, ju
 
 
 def test_losses_are_points_of_fractions_and_shares_of_other_metrics_whichever_way_is_better():
-    fraction = [Metric("top-1", value, 100, 0.03, Split.CHOOSE) for value in (0.9, 0.88)]
+    fraction = [Metric("top-1", value, 100, 0.03, Split.VAL) for value in (0.9, 0.88)]
     assert lost(*fraction)[0] == pytest.approx(0.02)
     perplexity = [
-        Metric("perplexity", value, 100, 0.2, Split.CHOOSE, percent=False, higher_is_better=False)
+        Metric("perplexity", value, 100, 0.2, Split.VAL, percent=False, higher_is_better=False)
         for value in (20.0, 21.0)
     ]
     assert lost(*perplexity) == pytest.approx((0.05, 0.2 * 2**0.5 / 20))
@@ -170,5 +170,5 @@ def test_what_fails_for_other_reasons_than_the_budget_ends_the_search(session: S
 
 def test_where_nothing_could_be_tried_the_last_reason_is_told():
     trial = Trial(0.5, "", note=Message("x", "No plan reaches it."))
-    found = Found((trial,), Metric("top-1", 0.9, 10, 0.1, Split.CHOOSE), ())
+    found = Found((trial,), Metric("top-1", 0.9, 10, 0.1, Split.VAL), ())
     assert str(none_holds(found, 0.01)) == "No budget that was tried loses at most 1.00%. No plan reaches it."

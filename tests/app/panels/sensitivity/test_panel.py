@@ -43,7 +43,7 @@ def measured(player: Player, *trials: Trial) -> None:
 def test_it_says_what_it_costs_and_the_button_starts_it(qtbot, dressed, player) -> None:
     panel = shown(qtbot, player.document)
     words = panel._empty._sentence.text()
-    assert "81 cuts, each judged on the 2,000 samples of the choose split: about 3 min" in words
+    assert "81 cuts, each judged on the 2,000 samples of the val split: about 3 min" in words
     qtbot.mouseClick(panel._empty.step, LEFT)
     assert player.link.asked("sensitivity") == ("s0", "taylor", SHARES, None, Choices())
     assert not panel._empty.step.isVisible()
@@ -132,10 +132,10 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
         (Message("any", "A cut."),),
     )
     player.answer("sensitivity", found)
-    assert "cut by Taylor, first order and not recovered; n = 2,000 of the choose split" in panel.note.text()
+    assert "cut by Taylor, first order and not recovered; n = 2,000 of the val split" in panel.note.text()
     player.document.curves.metric = replace(top1(0.914), count=0)
     panel.refresh()
-    assert "not recovered, judged on the choose split." in panel.note.text()
+    assert "not recovered, judged on the val split." in panel.note.text()
     assert document.log[-1] == "A cut." and "was measured" in command_named("run.sensitivity").enabled(document)
     document.set_criterion("l1")
     assert not panel.plot.isVisible() and panel._empty.step.text() == "Measure sensitivity"
@@ -143,7 +143,7 @@ def test_a_finished_analysis_says_by_what_it_was_cut_and_other_choices_are_measu
 
 def test_of_a_metric_that_should_be_small_what_rises_is_lost(qtbot, dressed, player) -> None:
     def perplexity(value: float) -> Metric:
-        return Metric("perplexity", value, 500, 0.1, Split.CHOOSE, percent=False, higher_is_better=False)
+        return Metric("perplexity", value, 500, 0.1, Split.VAL, percent=False, higher_is_better=False)
 
     document = player.document
     panel = shown(qtbot, document)
@@ -190,7 +190,7 @@ def test_what_may_be_lost_counts_from_the_original(qtbot, dressed, player) -> No
 
 def test_a_metric_that_is_beyond_all_numbers_leaves_the_others_to_be_seen(qtbot, dressed, player) -> None:
     def perplexity(value: float) -> Metric:
-        return Metric("perplexity", value, 500, 0.1, Split.CHOOSE, percent=False, higher_is_better=False)
+        return Metric("perplexity", value, 500, 0.1, Split.VAL, percent=False, higher_is_better=False)
 
     panel = shown(qtbot, player.document)
     player.document.studies.sensitivity()

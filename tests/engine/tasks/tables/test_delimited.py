@@ -31,18 +31,18 @@ def opened(path: str, **options: str) -> Task:
 @pytest.mark.parametrize("header", [True, False])
 def test_a_regression_of_columns_of_numbers(tmp_path: Path, header: bool) -> None:
     task = opened(write_csv(tmp_path / "a.csv", *(["width,height,target"] if header else []), *NUMBERS))
-    metric = finish(task.evaluate(lambda x: x[:, 0] + 3 * x[:, 1] + 2, Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(lambda x: x[:, 0] + 3 * x[:, 1] + 2, Split.TEST, NeverCancelled()))
     assert (metric.name, metric.count, metric.percent, metric.higher_is_better) == ("RMSE", 3, False, False)
     assert metric.value == pytest.approx(2.0, abs=1e-5)
     assert metric.error == pytest.approx(0.0, abs=1e-5)
-    loss = task.loss(lambda x: x[:, 0] + 3 * x[:, 1] + 2, next(task.batches(Split.CALIBRATE)))
+    loss = task.loss(lambda x: x[:, 0] + 3 * x[:, 1] + 2, next(task.batches(Split.TRAIN)))
     assert loss is not None and loss.item() == pytest.approx(4.0, abs=1e-4)
 
 
 def test_several_columns_are_found_at_once_and_features_can_be_named(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", "a,b,c", *NUMBERS)
     task = opened(path, label="c, a", features="b", purpose="regression")
-    x, y = next(task.batches(Split.CALIBRATE))
+    x, y = next(task.batches(Split.TRAIN))
     assert x.shape == (24, 1) and y.shape == (24, 2)
     assert torch.allclose(y[:, 0], y[:, 1] + 3 * x[:, 0].double(), atol=1e-5)
 
@@ -58,7 +58,7 @@ def test_pairs_of_sentences_with_a_score_need_no_names(tmp_path: Path) -> None:
         angle = torch.where(x[:, 0] == ord("a"), 0.03 * (50 - (x > 0).sum(1)), 0.0)
         return torch.stack([angle.cos(), angle.sin()], 1)
 
-    metric = finish(task.evaluate(longer_is_more_alike, Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(longer_is_more_alike, Split.TEST, NeverCancelled()))
     assert (metric.name, metric.value, metric.count) == ("Spearman", pytest.approx(1.0), 3)
 
 
@@ -67,7 +67,7 @@ def test_classes_in_words_and_a_header_that_must_be_denied(tmp_path: Path) -> No
     path = write_csv(tmp_path / "a.csv", *lines)
     options = {"tokenizer": "bytes", "length": "8"}
     assert opened(path, header="no", **options).info(None).classes == ("no", "yes")
-    assert opened(path, header="no", **options).info(None).sizes["calibrate"] == 24
+    assert opened(path, header="no", **options).info(None).sizes["train"] == 24
     with pytest.raises(TaskError, match="none is called as labels are"):
         opened(path, **options)  # the first line is taken for names
 
@@ -140,7 +140,7 @@ def test_a_file_that_changes_under_the_program_is_not_read_on(tmp_path: Path) ->
     task = opened(path)
     write_csv(tmp_path / "a.csv", "a,b,target", "an,other,record", *NUMBERS)
     with pytest.raises(TaskError, match="was changed since it was opened"):
-        list(task.batches(Split.CALIBRATE))
+        list(task.batches(Split.TRAIN))
 
 
 def test_cells_of_several_files_follow_one_another() -> None:
@@ -193,9 +193,9 @@ def test_lines_that_end_as_on_old_machines_are_lines(tmp_path: Path) -> None:
 
 def test_numbers_are_parsed_once_for_all_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = opened(write_csv(tmp_path / "a.csv", "a,b,target", *NUMBERS))
-    first = [x.clone() for x, _ in task.batches(Split.CALIBRATE)]
+    first = [x.clone() for x, _ in task.batches(Split.TRAIN)]
     monkeypatch.setattr(records.Records, "take", lambda *_: pytest.fail("a record was parsed again"))
-    again = [x for x, _ in task.batches(Split.CALIBRATE)]
+    again = [x for x, _ in task.batches(Split.TRAIN)]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
@@ -204,9 +204,9 @@ def test_whole_numbers_beyond_64_bits_are_numbers_like_others(tmp_path: Path) ->
     path = write_csv(tmp_path / "a.csv", "hash,large,width,label", *lines)
     kinds = Delimited(Path(path)).kinds
     assert (kinds["hash"], kinds["large"], kinds["label"]) == (Kind.NUMBER, Kind.WHOLE, Kind.WHOLE)
-    x, y = next(opened(path, features="width").batches(Split.CALIBRATE))
+    x, y = next(opened(path, features="width").batches(Split.TRAIN))
     assert torch.equal(y, (4 * x[:, 0]).long() % 2)
-    x, _ = next(opened(path, features="hash").batches(Split.CALIBRATE))
+    x, _ = next(opened(path, features="hash").batches(Split.TRAIN))
     assert float(x.min()) >= 2.0**63
 
 
@@ -215,7 +215,7 @@ def test_classes_in_words_are_numbered_in_an_order_that_is_given(tmp_path: Path)
     path = write_csv(tmp_path / "a.csv", "width,label", *(f"{n % 3},{words[n % 3]}" for n in range(30)))
     task = opened(path, classes='["none", "low", "medium", "high"]')
     assert task.info(None).classes == ("none", *words)
-    for x, y in task.batches(Split.CALIBRATE):
+    for x, y in task.batches(Split.TRAIN):
         assert torch.equal(y, x[:, 0].long() + 1)
     assert opened(path, classes='["low", "medium"]').info(None).classes == ("high", "low", "medium")
 

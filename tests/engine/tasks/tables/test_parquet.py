@@ -33,10 +33,10 @@ def both(bytes_of: list[bytes]) -> list[dict[str, object]]:
 def test_images_are_judged_as_they_are(tmp_path: Path, images: list[object]) -> None:
     path = write_parquet(tmp_path / "a.parquet", {"image": images, "label": LABELS})
     task = open_task(spec("parquet", path, mean=(0.0,), batch=4))
-    assert task.info(None).sizes == {"calibrate": 32, "choose": 4, "report": 4}
-    metric = finish(task.evaluate(Brightest(2), Split.REPORT, NeverCancelled()))
+    assert task.info(None).sizes == {"train": 32, "val": 4, "test": 4}
+    metric = finish(task.evaluate(Brightest(2), Split.TEST, NeverCancelled()))
     assert (metric.name, metric.value, metric.count) == ("top-1", 1.0, 4)
-    (x, _), *_ = task.batches(Split.CALIBRATE)
+    (x, _), *_ = task.batches(Split.TRAIN)
     assert {row.numpy().tobytes() for row in x} <= {(one[None] / np.float32(255)).tobytes() for one in PIXELS}
 
 
@@ -48,8 +48,8 @@ def test_a_folder_gives_the_splits_and_shards_follow_one_another(tmp_path: Path)
     ):
         write_parquet(tmp_path / f"{name}.parquet", {"image": FILES[rows], "label": LABELS[rows]})
     task = open_task(spec("parquet", tmp_path))
-    assert task.info(None).sizes == {"calibrate": 18, "choose": 2, "report": 20}
-    assert not rows_of(task, "report") & (rows_of(task, "calibrate") | rows_of(task, "choose"))
+    assert task.info(None).sizes == {"train": 18, "val": 2, "test": 20}
+    assert not rows_of(task, "test") & (rows_of(task, "train") | rows_of(task, "val"))
 
 
 def test_names_of_classes_are_those_of_the_file_or_the_labels_themselves(tmp_path: Path) -> None:
@@ -60,14 +60,14 @@ def test_names_of_classes_are_those_of_the_file_or_the_labels_themselves(tmp_pat
     task = open_task(spec("parquet", write_parquet(tmp_path / "b.parquet", {"image": FILES, "label": words})))
     assert task.info(None).classes == ("dark", "light")
     assert [sample.label for sample in task.info(None).samples[:2]] == ["dark", "light"]
-    for x, y in task.batches(Split.CALIBRATE):
+    for x, y in task.batches(Split.TRAIN):
         assert torch.equal(x[:, 0, :4].mean((1, 2)) > x[:, 0, 4:].mean((1, 2)), y == 1)  # label 0 is bright above
 
 
 def test_without_labels_the_original_is_agreed_with(tmp_path: Path) -> None:
     task = open_task(spec("parquet", write_parquet(tmp_path / "a.parquet", {"image": FILES}), mean=(0.0,)))
     assert task.info(Brightest(2)).metric == "agreement"
-    metric = finish(task.evaluate(lambda x: -Brightest(2).eval()(x), Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(lambda x: -Brightest(2).eval()(x), Split.TEST, NeverCancelled()))
     assert (metric.name, metric.value) == ("agreement", 0.0)
 
 
@@ -75,7 +75,7 @@ def test_lists_of_numbers_are_vectors(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(30, 3))
     path = write_parquet(tmp_path / "a.parquet", {"vector": list(vectors), "target": vectors.sum(1)})
     task = open_task(spec("parquet", path))
-    metric = finish(task.evaluate(lambda x: x.sum(1), Split.REPORT, NeverCancelled()))
+    metric = finish(task.evaluate(lambda x: x.sum(1), Split.TEST, NeverCancelled()))
     assert (metric.name, metric.count) == ("RMSE", 3)
     assert metric.value == pytest.approx(0.0, abs=1e-6)
 
@@ -85,7 +85,7 @@ def test_text_with_a_label_is_a_classification(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", {"id": range(40), "text": texts, "label": LABELS})
     task = open_task(spec("parquet", path, options=(("tokenizer", "bytes"), ("length", "6"))))
     assert tensors_of(task.example_inputs())[0].shape == (2, 6)
-    says_g = finish(task.evaluate(lambda x: torch.eye(2)[(x[:, 0] == ord("g")).long()], Split.REPORT, NeverCancelled()))
+    says_g = finish(task.evaluate(lambda x: torch.eye(2)[(x[:, 0] == ord("g")).long()], Split.TEST, NeverCancelled()))
     assert says_g.value == 1.0
 
 
@@ -104,7 +104,7 @@ def test_text_with_a_label_is_a_classification(tmp_path: Path) -> None:
 def test_columns_that_cannot_be_used_are_refused_in_words(tmp_path: Path, columns: dict, sentence: str) -> None:
     with pytest.raises(TaskError, match=sentence):
         task = open_task(spec("parquet", write_parquet(tmp_path / "a.parquet", columns)))
-        list(task.batches(Split.CALIBRATE))
+        list(task.batches(Split.TRAIN))
 
 
 def test_inputs_of_several_kinds_are_refused(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_each_row_group_is_read_once_in_an_epoch(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("secateur.engine.tasks.tables.parquet.HELD", held)
     task: Any = open_task(spec("parquet", str(path), batch=16))
     assert {split: rows_of(task, split) for split in Split} == expected
-    ((column,),) = [one.columns for one in task._data._features[Split.CALIBRATE]]
+    ((column,),) = [one.columns for one in task._data._features[Split.TRAIN]]
     read: list[int] = []
     real = column._read
     monkeypatch.setattr(column, "_read", lambda number: (read.append(number), real(number))[1])
@@ -159,7 +159,7 @@ def test_each_row_group_is_read_once_in_an_epoch(tmp_path: Path, monkeypatch: py
     orders = []
     for seed in (1, 1, 2):
         read.clear()
-        orders.append(torch.cat([x for x, _ in task.batches(Split.CALIBRATE, seed=seed)]).flatten().tolist())
+        orders.append(torch.cat([x for x, _ in task.batches(Split.TRAIN, seed=seed)]).flatten().tolist())
         assert len(read) == len(set(read)) <= 10 and len(column._kept) * 80 <= max(held, 800)
     assert orders[0] == orders[1] != orders[2] and orders[0] != sorted(orders[0])
     assert sorted(orders[0]) == sorted(orders[2]) and len(orders[0]) == 320
@@ -175,7 +175,7 @@ def test_rows_of_one_part_are_mixed_with_those_of_others(tmp_path: Path) -> None
         def parts(self, split: Split) -> Parts:
             return Parts(np.arange(100) // 10, 4)
 
-    order = shuffled(Sorted(), Split.CALIBRATE, 3)  # type: ignore[arg-type]
+    order = shuffled(Sorted(), Split.TRAIN, 3)  # type: ignore[arg-type]
     assert sorted(order) == list(range(100))
     windows = [set((order[start : start + 40] // 10).tolist()) for start in (0, 40, 80)]
     assert [len(window) for window in windows] == [4, 4, 2] and not windows[0] & windows[1]
@@ -187,4 +187,4 @@ def test_a_feature_with_an_empty_cell_in_a_later_group_is_refused_in_words(tmp_p
     pq.write_table(pa.table({"text": cells, "label": np.arange(100) % 2}), tmp_path / "a.parquet", row_group_size=10)
     task = open_task(spec("parquet", str(tmp_path / "a.parquet"), options=(("tokenizer", "bytes"),)))
     with pytest.raises(TaskError, match=r"column text .* has 1 empty cells"):
-        list(task.batches(Split.CALIBRATE))
+        list(task.batches(Split.TRAIN))
