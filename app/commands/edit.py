@@ -51,7 +51,7 @@ def _depth(window: Any) -> None:
 
 
 def _depth_words(document: "Document") -> str:
-    return say("Keep whole blocks") if document.goal.depth else say("Let whole blocks go")
+    return say("Keep whole blocks") if document.goal.depth else say("Allow removing whole blocks")
 
 
 def _undo_words(document: "Document") -> str:
@@ -69,7 +69,7 @@ EDIT = (
         "edit.undo",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Undo"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Take the last step back, a cut or a recovery too. Never trains again."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Undo the last step, even a cut or a recovery. Nothing is retrained."),
         lambda window: window.document.undo(),
         "Ctrl+Z",
         preconditions.all_of(preconditions.undoable, preconditions.idle),
@@ -79,7 +79,7 @@ EDIT = (
         "edit.redo",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Redo"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Do again what was undone. Never trains again."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Redo the step that was undone. Nothing is retrained."),
         lambda window: window.document.redo(),
         "Ctrl+Shift+Z",
         preconditions.all_of(preconditions.redoable, preconditions.idle),
@@ -89,7 +89,7 @@ EDIT = (
         "edit.suggest",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Suggest plan"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark what matters least until the goal is met. What you decided by hand stays."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark the least important structures until the goal is met. Your own choices stay."),
         lambda window: window.document.suggest_plan(),
         "Ctrl+G",
         preconditions.all_of(_EDITABLE, preconditions.at_hand),
@@ -98,8 +98,8 @@ EDIT = (
     Command(
         "edit.depth",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Let whole blocks go"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Whole blocks compete with filters and heads in plans, sweeps and searches."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Allow removing whole blocks"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Let plans, sweeps and searches remove whole blocks as well as filters and heads."),
         _depth,
         "",
         preconditions.all_of(_EDITABLE, preconditions.has_blocks),
@@ -108,8 +108,8 @@ EDIT = (
     Command(
         "edit.mark",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark or spare selection"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark the selected layer's structures for removal, or spare them."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark or unmark selection"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark the selected structures for removal, or unmark them."),
         _mark,
         "Ctrl+M",
         preconditions.all_of(_EDITABLE, preconditions.chosen),
@@ -128,7 +128,7 @@ EDIT = (
         "edit.clear",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Clear marks"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Empty the plan. Locks stay."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Unmark everything. Locks stay."),
         lambda window: window.document.clear_marks(),
         "",
         preconditions.all_of(_EDITABLE, preconditions.marked),
@@ -136,8 +136,8 @@ EDIT = (
     Command(
         "edit.rating",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Rating options..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "How scores are made and compared: weights, normalising, what competes."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Score options..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Choose how scores are computed, normalised and compared."),
         lambda window: window.show_rating(),
         "",
         preconditions.opened,
@@ -146,8 +146,10 @@ EDIT = (
     Command(
         "edit.ratings",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Compare two ratings..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Two criteria side by side: their colours, and their rank correlation by layer."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Compare two criteria..."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Show the scores of two criteria side by side, with their rank correlation per layer."
+        ),
         _ratings,
         "",
         preconditions.all_of(preconditions.opened, preconditions.idle),

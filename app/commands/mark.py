@@ -55,7 +55,7 @@ def _chosen_or_marked(document: "Document") -> str:
 
 def _grow_words(document: "Document") -> str:
     multiple = document.target.multiple
-    return say("Grow marks to whole groups of {0}").format(multiple) if multiple > 1 else say("Grow marks")
+    return say("Align widths to multiples of {0}").format(multiple) if multiple > 1 else say("Align widths")
 
 
 MARK = (
@@ -63,7 +63,7 @@ MARK = (
         "mark.lowest",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Mark the lowest..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark the lowest scores: a share of each layer, or of all together."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark the lowest scores: a share of each layer, or of all layers together."),
         _ask("LOWEST_EACH"),
         "Ctrl+Shift+W",
         _RATED,
@@ -72,7 +72,7 @@ MARK = (
         "mark.below",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Mark below a score..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark what scores below a threshold, in all layers or some."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark structures that score below a threshold, in all layers or some."),
         _ask("BELOW"),
         "",
         _RATED,
@@ -81,7 +81,7 @@ MARK = (
         "mark.between",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Mark a range of scores..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark what scores from one number to another."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark structures whose scores lie between two numbers."),
         _ask("BETWEEN"),
         "",
         _RATED,
@@ -89,8 +89,8 @@ MARK = (
     Command(
         "mark.range",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark a range of numbers..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark filters, neurons or heads by their numbers: 0-7, 12."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark by index..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark filters, neurons or heads by index: 0-7, 12."),
         _ask("NUMBERS", here=True),
         "",
         _EDITABLE,
@@ -99,8 +99,8 @@ MARK = (
     Command(
         "mark.kind",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark a kind or pattern..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark all structures of a kind, in layers whose names match a pattern."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark by kind or pattern..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark all structures of one kind in layers whose names match a pattern."),
         _ask("ALL"),
         "",
         _EDITABLE,
@@ -109,7 +109,7 @@ MARK = (
         "mark.keep",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Keep a number..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Type how many the selected layer keeps; the weakest are marked."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Enter how many structures the selected layer keeps. The weakest are marked."),
         _keep,
         "Ctrl+K",
         preconditions.all_of(_EDITABLE, preconditions.chosen),
@@ -118,8 +118,10 @@ MARK = (
     Command(
         "mark.keep_pattern",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Keep for a pattern..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Keep a share or a number in every layer whose name matches: layer3.*.conv1, 50 %."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Keep by pattern..."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Set what every layer with a matching name keeps, for example 50 % of layer3.*.conv1."
+        ),
         _ask("KEEP_SHARE"),
         "Ctrl+Shift+K",
         _EDITABLE,
@@ -128,7 +130,7 @@ MARK = (
         "mark.invert",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Invert marks"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Mark what is spared and spare what is marked, in the selected layer."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Mark what is unmarked and unmark what is marked in the selected layer."),
         _invert,
         "Ctrl+I",
         preconditions.all_of(_EDITABLE, _chosen_or_marked),
@@ -137,9 +139,9 @@ MARK = (
     Command(
         "mark.grow",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Grow marks to whole groups"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Align widths to the target"),
         QT_TRANSLATE_NOOP(
-            CONTEXT, "Mark the next weakest until every layer keeps a multiple of what the target likes."
+            CONTEXT, "Mark the next weakest structures until every layer keeps a multiple that is fast on the target."
         ),
         lambda window: window.document.grow(),
         "",
@@ -149,8 +151,8 @@ MARK = (
     Command(
         "mark.lock_pattern",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Lock a pattern..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Protect every layer whose name matches, or a kind of structures."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Lock by pattern..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Lock every layer whose name matches, or one kind of structure."),
         _ask("ALL", "lock"),
         "",
         _EDITABLE,

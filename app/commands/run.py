@@ -84,7 +84,7 @@ RUN = (
         "run.cut",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Cut"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Remove what is marked and verify the result. Undo brings it back."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Remove the marked structures and verify the result. Undo restores them."),
         lambda window: window.document.cut(),
         "Ctrl+Return",
         preconditions.all_of(
@@ -101,7 +101,7 @@ RUN = (
         "run.recover",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Recover"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the present state with the original as teacher."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Fine-tune the current state with the original as teacher."),
         lambda window: window.document.recover(window.document.recovery),
         "Ctrl+R",
         preconditions.all_of(
@@ -120,7 +120,7 @@ RUN = (
         "run.evaluate",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Evaluate"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the present state again."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure the metric of the current state again."),
         lambda window: window.document.evaluate(),
         "",
         preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.judged),
@@ -131,7 +131,7 @@ RUN = (
         "run.measure",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure on the target"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of original and present state, interleaved."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure the latency of the original and the current state in alternating runs."),
         lambda window: window.document.measure(),
         "Ctrl+Shift+M",
         preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.here),
@@ -140,8 +140,8 @@ RUN = (
     Command(
         "run.bench",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Measure elsewhere..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Write a folder that measures original and present state on another machine."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure on another machine..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Write a folder with a benchmark script to run on another machine."),
         _bench,
         "",
         preconditions.all_of(preconditions.opened, preconditions.at_hand, preconditions.no_plan),
@@ -149,8 +149,8 @@ RUN = (
     Command(
         "run.bench_results",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Read results from elsewhere..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Take the latencies that bench.py measured on another machine."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Read results from another machine..."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Load the latencies that bench.py measured on another machine."),
         _bench_results,
         "",
         preconditions.all_of(preconditions.opened, preconditions.at_hand),
@@ -158,9 +158,9 @@ RUN = (
     Command(
         "run.latencies",
         MENU,
-        QT_TRANSLATE_NOOP(CONTEXT, "Measure what removal saves"),
+        QT_TRANSLATE_NOOP(CONTEXT, "Measure latency savings"),
         QT_TRANSLATE_NOOP(
-            CONTEXT, "Cut models timed on the target: the time of each layer, and where removal buys none."
+            CONTEXT, "Time cut models on the target: the latency of each layer, and where removal saves none."
         ),
         lambda window: window.document.work.tabulate(),
         "",
@@ -171,7 +171,7 @@ RUN = (
         "run.sensitivity",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Measure sensitivity"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Cut each layer on trial, 10 to 90 %, and say what that costs in accuracy."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut 10 to 90 % of each layer on trial and show how the metric changes."),
         _sensitivity,
         "",
         preconditions.all_of(
@@ -183,7 +183,7 @@ RUN = (
         "run.sweep",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Sweep budgets..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets, unattended: the trade-off curve."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Cut and recover at several budgets to draw the trade-off curve."),
         _sweep,
         "Ctrl+Shift+G",
         preconditions.all_of(
@@ -199,7 +199,7 @@ RUN = (
         "run.lowest",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Find the fastest..."),
-        QT_TRANSLATE_NOOP(CONTEXT, "Search the lowest latency, or another cost, that loses at most so many points."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Find the lowest latency, or another cost, within a limit on the loss."),
         _lowest,
         "Ctrl+Shift+L",
         preconditions.all_of(
@@ -215,7 +215,7 @@ RUN = (
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Baselines..."),
         QT_TRANSLATE_NOOP(
-            CONTEXT, "Was it worth pruning? Random removal, from scratch, a stock model, single weights."
+            CONTEXT, "Compare with random removal, training from scratch, a stock model and unstructured pruning."
         ),
         _baselines,
         "Ctrl+Shift+B",
@@ -231,7 +231,7 @@ RUN = (
         "run.cancel",
         MENU,
         QT_TRANSLATE_NOOP(CONTEXT, "Cancel job"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Stop the running job. What it has made stays; nothing else is changed."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Stop the running job. Finished results are kept."),
         _cancel,
         "Esc",
         preconditions.running,

@@ -29,15 +29,15 @@ class Planned(Shown):
         self._before_preview: Mask | None = None
 
     def mark(self, structures: Mask | NDArray[np.int64] | Iterable[int], on: bool) -> None:
-        """Mark structures for removal, or spare them; what is locked or gone stays as it is."""
+        """Mark structures for removal, or unmark them; what is locked or removed stays as it is."""
         if self._refuses() or self.analysis is None:
             return
         asked = mark_edits.as_mask(self.analysis, structures) & ~self.removed
         locked = self.barred if on else self.locked
         touched = asked & ~locked
         if (asked & locked).any():
-            self.announced.emit(self.tr("What is locked stays as it is. Unlock it first."))
-        words = self.tr("mark {0}") if on else self.tr("spare {0}")
+            self.announced.emit(self.tr("Locked structures were not changed. Unlock them first."))
+        words = self.tr("mark {0}") if on else self.tr("unmark {0}")
         text = words.format(self._counted(touched))
         self._plan(text, np.where(touched, on, self.marked), touched)
 
@@ -48,7 +48,7 @@ class Planned(Shown):
             self._plan(text, marked & ~self.removed, touched)
 
     def invert(self, scope: Mask) -> None:
-        """Mark in a scope what is not marked, and spare what is."""
+        """Mark in a scope what is not marked, and unmark what is."""
         if self.analysis is not None:
             given = (self.analysis, self.scores, self.marked, self.removed, self.barred, scope)
             self.take_marks(self.tr("invert marks"), *mark_edits.inverted(*given))
@@ -59,8 +59,8 @@ class Planned(Shown):
             given = (self.analysis, self.scores, self.marked, self.removed, self.barred, self.target.multiple)
             after, touched = mark_edits.grown(*given)
             if (after == self.marked).all():
-                self.announced.emit(self.tr("Every layer with marks keeps whole groups already."))
-            self.take_marks(self.tr("grow marks to whole groups"), after, touched)
+                self.announced.emit(self.tr("The width of every layer with marks is already aligned."))
+            self.take_marks(self.tr("align widths"), after, touched)
 
     def keep(self, set_number: int, count: int) -> None:
         """Keep the `count` best structures of a coupled set and mark the rest."""
@@ -146,7 +146,7 @@ class Planned(Shown):
         """Go to a place of the history, on any of its branches; never runs a job."""
         if place != self.history.position and not self._refuses():
             self.cancel_preview()
-            self._arrive(self.history.go(place), self.tr("Back at: {step}"), self.history.undo_text)
+            self._arrive(self.history.go(place), self.tr("Now at: {step}"), self.history.undo_text)
 
     def go_to(self, state_id: str) -> None:
         """Make a state the present one (undoable)."""
@@ -179,7 +179,7 @@ class Planned(Shown):
         assert self.analysis is not None
         even = mark_edits.in_step(self.analysis, self.scores, marked, self.removed, self.barred, touched)
         if (even & ~marked).any():
-            words = self.tr("{0} more in step, so that counts stay equal.")
+            words = self.tr("Also marked {0}, so that counts stay equal.")
             self.announced.emit(words.format(self._counted(even & ~marked)))
         marked = even
         try:
@@ -203,7 +203,7 @@ class Planned(Shown):
         self.cancel_preview()
         entry = self.history.undo() if back else self.history.redo()
         if entry is not None:
-            words = self.tr("Undone: {step}") if back else self.tr("Done again: {step}")
+            words = self.tr("Undone: {step}") if back else self.tr("Redone: {step}")
             self._arrive(entry.before if back else entry.after, words, entry.text)
 
     def _arrive(self, snapshot: Snapshot | None, words: str, step: str) -> None:
@@ -212,7 +212,7 @@ class Planned(Shown):
             return
         self.contents.restore(snapshot)
         self.revision += 1
-        self.announced.emit(words.format(step=step or self.tr("the begin")))
+        self.announced.emit(words.format(step=step or self.tr("the start")))
         self.announce(*PLAN)
         self.work.score()
 
@@ -231,5 +231,7 @@ class Planned(Shown):
     def _refuses(self) -> bool:
         """True, with the reason said, while a job that changes states runs."""
         if self.busy:
-            self.announced.emit(self.tr("Wait for the running job, or cancel it: it changes what the plan is made on."))
+            self.announced.emit(
+                self.tr("The plan is fixed while a job changes the state. Wait for the job, or cancel it.")
+            )
         return self.busy

@@ -54,17 +54,17 @@ def judged(document: "Document") -> str:
 
 def marked(document: "Document") -> str:
     """The plan is not empty."""
-    return "" if document.marked.any() else say("Nothing is marked. Mark what should go, or suggest a plan.")
+    return "" if document.marked.any() else say("Nothing is marked. Mark structures, or suggest a plan.")
 
 
 def rated(document: "Document") -> str:
     """There are scores."""
-    return "" if document.scores is not None else say("Structures are not rated yet.")
+    return "" if document.scores is not None else say("Scores are not ready yet. Wait until scoring ends.")
 
 
 def no_plan(document: "Document") -> str:
     """The plan is empty: what follows works on the state, not on the plan."""
-    return say("Cut what is marked first, or clear the marks.") if document.marked.any() else ""
+    return say("Cut the marked structures first, or clear the marks.") if document.marked.any() else ""
 
 
 def smaller(document: "Document") -> str:
@@ -91,40 +91,44 @@ def here(document: "Document") -> str:
     """The target is this machine."""
     if not document.target.machine:
         return ""
-    words = say("The target is {machine}. Measure there: Measure elsewhere, then read its results.")
+    words = say("The target is {machine}. Use Run > Measure on another machine.")
     return words.format(machine=document.target.machine)
 
 
 def unmeasured(document: "Document") -> str:
     """The sensitivity of the present state is neither known nor being measured."""
     if document.job_about(("sensitivity", document.contents.present, document.rating)) is not None:
-        return say("Sensitivity is being measured already.")
+        return say("Sensitivity is already being measured.")
     known = document.curves
-    return say("It was measured. The Sensitivity tab shows it.") if known is not None and known.finished else ""
+    return say("Already measured. See the Sensitivity tab.") if known is not None and known.finished else ""
 
 
 def has_blocks(document: "Document") -> str:
     """The model has whole blocks that can go, and the criterion leaves them their part."""
     if document.analysis is None or not any(one.kind is Kind.BLOCK for one in document.analysis.sets):
-        return say("This model has no block that could go as a whole.")
-    return say("The criterion rates some kinds only.") if CRITERIA[document.criterion].kinds else ""
+        return say("This model has no block that can be removed as a whole.")
+    return (
+        say("The criterion scores only some kinds of structure. Choose another one.")
+        if CRITERIA[document.criterion].kinds
+        else ""
+    )
 
 
 def untabled(document: "Document") -> str:
     """What removal saves on the target is neither known nor being measured."""
     if document.job_about(("latencies", document.target)) is not None:
-        return say("It is being measured already.")
-    return say("It was measured. The Layers tab shows it.") if document.contents.table is not None else ""
+        return say("Already being measured.")
+    return say("Already measured. See the Layers tab.") if document.contents.table is not None else ""
 
 
 def no_study(document: "Document") -> str:
     """Nothing long runs that a state could not be made beside."""
     methods = {job.method for job in document.jobs}
     sentences = {
-        "sweep": say("A sweep runs. Wait for it, or cancel it: it goes on later where it stood."),
-        "lowest": say("A search runs. Wait for it, or cancel it: it goes on later where it stood."),
-        "compare": say("Baselines are being made. Wait for them, or cancel: those that are finished stay."),
-        "sensitivity": say("Sensitivity is being measured. Wait for it, or cancel it: what was measured stays."),
+        "sweep": say("A sweep is running. Wait for it, or cancel it and resume later."),
+        "lowest": say("A search is running. Wait for it, or cancel it and resume later."),
+        "compare": say("Baselines are being made. Wait, or cancel: finished baselines are kept."),
+        "sensitivity": say("Sensitivity is being measured. Wait, or cancel: results so far are kept."),
     }
     return next((sentence for method, sentence in sentences.items() if method in methods), "")
 
@@ -132,23 +136,23 @@ def no_study(document: "Document") -> str:
 def no_baseline(document: "Document") -> str:
     """No baseline is being made, and the present state is one that baselines can stand beside."""
     if any(job.method == "compare" for job in document.jobs):
-        return say("Baselines are being made. Wait for them, or cancel: those that are finished stay.")
+        return say("Baselines are being made. Wait, or cancel: finished baselines are kept.")
     return smaller(document)
 
 
 def left_behind(document: "Document") -> str:
     """A session ended without being closed."""
-    return "" if document.work.keeper.offers else say("Every session was closed in order: there is none to restore.")
+    return "" if document.work.keeper.offers else say("Nothing to restore: the last session closed normally.")
 
 
 def may_grow(document: "Document") -> str:
     """Text is not as large as it gets."""
-    return "" if sizes().body < LARGEST else say("Text is as large as it gets.")
+    return "" if sizes().body < LARGEST else say("Text already has its largest size.")
 
 
 def may_shrink(document: "Document") -> str:
     """Text is not as small as it gets."""
-    return "" if sizes().body > SMALLEST else say("Text is as small as it gets.")
+    return "" if sizes().body > SMALLEST else say("Text already has its smallest size.")
 
 
 def running(document: "Document") -> str:

@@ -90,7 +90,7 @@ def test_a_recovery_without_epochs_is_called_by_what_it_does_everywhere(player):
     for epochs, repair, words in (
         (1, Repair.NONE, "Recover, 1 epoch"),
         (0, Repair.BIAS, "Repair without training"),
-        (0, Repair.NONE, "Measure BatchNorm again"),
+        (0, Repair.NONE, "Recalibrate BatchNorm"),
     ):
         document.set_recovery(RecoverySettings(epochs=epochs, repair=repair))
         assert command.shown(document) == words

@@ -85,7 +85,7 @@ def test_what_is_no_finite_number_is_refused_in_words(window, qtbot, which) -> N
     dialog.which.activated.emit(dialog.which.currentIndex())
     for wrong in ("nan", "inf"):
         type_into(qtbot, dialog.value, wrong)
-        assert dialog.missing.text().startswith("Write a") and not dialog.accept_button.isEnabled()
+        assert dialog.missing.text().startswith("Enter a") and not dialog.accept_button.isEnabled()
     dialog.reject()
 
 
@@ -169,7 +169,7 @@ def test_grow_marks_to_whole_groups(window) -> None:
     document = window.document
     where = place(window, CONV)
     document.mark([where.start, where.start + 1], True)
-    assert window.commands.by_id["mark.grow"].text() == "Grow marks to whole groups of 16"
+    assert window.commands.by_id["mark.grow"].text() == "Align widths to multiples of 16"
     give(window, "mark.grow")
     assert (~document.marked[where]).sum() == 16 and document.marked[where][:2].all()
 
@@ -189,7 +189,7 @@ def test_spare_by_a_rule(window, qtbot) -> None:
     where = place(window, CONV)
     document.mark(np.arange(where.start, where.start + 10), True)
     dialog = give(window, "mark.range")
-    dialog.then.setCurrentIndex(dialog.then.findData("spare"))
+    dialog.then.setCurrentIndex(dialog.then.findData("unmark"))
     type_into(qtbot, dialog.names, CONV)
     type_into(qtbot, dialog.value, "0-3")
     accept(qtbot, dialog)
@@ -200,7 +200,7 @@ def test_spare_by_a_rule(window, qtbot) -> None:
     ("names", "value", "words"),
     [
         ("layer1.0.conv2", "20", "go along with conv1"),
-        ("nosuch", "20", "No layer of that name"),
+        ("nosuch", "20", "No layer with that name"),
         ("/conv[/", "20", "regular expression"),
         ("", "120", "from 0 to 100"),
         ("", "many", "from 0 to 100"),
@@ -219,7 +219,7 @@ def test_every_mark_command_stands_in_the_palette(window, qtbot) -> None:
     palette = Palette(window)
     qtbot.addWidget(palette)
     palette.fill("keep for a pattern")
-    assert palette.list.topLevelItem(0).text(0) == "Keep for a pattern..."
+    assert palette.list.topLevelItem(0).text(0) == "Keep by pattern..."
     palette.fill("invert marks")
     assert palette.list.topLevelItem(0).text(1) == command_named("mark.invert").enabled(window.document)
 

@@ -402,7 +402,7 @@ def test_a_lost_engine_is_said_once_and_the_plan_stays(desk: Desk):
     desk.refuse("cut", error)
     assert desk.failures == [error] and facts(document) == before
     desk.link.restored.emit()
-    assert "runs again" in desk.sentences[-1]
+    assert "running again" in desk.sentences[-1]
 
 
 def test_measurements_that_nobody_asked_for_step_aside(desk: Desk):
