@@ -25,7 +25,9 @@ class About(QDialog):
         layout.addWidget(label(self.tr("Secateur {0}").format(_version()), "number"))
         words = (
             self.tr("Makes a trained network smaller by removing whole filters, heads, neurons and blocks."),
-            self.tr("Licence: Apache 2.0. Parts that it uses have their own; Diagnostics lists their versions."),
+            self.tr(
+                "Licence: Apache 2.0. The libraries it uses have their own licences. Diagnostics lists their versions."
+            ),
         )
         for each in words:
             layout.addWidget(label(each, "muted", wrap=True))

@@ -20,16 +20,18 @@ MODES = {
     Mode.SAME_INDICES: (
         QT_TRANSLATE_NOOP(CONTEXT, "The same structures"),
         QT_TRANSLATE_NOOP(
-            CONTEXT, "Exactly those that went before: for a checkpoint that was trained a little further."
+            CONTEXT, "Removes exactly the same structures. Use this for a checkpoint that was trained a little longer."
         ),
     ),
     Mode.SAME_SHAPE: (
         QT_TRANSLATE_NOOP(CONTEXT, "The same shape"),
-        QT_TRANSLATE_NOOP(CONTEXT, "Every layer keeps as many as before; which ones, scores on the new weights say."),
+        QT_TRANSLATE_NOOP(
+            CONTEXT, "Every layer keeps as many structures as before, chosen by scores of the new weights."
+        ),
     ),
     Mode.SAME_GOAL: (
         QT_TRANSLATE_NOOP(CONTEXT, "The same goal"),
-        QT_TRANSLATE_NOOP(CONTEXT, "The goal is planned for again; layers may come out wider or narrower than before."),
+        QT_TRANSLATE_NOOP(CONTEXT, "Plans for the same goal again. Layers may become wider or narrower than before."),
     ),
 }
 
@@ -47,8 +49,8 @@ class ApplyRecipe(FormDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Opens the recipe's model with a new checkpoint, says what no longer matches, and does the steps again. "
-            "The recipe may lie in a file, in a project's folder or in a bundle."
+            "Opens the recipe's model with a new checkpoint, lists what no longer matches, and repeats the "
+            "steps. The recipe can be a file, a project folder or a bundle."
         )
         super().__init__(window, self.tr("Apply recipe to new checkpoint"), sentence, self.tr("Open and compare"))
         document = window.document
@@ -56,12 +58,12 @@ class ApplyRecipe(FormDialog):
         shown = spec.source if document.absent and spec is not None else ""
         self.recipe = self.add_path(self.tr("Recipe"), shown, "recipe.json", filters=FILES)
         usable = document.analysis is not None and not document.absent
-        self.here = CheckBox(self.tr("On the model that is open, {name}").format(name=document.model_name))
+        self.here = CheckBox(self.tr("Use the open model, {name}").format(name=document.model_name))
         if usable:
             self.add_row(self.tr("Model"), self.here)
-        hint = self.tr("as the recipe says")
+        hint = self.tr("from the recipe")
         self.weights = self.add_path(self.tr("New checkpoint"), hint=f".safetensors, .pt, .th; {hint}")
-        self.source = self.add_path(self.tr("Model's code"), hint=f"path/to/file.py:callable; {hint}")
+        self.source = self.add_path(self.tr("Model code"), hint=f"path/to/file.py:callable; {hint}")
         self.here.toggled.connect(self._elsewhere)
         self.problem = self._problem
         self.act = lambda: self._start(document)
@@ -76,12 +78,12 @@ class ApplyRecipe(FormDialog):
     def _problem(self) -> str:
         path = Path(self.recipe.text().strip()).expanduser()
         if not self.recipe.text().strip() or not path.exists():
-            return self.tr("Say which recipe.")
+            return self.tr("Choose a recipe.")
         if path.is_dir() and not (path / "recipe.json").is_file():
-            return self.tr("{folder} holds no recipe.json.").format(folder=path)
+            return self.tr("{folder} contains no recipe.json. Choose another folder.").format(folder=path)
         weights = self.weights.text().strip()
         if not self.here.isChecked() and weights and not Path(weights).expanduser().is_file():
-            return self.tr("There is no checkpoint {file}.").format(file=weights)
+            return self.tr("{file} does not exist. Choose another checkpoint.").format(file=weights)
         return ""
 
     def _start(self, document: Any) -> None:
@@ -103,18 +105,18 @@ class ChooseMode(FormDialog):
     def __init__(self, window: Any, recipe: str, fit: Fit) -> None:
         """Ask in a window."""
         found = [sentence(one) for one in fit.sentences]
-        head = self.tr("The recipe fits the model.") if not found else self.tr("The recipe does not fit in all:")
-        super().__init__(window, self.tr("Apply recipe"), head, self.tr("Do the steps again"))
+        head = self.tr("The recipe fits the model.") if not found else self.tr("Parts of the recipe do not fit:")
+        super().__init__(window, self.tr("Apply recipe"), head, self.tr("Repeat the steps"))
         self.differences = QPlainTextEdit("\n".join(found))
         self.differences.setReadOnly(True)
-        self.differences.setAccessibleName(self.tr("What does not match"))
+        self.differences.setAccessibleName(self.tr("Mismatches"))
         self.differences.setFixedHeight(min(160, 22 * len(found) + 14))
         if found:
             self.form.addRow(self.differences)
         self.modes: dict[Mode, RadioButton] = {}
         self._group = QButtonGroup(self)
         self.form.addRow(self._choices(fit))
-        self.problem = lambda: "" if self._chosen() is not None else self.tr("None of these can be done.")
+        self.problem = lambda: "" if self._chosen() is not None else self.tr("None of these ways is possible.")
         document = window.document
         self.act = lambda: document.handing.apply(recipe, self._chosen())
         self._group.buttonToggled.connect(lambda *_: self.check())

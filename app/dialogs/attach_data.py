@@ -16,8 +16,7 @@ class AttachData(FormDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "The original is evaluated at once: look at the samples and at the number it should score, because wrong "
-            "preprocessing is found there."
+            "The original is evaluated right away. Check the samples and the metric: they reveal wrong preprocessing."
         )
         super().__init__(window, self.tr("Attach data"), sentence, self.tr("Attach and evaluate"))
         self.data = DataRows(self, optional=False)

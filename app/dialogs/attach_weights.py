@@ -16,8 +16,8 @@ class AttachWeights(FormDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Export PyTorch, train the smaller model with your own trainer, then bring its checkpoint back here. Names "
-            "and shapes must be those of the present state."
+            "Export the smaller model with Export PyTorch, train it with your own code, then load its checkpoint "
+            "here. Parameter names and shapes must match the current state."
         )
         super().__init__(window, self.tr("Attach weights"), sentence, self.tr("Attach weights"))
         self.path = self.add_path(self.tr("Checkpoint"), hint=self.tr(".safetensors, .pt, .th"))
@@ -27,7 +27,7 @@ class AttachWeights(FormDialog):
 
     def _problem(self) -> str:
         is_file = Path(self.path.text()).expanduser().is_file()
-        return "" if is_file else self.tr("Say which file.")
+        return "" if is_file else self.tr("Choose a file.")
 
 
 def ask(window: Any) -> None:

@@ -33,11 +33,11 @@ class Baselines(FormDialog):
     def __init__(self, window: Any, only: BaselineKind | None = None) -> None:
         """Ask in a window; `only` checks one kind, else all are that were not made."""
         sentence = self.tr(
-            "What the present state has to be better than, to have been worth the pruning. Each is judged on the same "
-            "data and appears in the trade-off. What is finished stays when the rest is stopped, and "
-            "a training that was stopped goes on where it was."
+            "Pruning was worth it if the current state beats these baselines. Each is evaluated on the same data "
+            "and appears in the trade-off. If you stop, finished baselines are kept and an interrupted training "
+            "resumes later."
         )
-        super().__init__(window, self.tr("Baselines"), sentence, self.tr("Make them"))
+        super().__init__(window, self.tr("Baselines"), sentence, self.tr("Make baselines"))
         self._document, self._beside = window.document, window.document.beside
         self.boxes: dict[BaselineKind, CheckBox] = {}
         self.told = {kind: label("", "muted", wrap=True) for kind in BaselineKind}
@@ -58,27 +58,27 @@ class Baselines(FormDialog):
         self.check()
 
     def _add_how(self) -> None:
-        usual = self.tr("as the state ({0})") if self._beside.trained() else self.tr("{0} for fresh weights")
+        usual = self.tr("same as the state ({0})") if self._beside.trained() else self.tr("{0} for new weights")
         self.epochs = SpinBox(self.tr("Epochs each"), 0, 500)
         self.epochs.setSpecialValueText(usual.format(self._beside.epochs()))
-        self.epochs.setToolTip(self.tr("Of random removal: of each recovery on the way"))
+        self.epochs.setToolTip(self.tr("For random removal: epochs of each recovery"))
         self.epochs.valueChanged.connect(self.check)
         self.add_row(self.epochs.accessibleName(), self.epochs)
         self.seed = SpinBox(self.tr("Seed"), 0, 9999)
-        self.seed.setToolTip(
-            self.tr("Of draws, fresh weights and the order of the data; further seeds are further points")
-        )
+        self.seed.setToolTip(self.tr("Sets random removal, new weights and data order. Each seed adds its own points."))
         self.add_row(self.seed.accessibleName(), self.seed)
         hint = self.tr("torchvision:resnet18, or net.py:make")
         if self._beside.family_known:
-            hint = self.tr("empty: the next smaller one of the family")
+            hint = self.tr("empty: next smaller model of the family")
         self.stock = self.add_line(self.tr("Stock model"), hint=hint)
-        self.weights = self.add_path(self.tr("Its weights"), hint=self.tr("empty: its source's own, or random ones"))
-        self.timed = CheckBox(self.tr("in turns with the state"))
+        self.weights = self.add_path(
+            self.tr("Stock checkpoint"), hint=self.tr("empty: published weights, or random ones")
+        )
+        self.timed = CheckBox(self.tr("alternating with the state"))
         self.timed.setToolTip(target_text(self._document.target))
         self.timed.setChecked(not self._document.target.machine)
         self.timed.setEnabled(not self._document.target.machine)
-        self.add_row(self.tr("Time them"), self.timed)
+        self.add_row(self.tr("Measure latency"), self.timed)
 
     def asked(self) -> tuple[BaselineSpec, ...]:
         """What was asked for."""
@@ -100,18 +100,18 @@ class Baselines(FormDialog):
         task = self._document.task
         sizes = {} if task is None else task.sizes
         counts = [sizes.get(split, 0) for split in ("train", "test")]
-        data = self.tr("Trained on {0} samples of the train split, judged on {1} of the test split.")
+        data = self.tr("Trained on {0} samples of the train split, evaluated on {1} of the test split.")
         data = data.format(*(f"{count:,}" for count in counts)) if all(counts) else ""
-        whole = self.tr("Together roughly {0}.").format(about(seconds)) if seconds else ""
+        whole = self.tr("About {0} in total.").format(about(seconds)) if seconds else ""
         self.estimate.setText(" ".join(filter(None, (data, whole))))
 
     def _cost(self, kind: BaselineKind) -> str:
         """What making one takes; what it scored where it is there."""
         made = self._made(kind)
         if made is not None:
-            return self.tr("Made: {0}.").format(metric_text(made.metric))
+            return self.tr("Already made: {0}.").format(metric_text(made.metric))
         seconds = self._beside.seconds(kind, self.epochs.value() or None)
-        return self.tr("Roughly {0}.").format(about(seconds)) if seconds else ""
+        return self.tr("About {0}.").format(about(seconds)) if seconds else ""
 
     def _made(self, kind: BaselineKind) -> Baseline | None:
         """The last one of a kind with this seed and epochs."""
@@ -126,7 +126,7 @@ class Baselines(FormDialog):
             return ""
         source, weights = self.stock.text().strip(), self.weights.text().strip()
         if not source and not self._beside.family_known:
-            return self.tr("No family is known for this model: name a stock model, or leave it out.")
+            return self.tr("The family of this model is unknown. Enter a stock model, or leave it out.")
         if weights and not Path(weights).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=weights)
         return ""

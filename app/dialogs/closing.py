@@ -41,8 +41,8 @@ class Closing(QDialog):
         self.sentence = label("", wrap=True)
         self.hint = label(
             self.tr(
-                "Closing cancels it first. What was made stays, and a recovery that is started again goes on from its "
-                "last half minute."
+                "Closing cancels it first. Finished results are kept, and a recovery resumes where it was saved last "
+                "(every 30 s)."
             ),
             "muted",
             wrap=True,
@@ -50,7 +50,7 @@ class Closing(QDialog):
         self.waiting = QProgressBar(textVisible=False, maximum=0)
         self.waiting.setAccessibleName(self.tr("Waiting for the job to end"))
         self.waiting.hide()
-        self.close_button = button(self.tr("Cancel it and close"))
+        self.close_button = button(self.tr("Cancel and close"))
         self.stay_button = PrimaryButton(self.tr("Keep the window open"))
         self.stay_button.setDefault(True)
         self._lay_out()
@@ -86,20 +86,20 @@ class Closing(QDialog):
                 QTimer.singleShot(0, self._window.close)
             return
         if not jobs:  # It ended while the question stood.
-            self.hint.setText(self.tr("Everything that ran is done."))
+            self.hint.setText(self.tr("All jobs are finished."))
             self.close_button.setText(self.tr("Close"))
         lines = [
             self.tr("{job}, {time} left").format(job=job.title, time=duration(job.left)) if job.left >= 0 else job.title
             for job in jobs
         ]
-        words = self.tr("Still running: {jobs}.") if lines else self.tr("No job is running any more.")
+        words = self.tr("Still running: {jobs}.") if lines else self.tr("No jobs are running now.")
         self.sentence.setText(words.format(jobs="; ".join(lines)))
 
     @Slot()
     def _cancel_jobs(self) -> None:
         document = self._window.document
         self._closing = True
-        self.sentence.setText(self.tr("Cancelling. The window closes by itself; this takes a few seconds at most."))
+        self.sentence.setText(self.tr("Cancelling. The window closes within a few seconds."))
         for each in (self.hint, self.close_button, self.stay_button):
             each.hide()
         self.waiting.show()

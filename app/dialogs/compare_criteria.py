@@ -57,17 +57,17 @@ class Ratings(QDialog):
         self.found: Agreement | None = None
         self._shown = -1
         self._compared: tuple[Scores | None, Scores | None] | None = None
-        self.setWindowTitle(self.tr("Compare two ratings"))
+        self.setWindowTitle(self.tr("Compare two criteria"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(1080, 640)
-        self.boxes = (ComboBox(self.tr("Left rating")), ComboBox(self.tr("Right rating")))
+        self.boxes = (ComboBox(self.tr("Left criterion")), ComboBox(self.tr("Right criterion")))
         self.verdict = label("", "strong", wrap=True)
         self._model = QStandardItemModel(self)
         self._model.setSortRole(SORT)
         self.table = self._table()
         self.maps = (ScoreMap(), ScoreMap())
         self.ranges = (ScoreRange(), ScoreRange())
-        self.plot = _Scatter(self.tr("One rating against the other, a point for each structure"))
+        self.plot = _Scatter(self.tr("Scores of one criterion against the other, one point per structure"))
         self._of = label("", "heading", wrap=True)
         self._names = (label("", "caption"), label("", "caption"))
         self._of_what: tuple[str, TaskInfo | None] = ("", None)
@@ -86,7 +86,7 @@ class Ratings(QDialog):
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setAllColumnsShowFocus(True)
         table.setAccessibleName(self.tr("Rank correlation of each layer"))
-        table.header().setAccessibleName(self.tr("Columns; a click sorts"))
+        table.header().setAccessibleName(self.tr("Columns; click to sort"))
         table.header().setStretchLastSection(False)
         return table
 
@@ -94,7 +94,7 @@ class Ratings(QDialog):
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(self.boxes[0])
-        head.addWidget(label(self.tr("beside"), "caption"))
+        head.addWidget(label(self.tr("versus"), "caption"))
         head.addWidget(self.boxes[1])
         head.addStretch(1)
         right = QVBoxLayout()
@@ -222,10 +222,10 @@ class Ratings(QDialog):
         missing = [side for side in range(2) if self.scores(side) is None]
         stopped = [side for side in missing if self.document.job_about(self._about(side)) is None]
         if stopped:
-            words = self.tr("The present state is not rated by {criterion}. Choose it again to have it rated.")
+            words = self.tr("The current state has no scores by {criterion}. Choose it again to compute them.")
             self.verdict.setText(words.format(criterion=self.boxes[stopped[0]].currentText()))
         elif missing:
-            self.verdict.setText(self.tr("Structures are being rated; the comparison follows."))
+            self.verdict.setText(self.tr("Computing scores. The comparison follows."))
 
     @Slot()
     def _say(self) -> None:
@@ -235,20 +235,20 @@ class Ratings(QDialog):
             return
         rho = whole(one, other)
         if rho != rho:
-            self.verdict.setText(self.tr("These two rate nothing in common."))
+            self.verdict.setText(self.tr("These criteria score no structures in common."))
             return
-        words = self.tr("they rank alike") if rho >= ALIKE else self.tr("they agree in part")
-        words = words if rho >= PARTLY else self.tr("they rank differently")
-        text = self.tr("Over all {count} structures that both rate: rank correlation {rho} (Spearman), {words}.")
+        words = self.tr("similar ranking") if rho >= ALIKE else self.tr("partly similar ranking")
+        words = words if rho >= PARTLY else self.tr("different ranking")
+        text = self.tr("All {count} structures that both score: Spearman rank correlation {rho}, {words}.")
         self.verdict.setText(text.format(count=f"{self.found.total:,}", rho=_rho(rho), words=words))
 
     def _fill(self) -> None:
         analysis, found = self.document.analysis, self.found
         assert analysis is not None
         self._model.removeRows(0, self._model.rowCount())
-        titles = (self.tr("Layer"), self.tr("Correlation"), self.tr("Same lowest"), self.tr("Rated"))
+        titles = (self.tr("Layer"), self.tr("Correlation"), self.tr("Lowest in both"), self.tr("Scored"))
         self._model.setHorizontalHeaderLabels(titles)
-        tip = self.tr("Of the lowest fifth by one rating, the share that is in the lowest fifth by the other")
+        tip = self.tr("Share of the lowest fifth by one criterion that is also in the lowest fifth by the other")
         self._model.setHeaderData(2, Qt.Orientation.Horizontal, tip, Qt.ItemDataRole.ToolTipRole)
         for number, one in enumerate(analysis.sets):
             if found is None or not found.count[number] or one.count == 1:
@@ -274,7 +274,7 @@ class Ratings(QDialog):
         one = analysis.sets[number]
         self._of.setText(f"{one.module}, {counted(one.kind, one.count)}")
         place, values = one.structures, [self.scores(0), self.scores(1)]
-        states = np.select([document.removed[place], document.marked[place]], ["gone", "marked"], "")
+        states = np.select([document.removed[place], document.marked[place]], ["removed", "marked"], "")
         current = document.selection.structure - one.first if document.selection.structure >= 0 else -1
         for side, scores in enumerate(values):
             scale = ScoreScale.of(scores)
@@ -282,7 +282,7 @@ class Ratings(QDialog):
             self.maps[side].show_cells(scale.fractions(own), [str(s) for s in states], current)
             self._names[side].setText(self.boxes[side].currentText())
             self.maps[side].setAccessibleName(self.tr("{0} by {1}").format(one.module, self.boxes[side].currentText()))
-            self.ranges[side].show_ends("0", scale.text(scale.top) if scores is not None else self.tr("not rated yet"))
+            self.ranges[side].show_ends("0", scale.text(scale.top) if scores is not None else self.tr("not scored yet"))
         titles = tuple(self.tr("score by {0}").format(box.currentText()) for box in self.boxes)
         both = [np.zeros(0) if scores is None else scores[place] for scores in values]
         self.plot.show_points(both[0], both[1], states == "marked", (titles[0], titles[1]))

@@ -16,9 +16,9 @@ from ..text.translate import QT_TRANSLATE_NOOP, sentence
 from .form import FormDialog
 
 CONTEXT = "Consent"
-RUNS_CODE = QT_TRANSLATE_NOOP(CONTEXT, "Run code that comes with this?")
+RUNS_CODE = QT_TRANSLATE_NOOP(CONTEXT, "Run code from this source?")
 RUNS_ANY_CODE = QT_TRANSLATE_NOOP(
-    CONTEXT, "{file} can run any code when it is opened. Open it only if you trust where it came from."
+    CONTEXT, "{file} can run any code when you open it. Open it only if you trust its source."
 )
 
 
@@ -55,7 +55,7 @@ QUESTIONS = {
     "source.download": Question(
         consent="download",
         title=QT_TRANSLATE_NOOP(CONTEXT, "Download weights?"),
-        warning=QT_TRANSLATE_NOOP(CONTEXT, "{file} fetches files from the network when it is opened."),
+        warning=QT_TRANSLATE_NOOP(CONTEXT, "Opening {file} downloads files from the network."),
         verb=QT_TRANSLATE_NOOP(CONTEXT, "Download and open"),
     ),
 }

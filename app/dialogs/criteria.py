@@ -29,7 +29,8 @@ class Criteria(QDialog):
         inner.setContentsMargins(4, 4, 12, 4)
         inner.setSpacing(3)
         words = self.tr(
-            "Each rates how much a structure matters; more is more important. The box over the tree chooses."
+            "A criterion scores how important each structure is: the higher, the more important. Choose one in "
+            "the list above the tree."
         )
         inner.addWidget(label(words, "muted", wrap=True))
         for criterion in CRITERIA.values():
@@ -38,7 +39,7 @@ class Criteria(QDialog):
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
-        area.setAccessibleName(self.tr("What the criteria compute, cost, and where they come from"))
+        area.setAccessibleName(self.tr("What each criterion computes, its cost and its source"))
         area.setWidget(page)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)

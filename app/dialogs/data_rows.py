@@ -47,21 +47,21 @@ OPTIONS = ("features", "label", "tokenizer", "length")
 """Options whose row is a line of text."""
 COLUMNS = ("path", "purpose", "features", "label", "tokenizer", "length", "mean", "std")
 FORMS = (
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one sub-folder a class"), "folder", IMAGES, "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Image folder, one subfolder per class"), "folder", IMAGES, "folder"),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with masks"), "masks", IMAGES, "folder"),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Images with boxes (COCO)"), "coco", ("path", "size"), "folder"),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Arrays (.npz)"), "arrays", (*IMAGES, "purpose")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Parquet: images, text or numbers"), "parquet", (*COLUMNS, "size")),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "CSV: text or numbers"), "csv", COLUMNS),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Plain text"), "text", ("path", "purpose", "tokenizer", "length")),
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "MNIST's files"), "idx", ("path", "mean", "std"), "folder"),
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "CIFAR's binary files"), "cifar", ("path", "mean", "std"), "folder"),
-    Form(QT_TRANSLATE_NOOP(CONTEXT, "My own task.py"), "file", ("path",)),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "MNIST files"), "idx", ("path", "mean", "std"), "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "CIFAR binary files"), "cifar", ("path", "mean", "std"), "folder"),
+    Form(QT_TRANSLATE_NOOP(CONTEXT, "Custom task.py"), "file", ("path",)),
     Form(QT_TRANSLATE_NOOP(CONTEXT, "Bundled Fashion-MNIST"), "bundled"),
 )
 OWN_BATCHES = ("", "file")
 """Kinds of data whose batches have a size that is not chosen here."""
-NOTHING = Form(QT_TRANSLATE_NOOP(CONTEXT, "none, or what the model brings along"), "")
+NOTHING = Form(QT_TRANSLATE_NOOP(CONTEXT, "none, or the model's own"), "")
 
 
 class DataRows(QObject):
@@ -81,17 +81,19 @@ class DataRows(QObject):
         for form in (*((NOTHING,) if optional else ()), *FORMS):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, form.title), form)
         self.batch = SpinBox(self.tr("Batch size"), 1, LARGEST_BATCH)
-        self.batch.setToolTip(self.tr("Samples that are trained on and judged together; fewer need less memory"))
+        self.batch.setToolTip(
+            self.tr("Samples processed together in training and evaluation. Smaller batches need less memory.")
+        )
         self._caption = label(self.batch.accessibleName())
         self._caption.setBuddy(self.batch)
         dialog.add_row(self.tr("Data"), self._with_batch())
         self.path = dialog.add_path(
-            self.tr("Path of the data"),
+            self.tr("Path to the data"),
             hint=self.tr("file, or folder with train, val and test"),
             pick=lambda: self.kind.currentData().pick,
         )
         self.purpose = ComboBox(self.tr("Purpose"))
-        self.purpose.addItem(self.tr("as the data suggests"), "")
+        self.purpose.addItem(self.tr("automatic"), "")
         for name, title in PURPOSES.items():
             self.purpose.addItem(engine_words(title), name)
         dialog.add_row(self.tr("Purpose"), self.purpose)
@@ -112,18 +114,18 @@ class DataRows(QObject):
 
     def _lines(self, dialog: "FormDialog") -> dict[str, QLineEdit]:
         """The rows with a line of text, by name."""
-        guess = self.tr("names of columns; empty: as they suggest")
-        beside = self.tr("tokenizer.json or bytes; empty: beside the model")
+        guess = self.tr("column names; empty: automatic")
+        beside = self.tr("tokenizer.json or bytes; empty: next to the model")
         return {
             "features": dialog.add_line(self.tr("Inputs"), hint=guess),
-            "label": dialog.add_line(self.tr("What is right"), hint=guess),
+            "label": dialog.add_line(self.tr("Labels"), hint=guess),
             "tokenizer": dialog.add_path(self.tr("Tokeniser"), hint=beside),
-            "length": dialog.add_line(self.tr("Tokens of a sample"), hint="128"),
+            "length": dialog.add_line(self.tr("Tokens per sample"), hint="128"),
             "mean": dialog.add_line(
-                self.tr("Mean per channel"), hint=self.tr("0.485, 0.456, 0.406; empty: as pixels are, 0 to 1")
+                self.tr("Mean per channel"), hint=self.tr("0.485, 0.456, 0.406; empty: pixels from 0 to 1")
             ),
             "std": dialog.add_line(self.tr("Standard deviation"), hint=self.tr("0.229, 0.224, 0.225; empty: 1")),
-            "size": dialog.add_line(self.tr("Resize to"), hint=self.tr("224 x 224; empty: as it is")),
+            "size": dialog.add_line(self.tr("Resize to"), hint=self.tr("224 x 224; empty: unchanged")),
         }
 
     def spec(self) -> TaskSpec | None:
@@ -176,16 +178,16 @@ class DataRows(QObject):
         if "path" not in form.rows:
             return ""
         if not self.path.text():
-            return self.tr("Say where the data lies.")
+            return self.tr("Enter the path to the data.")
         if not Path(self.path.text()).expanduser().exists():
             return self.tr("{path} does not exist.").format(path=self.path.text())
         return self._problem_of_numbers() or self._problem_of_text()
 
     def _problem_of_numbers(self) -> str:
         if not (is_valid(numbers, self._text("mean")) and is_valid(numbers, self._text("std"))):
-            return self.tr("Mean and standard deviation are numbers, one a channel, with commas between them.")
+            return self.tr("Enter mean and standard deviation as numbers separated by commas, one per channel.")
         if not is_valid(shape, self._text("size")) or len(shape(self._text("size"))) > 2:
-            return self.tr("The size is height x width, for example 224 x 224.")
+            return self.tr("Enter the size as height x width, for example 224 x 224.")
         return ""
 
     def _problem_of_text(self) -> str:
@@ -193,7 +195,7 @@ class DataRows(QObject):
         if tokenizer not in ("", BYTES) and not Path(tokenizer).expanduser().exists():
             return self.tr("{path} does not exist.").format(path=tokenizer)
         if length and not (length.isdecimal() and int(length) > 1):
-            return self.tr("The tokens of a sample are a whole number from 2.")
+            return self.tr("Enter the tokens per sample as a whole number of 2 or more.")
         return ""
 
     def _text(self, name: str) -> str:

@@ -149,7 +149,7 @@ class Diagnostics(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(640, 560)
         self.text = QPlainTextEdit(facts(window), readOnly=True)
-        self.text.setAccessibleName(self.tr("Facts about this program and this machine"))
+        self.text.setAccessibleName(self.tr("Information about this program and this machine"))
         self.copy = button(self.tr("Copy"))
         close = button(self.tr("Close"))
         self.copy.clicked.connect(self._copy)
@@ -162,7 +162,7 @@ class Diagnostics(QDialog):
         layout.setContentsMargins(20, 18, 20, 16)
         layout.setSpacing(12)
         words = self.tr(
-            "To go with a report of a fault. The home folder is written as ~; look through it before you send it."
+            "Attach this to a bug report. Your home folder is written as ~. Check the text before you send it."
         )
         layout.addWidget(label(words, "muted", wrap=True))
         layout.addWidget(self.text, 1)

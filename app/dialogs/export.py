@@ -26,7 +26,7 @@ class Export(FormDialog):
     def __init__(self, window: Any, format: str) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "The file is loaded again in a fresh process, compared with the model, and its metric measured."
+            "The file is loaded in a new process and compared with the model, and its metric is measured."
         )
         super().__init__(window, self.tr("Export"), sentence, self.tr("Export"))
         self._document = window.document
@@ -55,11 +55,11 @@ def place_problem(text: str) -> str:
     """Why a file cannot be written at a path that was typed, "" where it can."""
     say, path = QCoreApplication.translate, Path(text.strip()).expanduser()
     if not text.strip():
-        return say("Export", "Say where to write.")
+        return say("Export", "Choose where to write.")
     if not path.parent.is_dir():
         return say("Export", "The folder {folder} does not exist.").format(folder=path.parent)
     if not os.access(path.parent, os.W_OK):
-        return say("Export", "You may not write into {folder}. Choose another folder.").format(folder=path.parent)
+        return say("Export", "No permission to write to {folder}. Choose another folder.").format(folder=path.parent)
     return ""
 
 

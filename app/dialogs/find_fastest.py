@@ -33,14 +33,13 @@ class FindLowest(FormDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Budgets are halved towards the limit: each is cut, verified, recovered briefly and judged on the val "
-            "split, and appears in the trade-off. The result is recovered in full and reported on the test split."
+            "Searches for the smallest budget by bisection. Each trial is cut, verified, briefly recovered, "
+            "evaluated on the val split and added to the trade-off. The result is recovered in full and "
+            "evaluated on the test split."
         )
-        super().__init__(window, self.tr("Find the fastest"), sentence, self.tr("Find it"))
+        super().__init__(window, self.tr("Find the fastest"), sentence, self.tr("Start search"))
         document = self._document = window.document
-        self.cost = CostBox(
-            self.tr("Make as low as possible"), (Cost.LATENCY, *(c for c in Cost if c is not Cost.LATENCY))
-        )
+        self.cost = CostBox(self.tr("Minimise"), (Cost.LATENCY, *(c for c in Cost if c is not Cost.LATENCY)))
         asked = document.goal.cost if document.goal.cost is not Cost.MACS else Cost.LATENCY
         self.cost.choose(Cost.MACS if document.target.machine and asked is Cost.LATENCY else asked)
         self.add_row(self.cost.accessibleName(), self.cost)
@@ -50,15 +49,15 @@ class FindLowest(FormDialog):
         self.lose.setSingleStep(0.1)
         self.lose.setValue(max(document.goal.lose, 0.01))
         self.add_row(self.lose.accessibleName(), self.lose)
-        self.most = DoubleSpinBox(self.tr("And keep at most, of the cost"), 1, 100, 0, self.tr(" %"))
+        self.most = DoubleSpinBox(self.tr("Keep at most, of the cost"), 1, 100, 0, self.tr(" %"))
         self.most.setValue(100)
         self.add_row(self.most.accessibleName(), self.most)
-        self.blocks = CheckBox(self.tr("whole blocks, too"), self)
+        self.blocks = CheckBox(self.tr("whole blocks as well"), self)
         self.blocks.hide()
-        self.blocks.setToolTip(self.tr("They compete with filters and heads: a block saves the most time"))
+        self.blocks.setToolTip(self.tr("Blocks compete with filters and heads. Removing a block saves the most time."))
         self.blocks.setChecked(document.goal.depth)
         if not has_blocks(document):
-            self.add_row(self.tr("May go"), self.blocks)
+            self.add_row(self.tr("Remove"), self.blocks)
             self.blocks.show()
         self._add_search()
         self.estimate = label("", "muted", wrap=True)
@@ -68,12 +67,12 @@ class FindLowest(FormDialog):
 
     def _add_search(self) -> None:
         full = max(1, self._document.recovery.epochs)
-        self.trials = SpinBox(self.tr("Trials at most"), 2, 12)
+        self.trials = SpinBox(self.tr("Maximum trials"), 2, 12)
         self.trials.setValue(TRIALS)
-        self.brief = SpinBox(self.tr("Epochs of each trial"), 0, 500)
+        self.brief = SpinBox(self.tr("Epochs per trial"), 0, 500)
         self.brief.setValue(brief_epochs(full))
-        self.brief.setToolTip(self.tr("More epochs tell more about what can be recovered, and take longer"))
-        self.epochs = SpinBox(self.tr("Epochs of the result"), 1, 500)
+        self.brief.setToolTip(self.tr("More epochs predict the recovered metric better, but take longer"))
+        self.epochs = SpinBox(self.tr("Epochs for the result"), 1, 500)
         self.epochs.setValue(full)
         for field in (self.trials, self.brief, self.epochs):
             self.add_row(field.accessibleName(), field)
@@ -84,16 +83,16 @@ class FindLowest(FormDialog):
         """Say what it takes and what is missing."""
         super().check()
         seconds = self._document.lowest.seconds(self.trials.value(), self.brief.value(), self.epochs.value())
-        words = [self.tr("Roughly {0} where half of the model stays.").format(about(seconds))] if seconds else []
+        words = [self.tr("About {0} if half of the model is kept.").format(about(seconds))] if seconds else []
         if self.cost.cost is Cost.LATENCY:
-            first = self.tr("Latency as measured on {0}; first a dozen cut models are measured there.")
-            first = first if self._document.contents.table is None else self.tr("Latency as measured on {0}.")
+            first = self.tr("Latency is measured on {0}, starting with a dozen cut models.")
+            first = first if self._document.contents.table is None else self.tr("Latency is measured on {0}.")
             words.insert(0, first.format(target_text(self._document.target)))
         self.estimate.setText(" ".join(words))
 
     def _problem(self) -> str:
         if self.cost.cost is Cost.LATENCY and self._document.target.machine:
-            return self.tr("The target is another machine: choose another cost, or a target here.")
+            return self.tr("The target is another machine. Choose another cost, or a target on this machine.")
         return ""
 
     def _start(self) -> None:

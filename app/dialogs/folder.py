@@ -25,5 +25,5 @@ class FolderDialog(FormDialog):
     def _problem(self) -> str:
         path = Path(self.path.text()).expanduser()
         if not self.path.text() or not path.parent.is_dir():
-            return self.tr("Say a folder; the one that holds it must exist.")
+            return self.tr("Enter a folder. Its parent folder must exist.")
         return self.tr("{path} is a file. Choose a folder.").format(path=path) if path.is_file() else ""

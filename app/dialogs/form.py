@@ -237,7 +237,7 @@ class FormDialog(QDialog):
         line = QLineEdit(text, placeholderText=hint)
         line.setAccessibleName(title)
         line.textChanged.connect(self.check)
-        browse = button(self.tr("Browse..."), tip=self.tr("Look for it on disk"))
+        browse = button(self.tr("Browse..."), tip=self.tr("Choose it on disk"))
         browse.clicked.connect(lambda: self._browse(line, _now(pick), _now(filters)))
         self._paths.append(line)
         if pick == "save":
@@ -279,8 +279,8 @@ class Replace(FormDialog):
 
     def __init__(self, parent: QWidget, path: Path, act: Callable[[], None]) -> None:
         """Ask over a dialog; `act` writes."""
-        sentence = self.tr("{path} is there already. Replacing it cannot be undone.")
-        super().__init__(parent, self.tr("Replace what is there?"), sentence.format(path=path), self.tr("Replace"))
+        sentence = self.tr("{path} already exists. Replacing it cannot be undone.")
+        super().__init__(parent, self.tr("Replace existing files?"), sentence.format(path=path), self.tr("Replace"))
         self.prefer_cancel()
         self.act = act
 

@@ -20,7 +20,7 @@ from ..widgets.labels import label
 from .form import FormDialog
 from .form_parsing import is_valid, numbers
 
-MARK, SPARE, LOCK, UNLOCK = "mark", "spare", "lock", "unlock"
+MARK, UNMARK, LOCK, UNLOCK = "mark", "unmark", "lock", "unlock"
 
 
 class MarkDialog(FormDialog):
@@ -37,18 +37,18 @@ class MarkDialog(FormDialog):
 
     def __init__(self, window: Any, which: Which = Which.LOWEST_EACH, then: str = MARK, names: str = "") -> None:
         """Ask in a window, beginning with a rule."""
-        sentence = window.tr("Names of layers, a kind and a rule say what is meant. Nothing changes before you press.")
-        super().__init__(window, window.tr("Mark by a rule"), sentence, window.tr("Mark"))
+        sentence = window.tr("Choose layers, a kind and a rule. Nothing changes until you press the button.")
+        super().__init__(window, window.tr("Mark by rule"), sentence, window.tr("Mark"))
         self._document = window.document
         self.names = self.add_line(self.tr("Layers"), names, self.tr("all, or layer3.*.conv1, or /conv[12]$/"))
         self._add_kinds()
         self._add_rules(which)
         self.value = self.add_line("", self._begin(which), "")
         self._value_title = self.form.labelForField(self.value)
-        self.then = ComboBox(self.tr("Then"))
+        self.then = ComboBox(self.tr("Action"))
         for action, words in (
             (MARK, self.tr("mark for removal")),
-            (SPARE, self.tr("spare")),
+            (UNMARK, self.tr("unmark")),
             (LOCK, self.tr("lock")),
             (UNLOCK, self.tr("unlock")),
         ):
@@ -69,22 +69,22 @@ class MarkDialog(FormDialog):
     def _add_kinds(self) -> None:
         analysis = self._document.analysis
         self.kind = ComboBox(self.tr("Kind"))
-        self.kind.addItem(self.tr("every kind but whole blocks"), None)
+        self.kind.addItem(self.tr("all kinds except whole blocks"), None)
         for kind in dict.fromkeys(one.kind for one in analysis.sets):
             self.kind.addItem(many_of(kind), str(kind))
         self.add_row(self.kind.accessibleName(), self.kind)
 
     def _add_rules(self, which: Which) -> None:
-        self.which = ComboBox(self.tr("Which"))
+        self.which = ComboBox(self.tr("Rule"))
         for one, words in (
             (Which.LOWEST_EACH, self.tr("the lowest scores, % of each layer")),
-            (Which.LOWEST_ALL, self.tr("the lowest scores, % of all together")),
+            (Which.LOWEST_ALL, self.tr("the lowest scores, % of all layers together")),
             (Which.BELOW, self.tr("scores below")),
             (Which.BETWEEN, self.tr("scores from, to")),
-            (Which.NUMBERS, self.tr("by their numbers")),
+            (Which.NUMBERS, self.tr("by index")),
             (Which.ALL, self.tr("all of them")),
-            (Which.KEEP_SHARE, self.tr("all but the best, keep % of each layer")),
-            (Which.KEEP_COUNT, self.tr("all but the best, keep a number of each layer")),
+            (Which.KEEP_SHARE, self.tr("all but the best; keep % of each layer")),
+            (Which.KEEP_COUNT, self.tr("all but the best; keep a number of each layer")),
         ):
             self.which.addItem(words, str(one))
         self.which.setCurrentIndex(self.which.findData(str(which)))
@@ -138,7 +138,7 @@ class MarkDialog(FormDialog):
         titles = {
             Which.BELOW: self.tr("Score"),
             Which.BETWEEN: self.tr("Scores"),
-            Which.NUMBERS: self.tr("Numbers"),
+            Which.NUMBERS: self.tr("Indices"),
             Which.KEEP_COUNT: self.tr("Keep"),
             Which.KEEP_SHARE: self.tr("Keep, %"),
         }
@@ -156,7 +156,7 @@ class MarkDialog(FormDialog):
             return self._wrong()
         rule, document = self.rule(), self._document
         if rule.which in SCORED and document.scores is None:
-            return self.tr("Structures are not rated yet. Wait for the scores, or choose another rule.")
+            return self.tr("Scores are not ready yet. Wait for them, or choose another rule.")
         if not selection_rules.sets_of(document.analysis, rule):
             return self._no_layer(rule)
         try:
@@ -164,28 +164,28 @@ class MarkDialog(FormDialog):
         except PlanError as error:
             return sentence(error.message)
         if not touched.any():
-            return self.tr("No structure is meant by this.")
+            return self.tr("No structure matches. Change the layers, the kind or the rule.")
         layers = len(np.unique(document.analysis.set_numbers()[touched]))
         self.told.setText(self._tell(after, touched, layers))
         return ""
 
     def _wrong(self) -> str:
         if not is_valid(selection_rules.matcher, self.names.text()):
-            return self.tr("The regular expression between the slashes cannot be read.")
+            return self.tr("The regular expression between the slashes is invalid. Correct it.")
         which = Which(self.which.currentData())
         return {
-            Which.NUMBERS: self.tr("Write numbers and ranges with commas between them: 0-7, 12."),
-            Which.BETWEEN: self.tr("Write two scores: from, to."),
-            Which.BELOW: self.tr("Write a score."),
-            Which.KEEP_COUNT: self.tr("Write a whole number of 1 or more."),
-        }.get(which, self.tr("Write a share from 0 to 100."))
+            Which.NUMBERS: self.tr("Enter numbers and ranges separated by commas: 0-7, 12."),
+            Which.BETWEEN: self.tr("Enter two scores: from, to."),
+            Which.BELOW: self.tr("Enter a score."),
+            Which.KEEP_COUNT: self.tr("Enter a whole number of 1 or more."),
+        }.get(which, self.tr("Enter a share from 0 to 100 %."))
 
     def _no_layer(self, rule: Rule) -> str:
         along = selection_rules.along_with(self._document.analysis, rule)
         if along:
-            words = self.tr("These layers lose nothing by themselves: they go along with {0}. Name those.")
+            words = self.tr("These layers are coupled to {0}. Enter those layers instead.")
             return words.format(", ".join(along[:3]))
-        return self.tr("No layer of that name has structures of that kind.")
+        return self.tr("No layer with that name has structures of that kind.")
 
     def _result(self, rule: Rule) -> tuple[Mask, Mask]:
         """([S] marks, or locks; [S] what it touches)."""
@@ -195,7 +195,7 @@ class MarkDialog(FormDialog):
         if action == MARK:
             return selection_rules.marked_by(*given, document.marked, document.removed, document.barred, rule)
         touched = selection_rules.named(*given, document.removed, rule)
-        if action == SPARE:
+        if action == UNMARK:
             touched &= ~document.locked
             return document.marked & ~touched, touched
         return document.marked, touched
@@ -213,14 +213,14 @@ class MarkDialog(FormDialog):
         if fresh or spared:
             plan, whole = costs(document.analysis, document.removed | after), document.original_costs
             less = change(whole.macs, plan.macs) or self.tr("all")
-            words += self.tr(" {0} newly marked, {1} spared; the plan keeps {2} MACs ({3}).").format(
+            words += self.tr(" {0} newly marked, {1} unmarked. The plan keeps {2} MACs ({3}).").format(
                 f"{fresh:,}", f"{spared:,}", scaled(plan.macs), less
             )
         return words
 
     def _word_button(self) -> None:
         which = Which(self.which.currentData())
-        words = {SPARE: self.tr("Spare"), LOCK: self.tr("Lock"), UNLOCK: self.tr("Unlock")}
+        words = {UNMARK: self.tr("Unmark"), LOCK: self.tr("Lock"), UNLOCK: self.tr("Unlock")}
         keep = which in KEEPS
         text = self.tr("Keep") if keep else words.get(str(self.then.currentData()), self.tr("Mark"))
         self.accept_button.setText(text)
@@ -243,7 +243,7 @@ class MarkDialog(FormDialog):
         if rule.which is Which.KEEP_COUNT:
             return self.tr("keep {0} of {1}").format(int(rule.low), where)
         meant = counted(count, self.tr("{count} structure"), self.tr("{count} structures"))
-        verb = self.tr("mark {0} in {1}") if action == MARK else self.tr("spare {0} in {1}")
+        verb = self.tr("mark {0} in {1}") if action == MARK else self.tr("unmark {0} in {1}")
         return verb.format(meant, where)
 
 

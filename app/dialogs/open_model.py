@@ -43,7 +43,7 @@ KINDS = (
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "torchvision, by name"), "torchvision:", "resnet50"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "timm, by name"), "timm:", "resnet18.a1_in1k"),
     Kind(QT_TRANSLATE_NOOP(CONTEXT, "Bundled sample"), "bundled:", "resnet"),
-    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Project or export of Secateur"), "", "path/to/folder", "folder"),
+    Kind(QT_TRANSLATE_NOOP(CONTEXT, "Secateur project or export"), "", "path/to/folder", "folder"),
 )
 FILE, FOLDER = KINDS[0], KINDS[-1]
 SAMPLES = "bundled:"
@@ -71,7 +71,7 @@ class OpenModel(FormDialog):
         super().__init__(
             window,
             self.tr("Open a model"),
-            self.tr("Nothing runs in this window: the model is opened in a process of its own."),
+            self.tr("The model is opened in a separate process, not in this window."),
             self.tr("Open"),
         )
         self._callables: tuple[str, ...] = ()
@@ -80,35 +80,35 @@ class OpenModel(FormDialog):
             self.kind.addItem(QCoreApplication.translate(CONTEXT, one.title), one)
         self.add_row(self.tr("Source"), self.kind)
         self.name = self.add_path(self.tr("Model"), pick=lambda: self.kind.currentData().pick, filters=self._files)
-        self.maker = ComboBox(self.tr("What in the file makes the model"))
-        self.add_row(self.tr("Made by"), self.maker)
+        self.maker = ComboBox(self.tr("Function or class in the file that returns the model"))
+        self.add_row(self.tr("Callable"), self.maker)
         self.maker.activated.connect(self._maker_chosen)
         self.name.textChanged.connect(self._look_into)
         self.name.editingFinished.connect(self._name_whole)
         self.weights = self.add_path(
-            self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; may be empty")
+            self.tr("Checkpoint"), hint=self.tr("state_dict, .pt, .th, .safetensors; optional")
         )
         self.input_shape = self.add_line(self.tr("Input shape"), hint=self.tr("1x3x224x224; empty: from the data"))
-        self.outputs = self.add_line(self.tr("Outputs that must stay"), hint=self.tr("logits, boxes; may be empty"))
+        self.outputs = self.add_line(self.tr("Outputs to keep"), hint=self.tr("logits, boxes; optional"))
         self.outputs.setToolTip(
             self.tr(
-                "Names or numbers of what the model returns, with commas between them. The others may become narrower. "
-                "Empty: all stay, but for what transformers' own models compute on the way. The inspector lists both."
+                "Names or indices of model outputs, separated by commas. The others may become narrower. Empty: keep "
+                "all, except intermediate outputs of transformers models. The inspector lists both."
             )
         )
-        self.own_class = CheckBox(self.tr("Leave the model's code as it is"))
+        self.own_class = CheckBox(self.tr("Only cuts that run with the unchanged class"))
         self.own_class.setToolTip(
             self.tr(
-                "Only plans for which it is enough to change what modules remember. Sizes that the code takes for one, "
-                "such as an attention's width and its heads together, then shrink in step."
+                "Plans then change only attributes of modules. Sizes that the code ties together, such as the width "
+                "and the heads of an attention, shrink together."
             )
         )
         self.ignore_unused = CheckBox(self.tr("Ignore unused modules"))
         self.ignore_unused.setToolTip(
             self.tr(
-                "Every layer stays as it is that a module may read which the example input does not reach (a branch "
-                "not taken, an expert without a token); the log names these modules. Check this if they never run: "
-                "the layers can then be pruned, and such a module may fail in the pruned model."
+                "The example input does not reach some modules (a branch not taken, an expert without tokens). "
+                "Layers that they may read stay fixed. Check this if these modules never run: the layers can then be "
+                "pruned, but such a module may fail in the pruned model. The log names the modules."
             )
         )
         plans = QWidget()
@@ -223,26 +223,26 @@ class OpenModel(FormDialog):
         kind, name = self.kind.currentData(), self.name.text().strip()
         file, _, callable_ = name.rpartition(":")
         if not name:
-            return self.tr("Say which model, for example {example}.").format(example=kind.example)
+            return self.tr("Enter a model, for example {example}.").format(example=kind.example)
         if kind is FILE and not (file.endswith(".py") and callable_):
             return self._problem_of_callable()
         if kind is FILE and not Path(file).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=file)
         if kind is FOLDER and not Path(name).expanduser().is_dir():
-            return self.tr("{name} is no folder.").format(name=name)
+            return self.tr("{name} is not a folder.").format(name=name)
         return self._problem_of_details() or self.data.problem()
 
     def _problem_of_callable(self) -> str:
         if self._callables:
-            words = self.tr("Say behind a colon what in the file makes the model; it may be {names}.")
+            words = self.tr("Add a colon and the callable that returns the model, for example {names}.")
             return words.format(names=", ".join(self._callables[:OFFERED]))
-        return self.tr("Say the file and the callable in it that makes the model: path/to/model.py:make_model.")
+        return self.tr("Enter the file and its callable that returns the model: path/to/model.py:make_model.")
 
     def _problem_of_details(self) -> str:
         if self.weights.text() and not Path(self.weights.text()).expanduser().is_file():
             return self.tr("{file} does not exist.").format(file=self.weights.text())
         if not is_valid(shape, self.input_shape.text()):
-            return self.tr("The input shape is whole numbers with x between them, batch first: 1x3x224x224.")
+            return self.tr("Enter the input shape as whole numbers separated by x, batch first: 1x3x224x224.")
         return ""
 
 

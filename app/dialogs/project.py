@@ -19,8 +19,8 @@ class SaveProject(FolderDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Writes every state with its weights, and the recipe of the present one. The session itself is kept "
-            "without saving; a project is for keeping and for handing on."
+            "Writes every state with its weights, and the recipe of the current state. Secateur keeps the "
+            "session by itself. Save a project to archive it or hand it on."
         )
         super().__init__(window, self.tr("Save project"), sentence, self.tr("Save"), self.tr("project"))
         self.act = lambda: window.document.save(self.path.text())

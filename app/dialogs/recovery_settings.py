@@ -20,12 +20,12 @@ class RecoveryDialog(FormDialog):
 
     def __init__(self, parent: QWidget, settings: RecoverySettings, use: Callable[[RecoverySettings], None]) -> None:
         """Ask in a window; `use` gets what was chosen."""
-        sentence = self.tr("The original is the teacher. These hold for the next recoveries of this session.")
+        sentence = self.tr("The original is the teacher. The settings apply to the next recoveries of this session.")
         super().__init__(parent, self.tr("Recovery settings"), sentence, self.tr("Use these settings"))
         self.before = settings
-        self.distillation = self._number(self.tr("Weight of the teacher"), 0, 1, 2, settings.distillation)
+        self.distillation = self._number(self.tr("Distillation weight"), 0, 1, 2, settings.distillation)
         self.temperature = self._number(self.tr("Temperature"), 0.1, 100, 1, settings.temperature)
-        self.features = self._number(self.tr("Weight of the blocks' results"), 0, 100, 2, settings.features)
+        self.features = self._number(self.tr("Feature distillation weight"), 0, 100, 2, settings.features)
         self.optimizer = ComboBox(self.tr("Optimiser"))
         for one in Optimizer:
             self.optimizer.addItem(TITLES[one], one)
@@ -36,12 +36,12 @@ class RecoveryDialog(FormDialog):
         self.patience = self._whole(self.tr("Stop after epochs without gain"), 500, "", settings.patience)
         self.patience.setSpecialValueText(self.tr("never"))
         self.seed = self._whole(self.tr("Seed"), 2**31 - 1, "", settings.seed)
-        self.mirror = CheckBox(self.tr("Mirror half of each batch, where the teacher has all the weight"))
+        self.mirror = CheckBox(self.tr("Mirror half of each batch if the distillation weight is 1"))
         self.mirror.setChecked(settings.mirror)
         self.add_row(self.tr("Images"), self.mirror)
         self.distillation.valueChanged.connect(self._weigh)
         self._weigh(settings.distillation)
-        self.half = CheckBox(self.tr("Compute in bfloat16 where that is safe"))
+        self.half = CheckBox(self.tr("Mixed precision (bfloat16 autocast)"))
         self.half.setChecked(settings.half)
         self.add_row(self.tr("Precision"), self.half)
         self._explain()
@@ -72,20 +72,25 @@ class RecoveryDialog(FormDialog):
         tips: list[tuple[QWidget, str]] = [
             (
                 self.distillation,
-                self.tr("Share of the loss that compares with the original's answers; the rest is the task's own loss"),
+                self.tr(
+                    "Share of the loss that compares outputs with the original's. The rest is the task's own loss."
+                ),
             ),
-            (self.temperature, self.tr("Both answers are softened by it before they are compared")),
+            (self.temperature, self.tr("Softens the outputs of both models before they are compared")),
             (
                 self.features,
-                self.tr("Also compare what each block gives, on the channels that are left; 0 for not at all"),
+                self.tr("Also compares the output of each block on the kept channels. 0: off."),
             ),
-            (self.optimizer, self.tr("SGD has Nesterov momentum 0.9; it wants a larger learning rate than AdamW")),
-            (self.warm_up, self.tr("Share of the steps in which the learning rate rises; then it falls as a cosine")),
+            (self.optimizer, self.tr("SGD uses Nesterov momentum 0.9. It needs a larger learning rate than AdamW.")),
+            (
+                self.warm_up,
+                self.tr("Share of the steps in which the learning rate rises. Then it follows a cosine decay."),
+            ),
             (
                 self.mirror,
-                self.tr("More to learn from: the original answers for mirrored images too, the data's labels do not"),
+                self.tr("Adds training data: the teacher needs no labels for mirrored images"),
             ),
-            (self.half, self.tr("Faster where the processor has bfloat16; weights stay in their own type")),
+            (self.half, self.tr("Faster on processors with bfloat16. Weights keep their data type.")),
         ]
         for field, tip in tips:
             field.setToolTip(tip)

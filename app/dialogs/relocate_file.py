@@ -23,10 +23,12 @@ class Moved(FormDialog):
     def __init__(self, window: Any, old: str, role: str, act: Callable[[str], None]) -> None:
         """Ask in a window for the file that lay at `old`; `act` takes where it is."""
         sentence = self.tr(
-            "{path} is not there any more, and is needed as {role}. Say where it lies now; what lay beside it is then "
-            "looked for beside it, too."
+            "{path} was not found. It is needed as {role}. Choose its new location. Files next to it are then "
+            "found there too."
         )
-        super().__init__(window, self.tr("A file has moved"), sentence.format(path=old, role=role), self.tr("Use this"))
+        super().__init__(
+            window, self.tr("A file has moved"), sentence.format(path=old, role=role), self.tr("Use this path")
+        )
         name = Path(old).name
         self.path = self.add_path(name, hint=old, pick="file" if Path(old).suffix else "folder", filters=_filter(name))
         self.problem = self._problem
@@ -35,7 +37,7 @@ class Moved(FormDialog):
 
     def _problem(self) -> str:
         text = self.path.text().strip()
-        return "" if text and Path(text).expanduser().exists() else self.tr("Say where it is.")
+        return "" if text and Path(text).expanduser().exists() else self.tr("Enter its location.")
 
 
 def ask(window: Any, error: SecateurError, act: Callable[[str, str], None]) -> None:

@@ -25,14 +25,16 @@ class WriteBench(FolderDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         words = self.tr(
-            "Writes a folder with bench.py, the ONNX files of the original and of the present state, and example "
-            "inputs. Carry it to the other machine, run bench.py there (it needs onnxruntime and numpy, and says with "
-            "-h how to use a GPU), and read its results.json here."
+            "Writes a folder with bench.py, ONNX files of the original and the current state, and example "
+            "inputs. Copy it to the other machine and run bench.py there (it needs onnxruntime and numpy; -h "
+            "explains how to use a GPU). Then read its results.json here."
         )
-        super().__init__(window, self.tr("Measure elsewhere"), words, self.tr("Write the folder"), self.tr("bench"))
+        super().__init__(
+            window, self.tr("Measure on another machine"), words, self.tr("Write folder"), self.tr("bench")
+        )
         document = window.document
         self._target = document.target
-        self.add_row(self.tr("Measured at"), label(target_text(there(self._target))))
+        self.add_row(self.tr("Target"), label(target_text(there(self._target))))
         self.act = lambda: document.studies.write_bench(self.path.text())
         self.written = lambda: not_a_bench(Path(self.path.text()).expanduser())
         self.check()
@@ -52,7 +54,7 @@ def ask_write(window: Any) -> None:
 
 def ask_results(window: Any) -> None:
     """Let the user choose the results of another machine."""
-    title = QCoreApplication.translate(CONTEXT, "Read results of another machine")
+    title = QCoreApplication.translate(CONTEXT, "Read results from another machine")
     dialog = QFileDialog(window, title, "", FORMAT)
     dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -23,7 +23,7 @@ class SavePlot(FormDialog):
 
     def __init__(self, window: Any, drawings: Sequence[Drawing], chosen: int = 0) -> None:
         """Ask in a window about plots that have something to show."""
-        sentence = self.tr("Pictures are painted as on the screen; numbers are those behind the plot.")
+        sentence = self.tr("Images look as on the screen. CSV contains the plotted numbers.")
         super().__init__(window, self.tr("Save plot"), sentence, self.tr("Save"))
         self._window, self._drawings = window, tuple(drawings)
         self.plot = ComboBox(self.tr("Plot"))
@@ -33,9 +33,9 @@ class SavePlot(FormDialog):
         self.add_row(self.tr("Plot"), self.plot)
         self.format = ComboBox(self.tr("Format"))
         for name, words in (
-            ("png", self.tr("PNG, a sharp image")),
-            ("svg", self.tr("SVG, lines and text that scale")),
-            ("csv", self.tr("CSV, the numbers")),
+            ("png", self.tr("PNG image")),
+            ("svg", self.tr("SVG vector graphics")),
+            ("csv", self.tr("CSV numbers")),
         ):
             self.format.addItem(words, name)
         self.add_row(self.tr("Format"), self.format)
@@ -67,14 +67,14 @@ class SavePlot(FormDialog):
 
     def _problem(self) -> str:
         if not self.path.text().strip():
-            return self.tr("Say where to write.")
+            return self.tr("Choose where to write.")
         folder = self.file().parent
         if not folder.is_dir():
             return self.tr("The folder {folder} does not exist.").format(folder=folder)
         if self.file().is_dir():
-            return self.tr("{path} is a folder. Say a file.").format(path=self.file())
+            return self.tr("{path} is a folder. Enter a file name.").format(path=self.file())
         if not os.access(folder, os.W_OK):
-            return self.tr("You may not write into {folder}. Choose another folder.").format(folder=folder)
+            return self.tr("No permission to write to {folder}. Choose another folder.").format(folder=folder)
         return ""
 
     def _save(self) -> None:
@@ -88,7 +88,7 @@ def ask(window: Any) -> None:
     area = window.area
     drawings = area.drawings() if area is not None else ()
     if area is None or not drawings:
-        return window.document.work.say(window.tr("No plot has anything to show yet."))
+        return window.document.work.say(window.tr("No plot has data yet."))
     front = area.drawing_in_front()
     chosen = next((n for n, one in enumerate(drawings) if front is not None and one.name == front.name), 0)
     return SavePlot(window, drawings, chosen).open()
@@ -98,6 +98,6 @@ def copy(window: Any, numbers: bool = False) -> None:
     """Copy the plot that is in front."""
     drawing = window.area.drawing_in_front() if window.area is not None else None
     if drawing is None:
-        return window.document.work.say(window.tr("No plot has anything to show yet."))
+        return window.document.work.say(window.tr("No plot has data yet."))
     drawing.copy(numbers)
     return window.document.work.say(window.tr("Copied: {plot}").format(plot=drawing.title))

@@ -17,8 +17,8 @@ KINDS = {
         QT_TRANSLATE_NOOP(CONTEXT, "Export recipe"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
-            "The steps from the original to the present state as JSON, each with what was asked and what came out. "
-            "secateur run does them again, also on the model's next version.",
+            "Writes the steps from the original to the current state as JSON, each with its settings and "
+            "results. secateur run repeats them, also on a new version of the model.",
         ),
         "recipe.json",
     ),
@@ -26,8 +26,8 @@ KINDS = {
         QT_TRANSLATE_NOOP(CONTEXT, "Export script"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
-            "The same steps as Python that calls the engine. Run in a fresh process on this machine it gives the same "
-            "weights, bit for bit. Paths in it are relative to where it lies.",
+            "Writes the same steps as a Python script that calls the engine. On this machine it reproduces the "
+            "weights bit for bit. Its paths are relative to the script.",
         ),
         "py",
     ),
@@ -35,8 +35,8 @@ KINDS = {
         QT_TRANSLATE_NOOP(CONTEXT, "Export report"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
-            "One HTML file that opens anywhere: before and after, plots, layers, recovery, verification, baselines, "
-            "latencies, seeds, versions and the recipe. It names no folder of yours.",
+            "Writes one HTML file that opens anywhere: before and after, plots, layers, recovery, verification, "
+            "baselines, latencies, seeds, versions and the recipe. It contains no names of your folders.",
         ),
         "report.html",
     ),
@@ -44,8 +44,8 @@ KINDS = {
         QT_TRANSLATE_NOOP(CONTEXT, "Share"),
         QT_TRANSLATE_NOOP(
             CONTEXT,
-            "One small file with recipe, plan, metrics, environment and report, which a colleague opens without your "
-            "data. It holds no data, no folder names, and no weights unless you want them in it.",
+            "Writes one small file with recipe, plan, metrics, environment and report. Colleagues can open it "
+            "without your data. It contains no data and no folder names, and weights only if you include them.",
         ),
         "zip",
     ),
@@ -68,8 +68,8 @@ class HandOn(FormDialog):
         super().__init__(window, say(CONTEXT, title), say(CONTEXT, sentence), self.tr("Write"))
         document = window.document
         self.path = self.add_path(self.tr("Write to"), default_path(document, ending), pick="save")
-        self.weights = CheckBox(self.tr("With the weights of all {count} states").format(count=len(document.states)))
-        self.weights.setToolTip(self.tr("The file becomes as large as they are; whoever has it can go on from there."))
+        self.weights = CheckBox(self.tr("Include the weights of all {count} states").format(count=len(document.states)))
+        self.weights.setToolTip(self.tr("The file becomes larger, but others can continue from any state."))
         if kind == "bundle":
             self.add_row(self.tr("Weights"), self.weights)
         self.problem = lambda: place_problem(self.path.text())

@@ -29,8 +29,8 @@ class SweepDialog(FormDialog):
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
         sentence = self.tr(
-            "Every budget is planned, cut, verified and recovered by itself, starting from the present state. Results "
-            "appear in the trade-off as they come. A sweep that is stopped goes on where it stood."
+            "Each budget is planned, cut, verified and recovered separately, starting from the current state. "
+            "Results appear in the trade-off as they finish. A stopped sweep resumes where it was."
         )
         super().__init__(window, self.tr("Sweep budgets"), sentence, self.tr("Start sweep"))
         self._document = window.document
@@ -55,7 +55,7 @@ class SweepDialog(FormDialog):
         self.add_row(self.recovery.accessibleName(), self.recovery)
         self.epochs = SpinBox(self.tr("Epochs each"), 1, 500)
         self.epochs.setValue(max(1, self._document.recovery.epochs))
-        self.epochs.setToolTip(self.tr("The other settings are those of the Recovery tab"))
+        self.epochs.setToolTip(self.tr("Other settings come from the Recovery tab"))
         self.add_row(self.epochs.accessibleName(), self.epochs)
         self.recovery.currentIndexChanged.connect(self.check)
         self.epochs.valueChanged.connect(self.check)
@@ -79,17 +79,17 @@ class SweepDialog(FormDialog):
         words = counted(len(budgets), self.tr("{count} cut"), self.tr("{count} cuts"))
         settings = self.settings()
         if settings is None or not settings.epochs or self._document.task is None:
-            words = self.tr("{0}, each judged on the data.").format(words)
+            words = self.tr("{0}, each evaluated on the data.").format(words)
         else:
             epochs = counted(len(budgets) * settings.epochs, self.tr("{count} epoch"), self.tr("{count} epochs"))
-            words = self.tr("{0}, {1} in all.").format(words, epochs)
+            words = self.tr("{0}, {1} in total.").format(words, epochs)
         state, course = self._document.contents.present, self._document.studies.course(self.cost.cost, settings)
         return f"{words} {self._document.work.pace.words('sweep', state, course, budgets)}".rstrip()
 
     def _problem(self) -> str:
         if is_valid(shares, self.budgets.text()):
             return ""
-        return self.tr("Write per cents to keep, above 0 and below 100, with commas between them: 80, 50, 20.")
+        return self.tr("Enter percentages to keep, above 0 and below 100, separated by commas: 80, 50, 20.")
 
     def _start(self) -> None:
         budgets, cost = shares(self.budgets.text()), self.cost.cost

@@ -16,7 +16,7 @@ class Target(FormDialog):
 
     def __init__(self, window: Any) -> None:
         """Ask in a window."""
-        sentence = self.tr("Latency is measured in a process of its own, original and present state in turn.")
+        sentence = self.tr("Latency is measured in a separate process, in turn for the original and the current state.")
         super().__init__(window, self.tr("Target"), sentence, self.tr("Use this target"))
         spec: TargetSpec = window.document.target
         self.runtime = ComboBox(self.tr("Runtime"))
@@ -31,19 +31,19 @@ class Target(FormDialog):
         for field in (self.runtime, self.precision, self.threads, self.batch, self.multiple):
             self.add_row(field.accessibleName(), field)
         self.input_size = self.add_line(
-            self.tr("Size of the inputs"), "x".join(map(str, spec.size)), self.tr("320 x 320; empty: as opened")
+            self.tr("Input size"), "x".join(map(str, spec.size)), self.tr("320 x 320; empty: as opened")
         )
         self.tokens = self.add_line(
-            self.tr("Tokens of a prompt"),
+            self.tr("Prompt tokens"),
             str(spec.tokens or ""),
-            self.tr("128, to measure a prompt and one further token; empty: as a whole"),
+            self.tr("128: time a prompt and the next token; empty: one pass"),
         )
         self._add_device(window.document.contents)
-        self.precision.setToolTip(self.tr("Only the time is measured in it; metrics are those of fp32"))
+        self.precision.setToolTip(self.tr("Affects latency only. Metrics are measured in fp32."))
         self.runtime.currentTextChanged.connect(self._chosen)
         self._chosen(spec.runtime)
         self.precision.setCurrentText(spec.precision)
-        self.multiple.setToolTip(self.tr("Runtimes are fast at some widths only; 16 is good for onnxruntime on a CPU"))
+        self.multiple.setToolTip(self.tr("Runtimes are fast only at some widths. 16 suits onnxruntime on a CPU."))
         self.problem = self._problem
         self.act = lambda: self._use(window.document)
         self.check()
@@ -53,10 +53,10 @@ class Target(FormDialog):
         self.device: ComboBox | None = None
         if len(contents.devices) < 2:
             return
-        self.device = ComboBox(self.tr("Compute on"))
+        self.device = ComboBox(self.tr("Device"))
         self.device.addItems(list(contents.devices))
         self.device.setCurrentText(contents.device)
-        tip = self.tr("Where models are trained and judged; with PyTorch as the runtime they are timed there, too")
+        tip = self.tr("Device for training and evaluation. With the PyTorch runtime, latency is measured there too.")
         self.device.setToolTip(tip)
         self.add_row(self.device.accessibleName(), self.device)
 
@@ -90,10 +90,10 @@ class Target(FormDialog):
     def _problem(self) -> str:
         tokens = self.tokens.text().strip()
         if tokens and not (tokens.isdecimal() and int(tokens) > 0):
-            return self.tr("The tokens of a prompt are a whole number from 1.")
+            return self.tr("Enter the prompt tokens as a whole number of 1 or more.")
         if is_valid(shape, self.input_size.text()):
             return ""
-        return self.tr("The size is whole numbers with x between them, without the batch: 320 x 320.")
+        return self.tr("Enter the input size as whole numbers separated by x, without the batch: 320 x 320.")
 
 
 def ask(window: Any) -> None:

@@ -78,7 +78,7 @@ def test_a_job_that_ends_while_the_question_stands_is_not_spoken_of_any_more(win
     window.document.recover(RecoverySettings(epochs=3))
     dialog = question(window, qtbot)
     settle(window)
-    assert dialog.close_button.text() == "Close" and "No job is running" in dialog.sentence.text()
+    assert dialog.close_button.text() == "Close" and "No jobs are running" in dialog.sentence.text()
     qtbot.mouseClick(dialog.close_button, LEFT)
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=5000)
 

@@ -97,7 +97,7 @@ def test_a_rating_that_is_not_known_is_asked_for_and_then_compared(qtbot, dresse
     page = Ratings(window)
     page.show()
     name = page.boxes[1].currentData()
-    assert "being rated" in page.verdict.text()
+    assert "Computing scores" in page.verdict.text()
     asked = [arguments[:2] for method, arguments in link.calls.values() if method == "score"]
     assert asked == [("s0", name)]
     document.take_scores("s0", name, scores_of(document.analysis, seed=9))
@@ -134,15 +134,15 @@ def test_a_rating_that_was_stopped_is_not_begun_again_and_says_so_until_it_is_ch
     page.show()
     name = page.boxes[1].currentData()
     player.get_on("score", Partial(scores_of(document.analysis, seed=3), 8, 32, False), 8, 32)
-    assert "being rated" in page.verdict.text()
+    assert "Computing scores" in page.verdict.text()
     player.stop("score")
     document.select(Selection(document.analysis.sets[1].module, 1))
     document.take_measurements("s0", metrics=(top1(0.9),))
     asked = [arguments[1] for method, arguments in player.link.calls.values() if method == "score"]
     assert asked.count(name) == 1
-    assert page.verdict.text().startswith(f"The present state is not rated by {page.boxes[1].currentText()}.")
+    assert page.verdict.text().startswith(f"The current state has no scores by {page.boxes[1].currentText()}.")
     page.boxes[1].activated.emit(page.boxes[1].currentIndex())
-    assert player.link.asked("score")[1] == name and "being rated" in page.verdict.text()
+    assert player.link.asked("score")[1] == name and "Computing scores" in page.verdict.text()
     player.settle()
     qtbot.waitUntil(lambda: "rank correlation" in page.verdict.text())
     page.close()

@@ -111,7 +111,7 @@ def test_a_table_with_its_columns_and_the_tokeniser(qtbot, window, tmp_path: Pat
     assert "no-such-file does not exist" in dialog.missing.text()
     dialog.data.lines["tokenizer"].setText("bytes")
     qtbot.keyClicks(dialog.data.lines["length"], "1")
-    assert "whole number from 2" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    assert "whole number of 2 or more" in dialog.missing.text() and not dialog.accept_button.isEnabled()
     qtbot.keyClicks(dialog.data.lines["length"], "28")
     press(qtbot, dialog)
     options = (("purpose", "similarity"), ("features", "first, second"), ("tokenizer", "bytes"), ("length", "128"))
@@ -208,8 +208,8 @@ def test_the_longest_form_of_data_fits_into_the_smallest_window(qtbot, window):
     [
         ("Python", "net.py", "callable"),
         ("Python", "missing.py:make", "does not exist"),
-        ("Project", "no/such/folder", "no folder"),
-        ("torchvision", "", "Say which model"),
+        ("Project", "no/such/folder", "not a folder"),
+        ("torchvision", "", "Enter a model"),
     ],
 )
 def test_what_cannot_be_a_model_is_refused_in_words(qtbot, window, kind, name, says):
@@ -295,7 +295,7 @@ def test_a_device_is_asked_for_only_where_there_are_several(qtbot, window):
 def test_a_prompt_is_measured_where_its_tokens_are_said(qtbot, window):
     dialog = shown(qtbot, Target(window))
     qtbot.keyClicks(dialog.tokens, "0")
-    assert "whole number from 1" in dialog.missing.text() and not dialog.accept_button.isEnabled()
+    assert "whole number of 1 or more" in dialog.missing.text() and not dialog.accept_button.isEnabled()
     dialog.tokens.setText("128")
     press(qtbot, dialog)
     assert window.document.target == TargetSpec(tokens=128)
